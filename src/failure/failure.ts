@@ -1,0 +1,24 @@
+import type { FailureKind } from './kinds.js';
+
+/** What a failure knows about itself beyond its kind. Never a row value, never a secret. */
+export interface FailureDetail {
+  /** One sentence: what happened and where. */
+  readonly message: string;
+  /** What to do about it; the kind's own remedy when absent. */
+  readonly remedy?: string | undefined;
+  readonly cause?: unknown;
+}
+
+/** The one error class of pg2click: a kind of the closed set in `kinds.ts` and a sentence for a person. */
+export class Failure extends Error {
+  readonly kind: FailureKind;
+  readonly remedy: string | undefined;
+
+  constructor(kind: FailureKind, detail: FailureDetail) {
+    // The cause is kept for code (`instanceof`, SQLSTATE) but not enumerable: servers echo row values in their texts.
+    super(detail.message, detail.cause === undefined ? undefined : { cause: detail.cause });
+    this.name = 'Failure';
+    this.kind = kind;
+    this.remedy = detail.remedy;
+  }
+}

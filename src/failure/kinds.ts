@@ -1,0 +1,118 @@
+const SECOND = 1_000;
+
+/** How a failure of one kind is treated. */
+export interface FailurePolicy {
+  /** `transient`: Temporal retries for ever with back-off. `parked`: the table waits for a person and for `resume`. */
+  readonly treatment: 'transient' | 'parked';
+  /** A delay that replaces the back-off, in milliseconds. */
+  readonly delayMs?: number;
+  /** What to do, for the person who reads it at night. */
+  readonly remedy: string;
+}
+
+/**
+ * The closed set of failure kinds: one table, kind -> treatment, delay, remedy. Nothing is decided by message text.
+ * The kinds are the `type` of the Temporal ApplicationFailure, so they are stable names: recorded histories hold them.
+ */
+export const FAILURE_POLICIES = {
+  SourceUnavailable: {
+    treatment: 'transient',
+    remedy: 'Check that PostgreSQL runs and is reachable; loading goes on by itself.',
+  },
+  LedgerUnavailable: {
+    treatment: 'transient',
+    remedy: 'Check that the PostgreSQL that holds the ledger is reachable.',
+  },
+  BrokerUnavailable: {
+    treatment: 'transient',
+    remedy: 'Check that Kafka runs and is reachable; the outbox keeps the changes meanwhile.',
+  },
+  SinkUnavailable: {
+    treatment: 'transient',
+    remedy: 'Check that ClickHouse runs and is reachable; Kafka keeps the changes meanwhile.',
+  },
+  SinkBusy: {
+    treatment: 'transient',
+    delayMs: 10 * SECOND,
+    remedy: 'ClickHouse is overloaded: look at its merges, memory and running queries.',
+  },
+  LockTimeout: {
+    treatment: 'transient',
+    delayMs: 5 * SECOND,
+    remedy: 'A long transaction holds the table: end it, or wait.',
+  },
+  Fenced: {
+    treatment: 'transient',
+    delayMs: 1 * SECOND,
+    remedy: 'Another attempt took the table over; nothing to do.',
+  },
+  NoProgress: { treatment: 'transient', remedy: 'A server accepted work and never answered; the slice starts again.' },
+  Unexpected: { treatment: 'transient', remedy: 'This is not a known failure: look at the worker log, and report it.' },
+  Misconfigured: { treatment: 'parked', remedy: 'Correct the setting, restart the worker, then resume the table.' },
+  Unauthorized: {
+    treatment: 'parked',
+    remedy: 'Correct the user or password, or grant what is missing, then resume the table.',
+  },
+  MissingTable: {
+    treatment: 'parked',
+    remedy: 'Create the table or correct its name, then resume, or remove it from pg2click.',
+  },
+  UnsuitableTable: {
+    treatment: 'parked',
+    remedy: 'Change the table as the message says, then remove it and add it again.',
+  },
+  UnsupportedType: { treatment: 'parked', remedy: 'Change the column type, or leave the table out.' },
+  SourceChanged: { treatment: 'parked', remedy: 'Remove the table and add it again: it is copied anew.' },
+  OutboxInconsistent: {
+    treatment: 'parked',
+    remedy: 'Something other than pg2click changed the outbox: remove the table and add it again.',
+  },
+  SchemaMismatch: { treatment: 'parked', remedy: 'Bring the ClickHouse table in line with the source, then resume.' },
+  RowRefused: {
+    treatment: 'parked',
+    remedy: 'Correct the value in PostgreSQL or the column type in ClickHouse, then resume.',
+  },
+  MessageTooLarge: { treatment: 'parked', remedy: 'Raise max.message.bytes of the topic and the broker, then resume.' },
+  TargetTaken: { treatment: 'parked', remedy: 'Choose another target table or topic: two tables never share one.' },
+  OffsetGap: {
+    treatment: 'parked',
+    remedy: 'Messages are missing in the topic: remove the table and add it again to copy it anew.',
+  },
+  OffsetsExpired: {
+    treatment: 'parked',
+    remedy: 'Kafka deleted messages that were not loaded: remove the table and add it again to copy it anew.',
+  },
+  TopicReplaced: {
+    treatment: 'parked',
+    remedy: 'The topic was deleted and made anew: remove the table and add it again to copy it anew.',
+  },
+  PartitionsChanged: {
+    treatment: 'parked',
+    remedy: 'Partitions were added to the topic: remove the table and add it again.',
+  },
+  LedgerSetBack: {
+    treatment: 'parked',
+    remedy: 'The ledger is older than what was confirmed: remove the table and add it again.',
+  },
+  SourceSetBack: {
+    treatment: 'parked',
+    remedy: 'PostgreSQL was restored to an older state: remove the table and add it again.',
+  },
+  SinkSetBack: {
+    treatment: 'parked',
+    remedy: 'ClickHouse lost rows that were confirmed: remove the table and add it again to copy it anew.',
+  },
+} as const satisfies Record<string, FailurePolicy>;
+
+export type FailureKind = keyof typeof FAILURE_POLICIES;
+
+export const FAILURE_KINDS = Object.keys(FAILURE_POLICIES) as readonly FailureKind[];
+
+/** The policy of a kind, widened so that `delayMs` can be asked of every kind. */
+export function policyOf(kind: FailureKind): FailurePolicy {
+  return FAILURE_POLICIES[kind];
+}
+
+export function isFailureKind(value: unknown): value is FailureKind {
+  return typeof value === 'string' && Object.hasOwn(FAILURE_POLICIES, value);
+}
