@@ -1,0 +1,96 @@
+import type { ReplicaOptions } from './replica.js';
+import type { TableName } from './table-name.js';
+
+/** The two loops of a table. With Kafka between them they run side by side. */
+export const STAGES = ['publish', 'load'] as const;
+export type Stage = (typeof STAGES)[number];
+
+/** Which table, in which pipeline: the argument of every activity begins with it. */
+export interface TableAddress extends TableName {
+  readonly pipeline: string;
+}
+
+export interface PrepareRequest extends TableAddress {
+  readonly options: ReplicaOptions;
+}
+
+/** What preparing found and made: shown to people. */
+export interface PrepareReceipt {
+  readonly id: string;
+  readonly generation: number;
+  readonly topic: string;
+  /** `database.table` */
+  readonly target: string;
+  readonly key: readonly string[];
+  /** `reltuples`: a guess for the progress of the first load; null when PostgreSQL has none. */
+  readonly estimatedRows: number | null;
+}
+
+/** What the last receipt said was confirmed: a witness outside the ledger, which may be set back by a restore. */
+export interface Witness {
+  readonly batch: number;
+  /** publish: last `seq`; load: highest `seq` loaded. Decimal. */
+  readonly highest: string;
+}
+
+export interface SliceRequest extends TableAddress {
+  /** Null before the first receipt. */
+  readonly witness: Witness | null;
+  /** How long the slice runs, milliseconds. */
+  readonly sliceMs: number;
+}
+
+/** The small answer of a slice: numbers and positions, never rows. */
+export interface SliceReceipt {
+  readonly stage: Stage;
+  readonly batches: number;
+  readonly rows: number;
+  /** Bytes sent to Kafka, or inserted into ClickHouse. */
+  readonly bytes: number;
+  readonly witness: Witness;
+  /** publish: `seq 120001..135000`; load: `0:120001..135000`; empty when nothing moved. */
+  readonly moved: string;
+  /** Events or messages still waiting when the slice ended (an estimate). */
+  readonly waiting: number;
+  /** Age of the oldest waiting event, seconds; 0 when nothing waits. */
+  readonly lagSeconds: number;
+}
+
+export interface CopyReceipt {
+  readonly rows: number;
+  readonly bytes: number;
+  readonly seconds: number;
+  /** The drawn position: the version of every copied row. Decimal. */
+  readonly position: string;
+}
+
+export interface RemoveRequest extends TableAddress {
+  /** Drop the target table, its floor and its view too. */
+  readonly dropTarget: boolean;
+}
+
+/** What a slice tells while it runs: a hint for displays, never the truth of a position. */
+export interface SliceProgress {
+  readonly stage: Stage | 'copy';
+  readonly rows: number;
+  readonly batches: number;
+  readonly moved: string;
+  readonly waiting: number;
+  readonly lagSeconds: number;
+}
+
+/** What the activities offer, as workflows see them. */
+export interface ReplicationActivities {
+  prepareTable(request: PrepareRequest): Promise<PrepareReceipt>;
+  copyTable(request: SliceRequest): Promise<CopyReceipt>;
+  publishSlice(request: SliceRequest): Promise<SliceReceipt>;
+  loadSlice(request: SliceRequest): Promise<SliceReceipt>;
+  removeTable(request: RemoveRequest): Promise<void>;
+}
+
+/** Task queues: workflows are polled by every role; the other two are split by what they read. */
+export const TASK_QUEUES = {
+  workflow: 'pg2click',
+  producer: 'pg2click-producer',
+  consumer: 'pg2click-consumer',
+} as const;

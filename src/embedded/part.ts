@@ -1,0 +1,95 @@
+import type { ProcessIdentity } from './child.js';
+
+/** The servers of the local stack, in the order people read them. */
+export const PARTS = ['postgres', 'kafka', 'clickhouse', 'temporal'] as const;
+
+export type Part = (typeof PARTS)[number];
+
+/** Every port the stack listens on. `kafkaController` is Kafka's own and of no use to a client. */
+export const PORT_NAMES = ['postgres', 'kafka', 'kafkaController', 'clickhouse', 'temporal', 'temporalUi'] as const;
+
+export type PortName = (typeof PORT_NAMES)[number];
+
+export type Ports = Readonly<Record<PortName, number>>;
+
+/** Where to reach each server, and as whom. */
+export interface StackAddresses {
+  readonly postgres: {
+    readonly host: string;
+    readonly port: number;
+    readonly database: string;
+    readonly user: string;
+    readonly password: string;
+  };
+  readonly kafka: { readonly bootstrap: string };
+  readonly clickhouse: {
+    readonly url: string;
+    readonly user: string;
+    readonly password: string;
+    readonly database: string;
+  };
+  /** `address` is host:port of the gRPC front end; `uiUrl` is empty for a server whose UI is not known. */
+  readonly temporal: { readonly address: string; readonly namespace: string; readonly uiUrl: string };
+}
+
+/** Passwords made once for a state folder. */
+export interface StackSecrets {
+  readonly postgres: string;
+  readonly clickhouse: string;
+}
+
+/** What happens while a stack starts, runs and stops, for whoever shows it. */
+export type StackEvent =
+  /** Replaces the part's last step: "downloading Kafka: 31 files". */
+  | { readonly kind: 'step'; readonly part: Part; readonly text: string }
+  /** Worth keeping on the screen. */
+  | { readonly kind: 'note'; readonly part: Part; readonly text: string }
+  | { readonly kind: 'ready'; readonly part: Part; readonly elapsedMs: number; readonly external: boolean }
+  /** Died without being asked to; `text` says how and names its log. */
+  | { readonly kind: 'died'; readonly part: Part; readonly text: string }
+  | { readonly kind: 'failed'; readonly part: Part; readonly text: string }
+  | { readonly kind: 'stopped'; readonly part: Part };
+
+/** What a part needs to know to run. */
+export interface PartContext {
+  /** The part's own data folder. */
+  readonly directory: string;
+  readonly ports: Ports;
+  readonly secrets: StackSecrets;
+  readonly signal: AbortSignal;
+  /** Reports a step. */
+  readonly step: (text: string) => void;
+  /** Reports something worth keeping. */
+  readonly note: (text: string) => void;
+}
+
+/** How to run a server. Without `env` it inherits ours. */
+export interface Launch {
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
+  readonly cwd: string;
+  readonly uid?: number;
+  readonly gid?: number;
+}
+
+/** One server: how to make it ready to run, run it, know that it answers, and end it. */
+export interface Server<P extends Part = Part> {
+  readonly title: string;
+  readonly portNames: readonly PortName[];
+  /** The setting that names a server of the user's own instead. */
+  readonly setting: string;
+  /** Asks for an orderly stop. */
+  readonly stopSignal: NodeJS.Signals;
+  /** How often a start that exits at once is tried again, at 300 ms. */
+  readonly startRetries: number;
+  address(ports: Ports, secrets: StackSecrets): StackAddresses[P];
+  /** Downloads, builds, formats: all that is done before the process starts; idempotent, and safe to be killed in. */
+  prepare(context: PartContext): Promise<Launch>;
+  /** Resolves when the server answers, rejects while it does not yet. */
+  probe(context: PartContext): Promise<void>;
+  /** Removes the part's data. */
+  wipe(directory: string): Promise<void>;
+}
+
+export type Children = Partial<Record<Part, ProcessIdentity>>;
