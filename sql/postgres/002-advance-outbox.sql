@@ -1,0 +1,108 @@
+-- One round trip of the publish stage: confirm batch n (delete exactly the events that were read) and name batch n + 1.
+--
+-- Everything is one transaction, and each statement below takes a snapshot of its own (READ COMMITTED, volatile), on which
+-- the low-water rests: the sequence is read in a statement before the one whose snapshot names the batch.
+--
+-- P2C01: the stage belongs to another epoch, or the batch is not the pending one.
+-- P2C02: the outbox does not hold the events that were read.
+create or replace function pg2click.advance_outbox(
+  p_replica bigint,
+  p_epoch   bigint,
+  p_confirm bigint,   -- number of the batch that was sent, null for none
+  p_events  bigint,   -- outbox rows read for it
+  p_rows    bigint,
+  p_bytes   bigint,
+  p_limit   integer,  -- events in the next batch at most; 0 names none
+  out batch bigint,   -- the last confirmed batch
+  out pending jsonb,  -- name of the next one, null when nothing waits
+  out events bigint,  -- outbox rows of the next one
+  out last_drawn bigint
+)
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set synchronous_commit = on
+set enable_seqscan = off
+as $$
+declare
+  v_stage    pg2click.stage;
+  v_outbox   text := format('pg2click.%I', 'outbox_' || p_replica);
+  v_sequence text;
+  v_deleted  bigint;
+  v_snapshot pg_snapshot;
+  v_first    bigint;
+  v_last     bigint;
+begin
+  select * into v_stage from pg2click.stage s
+  where s.replica_id = p_replica and s.stage = 'publish' and s.epoch = p_epoch
+  for update;
+  if not found then
+    raise exception using errcode = 'P2C01', message = 'the publish stage was claimed by another attempt';
+  end if;
+
+  if p_confirm is not null then
+    if v_stage.batch <> p_confirm - 1 or v_stage.pending is null then
+      raise exception using errcode = 'P2C01', message = 'the batch is not the pending one';
+    end if;
+    execute format('delete from %s where seq between $1 and $2 and pg_visible_in_snapshot(xid, $3)', v_outbox)
+      using (v_stage.pending ->> 'first')::bigint, (v_stage.pending ->> 'last')::bigint,
+            (v_stage.pending ->> 'snapshot')::pg_snapshot;
+    get diagnostics v_deleted = row_count;
+    if v_deleted <> p_events then
+      raise exception using errcode = 'P2C02',
+        message = format('batch %s read %s events of the outbox and %s were there to delete', p_confirm, p_events, v_deleted);
+    end if;
+    v_stage.batch := p_confirm;
+    v_stage.position := jsonb_build_object('last', v_stage.pending ->> 'last');
+    v_stage.rows := v_stage.rows + p_rows;
+    v_stage.bytes := v_stage.bytes + p_bytes;
+    -- What the batch's snapshot saw up to its last event is gone now; where that snapshot also saw the end of every
+    -- transaction of the candidate's time, nothing can appear below either.
+    v_last := (v_stage.pending ->> 'last')::bigint;
+    if pg_snapshot_xmin((v_stage.pending ->> 'snapshot')::pg_snapshot) >= v_stage.candidate_xmax then
+      v_stage.low_water := greatest(v_stage.low_water, least(v_stage.candidate, v_last));
+      if v_last >= v_stage.candidate then
+        v_stage.candidate := null;
+        v_stage.candidate_xmax := null;
+      end if;
+    end if;
+    v_stage.pending := null;
+  elsif v_stage.pending is not null then
+    batch := v_stage.batch;
+    pending := v_stage.pending;
+    return;
+  end if;
+
+  v_sequence := pg_get_serial_sequence(v_outbox, 'seq');
+  execute format('select case when is_called then last_value else 0 end from %s', v_sequence) into last_drawn;
+
+  if p_limit > 0 then
+    execute format(
+      'select pg_current_snapshot(), min(seq), max(seq), count(*)
+       from (select seq from %s where seq > $1 order by seq limit $2) waiting', v_outbox)
+      into v_snapshot, v_first, v_last, events
+      using v_stage.low_water, p_limit;
+    if v_first is not null then
+      v_stage.pending := jsonb_build_object(
+        'batch', v_stage.batch + 1, 'generation', (select generation from pg2click.replica where id = p_replica),
+        'first', v_first::text, 'last', v_last::text, 'snapshot', v_snapshot::text);
+    elsif pg_snapshot_xmin(v_snapshot) >= v_stage.candidate_xmax then
+      v_stage.low_water := greatest(v_stage.low_water, v_stage.candidate);
+      v_stage.candidate := null;
+      v_stage.candidate_xmax := null;
+    end if;
+    if v_stage.candidate is null and last_drawn > v_stage.low_water then
+      v_stage.candidate := last_drawn;
+      v_stage.candidate_xmax := pg_snapshot_xmax(v_snapshot);
+    end if;
+  end if;
+
+  update pg2click.stage s
+  set batch = v_stage.batch, position = v_stage.position, pending = v_stage.pending, low_water = v_stage.low_water,
+      candidate = v_stage.candidate, candidate_xmax = v_stage.candidate_xmax, rows = v_stage.rows,
+      bytes = v_stage.bytes, updated_at = now()
+  where s.replica_id = p_replica and s.stage = 'publish';
+  batch := v_stage.batch;
+  pending := v_stage.pending;
+end
+$$;

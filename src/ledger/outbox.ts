@@ -1,0 +1,69 @@
+import { DatabaseError } from 'pg';
+import type { OutboxBatch } from '../domain/batch.js';
+import { Failure } from '../failure/failure.js';
+import type { Queryable } from './queryable.js';
+import { fenced } from './stage.js';
+
+/** SQLSTATEs that `pg2click.advance_outbox` raises. */
+const FENCED = 'P2C01';
+const EVENTS_DIFFER = 'P2C02';
+
+/** A publish batch that has been sent: `events` outbox rows were read for it. */
+export interface SentBatch {
+  readonly batch: number;
+  readonly events: number;
+  readonly rows: number;
+  readonly bytes: number;
+}
+
+export interface OutboxAdvance {
+  /** The next batch, already journalled; undefined when nothing waits. */
+  readonly next: OutboxBatch | undefined;
+  /** Outbox rows of the next batch; 0 where it was named by an earlier attempt. */
+  readonly events: number;
+  /** Last `seq` drawn, decimal. */
+  readonly lastDrawn: string | undefined;
+}
+
+/**
+ * Confirms the batch that was sent (its events are deleted, as many as were read) and names the next one: one round trip,
+ * one synchronous commit. That commit also flushes every event the new name can see.
+ * @param limit outbox rows in the next batch at most; 0 confirms only
+ * @throws Failure `Fenced`; `OutboxInconsistent` when other events than those read are there
+ */
+export async function advanceOutbox(
+  pg: Queryable,
+  stage: { replicaId: string; epoch: string },
+  sent: SentBatch | null,
+  limit: number,
+): Promise<OutboxAdvance> {
+  try {
+    const advanced = await pg.query<{ pending: OutboxBatch | null; events: string | null; lastDrawn: string | null }>(
+      /* sql */ `select pending, events::text, last_drawn::text as "lastDrawn"
+        from pg2click.advance_outbox($1, $2, $3, $4, $5, $6, $7)`,
+      [
+        stage.replicaId,
+        stage.epoch,
+        sent?.batch ?? null,
+        sent?.events ?? null,
+        sent?.rows ?? 0,
+        sent?.bytes ?? 0,
+        limit,
+      ],
+    );
+    const row = advanced.rows[0];
+    return {
+      next: row?.pending ?? undefined,
+      events: Number(row?.events ?? 0),
+      lastDrawn: row?.lastDrawn ?? undefined,
+    };
+  } catch (error) {
+    if (error instanceof DatabaseError && error.code === FENCED) fenced('publish');
+    if (error instanceof DatabaseError && error.code === EVENTS_DIFFER)
+      throw new Failure('OutboxInconsistent', {
+        message: `The outbox of this table lost or gained events by itself: ${error.message}.`,
+        cause: error,
+      });
+    throw error;
+  }
+}

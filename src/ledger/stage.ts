@@ -1,0 +1,141 @@
+import type { LoadPosition, OffsetBatch, OutboxBatch } from '../domain/batch.js';
+import { Failure } from '../failure/failure.js';
+import type { Queryable } from './queryable.js';
+
+/** A stage as it stands in the ledger. `copy` is the first load. */
+export interface StageRow<Position = unknown, Pending = unknown> {
+  readonly stage: 'publish' | 'load' | 'copy';
+  readonly epoch: string;
+  readonly owner: string;
+  /** The last confirmed batch. */
+  readonly batch: number;
+  readonly position: Position;
+  /** The name of `batch + 1`, or null. */
+  readonly pending: Pending | null;
+  /** publish: nothing at or below it can appear in the outbox any more. Decimal. */
+  readonly lowWater: string;
+  /** Totals since the table was added. Decimal. */
+  readonly rows: string;
+  readonly bytes: string;
+  readonly updatedAt: string;
+}
+
+export interface PublishPosition {
+  /** Last `seq` of the last confirmed batch, decimal; absent before the first. */
+  readonly last?: string;
+}
+
+export interface LedgerLoadPosition extends LoadPosition {
+  /** Highest version that was loaded, decimal; absent before the first batch. */
+  readonly highest?: string;
+}
+
+export interface CopyPosition {
+  /** The drawn position of the copy that is done, decimal. */
+  readonly done?: string;
+  readonly rows?: string;
+}
+
+export type PublishStage = StageRow<PublishPosition, OutboxBatch>;
+export type LoadStage = StageRow<LedgerLoadPosition, OffsetBatch>;
+export type CopyStage = StageRow<CopyPosition, never>;
+
+const COLUMNS = `stage, epoch::text, owner, batch::int, position, pending, low_water::text as "lowWater",
+  rows::text, bytes::text, updated_at::text as "updatedAt"`;
+
+export async function readStages(pg: Queryable, replicaId: string): Promise<StageRow[]> {
+  const found = await pg.query<StageRow>(
+    /* sql */ `select ${COLUMNS} from pg2click.stage where replica_id = $1 order by stage`,
+    [replicaId],
+  );
+  return found.rows;
+}
+
+/**
+ * Takes a stage over: from here on every older attempt is fenced.
+ * A frozen attempt that claims late fences the rightful one, which then claims again: being fenced is never final.
+ */
+export async function claimStage<Row extends StageRow>(
+  pg: Queryable,
+  claim: { replicaId: string; stage: Row['stage']; owner: string },
+): Promise<Row> {
+  const claimed = await pg.query<Row>(
+    /* sql */ `update pg2click.stage set epoch = epoch + 1, owner = $3
+      where replica_id = $1 and stage = $2 returning ${COLUMNS}`,
+    [claim.replicaId, claim.stage, claim.owner],
+  );
+  return claimed.rows[0] ?? fenced(claim.stage);
+}
+
+/** What the confirmer of a batch knows. */
+export interface ConfirmedLoad {
+  readonly batch: number;
+  readonly position: LedgerLoadPosition;
+  readonly rows: number;
+  readonly bytes: number;
+}
+
+/**
+ * Confirms a load batch and names the next one, in one statement: a compare-and-set on epoch and batch number.
+ * @param confirm null to name only; @param next null to confirm only
+ * @throws Failure `Fenced` when another attempt took over
+ */
+export async function advanceLoad(
+  pg: Queryable,
+  stage: { replicaId: string; epoch: string },
+  confirm: ConfirmedLoad | null,
+  next: OffsetBatch | null,
+): Promise<void> {
+  const nextJson = next === null ? null : JSON.stringify(next);
+  const changed =
+    confirm === null
+      ? await pg.query(
+          /* sql */ `update pg2click.stage set pending = $3::jsonb, updated_at = now()
+            where replica_id = $1 and stage = 'load' and epoch = $2 and pending is null
+            and batch = ($3::jsonb ->> 'batch')::bigint - 1`,
+          [stage.replicaId, stage.epoch, nextJson],
+        )
+      : await pg.query(
+          /* sql */ `update pg2click.stage
+            set batch = $3, position = $4::jsonb, pending = $5::jsonb, rows = rows + $6, bytes = bytes + $7,
+                updated_at = now()
+            where replica_id = $1 and stage = 'load' and epoch = $2 and batch = $3::bigint - 1
+            and (pending ->> 'batch')::bigint = $3`,
+          [
+            stage.replicaId,
+            stage.epoch,
+            confirm.batch,
+            JSON.stringify(confirm.position),
+            nextJson,
+            confirm.rows,
+            confirm.bytes,
+          ],
+        );
+  if (changed.rowCount !== 1) fenced('load');
+}
+
+/** Confirms the first load. @throws Failure `Fenced` */
+export async function finishCopy(
+  pg: Queryable,
+  stage: { replicaId: string; epoch: string },
+  copy: { position: string; rows: number; bytes: number },
+): Promise<void> {
+  const changed = await pg.query(
+    /* sql */ `update pg2click.stage
+      set batch = batch + 1, position = $3::jsonb, rows = rows + $4, bytes = bytes + $5, updated_at = now()
+      where replica_id = $1 and stage = 'copy' and epoch = $2`,
+    [
+      stage.replicaId,
+      stage.epoch,
+      JSON.stringify({ done: copy.position, rows: String(copy.rows) }),
+      copy.rows,
+      copy.bytes,
+    ],
+  );
+  if (changed.rowCount !== 1) fenced('copy');
+}
+
+/** Throws: the stage has another owner now, or its table was removed. */
+export function fenced(stage: string): never {
+  throw new Failure('Fenced', { message: `Another attempt has claimed the ${stage} stage of this table.` });
+}
