@@ -21,8 +21,6 @@ create or replace function pg2click.advance_outbox(
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set synchronous_commit = on
-set enable_seqscan = off
 as $$
 declare
   v_stage    pg2click.stage;
@@ -33,6 +31,10 @@ declare
   v_first    bigint;
   v_last     bigint;
 begin
+  -- Until the end of the transaction, not of the function: a SET clause would be undone before the commit. The plan must
+  -- not depend on the statistics of a table that is always nearly empty.
+  perform set_config('synchronous_commit', 'on', true), set_config('enable_seqscan', 'off', true);
+
   select * into v_stage from pg2click.stage s
   where s.replica_id = p_replica and s.stage = 'publish' and s.epoch = p_epoch
   for update;
