@@ -1,5 +1,3 @@
-import type { ProcessIdentity } from './child.js';
-
 /** The servers of the local stack, in the order people read them. */
 export const PARTS = ['postgres', 'kafka', 'clickhouse', 'temporal'] as const;
 
@@ -91,5 +89,3 @@ export interface Server<P extends Part = Part> {
   /** Removes the part's data. */
   wipe(directory: string): Promise<void>;
 }
-
-export type Children = Partial<Record<Part, ProcessIdentity>>;

@@ -1,16 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { rename, writeFile } from 'node:fs/promises';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Failure } from '../failure/failure.js';
 import type { ProcessIdentity } from './child.js';
-import type { Children, Ports, StackAddresses, StackSecrets } from './part.js';
+import type { Part, Ports, StackAddresses, StackSecrets } from './part.js';
 
 /** What a state folder remembers in `stack.json`: other commands read `addresses`, the next start reads the rest. */
 export interface StackFile {
   /** The process that holds the stack, while one does. */
   readonly owner?: ProcessIdentity;
-  readonly children: Children;
+  readonly children: Readonly<Partial<Record<Part, ProcessIdentity>>>;
   readonly ports: Partial<Ports>;
   readonly secrets: StackSecrets;
   /** Of the parts that this stack starts itself; those set by the user are not repeated here. */
@@ -38,12 +37,15 @@ export function readStackFile(stateDir: string): StackFile | undefined {
   }
 }
 
-/** Replaces the file whole, readable by its owner only: it holds passwords. */
-export async function writeStackFile(stateDir: string, file: StackFile): Promise<void> {
+/**
+ * Replaces the file whole, readable by its owner only: it holds passwords. Synchronous, so that nothing of ours happens between
+ * the start of a process and its entry here.
+ */
+export function writeStackFile(stateDir: string, file: StackFile): void {
   const path = join(stateDir, 'stack.json');
   const aside = `${path}.${process.pid}.tmp`;
-  await writeFile(aside, `${JSON.stringify(file, null, 2)}\n`, { mode: 0o600 });
-  await rename(aside, path);
+  writeFileSync(aside, `${JSON.stringify(file, null, 2)}\n`, { mode: 0o600 });
+  renameSync(aside, path);
 }
 
 export function newSecrets(): StackSecrets {
