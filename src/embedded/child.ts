@@ -60,7 +60,7 @@ export function isAlive(identity: ProcessIdentity): boolean {
  * file, so that it survives us without a broken pipe (the next start finds it by its identity).
  */
 export async function spawnChild(launch: Launch, logFile: string): Promise<Child> {
-  mkdirSync(dirname(logFile), { recursive: true });
+  mkdirSync(dirname(logFile), { recursive: true, mode: 0o700 });
   const logStart = rotate(logFile);
   const log = openSync(logFile, 'a', 0o600);
   try {

@@ -32,7 +32,7 @@ export const clickhouseServer: Server<'clickhouse'> = {
         remedy: 'Run npm run build, or set CH_HOST or CH_URL to use a ClickHouse of your own.',
       });
     }
-    await mkdir(context.directory, { recursive: true });
+    await mkdir(context.directory, { recursive: true, mode: 0o700 });
     return {
       command: process.execPath,
       args: [main, '--path', context.directory, '--port', String(context.ports.clickhouse), '--user', USER],

@@ -44,7 +44,7 @@ export const kafkaServer: Server<'kafka'> = {
   async prepare(context) {
     const java = await findJava(context.signal);
     const libraries = await cached(`kafka-${VERSION}`, (directory) => download(context, directory));
-    await mkdir(context.directory, { recursive: true });
+    await mkdir(context.directory, { recursive: true, mode: 0o700 });
     const properties = join(context.directory, 'server.properties');
     const logging = join(context.directory, 'log4j2.properties');
     await writeFile(properties, serverProperties(context));

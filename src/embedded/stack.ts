@@ -105,18 +105,7 @@ async function claim(options: StackOptions): Promise<StackFile & { readonly port
       remedy: 'Use that one, stop it first, or choose another state folder.',
     });
   }
-  await Promise.all(
-    PARTS.map(async (part) => {
-      const orphan = before?.children[part];
-      if (orphan === undefined || !isAlive(orphan)) return;
-      options.report({
-        kind: 'note',
-        part,
-        text: `ending ${SERVERS[part].title} of a run that was killed (pid ${orphan.pid})`,
-      });
-      await endProcess(orphan, SERVERS[part].stopSignal);
-    }),
-  );
+  if (before !== undefined) await endChildren(before, options.report);
   const parts = (options.parts ?? PARTS).filter((part) => options.external?.[part] === undefined);
   if (options.reset === true) await Promise.all(parts.map((part) => SERVERS[part].wipe(join(stateDir, part))));
   const ports = await choosePorts(options.ports ?? {}, before?.ports ?? {});
@@ -126,6 +115,29 @@ async function claim(options: StackOptions): Promise<StackFile & { readonly port
   const file = { ...(owner === undefined ? {} : { owner }), children: {}, ports, secrets, addresses };
   writeStackFile(stateDir, file);
   return file;
+}
+
+/**
+ * Ends what a killed run left on a state folder.
+ * @returns false when the folder's stack is still held by a live process, and was left alone
+ */
+export async function endOrphans(stateDir: string): Promise<boolean> {
+  const file = readStackFile(stateDir);
+  if (file?.owner !== undefined && isAlive(file.owner)) return false;
+  if (file !== undefined) await endChildren(file, () => undefined);
+  return true;
+}
+
+async function endChildren(file: StackFile, report: (event: StackEvent) => void): Promise<void> {
+  await Promise.all(
+    PARTS.map(async (part) => {
+      const orphan = file.children[part];
+      if (orphan === undefined || !isAlive(orphan)) return;
+      const { title, stopSignal } = SERVERS[part];
+      report({ kind: 'note', part, text: `ending ${title} of a run that was killed (pid ${orphan.pid})` });
+      await endProcess(orphan, stopSignal);
+    }),
+  );
 }
 
 class LocalStack implements Stack {

@@ -36,7 +36,7 @@ export const temporalServer: Server<'temporal'> = {
   async prepare(context) {
     const command =
       onPath('temporal') ?? join(await cached(`temporal-${VERSION}`, (to) => build(context, to)), 'temporal');
-    await mkdir(context.directory, { recursive: true });
+    await mkdir(context.directory, { recursive: true, mode: 0o700 });
     return {
       command,
       args: [

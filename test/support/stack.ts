@@ -1,0 +1,61 @@
+import { randomBytes } from 'node:crypto';
+import pg from 'pg';
+import { afterAll, inject } from 'vitest';
+import type { Part, StackAddresses } from '../../src/embedded/stack.js';
+import './global-setup.js';
+
+export { waitFor } from './wait-for.js';
+
+/** The address of one server of the run's stack. */
+export function addressOf<P extends Part>(part: P): StackAddresses[P] {
+  const address = (inject('stack') as Partial<StackAddresses> | undefined)?.[part];
+  if (address !== undefined) return address;
+  throw new Error(
+    `This run's stack has no ${part}: see PG2CLICK_TEST_STACK, or name the file *.${part}.test.ts or so.`,
+  );
+}
+
+/** How to connect to a PostgreSQL database, as `pg` takes it. */
+export type PostgresAddress = StackAddresses['postgres'];
+
+/** A name that nothing else uses: lower case, at most `prefix` and 13 characters, valid in every server. */
+export function freshName(prefix: string): string {
+  return `${prefix}_${randomBytes(6).toString('hex')}`;
+}
+
+/** An empty PostgreSQL database, dropped after the file's tests with all connections to it. */
+export async function freshDatabase(prefix = 'test'): Promise<PostgresAddress> {
+  const server = addressOf('postgres');
+  const database = freshName(prefix);
+  await administer(server, /* sql */ `create database ${database}`);
+  afterAll(() => administer(server, /* sql */ `drop database if exists ${database} with (force)`));
+  return { ...server, database };
+}
+
+/** An empty ClickHouse database, dropped after the file's tests. */
+export async function freshSink(prefix = 'test'): Promise<StackAddresses['clickhouse']> {
+  const server = addressOf('clickhouse');
+  const database = freshName(prefix);
+  await command(server, /* sql */ `create database ${database}`);
+  afterAll(() => command(server, /* sql */ `drop database if exists ${database} sync`));
+  return { ...server, database };
+}
+
+async function administer(server: PostgresAddress, statement: string): Promise<void> {
+  const client = new pg.Client({ ...server });
+  await client.connect();
+  try {
+    await client.query(statement);
+  } finally {
+    await client.end();
+  }
+}
+
+async function command(server: StackAddresses['clickhouse'], statement: string): Promise<void> {
+  const response = await fetch(server.url, {
+    method: 'POST',
+    body: statement,
+    headers: { authorization: `Basic ${Buffer.from(`${server.user}:${server.password}`).toString('base64')}` },
+  });
+  if (!response.ok) throw new Error(`ClickHouse refused "${statement}": ${await response.text()}`);
+}
