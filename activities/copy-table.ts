@@ -1,0 +1,49 @@
+import type { CopyReceipt, SliceRequest } from '../src/domain/receipt.js';
+import { formatTableName } from '../src/domain/table-name.js';
+import { claimStage, finishCopy, type CopyStage } from '../src/ledger/stage.js';
+import { insertCopy } from '../src/sink/copy.js';
+import { deleteBelowFloor } from '../src/sink/floor.js';
+import { copyRows } from '../src/source/copy.js';
+import { drawPosition, settle } from '../src/source/settle.js';
+import type { Deps } from './deps.js';
+import { findPreparedReplica } from './find-replica.js';
+import { runSlice } from './slice.js';
+
+/**
+ * The first load, beside the live flow: draw a position, wait for the writers of that moment, stream the table. Every
+ * copied row carries the drawn position as its version, so each later change wins over it. An attempt that broke off
+ * leaves rows of an older position behind, which the next attempt's rows win over: it starts from the beginning.
+ */
+export async function copyTable(deps: Deps, request: SliceRequest): Promise<CopyReceipt> {
+  const startedAt = Date.now();
+  return runSlice({ sliceMs: Number.MAX_SAFE_INTEGER, stopping: deps.stopping }, async (slice) => {
+    const replica = await findPreparedReplica(deps.pool, request);
+    const stage = await claimStage<CopyStage>(deps.pool, { replicaId: replica.id, stage: 'copy', owner: deps.owner });
+    if (stage.position.done !== undefined)
+      return { rows: Number(stage.position.rows ?? 0), bytes: 0, seconds: 0, position: stage.position.done };
+    await using pg = await deps.connectSource(`copy ${formatTableName(request)}`);
+    // A copy is not worth finishing once it is cancelled: the next attempt starts it again.
+    const signal = AbortSignal.any([slice.signal, slice.ending]);
+    const position = await drawPosition(pg, replica.id);
+    await settle(pg, replica.relation, {
+      signal,
+      onWait: (writers) =>
+        slice.progress({
+          stage: 'copy',
+          rows: 0,
+          batches: 0,
+          moved: `waiting for ${writers} writers`,
+          waiting: 0,
+          lagSeconds: 0,
+        }),
+    });
+    const copied = await insertCopy(deps.clickhouse, replica, copyRows(pg, replica, position, { signal }), {
+      signal,
+      onProgress: (rows) =>
+        slice.progress({ stage: 'copy', rows, batches: 0, moved: `${rows} rows`, waiting: 0, lagSeconds: 0 }),
+    });
+    await deleteBelowFloor(deps.clickhouse, replica);
+    await finishCopy(deps.pool, { replicaId: replica.id, epoch: stage.epoch }, { position, ...copied });
+    return { ...copied, position, seconds: (Date.now() - startedAt) / 1_000 };
+  });
+}

@@ -1,0 +1,188 @@
+import pRetry from 'p-retry';
+import type { OffsetBatch } from '../src/domain/batch.js';
+import { loadToken } from '../src/domain/batch.js';
+import type { SliceReceipt, SliceRequest } from '../src/domain/receipt.js';
+import type { Replica } from '../src/domain/replica.js';
+import { formatTableName } from '../src/domain/table-name.js';
+import { composeVersion, majorOf } from '../src/domain/version.js';
+import { Failure } from '../src/failure/failure.js';
+import { policyOf } from '../src/failure/kinds.js';
+import {
+  advanceLoad,
+  claimStage,
+  readStages,
+  type ConfirmedLoad,
+  type CopyPosition,
+  type LedgerLoadPosition,
+  type LoadStage,
+} from '../src/ledger/stage.js';
+import { deleteBelowFloor, writeFloor } from '../src/sink/floor.js';
+import { InsertBudget } from '../src/sink/budget.js';
+import { insertValues } from '../src/sink/insert.js';
+import { sinkState } from '../src/sink/state.js';
+import type { Fetched, TopicReader } from '../src/transport/reader.js';
+import type { Deps } from './deps.js';
+import { findPreparedReplica } from './find-replica.js';
+import { runSlice, type Slice } from './slice.js';
+
+/** One insert is one block: far below the 500,000 rows and 100 MB where ClickHouse would split it. */
+const MOST_ROWS = 200_000;
+const MOST_BYTES = 32_000_000;
+/** How long one look into an idle topic lasts. */
+const WAIT_MS = 1_000;
+
+/**
+ * Load: Kafka -> ClickHouse. The position is the ledger's, never the consumer group's. Each batch is named by its offsets,
+ * inserted with a token made of that name, and confirmed together with the name of the next. A crash between any two steps
+ * leaves a named batch; its offsets are read again, which gives the same bytes under the same token.
+ */
+export async function loadSlice(deps: Deps, request: SliceRequest): Promise<SliceReceipt> {
+  return runSlice({ sliceMs: request.sliceMs, stopping: deps.stopping }, async (slice) => {
+    const replica = await findPreparedReplica(deps.pool, request);
+    const stage = await claimStage<LoadStage>(deps.pool, { replicaId: replica.id, stage: 'load', owner: deps.owner });
+    await checkHistory(deps, replica, stage, request);
+    const reader = await deps.reader(replica.topic);
+    await resume(reader, replica, stage);
+    const claim = { replicaId: replica.id, epoch: stage.epoch };
+    const budget = new InsertBudget(deps.clickhouse, replica.target);
+    const mirror = deps.mirror(replica.topic);
+    let position: LedgerLoadPosition = stage.position;
+    let batch = stage.batch;
+    const total = { batches: 0, rows: 0, bytes: 0, first: '', last: '' };
+    let lagSeconds = 0;
+    const receipt = (): SliceReceipt => ({
+      stage: 'load',
+      ...{ batches: total.batches, rows: total.rows, bytes: total.bytes },
+      witness: { batch, highest: String(majorOf(BigInt(position.highest ?? '0'))) },
+      moved: total.first === '' ? '' : `offset ${total.first}..${total.last}`,
+      waiting: reader.waiting(),
+      lagSeconds,
+    });
+
+    let inHand = stage.pending === null ? undefined : await reader.takeExactly(stage.pending.ranges, slice);
+    while (inHand !== undefined || !slice.ending.aborted) {
+      if (inHand === undefined) {
+        inHand = await reader.take({ maxRows: MOST_ROWS, maxBytes: MOST_BYTES, waitMs: WAIT_MS, signal: slice.ending });
+        if (inHand !== undefined) await advanceLoad(deps.pool, claim, null, nameOf(inHand, batch + 1, replica));
+        slice.progress(receipt());
+        continue;
+      }
+      const loading: Fetched = inHand;
+      const name = nameOf(loading, batch + 1, replica);
+      await budget.wait(slice.ending);
+      await insertWithPatience(deps, replica, name, loading, slice);
+      position = positionAfter(position, loading, replica);
+      const confirm: ConfirmedLoad = { batch: name.batch, position, rows: loading.rows, bytes: loading.bytes };
+      const next: Fetched | undefined = slice.ending.aborted
+        ? undefined
+        : await reader.take({ maxRows: MOST_ROWS, maxBytes: MOST_BYTES, waitMs: 0, signal: slice.ending });
+      await advanceLoad(deps.pool, claim, confirm, next === undefined ? null : nameOf(next, batch + 2, replica));
+      mirror.commit(position.offsets);
+      budget.loaded(loading.rows);
+      batch += 1;
+      total.batches += 1;
+      total.rows += loading.rows;
+      total.bytes += loading.bytes;
+      const ranges = Object.values(loading.ranges);
+      total.first ||= ranges[0]?.first ?? '';
+      total.last = ranges[0]?.last ?? total.last;
+      lagSeconds = Math.max(0, (Date.now() - loading.oldestTimestampMs) / 1_000);
+      inHand = next;
+      slice.progress(receipt());
+    }
+    if (inHand === undefined) lagSeconds = reader.waiting() === 0 ? 0 : lagSeconds;
+    return receipt();
+  });
+}
+
+function nameOf(fetched: Fetched, batch: number, replica: Replica): OffsetBatch {
+  return { batch, generation: replica.generation, ranges: fetched.ranges };
+}
+
+function positionAfter(position: LedgerLoadPosition, loaded: Fetched, replica: Replica): LedgerLoadPosition {
+  const offsets = { ...position.offsets };
+  for (const [partition, range] of Object.entries(loaded.ranges)) offsets[partition] = String(BigInt(range.last) + 1n);
+  const highest = [BigInt(position.highest ?? '0'), composeVersion(replica.generation, BigInt(loaded.highest))].reduce(
+    (a, b) => (a > b ? a : b),
+  );
+  return { offsets, headers: { ...position.headers, ...loaded.headers }, highest: String(highest) };
+}
+
+/**
+ * Short outages are sat out inside the slice, with the same name and token: the table flows again within seconds, and
+ * nobody reads of a failure. What lasts longer is Temporal's to retry and the UI's to show.
+ */
+async function insertWithPatience(
+  deps: Deps,
+  replica: Replica,
+  name: OffsetBatch,
+  fetched: Fetched,
+  slice: Slice,
+): Promise<void> {
+  const load = async (): Promise<void> => {
+    if (fetched.values.length > 0)
+      await insertValues(deps.clickhouse, replica, {
+        values: fetched.values,
+        token: loadToken(replica, name),
+        signal: slice.signal,
+      });
+    if (fetched.truncate !== undefined) {
+      await writeFloor(deps.clickhouse, replica, BigInt(fetched.truncate));
+      await deleteBelowFloor(deps.clickhouse, replica);
+    }
+  };
+  await pRetry(load, {
+    retries: 8,
+    minTimeout: 250,
+    factor: 2,
+    maxTimeout: 5_000,
+    signal: AbortSignal.any([slice.signal, deps.stopping]),
+    shouldRetry: ({ error }) => error instanceof Failure && policyOf(error.kind).treatment === 'transient',
+  });
+}
+
+/**
+ * Seeks to the ledger's position, and compares the record before it with what the ledger remembers of it.
+ * @throws Failure `OffsetsExpired`, `TopicReplaced`
+ */
+async function resume(reader: TopicReader, replica: Replica, stage: LoadStage): Promise<void> {
+  for (const [partition, header] of Object.entries(stage.position.headers)) {
+    const offset = BigInt(stage.position.offsets[partition] ?? '0') - 1n;
+    const found = await reader.readHeader(Number(partition), String(offset));
+    if (found !== header)
+      throw new Failure('TopicReplaced', {
+        message: `The record at offset ${offset} of ${replica.topic}/${partition} is not the one that was loaded there.`,
+      });
+  }
+  await reader.start(stage.position.offsets, { generation: replica.generation });
+}
+
+/**
+ * The witnesses outside the ledger: Temporal's last receipt, and the highest version that ClickHouse holds.
+ * @throws Failure `LedgerSetBack`, `SinkSetBack`
+ */
+async function checkHistory(deps: Deps, replica: Replica, stage: LoadStage, request: SliceRequest): Promise<void> {
+  const title = formatTableName(replica.name);
+  if (request.witness !== null && stage.batch < request.witness.batch)
+    throw new Failure('LedgerSetBack', {
+      message: `The ledger says that batch ${stage.batch} of ${title} is the last loaded; batch ${request.witness.batch} was confirmed before.`,
+    });
+  const expected = await highestConfirmed(deps, replica, stage);
+  if (expected === 0n) return;
+  const sink = await sinkState(deps.clickhouse, replica.target);
+  if ((sink.highest ?? 0n) < expected)
+    throw new Failure('SinkSetBack', {
+      message: `${replica.target.database}.${replica.target.table} in ClickHouse holds nothing of the newest batches that were confirmed for ${title}.`,
+    });
+}
+
+async function highestConfirmed(deps: Deps, replica: Replica, stage: LoadStage): Promise<bigint> {
+  const copy = (await readStages(deps.pool, replica.id)).find((row) => row.stage === 'copy');
+  const position = (copy?.position ?? {}) as CopyPosition;
+  const copied =
+    position.done !== undefined && position.rows !== '0'
+      ? composeVersion(replica.generation, BigInt(position.done))
+      : 0n;
+  const loaded = BigInt(stage.position.highest ?? '0');
+  return copied > loaded ? copied : loaded;
+}

@@ -1,0 +1,134 @@
+import type { PrepareReceipt, PrepareRequest } from '../src/domain/receipt.js';
+import { formatTableName, type TableName } from '../src/domain/table-name.js';
+import { Failure } from '../src/failure/failure.js';
+import { findReplica, listReplicas, markReady, registerReplica, type Definition } from '../src/ledger/replica.js';
+import type { Queryable } from '../src/ledger/queryable.js';
+import { createTarget, highestGeneration } from '../src/sink/target.js';
+import { inspectTable } from '../src/source/catalog.js';
+import { fingerprintTable } from '../src/source/fingerprint.js';
+import { installOutbox, removeOutbox } from '../src/source/outbox.js';
+import { ensureTopic, topicNameFor, topicState } from '../src/transport/topic.js';
+import type { Deps, TableDefaults } from './deps.js';
+import { runSlice } from './slice.js';
+
+/** SQLSTATE unique_violation: the ledger's indexes on topic and target. */
+const UNIQUE_VIOLATION = '23505';
+
+/**
+ * Makes a table ready: topic, ledger row, outbox with its triggers, target; in this order, so that the triggers (the only
+ * part that writers feel) come when all else that can be refused was not. Each step is idempotent, and the row is marked
+ * ready last: an attempt that broke off is simply made again.
+ */
+export async function prepareTable(deps: Deps, request: PrepareRequest): Promise<PrepareReceipt> {
+  return runSlice({ sliceMs: Number.MAX_SAFE_INTEGER, stopping: deps.stopping }, async () => {
+    const title = formatTableName(request);
+    await using pg = await deps.connectSource(`prepare ${title}`);
+    const inspection = await inspectTable(pg, request, { key: request.options.key });
+    const known = await findReplica(pg, request.pipeline, request);
+    const replica = known ?? (await register(deps, pg, request, inspection));
+    if (known === undefined) {
+      await removeOutbox(pg, { id: replica.id, name: replica.name });
+      await installOutbox(pg, replica);
+      await createTarget(deps.clickhouse, replica);
+      await markReady(pg, replica, {
+        fingerprint: await fingerprintTable(pg, replica),
+        loadPosition: { offsets: await endOffsets(deps, replica.topic), headers: {} },
+      });
+    }
+    return {
+      id: replica.id,
+      generation: replica.generation,
+      topic: replica.topic,
+      target: `${replica.target.database}.${replica.target.table}`,
+      key: replica.key,
+      estimatedRows: inspection.estimatedRows,
+    };
+  });
+}
+
+async function register(
+  deps: Deps,
+  pg: Queryable,
+  request: PrepareRequest,
+  inspection: Awaited<ReturnType<typeof inspectTable>>,
+): ReturnType<typeof registerReplica> {
+  const { options, pipeline } = request;
+  const others = await listReplicas(pg, pipeline);
+  const target = targetOf(options.target, request, deps.defaults, others);
+  const topic = options.topic ?? topicOf(request, deps.defaults, others);
+  const { partitions } = await withAdmin(deps, (admin) =>
+    ensureTopic(admin, { topic, partitions: deps.defaults.partitions, retentionMs: deps.defaults.retentionMs }),
+  );
+  const definition: Definition = {
+    columns: inspection.columns,
+    key: inspection.key,
+    triggerLevel: inspection.triggerLevel,
+    topic,
+    partitions,
+    format: options.format ?? deps.defaults.format,
+    target,
+  };
+  const targetGeneration = await highestGeneration(deps.clickhouse, target);
+  try {
+    return await registerReplica(pg, {
+      pipeline,
+      name: { schema: request.schema, table: request.table },
+      relation: inspection.relation,
+      definition,
+      targetGeneration,
+    });
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== UNIQUE_VIOLATION) throw error;
+    throw new Failure('TargetTaken', {
+      message: `Another replicated table already uses topic ${topic} or target ${target.database}.${target.table}.`,
+      remedy: `Add ${formatTableName(request)} with --topic and --target of its own.`,
+      cause: error,
+    });
+  }
+}
+
+/** Messages that are in the topic already belong to an older history of the table: loading starts after them. */
+async function endOffsets(deps: Deps, topic: string): Promise<Record<string, string>> {
+  const state = await withAdmin(deps, (admin) => topicState(admin, topic));
+  if (state === undefined)
+    throw new Failure('TopicReplaced', { message: `The topic ${topic} vanished while it was prepared.` });
+  return Object.fromEntries(Object.entries(state.offsets).map(([partition, { high }]) => [partition, high]));
+}
+
+/** `KAFKA_TOPIC` is singular, as in the recipe: it names the first table's; every other one gets a name of its own. */
+function topicOf(request: PrepareRequest, defaults: TableDefaults, others: readonly { topic: string }[]): string {
+  const free = defaults.topic !== undefined && !others.some((other) => other.topic === defaults.topic);
+  return free && defaults.topic !== undefined ? defaults.topic : topicNameFor(request.pipeline, request);
+}
+
+/** `CH_TABLE` likewise; else the table's own name, with its schema in front unless that is `public`. */
+function targetOf(
+  chosen: string | undefined,
+  name: TableName,
+  defaults: TableDefaults,
+  others: readonly { target: { table: string } }[],
+): { database: string; table: string } {
+  if (chosen !== undefined) {
+    const dot = chosen.indexOf('.');
+    return dot < 0
+      ? { database: defaults.targetDatabase, table: chosen }
+      : { database: chosen.slice(0, dot), table: chosen.slice(dot + 1) };
+  }
+  const own = name.schema === 'public' ? name.table : `${name.schema}_${name.table}`;
+  const free =
+    defaults.targetTable !== undefined && !others.some((other) => other.target.table === defaults.targetTable);
+  return {
+    database: defaults.targetDatabase,
+    table: free && defaults.targetTable !== undefined ? defaults.targetTable : own,
+  };
+}
+
+async function withAdmin<T>(deps: Deps, use: (admin: ReturnType<Deps['kafka']['admin']>) => Promise<T>): Promise<T> {
+  const admin = deps.kafka.admin();
+  try {
+    await admin.connect();
+    return await use(admin);
+  } finally {
+    await admin.disconnect().catch(() => undefined);
+  }
+}

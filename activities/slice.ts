@@ -1,0 +1,62 @@
+import { CancelledFailure, Context } from '@temporalio/activity';
+import type { SliceProgress } from '../src/domain/receipt.js';
+import { Failure } from '../src/failure/failure.js';
+
+/** A tick keeps a slow insert alive; it stops, and the slice fails, when nothing at all has moved for this long. */
+const NO_PROGRESS_MS = 5 * 60_000;
+const TICK_MS = 1_000;
+/** How long a cancelled slice may still work on the batch in hand. */
+const GRACE_MS = 15_000;
+
+/** One bounded run of a stage: it says when to stop naming batches, when to drop everything, and tells how it goes. */
+export interface Slice {
+  /** No further batch may be named: the time is over, the table is paused, or the worker shuts down. */
+  readonly ending: AbortSignal;
+  /** Stop at once: another attempt runs, the grace is over, or nothing moves any more. */
+  readonly signal: AbortSignal;
+  /** Shown in `pendingActivities`, so that a running slice can be looked at. */
+  progress(progress: SliceProgress): void;
+}
+
+/**
+ * Runs `body` as a slice of the current activity. A cancelled slice ends with its receipt once the batch in hand is
+ * confirmed; only when that takes longer than the grace is it broken off, which is safe at any point: the batch is named.
+ */
+export async function runSlice<T>(
+  options: { sliceMs: number; stopping: AbortSignal },
+  body: (slice: Slice) => Promise<T>,
+): Promise<T> {
+  const context = Context.current();
+  const hard = new AbortController();
+  let latest: SliceProgress | undefined;
+  let movedAt = Date.now();
+  const onCancel = (): void => {
+    // Without the right to go on (another attempt runs, or will) there is nothing worth finishing.
+    const lost = context.cancellationDetails?.timedOut === true || context.cancellationDetails?.notFound === true;
+    setTimeout(() => hard.abort(context.cancellationSignal.reason), lost ? 0 : GRACE_MS).unref();
+  };
+  context.cancellationSignal.addEventListener('abort', onCancel, { once: true });
+  const tick = setInterval(() => {
+    if (Date.now() - movedAt < NO_PROGRESS_MS) context.heartbeat(latest);
+    else hard.abort(new Failure('NoProgress', { message: `Nothing moved for ${NO_PROGRESS_MS / 60_000} minutes.` }));
+  }, TICK_MS);
+  try {
+    return await body({
+      ending: AbortSignal.any([context.cancellationSignal, options.stopping, AbortSignal.timeout(options.sliceMs)]),
+      signal: hard.signal,
+      progress: (progress) => {
+        latest = progress;
+        movedAt = Date.now();
+      },
+    });
+  } catch (error) {
+    if (hard.signal.aborted && !(hard.signal.reason instanceof Failure))
+      throw new CancelledFailure(
+        'The slice was cancelled with a batch in hand; it is named and will be taken up again.',
+      );
+    throw hard.signal.aborted ? hard.signal.reason : error;
+  } finally {
+    clearInterval(tick);
+    context.cancellationSignal.removeEventListener('abort', onCancel);
+  }
+}
