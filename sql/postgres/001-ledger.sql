@@ -36,7 +36,7 @@ create table if not exists pg2click.stage (
   -- once every transaction that ran when it was read has ended.
   low_water      bigint not null default 0,
   candidate      bigint,
-  candidate_xmax xid8,
+  candidate_xid  xid8,
   rows           bigint not null default 0,
   bytes          bigint not null default 0,
   updated_at     timestamptz not null default now(),

@@ -1,7 +1,12 @@
 -- One round trip of the publish stage: confirm batch n (delete exactly the events that were read) and name batch n + 1.
 --
--- Everything is one transaction, and each statement below takes a snapshot of its own (READ COMMITTED, volatile), on which
--- the low-water rests: the sequence is read in a statement before the one whose snapshot names the batch.
+-- Everything is one transaction, and each statement below takes a snapshot of its own (READ COMMITTED, volatile).
+--
+-- The low-water, below which nothing can appear any more: call i reads the sequence's last value L (the candidate). The
+-- transaction of call i + 1 gets its xid X after that, so whoever drew a seq at or below L has an xid below X (the outbox
+-- assigns the xid before it draws the seq). Once a snapshot's xmin has reached X they have all ended. The xmax of a
+-- snapshot would not do in place of X: it is one past the newest transaction that has *completed*, and one still running
+-- may have a higher xid.
 --
 -- P2C01: the stage belongs to another epoch, or the batch is not the pending one.
 -- P2C02: the outbox does not hold the events that were read.
@@ -42,6 +47,10 @@ begin
     raise exception using errcode = 'P2C01', message = 'the publish stage was claimed by another attempt';
   end if;
 
+  if v_stage.candidate is not null and v_stage.candidate_xid is null then
+    v_stage.candidate_xid := pg_current_xact_id();
+  end if;
+
   if p_confirm is not null then
     if v_stage.batch <> p_confirm - 1 or v_stage.pending is null then
       raise exception using errcode = 'P2C01', message = 'the batch is not the pending one';
@@ -61,11 +70,11 @@ begin
     -- What the batch's snapshot saw up to its last event is gone now; where that snapshot also saw the end of every
     -- transaction of the candidate's time, nothing can appear below either.
     v_last := (v_stage.pending ->> 'last')::bigint;
-    if pg_snapshot_xmin((v_stage.pending ->> 'snapshot')::pg_snapshot) >= v_stage.candidate_xmax then
+    if pg_snapshot_xmin((v_stage.pending ->> 'snapshot')::pg_snapshot) >= v_stage.candidate_xid then
       v_stage.low_water := greatest(v_stage.low_water, least(v_stage.candidate, v_last));
       if v_last >= v_stage.candidate then
         v_stage.candidate := null;
-        v_stage.candidate_xmax := null;
+        v_stage.candidate_xid := null;
       end if;
     end if;
     v_stage.pending := null;
@@ -88,20 +97,19 @@ begin
       v_stage.pending := jsonb_build_object(
         'batch', v_stage.batch + 1, 'generation', (select generation from pg2click.replica where id = p_replica),
         'first', v_first::text, 'last', v_last::text, 'snapshot', v_snapshot::text);
-    elsif pg_snapshot_xmin(v_snapshot) >= v_stage.candidate_xmax then
+    elsif pg_snapshot_xmin(v_snapshot) >= v_stage.candidate_xid then
       v_stage.low_water := greatest(v_stage.low_water, v_stage.candidate);
       v_stage.candidate := null;
-      v_stage.candidate_xmax := null;
+      v_stage.candidate_xid := null;
     end if;
     if v_stage.candidate is null and last_drawn > v_stage.low_water then
       v_stage.candidate := last_drawn;
-      v_stage.candidate_xmax := pg_snapshot_xmax(v_snapshot);
     end if;
   end if;
 
   update pg2click.stage s
   set batch = v_stage.batch, position = v_stage.position, pending = v_stage.pending, low_water = v_stage.low_water,
-      candidate = v_stage.candidate, candidate_xmax = v_stage.candidate_xmax, rows = v_stage.rows,
+      candidate = v_stage.candidate, candidate_xid = v_stage.candidate_xid, rows = v_stage.rows,
       bytes = v_stage.bytes, updated_at = now()
   where s.replica_id = p_replica and s.stage = 'publish';
   batch := v_stage.batch;

@@ -1,0 +1,232 @@
+import pg from 'pg';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { migrateLedger } from '../../src/ledger/migrate.js';
+import { advanceOutbox, type OutboxAdvance } from '../../src/ledger/outbox.js';
+import { markReady, registerReplica } from '../../src/ledger/replica.js';
+import { claimStage, readStages, type PublishStage } from '../../src/ledger/stage.js';
+import type { OutboxBatch } from '../../src/domain/batch.js';
+import type { Replica } from '../../src/domain/replica.js';
+import { freshDatabase, freshName } from '../support/stack.js';
+
+/** The step that names and confirms publish batches, on an outbox written by hand: its guards, one by one. */
+describe('the outbox step', async () => {
+  const address = await freshDatabase('step');
+  const clients: pg.Client[] = [];
+  const connect = async (): Promise<pg.Client> => {
+    const client = new pg.Client(address);
+    await client.connect();
+    clients.push(client);
+    return client;
+  };
+  let ledger: pg.Client;
+  let replica: Replica;
+  let claim: { replicaId: string; epoch: string };
+  let outbox: string;
+
+  beforeAll(async () => {
+    ledger = await connect();
+    await migrateLedger(ledger);
+  });
+  afterAll(() => Promise.all(clients.map((client) => client.end())));
+  beforeEach(async () => {
+    const table = freshName('orders');
+    replica = await registerReplica(ledger, {
+      pipeline: 'test',
+      name: { schema: 'public', table },
+      relation: '1',
+      targetGeneration: 0,
+      definition: {
+        columns: [],
+        key: ['id'],
+        triggerLevel: 'statement',
+        topic: table,
+        partitions: 1,
+        format: 'json',
+        target: { database: 'test', table },
+      },
+    });
+    outbox = `pg2click.outbox_${replica.id}`;
+    await ledger.query(`create table ${outbox} (xid xid8 not null default pg_current_xact_id(),
+      seq bigint generated always as identity primary key, mark "char", k1 bigint)`);
+    await markReady(ledger, replica, { fingerprint: '', loadPosition: {} });
+    claim = await claimAnew();
+  });
+
+  const claimAnew = async (): Promise<{ replicaId: string; epoch: string }> => {
+    const stage = await claimStage<PublishStage>(ledger, { replicaId: replica.id, stage: 'publish', owner: 'test' });
+    return { replicaId: replica.id, epoch: stage.epoch };
+  };
+  const write = (client: pg.Client, ...keys: number[]): Promise<unknown> =>
+    client.query(`insert into ${outbox} (k1) select unnest($1::bigint[])`, [keys]);
+  const read = async (batch: OutboxBatch): Promise<number[]> => {
+    const rows = await ledger.query<{ k1: string }>(
+      `select k1 from ${outbox} where seq between $1 and $2 and pg_visible_in_snapshot(xid, $3) order by seq`,
+      [batch.first, batch.last, batch.snapshot],
+    );
+    return rows.rows.map((row) => Number(row.k1));
+  };
+  const advance = (sent: { batch: number; events: number } | null, limit = 1_000): Promise<OutboxAdvance> =>
+    advanceOutbox(ledger, claim, sent === null ? null : { ...sent, rows: sent.events, bytes: 0 }, limit);
+  const stage = async (): Promise<PublishStage> =>
+    (await readStages(ledger, replica.id)).find((row) => row.stage === 'publish') as PublishStage;
+  const drain = async (): Promise<number[]> => {
+    const keys: number[] = [];
+    let next = (await advance(null)).next;
+    while (next !== undefined) {
+      const batch = await read(next);
+      keys.push(...batch);
+      next = (await advance({ batch: next.batch, events: batch.length })).next;
+    }
+    return keys;
+  };
+
+  it('names nothing while the outbox is empty', async () => {
+    expect((await advance(null)).next).toBeUndefined();
+    expect((await stage()).batch).toBe(0);
+  });
+
+  it('names at most the limit, in order, and deletes what is confirmed', async () => {
+    await write(ledger, 1, 2, 3);
+    const { next } = await advance(null, 2);
+    expect(next).toMatchObject({ batch: 1, first: '1', last: '2', generation: 1 });
+    const after = await advance({ batch: 1, events: 2 });
+    expect(after.next).toMatchObject({ batch: 2, first: '3', last: '3' });
+    await advance({ batch: 2, events: 1 });
+    expect((await ledger.query(`select from ${outbox}`)).rowCount).toBe(0);
+  });
+
+  it('delivers an event that drew a lower seq and commits later, and delays nobody meanwhile', async () => {
+    const late = await connect();
+    await late.query('begin');
+    await write(late, 100);
+    await write(ledger, 1, 2);
+    expect(await drain()).toEqual([1, 2]);
+    await write(ledger, 3);
+    expect(await drain()).toEqual([3]);
+    await late.query('commit');
+    expect(await drain()).toEqual([100]);
+  });
+
+  it('does not delete an event of the range that became visible after the batch was read', async () => {
+    const late = await connect();
+    await write(ledger, 1);
+    await late.query('begin');
+    await write(late, 2);
+    await write(ledger, 3);
+    const { next } = await advance(null);
+    expect(next).toMatchObject({ first: '1', last: '3' });
+    expect(await read(next as OutboxBatch)).toEqual([1, 3]);
+    await late.query('commit');
+    const after = await advance({ batch: 1, events: 2 });
+    expect(await read(after.next as OutboxBatch)).toEqual([2]);
+  });
+
+  it('leaves the events of a prepared transaction for a later batch', async () => {
+    const gid = freshName('gid');
+    const preparer = await connect();
+    await preparer.query('begin');
+    await write(preparer, 1);
+    await preparer.query(`prepare transaction '${gid}'`);
+    await write(ledger, 2);
+    expect(await drain()).toEqual([2]);
+    await ledger.query(`commit prepared '${gid}'`);
+    expect(await drain()).toEqual([1]);
+  });
+
+  it('keeps the low-water below every writer that is still open, and raises it once they ended', async () => {
+    const open = await connect();
+    await open.query('begin');
+    await write(open, 1);
+    await write(ledger, 2, 3);
+    await drain();
+    await write(ledger, 4);
+    await drain();
+    expect((await stage()).lowWater).toBe('0');
+    await open.query('commit');
+    await drain();
+    await write(ledger, 5);
+    await drain();
+    await write(ledger, 6);
+    await drain();
+    expect(Number((await stage()).lowWater)).toBeGreaterThanOrEqual(4);
+  });
+
+  it('gives every event exactly once under writers that commit and roll back in any order', async () => {
+    const expected: number[] = [];
+    let done = false;
+    const writers = await Promise.all(
+      Array.from({ length: 6 }, async (_, writer) => {
+        const client = await connect();
+        return async (): Promise<void> => {
+          for (let turn = 0; turn < 120; turn += 1) {
+            const key = writer * 1_000 + turn;
+            await client.query('begin');
+            await write(client, key, key + 500_000);
+            if (turn % 3 === writer % 3) await client.query('select pg_sleep(0.004)');
+            const rolledBack = turn % 7 === 0;
+            await client.query(rolledBack ? 'rollback' : 'commit');
+            if (!rolledBack) expected.push(key, key + 500_000);
+          }
+        };
+      }),
+    );
+    const seen: number[] = [];
+    const draining = (async () => {
+      while (!done) seen.push(...(await drain()));
+      seen.push(...(await drain()));
+    })();
+    await Promise.all(writers.map((run) => run()));
+    done = true;
+    await draining;
+    expect(seen.toSorted((a, b) => a - b)).toEqual(expected.toSorted((a, b) => a - b));
+    expect(Number((await stage()).lowWater)).toBeGreaterThan(0);
+  });
+
+  it('changes nothing and says so when the outbox holds other events than were read', async () => {
+    await write(ledger, 1, 2);
+    const { next } = await advance(null);
+    await ledger.query(`delete from ${outbox} where k1 = 1`);
+    await expect(advance({ batch: next?.batch ?? 0, events: 2 })).rejects.toMatchObject({ kind: 'OutboxInconsistent' });
+    expect(await read(next as OutboxBatch)).toEqual([2]);
+    expect((await stage()).batch).toBe(0);
+  });
+
+  it('returns the pending name to whoever claims next, and fences the one before', async () => {
+    await write(ledger, 1);
+    const named = await advance(null);
+    const older = claim;
+    claim = await claimAnew();
+    await write(ledger, 2);
+    expect((await advance(null)).next).toEqual(named.next);
+    await expect(advanceOutbox(ledger, older, { batch: 1, events: 1, rows: 1, bytes: 0 }, 10)).rejects.toMatchObject({
+      kind: 'Fenced',
+    });
+    expect(await drain()).toEqual([1, 2]);
+  });
+
+  it('confirms a batch once', async () => {
+    await write(ledger, 1);
+    await advance(null);
+    await advance({ batch: 1, events: 1 });
+    await expect(advance({ batch: 1, events: 1 })).rejects.toMatchObject({ kind: 'Fenced' });
+  });
+
+  it('commits its names synchronously, whatever the session says, so that what they see is on disk', async () => {
+    await ledger.query('set synchronous_commit = off');
+    try {
+      for (let turn = 0; turn < 20; turn += 1) {
+        await write(ledger, turn);
+        const written = await ledger.query<{ lsn: string }>('select pg_current_wal_insert_lsn()::text as lsn');
+        await advance(null);
+        const flushed = await ledger.query<{ flushed: boolean }>(
+          'select pg_current_wal_flush_lsn() >= $1::pg_lsn as flushed',
+          [written.rows[0]?.lsn],
+        );
+        expect(flushed.rows[0]?.flushed).toBe(true);
+        await drain();
+      }
+    } finally {
+      await ledger.query('reset synchronous_commit');
+    }
+  });
+});
