@@ -1,0 +1,124 @@
+import { hostname } from 'node:os';
+import { type NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
+import { TASK_QUEUES } from '../domain/receipt.js';
+import type { Log } from '../observe/log.js';
+import { failureInterceptor } from './failure-interceptor.js';
+import { ensureSearchAttributes } from './search-attributes.js';
+
+/** What a worker process does. Workflows are run by every role: they cost little and no table may lack them. */
+export const WORKER_ROLES = ['producer', 'consumer', 'all'] as const;
+export type WorkerRole = (typeof WORKER_ROLES)[number];
+
+/** Tables that a process can serve with room to spare: two slots a table on the producer's side while it copies. */
+export const DEFAULT_ACTIVITY_SLOTS = 400;
+
+export interface WorkerSettings {
+  readonly connection: NativeConnection;
+  readonly namespace: string;
+  readonly role: WorkerRole;
+  /** By task queue: `producer` has all that reads PostgreSQL, `consumer` what goes from Kafka to ClickHouse. */
+  readonly activities: { readonly producer: object; readonly consumer: object };
+  readonly log: Log;
+  /** The file that `workflows/build-bundle.ts` writes. */
+  readonly bundlePath: string;
+  /**
+   * How long slices go on after SIGTERM before they are told to finish the batch in hand; default 0, milliseconds or `30s`.
+   * A slice that is told loses nothing, so waiting gains nothing; only a first load that is about to end may want it.
+   */
+  readonly shutdownGraceTime?: number | `${number}s` | undefined;
+  /**
+   * Activities at a time, on each of the two queues; default 400. A running slice holds its slot, and a table that finds
+   * none waits in silence: producers need tables x 2 (publishing and the first load), consumers tables x 1, and some spare.
+   */
+  readonly activitySlots?: number | undefined;
+  /** Queues of an isolated pipeline, or of a test; default those of all workers. */
+  readonly taskQueues?: typeof TASK_QUEUES | Readonly<Record<keyof typeof TASK_QUEUES, string>> | undefined;
+}
+
+/** A worker that polls: `ended` settles when it has shut down, by `stop` or by a signal; it rejects when it broke. */
+export interface RunningWorker {
+  readonly identity: string;
+  readonly ended: Promise<void>;
+  /** Lets what runs finish the batch in hand; does nothing the second time. */
+  stop(): Promise<void>;
+}
+
+/** After SIGTERM and the grace time: a batch in hand has this long. Let supervisors wait 10 s longer before they kill. */
+const SHUTDOWN_FORCE_MS = 60_000;
+
+/** A cancellation, and so a pause, travels with a heartbeat: 2 s at most. Heartbeat timeouts are 10 s. */
+const HEARTBEAT_THROTTLE_MS = 2_000;
+
+/**
+ * Starts the workers of a role in this process. SIGINT and SIGTERM shut them down in order; install the runtime and
+ * connect first.
+ * @throws Failure `Misconfigured` where search attributes are missing and may not be added;
+ *   what the SDK throws for a namespace or a bundle that is not there
+ */
+export async function startWorker(settings: WorkerSettings): Promise<RunningWorker> {
+  await ensureSearchAttributes(settings.connection.operatorService, settings.namespace);
+  const identity = `${hostname()}/${process.pid}/${settings.role}`;
+  const workers = await Promise.all(optionsOf(settings, identity).map((options) => Worker.create(options)));
+  const ended = runTogether(workers);
+  // Whoever only stops it must not meet an unhandled rejection.
+  ended.catch(() => undefined);
+  settings.log.info(
+    { role: settings.role, identity, queues: workers.map((each) => each.options.taskQueue) },
+    'worker started',
+  );
+  return {
+    identity,
+    ended,
+    async stop() {
+      shutdown(workers);
+      await ended;
+    },
+  };
+}
+
+function optionsOf(settings: WorkerSettings, identity: string): WorkerOptions[] {
+  const { connection, namespace, role, activities, bundlePath, taskQueues = TASK_QUEUES } = settings;
+  const common = {
+    connection,
+    namespace,
+    identity,
+    shutdownGraceTime: settings.shutdownGraceTime ?? 0,
+    shutdownForceTime: SHUTDOWN_FORCE_MS,
+  };
+  const moving = {
+    ...common,
+    interceptors: { activity: [failureInterceptor] },
+    maxConcurrentActivityTaskExecutions: settings.activitySlots ?? DEFAULT_ACTIVITY_SLOTS,
+    maxHeartbeatThrottleInterval: HEARTBEAT_THROTTLE_MS,
+    defaultHeartbeatThrottleInterval: HEARTBEAT_THROTTLE_MS,
+    activityTaskPollerBehavior: { type: 'autoscaling' as const },
+  };
+  const workers: WorkerOptions[] = [
+    {
+      ...common,
+      taskQueue: taskQueues.workflow,
+      workflowBundle: { codePath: bundlePath },
+      workflowTaskPollerBehavior: { type: 'autoscaling' },
+    },
+  ];
+  if (role !== 'consumer') workers.push({ ...moving, taskQueue: taskQueues.producer, activities: activities.producer });
+  if (role !== 'producer') workers.push({ ...moving, taskQueue: taskQueues.consumer, activities: activities.consumer });
+  return workers;
+}
+
+/** One process, one fate: when one of its workers ends, for whatever reason, the others are shut down too. */
+async function runTogether(workers: readonly Worker[]): Promise<void> {
+  const runs = workers.map(async (worker) => {
+    try {
+      await worker.run();
+    } finally {
+      shutdown(workers);
+    }
+  });
+  const broken = (await Promise.allSettled(runs)).find((run) => run.status === 'rejected');
+  if (broken !== undefined) throw broken.reason;
+}
+
+function shutdown(workers: readonly Worker[]): void {
+  for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
+}

@@ -1,0 +1,162 @@
+import type { SearchAttributeName } from '../src/domain/search-attributes.js';
+import type { TableAddress } from '../src/domain/receipt.js';
+import { formatTableName } from '../src/domain/table-name.js';
+import type { TableStatus } from './messages.js';
+import {
+  failureOf,
+  lagOf,
+  phaseOf,
+  type StageTotals,
+  type TableState,
+  type Task,
+  type Trouble,
+} from './table-state.js';
+
+export function statusOf(state: TableState, address: TableAddress, running: readonly Task[]): TableStatus {
+  return {
+    ...address,
+    phase: phaseOf(state),
+    startedAt: state.startedAt,
+    runs: state.runs,
+    paused: state.pause,
+    running,
+    prepared: state.prepared,
+    copied: state.copied,
+    stages: state.stages,
+    lagSeconds: lagOf(state),
+    failure: failureOf(state),
+    parks: state.parks,
+    ignored: state.ignored,
+  };
+}
+
+/** The label of an activity's bar in the timeline, at most 200 bytes. */
+export function summaryOf(task: Task, state: TableState, address: TableAddress): string {
+  const table = formatTableName(address);
+  switch (task) {
+    case 'prepare':
+    case 'copy':
+    case 'remove':
+      return clip(`${task} ${table}`);
+    case 'publish': {
+      const witness = state.stages.publish.witness;
+      return witness === null ? 'publish from the start' : `publish after seq ${witness.highest}`;
+    }
+    case 'load': {
+      const witness = state.stages.load.witness;
+      return witness === null ? 'load from the start' : `load after batch ${witness.batch}`;
+    }
+    default:
+      return task satisfies never;
+  }
+}
+
+/** Values of the search attributes; null unsets. */
+export function searchAttributesOf(
+  state: TableState,
+  address: TableAddress,
+): Readonly<Record<SearchAttributeName, string | number | null>> {
+  return {
+    Pg2clickTable: formatTableName(address),
+    Pg2clickPipeline: address.pipeline,
+    Pg2clickPhase: phaseOf(state),
+    Pg2clickLagSeconds: Math.round(lagOf(state)),
+    Pg2clickFailure: failureOf(state)?.kind ?? null,
+  };
+}
+
+/** The page of a table in the Temporal UI, in Markdown. It is no event: it may change with every receipt. */
+export function currentDetails(state: TableState, address: TableAddress): string {
+  const target = state.prepared === null ? '' : ` → ClickHouse \`${state.prepared.target}\``;
+  return [
+    `### ${formatTableName(address)}${target}: **${phaseOf(state)}**`,
+    pauseLine(state),
+    ...troubles(state).map(troubleBlock),
+    copyLine(state),
+    stageTable(state),
+    state.ignored === null
+      ? ''
+      : `Ignored at ${state.ignored.at}: signal \`${state.ignored.name}\`. ${plain(state.ignored.problem)}`,
+    footer(state),
+  ]
+    .filter((block) => block !== '')
+    .join('\n\n');
+}
+
+function troubles(state: TableState): readonly Trouble[] {
+  return state.hiccup === null ? state.parks : [...state.parks, state.hiccup];
+}
+
+function pauseLine({ pause }: TableState): string {
+  if (pause === null) return '';
+  const reason = pause.reason === null ? '' : `: ${plain(pause.reason)}`;
+  return `Paused since ${pause.since}${reason}. Changes wait in the outbox and in Kafka.`;
+}
+
+function troubleBlock({ where, kind, message, remedy, since }: Trouble): string {
+  return `> **${where}: ${kind}** since ${since}\n>\n> ${plain(message)}\n>\n> **What to do:** ${plain(remedy)}`;
+}
+
+function copyLine({ copied, prepared, life }: TableState): string {
+  if (copied !== null)
+    return `First load: ${count(copied.rows)} rows, ${megabytes(copied.bytes)} in ${copied.seconds.toFixed(1)} s.`;
+  if (life.step !== 'running') return '';
+  const guess = prepared?.estimatedRows ?? null;
+  return `First load: under way${guess === null ? '' : `, about ${count(guess)} rows`}.`;
+}
+
+function stageTable({ stages, prepared }: TableState): string {
+  if (prepared === null) return '';
+  const rows = Object.entries(stages).map(([stage, totals]) => stageRow(stage, totals));
+  return [
+    '| stage | last moved | rows | batches | bytes | waiting | lag |',
+    '| --- | --- | ---: | ---: | ---: | ---: | ---: |',
+    ...rows,
+  ].join('\n');
+}
+
+function stageRow(stage: string, totals: StageTotals): string {
+  const moved = totals.movedAt === null ? 'nothing yet' : `\`${totals.moved}\` at ${totals.movedAt}`;
+  const { rows, batches, bytes, waiting, lagSeconds } = totals;
+  return `| ${stage} | ${moved} | ${count(rows)} | ${count(batches)} | ${megabytes(bytes)} | ${count(waiting)} | ${Math.round(lagSeconds)} s |`;
+}
+
+function footer(state: TableState): string {
+  const since = `Added ${state.startedAt}, run ${state.runs} of the workflow. Figures are as of the last slice.`;
+  const phase = phaseOf(state);
+  switch (phase) {
+    case 'removed':
+      return since;
+    case 'removing':
+      return `${since} The triggers, the outbox and the topic go.`;
+    case 'paused':
+    case 'parked':
+      return `${since} Send the signal \`resume\` to go on, \`remove\` to end.`;
+    case 'preparing':
+    case 'copying':
+    case 'streaming':
+      return `${since} Signals: \`pause\`, \`resume\`, \`remove\`; each takes one JSON object, \`{}\` will do.`;
+    default:
+      return phase satisfies never;
+  }
+}
+
+function count(value: number): string {
+  return Math.round(value)
+    .toString()
+    .replaceAll(/\B(?=(\d{3})+$)/gu, ',');
+}
+
+function megabytes(bytes: number): string {
+  return bytes < 1_000_000 ? `${count(bytes / 1_000)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
+}
+
+/** Texts of others inside Markdown: no markup, no new blocks. */
+function plain(text: string): string {
+  return text.replaceAll(/[\r\n]+/gu, ' ').replaceAll(/[\\`*_[\]<>|#]/gu, String.raw`\$&`);
+}
+
+function clip(text: string): string {
+  // Names are at most 2 x 63 bytes, quoted twice that; the server takes 200 bytes.
+  return text.length <= 150 ? text : `${text.slice(0, 149)}…`;
+}

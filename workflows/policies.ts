@@ -1,0 +1,58 @@
+import { ActivityCancellationType, proxyActivities } from '@temporalio/workflow';
+import type { ActivityInterfaceFor, ActivityOptions } from '@temporalio/workflow';
+import { type ReplicationActivities, TASK_QUEUES } from '../src/domain/receipt.js';
+import type { ReplicateTableInput } from './messages.js';
+
+const SECOND = 1_000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+
+export const DEFAULT_SLICE_MS = 60 * SECOND;
+
+/** Before a task that failed for a passing reason outside of Temporal's own retries starts again. */
+export const RETRY_PAUSE_MS = 10 * SECOND;
+
+/**
+ * Temporal suggests continuing as new at 4,096 events. A first load cannot be cut into two runs, so it may put that off
+ * until here: well below the 51,200 events and 50 MB at which the server ends a workflow.
+ */
+export const HISTORY_LENGTH_LIMIT = 40_000;
+export const HISTORY_SIZE_LIMIT = 40 * 1024 * 1024;
+
+/**
+ * Unlimited attempts: what a person must clear is marked as not to be retried where it is thrown. The cap is low, so that a
+ * table catches up soon after a server is back.
+ */
+const RETRY = { initialInterval: 250, backoffCoefficient: 2, maximumInterval: 10 * SECOND } as const;
+
+/** A slice finishes its batch in hand before it gives up: the workflow waits for that, and gets its receipt. */
+const COMMON = {
+  retry: RETRY,
+  cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+} as const satisfies ActivityOptions;
+
+/** Dead within 10 s: slices and copies heartbeat at every batch, and while they wait. */
+const SLICE_HEARTBEAT = 10 * SECOND;
+
+type Queues = NonNullable<ReplicateTableInput['taskQueues']>;
+
+/** The activities of a table with their options; a call may add a summary. */
+export function tableActivities(
+  sliceMs: number,
+  queues: Queues = TASK_QUEUES,
+): ActivityInterfaceFor<ReplicationActivities> {
+  const { producer, consumer } = queues;
+  // DDL under lock timeouts and a topic: seconds. It need not heartbeat oftener than it has something to say.
+  const short = { ...COMMON, taskQueue: producer, startToCloseTimeout: 10 * MINUTE, heartbeatTimeout: MINUTE };
+  const slice = {
+    ...COMMON,
+    startToCloseTimeout: Math.max(10 * MINUTE, 2 * sliceMs),
+    heartbeatTimeout: SLICE_HEARTBEAT,
+  };
+  const copy = { ...COMMON, taskQueue: producer, startToCloseTimeout: 24 * HOUR, heartbeatTimeout: SLICE_HEARTBEAT };
+  const { prepareTable, removeTable } = proxyActivities<ReplicationActivities>(short);
+  const { copyTable } = proxyActivities<ReplicationActivities>(copy);
+  const { publishSlice } = proxyActivities<ReplicationActivities>({ ...slice, taskQueue: producer });
+  const { loadSlice } = proxyActivities<ReplicationActivities>({ ...slice, taskQueue: consumer });
+  return { prepareTable, copyTable, publishSlice, loadSlice, removeTable };
+}

@@ -1,0 +1,251 @@
+import {
+  allHandlersFinished,
+  ApplicationFailure,
+  CancellationScope,
+  condition,
+  isCancellation,
+  log,
+  makeContinueAsNewFunc,
+  setCurrentDetails,
+  setDefaultSignalHandler,
+  setHandler,
+  sleep,
+  workflowInfo,
+} from '@temporalio/workflow';
+import { InitialVersioningBehavior } from '@temporalio/common';
+import type { TableAddress } from '../src/domain/receipt.js';
+import { readActivityFailure } from '../src/failure/application-failure.js';
+import { currentDetails, statusOf, summaryOf } from './display.js';
+import {
+  type Answer,
+  type PauseMessage,
+  pauseSignal,
+  removeSignal,
+  type RemoveMessage,
+  type ReplicateTableInput,
+  requestPause,
+  requestRemove,
+  requestResume,
+  type ResumeMessage,
+  resumeSignal,
+  statusQuery,
+  type TableStatus,
+} from './messages.js';
+import {
+  DEFAULT_SLICE_MS,
+  HISTORY_LENGTH_LIMIT,
+  HISTORY_SIZE_LIMIT,
+  RETRY_PAUSE_MS,
+  tableActivities,
+} from './policies.js';
+import { type Action, handleRequest, readRequest, type Request } from './request.js';
+import { searchAttributeWriter } from './search-attributes.js';
+import {
+  initialState,
+  reduce,
+  type TableEvent,
+  type TableState,
+  type Task,
+  upgradeState,
+  wantedTasks,
+} from './table-state.js';
+
+/**
+ * The life of one table. The state machine of `table-state.ts` says which tasks should run; this runs them, one activity
+ * each, tells it how they ended, and starts again. Messages only change the state: the loop at the end is the one place
+ * that starts and stops anything.
+ *
+ * It ends when the table is removed, or when somebody cancels it; it never fails because of data or settings.
+ * @throws ApplicationFailure `Misconfigured` at once for an input without a table
+ */
+export async function replicateTable(input: ReplicateTableInput): Promise<TableStatus> {
+  const address = readAddress(input);
+  const sliceMs = input.sliceMs ?? DEFAULT_SLICE_MS;
+  const activities = tableActivities(sliceMs, input.taskQueues);
+  const running = new Map<Task, CancellationScope>();
+  const tellSearchAttributes = searchAttributeWriter(address);
+  let state: TableState = input.state === undefined ? initialState(now()) : upgradeState(input.state);
+  let turns = 0;
+
+  function become(next: TableState): void {
+    turns += 1;
+    state = next;
+    setCurrentDetails(currentDetails(state, address));
+    tellSearchAttributes(state);
+  }
+
+  function receive(request: Request): Answer {
+    const handled = handleRequest(state, request, now());
+    become(handled.state);
+    return handled.answer;
+  }
+
+  /** A signal has nobody to answer to, and an error in it would end the workflow: what makes no sense is shown instead. */
+  function receiveSignal(name: Action, message: unknown): void {
+    const request = readRequest(name, message);
+    if (typeof request !== 'string') {
+      log.info('signal handled', { signal: name, answer: receive(request).message });
+      return;
+    }
+    ignore(name, request);
+  }
+
+  function ignore(name: string, problem: string): void {
+    log.warn('signal ignored', { signal: name, problem });
+    become(reduce(state, { type: 'messageIgnored', message: { at: now(), name, problem } }));
+  }
+
+  setHandler(statusQuery, () => statusOf(state, address, [...running.keys()]), {
+    description: 'Phase, totals, lag, failures: where the table stands.',
+  });
+  setHandler(pauseSignal, (message) => receiveSignal('pause', message), {
+    description: 'Stop after the batch in hand. {"reason": "...", "requestId": "..."}, both optional.',
+  });
+  setHandler(resumeSignal, (message) => receiveSignal('resume', message), {
+    description: 'Go on after a pause, and try again what is parked. {"requestId": "..."}, optional.',
+  });
+  setHandler(removeSignal, (message) => receiveSignal('remove', message), {
+    description: 'Stop replicating for good. {"dropTarget": true} drops the ClickHouse table too.',
+  });
+  setHandler(requestPause, (message?: PauseMessage) => receive(understood('pause', message)), {
+    description: 'The signal pause, with an answer.',
+    validator: (message?: PauseMessage) => void understood('pause', message),
+  });
+  setHandler(requestResume, (message?: ResumeMessage) => receive(understood('resume', message)), {
+    description: 'The signal resume, with an answer.',
+    validator: (message?: ResumeMessage) => void understood('resume', message),
+  });
+  setHandler(requestRemove, (message?: RemoveMessage) => receive(understood('remove', message)), {
+    description: 'The signal remove, with an answer.',
+    validator: (message?: RemoveMessage) => void understood('remove', message),
+  });
+  // Without this, a misspelt name would wait unseen for a handler that never comes.
+  setDefaultSignalHandler((name) =>
+    ignore(name.slice(0, 50), 'There is no such signal: pause, resume and remove are.'),
+  );
+  become(state);
+
+  /** One activity, from its start to the event that tells how it ended. */
+  async function perform(task: Task): Promise<TableEvent> {
+    const options = { summary: summaryOf(task, state, address) };
+    switch (task) {
+      case 'prepare': {
+        const request = { ...address, options: input.options ?? {} };
+        return { type: 'prepared', receipt: await activities.prepareTable.executeWithOptions(options, [request]) };
+      }
+      case 'copy': {
+        const request = { ...address, witness: null, sliceMs };
+        return { type: 'copied', receipt: await activities.copyTable.executeWithOptions(options, [request]) };
+      }
+      case 'publish':
+      case 'load': {
+        const slice = task === 'publish' ? activities.publishSlice : activities.loadSlice;
+        const request = { ...address, witness: state.stages[task].witness, sliceMs };
+        const receipt = await slice.executeWithOptions(options, [request]);
+        return { type: 'sliceEnded', at: now(), receipt: { ...receipt, stage: task } };
+      }
+      case 'remove': {
+        const dropTarget = state.life.step === 'removing' && state.life.dropTarget;
+        await activities.removeTable.executeWithOptions(options, [{ ...address, dropTarget }]);
+        return { type: 'removed', at: now() };
+      }
+      default:
+        return task satisfies never;
+    }
+  }
+
+  /** What a task that was being stopped met on its way out matters only where a person must act. */
+  function note(task: Task, error: unknown, stopped: boolean): void {
+    const { parked, ...failure } = readActivityFailure(error);
+    log.warn('task failed', { task, kind: failure.kind, parked });
+    if (parked || !stopped) become(reduce(state, { type: 'failed', at: now(), where: task, failure, parked }));
+  }
+
+  /** Runs a task once. Never rejects: how it ended is in the state. */
+  async function run(task: Task, scope: CancellationScope): Promise<void> {
+    try {
+      await scope.run(async () => {
+        try {
+          become(reduce(state, await perform(task)));
+          return;
+        } catch (error) {
+          if (!isCancellation(error)) note(task, error, scope.consideredCancelled);
+        }
+        // Parked: it is not wanted any more, and nothing starts it. Otherwise it goes on by itself, not at once.
+        if (!scope.consideredCancelled && wantedTasks(state).includes(task)) await sleep(RETRY_PAUSE_MS);
+      });
+    } catch (error) {
+      if (!isCancellation(error)) throw error;
+    } finally {
+      running.delete(task);
+      turns += 1;
+    }
+  }
+
+  try {
+    for (;;) {
+      const leaving = shouldContinueAsNew(running);
+      const wanted = leaving ? [] : wantedTasks(state);
+      for (const [task, scope] of running) if (!wanted.includes(task)) scope.cancel();
+      for (const task of wanted) {
+        // Removal waits until nothing else touches the table.
+        if (running.has(task) || (task === 'remove' && running.size > 0)) continue;
+        const scope = new CancellationScope();
+        running.set(task, scope);
+        void run(task, scope);
+      }
+      if (running.size === 0 && (leaving || state.life.step === 'removed')) {
+        await condition(allHandlersFinished);
+        if (state.life.step === 'removed') return statusOf(state, address, []);
+        await continueAsNew({ ...input, ...address, state: reduce(state, { type: 'continued' }) });
+      }
+      const seen = turns;
+      await condition(() => turns !== seen);
+    }
+  } catch (error) {
+    // Cancelled from outside: what runs was cancelled with it, and its batches in hand are waited for.
+    if (isCancellation(error)) await CancellationScope.nonCancellable(() => condition(() => running.size === 0));
+    throw error;
+  }
+}
+
+function readAddress(input: ReplicateTableInput): TableAddress {
+  const { table, schema = 'public', pipeline = 'default' } = input ?? {};
+  for (const name of [table, schema, pipeline]) {
+    if (typeof name === 'string' && name !== '') continue;
+    throw ApplicationFailure.nonRetryable(
+      'The input names no table: give one JSON object such as {"table":"orders","schema":"public","pipeline":"default"}.',
+      'Misconfigured',
+    );
+  }
+  return { pipeline, schema, table };
+}
+
+/**
+ * @returns the request
+ * @throws ApplicationFailure `Misconfigured`, which rejects an update before anything is written to the history
+ */
+function understood(action: Action, message: unknown): Request {
+  const request = readRequest(action, message);
+  if (typeof request === 'string') throw ApplicationFailure.nonRetryable(request, 'Misconfigured');
+  return request;
+}
+
+/** Whether this run should end. A copy would start from nothing in the next one, so it is let through while that is safe. */
+function shouldContinueAsNew(running: ReadonlyMap<Task, CancellationScope>): boolean {
+  const { continueAsNewSuggested, targetWorkerDeploymentVersionChanged, historyLength, historySize } = workflowInfo();
+  if (historyLength > HISTORY_LENGTH_LIMIT || historySize > HISTORY_SIZE_LIMIT) return true;
+  if (running.has('copy') || running.has('remove')) return false;
+  return continueAsNewSuggested || targetWorkerDeploymentVersionChanged;
+}
+
+async function continueAsNew(input: ReplicateTableInput): Promise<never> {
+  // Only then: a worker without versioning knows no such behaviour.
+  const upgrade = workflowInfo().targetWorkerDeploymentVersionChanged;
+  const options = upgrade ? { initialVersioningBehavior: InitialVersioningBehavior.AUTO_UPGRADE } : {};
+  return makeContinueAsNewFunc<typeof replicateTable>(options)(input);
+}
+
+function now(): string {
+  return new Date().toISOString();
+}

@@ -1,0 +1,293 @@
+import type { CopyReceipt, PrepareReceipt, SliceReceipt, Stage, Witness } from '../src/domain/receipt.js';
+import type { FailureKind } from '../src/failure/kinds.js';
+
+/**
+ * The life of one table, as a pure state machine.
+ *
+ *   life        what runs                            moves on when
+ *   preparing   prepare                              prepared -> running; removal asked for -> removing
+ *   running     copy (until copied), publish, load   removal asked for -> removing
+ *   removing    remove, after all else has stopped   removed -> removed
+ *   removed     nothing; the workflow ends
+ *
+ * Two things lie across that line and stop tasks without moving it:
+ *   pause   a person's wish: nothing runs while it stands, in preparing and running alike. Asking for removal lifts it.
+ *   parks   one for each task that failed for a reason that only a person can clear. A parked task does not run; the others
+ *           do, so a ClickHouse that refuses rows never stops the outbox from draining. `resumed` lifts the pause and
+ *           every park.
+ *
+ * The phase that people see is derived from the three, never stored:
+ *   removed, removing (parked, if the removal itself is), paused, parked, preparing, copying, streaming: the first that holds.
+ *
+ * Positions are not kept here but in the ledger: whatever is lost of this state costs totals and a witness, never a row.
+ */
+export interface TableState {
+  readonly stateVersion: 1;
+  readonly life: Life;
+  readonly pause: Pause | null;
+  /** Oldest first, at most one a task. */
+  readonly parks: readonly Trouble[];
+  /** The last failure that needed no person, until its task succeeds. */
+  readonly hiccup: Trouble | null;
+  readonly prepared: PrepareReceipt | null;
+  readonly copied: CopyReceipt | null;
+  readonly stages: Readonly<Record<Stage, StageTotals>>;
+  /** Ids of the requests handled last, oldest first: a repeat does nothing. */
+  readonly handled: readonly string[];
+  /** The last message that could not be understood: signals have no other way to answer. */
+  readonly ignored: IgnoredMessage | null;
+  /** Runs of the workflow so far, this one included: it continues as new when its history grows long. */
+  readonly runs: number;
+  /** ISO 8601, as every time here. */
+  readonly startedAt: string;
+}
+
+export type Life =
+  | { readonly step: 'preparing' }
+  | { readonly step: 'running' }
+  | { readonly step: 'removing'; readonly dropTarget: boolean; readonly since: string }
+  | { readonly step: 'removed'; readonly dropTarget: boolean; readonly at: string };
+
+export interface Pause {
+  readonly since: string;
+  readonly reason: string | null;
+}
+
+/** The pieces of work: one activity each, and at most one of each at a time. */
+export const TASKS = ['prepare', 'copy', 'publish', 'load', 'remove'] as const;
+export type Task = (typeof TASKS)[number];
+
+export const PHASES = ['preparing', 'copying', 'streaming', 'paused', 'parked', 'removing', 'removed'] as const;
+export type Phase = (typeof PHASES)[number];
+
+/** A failure as people see it. */
+export interface FailureReport {
+  readonly kind: FailureKind;
+  readonly message: string;
+  readonly remedy: string;
+}
+
+export interface Trouble extends FailureReport {
+  readonly where: Task;
+  readonly since: string;
+}
+
+/** Sums over all runs of the workflow, and what the last slice said. */
+export interface StageTotals {
+  readonly slices: number;
+  readonly batches: number;
+  readonly rows: number;
+  readonly bytes: number;
+  readonly witness: Witness | null;
+  /** What the last slice that moved anything moved, and when it ended. */
+  readonly moved: string;
+  readonly movedAt: string | null;
+  /** As of the end of the last slice. */
+  readonly waiting: number;
+  readonly lagSeconds: number;
+  readonly endedAt: string | null;
+}
+
+export interface IgnoredMessage {
+  readonly at: string;
+  readonly name: string;
+  readonly problem: string;
+}
+
+export type TableEvent =
+  | { readonly type: 'prepared'; readonly receipt: PrepareReceipt }
+  | { readonly type: 'copied'; readonly receipt: CopyReceipt }
+  | { readonly type: 'sliceEnded'; readonly at: string; readonly receipt: SliceReceipt }
+  | { readonly type: 'removed'; readonly at: string }
+  | {
+      readonly type: 'failed';
+      readonly at: string;
+      readonly where: Task;
+      readonly failure: FailureReport;
+      /** Only a person can clear it. */
+      readonly parked: boolean;
+    }
+  | { readonly type: 'paused'; readonly at: string; readonly reason: string | null }
+  | { readonly type: 'resumed' }
+  | { readonly type: 'removeRequested'; readonly at: string; readonly dropTarget: boolean }
+  | { readonly type: 'requestHandled'; readonly requestId: string }
+  | { readonly type: 'messageIgnored'; readonly message: IgnoredMessage }
+  | { readonly type: 'continued' };
+
+/** Request ids remembered. Enough for any burst of repeats, small beside the rest of the state. */
+export const HANDLED_LIMIT = 100;
+
+const NO_TOTALS: StageTotals = {
+  slices: 0,
+  batches: 0,
+  rows: 0,
+  bytes: 0,
+  witness: null,
+  moved: '',
+  movedAt: null,
+  waiting: 0,
+  lagSeconds: 0,
+  endedAt: null,
+};
+
+export function initialState(startedAt: string): TableState {
+  return {
+    stateVersion: 1,
+    life: { step: 'preparing' },
+    pause: null,
+    parks: [],
+    hiccup: null,
+    prepared: null,
+    copied: null,
+    stages: { publish: NO_TOTALS, load: NO_TOTALS },
+    handled: [],
+    ignored: null,
+    runs: 1,
+    startedAt,
+  };
+}
+
+/** The one place where a state becomes another. Any event is legal in any state: a late one must never wedge a table. */
+export function reduce(state: TableState, event: TableEvent): TableState {
+  switch (event.type) {
+    case 'prepared': {
+      const life = state.life.step === 'preparing' ? ({ step: 'running' } as const) : state.life;
+      return { ...succeed(state, 'prepare'), life, prepared: event.receipt };
+    }
+    case 'copied':
+      return { ...succeed(state, 'copy'), copied: event.receipt };
+    case 'sliceEnded': {
+      const { stage } = event.receipt;
+      const stages = { ...state.stages, [stage]: add(state.stages[stage], event.receipt, event.at) };
+      return { ...succeed(state, stage), stages };
+    }
+    case 'removed': {
+      const dropTarget = state.life.step === 'removing' && state.life.dropTarget;
+      return { ...state, life: { step: 'removed', dropTarget, at: event.at }, pause: null, parks: [], hiccup: null };
+    }
+    case 'failed':
+      return fail(state, { where: event.where, since: event.at, ...event.failure }, event.parked);
+    case 'paused':
+      if (isLeaving(state) || state.pause !== null) return state;
+      return { ...state, pause: { since: event.at, reason: event.reason } };
+    case 'resumed':
+      return { ...state, pause: null, parks: [] };
+    case 'removeRequested':
+      return requestRemoval(state, event.dropTarget, event.at);
+    case 'requestHandled':
+      return { ...state, handled: [...state.handled, event.requestId].slice(-HANDLED_LIMIT) };
+    case 'messageIgnored':
+      return { ...state, ignored: event.message };
+    case 'continued':
+      return { ...state, runs: state.runs + 1 };
+    default:
+      return event satisfies never;
+  }
+}
+
+/** What should be running now. The runner starts `remove` only when all else has ended. */
+export function wantedTasks(state: TableState): readonly Task[] {
+  if (state.pause !== null) return [];
+  return tasksOf(state).filter((task) => !isParked(state, task));
+}
+
+export function phaseOf(state: TableState): Phase {
+  switch (state.life.step) {
+    case 'removed':
+      return 'removed';
+    case 'removing':
+      return isParked(state, 'remove') ? 'parked' : 'removing';
+    case 'preparing':
+    case 'running':
+      if (state.pause !== null) return 'paused';
+      if (state.parks.length > 0) return 'parked';
+      if (state.life.step === 'preparing') return 'preparing';
+      return state.copied === null ? 'copying' : 'streaming';
+    default:
+      return state.life satisfies never;
+  }
+}
+
+/** What holds the table up, or slowed it down last: the oldest park first. */
+export function failureOf(state: TableState): Trouble | null {
+  return state.parks[0] ?? state.hiccup;
+}
+
+/** Age of the oldest change that is not in ClickHouse yet, in seconds, as far as the last slices knew. */
+export function lagOf(state: TableState): number {
+  return Math.max(state.stages.publish.lagSeconds, state.stages.load.lagSeconds);
+}
+
+export function isParked(state: TableState, task: Task): boolean {
+  return state.parks.some((park) => park.where === task);
+}
+
+/** Being removed, or gone. */
+export function isLeaving(state: TableState): boolean {
+  return state.life.step === 'removing' || state.life.step === 'removed';
+}
+
+/**
+ * Reads the state that an older release carried over continue-as-new. Every older `stateVersion` gets its case here.
+ * @throws RangeError for a version of a newer release: the workflow task fails and waits for a worker that knows it
+ */
+export function upgradeState(carried: TableState): TableState {
+  if (carried.stateVersion === 1) return carried;
+  throw new RangeError(`state version ${String(carried.stateVersion)} is newer than this worker: upgrade the worker`);
+}
+
+function tasksOf(state: TableState): readonly Task[] {
+  switch (state.life.step) {
+    case 'preparing':
+      return ['prepare'];
+    case 'running':
+      return state.copied === null ? ['copy', 'publish', 'load'] : ['publish', 'load'];
+    case 'removing':
+      return ['remove'];
+    case 'removed':
+      return [];
+    default:
+      return state.life satisfies never;
+  }
+}
+
+function succeed(state: TableState, task: Task): TableState {
+  return state.hiccup?.where === task ? { ...state, hiccup: null } : state;
+}
+
+function fail(state: TableState, trouble: Trouble, parked: boolean): TableState {
+  // A slice that fails while it is being stopped for the removal holds nothing up any more.
+  if (isLeaving(state) && trouble.where !== 'remove') return state;
+  if (!parked) return { ...state, hiccup: trouble };
+  const others = state.parks.filter((park) => park.where !== trouble.where);
+  const hiccup = state.hiccup?.where === trouble.where ? null : state.hiccup;
+  return { ...state, parks: [...others, trouble], hiccup };
+}
+
+function requestRemoval(state: TableState, dropTarget: boolean, at: string): TableState {
+  if (state.life.step === 'removed') return state;
+  // A removal that runs keeps its terms: its activity was given them. One that is parked may be asked for anew.
+  if (state.life.step === 'removing' && !isParked(state, 'remove')) return state;
+  return { ...state, life: { step: 'removing', dropTarget, since: at }, pause: null, parks: [], hiccup: null };
+}
+
+function add(totals: StageTotals, receipt: SliceReceipt, at: string): StageTotals {
+  const moves = receipt.moved !== '';
+  return {
+    slices: totals.slices + 1,
+    batches: totals.batches + receipt.batches,
+    rows: totals.rows + receipt.rows,
+    bytes: totals.bytes + receipt.bytes,
+    witness: later(totals.witness, receipt.witness),
+    moved: moves ? receipt.moved : totals.moved,
+    movedAt: moves ? at : totals.movedAt,
+    waiting: receipt.waiting,
+    lagSeconds: receipt.lagSeconds,
+    endedAt: at,
+  };
+}
+
+/** A witness never goes back, whatever a slice says: a ledger that was set back must not talk it down. */
+function later(known: Witness | null, told: Witness): Witness {
+  return known !== null && known.batch > told.batch ? known : told;
+}
