@@ -148,13 +148,16 @@ class LocalStack implements Stack {
   /** The last operation on each part, which the next one waits for. */
   readonly #busy = new Map<Part, Promise<unknown>>();
   #file: StackFile & { readonly ports: Ports };
+  /** Ends starts that are under way when the stack stops. */
+  readonly #stopping = new AbortController();
+  /** Until all parts have started once, the caller's signal counts too. */
   #signal: AbortSignal;
-  #stopping = false;
 
   constructor(options: StackOptions, file: StackFile & { readonly ports: Ports }) {
     this.#options = options;
     this.#file = file;
-    this.#signal = options.signal ?? new AbortController().signal;
+    const own = this.#stopping.signal;
+    this.#signal = options.signal === undefined ? own : AbortSignal.any([own, options.signal]);
     this.stateDir = resolve(options.stateDir);
     this.addresses = {
       postgres: options.external?.postgres ?? SERVERS.postgres.address(file.ports, file.secrets),
@@ -167,7 +170,7 @@ class LocalStack implements Stack {
 
   /** The start is over: from here its signal means nothing. */
   settle(): void {
-    this.#signal = new AbortController().signal;
+    this.#signal = this.#stopping.signal;
   }
 
   pid(part: Part): number | undefined {
@@ -195,7 +198,7 @@ class LocalStack implements Stack {
   }
 
   async stop(): Promise<void> {
-    this.#stopping = true;
+    this.#stopping.abort();
     await Promise.all(
       PARTS.map((part) => this.#queued(part, () => this.#end(part, SERVERS[part].stopSignal)).catch(() => undefined)),
     );
@@ -206,7 +209,7 @@ class LocalStack implements Stack {
   }
 
   async #start(part: Part): Promise<void> {
-    if (this.#running.has(part) || this.#stopping) return;
+    if (this.#running.has(part) || this.#stopping.signal.aborted) return;
     const { report } = this.#options;
     const startedAt = Date.now();
     const context: PartContext = {
@@ -231,7 +234,9 @@ class LocalStack implements Stack {
       });
     } catch (error) {
       this.#forget(part);
-      report({ kind: 'failed', part, text: error instanceof Error ? error.message : String(error) });
+      if (!this.#signal.aborted) {
+        report({ kind: 'failed', part, text: error instanceof Error ? error.message : String(error) });
+      }
       throw error;
     }
     report({ kind: 'ready', part, elapsedMs: Date.now() - startedAt, external: false });

@@ -1,0 +1,116 @@
+// Starts `npm run demo` and `npm test` on a fresh clone: installs, builds, goes on. It has no dependencies, since there may be
+// none installed yet.
+//   node scripts/run.mjs demo [arguments of `pg2click demo`]
+//   node scripts/run.mjs test [arguments of `vitest run`]
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+const NODE_NEEDED = [20, 20];
+const LOCK = join(ROOT, 'package-lock.json');
+const INSTALLED = join(ROOT, 'node_modules', '.pg2click-installed');
+const BUILT = join(ROOT, 'dist', '.pg2click-built');
+/** What `npm run build` reads. */
+const SOURCES = ['src', 'workflows', 'activities', 'test', 'bench', 'tsconfig.json', 'package.json'];
+
+const [task, ...args] = process.argv.slice(2);
+const commands = {
+  demo: [join('dist', 'src', 'cli', 'main.js'), 'demo', ...args],
+  test: [join('node_modules', 'vitest', 'vitest.mjs'), 'run', ...args],
+};
+const command = Object.hasOwn(commands, task ?? '') ? commands[task] : undefined;
+if (command === undefined) fail('Usage: node scripts/run.mjs demo|test [arguments]');
+
+checkNode();
+if (mustInstall()) {
+  await step('installing packages (npm ci)', 'npm', ['ci', '--no-audit', '--no-fund']);
+}
+writeFileSync(INSTALLED, lockHash());
+const newest = newestSource();
+if (!existsSync(BUILT) || Number(readFileSync(BUILT, 'utf8')) < newest) {
+  await step('building (npm run build)', 'npm', ['run', '--silent', 'build']);
+  mkdirSync(dirname(BUILT), { recursive: true });
+  // The time of the newest source that went in, not of the end: an edit made during the build is built next time.
+  writeFileSync(BUILT, String(newest));
+}
+process.exit(await handOver(process.execPath, command));
+
+function checkNode() {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  if (major > NODE_NEEDED[0] || (major === NODE_NEEDED[0] && minor >= NODE_NEEDED[1])) return;
+  fail(`pg2click needs Node ${NODE_NEEDED.join('.')} or later; this is ${process.versions.node}.`);
+}
+
+/** npm writes its own record at the end of an install: the evidence where somebody installed without this script. */
+function mustInstall() {
+  if (existsSync(INSTALLED)) return readFileSync(INSTALLED, 'utf8') !== lockHash();
+  const record = statSync(join(ROOT, 'node_modules', '.package-lock.json'), { throwIfNoEntry: false });
+  return record === undefined || record.mtimeMs < statSync(LOCK).mtimeMs;
+}
+
+function lockHash() {
+  return createHash('sha256').update(readFileSync(LOCK)).digest('hex');
+}
+
+function newestSource() {
+  return Math.max(...SOURCES.map((name) => newestIn(join(ROOT, name))));
+}
+
+function newestIn(path) {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) return 0;
+  if (!stat.isDirectory()) return stat.mtimeMs;
+  // A folder's own time changes when a file in it is removed.
+  return Math.max(stat.mtimeMs, ...readdirSync(path).map((name) => newestIn(join(path, name))));
+}
+
+/** Runs a step quietly, with a clock; what it wrote is shown only when it fails. */
+async function step(what, program, parameters) {
+  const startedAt = Date.now();
+  const elapsed = () => `${((Date.now() - startedAt) / 1000).toFixed(0)} s`;
+  const terminal = process.stderr.isTTY;
+  if (!terminal) process.stderr.write(`${what}\n`);
+  const say = () => process.stderr.write(terminal ? `\r${what} ... ${elapsed()}` : `${what}: ${elapsed()} so far\n`);
+  const clock = setInterval(say, terminal ? 1_000 : 15_000);
+  const output = [];
+  const child = spawn(program, parameters, {
+    cwd: ROOT,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    shell: process.platform === 'win32',
+  });
+  child.stdout.on('data', (chunk) => output.push(chunk));
+  child.stderr.on('data', (chunk) => output.push(chunk));
+  const code = await ended(child, (error) => fail(`Cannot run ${program}: ${error.message}`));
+  clearInterval(clock);
+  if (terminal) process.stderr.write('\r\u001b[K');
+  if (code !== 0) {
+    process.stderr.write(Buffer.concat(output));
+    fail(`Failed while ${what}, after ${elapsed()}: the reason is above.`, code);
+  }
+  process.stderr.write(`${what}: done in ${elapsed()}\n`);
+}
+
+/** Runs the task as if it had been called itself: same terminal, same exit code. */
+async function handOver(program, parameters) {
+  const child = spawn(program, parameters, { cwd: ROOT, stdio: 'inherit' });
+  // Ctrl-C reaches the child by itself, being in our process group; we stay to pass on how it ended.
+  process.on('SIGINT', () => undefined);
+  for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+  return ended(child, (error) => fail(`Cannot run ${program}: ${error.message}`));
+}
+
+function ended(child, onError) {
+  return new Promise((resolve) => {
+    child.once('error', onError);
+    child.once('close', (code, signal) => resolve(signal === null ? code : 128 + (constants.signals[signal] ?? 0)));
+  });
+}
+
+function fail(message, code = 1) {
+  process.stderr.write(`${message}\n`);
+  process.exit(code);
+}

@@ -1,0 +1,110 @@
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { addressTable, showProgress } from './progress.js';
+import { PARTS, startStack, type Part, type Ports, type Stack, type StackAddresses, type StackEvent } from './stack.js';
+
+/** Where `pg2click dev` keeps its state unless told otherwise: under the current folder. */
+export const DEFAULT_STATE_DIR = '.pg2click';
+
+const FIRST_RESTART_MS = 500;
+const LAST_RESTART_MS = 30_000;
+/** A server that ran this long before it died starts the back-off anew. */
+const STABLE_MS = 60_000;
+
+export interface DevOptions {
+  /** `.pg2click` in the current folder by default. */
+  readonly stateDir?: string | undefined;
+  /** Start with empty servers. */
+  readonly reset?: boolean | undefined;
+  readonly ports?: Partial<Ports> | undefined;
+  /** Servers of the user's own, by the settings: used, not started, not stopped. */
+  readonly external?: Partial<StackAddresses> | undefined;
+  readonly out?: NodeJS.WriteStream | undefined;
+}
+
+/**
+ * The local stack in the foreground: starts what is not external, shows the addresses, starts again what dies, and returns after
+ * Ctrl-C, SIGTERM or SIGHUP, when all it started has stopped. A second Ctrl-C does not wait for that.
+ * @throws Misconfigured as `startStack`
+ */
+export async function runDev(options: DevOptions): Promise<void> {
+  const out = options.out ?? process.stdout;
+  const stateDir = options.stateDir ?? join(process.cwd(), DEFAULT_STATE_DIR);
+  const external = new Set(PARTS.filter((part) => options.external?.[part] !== undefined));
+  const asked = new AbortController();
+  const onSignal = () => {
+    if (asked.signal.aborted) process.exit(130);
+    out.write('\nstopping; once more to leave at once\n');
+    asked.abort();
+  };
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  for (const signal of signals) process.on(signal, onSignal);
+
+  const progress = await showProgress(out);
+  const revive = reviver(asked.signal, out);
+  try {
+    const stack = await startStack({
+      stateDir,
+      ports: options.ports ?? {},
+      external: options.external ?? {},
+      reset: options.reset ?? false,
+      signal: asked.signal,
+      report: (event) => {
+        progress.report(event);
+        revive.on(event);
+      },
+    }).finally(progress.close);
+    revive.of(stack);
+    out.write(`\n${addressTable(stack, external)}\n`);
+    out.write(
+      `\nState, logs and passwords (stack.json) are in ${stack.stateDir}. Ctrl-C stops it all; the state stays.\n`,
+    );
+    await aborted(asked.signal);
+    await stack.stop();
+  } catch (error) {
+    if (!asked.signal.aborted) throw error;
+  } finally {
+    for (const signal of signals) process.removeListener(signal, onSignal);
+  }
+}
+
+/** Starts again what died, after a pause that doubles up to 30 s while it keeps dying. */
+function reviver(asked: AbortSignal, out: NodeJS.WriteStream) {
+  let stack: Stack | undefined;
+  const early = new Set<Part>();
+  const attempts = new Map<Part, { readonly pauseMs: number; readonly at: number }>();
+  const revive = async (part: Part): Promise<void> => {
+    if (stack === undefined) return void early.add(part);
+    const before = attempts.get(part);
+    const pauseMs =
+      before === undefined || Date.now() - before.at > STABLE_MS
+        ? FIRST_RESTART_MS
+        : Math.min(before.pauseMs * 2, LAST_RESTART_MS);
+    attempts.set(part, { pauseMs, at: Date.now() + pauseMs });
+    try {
+      await sleep(pauseMs, undefined, { signal: asked });
+      await stack.start(part);
+    } catch {
+      // Its start was reported as failed.
+      if (!asked.aborted) await revive(part);
+    }
+  };
+  const begin = (part: Part) => void revive(part).catch((error: unknown) => out.write(`${String(error)}\n`));
+  return {
+    on: (event: StackEvent) => {
+      if (event.kind === 'died') begin(event.part);
+    },
+    /** What died while others were still starting is started now. */
+    of: (started: Stack) => {
+      stack = started;
+      early.forEach(begin);
+    },
+  };
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}

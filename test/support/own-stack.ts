@@ -1,0 +1,43 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+import {
+  endOrphans,
+  startStack,
+  type Part,
+  type Stack,
+  type StackEvent,
+  type StackOptions,
+} from '../../src/embedded/stack.js';
+
+/** A state folder of this test's own; what still runs on it when the test ends is ended, and the folder removed. */
+export function ownStateDir(): string {
+  // The prefix is the one that the next run sweeps, should this one be killed.
+  const stateDir = mkdtempSync(join(tmpdir(), 'pg2click-test-'));
+  onTestFinished(async () => {
+    await endOrphans(stateDir);
+    rmSync(stateDir, { recursive: true, force: true });
+  });
+  return stateDir;
+}
+
+/** A stack of this test's own, stopped when the test ends; its events are kept in `events`. */
+export async function ownStack(
+  stateDir: string,
+  parts: readonly Part[],
+  options: Partial<StackOptions> = {},
+): Promise<{ readonly stack: Stack; readonly events: readonly StackEvent[] }> {
+  const events: StackEvent[] = [];
+  const stack = await startStack({ stateDir, parts, report: (event) => events.push(event), ...options });
+  onTestFinished(() => stack.stop());
+  return { stack, events };
+}
+
+/** Live processes whose command line names this folder: all that was started on it, however it came to be orphaned. */
+export function processesOf(stateDir: string): readonly string[] {
+  return execFileSync('ps', ['-A', '-ww', '-o', 'pid=,stat=,args='], { encoding: 'utf8' })
+    .split('\n')
+    .filter((line) => line.includes(stateDir) && !/^\s*\d+\s+Z/.test(line));
+}
