@@ -1,0 +1,276 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { timingSafeEqual } from 'node:crypto';
+import { Answer, encodingOf, summaryOf } from './answer.js';
+import { Engine, run } from './engine.js';
+import { Pipes } from './fifo.js';
+import { asFrontError, frontError } from './front-error.js';
+import { insertFile } from './insert.js';
+import { killedQuery, type KillRequest } from './kill.js';
+import { readQuery, type Asked } from './query-text.js';
+import { parseRequest, type FrontRequest } from './request.js';
+import { sendWhole, streamResult } from './result.js';
+import { RunningQueries, type Running } from './running.js';
+import { KeptSessions, SessionPool, type Lease } from './session.js';
+import { preludeOf } from './settings.js';
+import { Slots } from './slots.js';
+import { BodyCutShort, BodyReader, Spool } from './spool.js';
+import { Stats } from './stats.js';
+
+export interface FrontOptions {
+  /** Everything the front keeps: the engine's data, the spool, the pipes. */
+  readonly directory: string;
+  readonly host: string;
+  /** 0 for a free one. */
+  readonly port: number;
+  readonly user: string;
+  readonly password: string;
+  /** Statements that run at once; the thread pool must be larger (spooling and gunzip live there, too). */
+  readonly slots: number;
+}
+
+// Idle connections live longer than the client keeps its own (2.5 s), so it is never surprised by a reset.
+const KEEP_ALIVE_MS = 10_000;
+// A server takes URLs of up to a megabyte: settings and parameters travel there.
+const MAX_HEADER_BYTES = 1024 * 1024;
+
+/**
+ * A ClickHouse server's HTTP interface over the engine in this process. Invariant: an insert is answered 200 only after
+ * its part is in the data directory, and the engine sees only bodies that arrived completely.
+ */
+export class Front {
+  readonly stats = new Stats();
+  readonly #options: FrontOptions;
+  readonly #engine: Engine;
+  readonly #pool: SessionPool;
+  readonly #kept: KeptSessions;
+  readonly #running: RunningQueries;
+  readonly #spool: Spool;
+  readonly #pipes: Pipes;
+  readonly #slots: Slots;
+  readonly #server: Server;
+
+  private constructor(options: FrontOptions, engine: Engine) {
+    this.#options = options;
+    this.#engine = engine;
+    this.#pool = new SessionPool(engine);
+    this.#kept = new KeptSessions(engine);
+    this.#running = new RunningQueries(engine);
+    this.#spool = new Spool(join(options.directory, 'spool'));
+    this.#pipes = new Pipes(this.#spool.directory, options.slots);
+    this.#slots = new Slots(options.slots);
+    this.#server = createServer(
+      { keepAliveTimeout: KEEP_ALIVE_MS, maxHeaderSize: MAX_HEADER_BYTES, requestTimeout: 0 },
+      (message, response) => void this.#serve(message, response),
+    );
+  }
+
+  /**
+   * Opens the data directory and listens.
+   *
+   * @throws Error one sentence: the directory is in use, the port is taken
+   */
+  static async start(options: FrontOptions): Promise<Front> {
+    const data = join(options.directory, 'data');
+    mkdirSync(data, { recursive: true });
+    // The engine's lock comes first: the spool is emptied only by the one who holds it.
+    const front = new Front(options, await Engine.start(data));
+    await new Promise<void>((resolve, reject) => {
+      front.#server.once('error', reject).listen(options.port, options.host, resolve);
+    });
+    return front;
+  }
+
+  get url(): string {
+    const address = this.#server.address();
+    const port = typeof address === 'object' && address !== null ? address.port : this.#options.port;
+    return `http://${this.#options.host}:${port}`;
+  }
+
+  get version(): string {
+    return this.#engine.identity.version;
+  }
+
+  /** Stops accepting, and waits for the requests in flight for at most `graceMs`. */
+  async stop(graceMs: number): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.#server.closeIdleConnections();
+    const quiet = Promise.allSettled(this.#running.all().map(async (running) => running.done)).then(async () => {
+      // Answers are on their way out; then nothing keeps the connections.
+      setImmediate(() => this.#server.closeIdleConnections());
+      await closed;
+    });
+    await Promise.race([quiet, new Promise((resolve) => setTimeout(resolve, graceMs).unref())]);
+  }
+
+  async #serve(message: IncomingMessage, response: ServerResponse): Promise<void> {
+    // An aborted body is told by its reader; without a listener the error would end the process.
+    message.on('error', () => undefined);
+    response.on('error', () => undefined);
+    let answer = new Answer(response, this.#engine.identity, '', undefined);
+    try {
+      const path = new URL(message.url ?? '/', 'http://front').pathname;
+      if (path === '/ping' || path === '/replicas_status') return sendText(response, 200, 'Ok.\n');
+      if (path === '/pg2click/stats') return this.#sendStats(response);
+      if (path !== '/')
+        return sendText(response, 404, `There is no handle ${path}\n\nUse / or /ping for health checks.\n`);
+      const request = parseRequest(message);
+      if (message.method === 'GET' && request.query === undefined) return sendText(response, 200, 'Ok.\n');
+      const encoding = request.compressResponse ? encodingOf(message.headers['accept-encoding']) : undefined;
+      answer = new Answer(response, this.#engine.identity, request.queryId, encoding);
+      this.#authenticate(request);
+      await this.#answer(message, request, answer);
+    } catch (error) {
+      if (error instanceof BodyCutShort) {
+        this.stats.cutShort();
+        response.destroy();
+        return;
+      }
+      this.stats.failed();
+      if (!response.destroyed) answer.fail(asFrontError(error));
+    }
+  }
+
+  async #answer(message: IncomingMessage, request: FrontRequest, answer: Answer): Promise<void> {
+    const body = new BodyReader(message);
+    const asked = await readQuery(message, request, body);
+    refuseWrites(request, asked);
+    const running = this.#running.begin(request.queryId);
+    try {
+      const statement = killedQuery(asked.statement, (kill) => this.#kill(kill));
+      await this.#run({ ...asked, statement: await statement }, request, answer, running, body);
+    } finally {
+      running.finish();
+    }
+  }
+
+  async #run(asked: Asked, request: FrontRequest, answer: Answer, running: Running, body: BodyReader): Promise<void> {
+    const { statement } = asked;
+    const defaultFormat = request.defaultFormat ?? 'TabSeparated';
+    switch (statement.kind) {
+      case 'output': {
+        this.stats.query();
+        const gone = goneSignal(answer.response);
+        return this.#withSession(request, asked, true, async ({ session }) => {
+          if (gone.aborted) return;
+          const options = { session, statement, defaultFormat, running, answer, gone };
+          if (request.waitEndOfQuery) return sendWhole(options, this.#spool.reserve());
+          const pipe = this.#pipes.open();
+          try {
+            await streamResult(options, pipe);
+          } finally {
+            pipe.release();
+            if (gone.aborted) this.stats.cancelled();
+          }
+        });
+      }
+      case 'data-insert':
+      case 'input-insert': {
+        const spooled = await this.#spool.store(asked.dataHead, body);
+        try {
+          await this.#withSession(request, asked, true, async ({ session }) => {
+            const outcome = await insertFile(session, statement, spooled, running);
+            this.#acknowledge(statement.table, request, outcome.rows, spooled.bytes);
+            answer.whole(undefined, summaryOf(outcome, true), new Uint8Array());
+          });
+        } finally {
+          spooled.remove();
+        }
+        return;
+      }
+      case 'command': {
+        this.stats.query();
+        return this.#withSession(request, asked, statement.effect !== 'session', async ({ session }) => {
+          const outcome = await run(session, `${statement.sql}\n${running.mark}`, defaultFormat);
+          if (statement.table !== undefined) this.#acknowledge(statement.table, request, outcome.rows, 0);
+          answer.whole(
+            statement.format ?? defaultFormat,
+            summaryOf(outcome, statement.table !== undefined),
+            outcome.output,
+          );
+        });
+      }
+    }
+  }
+
+  async #withSession(
+    request: FrontRequest,
+    asked: Asked,
+    clean: boolean,
+    work: (lease: Lease) => Promise<void>,
+  ): Promise<void> {
+    const prelude = preludeOf({ ...request, parameters: new Map([...request.parameters, ...asked.formParameters]) });
+    await this.#slots.hold(async () => {
+      const lease =
+        request.session === undefined
+          ? await this.#pool.lease(prelude)
+          : await this.#kept.lease(request.session, prelude);
+      let fine = false;
+      try {
+        await work(lease);
+        fine = true;
+      } finally {
+        await lease.end(fine && clean);
+      }
+    });
+  }
+
+  #acknowledge(table: string | undefined, request: FrontRequest, rows: number, bytes: number): void {
+    if (table === undefined) return;
+    this.stats.acknowledge(table.includes('.') ? table : `${request.database ?? 'default'}.${table}`, rows, bytes);
+  }
+
+  async #kill(kill: KillRequest): Promise<boolean> {
+    const running = this.#running.find(kill.queryId);
+    if (running === undefined) return false;
+    await running.cancel();
+    if (kill.wait) await running.done;
+    return true;
+  }
+
+  #authenticate({ user, password }: FrontRequest): void {
+    const given = Buffer.from(JSON.stringify([user, password]));
+    const wanted = Buffer.from(JSON.stringify([this.#options.user, this.#options.password]));
+    if (given.length === wanted.length && timingSafeEqual(given, wanted)) return;
+    throw frontError(
+      'AUTHENTICATION_FAILED',
+      `${user}: Authentication failed: password is incorrect, or there is no user with such name`,
+    );
+  }
+
+  #sendStats(response: ServerResponse): void {
+    const report = this.stats.report({ running: this.#running.size, queued: this.#slots.queued });
+    response.writeHead(200, { 'Content-Type': 'application/json; charset=UTF-8' });
+    response.end(`${JSON.stringify(report)}\n`);
+  }
+}
+
+function refuseWrites({ method }: FrontRequest, { statement }: Asked): void {
+  if (
+    method === 'POST' ||
+    statement.kind === 'output' ||
+    (statement.kind === 'command' && statement.effect === 'session')
+  )
+    return;
+  throw frontError(
+    'READONLY',
+    'Cannot execute query in readonly mode: over HTTP, only the method POST may modify data',
+  );
+}
+
+/** Aborted when the connection closes before the answer is complete. */
+function goneSignal(response: ServerResponse): AbortSignal {
+  const controller = new AbortController();
+  const check = (): void => {
+    if (!response.writableFinished) controller.abort();
+  };
+  if (response.destroyed) controller.abort();
+  else response.once('close', check);
+  return controller.signal;
+}
+
+function sendText(response: ServerResponse, status: number, text: string): void {
+  response.writeHead(status, { 'Content-Type': 'text/plain; charset=UTF-8' });
+  response.end(text);
+}

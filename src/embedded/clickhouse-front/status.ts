@@ -1,0 +1,61 @@
+// The server's own table. Whatever is not in it is a 500, also when the client is to blame (READONLY, SESSION_IS_LOCKED).
+const TYPES_BY_STATUS: Readonly<Record<number, readonly string[]>> = {
+  400: [
+    'BAD_ARGUMENTS',
+    'CANNOT_COMPILE_REGEXP',
+    'CANNOT_PARSE_DATE',
+    'CANNOT_PARSE_DATETIME',
+    'CANNOT_PARSE_DOMAIN_VALUE_FROM_STRING',
+    'CANNOT_PARSE_ESCAPE_SEQUENCE',
+    'CANNOT_PARSE_INPUT_ASSERTION_FAILED',
+    'CANNOT_PARSE_IPV4',
+    'CANNOT_PARSE_IPV6',
+    'CANNOT_PARSE_NUMBER',
+    'CANNOT_PARSE_QUOTED_STRING',
+    'CANNOT_PARSE_TEXT',
+    'CANNOT_PARSE_UUID',
+    'DUPLICATE_COLUMN',
+    'ILLEGAL_COLUMN',
+    'INCORRECT_DATA',
+    'SYNTAX_ERROR',
+    'THERE_IS_NO_COLUMN',
+    'TOO_BIG_AST',
+    'TOO_DEEP_AST',
+    'TYPE_MISMATCH',
+    'UNEXPECTED_AST_STRUCTURE',
+    'UNKNOWN_ELEMENT_IN_AST',
+    'UNKNOWN_TYPE_OF_AST_NODE',
+    'VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE',
+  ],
+  401: ['REQUIRED_PASSWORD'],
+  403: ['ACCESS_DENIED', 'AUTHENTICATION_FAILED', 'SET_NON_GRANTED_ROLE', 'UNKNOWN_USER', 'WRONG_PASSWORD'],
+  404: [
+    'UNKNOWN_AGGREGATE_FUNCTION',
+    'UNKNOWN_DATABASE',
+    'UNKNOWN_DATABASE_ENGINE',
+    'UNKNOWN_DIRECTION_OF_SORTING',
+    'UNKNOWN_FORMAT',
+    'UNKNOWN_FUNCTION',
+    'UNKNOWN_IDENTIFIER',
+    'UNKNOWN_ROLE',
+    'UNKNOWN_SETTING',
+    'UNKNOWN_STORAGE',
+    'UNKNOWN_TABLE',
+    'UNKNOWN_TYPE',
+    'UNKNOWN_TYPE_OF_QUERY',
+  ],
+  408: ['TIMEOUT_EXCEEDED'],
+  413: ['QUERY_IS_TOO_LARGE'],
+  415: ['UNSUPPORTED_MEDIA_TYPE'],
+  501: ['NOT_IMPLEMENTED'],
+  503: ['CANNOT_OPEN_FILE', 'CANNOT_SCHEDULE_TASK', 'SOCKET_TIMEOUT'],
+};
+
+const STATUS_BY_TYPE = new Map(
+  Object.entries(TYPES_BY_STATUS).flatMap(([status, types]) => types.map((type) => [type, Number(status)] as const)),
+);
+
+/** The HTTP status that a server sends with an error type. */
+export function statusOf(type: string): number {
+  return STATUS_BY_TYPE.get(type) ?? 500;
+}
