@@ -31,6 +31,10 @@ export const FAILURE_POLICIES = {
     treatment: 'transient',
     remedy: 'Check that ClickHouse runs and is reachable; Kafka keeps the changes meanwhile.',
   },
+  TemporalUnavailable: {
+    treatment: 'transient',
+    remedy: 'Check that Temporal runs and is reachable; tables go on by themselves when it is back.',
+  },
   SinkBusy: {
     treatment: 'transient',
     delayMs: 10 * SECOND,

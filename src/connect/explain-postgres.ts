@@ -1,0 +1,84 @@
+import { Failure, type FailureDetail } from '../failure/failure.js';
+import type { FailureKind } from '../failure/kinds.js';
+import type { Settings } from '../settings/settings.js';
+import { explainNetworkError, nameSettings } from './unreachable.js';
+
+export const CONNECT_TIMEOUT_MS = 10_000;
+
+type Told = Pick<FailureDetail, 'message' | 'remedy'> & { readonly kind: FailureKind };
+
+/** SQLSTATE of a refused session -> what it means for the settings. */
+const REFUSALS: Readonly<Record<string, (server: string, settings: Settings) => Told>> = {
+  // invalid_password
+  '28P01': (server, settings) => ({
+    kind: 'Unauthorized',
+    message: `${server} does not let the role "${settings.postgres.user}" in with this password.`,
+    remedy: `Check ${nameSettings(settings, ['PG_USER', 'PG_PASSWORD'])}.`,
+  }),
+  // invalid_authorization_specification: no such role, or pg_hba.conf does not let it in
+  '28000': (server, settings) => ({
+    kind: 'Unauthorized',
+    message: `${server} does not let the role "${settings.postgres.user}" in.`,
+    remedy: `Check ${nameSettings(settings, ['PG_USER'])}, and pg_hba.conf of the server (TLS is not supported yet).`,
+  }),
+  // invalid_catalog_name
+  '3D000': (server, settings) => ({
+    kind: 'Misconfigured',
+    message: `${server} has no database "${settings.postgres.database}".`,
+    remedy: `Create it, or correct ${nameSettings(settings, ['PG_DB'])}.`,
+  }),
+  // insufficient_privilege: no CONNECT
+  '42501': (server, settings) => ({
+    kind: 'Unauthorized',
+    message: `The role "${settings.postgres.user}" may not connect to the database "${settings.postgres.database}" of ${server}.`,
+    remedy: `Grant CONNECT, or correct ${nameSettings(settings, ['PG_USER', 'PG_DB'])}.`,
+  }),
+  // too_many_connections
+  '53300': (server, settings) => ({
+    kind: 'SourceUnavailable',
+    message: `${server} has no connection left for the role "${settings.postgres.user}".`,
+    remedy: 'Raise max_connections, or close other sessions.',
+  }),
+  // cannot_connect_now
+  '57P03': (server) => ({
+    kind: 'SourceUnavailable',
+    message: `${server} is starting up or shutting down.`,
+    remedy: 'Try again in a moment.',
+  }),
+};
+
+/** Why no session could be opened, from the SQLSTATE or the errno; never by the server's text. */
+export function explainPostgresConnect(error: unknown, settings: Settings, elapsedMs: number): Failure {
+  if (error instanceof Failure) return error;
+  const told = explain(error, settings, elapsedMs);
+  return new Failure(told.kind, { message: told.message, remedy: told.remedy, cause: error });
+}
+
+function explain(error: unknown, settings: Settings, elapsedMs: number): Told {
+  const { host, port, user, password } = settings.postgres;
+  const server = `PostgreSQL at ${host}:${port}`;
+  const address = nameSettings(settings, ['PG_HOST', 'PG_PORT']);
+  const kind = 'SourceUnavailable';
+  const network = explainNetworkError(error);
+  if (network !== undefined)
+    return { kind, message: `${server} ${network}.`, remedy: `Check that PostgreSQL runs there, and ${address}.` };
+  const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
+  if (code !== undefined) {
+    const told = REFUSALS[code]?.(server, settings);
+    return told ?? { kind, message: `${server} refused a session (${code}).`, remedy: `Look at its log.` };
+  }
+  if (elapsedMs >= CONNECT_TIMEOUT_MS - 500) {
+    const message = `${server} did not answer within ${CONNECT_TIMEOUT_MS / 1_000} seconds.`;
+    return { kind, message, remedy: `Check that PostgreSQL runs there, the firewalls, and ${address}.` };
+  }
+  // The driver itself gives up, without a code, when it has no password to give.
+  if (password.reveal() === '') {
+    return {
+      kind: 'Unauthorized',
+      message: `${server} asks for a password of the role "${user}", and none is set.`,
+      remedy: 'Set PG_PASSWORD, or PG_PASSWORD_FILE.',
+    };
+  }
+  const message = `${server} closed the connection while it was being opened; is it PostgreSQL?`;
+  return { kind, message, remedy: `Check ${address}.` };
+}

@@ -1,0 +1,113 @@
+import pg from 'pg';
+import type { Log } from '../observe/log.js';
+import type { Settings } from '../settings/settings.js';
+import { CONNECT_TIMEOUT_MS, explainPostgresConnect } from './explain-postgres.js';
+import { readWithoutLoss } from './postgres-types.js';
+
+const KEEP_ALIVE_AFTER_MS = 10_000;
+
+/**
+ * What every session of ours has, whatever the role or the database sets: given at start-up, so that it costs no round trip
+ * and survives a RESET. The formats are what the copies, the drain and the comparison rely on. With row_security off a
+ * policy that would hide rows is an error instead of rows that look deleted.
+ */
+const SESSION = {
+  synchronous_commit: 'on',
+  DateStyle: 'ISO,YMD',
+  IntervalStyle: 'postgres',
+  TimeZone: 'UTC',
+  extra_float_digits: '1',
+  bytea_output: 'hex',
+  row_security: 'off',
+  statement_timeout: '0',
+  idle_in_transaction_session_timeout: '0',
+} as const;
+
+export interface ConnectPostgresOptions {
+  /** Shown in `pg_stat_activity` after "pg2click ". */
+  readonly name: string;
+  /** Ends the connection when aborted, also while it is being opened. */
+  readonly signal?: AbortSignal;
+}
+
+/** A connection of one's own. `await using` ends it. */
+export type PostgresClient = pg.Client & AsyncDisposable;
+
+/**
+ * @throws Failure `SourceUnavailable`, `Unauthorized` or `Misconfigured`: a sentence with the address and the setting
+ * @throws the signal's reason when aborted
+ */
+export async function connectPostgres(settings: Settings, options: ConnectPostgresOptions): Promise<PostgresClient> {
+  options.signal?.throwIfAborted();
+  const client = new pg.Client(clientConfig(settings, options.name));
+  // A connection that breaks while idle emits this; the next statement on it fails and tells its own story.
+  client.on('error', () => undefined);
+  // Not end(): that waits for a server that may be frozen. The server notices the closed socket.
+  const abort = (): void => {
+    socketOf(client)?.destroy();
+  };
+  options.signal?.addEventListener('abort', abort, { once: true });
+  client.once('end', () => options.signal?.removeEventListener('abort', abort));
+  const startedAt = Date.now();
+  try {
+    await client.connect();
+  } catch (error) {
+    options.signal?.removeEventListener('abort', abort);
+    socketOf(client)?.destroy();
+    options.signal?.throwIfAborted();
+    throw explainPostgresConnect(error, settings, Date.now() - startedAt);
+  }
+  return Object.assign(client, { [Symbol.asyncDispose]: () => endPostgres(client) });
+}
+
+/** For statements that stand alone. `pool.end()` closes it. */
+export function createPostgresPool(
+  settings: Settings,
+  options: { readonly max: number; readonly name?: string; readonly log?: Log },
+): pg.Pool {
+  const pool = new pg.Pool({
+    ...clientConfig(settings, options.name ?? 'pool'),
+    max: options.max,
+    idleTimeoutMillis: 60_000,
+  });
+  pool.on('error', (error) => options.log?.debug({ error }, 'an idle connection to postgres broke'));
+  return pool;
+}
+
+function clientConfig(settings: Settings, name: string): pg.ClientConfig {
+  const { host, port, database, user, password } = settings.postgres;
+  return {
+    host,
+    port,
+    database,
+    user,
+    // A function: an empty text would let PGPASSWORD and ~/.pgpass speak instead of the settings.
+    password: () => password.reveal(),
+    ssl: false,
+    application_name: `pg2click ${name}`.slice(0, 63),
+    options: Object.entries(SESSION)
+      .map(([setting, value]) => `-c ${setting}=${value}`)
+      .join(' '),
+    client_encoding: 'UTF8',
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS,
+    types: readWithoutLoss,
+  };
+}
+
+/** Ends a session in order, or cuts it where the server does not take part. */
+async function endPostgres(client: pg.Client): Promise<void> {
+  const cut = setTimeout(() => socketOf(client)?.destroy(), 2_000);
+  try {
+    await client.end();
+  } catch {
+    socketOf(client)?.destroy();
+  } finally {
+    clearTimeout(cut);
+  }
+}
+
+function socketOf(client: pg.Client): { destroy(): void } | undefined {
+  return (client as unknown as { connection?: { stream?: { destroy(): void } } }).connection?.stream;
+}

@@ -1,0 +1,81 @@
+import { Client, Connection } from '@temporalio/client';
+import { NativeConnection } from '@temporalio/worker';
+import { Failure } from '../failure/failure.js';
+import type { Settings } from '../settings/settings.js';
+import { explainNetworkError, nameSettings } from './unreachable.js';
+
+const CONNECT_TIMEOUT_MS = 5_000;
+
+export interface TemporalClient {
+  readonly client: Client;
+  close(): Promise<void>;
+}
+
+/**
+ * Connects as a client, and looks whether the namespace is there.
+ * @throws Failure `TemporalUnavailable`, `Unauthorized` or `Misconfigured`: a sentence with the address and the setting
+ */
+export async function connectTemporal(settings: Settings): Promise<TemporalClient> {
+  const { connection: options, namespace } = settings.temporal;
+  let connection: Connection | undefined;
+  try {
+    const opened = await Connection.connect({ ...options.reveal(), connectTimeout: CONNECT_TIMEOUT_MS });
+    connection = opened;
+    await opened.withDeadline(Date.now() + CONNECT_TIMEOUT_MS, () =>
+      opened.workflowService.describeNamespace({ namespace }),
+    );
+    return { client: new Client({ connection: opened, namespace }), close: () => opened.close() };
+  } catch (error) {
+    await connection?.close().catch(() => undefined);
+    throw explainTemporalConnect(error, settings);
+  }
+}
+
+/** Connects as a worker. `close()` it after its workers have stopped. */
+export async function temporalWorkerConnection(settings: Settings): Promise<NativeConnection> {
+  try {
+    return await NativeConnection.connect(settings.temporal.connection.reveal());
+  } catch (error) {
+    throw explainTemporalConnect(error, settings);
+  }
+}
+
+/** gRPC status codes that say more than "unavailable". */
+const NOT_FOUND = 5;
+const PERMISSION_DENIED = 7;
+const UNAUTHENTICATED = 16;
+
+export function explainTemporalConnect(error: unknown, settings: Settings): Failure {
+  const { address, namespace } = settings.temporal;
+  const server = `Temporal at ${address}`;
+  const code = grpcCode(error);
+  if (code === NOT_FOUND) {
+    return new Failure('Misconfigured', {
+      message: `${server} has no namespace "${namespace}".`,
+      remedy: `Create it, or correct ${nameSettings(settings, ['TEMPORAL_NAMESPACE'])}.`,
+      cause: error,
+    });
+  }
+  if (code === PERMISSION_DENIED || code === UNAUTHENTICATED) {
+    return new Failure('Unauthorized', {
+      message: `${server} does not let us into the namespace "${namespace}".`,
+      remedy: 'Check TEMPORAL_API_KEY or the client certificate, and TEMPORAL_NAMESPACE.',
+      cause: error,
+    });
+  }
+  return new Failure('TemporalUnavailable', {
+    message: `${server} ${explainNetworkError(error) ?? `did not answer within ${CONNECT_TIMEOUT_MS / 1_000} seconds`}.`,
+    remedy: `Check that Temporal runs there, and ${nameSettings(settings, ['TEMPORAL_ADDRESS'])}.`,
+    cause: error,
+  });
+}
+
+function grpcCode(error: unknown): number | undefined {
+  let link: unknown = error;
+  for (let depth = 0; depth < 5 && typeof link === 'object' && link !== null; depth++) {
+    const { code, cause } = link as { code?: unknown; cause?: unknown };
+    if (typeof code === 'number') return code;
+    link = cause;
+  }
+  return undefined;
+}

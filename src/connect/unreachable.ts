@@ -1,0 +1,48 @@
+import type { Settings } from '../settings/settings.js';
+import type { SettingName } from '../settings/table.js';
+
+/** Node's errno names, as the end of a sentence that begins with a server's name and address. */
+const SENTENCES: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'refused the connection: nothing listens there',
+  ECONNRESET: 'closed the connection at once',
+  EPIPE: 'closed the connection at once',
+  ENOTFOUND: 'cannot be found: no such host name',
+  EAI_AGAIN: 'cannot be found: the name server does not answer',
+  ETIMEDOUT: 'does not answer',
+  ESOCKETTIMEDOUT: 'does not answer',
+  EHOSTUNREACH: 'cannot be reached from here: no route to the host',
+  ENETUNREACH: 'cannot be reached from here: no route to its network',
+  EACCES: 'cannot be reached: this user may not open that socket',
+  ENOENT: 'cannot be reached: there is no such socket',
+};
+
+/** What kind of trouble keeps a connection from being opened, or undefined where the network is not the reason. */
+export function explainNetworkError(error: unknown): string | undefined {
+  for (const link of chainOf(error)) {
+    const code = (link as { code?: unknown }).code;
+    if (typeof code === 'string' && Object.hasOwn(SENTENCES, code)) return SENTENCES[code];
+  }
+  return undefined;
+}
+
+/** "PG_HOST and PG_PORT in .env": the settings to look at, and where they are written. */
+export function nameSettings(settings: Settings, names: readonly SettingName[]): string {
+  const places = new Map<string, SettingName[]>();
+  for (const name of names) {
+    const where = settings.where[name] ?? '(not set)';
+    places.set(where, [...(places.get(where) ?? []), name]);
+  }
+  return [...places].map(([where, there]) => `${there.join(' and ')} ${where}`).join(', ');
+}
+
+/** The error, its causes, and the first of an aggregate: `localhost` is tried by IPv6 and IPv4. */
+function chainOf(error: unknown): object[] {
+  const chain: object[] = [];
+  let link: unknown = error;
+  while (typeof link === 'object' && link !== null && chain.length < 10) {
+    chain.push(link);
+    const { cause, errors, originalError } = link as { cause?: unknown; errors?: unknown; originalError?: unknown };
+    link = Array.isArray(errors) && errors.length > 0 ? errors[0] : (cause ?? originalError);
+  }
+  return chain;
+}

@@ -1,0 +1,91 @@
+import type { Logger as SdkLogger, LogMetadata } from '@temporalio/common';
+import { destination, pino, type DestinationStream, type Logger } from 'pino';
+import { PinoPretty } from 'pino-pretty';
+import type { Settings } from '../settings/settings.js';
+import { describeError } from './describe-error.js';
+
+/** The log of a process, a table or a slice (`log.child({ table })`). */
+export type Log = Logger;
+
+export interface LogTarget {
+  /** Default: standard error, so that standard output holds results only. */
+  readonly stream?: DestinationStream;
+  /** Whether `stream` is a terminal. Default: of standard error. */
+  readonly terminal?: boolean;
+}
+
+/**
+ * The log of a process: an event phrase in lower case plus fields, one JSON object a line; pretty on a terminal. Errors
+ * are reduced to what may be shown (see `describeError`), and secrets are taken out of the finished line once more.
+ */
+export function createLogger(settings: Settings['log'], target: LogTarget = {}): Log {
+  const terminal = target.terminal ?? process.stderr.isTTY === true;
+  const pretty = (settings.format ?? (terminal ? 'pretty' : 'json')) === 'pretty';
+  const stream = target.stream ?? destination({ dest: 2, sync: true });
+  return pino(
+    {
+      level: settings.level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      redact: { paths: REDACTED, censor: '[secret]' },
+      formatters: { level: (label) => ({ level: label }), log: reduceErrors },
+      hooks: { streamWrite: scrubber(settings.secrets.map((secret) => secret.reveal())) },
+    },
+    pretty ? prettyStream(stream, terminal) : stream,
+  );
+}
+
+/** What could hold a secret by its name, one level down too. */
+const REDACTED = ['password', 'apiKey', 'authorization', 'metadata', 'connection'].flatMap((name) => [
+  name,
+  `*.${name}`,
+]);
+
+function prettyStream(stream: DestinationStream, colorize: boolean): DestinationStream {
+  return PinoPretty({
+    destination: stream as NodeJS.WritableStream,
+    colorize,
+    sync: true,
+    translateTime: 'SYS:HH:MM:ss.l',
+    singleLine: true,
+    ignore: 'pid,hostname',
+  });
+}
+
+function reduceErrors(fields: Record<string, unknown>): Record<string, unknown> {
+  if (!Object.values(fields).some((value) => value instanceof Error)) return fields;
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [name, value instanceof Error ? describeError(value) : value]),
+  );
+}
+
+/** A net below the rule that secrets are never logged; too short ones would turn ordinary words into holes. */
+function scrubber(secrets: readonly string[]): (line: string) => string {
+  const spellings = new Set(
+    secrets
+      .filter((secret) => secret.length >= 6)
+      .flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1), encodeURIComponent(secret)]),
+  );
+  return (line) => {
+    let scrubbed = line;
+    for (const spelling of spellings) scrubbed = scrubbed.replaceAll(spelling, '[secret]');
+    return scrubbed;
+  };
+}
+
+/** Our log as Temporal's SDK writes to it: `Runtime.install({ logger: sdkLogger(log) })`. */
+export function sdkLogger(log: Log): SdkLogger {
+  const write = (level: 'trace' | 'debug' | 'info' | 'warn' | 'error', message: string, meta?: LogMetadata): void => {
+    log[level](meta ?? {}, message);
+  };
+  return {
+    log: (level, message, meta) => write(SDK_LEVELS[level], message, meta),
+    trace: (message, meta) => write('trace', message, meta),
+    debug: (message, meta) => write('debug', message, meta),
+    info: (message, meta) => write('info', message, meta),
+    warn: (message, meta) => write('warn', message, meta),
+    error: (message, meta) => write('error', message, meta),
+  };
+}
+
+const SDK_LEVELS = { TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARN: 'warn', ERROR: 'error' } as const;

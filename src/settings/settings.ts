@@ -1,0 +1,257 @@
+import { existsSync } from 'node:fs';
+import { join, relative, resolve } from 'node:path';
+import type { MessageFormat } from '../domain/replica.js';
+import type { Part } from '../embedded/part.js';
+import { Failure } from '../failure/failure.js';
+import { readEnvFile, readLayers, type Layer, type WrittenSettings } from './layer.js';
+import { Secret } from './secret.js';
+import { originOf, readStack, type PartOrigin } from './stack.js';
+import { SETTINGS, SETTING_NAMES, type SettingName, type SettingValues } from './table.js';
+import { readTemporal, type TemporalConnection } from './temporal.js';
+import { findUnknownNames, type UnknownName } from './unknown-name.js';
+import { expandUrls } from './url.js';
+
+/** Everything pg2click was told, read once and frozen. Secrets are wrapped: they cannot be logged by mistake. */
+export interface Settings {
+  readonly pipeline: string;
+  readonly postgres: {
+    readonly host: string;
+    readonly port: number;
+    readonly database: string;
+    readonly user: string;
+    readonly password: Secret;
+  };
+  readonly kafka: {
+    readonly brokers: readonly string[];
+    /** Topic of the first table. */
+    readonly topic: string | undefined;
+    readonly group: string;
+    readonly partitions: number;
+    /** Undefined: the broker's default. */
+    readonly replication: number | undefined;
+    readonly retentionMs: number;
+    readonly format: MessageFormat;
+  };
+  readonly clickhouse: {
+    /** `http://host:port`, without credentials. */
+    readonly url: string;
+    readonly database: string;
+    readonly user: string;
+    readonly password: Secret;
+    /** Target of the first table. */
+    readonly table: string | undefined;
+  };
+  readonly temporal: {
+    readonly address: string;
+    readonly namespace: string;
+    /** Holds the API key and the private key. */
+    readonly connection: Secret<TemporalConnection>;
+    /** Without a slash at its end; undefined where it is not known. */
+    readonly uiUrl: string | undefined;
+  };
+  readonly worker: {
+    readonly sliceMs: number;
+    readonly slots: number;
+    readonly batchEvents: number;
+    readonly insertRows: number;
+    readonly insertBytes: number;
+  };
+  readonly log: {
+    readonly level: SettingValues['PG2CLICK_LOG_LEVEL'];
+    /** Undefined: pretty on a terminal, JSON elsewhere. */
+    readonly format: SettingValues['PG2CLICK_LOG_FORMAT'];
+    /** Replaced wherever they would appear in a log line. */
+    readonly secrets: readonly Secret[];
+  };
+  /** Per server: whether the user wrote its address, a local stack runs it, or it is where it usually is. */
+  readonly parts: Readonly<Record<Part, PartOrigin>>;
+  /** Per setting, where its value comes from, for messages: "in .env". Absent: the default. */
+  readonly where: Readonly<Partial<Record<SettingName, string>>>;
+  /** Sentences about names that look like settings and are none. */
+  readonly warnings: readonly string[];
+}
+
+export interface LoadOptions {
+  /** Default: `process.env`. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /**
+   * Default: `.env` of the working directory, if there is one; a file that is named must exist. false: neither this nor
+   * the Temporal CLI's configuration file is read, only `env`, the stack and the defaults.
+   */
+  readonly envFile?: string | false | undefined;
+  /** A `stack.json` to believe. Default: `PG2CLICK_STACK_FILE`, else `.pg2click/dev/stack.json` while its stack runs. false: none. */
+  readonly stackFile?: string | false | undefined;
+  readonly directory?: string;
+}
+
+/**
+ * Settings from the environment, over `.env`, over the addresses of a running local stack, over defaults.
+ * @throws Failure `Misconfigured`: the first thing that is wrong, and where it is written
+ */
+export function loadSettings(options: LoadOptions = {}): Settings {
+  const env = options.env ?? process.env;
+  const directory = options.directory ?? process.cwd();
+  const environment: Layer = { where: 'in the environment', variables: env };
+  const file = openEnvFile(options.envFile, directory);
+  const layers = file === undefined ? [environment] : [environment, file];
+
+  const written = readLayers(layers);
+  const warnings = judgeUnknownNames(layers, written);
+  const configFile = options.envFile !== false;
+  const temporalVariables = { ...file?.variables, ...env };
+  const own = readTemporal(temporalVariables, written, { configFile });
+  const stack = openStack(options.stackFile, directory, withTemporal(written, own.found));
+  const parts = Object.freeze({
+    postgres: originOf('postgres', written, stack),
+    kafka: originOf('kafka', written, stack),
+    clickhouse: originOf('clickhouse', written, stack),
+    temporal: own.found ? 'written' : originOf('temporal', written, stack),
+  });
+
+  const all: WrittenSettings = new Map([...stack, ...expandUrls(written)]);
+  const values = readValues(all);
+  const temporal = stack.has('TEMPORAL_ADDRESS') ? readTemporal(temporalVariables, all, { configFile: false }) : own;
+  return compose(values, { all, parts, warnings, temporal });
+}
+
+/** `env` without any name that pg2click reads: for starting a process that must not meet a production database. */
+export function withoutSettings(env: NodeJS.ProcessEnv = process.env): NodeJS.ProcessEnv {
+  return Object.fromEntries(
+    Object.entries(env).filter(([name]) => !/^(?:PG|KAFKA|CH|TEMPORAL)_|^PG2CLICK_(?!CACHE$)/u.test(name)),
+  );
+}
+
+function openEnvFile(envFile: LoadOptions['envFile'], directory: string): Layer | undefined {
+  if (envFile === false) return undefined;
+  const path = resolve(directory, envFile ?? '.env');
+  const layer = readEnvFile(path, envFile ?? '.env');
+  if (layer !== undefined || envFile === undefined) return layer;
+  throw new Failure('Misconfigured', { message: `There is no file ${envFile} to read settings from.` });
+}
+
+function openStack(stackFile: LoadOptions['stackFile'], directory: string, written: WrittenSettings): WrittenSettings {
+  if (stackFile === false) return new Map();
+  const named = stackFile ?? written.get('PG2CLICK_STACK_FILE')?.value;
+  const path = resolve(directory, named ?? join('.pg2click', 'dev', 'stack.json'));
+  if (named !== undefined && !existsSync(path)) {
+    throw new Failure('Misconfigured', {
+      message: `There is no file ${named} with the addresses of a local stack.`,
+      remedy: 'Start the stack with "pg2click dev", or correct PG2CLICK_STACK_FILE.',
+    });
+  }
+  const shownAs = relative(directory, path);
+  const found = readStack({ path, onlyRunning: named === undefined }, written);
+  return new Map([...found].map(([name, { value }]) => [name, { value, where: `in ${shownAs}` }]));
+}
+
+/** The Temporal CLI's configuration file may say where the server is: then the stack's is not meant. */
+function withTemporal(written: WrittenSettings, found: boolean): WrittenSettings {
+  if (!found) return written;
+  return new Map([...written, ['TEMPORAL_ADDRESS', { value: '', where: '' }]]);
+}
+
+/**
+ * In `.env` a name that is almost a setting is refused: it would silently leave the default in place. In the environment,
+ * which other programs share, it is only told.
+ */
+function judgeUnknownNames(layers: readonly Layer[], written: WrittenSettings): string[] {
+  const warnings: string[] = [];
+  for (const [index, layer] of layers.entries()) {
+    for (const unknown of findUnknownNames(Object.keys(layer.variables))) {
+      const { name, meant } = unknown;
+      if (index > 0 && meant !== undefined && !written.has(meant)) throw refuse(unknown, layer);
+      if (meant !== undefined) warnings.push(`${name} ${layer.where} is not a setting; the nearest is ${meant}.`);
+      else if (index > 0) warnings.push(`${name} ${layer.where} is not a setting of pg2click, and is ignored.`);
+    }
+  }
+  return warnings;
+}
+
+function refuse({ name, meant }: UnknownName, layer: Layer): Failure {
+  return new Failure('Misconfigured', {
+    message: `${name} ${layer.where} is not a setting: did you mean ${meant ?? 'another'}?`,
+    remedy: 'Correct the name, or remove the line.',
+  });
+}
+
+function readValues(written: WrittenSettings): SettingValues {
+  const values: Partial<Record<SettingName, unknown>> = {};
+  for (const name of SETTING_NAMES) {
+    const { kind, secret, default: fallback } = SETTINGS[name];
+    const source = written.get(name) ?? (fallback === undefined ? undefined : { value: fallback, where: 'by default' });
+    if (source === undefined) continue;
+    const read = kind.schema.safeParse(source.value);
+    if (!read.success) {
+      throw new Failure('Misconfigured', {
+        message: `${name} ${source.where} is ${secret ? 'not valid' : `"${source.value}"`}: expected ${kind.expected}.`,
+        remedy: `Correct ${name}.`,
+      });
+    }
+    values[name] = read.data;
+  }
+  return values as SettingValues;
+}
+
+function compose(
+  values: SettingValues,
+  told: {
+    all: WrittenSettings;
+    parts: Settings['parts'];
+    warnings: readonly string[];
+    temporal: { address: string; namespace: string; connection: TemporalConnection };
+  },
+): Settings {
+  const secrets = SETTING_NAMES.flatMap((name) => {
+    const found = SETTINGS[name].secret ? told.all.get(name) : undefined;
+    return found === undefined ? [] : [new Secret(found.value)];
+  });
+  const settings: Settings = {
+    pipeline: values.PG2CLICK_PIPELINE,
+    postgres: {
+      host: values.PG_HOST.replace(/^\[(.*)\]$/u, '$1'),
+      port: values.PG_PORT,
+      database: values.PG_DB,
+      user: values.PG_USER,
+      password: new Secret(values.PG_PASSWORD ?? ''),
+    },
+    kafka: {
+      brokers: Object.freeze(values.KAFKA_BOOTSTRAP),
+      topic: values.KAFKA_TOPIC,
+      group: values.KAFKA_GROUP,
+      partitions: values.KAFKA_PARTITIONS,
+      replication: values.KAFKA_REPLICATION,
+      retentionMs: values.KAFKA_RETENTION_MS,
+      format: values.PG2CLICK_FORMAT,
+    },
+    clickhouse: {
+      url: `${values.CH_URL?.protocol ?? 'http:'}//${bracketed(values.CH_HOST)}:${values.CH_PORT}`,
+      database: values.CH_DB,
+      user: values.CH_USER,
+      password: new Secret(values.CH_PASSWORD ?? ''),
+      table: values.CH_TABLE,
+    },
+    temporal: {
+      address: told.temporal.address,
+      namespace: told.temporal.namespace,
+      connection: new Secret(told.temporal.connection),
+      uiUrl: values.PG2CLICK_UI_URL?.href.replace(/\/$/u, ''),
+    },
+    worker: {
+      sliceMs: values.PG2CLICK_SLICE_MS,
+      slots: values.PG2CLICK_SLOTS,
+      batchEvents: values.PG2CLICK_BATCH_EVENTS,
+      insertRows: values.PG2CLICK_INSERT_ROWS,
+      insertBytes: values.PG2CLICK_INSERT_BYTES,
+    },
+    log: { level: values.PG2CLICK_LOG_LEVEL, format: values.PG2CLICK_LOG_FORMAT, secrets: Object.freeze(secrets) },
+    parts: told.parts,
+    where: Object.freeze(Object.fromEntries([...told.all].map(([name, { where }]) => [name, where]))),
+    warnings: Object.freeze(told.warnings),
+  };
+  for (const group of Object.values(settings)) Object.freeze(group);
+  return Object.freeze(settings);
+}
+
+function bracketed(name: string): string {
+  return name.includes(':') && !name.startsWith('[') ? `[${name}]` : name;
+}

@@ -1,0 +1,167 @@
+import { MESSAGE_FORMATS } from '../domain/replica.js';
+import { setting, type Setting } from './setting.js';
+import {
+  brokers,
+  choice,
+  clickhouseUrl,
+  host,
+  hostOrSocket,
+  identifier,
+  port,
+  postgresUrl,
+  text,
+  topicName,
+  webUrl,
+  wholeNumber,
+} from './value-kind.js';
+
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
+
+/**
+ * Every setting: the one place that knows its name, type, default, unit and description. Reading the environment, the page
+ * `docs/07-settings.md`, the `.env` that `init` writes and `--help` all come from this table.
+ */
+export const SETTINGS = {
+  PG_HOST: setting('PostgreSQL', hostOrSocket, { default: 'localhost', description: 'Server that holds the tables.' }),
+  PG_PORT: setting('PostgreSQL', port, { default: '5432', description: 'Its port.' }),
+  PG_DB: setting('PostgreSQL', text, {
+    default: 'postgres',
+    description: 'Database of the tables; the ledger lives in its schema pg2click.',
+  }),
+  PG_USER: setting('PostgreSQL', text, {
+    default: 'postgres',
+    description: 'Role that owns the tables, or may create triggers on them, and may create the schema pg2click.',
+  }),
+  PG_PASSWORD: setting('PostgreSQL', text, { secret: true, description: 'Its password.' }),
+  PG_URL: setting('PostgreSQL', postgresUrl, {
+    secret: true,
+    description: 'All of the above in one: postgres://user:password@host:5432/database.',
+  }),
+
+  KAFKA_BOOTSTRAP: setting('Kafka', brokers, {
+    default: 'localhost:9092',
+    description: 'Brokers to begin with, separated by commas.',
+  }),
+  KAFKA_TOPIC: setting('Kafka', topicName, {
+    defaultWords: '<pipeline>.<schema>.<table>',
+    description: 'Topic of the first table that is added without --topic; the others get names of their own.',
+  }),
+  KAFKA_GROUP: setting('Kafka', topicName, {
+    default: 'pg2click',
+    description: 'Consumer group under which the loaded offsets are committed, for the usual lag tools.',
+  }),
+  KAFKA_PARTITIONS: setting('Kafka', wholeNumber(1, 1_000), {
+    default: '4',
+    description: 'Partitions of a topic when it is created; they cannot be changed later.',
+  }),
+  KAFKA_REPLICATION: setting('Kafka', wholeNumber(1, 32_767), {
+    defaultWords: "the broker's default",
+    description: 'Replication factor of a topic when it is created.',
+  }),
+  KAFKA_RETENTION_MS: setting('Kafka', wholeNumber(60_000, Number.MAX_SAFE_INTEGER), {
+    default: String(7 * 24 * 60 * 60 * 1_000),
+    unit: 'milliseconds',
+    description: 'How long a topic keeps messages: the longest ClickHouse outage that loses nothing.',
+  }),
+  PG2CLICK_FORMAT: setting('Kafka', choice(MESSAGE_FORMATS), {
+    default: 'json',
+    description: 'Messages of tables added without --format: one row each (json), or many rows each (packed, faster).',
+  }),
+
+  CH_HOST: setting('ClickHouse', host, { default: 'localhost', description: 'Server that holds the copies.' }),
+  CH_PORT: setting('ClickHouse', port, { default: '8123', description: 'Its HTTP port.' }),
+  CH_DB: setting('ClickHouse', text, { default: 'default', description: 'Database of the target tables.' }),
+  CH_USER: setting('ClickHouse', text, { default: 'default', description: 'User that creates and fills them.' }),
+  CH_PASSWORD: setting('ClickHouse', text, { secret: true, description: 'Its password.' }),
+  CH_TABLE: setting('ClickHouse', text, {
+    defaultWords: 'the name of the source table',
+    description: 'Target of the first table that is added without --target; the others get names of their own.',
+  }),
+  CH_URL: setting('ClickHouse', clickhouseUrl, {
+    secret: true,
+    description: 'All of the above but the table in one: http://user:password@host:8123/database; https:// for TLS.',
+  }),
+
+  TEMPORAL_ADDRESS: setting('Temporal', text, {
+    defaultWords: 'localhost:7233',
+    description: 'host:port of the Temporal front end. All TEMPORAL_ names are read as the Temporal CLI reads them.',
+  }),
+  TEMPORAL_NAMESPACE: setting('Temporal', text, { defaultWords: 'default', description: 'Its namespace.' }),
+  TEMPORAL_API_KEY: setting('Temporal', text, { secret: true, description: 'API key; implies TLS.' }),
+  TEMPORAL_TLS: setting('Temporal', choice(['true', 'false', '1', '0']), { description: 'Whether to use TLS.' }),
+  TEMPORAL_TLS_CLIENT_CERT_PATH: setting('Temporal', text, { description: 'File with the client certificate (PEM).' }),
+  TEMPORAL_TLS_CLIENT_KEY_PATH: setting('Temporal', text, { description: 'File with its private key (PEM).' }),
+  TEMPORAL_TLS_SERVER_CA_CERT_PATH: setting('Temporal', text, { description: "File with the server's CA (PEM)." }),
+  TEMPORAL_TLS_SERVER_NAME: setting('Temporal', text, { description: 'Name to expect in its certificate.' }),
+  TEMPORAL_PROFILE: setting('Temporal', text, {
+    defaultWords: 'default',
+    description: "Profile of the Temporal CLI's configuration file.",
+  }),
+  TEMPORAL_CONFIG_FILE: setting('Temporal', text, {
+    defaultWords: "the Temporal CLI's own",
+    description: 'That file, elsewhere.',
+  }),
+  PG2CLICK_UI_URL: setting('Temporal', webUrl, {
+    description: "Address of Temporal's web UI: status and add then show a link to the table's page.",
+  }),
+
+  PG2CLICK_PIPELINE: setting('pg2click', identifier, {
+    default: 'default',
+    description: 'Name that tells apart two sources that hold tables of the same name.',
+  }),
+  PG2CLICK_LOG_LEVEL: setting('pg2click', choice(LOG_LEVELS), { default: 'info', description: 'What is logged.' }),
+  PG2CLICK_LOG_FORMAT: setting('pg2click', choice(['pretty', 'json']), {
+    defaultWords: 'pretty on a terminal, json elsewhere',
+    description: 'How it is logged.',
+  }),
+  PG2CLICK_STACK_FILE: setting('pg2click', text, {
+    defaultWords: '.pg2click/dev/stack.json',
+    description: 'Addresses of a running local stack: used where nothing else says where a server is.',
+  }),
+  PG2CLICK_CACHE: setting('pg2click', text, {
+    defaultWords: '~/.cache/pg2click',
+    description: 'Folder where the local stack keeps what it downloads and builds.',
+  }),
+  PG2CLICK_DEBUG: setting('pg2click', choice(['0', '1']), {
+    default: '0',
+    description: '1 shows the stack trace of an error that ends a command.',
+  }),
+
+  PG2CLICK_SLICE_MS: setting('Worker', wholeNumber(1_000, 10 * 60_000), {
+    default: '60000',
+    unit: 'milliseconds',
+    description: 'How long an activity moves batches before it hands a receipt to its workflow.',
+  }),
+  PG2CLICK_SLOTS: setting('Worker', wholeNumber(2, 1_000), {
+    default: '40',
+    description: 'Activities that a worker runs at once per task queue: one per table and stage, and a few to spare.',
+  }),
+  PG2CLICK_BATCH_EVENTS: setting('Worker', wholeNumber(100, 1_000_000), {
+    default: '50000',
+    unit: 'events',
+    description: 'Outbox events in a publish batch at most.',
+  }),
+  PG2CLICK_INSERT_ROWS: setting('Worker', wholeNumber(100, 500_000), {
+    default: '200000',
+    unit: 'rows',
+    description: 'Rows in an insert into ClickHouse at most.',
+  }),
+  PG2CLICK_INSERT_BYTES: setting('Worker', wholeNumber(65_536, 100_000_000), {
+    default: '50000000',
+    unit: 'bytes',
+    description: 'Bytes in an insert into ClickHouse at most; a table being loaded holds about twice that in memory.',
+  }),
+} as const satisfies Record<string, Setting>;
+
+export type SettingName = keyof typeof SETTINGS;
+
+export const SETTING_NAMES = Object.keys(SETTINGS) as readonly SettingName[];
+
+/** What reading the table gives. */
+export type SettingValues = {
+  readonly [Name in SettingName]: (typeof SETTINGS)[Name] extends Setting<infer T> ? T : never;
+};
+
+export function isSettingName(name: string): name is SettingName {
+  return Object.hasOwn(SETTINGS, name);
+}

@@ -1,0 +1,80 @@
+import { SETTINGS, SETTING_NAMES, isSettingName, type SettingName } from './table.js';
+
+const OURS = /^(?:PG|KAFKA|CH|PG2CLICK)_/u;
+
+/** Names that other programs have for the same thing. */
+const SYNONYMS: Readonly<Record<string, SettingName>> = {
+  PG_DATABASE: 'PG_DB',
+  PG_DBNAME: 'PG_DB',
+  PG_NAME: 'PG_DB',
+  PG_USERNAME: 'PG_USER',
+  PG_PASS: 'PG_PASSWORD',
+  PG_SERVER: 'PG_HOST',
+  KAFKA_BROKER: 'KAFKA_BOOTSTRAP',
+  KAFKA_BROKERS: 'KAFKA_BOOTSTRAP',
+  KAFKA_HOST: 'KAFKA_BOOTSTRAP',
+  KAFKA_SERVERS: 'KAFKA_BOOTSTRAP',
+  KAFKA_BOOTSTRAP_SERVERS: 'KAFKA_BOOTSTRAP',
+  KAFKA_GROUP_ID: 'KAFKA_GROUP',
+  KAFKA_CONSUMER_GROUP: 'KAFKA_GROUP',
+  CH_DATABASE: 'CH_DB',
+  CH_DBNAME: 'CH_DB',
+  CH_USERNAME: 'CH_USER',
+  CH_PASS: 'CH_PASSWORD',
+  CH_SERVER: 'CH_HOST',
+  CH_HTTP_PORT: 'CH_PORT',
+};
+
+export interface UnknownName {
+  readonly name: string;
+  /** What was probably meant. */
+  readonly meant: SettingName | undefined;
+}
+
+/** The names that look like ours and are none. */
+export function findUnknownNames(names: readonly string[]): UnknownName[] {
+  return names
+    .filter((name) => OURS.test(name) && !isSettingName(name) && !isSecretFileName(name))
+    .map((name) => ({ name, meant: SYNONYMS[name] ?? nearestName(name, SETTING_NAMES) }));
+}
+
+function isSecretFileName(name: string): boolean {
+  const secret = name.endsWith('_FILE') ? name.slice(0, -'_FILE'.length) : '';
+  return isSettingName(secret) && SETTINGS[secret].secret;
+}
+
+/** The candidate within two typing errors of `name`, if any: one insertion, deletion, replacement or swap each. */
+export function nearestName<Name extends string>(name: string, candidates: readonly Name[]): Name | undefined {
+  let nearest: Name | undefined;
+  let least = name.length <= 4 ? 2 : 3;
+  for (const candidate of candidates) {
+    const distance = typingErrors(name, candidate);
+    if (distance >= least) continue;
+    least = distance;
+    nearest = candidate;
+  }
+  return nearest;
+}
+
+/** Optimal string alignment distance. */
+function typingErrors(a: string, b: string): number {
+  let before: number[] = [];
+  let above = Array.from({ length: b.length + 1 }, (_, column) => column);
+  for (let row = 1; row <= a.length; row++) {
+    const current = [row];
+    for (let column = 1; column <= b.length; column++) {
+      const same = a[row - 1] === b[column - 1];
+      let least = Math.min(
+        (above[column] ?? 0) + 1,
+        (current[column - 1] ?? 0) + 1,
+        (above[column - 1] ?? 0) + (same ? 0 : 1),
+      );
+      const swapped = a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1];
+      if (row > 1 && column > 1 && swapped) least = Math.min(least, (before[column - 2] ?? 0) + 1);
+      current.push(least);
+    }
+    before = above;
+    above = current;
+  }
+  return above[b.length] ?? 0;
+}

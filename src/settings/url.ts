@@ -1,0 +1,86 @@
+import { Failure } from '../failure/failure.js';
+import type { Written, WrittenSettings } from './layer.js';
+import { SETTINGS, type SettingName } from './table.js';
+
+/** What a URL setting says of the single names. */
+type Pieces = Partial<Record<SettingName, string>>;
+
+/**
+ * Replaces `PG_URL` and `CH_URL` by the single names they stand for.
+ * @throws Failure `Misconfigured` when a URL is none of ours, or a single name says something else than the URL does
+ */
+export function expandUrls(written: WrittenSettings): WrittenSettings {
+  const expanded = new Map(written);
+  for (const [name, take] of [
+    ['PG_URL', takePostgres],
+    ['CH_URL', takeClickHouse],
+  ] as const) {
+    const source = written.get(name);
+    if (source === undefined) continue;
+    const url = SETTINGS[name].kind.schema.safeParse(source.value);
+    if (!url.success) {
+      throw new Failure('Misconfigured', {
+        message: `${name} ${source.where} is not valid: expected ${SETTINGS[name].kind.expected}.`,
+      });
+    }
+    for (const [piece, value] of Object.entries(take(url.data as URL, source)) as [SettingName, string][])
+      put(expanded, piece, { value, where: `${source.where} (${name})` }, name, source.where);
+  }
+  return expanded;
+}
+
+function put(
+  expanded: Map<SettingName, Written>,
+  piece: SettingName,
+  value: Written,
+  urlName: SettingName,
+  where: string,
+): void {
+  const single = expanded.get(piece);
+  if (single !== undefined && single.value !== value.value) {
+    const values = SETTINGS[piece].secret ? '' : `: "${single.value}" and "${value.value}"`;
+    throw new Failure('Misconfigured', {
+      message: `${piece} ${single.where} and ${urlName} ${where} contradict each other${values}.`,
+      remedy: `Remove one of ${piece} and ${urlName}.`,
+    });
+  }
+  expanded.set(piece, value);
+}
+
+function takePostgres(url: URL, source: Written): Pieces {
+  for (const [parameter, value] of url.searchParams) {
+    // Without TLS these are what happens anyway.
+    if (parameter === 'sslmode' && ['disable', 'allow', 'prefer'].includes(value)) continue;
+    throw new Failure('Misconfigured', {
+      message: `PG_URL ${source.where} asks for ${parameter}=${value}, which pg2click does not support.`,
+      remedy: 'Remove it from the URL; for TLS, connect through a local proxy for now.',
+    });
+  }
+  return withoutEmpty({
+    PG_HOST: decodeURIComponent(url.hostname),
+    PG_PORT: url.port,
+    PG_USER: decodeURIComponent(url.username),
+    PG_PASSWORD: decodeURIComponent(url.password),
+    PG_DB: decodeURIComponent(url.pathname.slice(1)),
+  });
+}
+
+function takeClickHouse(url: URL, source: Written): Pieces {
+  const database = decodeURIComponent(url.pathname.slice(1));
+  if (url.search !== '' || database.includes('/')) {
+    throw new Failure('Misconfigured', {
+      message: `CH_URL ${source.where} has ${url.search === '' ? 'a path of several parts' : 'parameters after "?"'}: expected at most a database after the port.`,
+    });
+  }
+  return withoutEmpty({
+    CH_HOST: url.hostname,
+    CH_PORT: url.port === '' ? (url.protocol === 'https:' ? '443' : '80') : url.port,
+    CH_USER: decodeURIComponent(url.username),
+    CH_PASSWORD: decodeURIComponent(url.password),
+    CH_DB: database,
+  });
+}
+
+function withoutEmpty(pieces: Pieces): Pieces {
+  return Object.fromEntries(Object.entries(pieces).filter(([, value]) => value !== ''));
+}
