@@ -150,6 +150,7 @@ class LocalStack implements Stack {
   #file: StackFile & { readonly ports: Ports };
   /** Ends starts that are under way when the stack stops. */
   readonly #stopping = new AbortController();
+  #stopped: Promise<void> = Promise.resolve();
   /** Until all parts have started once, the caller's signal counts too. */
   #signal: AbortSignal;
 
@@ -197,8 +198,15 @@ class LocalStack implements Stack {
     });
   }
 
-  async stop(): Promise<void> {
+  stop(): Promise<void> {
+    // A second stop must not touch the folder, which may be another stack's by now.
+    if (this.#stopping.signal.aborted) return this.#stopped;
     this.#stopping.abort();
+    this.#stopped = this.#endAll();
+    return this.#stopped;
+  }
+
+  async #endAll(): Promise<void> {
     await Promise.all(
       PARTS.map((part) => this.#queued(part, () => this.#end(part, SERVERS[part].stopSignal)).catch(() => undefined)),
     );

@@ -1,17 +1,9 @@
-import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { rmSync } from 'node:fs';
+import { dirname } from 'node:path';
 import type { TestProject } from 'vitest/node';
-import {
-  endOrphans,
-  readStackFile,
-  startStack,
-  type StackAddresses,
-  type StackEvent,
-} from '../../src/embedded/stack.js';
+import { readStackFile, startStack, type StackAddresses, type StackEvent } from '../../src/embedded/stack.js';
 import { Failure } from '../../src/failure/failure.js';
-
-const PREFIX = 'pg2click-test-';
+import { newStateDir, sweep } from './state-dir.js';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -32,28 +24,26 @@ export default async function setup(project: TestProject): Promise<(() => Promis
     return undefined;
   }
   await sweep();
-  const stateDir = mkdtempSync(join(tmpdir(), PREFIX));
+  const stateDir = newStateDir();
   const abort = new AbortController();
-  // Vitest ends its own process on an interrupt; the servers must not outlive it.
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => abort.abort());
-  const stack = await startStack({ stateDir, report: show, signal: abort.signal }).catch((error: unknown) => {
+  const start = startStack({ stateDir, report: show, signal: abort.signal });
+  const stop = async () => {
+    await (await start).stop();
+    rmSync(stateDir, { recursive: true, force: true });
+  };
+  // Vitest itself only ends its workers on an interrupt.
+  const interrupted = () => {
+    abort.abort(new Error('interrupted'));
+    void stop()
+      .catch(() => undefined)
+      .finally(() => process.exit(130));
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, interrupted);
+  const stack = await start.catch((error: unknown) => {
     throw error instanceof Failure ? new Error([error.message, error.remedy].join(' '), { cause: error }) : error;
   });
   project.provide('stack', stack.addresses);
-  return async () => {
-    await stack.stop();
-    rmSync(stateDir, { recursive: true, force: true });
-  };
-}
-
-/** Ends the servers of test runs that were killed, and removes their folders. */
-async function sweep(): Promise<void> {
-  for (const name of readdirSync(tmpdir())) {
-    const stateDir = join(tmpdir(), name);
-    // Another user's stack.json must not tell us what to kill.
-    if (!name.startsWith(PREFIX) || statSync(stateDir, { throwIfNoEntry: false })?.uid !== process.getuid?.()) continue;
-    if (await endOrphans(stateDir)) rmSync(stateDir, { recursive: true, force: true });
-  }
+  return stop;
 }
 
 function show(event: StackEvent): void {

@@ -1,7 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rmSync } from 'node:fs';
 import { onTestFinished } from 'vitest';
 import {
   endOrphans,
@@ -11,11 +9,11 @@ import {
   type StackEvent,
   type StackOptions,
 } from '../../src/embedded/stack.js';
+import { newStateDir } from './state-dir.js';
 
 /** A state folder of this test's own; what still runs on it when the test ends is ended, and the folder removed. */
 export function ownStateDir(): string {
-  // The prefix is the one that the next run sweeps, should this one be killed.
-  const stateDir = mkdtempSync(join(tmpdir(), 'pg2click-test-'));
+  const stateDir = newStateDir();
   onTestFinished(async () => {
     await endOrphans(stateDir);
     rmSync(stateDir, { recursive: true, force: true });
