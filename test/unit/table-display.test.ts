@@ -1,0 +1,94 @@
+import { describe, expect, it } from 'vitest';
+import { TASKS } from '../../workflows/table-state.js';
+import { currentDetails, searchAttributesOf, statusOf, summaryOf } from '../../workflows/display.js';
+import {
+  after,
+  AT,
+  copied,
+  parked,
+  paused,
+  prepared,
+  removeRequested,
+  removed,
+  sliceEnded,
+} from '../support/table-events.js';
+
+const address = { pipeline: 'default', schema: 'public', table: 'orders' };
+const streaming = after(
+  prepared,
+  copied,
+  sliceEnded('publish', { rows: 1_234_567, moved: 'seq 1..9', bytes: 5_000_000 }),
+  sliceEnded('load', { lagSeconds: 12.4, waiting: 3 }),
+);
+
+describe('the current details', () => {
+  it('say phase, last move, lag, rows and what to send', () => {
+    const page = currentDetails(streaming, address);
+    expect(page).toContain('### public.orders → ClickHouse `default.orders`: **streaming**');
+    expect(page).toContain('First load: 1,000 rows, 64 kB in 0.5 s.');
+    expect(page).toMatch(/\| publish \| `seq 1\.\.9` at \S+ \| 1,234,567 \| 1 \| 5\.0 MB \| 0 \| 0 s \|/u);
+    expect(page).toMatch(/\| load \|.*\| 3 \| 12 s \|/u);
+    expect(page).toContain('`pause`');
+  });
+
+  it('say what is wrong and what to do about it', () => {
+    const page = currentDetails(after(prepared, copied, parked('load', 'RowRefused')), address);
+    expect(page).toContain(`> **load: RowRefused** since ${AT}`);
+    expect(page).toContain('> **What to do:** Do something.');
+    expect(page).toContain('`resume`');
+  });
+
+  it('leave no room for the markup of others', () => {
+    const hostile = { type: 'paused', at: AT, reason: '# a\n| b | <script> `c` [d](e)' } as const;
+    const page = currentDetails(after(prepared, hostile), address);
+    expect(page).toContain(String.raw`\# a \| b \| \<script\> \`c\` \[d\](e)`);
+  });
+
+  it('are written for every phase', () => {
+    for (const events of [[], [prepared], [paused], [removeRequested()], [removeRequested(), removed]])
+      expect(currentDetails(after(...events), address)).toMatch(/^### public\.orders/u);
+  });
+});
+
+describe('the search attributes', () => {
+  it('name table, pipeline, phase, lag and failure', () => {
+    expect(searchAttributesOf(streaming, address)).toEqual({
+      Pg2clickTable: 'public.orders',
+      Pg2clickPipeline: 'default',
+      Pg2clickPhase: 'streaming',
+      Pg2clickLagSeconds: 12,
+      Pg2clickFailure: null,
+    });
+    expect(searchAttributesOf(after(prepared, parked('load', 'RowRefused')), address).Pg2clickFailure).toBe(
+      'RowRefused',
+    );
+  });
+});
+
+describe('the summary of an activity', () => {
+  it('says where it starts', () => {
+    expect(summaryOf('publish', after(prepared), address)).toBe('publish from the start');
+    expect(summaryOf('publish', streaming, address)).toBe('publish after seq 10');
+    expect(summaryOf('load', streaming, address)).toBe('load after batch 1');
+    expect(summaryOf('copy', after(prepared), address)).toBe('copy public.orders');
+  });
+
+  it('stays below the 200 bytes that the server takes, for the longest names too', () => {
+    const long = { pipeline: 'default', schema: '"'.repeat(63), table: 'ü'.repeat(31) };
+    for (const task of TASKS) expect(Buffer.byteLength(summaryOf(task, streaming, long))).toBeLessThanOrEqual(200);
+  });
+});
+
+describe('the status', () => {
+  it('is plain JSON', () => {
+    const status = statusOf(streaming, address, ['publish', 'load']);
+    expect(JSON.parse(JSON.stringify(status))).toEqual(status);
+    expect(status).toMatchObject({
+      ...address,
+      phase: 'streaming',
+      runs: 1,
+      lagSeconds: 12.4,
+      running: ['publish', 'load'],
+    });
+  });
+});

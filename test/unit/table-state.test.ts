@@ -1,0 +1,229 @@
+import { describe, expect, it } from 'vitest';
+import {
+  failureOf,
+  HANDLED_LIMIT,
+  lagOf,
+  type Phase,
+  phaseOf,
+  reduce,
+  type TableEvent,
+  type TableState,
+  type Task,
+  TASKS,
+  upgradeState,
+  wantedTasks,
+} from '../../workflows/table-state.js';
+import {
+  after,
+  AT,
+  COPIED,
+  copied,
+  LATER,
+  parked,
+  paused,
+  PREPARED,
+  prepared,
+  removed,
+  removeRequested,
+  resumed,
+  sliceEnded,
+  stumbled,
+} from '../support/table-events.js';
+
+describe('a life', () => {
+  const lives: readonly [string, readonly TableEvent[], Phase, readonly Task[]][] = [
+    ['new', [], 'preparing', ['prepare']],
+    ['prepared', [prepared], 'copying', ['copy', 'publish', 'load']],
+    ['copied', [prepared, copied], 'streaming', ['publish', 'load']],
+    ['streaming on', [prepared, copied, sliceEnded('publish'), sliceEnded('load')], 'streaming', ['publish', 'load']],
+    ['removal asked for', [prepared, copied, removeRequested()], 'removing', ['remove']],
+    ['removal asked for before it was prepared', [removeRequested()], 'removing', ['remove']],
+    ['removed', [prepared, copied, removeRequested(), removed], 'removed', []],
+
+    ['paused while preparing', [paused], 'paused', []],
+    ['prepared by the activity that a pause was stopping', [paused, prepared], 'paused', []],
+    ['resumed after that', [paused, prepared, resumed], 'copying', ['copy', 'publish', 'load']],
+    ['paused while copying', [prepared, paused], 'paused', []],
+    [
+      'copied by the activity that a pause was stopping',
+      [prepared, paused, copied, resumed],
+      'streaming',
+      ['publish', 'load'],
+    ],
+    ['paused while streaming', [prepared, copied, paused], 'paused', []],
+    ['resumed', [prepared, copied, paused, resumed], 'streaming', ['publish', 'load']],
+    ['removal asked for while paused', [prepared, copied, paused, removeRequested()], 'removing', ['remove']],
+    ['paused while removing', [prepared, copied, removeRequested(), paused], 'removing', ['remove']],
+
+    ['parked while preparing', [parked('prepare')], 'parked', []],
+    ['resumed after that', [parked('prepare'), resumed], 'preparing', ['prepare']],
+    ['parked in the first load', [prepared, parked('copy')], 'parked', ['publish', 'load']],
+    ['parked in loading', [prepared, copied, parked('load')], 'parked', ['publish']],
+    ['parked in publishing', [prepared, copied, parked('publish')], 'parked', ['load']],
+    ['parked in both', [prepared, copied, parked('publish'), parked('load')], 'parked', []],
+    [
+      'resumed after that',
+      [prepared, copied, parked('publish'), parked('load'), resumed],
+      'streaming',
+      ['publish', 'load'],
+    ],
+    ['parked and paused', [prepared, copied, parked('load'), paused], 'paused', []],
+    ['parked by the slice that a pause was stopping', [prepared, copied, paused, parked('load')], 'paused', []],
+    ['resumed after that', [prepared, copied, paused, parked('load'), resumed], 'streaming', ['publish', 'load']],
+    ['removal asked for while parked', [prepared, parked('copy'), removeRequested()], 'removing', ['remove']],
+    [
+      'parked by the slice that a removal was stopping',
+      [prepared, removeRequested(), parked('load')],
+      'removing',
+      ['remove'],
+    ],
+    ['parked in removing', [prepared, removeRequested(), parked('remove')], 'parked', []],
+    ['resumed after that', [prepared, removeRequested(), parked('remove'), resumed], 'removing', ['remove']],
+    ['removal asked for again', [removeRequested(), parked('remove'), removeRequested()], 'removing', ['remove']],
+
+    ['a passing failure', [prepared, copied, stumbled('load')], 'streaming', ['publish', 'load']],
+  ];
+
+  it.each(lives)('%s: is in the right phase, and wants the right tasks', (_, events, phase, tasks) => {
+    const state = after(...events);
+    expect(phaseOf(state)).toBe(phase);
+    expect(wantedTasks(state)).toEqual(tasks);
+  });
+
+  it('never throws, whatever event meets whatever state, and stays removed', () => {
+    const events: readonly TableEvent[] = [
+      prepared,
+      copied,
+      paused,
+      resumed,
+      removed,
+      removeRequested(true),
+      ...TASKS.flatMap((task) => [parked(task), stumbled(task)]),
+      sliceEnded('publish'),
+      sliceEnded('load'),
+      { type: 'continued' },
+    ];
+    const states: TableState[] = [after()];
+    for (const first of events) for (const second of events) states.push(after(first, second));
+    for (const state of states)
+      for (const event of events) {
+        const next = reduce(state, event);
+        expect(JSON.parse(JSON.stringify(next))).toEqual(next);
+        if (phaseOf(state) === 'removed') expect(wantedTasks(next)).toEqual([]);
+        if (next.pause !== null) expect(wantedTasks(next)).toEqual([]);
+        for (const park of next.parks) expect(wantedTasks(next)).not.toContain(park.where);
+      }
+  });
+});
+
+describe('what is known', () => {
+  it('keeps the receipts of preparing and copying', () => {
+    expect(after(prepared, copied)).toMatchObject({ prepared: PREPARED, copied: COPIED });
+  });
+
+  it('adds up slices by stage', () => {
+    const first = sliceEnded('publish', { rows: 10, bytes: 100, batches: 2, waiting: 5, lagSeconds: 3 });
+    const second = sliceEnded('publish', { rows: 1, bytes: 1, batches: 1, waiting: 0, lagSeconds: 0 });
+    const { publish, load } = after(prepared, first, second).stages;
+    expect(publish).toMatchObject({
+      slices: 2,
+      rows: 11,
+      bytes: 101,
+      batches: 3,
+      waiting: 0,
+      lagSeconds: 0,
+      endedAt: LATER,
+    });
+    expect(load).toMatchObject({ slices: 0, rows: 0, witness: null, endedAt: null });
+  });
+
+  it('remembers what moved last through slices that moved nothing', () => {
+    const idle = sliceEnded('load', { rows: 0, batches: 0, moved: '' });
+    expect(after(sliceEnded('load', { moved: '0:1..9' }), idle).stages.load).toMatchObject({
+      moved: '0:1..9',
+      movedAt: LATER,
+    });
+    expect(after(idle).stages.load).toMatchObject({ moved: '', movedAt: null });
+  });
+
+  it('never lets a witness go back', () => {
+    const ahead = { batch: 7, highest: '70' };
+    const behind = { batch: 3, highest: '30' };
+    const told = after(sliceEnded('load', { witness: ahead }), sliceEnded('load', { witness: behind }));
+    expect(told.stages.load.witness).toEqual(ahead);
+    expect(reduce(told, sliceEnded('load', { witness: { batch: 8, highest: '80' } })).stages.load.witness?.batch).toBe(
+      8,
+    );
+  });
+
+  it('has the lag of the stage that lags more', () => {
+    expect(lagOf(after())).toBe(0);
+    expect(lagOf(after(sliceEnded('publish', { lagSeconds: 2 }), sliceEnded('load', { lagSeconds: 40 })))).toBe(40);
+  });
+});
+
+describe('a failure', () => {
+  it('that parks is shown, the oldest first, until it is resumed', () => {
+    const state = after(prepared, parked('load', 'RowRefused', AT), parked('publish', 'SourceChanged', LATER));
+    expect(failureOf(state)).toMatchObject({ where: 'load', kind: 'RowRefused', since: AT, remedy: 'Do something.' });
+    expect(failureOf(reduce(state, resumed))).toBeNull();
+  });
+
+  it('that parks a task again replaces its park', () => {
+    const state = after(prepared, parked('load', 'RowRefused'), parked('load', 'TopicReplaced'));
+    expect(state.parks.map(({ kind }) => kind)).toEqual(['TopicReplaced']);
+  });
+
+  it('that passes is shown until its task succeeds', () => {
+    const state = after(prepared, copied, stumbled('load'));
+    expect(failureOf(state)?.kind).toBe('SinkUnavailable');
+    expect(failureOf(reduce(state, sliceEnded('publish')))?.kind).toBe('SinkUnavailable');
+    expect(failureOf(reduce(state, sliceEnded('load')))).toBeNull();
+  });
+
+  it('that passes hides behind one that parks', () => {
+    const state = after(prepared, copied, stumbled('load'), parked('publish', 'SourceChanged'));
+    expect(failureOf(state)?.kind).toBe('SourceChanged');
+  });
+
+  it('of a slice is forgotten when the table is being removed', () => {
+    expect(failureOf(after(prepared, parked('load'), removeRequested()))).toBeNull();
+    expect(failureOf(after(prepared, removeRequested(), stumbled('load')))).toBeNull();
+  });
+});
+
+describe('a removal', () => {
+  it('keeps the terms it began with', () => {
+    expect(after(removeRequested(false), removeRequested(true)).life).toMatchObject({
+      step: 'removing',
+      dropTarget: false,
+    });
+    expect(after(removeRequested(true), removed).life).toEqual({ step: 'removed', dropTarget: true, at: AT });
+  });
+
+  it('takes new terms when it was parked', () => {
+    expect(after(removeRequested(false), parked('remove'), removeRequested(true)).life).toMatchObject({
+      dropTarget: true,
+    });
+  });
+});
+
+describe('what is carried to the next run', () => {
+  it('counts the runs', () => {
+    expect(after().runs).toBe(1);
+    expect(after({ type: 'continued' }, { type: 'continued' }).runs).toBe(3);
+  });
+
+  it('remembers the last requests only', () => {
+    const ids = Array.from({ length: HANDLED_LIMIT + 5 }, (_, index) => `r${index}`);
+    const state = after(...ids.map((requestId) => ({ type: 'requestHandled', requestId }) as const));
+    expect(state.handled).toHaveLength(HANDLED_LIMIT);
+    expect(state.handled[0]).toBe('r5');
+  });
+
+  it('is read back as it is, and refused when a newer release wrote it', () => {
+    const state = after(prepared, copied);
+    expect(upgradeState(state)).toBe(state);
+    expect(() => upgradeState({ ...state, stateVersion: 2 } as unknown as TableState)).toThrow(/upgrade the worker/u);
+  });
+});
