@@ -1,0 +1,157 @@
+import { Failure } from './failure.js';
+import type { FailureKind } from './kinds.js';
+
+/**
+ * Error codes of ClickHouse that we know, with their names there. Whatever is not listed is `Unexpected`: retried, and
+ * worth a line here. The name printed is ours: the one in the server's answer cannot be told from the text of a row.
+ */
+export const CLICKHOUSE_CODES: Readonly<Record<number, readonly [name: string, kind: FailureKind]>> = {
+  3: ['UNEXPECTED_END_OF_FILE', 'SinkUnavailable'], // the body was cut short: nothing of it is inserted
+  6: ['CANNOT_PARSE_TEXT', 'RowRefused'],
+  8: ['THERE_IS_NO_COLUMN', 'SchemaMismatch'],
+  10: ['NOT_FOUND_COLUMN_IN_BLOCK', 'SchemaMismatch'],
+  16: ['NO_SUCH_COLUMN_IN_TABLE', 'SchemaMismatch'],
+  20: ['NUMBER_OF_COLUMNS_DOESNT_MATCH', 'SchemaMismatch'],
+  25: ['CANNOT_PARSE_ESCAPE_SEQUENCE', 'RowRefused'],
+  26: ['CANNOT_PARSE_QUOTED_STRING', 'RowRefused'],
+  27: ['CANNOT_PARSE_INPUT_ASSERTION_FAILED', 'RowRefused'],
+  32: ['ATTEMPT_TO_READ_AFTER_EOF', 'SinkUnavailable'],
+  33: ['CANNOT_READ_ALL_DATA', 'SinkUnavailable'],
+  38: ['CANNOT_PARSE_DATE', 'RowRefused'],
+  41: ['CANNOT_PARSE_DATETIME', 'RowRefused'],
+  44: ['ILLEGAL_COLUMN', 'SchemaMismatch'],
+  47: ['UNKNOWN_IDENTIFIER', 'SchemaMismatch'],
+  50: ['UNKNOWN_TYPE', 'SchemaMismatch'],
+  53: ['TYPE_MISMATCH', 'RowRefused'],
+  60: ['UNKNOWN_TABLE', 'SinkSetBack'], // a target that is gone takes what was confirmed with it
+  69: ['ARGUMENT_OUT_OF_BOUND', 'RowRefused'],
+  70: ['CANNOT_CONVERT_TYPE', 'RowRefused'],
+  72: ['CANNOT_PARSE_NUMBER', 'RowRefused'],
+  81: ['UNKNOWN_DATABASE', 'SinkSetBack'],
+  // An unknown field of a JSON row, and also a null where the column takes none: both mean that the table does not fit.
+  117: ['INCORRECT_DATA', 'SchemaMismatch'],
+  131: ['TOO_LARGE_STRING_SIZE', 'RowRefused'],
+  159: ['TIMEOUT_EXCEEDED', 'SinkUnavailable'],
+  160: ['TOO_SLOW', 'SinkUnavailable'],
+  164: ['READONLY', 'Unauthorized'],
+  192: ['UNKNOWN_USER', 'Unauthorized'],
+  193: ['WRONG_PASSWORD', 'Unauthorized'],
+  194: ['REQUIRED_PASSWORD', 'Unauthorized'],
+  195: ['IP_ADDRESS_NOT_ALLOWED', 'Unauthorized'],
+  201: ['QUOTA_EXCEEDED', 'SinkBusy'],
+  202: ['TOO_MANY_SIMULTANEOUS_QUERIES', 'SinkBusy'],
+  209: ['SOCKET_TIMEOUT', 'SinkUnavailable'],
+  210: ['NETWORK_ERROR', 'SinkUnavailable'],
+  218: ['TABLE_IS_DROPPED', 'SinkSetBack'],
+  225: ['NO_ZOOKEEPER', 'SinkUnavailable'],
+  236: ['ABORTED', 'SinkUnavailable'],
+  241: ['MEMORY_LIMIT_EXCEEDED', 'SinkBusy'],
+  242: ['TABLE_IS_READ_ONLY', 'SinkUnavailable'], // a replica without its keeper
+  243: ['NOT_ENOUGH_SPACE', 'SinkBusy'],
+  252: ['TOO_MANY_PARTS', 'SinkBusy'],
+  279: ['ALL_CONNECTION_TRIES_FAILED', 'SinkUnavailable'],
+  285: ['TOO_FEW_LIVE_REPLICAS', 'SinkUnavailable'],
+  286: ['UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE', 'SinkUnavailable'],
+  291: ['DATABASE_ACCESS_DENIED', 'Unauthorized'],
+  319: ['UNKNOWN_STATUS_OF_INSERT', 'SinkUnavailable'],
+  321: ['VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE', 'RowRefused'],
+  349: ['CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN', 'RowRefused'],
+  376: ['CANNOT_PARSE_UUID', 'RowRefused'],
+  394: ['QUERY_WAS_CANCELLED', 'SinkUnavailable'],
+  407: ['DECIMAL_OVERFLOW', 'RowRefused'],
+  439: ['CANNOT_SCHEDULE_TASK', 'SinkBusy'],
+  452: ['SETTING_CONSTRAINT_VIOLATION', 'Unauthorized'],
+  467: ['CANNOT_PARSE_BOOL', 'RowRefused'],
+  469: ['VIOLATED_CONSTRAINT', 'RowRefused'],
+  473: ['DEADLOCK_AVOIDED', 'SinkUnavailable'],
+  497: ['ACCESS_DENIED', 'Unauthorized'],
+  499: ['S3_ERROR', 'SinkUnavailable'],
+  516: ['AUTHENTICATION_FAILED', 'Unauthorized'],
+  999: ['KEEPER_EXCEPTION', 'SinkUnavailable'],
+  1000: ['POCO_EXCEPTION', 'SinkUnavailable'],
+};
+
+/** Codes of Node that no amount of waiting cures: the address speaks another protocol, or its certificate is refused. */
+const MISCONFIGURED_CODES = new Set([
+  'CERT_HAS_EXPIRED',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'EPROTO',
+  'ERR_INVALID_URL',
+  'ERR_SSL_WRONG_VERSION_NUMBER',
+  'ERR_TLS_CERT_ALTNAME_INVALID',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+]);
+
+/** What ClickHouse answered, without its text: that echoes the rows it could not read. */
+export class ClickHouseAnswer extends Error {
+  readonly code: number;
+
+  constructor(code: number, name: string | undefined) {
+    super(name === undefined ? `ClickHouse answered code ${code}` : `ClickHouse answered code ${code} ${name}`);
+    this.name = 'ClickHouseAnswer';
+    this.code = code;
+  }
+}
+
+/**
+ * Turns whatever `@clickhouse/client` threw into a Failure; one that already is comes back as it is.
+ *
+ * @param what what we were doing, to follow "while": `inserting into shop.orders`
+ * @param columns names to look for in the answer; others are never printed
+ */
+export function classifyClickHouse(error: unknown, what: string, columns: readonly string[] = []): Failure {
+  if (error instanceof Failure) return error;
+  const code = codeOf(error);
+  if (error instanceof Error && /^\d+$/u.test(code)) return classifyAnswer(Number(code), error.message, what, columns);
+  if (MISCONFIGURED_CODES.has(code)) {
+    const remedy = 'Check the address, the protocol (http or https) and the certificate of ClickHouse.';
+    return new Failure('Misconfigured', {
+      message: `No connection to ClickHouse while ${what}: ${code}.`,
+      remedy,
+      cause: error,
+    });
+  }
+  if (error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError)
+    return new Failure('Unexpected', { message: `A fault of pg2click while ${what}: ${error.name}.`, cause: error });
+  // The rest comes from the socket, from its timeout, or from a proxy that answers in its own words: nobody knows whether
+  // the server acted. Sending again is safe, by version and by token.
+  const reason = code === '' ? '' : ` (${code})`;
+  const text = `ClickHouse cannot be reached, or gave no answer, while ${what}${reason}.`;
+  return new Failure('SinkUnavailable', { message: text, cause: withoutText(error, code) });
+}
+
+function classifyAnswer(code: number, text: string, what: string, columns: readonly string[]): Failure {
+  const [name, kind] = CLICKHOUSE_CODES[code] ?? [undefined, 'Unexpected' as const];
+  const cause = new ClickHouseAnswer(code, name);
+  // For a debugger only: not enumerable, so that no logger prints it.
+  Object.defineProperty(cause, 'serverText', { value: text, enumerable: false });
+  const answer = name === undefined ? `code ${code}` : `${code} ${name}`;
+  const place = kind === 'RowRefused' || kind === 'SchemaMismatch' ? placeOf(text, columns) : '';
+  const verb = kind === 'RowRefused' ? 'refused a row' : 'failed';
+  return new Failure(kind, { message: `ClickHouse ${verb} while ${what}${place}: ${answer}.`, cause });
+}
+
+/** `, at row 3 of the insert, column "amount"`, as far as the answer tells. */
+function placeOf(text: string, columns: readonly string[]): string {
+  const row = /\(at row (\d{1,12})\)/u.exec(text)?.[1];
+  const column = columns.find(
+    (name) =>
+      text.includes(`(while reading the value of key ${name})`) ||
+      text.startsWith(`Unknown field found while parsing JSONEachRow format: ${name}: `) ||
+      text.startsWith(`No such column ${name} in table `) ||
+      text.split('\n').some((line) => line.includes(` name: ${name}, `) && line.includes('ERROR')),
+  );
+  return `${row === undefined ? '' : `, at row ${row} of the insert`}${column === undefined ? '' : `, column "${column}"`}`;
+}
+
+function codeOf(error: unknown): string {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return '';
+  return typeof error.code === 'string' || typeof error.code === 'number' ? String(error.code) : '';
+}
+
+/** A proxy's page, or half an answer, becomes the text of a plain Error in the client: only system errors keep theirs. */
+function withoutText(error: unknown, code: string): unknown {
+  return code === '' ? undefined : error;
+}

@@ -1,0 +1,90 @@
+import type { ClickHouseClient } from '@clickhouse/client';
+import { classifyClickHouse } from '../failure/classify-clickhouse.js';
+
+/** A table or view as `system.tables` tells it. */
+export interface SinkObject {
+  readonly engine: string;
+  /** `ReplacingMergeTree(_version, _deleted) ORDER BY ...` */
+  readonly engineFull: string;
+  /** Comma-separated, identifiers quoted where the server finds it needful; sometimes in parentheses. */
+  readonly sortingKey: string;
+  readonly comment: string;
+}
+
+export interface SinkColumn {
+  readonly name: string;
+  readonly type: string;
+  /** `DEFAULT`, `MATERIALIZED`, `ALIAS`, `EPHEMERAL`, or empty. */
+  readonly defaultKind: string;
+  readonly inPartitionKey: boolean;
+}
+
+/** @returns undefined when there is no such object (or no such database) */
+export async function findObject(
+  ch: ClickHouseClient,
+  database: string,
+  name: string,
+): Promise<SinkObject | undefined> {
+  const rows = await select<SinkObject>(
+    ch,
+    /* sql */ `
+    select engine, engine_full as engineFull, sorting_key as sortingKey, comment
+    from system.tables
+    where database = {database:String} and name = {name:String}`,
+    { database, name },
+    `looking for ${database}.${name}`,
+  );
+  return rows[0];
+}
+
+/** In the table's order; empty when there is no such table. */
+export async function listColumns(
+  ch: ClickHouseClient,
+  database: string,
+  table: string,
+): Promise<readonly SinkColumn[]> {
+  return await select<SinkColumn>(
+    ch,
+    /* sql */ `
+    select name, type, default_kind as defaultKind, is_in_partition_key = 1 as inPartitionKey
+    from system.columns
+    where database = {database:String} and table = {table:String}
+    order by position`,
+    { database, table },
+    `reading the columns of ${database}.${table}`,
+  );
+}
+
+export async function databaseExists(ch: ClickHouseClient, database: string): Promise<boolean> {
+  const rows = await select(
+    ch,
+    /* sql */ `select name from system.databases where name = {database:String}`,
+    { database },
+    `looking for database ${database}`,
+  );
+  return rows.length > 0;
+}
+
+/** Runs a query of few rows. Errors are classified. */
+export async function select<Row>(
+  ch: ClickHouseClient,
+  query: string,
+  parameters: Readonly<Record<string, string>>,
+  what: string,
+): Promise<readonly Row[]> {
+  try {
+    const result = await ch.query({ query, query_params: parameters, format: 'JSONEachRow' });
+    return await result.json<Row>();
+  } catch (error) {
+    throw classifyClickHouse(error, what);
+  }
+}
+
+/** Runs a statement without a result. Errors are classified. */
+export async function execute(ch: ClickHouseClient, query: string, what: string): Promise<void> {
+  try {
+    await ch.command({ query });
+  } catch (error) {
+    throw classifyClickHouse(error, what);
+  }
+}

@@ -1,0 +1,119 @@
+import type { ClickHouseClient, ClickHouseSettings } from '@clickhouse/client';
+import { select } from './catalog.js';
+
+/** How text is read. A user's profile may say otherwise of each of these, so each travels with every insert. */
+const READING = {
+  // Both forms of a time zone, `+00` of COPY and `+00:00` of JSON; `basic` refuses the first.
+  date_time_input_format: 'best_effort',
+  // A NULL for a column that takes none is an error, not the column's default.
+  input_format_null_as_default: 0,
+  // Tombstones carry the key columns only.
+  input_format_defaults_for_omitted_fields: 1,
+  input_format_force_null_for_omitted_fields: 0,
+  // A column that the target does not have is an error, not dropped.
+  input_format_skip_unknown_fields: 0,
+  // `Id` and `id` are two columns.
+  input_format_column_name_matching_mode: 'match_case',
+  input_format_import_nested_json: 0,
+  input_format_json_empty_as_default: 0,
+  input_format_json_throw_on_bad_escape_sequence: 1,
+  // A first row of texts that happen to be the column names is a row.
+  input_format_tsv_detect_header: 0,
+  input_format_tsv_empty_as_default: 0,
+  input_format_tsv_crlf_end_of_line: 0,
+  input_format_tsv_allow_variable_number_of_columns: 0,
+  format_tsv_null_representation: '\\N',
+  bool_true_representation: 'true',
+  bool_false_representation: 'false',
+  precise_float_parsing: 1,
+  // Rows that cannot be read are never skipped.
+  input_format_allow_errors_num: '0',
+  input_format_allow_errors_ratio: 0,
+} as const;
+
+/** How a request ends: with the truth, and only then. */
+const ANSWERING = {
+  // On by default since 26.2; an answer must mean that the rows are in the table.
+  async_insert: 0,
+  wait_for_async_insert: 1,
+  // A body whose connection dies must be inserted not at all, instead of as far as it came.
+  input_format_connection_handling: 0,
+  materialized_views_ignore_errors: 0,
+  send_progress_in_http_headers: 0,
+  http_write_exception_in_output_format: 0,
+} as const;
+
+/**
+ * One block an insert, up to 500,000 rows and 100 MB: a token covers one block, and only one block is all or nothing.
+ * Bytes are not limited: 100 MB of tombstones fill more memory than that with defaults, and a split would go unnoticed.
+ */
+const ONE_BLOCK = {
+  max_insert_block_size: '1048576',
+  max_insert_block_size_bytes: '0',
+  min_insert_block_size_rows: '1048576',
+  min_insert_block_size_bytes: '0',
+  input_format_max_block_size_bytes: '0',
+  input_format_max_block_wait_ms: '0',
+  input_format_parallel_parsing: 0,
+  max_insert_threads: '1',
+} as const;
+
+/** Both names of one switch: older servers know the first only, newer ones obey the second. */
+const DEDUPLICATED = {
+  insert_deduplicate: 1,
+  deduplicate_insert: 'enable',
+  // Off, a repeated block is dropped by the table and inserted again by its views.
+  deduplicate_blocks_in_dependent_materialized_views: 1,
+} as const;
+
+/** Without a token identical blocks would be taken for repeats: wrong after the target was emptied by hand. */
+const NOT_DEDUPLICATED = { insert_deduplicate: 0, deduplicate_insert: 'disable' } as const;
+
+const NAMED_INSERT: ClickHouseSettings = { ...READING, ...ANSWERING, ...ONE_BLOCK, ...DEDUPLICATED };
+const COPY_INSERT: ClickHouseSettings = {
+  ...READING,
+  ...ANSWERING,
+  ...NOT_DEDUPLICATED,
+  // A copy is idempotent by version: it may use every core, and blocks of the server's own size.
+  input_format_parallel_parsing: 1,
+};
+
+/** A parameter of the HTTP interface, not in `system.settings`: every server knows it. */
+const HTTP_PARAMETERS: ClickHouseSettings = { wait_end_of_query: 1 };
+
+/** Names that the server of a client knows; asked once a client. */
+const knownSettings = new WeakMap<ClickHouseClient, Promise<ReadonlySet<string>>>();
+
+/** Settings of an insert that is one block under a deduplication token. */
+export async function namedInsertSettings(ch: ClickHouseClient, token: string): Promise<ClickHouseSettings> {
+  return { ...(await onlyKnown(ch, NAMED_INSERT)), ...HTTP_PARAMETERS, insert_deduplication_token: token };
+}
+
+/** Settings of an insert of any size, repeated freely. */
+export async function copyInsertSettings(ch: ClickHouseClient): Promise<ClickHouseSettings> {
+  return { ...(await onlyKnown(ch, COPY_INSERT)), ...HTTP_PARAMETERS };
+}
+
+/** The server may have been replaced by another version: ask again at the next insert. */
+export function forgetKnownSettings(ch: ClickHouseClient): void {
+  knownSettings.delete(ch);
+}
+
+async function onlyKnown(ch: ClickHouseClient, settings: ClickHouseSettings): Promise<ClickHouseSettings> {
+  let known = knownSettings.get(ch);
+  if (known === undefined) {
+    known = askKnown(ch);
+    knownSettings.set(ch, known);
+    // A failed answer is not remembered.
+    known.catch(() => knownSettings.delete(ch));
+  }
+  const names = await known;
+  return Object.fromEntries(Object.entries(settings).filter(([name]) => names.has(name)));
+}
+
+async function askKnown(ch: ClickHouseClient): Promise<ReadonlySet<string>> {
+  const names = Object.keys({ ...NAMED_INSERT, ...COPY_INSERT }).map((name) => `'${name}'`);
+  const query = /* sql */ `select name from system.settings where name in (${names.join(', ')})`;
+  const rows = await select<{ name: string }>(ch, query, {}, `asking which settings it has`);
+  return new Set(rows.map(({ name }) => name));
+}
