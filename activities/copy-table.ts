@@ -7,7 +7,7 @@ import { copyRows } from '../src/source/copy.js';
 import { drawPosition, settle } from '../src/source/settle.js';
 import type { Deps } from './deps.js';
 import { findPreparedReplica } from './find-replica.js';
-import { runSlice } from './slice.js';
+import { UNBOUNDED, runSlice } from './slice.js';
 
 /**
  * The first load, beside the live flow: draw a position, wait for the writers of that moment, stream the table. Every
@@ -16,7 +16,7 @@ import { runSlice } from './slice.js';
  */
 export async function copyTable(deps: Deps, request: SliceRequest): Promise<CopyReceipt> {
   const startedAt = Date.now();
-  return runSlice({ sliceMs: Number.MAX_SAFE_INTEGER, stopping: deps.stopping }, async (slice) => {
+  return runSlice(UNBOUNDED, async (slice) => {
     const replica = await findPreparedReplica(deps.pool, request);
     const stage = await claimStage<CopyStage>(deps.pool, { replicaId: replica.id, stage: 'copy', owner: deps.owner });
     if (stage.position.done !== undefined)

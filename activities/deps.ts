@@ -1,32 +1,27 @@
+import { hostname } from 'node:os';
 import type { ClickHouseClient } from '@clickhouse/client';
 import type { Kafka } from 'kafkajs';
-import type { Client, Pool } from 'pg';
-import type { MessageFormat } from '../src/domain/replica.js';
+import type { Pool } from 'pg';
+import { connectClickHouse } from '../src/connect/clickhouse.js';
+import { connectKafka } from '../src/connect/kafka.js';
+import { connectPostgres, createPostgresPool, type PostgresClient } from '../src/connect/postgres.js';
 import type { Log } from '../src/observe/log.js';
-import type { OffsetMirror } from '../src/transport/offset-mirror.js';
-import type { Publisher } from '../src/transport/publisher.js';
-import type { TopicReader } from '../src/transport/reader.js';
+import type { Settings } from '../src/settings/settings.js';
+import { openOffsetMirror, type OffsetMirror } from '../src/transport/offset-mirror.js';
+import { openProducer, type Publisher } from '../src/transport/publisher.js';
+import { openReader, type TopicReader } from '../src/transport/reader.js';
 
-/** What the settings say about tables that do not choose for themselves. */
-export interface TableDefaults {
-  /** `KAFKA_TOPIC`: the first table's topic. */
-  readonly topic: string | undefined;
-  /** `CH_TABLE`: the first table's target. */
-  readonly targetTable: string | undefined;
-  readonly targetDatabase: string;
-  readonly format: MessageFormat;
-  readonly partitions: number;
-  readonly retentionMs: number;
-}
+/** Statements of the pool take milliseconds: a few connections serve many tables. */
+const POOL_CONNECTIONS = 8;
 
-/** The world as the activities see it: connections and defaults, made once per worker process, passed in. */
+/** The world as the activities see it: made once per worker process, passed in. */
 export interface Deps {
+  readonly settings: Settings;
   readonly log: Log;
-  readonly defaults: TableDefaults;
-  /** For statements that stand alone: the ledger and the flush of the source's WAL. */
+  /** For statements that stand alone: the ledger, and the flush of the source's WAL. */
   readonly pool: Pool;
   /** A connection of one slice's own; `await using` ends it. */
-  connectSource(name: string): Promise<Client & AsyncDisposable>;
+  connectSource(name: string): Promise<PostgresClient>;
   readonly kafka: Kafka;
   /** The worker's one producer, made when first asked for. */
   publisher(): Promise<Publisher>;
@@ -35,8 +30,50 @@ export interface Deps {
   /** The public consumer group's offsets of a topic, for lag tools; best effort. */
   mirror(topic: string): OffsetMirror;
   readonly clickhouse: ClickHouseClient;
-  /** Aborted when the worker begins to shut down: slices end after the batch in hand. */
-  readonly stopping: AbortSignal;
-  /** Who claims: host, pid and role. */
+  /** Who claims: host and pid. */
   readonly owner: string;
+  close(): Promise<void>;
+}
+
+export function openDeps(settings: Settings, log: Log): Deps {
+  const kafka = connectKafka(settings, log);
+  const pool = createPostgresPool(settings, { max: POOL_CONNECTIONS, name: 'ledger', log });
+  const clickhouse = connectClickHouse(settings);
+  let publisher: Promise<Publisher> | undefined;
+  const readers = new Map<string, Promise<TopicReader>>();
+  const mirrors = new Map<string, OffsetMirror>();
+  return {
+    settings,
+    log,
+    pool,
+    connectSource: (name) => connectPostgres(settings, { name }),
+    kafka,
+    publisher: () => (publisher ??= openProducer(kafka, log)),
+    reader(topic) {
+      const known = readers.get(topic);
+      if (known !== undefined) return known;
+      const opened = openReader(kafka, topic, { log, memoryBytes: settings.worker.insertBytes });
+      readers.set(topic, opened);
+      // A reader that could not be opened must not be what every later slice gets.
+      opened.catch(() => readers.delete(topic));
+      return opened;
+    },
+    mirror(topic) {
+      const known = mirrors.get(topic);
+      if (known !== undefined) return known;
+      const opened = openOffsetMirror(kafka, { group: settings.kafka.group, topic });
+      mirrors.set(topic, opened);
+      return opened;
+    },
+    clickhouse,
+    owner: `${hostname()}/${process.pid}`,
+    async close() {
+      const open = await Promise.allSettled([publisher, ...readers.values()]);
+      const closing = open.flatMap((each) =>
+        each.status === 'fulfilled' && each.value !== undefined ? [each.value.close()] : [],
+      );
+      await Promise.allSettled([...closing, ...[...mirrors.values()].map((mirror) => mirror.close())]);
+      await Promise.allSettled([pool.end(), clickhouse.close()]);
+    },
+  };
 }

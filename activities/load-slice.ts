@@ -37,7 +37,7 @@ const WAIT_MS = 1_000;
  * leaves a named batch; its offsets are read again, which gives the same bytes under the same token.
  */
 export async function loadSlice(deps: Deps, request: SliceRequest): Promise<SliceReceipt> {
-  return runSlice({ sliceMs: request.sliceMs, stopping: deps.stopping }, async (slice) => {
+  return runSlice(request.sliceMs, async (slice) => {
     const replica = await findPreparedReplica(deps.pool, request);
     const stage = await claimStage<LoadStage>(deps.pool, { replicaId: replica.id, stage: 'load', owner: deps.owner });
     await checkHistory(deps, replica, stage, request);
@@ -136,8 +136,9 @@ async function insertWithPatience(
     minTimeout: 250,
     factor: 2,
     maxTimeout: 5_000,
-    signal: AbortSignal.any([slice.signal, deps.stopping]),
-    shouldRetry: ({ error }) => error instanceof Failure && policyOf(error.kind).treatment === 'transient',
+    // Not by `signal`: p-retry then reports an insert that came through as aborted.
+    shouldRetry: ({ error }) =>
+      !slice.ending.aborted && error instanceof Failure && policyOf(error.kind).treatment === 'transient',
   });
 }
 

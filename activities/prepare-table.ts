@@ -8,8 +8,9 @@ import { inspectTable } from '../src/source/catalog.js';
 import { fingerprintTable } from '../src/source/fingerprint.js';
 import { installOutbox, removeOutbox } from '../src/source/outbox.js';
 import { ensureTopic, topicNameFor, topicState } from '../src/transport/topic.js';
-import type { Deps, TableDefaults } from './deps.js';
-import { runSlice } from './slice.js';
+import type { Settings } from '../src/settings/settings.js';
+import type { Deps } from './deps.js';
+import { UNBOUNDED, runSlice } from './slice.js';
 
 /** SQLSTATE unique_violation: the ledger's indexes on topic and target. */
 const UNIQUE_VIOLATION = '23505';
@@ -20,7 +21,7 @@ const UNIQUE_VIOLATION = '23505';
  * ready last: an attempt that broke off is simply made again.
  */
 export async function prepareTable(deps: Deps, request: PrepareRequest): Promise<PrepareReceipt> {
-  return runSlice({ sliceMs: Number.MAX_SAFE_INTEGER, stopping: deps.stopping }, async () => {
+  return runSlice(UNBOUNDED, async () => {
     const title = formatTableName(request);
     await using pg = await deps.connectSource(`prepare ${title}`);
     const inspection = await inspectTable(pg, request, { key: request.options.key });
@@ -54,10 +55,14 @@ async function register(
 ): ReturnType<typeof registerReplica> {
   const { options, pipeline } = request;
   const others = await listReplicas(pg, pipeline);
-  const target = targetOf(options.target, request, deps.defaults, others);
-  const topic = options.topic ?? topicOf(request, deps.defaults, others);
+  const target = targetOf(options.target, request, deps.settings, others);
+  const topic = options.topic ?? topicOf(request, deps.settings, others);
   const { partitions } = await withAdmin(deps, (admin) =>
-    ensureTopic(admin, { topic, partitions: deps.defaults.partitions, retentionMs: deps.defaults.retentionMs }),
+    ensureTopic(admin, {
+      topic,
+      partitions: deps.settings.kafka.partitions,
+      retentionMs: deps.settings.kafka.retentionMs,
+    }),
   );
   const definition: Definition = {
     columns: inspection.columns,
@@ -65,7 +70,7 @@ async function register(
     triggerLevel: inspection.triggerLevel,
     topic,
     partitions,
-    format: options.format ?? deps.defaults.format,
+    format: options.format ?? deps.settings.kafka.format,
     target,
   };
   const targetGeneration = await highestGeneration(deps.clickhouse, target);
@@ -96,30 +101,31 @@ async function endOffsets(deps: Deps, topic: string): Promise<Record<string, str
 }
 
 /** `KAFKA_TOPIC` is singular, as in the recipe: it names the first table's; every other one gets a name of its own. */
-function topicOf(request: PrepareRequest, defaults: TableDefaults, others: readonly { topic: string }[]): string {
-  const free = defaults.topic !== undefined && !others.some((other) => other.topic === defaults.topic);
-  return free && defaults.topic !== undefined ? defaults.topic : topicNameFor(request.pipeline, request);
+function topicOf(request: PrepareRequest, defaults: Settings, others: readonly { topic: string }[]): string {
+  const free = defaults.kafka.topic !== undefined && !others.some((other) => other.topic === defaults.kafka.topic);
+  return free && defaults.kafka.topic !== undefined ? defaults.kafka.topic : topicNameFor(request.pipeline, request);
 }
 
 /** `CH_TABLE` likewise; else the table's own name, with its schema in front unless that is `public`. */
 function targetOf(
   chosen: string | undefined,
   name: TableName,
-  defaults: TableDefaults,
+  defaults: Settings,
   others: readonly { target: { table: string } }[],
 ): { database: string; table: string } {
   if (chosen !== undefined) {
     const dot = chosen.indexOf('.');
     return dot < 0
-      ? { database: defaults.targetDatabase, table: chosen }
+      ? { database: defaults.clickhouse.database, table: chosen }
       : { database: chosen.slice(0, dot), table: chosen.slice(dot + 1) };
   }
   const own = name.schema === 'public' ? name.table : `${name.schema}_${name.table}`;
   const free =
-    defaults.targetTable !== undefined && !others.some((other) => other.target.table === defaults.targetTable);
+    defaults.clickhouse.table !== undefined &&
+    !others.some((other) => other.target.table === defaults.clickhouse.table);
   return {
-    database: defaults.targetDatabase,
-    table: free && defaults.targetTable !== undefined ? defaults.targetTable : own,
+    database: defaults.clickhouse.database,
+    table: free && defaults.clickhouse.table !== undefined ? defaults.clickhouse.table : own,
   };
 }
 

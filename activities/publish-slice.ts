@@ -28,7 +28,7 @@ const BATCH_BYTES = 8_000_000;
  */
 export async function publishSlice(deps: Deps, request: SliceRequest): Promise<SliceReceipt> {
   const title = formatTableName(request);
-  return runSlice({ sliceMs: request.sliceMs, stopping: deps.stopping }, async (slice) => {
+  return runSlice(request.sliceMs, async (slice) => {
     const replica = await findPreparedReplica(deps.pool, request);
     await using pg = await deps.connectSource(`publish ${title}`);
     const stage = await claimStage<PublishStage>(pg, { replicaId: replica.id, stage: 'publish', owner: deps.owner });

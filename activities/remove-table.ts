@@ -4,14 +4,14 @@ import { deleteReplica, findReplica, findReplicaId } from '../src/ledger/replica
 import { dropTarget } from '../src/sink/target.js';
 import { removeOutbox } from '../src/source/outbox.js';
 import type { Deps } from './deps.js';
-import { runSlice } from './slice.js';
+import { UNBOUNDED, runSlice } from './slice.js';
 
 /**
  * Takes a table out: its triggers and outbox first, so that its writers no longer pay for it, then (if asked) the target,
  * the ledger row last. The topic stays: other consumers may read it, and its retention empties it. Idempotent.
  */
 export async function removeTable(deps: Deps, request: RemoveRequest): Promise<void> {
-  await runSlice({ sliceMs: Number.MAX_SAFE_INTEGER, stopping: deps.stopping }, async () => {
+  await runSlice(UNBOUNDED, async () => {
     await using pg = await deps.connectSource(`remove ${formatTableName(request)}`);
     const replica = await findReplica(pg, request.pipeline, request);
     const id = replica?.id ?? (await findReplicaId(pg, request.pipeline, request));

@@ -2,6 +2,9 @@ import { CancelledFailure, Context } from '@temporalio/activity';
 import type { SliceProgress } from '../src/domain/receipt.js';
 import { Failure } from '../src/failure/failure.js';
 
+/** For what is one piece of work, however long. */
+export const UNBOUNDED = 0;
+
 /** A tick keeps a slow insert alive; it stops, and the slice fails, when nothing at all has moved for this long. */
 const NO_PROGRESS_MS = 5 * 60_000;
 const TICK_MS = 1_000;
@@ -22,10 +25,7 @@ export interface Slice {
  * Runs `body` as a slice of the current activity. A cancelled slice ends with its receipt once the batch in hand is
  * confirmed; only when that takes longer than the grace is it broken off, which is safe at any point: the batch is named.
  */
-export async function runSlice<T>(
-  options: { sliceMs: number; stopping: AbortSignal },
-  body: (slice: Slice) => Promise<T>,
-): Promise<T> {
+export async function runSlice<T>(sliceMs: number, body: (slice: Slice) => Promise<T>): Promise<T> {
   const context = Context.current();
   const hard = new AbortController();
   let latest: SliceProgress | undefined;
@@ -42,7 +42,10 @@ export async function runSlice<T>(
   }, TICK_MS);
   try {
     return await body({
-      ending: AbortSignal.any([context.cancellationSignal, options.stopping, AbortSignal.timeout(options.sliceMs)]),
+      ending:
+        sliceMs === UNBOUNDED
+          ? context.cancellationSignal
+          : AbortSignal.any([context.cancellationSignal, AbortSignal.timeout(sliceMs)]),
       signal: hard.signal,
       progress: (progress) => {
         latest = progress;

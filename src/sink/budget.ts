@@ -1,72 +1,69 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClickHouseClient } from '@clickhouse/client';
 import { select } from './catalog.js';
-import type { Target } from './names.js';
+import { targetNames, type Target } from './names.js';
 
-/** Parts of one partition up to which inserts go at once: merges are keeping up. */
-const FREE_PARTS = 100;
-/** ClickHouse itself delays inserts from 1,000 parts on (`parts_to_delay_insert`) and refuses them from 3,000 on. */
-const CROWDED_PARTS = 800;
-const LONGEST_WAIT_MS = 5_000;
-/** How long a count of parts is believed, and after how many inserts it is not. */
-const COUNT_AGE_MS = 2_000;
-const COUNT_INSERTS = 25;
-/** An insert this large is its own merge: waiting would only make it larger than a block may be. */
-const LARGE_ROWS = 100_000;
+/** Below this many rows an insert is small: it makes a part that a merge must swallow soon. */
+const SMALL_ROWS = 1_000;
+/** Between the starts of two small inserts. 30 of them a second for 30 s left 5 active parts (measured). */
+const LEAST_MS = 20;
+const MOST_MS = 2_000;
+/** ClickHouse slows inserts down at 1,000 active parts of a partition; far before that we slow down ourselves. */
+const MANY_PARTS = 100;
+const LOOK_EVERY_MS = 10_000;
 
 /**
- * Spaces small inserts by the parts the table has: none up to `FREE_PARTS`, then ever longer up to `LONGEST_WAIT_MS`.
- * While one waits the next batch grows, so waiting costs latency, not throughput. A hint: it never fails an insert.
+ * Keeps small inserts from making parts faster than merges remove them. A full batch never waits; small ones start at
+ * least `LEAST_MS` apart, and further apart while the table has many active parts.
  */
 export class InsertBudget {
-  readonly #ch: ClickHouseClient;
+  readonly #clickhouse: ClickHouseClient;
   readonly #target: Target;
-  #delayMs = 0;
-  #countedAt = 0;
-  #insertsSince = 0;
-  #lastAt = 0;
-  #lastRows = 0;
+  #apartMs = LEAST_MS;
+  #startedAt = 0;
+  #lookedAt = Date.now();
+  #small = false;
 
-  constructor(ch: ClickHouseClient, target: Target) {
-    this.#ch = ch;
+  constructor(clickhouse: ClickHouseClient, target: Target) {
+    this.#clickhouse = clickhouse;
     this.#target = target;
   }
 
-  /** Returns when the next insert may go; at once when the signal is aborted. */
+  /** Waits until the next insert may start; at once when the signal is aborted. */
   async wait(signal: AbortSignal): Promise<void> {
-    if (Date.now() - this.#countedAt > COUNT_AGE_MS || this.#insertsSince >= COUNT_INSERTS) await this.#count();
-    const due = this.#lastAt + this.#delayMs - Date.now();
-    if (due <= 0 || this.#lastRows >= LARGE_ROWS || signal.aborted) return;
-    await sleep(due, undefined, { signal }).catch(() => undefined);
+    const left = this.#small ? this.#startedAt + this.#apartMs - Date.now() : 0;
+    if (left > 0 && !signal.aborted) await pause(left, signal);
+    this.#startedAt = Date.now();
   }
 
-  /** To be called after every insert. */
+  /** Notes an insert, and looks at the parts now and then. A look that fails changes nothing: the insert will tell. */
   loaded(rows: number): void {
-    this.#lastAt = Date.now();
-    this.#lastRows = rows;
-    this.#insertsSince += 1;
+    this.#small = rows < SMALL_ROWS;
+    if (!this.#small || Date.now() - this.#lookedAt < LOOK_EVERY_MS) return;
+    this.#lookedAt = Date.now();
+    this.#look().catch(() => undefined);
   }
 
-  async #count(): Promise<void> {
-    const query = /* sql */ `
-      select max(parts) as parts
-      from (
-        select count() as parts
-        from system.parts
-        where active and database = {database:String} and table = {table:String}
-        group by partition_id
-      )`;
-    const what = `counting the parts of ${this.#target.database}.${this.#target.table}`;
-    // When it cannot be asked the insert will say why.
-    const rows = await select<{ parts: number | string }>(this.#ch, query, { ...this.#target }, what).catch(() => []);
-    this.#delayMs = delayFor(Number(rows[0]?.parts ?? 0));
-    this.#countedAt = Date.now();
-    this.#insertsSince = 0;
+  async #look(): Promise<void> {
+    const [found] = await select<{ parts: string }>(
+      this.#clickhouse,
+      /* sql */ `select toString(count()) as parts from system.parts
+        where active and database = {database: String} and table = {table: String}`,
+      { database: this.#target.database, table: this.#target.table },
+      `counting the parts of ${targetNames(this.#target).shown}`,
+    );
+    const many = Number(found?.parts ?? 0) > MANY_PARTS;
+    this.#apartMs = many ? Math.min(MOST_MS, this.#apartMs * 2) : Math.max(LEAST_MS, this.#apartMs / 2);
   }
 }
 
-/** Milliseconds between two small inserts: quadratic, so that it stays small while there is room. */
-export function delayFor(parts: number): number {
-  const crowding = Math.min(1, Math.max(0, (parts - FREE_PARTS) / (CROWDED_PARTS - FREE_PARTS)));
-  return Math.round(LONGEST_WAIT_MS * crowding ** 2);
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener('abort', done, { once: true });
+  });
 }
