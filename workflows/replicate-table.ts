@@ -166,7 +166,9 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
     try {
       await scope.run(async () => {
         try {
-          become(reduce(state, await perform(task)));
+          const event = await perform(task);
+          // Not in one line: `reduce(state, await ...)` would read the state before it waits, and undo what came between.
+          become(reduce(state, event));
           return;
         } catch (error) {
           if (!isCancellation(error)) note(task, error, scope.consideredCancelled);

@@ -1,0 +1,125 @@
+import { setTimeout as sleepUntil } from 'node:timers/promises';
+import { Context } from '@temporalio/activity';
+import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
+import { NativeConnection } from '@temporalio/worker';
+import { pino } from 'pino';
+import { afterAll, beforeAll, onTestFinished } from 'vitest';
+import type { ReplicationActivities, SliceReceipt, SliceRequest, Stage } from '../../src/domain/receipt.js';
+import { workflowIdOf } from '../../src/domain/table-name.js';
+import { installRuntime } from '../../src/worker/runtime.js';
+import { type RunningWorker, startWorker, type WorkerSettings } from '../../src/worker/start.js';
+import { REPLICATE_TABLE, type ReplicateTableInput, statusQuery, type TableStatus } from '../../workflows/messages.js';
+import { addressOf, freshName, waitFor } from './stack.js';
+import { COPIED, PREPARED, slice } from './table-events.js';
+import { bundleFile } from './workflow-bundle.js';
+
+const log = pino({ level: process.env['PG2CLICK_TEST_LOG'] ?? 'silent' });
+
+/** A table whose activities the test scripts, on task queues of its own, on the real Temporal server. */
+export interface ScriptedTable {
+  readonly handle: WorkflowHandle;
+  readonly worker: RunningWorker;
+  status(): Promise<TableStatus>;
+  /** Waits until the status holds what is asked of it. */
+  until(what: string, holds: (status: TableStatus) => boolean): Promise<TableStatus>;
+}
+
+export interface Script {
+  readonly activities?: Partial<ReplicationActivities>;
+  readonly input?: Partial<ReplicateTableInput>;
+  readonly worker?: Partial<WorkerSettings>;
+}
+
+/** For a whole file: connects, bundles once. Call it at the top of the file. */
+export function tableWorkflows(): { start(script?: Script): Promise<ScriptedTable>; client(): Client } {
+  let connection: Connection;
+  let native: NativeConnection;
+  let bundlePath: string;
+  let namespace: string;
+
+  beforeAll(async () => {
+    installRuntime({ log });
+    const temporal = addressOf('temporal');
+    namespace = temporal.namespace;
+    connection = await Connection.connect({ address: temporal.address });
+    native = await NativeConnection.connect({ address: temporal.address });
+    bundlePath = await bundleFile();
+  });
+  afterAll(async () => {
+    await connection.close();
+    await native.close();
+  });
+
+  return {
+    client: () => new Client({ connection, namespace }),
+    async start(script = {}) {
+      const name = freshName('table');
+      const taskQueues = { workflow: name, producer: `${name}-producer`, consumer: `${name}-consumer` };
+      const activities = { ...STEADY, ...script.activities };
+      const worker = await startWorker({
+        connection: native,
+        namespace,
+        role: 'all',
+        activities: { producer: activities, consumer: { loadSlice: activities.loadSlice } },
+        log,
+        bundlePath,
+        taskQueues,
+        activitySlots: 8,
+        ...script.worker,
+      });
+      const input: ReplicateTableInput = { table: name, sliceMs: 60_000, taskQueues, ...script.input };
+      const client = new Client({ connection, namespace });
+      const handle = await client.workflow.start(REPLICATE_TABLE, {
+        workflowId: workflowIdOf('default', { schema: 'public', table: name }),
+        taskQueue: taskQueues.workflow,
+        args: [input],
+      });
+      // A terminated workflow keeps nothing alive: its activities end with the worker.
+      onTestFinished(async () => {
+        await handle.terminate('the test is over').catch(() => undefined);
+        await worker.stop();
+      });
+      const status = () => handle.query(statusQuery);
+      return {
+        handle: client.workflow.getHandle(handle.workflowId),
+        worker,
+        status,
+        until: (what, holds) =>
+          waitFor(
+            async (see) => {
+              const seen = await status();
+              see(seen);
+              return holds(seen) ? seen : undefined;
+            },
+            { deadlineMs: 20_000, what },
+          ),
+      };
+    },
+  };
+}
+
+/** Does nothing until the slice's time is over or it is told to stop; then says what `receipt` says. */
+export async function idleSlice(
+  stage: Stage,
+  request: SliceRequest,
+  receipt: Partial<SliceReceipt> = {},
+): Promise<SliceReceipt> {
+  const context = Context.current();
+  const beat = setInterval(() => context.heartbeat(), 500);
+  try {
+    await sleepUntil(request.sliceMs, undefined, { signal: context.cancellationSignal }).catch(() => undefined);
+  } finally {
+    clearInterval(beat);
+  }
+  const batch = (request.witness?.batch ?? 0) + 1;
+  return slice(stage, { witness: { batch, highest: String(batch * 10) }, ...receipt });
+}
+
+/** Activities of a table that is well. */
+export const STEADY: ReplicationActivities = {
+  prepareTable: () => Promise.resolve(PREPARED),
+  copyTable: () => Promise.resolve(COPIED),
+  publishSlice: (request) => idleSlice('publish', request),
+  loadSlice: (request) => idleSlice('load', request),
+  removeTable: () => Promise.resolve(),
+};
