@@ -47,14 +47,21 @@ const REFUSALS: Readonly<Record<string, (server: string, settings: Settings) => 
   }),
 };
 
+/** What was seen while a session was being opened. */
+export interface PostgresAttempt {
+  readonly elapsedMs: number;
+  /** The server asked for a password. */
+  readonly passwordAsked: boolean;
+}
+
 /** Why no session could be opened, from the SQLSTATE or the errno; never by the server's text. */
-export function explainPostgresConnect(error: unknown, settings: Settings, elapsedMs: number): Failure {
+export function explainPostgresConnect(error: unknown, settings: Settings, attempt: PostgresAttempt): Failure {
   if (error instanceof Failure) return error;
-  const told = explain(error, settings, elapsedMs);
+  const told = explain(error, settings, attempt);
   return new Failure(told.kind, { message: told.message, remedy: told.remedy, cause: error });
 }
 
-function explain(error: unknown, settings: Settings, elapsedMs: number): Told {
+function explain(error: unknown, settings: Settings, { elapsedMs, passwordAsked }: PostgresAttempt): Told {
   const { host, port, user, password } = settings.postgres;
   const server = `PostgreSQL at ${host}:${port}`;
   const address = nameSettings(settings, ['PG_HOST', 'PG_PORT']);
@@ -72,7 +79,7 @@ function explain(error: unknown, settings: Settings, elapsedMs: number): Told {
     return { kind, message, remedy: `Check that PostgreSQL runs there, the firewalls, and ${address}.` };
   }
   // The driver itself gives up, without a code, when it has no password to give.
-  if (password.reveal() === '') {
+  if (passwordAsked && password.reveal() === '') {
     return {
       kind: 'Unauthorized',
       message: `${server} asks for a password of the role "${user}", and none is set.`,

@@ -10,8 +10,8 @@ export interface ConnectKafkaOptions {
   readonly retries?: number;
 }
 
-/** Opens nothing yet: producers, consumers and admins connect by themselves. */
-export function connectKafka(settings: Settings, log: Log, options: ConnectKafkaOptions = {}): Kafka {
+/** Opens nothing yet: producers, consumers and admins connect by themselves. Without a log it is silent. */
+export function connectKafka(settings: Settings, log: Log | undefined, options: ConnectKafkaOptions = {}): Kafka {
   return new Kafka({
     clientId: 'pg2click',
     brokers: [...settings.kafka.brokers],
@@ -19,8 +19,10 @@ export function connectKafka(settings: Settings, log: Log, options: ConnectKafka
     connectionTimeout: 5_000,
     requestTimeout: 30_000,
     retry: { initialRetryTime: 200, maxRetryTime: 5_000, retries: options.retries ?? 5 },
-    logLevel: LEVELS[log.level] ?? logLevel.WARN,
-    logCreator: () => (entry) => write(log, entry),
+    logLevel: log === undefined ? logLevel.NOTHING : (LEVELS[log.level] ?? logLevel.WARN),
+    logCreator: () => (entry) => {
+      if (log !== undefined) write(log, entry);
+    },
   });
 }
 
@@ -46,7 +48,10 @@ function write(
     ...(groupId === undefined ? {} : { group: String(groupId) }),
     ...(retryCount === undefined ? {} : { retry: Number(retryCount) }),
   };
-  log[level === logLevel.ERROR || level === logLevel.WARN ? 'warn' : 'debug'](fields, message.toLowerCase());
+  log[level === logLevel.ERROR || level === logLevel.WARN ? 'warn' : 'debug'](
+    fields,
+    message.charAt(0).toLowerCase() + message.slice(1),
+  );
 }
 
 /**
@@ -54,8 +59,8 @@ function write(
  * @returns how many brokers it has
  * @throws Failure `BrokerUnavailable` and others: a sentence with the addresses and the setting
  */
-export async function probeKafka(settings: Settings, log: Log): Promise<number> {
-  const admin = connectKafka(settings, log, { retries: 1 }).admin();
+export async function probeKafka(settings: Settings): Promise<number> {
+  const admin = connectKafka(settings, undefined, { retries: 1 }).admin();
   try {
     await admin.connect();
     const { brokers } = await admin.describeCluster();

@@ -39,7 +39,12 @@ export type PostgresClient = pg.Client & AsyncDisposable;
  */
 export async function connectPostgres(settings: Settings, options: ConnectPostgresOptions): Promise<PostgresClient> {
   options.signal?.throwIfAborted();
-  const client = new pg.Client(clientConfig(settings, options.name));
+  let passwordAsked = false;
+  const password = (): string => {
+    passwordAsked = true;
+    return settings.postgres.password.reveal();
+  };
+  const client = new pg.Client({ ...clientConfig(settings, options.name), password });
   // A connection that breaks while idle emits this; the next statement on it fails and tells its own story.
   client.on('error', () => undefined);
   // Not end(): that waits for a server that may be frozen. The server notices the closed socket.
@@ -55,7 +60,7 @@ export async function connectPostgres(settings: Settings, options: ConnectPostgr
     options.signal?.removeEventListener('abort', abort);
     socketOf(client)?.destroy();
     options.signal?.throwIfAborted();
-    throw explainPostgresConnect(error, settings, Date.now() - startedAt);
+    throw explainPostgresConnect(error, settings, { elapsedMs: Date.now() - startedAt, passwordAsked });
   }
   return Object.assign(client, { [Symbol.asyncDispose]: () => endPostgres(client) });
 }

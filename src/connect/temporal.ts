@@ -1,3 +1,4 @@
+import { connect } from 'node:net';
 import { Client, Connection } from '@temporalio/client';
 import { NativeConnection } from '@temporalio/worker';
 import { Failure } from '../failure/failure.js';
@@ -19,6 +20,7 @@ export async function connectTemporal(settings: Settings): Promise<TemporalClien
   const { connection: options, namespace } = settings.temporal;
   let connection: Connection | undefined;
   try {
+    await assertListening(settings.temporal.address);
     const opened = await Connection.connect({ ...options.reveal(), connectTimeout: CONNECT_TIMEOUT_MS });
     connection = opened;
     await opened.withDeadline(Date.now() + CONNECT_TIMEOUT_MS, () =>
@@ -34,10 +36,31 @@ export async function connectTemporal(settings: Settings): Promise<TemporalClien
 /** Connects as a worker. `close()` it after its workers have stopped. */
 export async function temporalWorkerConnection(settings: Settings): Promise<NativeConnection> {
   try {
+    await assertListening(settings.temporal.address);
     return await NativeConnection.connect(settings.temporal.connection.reveal());
   } catch (error) {
     throw explainTemporalConnect(error, settings);
   }
+}
+
+/**
+ * gRPC tells a refused connection from a silent one only by its text, and after waiting its time out: so the socket is tried
+ * first, unless a proxy stands between.
+ */
+async function assertListening(address: string): Promise<void> {
+  if (['HTTPS_PROXY', 'https_proxy', 'GRPC_PROXY', 'grpc_proxy', 'http_proxy'].some((name) => process.env[name]))
+    return;
+  const [, host, port] = /^\[?(.*?)\]?(?::(\d+))?$/u.exec(address) ?? [];
+  await new Promise<void>((resolve, reject) => {
+    const socket = connect({ host: host ?? 'localhost', port: Number(port ?? 7_233) });
+    const end = (settle: () => void): void => {
+      clearTimeout(timer);
+      socket.destroy();
+      settle();
+    };
+    const timer = setTimeout(() => end(resolve), CONNECT_TIMEOUT_MS);
+    socket.once('connect', () => end(resolve)).once('error', (error) => end(() => reject(error)));
+  });
 }
 
 /** gRPC status codes that say more than "unavailable". */

@@ -139,7 +139,8 @@ function openStack(stackFile: LoadOptions['stackFile'], directory: string, writt
       remedy: 'Start the stack with "pg2click dev", or correct PG2CLICK_STACK_FILE.',
     });
   }
-  const shownAs = relative(directory, path);
+  const near = relative(directory, path);
+  const shownAs = near.startsWith('..') ? path : near;
   const found = readStack({ path, onlyRunning: named === undefined }, written);
   return new Map([...found].map(([name, { value }]) => [name, { value, where: `in ${shownAs}` }]));
 }

@@ -133,8 +133,9 @@ export const SETTINGS = {
     description: 'How long an activity moves batches before it hands a receipt to its workflow.',
   }),
   PG2CLICK_SLOTS: setting('Worker', wholeNumber(2, 1_000), {
-    default: '40',
-    description: 'Activities that a worker runs at once per task queue: one per table and stage, and a few to spare.',
+    default: '400',
+    description:
+      'Activities a worker runs at once per task queue. A table needs two, and one connection to PostgreSQL.',
   }),
   PG2CLICK_BATCH_EVENTS: setting('Worker', wholeNumber(100, 1_000_000), {
     default: '50000',
