@@ -1,8 +1,9 @@
 import type { CopyReceipt, SliceRequest } from '../src/domain/receipt.js';
 import { formatTableName } from '../src/domain/table-name.js';
+import { composeVersion } from '../src/domain/version.js';
 import { claimStage, finishCopy, type CopyStage } from '../src/ledger/stage.js';
 import { insertCopy } from '../src/sink/copy.js';
-import { deleteBelowFloor } from '../src/sink/floor.js';
+import { deleteBelowFloor, writeFloor } from '../src/sink/floor.js';
 import { copyRows } from '../src/source/copy.js';
 import { drawPosition, settle } from '../src/source/settle.js';
 import type { Deps } from './deps.js';
@@ -42,6 +43,8 @@ export async function copyTable(deps: Deps, request: SliceRequest): Promise<Copy
       onProgress: (rows) =>
         slice.progress({ stage: 'copy', rows, batches: 0, moved: `${rows} rows`, waiting: 0, lagSeconds: 0 }),
     });
+    // What an older life of the table left in the target: rows that were deleted meanwhile have no tombstone.
+    if (replica.generation > 1) await writeFloor(deps.clickhouse, replica, composeVersion(replica.generation, 0n));
     await deleteBelowFloor(deps.clickhouse, replica);
     await finishCopy(deps.pool, { replicaId: replica.id, epoch: stage.epoch }, { position, ...copied });
     return { ...copied, position, seconds: (Date.now() - startedAt) / 1_000 };

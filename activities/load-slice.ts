@@ -20,7 +20,7 @@ import { deleteBelowFloor, writeFloor } from '../src/sink/floor.js';
 import { InsertBudget } from '../src/sink/budget.js';
 import { insertValues } from '../src/sink/insert.js';
 import { sinkState } from '../src/sink/state.js';
-import type { Fetched, TopicReader } from '../src/transport/reader.js';
+import type { Fetched } from '../src/transport/reader.js';
 import type { Deps } from './deps.js';
 import { findPreparedReplica } from './find-replica.js';
 import { runSlice, type Slice } from './slice.js';
@@ -42,7 +42,8 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
     const stage = await claimStage<LoadStage>(deps.pool, { replicaId: replica.id, stage: 'load', owner: deps.owner });
     await checkHistory(deps, replica, stage, request);
     const reader = await deps.reader(replica.topic);
-    await resume(reader, replica, stage);
+    // Also reads the record before the position again, and compares it with what the ledger remembers of it.
+    await reader.start(stage.position.offsets, { generation: replica.generation, headers: stage.position.headers });
     const claim = { replicaId: replica.id, epoch: stage.epoch };
     const budget = new InsertBudget(deps.clickhouse, replica.target);
     const mirror = deps.mirror(replica.topic);
@@ -59,7 +60,8 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
       lagSeconds,
     });
 
-    let inHand = stage.pending === null ? undefined : await reader.takeExactly(stage.pending.ranges, slice);
+    let inHand =
+      stage.pending === null ? undefined : await reader.takeExactly(stage.pending.ranges, { signal: slice.signal });
     while (inHand !== undefined || !slice.ending.aborted) {
       if (inHand === undefined) {
         inHand = await reader.take({ maxRows: MOST_ROWS, maxBytes: MOST_BYTES, waitMs: WAIT_MS, signal: slice.ending });
@@ -140,22 +142,6 @@ async function insertWithPatience(
     shouldRetry: ({ error }) =>
       !slice.ending.aborted && error instanceof Failure && policyOf(error.kind).treatment === 'transient',
   });
-}
-
-/**
- * Seeks to the ledger's position, and compares the record before it with what the ledger remembers of it.
- * @throws Failure `OffsetsExpired`, `TopicReplaced`
- */
-async function resume(reader: TopicReader, replica: Replica, stage: LoadStage): Promise<void> {
-  for (const [partition, header] of Object.entries(stage.position.headers)) {
-    const offset = BigInt(stage.position.offsets[partition] ?? '0') - 1n;
-    const found = await reader.readHeader(Number(partition), String(offset));
-    if (found !== header)
-      throw new Failure('TopicReplaced', {
-        message: `The record at offset ${offset} of ${replica.topic}/${partition} is not the one that was loaded there.`,
-      });
-  }
-  await reader.start(stage.position.offsets, { generation: replica.generation });
 }
 
 /**

@@ -4,7 +4,7 @@ import { Failure } from '../src/failure/failure.js';
 import { findReplica, listReplicas, markReady, registerReplica, type Definition } from '../src/ledger/replica.js';
 import type { Queryable } from '../src/ledger/queryable.js';
 import { createTarget, highestGeneration } from '../src/sink/target.js';
-import { inspectTable } from '../src/source/catalog.js';
+import { inspectTable } from '../src/source/inspect.js';
 import { fingerprintTable } from '../src/source/fingerprint.js';
 import { installOutbox, removeOutbox } from '../src/source/outbox.js';
 import { ensureTopic, topicNameFor, topicState } from '../src/transport/topic.js';
