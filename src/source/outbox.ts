@@ -1,0 +1,108 @@
+import type { Column, Replica } from '../domain/replica.js';
+import { formatTableName, type TableName } from '../domain/table-name.js';
+import { classifyPostgres } from '../failure/classify-postgres.js';
+import { Failure } from '../failure/failure.js';
+import type { Queryable } from '../ledger/queryable.js';
+import { captureFunction, OUTBOX_EVENTS, outboxTable, qualified, triggerName } from './outbox-names.js';
+import { captureFunctionSql, outboxTableSql, triggerSql, type KeyColumn } from './outbox-sql.js';
+import { inTransaction } from './transaction.js';
+
+/**
+ * The user's writers queue behind our wait for the table's lock: rather give up and come back. A synchronous commit, so that what was
+ * announced is there after a crash.
+ */
+const BEGIN = /* sql */ `begin; set local lock_timeout = '5s'; set local synchronous_commit = on;
+  set local search_path = pg_catalog, pg_temp`;
+
+type OutboxOwner = Pick<Replica, 'id' | 'name' | 'columns' | 'key' | 'triggerLevel'>;
+
+/**
+ * Makes the outbox of a table, its trigger functions and its triggers, in one transaction. Does nothing where all of them
+ * are there: making the triggers anew would look like a change of the source. From its return on, every change of the table
+ * by any transaction leaves its key in the outbox.
+ * @param pg a connection of its own, not a pool
+ * @throws Failure `LockTimeout` when writers hold the table for more than 5 seconds
+ */
+export async function installOutbox(pg: Queryable, replica: OutboxOwner): Promise<void> {
+  const what = `making the outbox of ${formatTableName(replica.name)}`;
+  try {
+    if (await isInstalled(pg, replica)) return;
+    await inTransaction(pg, BEGIN, async () => {
+      const key = await readKeyColumns(pg, replica);
+      const columns = key.map(({ column }) => column);
+      await pg.query(outboxTableSql(replica.id, key));
+      for (const event of OUTBOX_EVENTS) {
+        await pg.query(captureFunctionSql(replica.id, event, replica.triggerLevel, columns));
+        await pg.query(/* sql */ `revoke all on function ${captureFunction(replica.id, event)}() from public`);
+        for (const statement of triggerSql(replica, event, replica.triggerLevel)) await pg.query(statement);
+      }
+    });
+  } catch (error) {
+    throw classifyPostgres(error, what);
+  }
+}
+
+/**
+ * Takes the triggers off, wherever their table is by now, and drops the functions and the outbox. Nothing happens where nothing is left.
+ * @param pg a connection of its own, not a pool
+ * @throws Failure `LockTimeout` when the table is in use for more than 5 seconds
+ */
+export async function removeOutbox(pg: Queryable, { id, name }: { id: string; name: TableName }): Promise<void> {
+  try {
+    await inTransaction(pg, BEGIN, async () => {
+      const triggers = await pg.query<{ statement: string }>(
+        /* sql */ `select format('drop trigger if exists %I on %s', t.tgname, t.tgrelid::regclass) as statement
+          from pg_trigger t join pg_proc f on f.oid = t.tgfoid
+          where f.pronamespace = to_regnamespace('pg2click') and f.proname = any ($1) and t.tgparentid = 0`,
+        [OUTBOX_EVENTS.map((event) => `capture_${id}_${event}`)],
+      );
+      // The user's table is locked before the outbox, as its writers do: no deadlock with them.
+      for (const { statement } of triggers.rows) await pg.query(statement);
+      for (const event of OUTBOX_EVENTS)
+        await pg.query(/* sql */ `drop function if exists ${captureFunction(id, event)}()`);
+      await pg.query(/* sql */ `drop table if exists ${outboxTable(id)}`);
+    });
+  } catch (error) {
+    throw classifyPostgres(error, `removing the outbox of ${formatTableName(name)}`);
+  }
+}
+
+async function isInstalled(pg: Queryable, replica: OutboxOwner): Promise<boolean> {
+  const found = await pg.query<{ triggers: number }>(
+    /* sql */ `select count(*)::int as triggers from pg_catalog.pg_trigger t
+      join pg_catalog.pg_proc f on f.oid = t.tgfoid and f.pronamespace = pg_catalog.to_regnamespace('pg2click')
+      where t.tgrelid = pg_catalog.to_regclass($1) and t.tgname = any ($2) and t.tgenabled = 'A'
+        and pg_catalog.to_regclass($3) is not null`,
+    [qualified(replica.name), OUTBOX_EVENTS.map((event) => triggerName(replica.id, event)), outboxTable(replica.id)],
+  );
+  return found.rows[0]?.triggers === OUTBOX_EVENTS.length;
+}
+
+/** Types and collations of the key columns, in key order, under a search path that qualifies every name. */
+async function readKeyColumns(pg: Queryable, replica: OutboxOwner): Promise<KeyColumn[]> {
+  const found = await pg.query<{ name: string; type: string; collation: string | null }>(
+    /* sql */ `
+    with recursive level (name, type, collated, depth) as (
+      select a.attname, a.atttypid, a.attcollation, 0
+      from pg_attribute a where a.attrelid = to_regclass($1) and a.attname = any ($2) and not a.attisdropped
+      union all
+      select level.name, d.typbasetype, level.collated, level.depth + 1
+      from level join pg_type d on d.oid = level.type and d.typtype = 'd'
+    )
+    select distinct on (level.name) level.name::text as name, format_type(level.type, null) as type,
+      case when c.oid is not null then format('%I.%I', n.nspname, c.collname) end as "collation"
+    from level
+    left join (pg_collation c join pg_namespace n on n.oid = c.collnamespace) on c.oid = level.collated
+    order by level.name, level.depth desc`,
+    [qualified(replica.name), replica.key],
+  );
+  return replica.key.map((name) => {
+    const column: Column | undefined = replica.columns.find((candidate) => candidate.name === name);
+    const row = found.rows.find((candidate) => candidate.name === name);
+    if (column === undefined || row === undefined)
+      throw new Failure('SourceChanged', {
+        message: `${formatTableName(replica.name)} has lost its key column ${name} since it was inspected.`,
+      });
+    return { column, type: row.type, collation: row.collation };
+  });
+}

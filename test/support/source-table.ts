@@ -1,0 +1,107 @@
+import pg from 'pg';
+import type { OutboxBatch } from '../../src/domain/batch.js';
+import type { Change } from '../../src/domain/change.js';
+import type { Replica, TriggerLevel } from '../../src/domain/replica.js';
+import type { TableName } from '../../src/domain/table-name.js';
+import { readBatch } from '../../src/source/drain.js';
+import { inspectTable } from '../../src/source/inspect.js';
+import { installOutbox } from '../../src/source/outbox.js';
+import type { PostgresAddress } from './stack.js';
+
+/** A connection as the worker's are: its results are text where a JavaScript value would lose something. */
+export async function connectSource(address: PostgresAddress): Promise<pg.Client> {
+  const client = new pg.Client({
+    ...address,
+    options: '-c synchronous_commit=on -c DateStyle=ISO -c TimeZone=UTC -c extra_float_digits=1 -c row_security=off',
+    types: { getTypeParser: (oid, format) => pg.types.getTypeParser([114, 1700].includes(oid) ? 25 : oid, format) },
+  });
+  client.on('error', () => undefined);
+  await client.connect();
+  return client;
+}
+
+let lastId = 0;
+
+/** Puts an outbox on a table that exists, as adding it does, and makes up the rest of a replica. */
+export async function replicate(
+  client: pg.Client,
+  name: TableName,
+  options: { key?: readonly string[]; triggerLevel?: TriggerLevel; generation?: number } = {},
+): Promise<Replica> {
+  await client.query(/* sql */ `create schema if not exists pg2click`);
+  const inspection = await inspectTable(client, name, { key: options.key });
+  lastId += 1;
+  const replica: Replica = {
+    id: String(lastId),
+    pipeline: 'test',
+    name,
+    relation: inspection.relation,
+    generation: options.generation ?? 1,
+    columns: inspection.columns,
+    key: inspection.key,
+    triggerLevel: options.triggerLevel ?? inspection.triggerLevel,
+    topic: 'unused',
+    partitions: 1,
+    format: 'json',
+    target: { database: 'unused', table: 'unused' },
+    fingerprint: '',
+  };
+  await installOutbox(client, replica);
+  return replica;
+}
+
+/** Names everything that is visible in the outbox now, as the ledger does; undefined when it is empty. */
+export async function nameBatch(client: pg.Client, replica: Replica): Promise<OutboxBatch | undefined> {
+  const named = await client.query<{
+    first: string | null;
+    last: string;
+    snapshot: string;
+  }>(/* sql */ `select min(seq)::text as first, max(seq)::text as last, pg_current_snapshot()::text as snapshot
+      from pg2click.outbox_${replica.id}`);
+  const [row] = named.rows;
+  if (row === undefined || row.first === null) return undefined;
+  return { batch: 1, generation: replica.generation, first: row.first, last: row.last, snapshot: row.snapshot };
+}
+
+/** A change with its bytes decoded, for a test to look at. */
+export interface Seen {
+  readonly kind: Change['kind'];
+  readonly key: unknown;
+  readonly value: Record<string, unknown>;
+  readonly seq: bigint;
+}
+
+/** Reads the batch; the outbox is left as it is. */
+export async function readAll(
+  client: pg.Client,
+  replica: Replica,
+  batch: OutboxBatch,
+): Promise<{ seen: Seen[]; events: number }> {
+  const reading = readBatch(client, replica, batch, { signal: new AbortController().signal });
+  const seen: Seen[] = [];
+  for await (const changes of reading.changes) for (const change of changes) seen.push(decode(change));
+  return { seen, events: reading.events() };
+}
+
+export function decode({ kind, key, value, seq }: Change): Seen {
+  return {
+    kind,
+    key: key.length === 0 ? undefined : (JSON.parse(key.toString()) as unknown),
+    value: JSON.parse(value.toString()) as Record<string, unknown>,
+    seq: BigInt(seq),
+  };
+}
+
+/** Names all, reads it, deletes what was named. @throws where other events than those read were there to delete */
+export async function drain(client: pg.Client, replica: Replica): Promise<Seen[]> {
+  const batch = await nameBatch(client, replica);
+  if (batch === undefined) return [];
+  const { seen, events } = await readAll(client, replica, batch);
+  const deleted = await client.query(
+    /* sql */ `delete from pg2click.outbox_${replica.id}
+      where seq between $1 and $2 and pg_visible_in_snapshot(xid, $3)`,
+    [batch.first, batch.last, batch.snapshot],
+  );
+  if (deleted.rowCount !== events) throw new Error(`read ${events} events and deleted ${deleted.rowCount}`);
+  return seen;
+}
