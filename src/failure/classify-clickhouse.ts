@@ -99,9 +99,10 @@ export class ClickHouseAnswer extends Error {
  * Turns whatever `@clickhouse/client` threw into a Failure; one that already is comes back as it is.
  *
  * @param what what we were doing, to follow "while": `inserting into shop.orders`
- * @param columns names to look for in the answer; others are never printed
+ * @param columns of the rows that were sent: names to look for in the answer, where no others are printed. Without them
+ *   no rows were sent, so none was refused: a parse error of a statement is `Unexpected`.
  */
-export function classifyClickHouse(error: unknown, what: string, columns: readonly string[] = []): Failure {
+export function classifyClickHouse(error: unknown, what: string, columns?: readonly string[]): Failure {
   if (error instanceof Failure) return error;
   const code = codeOf(error);
   if (error instanceof Error && /^\d+$/u.test(code)) return classifyAnswer(Number(code), error.message, what, columns);
@@ -122,13 +123,14 @@ export function classifyClickHouse(error: unknown, what: string, columns: readon
   return new Failure('SinkUnavailable', { message: text, cause: withoutText(error, code) });
 }
 
-function classifyAnswer(code: number, text: string, what: string, columns: readonly string[]): Failure {
-  const [name, kind] = CLICKHOUSE_CODES[code] ?? [undefined, 'Unexpected' as const];
+function classifyAnswer(code: number, text: string, what: string, columns: readonly string[] | undefined): Failure {
+  const [name, listed] = CLICKHOUSE_CODES[code] ?? [undefined, 'Unexpected' as const];
+  const kind = listed === 'RowRefused' && columns === undefined ? 'Unexpected' : listed;
   const cause = new ClickHouseAnswer(code, name);
   // For a debugger only: not enumerable, so that no logger prints it.
   Object.defineProperty(cause, 'serverText', { value: text, enumerable: false });
   const answer = name === undefined ? `code ${code}` : `${code} ${name}`;
-  const place = kind === 'RowRefused' || kind === 'SchemaMismatch' ? placeOf(text, columns) : '';
+  const place = kind === 'RowRefused' || kind === 'SchemaMismatch' ? placeOf(text, columns ?? []) : '';
   const verb = kind === 'RowRefused' ? 'refused a row' : 'failed';
   return new Failure(kind, { message: `ClickHouse ${verb} while ${what}${place}: ${answer}.`, cause });
 }

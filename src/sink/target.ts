@@ -5,7 +5,7 @@ import type { Replica } from '../domain/replica.js';
 import { formatTableName } from '../domain/table-name.js';
 import { generationOf } from '../domain/version.js';
 import { Failure } from '../failure/failure.js';
-import { databaseExists, execute, findObject, listColumns } from './catalog.js';
+import { databaseExists, execute, findObject, listColumns, select } from './catalog.js';
 import { findMisfits } from './fit.js';
 import { MARK_PREFIX, ownerMark, quoteText, targetNames } from './names.js';
 import type { Target, TargetNames, TargetRole } from './names.js';
@@ -38,6 +38,7 @@ export async function createTarget(ch: ClickHouseClient, replica: Replica): Prom
       /* sql */ `create database if not exists ${names.sql.database}`,
       `creating database ${replica.target.database}`,
     );
+  await refuseLongName(ch, replica);
 
   // Looked at before anything is made: a target that is refused must leave nothing behind.
   const found = { table: false, floor: false, view: false };
@@ -108,6 +109,26 @@ function refuseReservedColumns(replica: Replica): void {
   throw new Failure('UnsuitableTable', {
     message: `Table ${formatTableName(replica.name)} has a column "${reserved.name}": that name is reserved in its ClickHouse table.`,
     remedy: 'Rename the column, or leave the table out.',
+  });
+}
+
+/** A name becomes a file name, in which every byte but ASCII letters, digits and `_` takes three. */
+async function refuseLongName(ch: ClickHouseClient, replica: Replica): Promise<void> {
+  const { database, table } = replica.target;
+  const what = `measuring names of ${database}`;
+  const probe = /* sql */ `select name from system.functions where name = 'getMaxTableNameLengthForDatabase'`;
+  if ((await select(ch, probe, {}, what)).length === 0) return;
+  const query = /* sql */ `select getMaxTableNameLengthForDatabase({database:String}) as longest`;
+  const [limit] = await select<{ longest: number | string }>(ch, query, { database }, what);
+  // The longest of the three names.
+  const length = Buffer.from(targetNames(replica.target).view).reduce(
+    (sum, byte) => sum + (/\w/u.test(String.fromCharCode(byte)) ? 1 : 3),
+    0,
+  );
+  if (limit === undefined || length <= Number(limit.longest)) return;
+  throw new Failure('UnsuitableTable', {
+    message: `The name ${table}_current is too long for a view of ClickHouse in ${database}.`,
+    remedy: 'Remove the table and add it again with --target and a shorter name.',
   });
 }
 

@@ -1,0 +1,333 @@
+import { describe, expect, test } from 'vitest';
+import type { Replica } from '../../src/domain/replica.js';
+import { createTarget, dropTarget, highestGeneration, verifyTarget } from '../../src/sink/target.js';
+import { sinkState } from '../../src/sink/state.js';
+import { column, openSink, replicaOf, rowsOf } from '../support/sink.js';
+
+const sink = await openSink('target');
+const { ch, database } = sink;
+
+const id = column('id', 'bigint');
+const amount = column('amount', 'numeric', { precision: 10, scale: 2 });
+const note = column('note', 'text', { nullable: true });
+
+const orders = (more: Partial<Replica> = {}): Replica => replicaOf(sink, [id, amount, note], more);
+const sql = (query: string): Promise<unknown> => ch.command({ query });
+const inDatabase = async (table: string): Promise<string[]> =>
+  (await rowsOf<{ name: string }>(sink, `show tables from ${database} like '${table}%'`)).map(({ name }) => name);
+
+describe('a new target', () => {
+  test('is a table, a floor and a view, marked with their owner', async () => {
+    const replica = orders();
+    await createTarget(ch, replica);
+    const table = replica.target.table;
+    expect(
+      await rowsOf(
+        sink,
+        `select name, engine, comment from system.tables where database = '${database}' and name like '${table}%' order by name`,
+      ),
+    ).toEqual([
+      { name: table, engine: 'ReplacingMergeTree', comment: `pg2click default/public.${table}` },
+      { name: `${table}_current`, engine: 'View', comment: `pg2click default/public.${table} view` },
+      { name: `${table}_floor`, engine: 'ReplacingMergeTree', comment: `pg2click default/public.${table} floor` },
+    ]);
+    expect(await rowsOf(sink, `describe table ${database}.${table}`)).toMatchObject([
+      { name: 'id', type: 'Int64' },
+      { name: 'amount', type: 'Decimal(10, 2)' },
+      { name: 'note', type: 'Nullable(String)' },
+      { name: '_version', type: 'UInt128' },
+      { name: '_deleted', type: 'UInt8' },
+    ]);
+    expect(await rowsOf(sink, `describe table ${database}.${table}_current`)).toMatchObject([
+      { name: 'id' },
+      { name: 'amount' },
+      { name: 'note' },
+    ]);
+  });
+
+  test('is made once, however often it is asked for, and after a crash between its parts', async () => {
+    const replica = orders();
+    await createTarget(ch, replica);
+    await sql(`drop view ${database}.${replica.target.table}_current`);
+    await sql(`drop table ${database}.${replica.target.table}_floor sync`);
+    await createTarget(ch, replica);
+    await createTarget(ch, replica);
+    expect(await inDatabase(replica.target.table)).toHaveLength(3);
+  });
+
+  test('makes its database too', async () => {
+    const replica = orders();
+    const elsewhere = { ...replica, target: { database: `${database}_new`, table: 'orders' } };
+    try {
+      await createTarget(ch, elsewhere);
+      expect(await sinkState(ch, elsewhere.target)).toEqual({ exists: true, highest: null });
+    } finally {
+      await sql(`drop database if exists ${database}_new sync`);
+    }
+  });
+
+  test.each([
+    ['capitals', 'Orders'],
+    ['spaces and quotes', `it's "my" orders`],
+    ['backticks and backslashes', 'back`tick\\slash'],
+    ['63 bytes', 'n'.repeat(63)],
+    ['many letters beyond ASCII', 'ä'.repeat(24)],
+    ['a dot', 'a.b'],
+  ])('takes names with %s, for tables, columns and keys', async (_what, name) => {
+    const columns = [column(name, 'text'), column(`${name}2`, 'integer', { nullable: true })];
+    const replica = replicaOf(sink, columns, {
+      key: [name],
+      name: { schema: name, table: name },
+      target: { database, table: name },
+    });
+    await createTarget(ch, replica);
+    await createTarget(ch, replica);
+    await dropTarget(ch, replica.target, replica);
+    expect(await sinkState(ch, replica.target)).toEqual({ exists: false, highest: null });
+  });
+
+  test('is refused when its view would have too long a name, before anything is made', async () => {
+    const table = 'ö'.repeat(31) + 'xx';
+    const replica = orders({ target: { database, table } });
+    await expect(createTarget(ch, replica)).rejects.toMatchObject({ kind: 'UnsuitableTable' });
+    expect(await inDatabase(table)).toEqual([]);
+  });
+
+  test('keeps the order of a composite key, not that of the columns', async () => {
+    const replica = orders({ key: ['amount', 'id'] });
+    await createTarget(ch, replica);
+    await createTarget(ch, replica);
+    expect(
+      await rowsOf(sink, `select sorting_key from system.tables where name = '${replica.target.table}'`),
+    ).toMatchObject([{ sorting_key: expect.stringMatching(/^\(?amount, id\)?$/u) }]);
+  });
+
+  test.each(['_version', '_deleted', '_row_exists'])('refuses a column called %s', async (name) => {
+    const replica = replicaOf(sink, [id, column(name, 'bigint')]);
+    await expect(createTarget(ch, replica)).rejects.toMatchObject({
+      kind: 'UnsuitableTable',
+      message: expect.stringContaining(`"${name}"`),
+    });
+    expect(await inDatabase(replica.target.table)).toEqual([]);
+  });
+
+  test('gets its view again when it was added again with other columns', async () => {
+    const replica = orders();
+    await createTarget(ch, replica);
+    await sql(`drop table ${database}.${replica.target.table} sync`);
+    const fewer = { ...replica, columns: replica.columns.slice(0, 2) };
+    await createTarget(ch, fewer);
+    expect(await rowsOf(sink, `describe table ${database}.${replica.target.table}_current`)).toHaveLength(2);
+  });
+});
+
+describe('a target that exists', () => {
+  test.each([
+    [
+      'another type',
+      '(id Int64, amount Decimal(12, 2), note Nullable(String), _version UInt128, _deleted UInt8)',
+      'column "amount" is Decimal(12, 2), not Decimal(10, 2)',
+    ],
+    [
+      'a narrower integer, which would wrap',
+      '(id Int32, amount Decimal(10, 2), note Nullable(String), _version UInt128, _deleted UInt8)',
+      'column "id" is Int32, not Int64',
+    ],
+    [
+      'no room for NULL',
+      '(id Int64, amount Decimal(10, 2), note String, _version UInt128, _deleted UInt8)',
+      'column "note" is String, not Nullable(String)',
+    ],
+    [
+      'a missing column',
+      '(id Int64, note Nullable(String), _version UInt128, _deleted UInt8)',
+      'column "amount" Decimal(10, 2) is missing',
+    ],
+    [
+      'a further column without a default',
+      '(id Int64, amount Decimal(10, 2), note Nullable(String), extra String, _version UInt128, _deleted UInt8)',
+      'column "extra" is not in the source',
+    ],
+    [
+      'a computed column',
+      '(id Int64, amount Decimal(10, 2), note Nullable(String) materialized toString(id), _version UInt128, _deleted UInt8)',
+      'column "note" is MATERIALIZED',
+    ],
+  ])('is refused for %s, which is named', async (_what, columns, message) => {
+    const replica = orders();
+    await sql(
+      `create table ${database}.${replica.target.table} ${columns} engine = ReplacingMergeTree(_version, _deleted) order by id`,
+    );
+    await expect(createTarget(ch, replica)).rejects.toMatchObject({
+      kind: 'SchemaMismatch',
+      message: expect.stringContaining(message),
+    });
+    expect(await inDatabase(replica.target.table), 'nothing else is made').toEqual([replica.target.table]);
+  });
+
+  const COLUMNS = '(id Int64, amount Decimal(10, 2), note Nullable(String), _version UInt128, _deleted UInt8)';
+
+  test.each([
+    ['an engine that keeps every version', 'engine = MergeTree order by id', 'its engine is MergeTree'],
+    [
+      'an engine that forgets deletions',
+      'engine = ReplacingMergeTree(_version) order by id',
+      'its engine is ReplacingMergeTree',
+    ],
+    ['another key', 'engine = ReplacingMergeTree(_version, _deleted) order by (id, amount)', 'not by the key "id"'],
+    ['a computed key', 'engine = ReplacingMergeTree(_version, _deleted) order by intDiv(id, 2)', 'not by the key "id"'],
+    [
+      'partitions that a row can leave',
+      'engine = ReplacingMergeTree(_version, _deleted) partition by amount order by id',
+      'it is partitioned by column "amount"',
+    ],
+    [
+      'a TTL that takes tombstones',
+      'engine = ReplacingMergeTree(_version, _deleted) order by id ttl toDateTime(id) + interval 1 day',
+      'its TTL takes tombstones away',
+    ],
+  ])('is refused for %s', async (_what, engine, message) => {
+    const replica = orders();
+    await sql(`create table ${database}.${replica.target.table} ${COLUMNS} ${engine}`);
+    await expect(createTarget(ch, replica)).rejects.toMatchObject({
+      kind: 'SchemaMismatch',
+      message: expect.stringContaining(message),
+    });
+  });
+
+  test.each([
+    ['the same', COLUMNS, 'order by id'],
+    [
+      'in another order, and with columns that fill themselves',
+      '(_deleted UInt8, note Nullable(String), loaded DateTime default now(), double Int64 materialized id * 2, id Int64, amount Decimal(10, 2), _version UInt128)',
+      'order by id',
+    ],
+    [
+      'LowCardinality',
+      '(id Int64, amount Decimal(10, 2), note LowCardinality(Nullable(String)), _version UInt128, _deleted UInt8)',
+      'order by (id)',
+    ],
+    [
+      'partitioned by the key, with a TTL that spares tombstones',
+      COLUMNS,
+      'partition by intDiv(id, 1000) order by id ttl toDateTime(id) + interval 100 year delete where _deleted = 0',
+    ],
+  ])('is taken although a user made it: %s', async (_what, columns, rest) => {
+    const replica = orders();
+    await sql(
+      `create table ${database}.${replica.target.table} ${columns} engine = ReplacingMergeTree(_version, _deleted) ${rest}`,
+    );
+    await createTarget(ch, replica);
+    expect(await inDatabase(replica.target.table)).toHaveLength(3);
+
+    await dropTarget(ch, replica.target, replica);
+    expect(await inDatabase(replica.target.table), 'what a user made a user drops').toEqual([replica.target.table]);
+  });
+
+  test('is looked at again on request, for what a user altered since', async () => {
+    const replica = orders();
+    await createTarget(ch, replica);
+    await verifyTarget(ch, replica);
+    await sql(`alter table ${database}.${replica.target.table} modify column amount Decimal(10, 1)`);
+    await expect(verifyTarget(ch, replica)).rejects.toMatchObject({ kind: 'SchemaMismatch' });
+    await sql(`drop table ${database}.${replica.target.table} sync`);
+    await expect(verifyTarget(ch, replica)).rejects.toMatchObject({ kind: 'SinkSetBack' });
+  });
+});
+
+describe('a target that is taken', () => {
+  const other = (replica: Replica, table: string): Replica => ({
+    ...replica,
+    name: { schema: 'public', table: 'other' },
+    target: { database, table },
+  });
+
+  test('by another table, or by the same one of another pipeline', async () => {
+    const replica = orders();
+    await createTarget(ch, replica);
+    for (const taker of [other(replica, replica.target.table), { ...replica, pipeline: 'staging' }])
+      await expect(createTarget(ch, taker)).rejects.toMatchObject({
+        kind: 'TargetTaken',
+        message: expect.stringContaining(`default/public.${replica.name.table}`),
+      });
+  });
+
+  test('although a user made it: the floor beside it tells whose it is', async () => {
+    const replica = orders();
+    await sql(
+      `create table ${database}.${replica.target.table} (id Int64, amount Decimal(10, 2), note Nullable(String), _version UInt128, _deleted UInt8) engine = ReplacingMergeTree(_version, _deleted) order by id`,
+    );
+    await createTarget(ch, replica);
+    await expect(createTarget(ch, other(replica, replica.target.table))).rejects.toMatchObject({ kind: 'TargetTaken' });
+  });
+
+  test.each(['floor', 'current'])('because it is the %s of another', async (suffix) => {
+    const replica = orders();
+    await createTarget(ch, replica);
+    for (const taker of [
+      other(replica, `${replica.target.table}_${suffix}`),
+      { ...replica, target: { database, table: `${replica.target.table}_${suffix}` } },
+    ])
+      await expect(createTarget(ch, taker)).rejects.toMatchObject({ kind: 'TargetTaken' });
+  });
+
+  test.each(['floor', 'current'])('because its %s would be the target of another', async (suffix) => {
+    const replica = orders();
+    await createTarget(ch, other(replica, `${replica.target.table}_${suffix}`));
+    await expect(createTarget(ch, replica)).rejects.toMatchObject({ kind: 'TargetTaken' });
+    expect(await inDatabase(replica.target.table)).not.toContain(replica.target.table);
+  });
+
+  test('by something else of a user', async () => {
+    const replica = orders();
+    await sql(`create view ${database}.${replica.target.table} as select 1 as id`);
+    await expect(createTarget(ch, replica)).rejects.toMatchObject({ kind: 'TargetTaken' });
+  });
+
+  test('is not dropped by the one that did not get it', async () => {
+    const replica = orders();
+    await createTarget(ch, replica);
+    await dropTarget(ch, replica.target, { pipeline: 'staging', name: replica.name });
+    expect(await inDatabase(replica.target.table)).toHaveLength(3);
+    await dropTarget(ch, replica.target, replica);
+    await dropTarget(ch, replica.target, replica);
+    expect(await inDatabase(replica.target.table)).toEqual([]);
+  });
+
+  test('by two at once goes to one of them', async () => {
+    const replica = orders();
+    const takers = ['one', 'two', 'three', 'four'].map((pipeline) => ({ ...replica, pipeline }));
+    const results = await Promise.allSettled(takers.map((taker) => createTarget(ch, taker)));
+    const won = results.filter(({ status }) => status === 'fulfilled');
+    const lost = results.filter((result) => result.status === 'rejected');
+    expect(won).toHaveLength(1);
+    for (const { reason } of lost) expect(reason).toMatchObject({ kind: 'TargetTaken' });
+  });
+});
+
+describe('what a target remembers', () => {
+  test('is nothing without a table, or in one of another shape', async () => {
+    const replica = orders();
+    expect(await sinkState(ch, replica.target)).toEqual({ exists: false, highest: null });
+    expect(await highestGeneration(ch, replica.target)).toBe(0);
+    await sql(`create table ${database}.${replica.target.table} (id Int64) engine = MergeTree order by id`);
+    expect(await highestGeneration(ch, replica.target)).toBe(0);
+    expect(await highestGeneration(ch, { database: 'nowhere', table: 'x' })).toBe(0);
+  });
+
+  test('is the highest version of table and floor, tombstones included', async () => {
+    const replica = orders();
+    await createTarget(ch, replica);
+    expect(await sinkState(ch, replica.target)).toEqual({ exists: true, highest: null });
+    const version = (generation: bigint, seq: bigint): bigint => (generation << 120n) | (seq << 64n);
+    await sql(
+      `insert into ${database}.${replica.target.table} (id, _version, _deleted) values (1, ${version(2n, 7n)}, 0), (2, ${version(2n, 9n)}, 1)`,
+    );
+    expect(await sinkState(ch, replica.target)).toEqual({ exists: true, highest: version(2n, 9n) });
+    await sql(`insert into ${database}.${replica.target.table}_floor (version) values (${version(3n, 1n)})`);
+    expect(await sinkState(ch, replica.target)).toEqual({ exists: true, highest: version(3n, 1n) });
+    expect(await highestGeneration(ch, replica.target)).toBe(3);
+    await sql(`drop table ${database}.${replica.target.table} sync`);
+    expect(await sinkState(ch, replica.target)).toEqual({ exists: false, highest: version(3n, 1n) });
+  });
+});

@@ -1,0 +1,55 @@
+import { createClient, ClickHouseLogLevel } from '@clickhouse/client';
+import type { ClickHouseClient } from '@clickhouse/client';
+import { afterAll } from 'vitest';
+import type { Column, Replica } from '../../src/domain/replica.js';
+import { freshName, freshSink } from './stack.js';
+
+export interface TestSink {
+  readonly ch: ClickHouseClient;
+  readonly database: string;
+}
+
+/** A client on an empty ClickHouse database; both are gone after the file's tests. */
+export async function openSink(prefix: string): Promise<TestSink> {
+  const { url, user, password, database } = await freshSink(prefix);
+  const ch = createClient({
+    url,
+    username: user,
+    password,
+    request_timeout: 300_000,
+    log: { level: ClickHouseLogLevel.OFF },
+  });
+  afterAll(() => ch.close());
+  return { ch, database };
+}
+
+export function column(name: string, type: string, more: Partial<Column> = {}): Column {
+  return { name, type, position: 0, nullable: false, ...more };
+}
+
+/** A replica of `public.<table>` with the given columns, keyed by the first. */
+export function replicaOf(sink: TestSink, columns: readonly Column[], more: Partial<Replica> = {}): Replica {
+  const table = freshName('t');
+  return {
+    id: '1',
+    pipeline: 'default',
+    name: { schema: 'public', table },
+    relation: '16384',
+    generation: 1,
+    columns: columns.map((one, index) => ({ ...one, position: index + 1 })),
+    key: columns.slice(0, 1).map(({ name }) => name),
+    triggerLevel: 'statement',
+    topic: table,
+    partitions: 1,
+    format: 'json',
+    target: { database: sink.database, table },
+    fingerprint: '{}',
+    ...more,
+  };
+}
+
+/** Rows of a query, every value as JSON gives it. */
+export async function rowsOf<Row = Record<string, unknown>>(sink: TestSink, query: string): Promise<Row[]> {
+  const result = await sink.ch.query({ query, format: 'JSONEachRow' });
+  return await result.json<Row>();
+}
