@@ -78,12 +78,12 @@ export interface TableStatus extends TableAddress {
   readonly ignored: IgnoredMessage | null;
 }
 
-export const pauseSignal = defineSignal<[PauseMessage?]>('pause');
-export const resumeSignal = defineSignal<[ResumeMessage?]>('resume');
-export const removeSignal = defineSignal<[RemoveMessage?]>('remove');
+export const pauseSignal = defineSignal<[PauseMessage]>('pause');
+export const resumeSignal = defineSignal<[ResumeMessage]>('resume');
+export const removeSignal = defineSignal<[RemoveMessage]>('remove');
 
-export const requestPause = defineUpdate<Answer, [PauseMessage?]>('requestPause');
-export const requestResume = defineUpdate<Answer, [ResumeMessage?]>('requestResume');
-export const requestRemove = defineUpdate<Answer, [RemoveMessage?]>('requestRemove');
+export const requestPause = defineUpdate<Answer, [PauseMessage]>('requestPause');
+export const requestResume = defineUpdate<Answer, [ResumeMessage]>('requestResume');
+export const requestRemove = defineUpdate<Answer, [RemoveMessage]>('requestRemove');
 
 export const statusQuery = defineQuery<TableStatus>('status');
