@@ -61,7 +61,7 @@ export function openDeps(settings: Settings, log: Log): Deps {
     mirror(topic) {
       const known = mirrors.get(topic);
       if (known !== undefined) return known;
-      const opened = openOffsetMirror(kafka, { group: settings.kafka.group, topic });
+      const opened = openOffsetMirror(kafka, { group: settings.kafka.group, topic, log });
       mirrors.set(topic, opened);
       return opened;
     },

@@ -9,7 +9,7 @@ import { claimStage, type PublishStage } from '../src/ledger/stage.js';
 import { readBatch } from '../src/source/drain.js';
 import { explainFingerprint, fingerprintTable } from '../src/source/fingerprint.js';
 import { ensureFlushed } from '../src/source/flush.js';
-import { lastDrawn, waitForEvents } from '../src/source/wake.js';
+import { lastDrawn, waitForEvents, Wake } from '../src/source/wake.js';
 import type { Queryable } from '../src/ledger/queryable.js';
 import type { Deps } from './deps.js';
 import { findPreparedReplica } from './find-replica.js';
@@ -17,9 +17,10 @@ import { runSlice } from './slice.js';
 
 /** Events in the first batch of a slice; later ones follow the measured size of a row. */
 const FIRST_LIMIT = 1_000;
-/** Per batch the ledger costs one synchronous commit (1 to 5 ms): beyond 20,000 rows that is below 1% of the work. */
-const MOST_EVENTS = 20_000;
+/** A batch is read again whole after a failure, and its name costs one synchronous commit (1 to 5 ms). */
 const BATCH_BYTES = 8_000_000;
+/** An idle slice says so at least this often. */
+const REPORT_MS = 1_000;
 
 /**
  * Publish: outbox -> Kafka. Each batch is named in the ledger, read from the outbox joined to its table, sent, and
@@ -35,6 +36,8 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
     await checkHistory(pg, replica, stage, request);
     const publisher = await deps.publisher();
     const lag = new LagClock();
+    const wake = new Wake();
+    let lowWater = stage.lowWater;
     const position = { replicaId: replica.id, epoch: stage.epoch };
     const total = { batches: 0, rows: 0, bytes: 0, first: '', last: stage.position.last ?? '0', drawn: 0n };
     let limit = FIRST_LIMIT;
@@ -45,6 +48,7 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
     const advance = async (sent: SentBatch | null): Promise<void> => {
       const advanced = await advanceOutbox(pg, position, sent, slice.ending.aborted ? 0 : limit);
       pending = advanced.next;
+      lowWater = advanced.lowWater;
       total.drawn = BigInt(advanced.lastDrawn ?? total.last);
       lag.observe(total.drawn, Date.now());
     };
@@ -60,7 +64,8 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
 
     while (pending !== undefined || !slice.ending.aborted) {
       if (pending === undefined) {
-        if (await waitForEvents(pg, replica.id, { signal: slice.ending })) await advance(null);
+        const look = { signal: slice.ending, after: lowWater, wake, timeoutMs: REPORT_MS };
+        if (await waitForEvents(pg, replica.id, look)) await advance(null);
         report();
         continue;
       }
@@ -79,7 +84,7 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
         reading.changes,
       );
       await advance({ batch: named.batch, events: reading.events(), rows: sent.rows, bytes: sent.bytes });
-      limit = nextLimit(sent);
+      limit = nextLimit(sent, deps.settings.worker.batchEvents);
       batch = named.batch;
       total.batches += 1;
       total.rows += sent.rows;
@@ -105,9 +110,9 @@ function movedText(total: { first: string; last: string }): string {
   return total.first === '' ? '' : `seq ${total.first}..${total.last}`;
 }
 
-function nextLimit(sent: { rows: number; bytes: number }): number {
+function nextLimit(sent: { rows: number; bytes: number }, most: number): number {
   const rowBytes = Math.max(1, sent.bytes / Math.max(1, sent.rows));
-  return Math.min(MOST_EVENTS, Math.max(1, Math.floor(BATCH_BYTES / rowBytes)));
+  return Math.min(most, Math.max(1, Math.floor(BATCH_BYTES / rowBytes)));
 }
 
 /**

@@ -21,7 +21,8 @@ create or replace function pg2click.advance_outbox(
   out batch bigint,   -- the last confirmed batch
   out pending jsonb,  -- name of the next one, null when nothing waits
   out events bigint,  -- outbox rows of the next one
-  out last_drawn bigint
+  out last_drawn bigint,
+  out low_water bigint
 )
 language plpgsql
 volatile
@@ -81,6 +82,7 @@ begin
   elsif v_stage.pending is not null then
     batch := v_stage.batch;
     pending := v_stage.pending;
+    low_water := v_stage.low_water;
     return;
   end if;
 
@@ -114,5 +116,6 @@ begin
   where s.replica_id = p_replica and s.stage = 'publish';
   batch := v_stage.batch;
   pending := v_stage.pending;
+  low_water := v_stage.low_water;
 end
 $$;

@@ -23,6 +23,8 @@ export interface OutboxAdvance {
   readonly events: number;
   /** Last `seq` drawn, decimal. */
   readonly lastDrawn: string | undefined;
+  /** Nothing at or below it can appear any more, decimal: where to look for events from. */
+  readonly lowWater: string;
 }
 
 /**
@@ -38,8 +40,13 @@ export async function advanceOutbox(
   limit: number,
 ): Promise<OutboxAdvance> {
   try {
-    const advanced = await pg.query<{ pending: OutboxBatch | null; events: string | null; lastDrawn: string | null }>(
-      /* sql */ `select pending, events::text, last_drawn::text as "lastDrawn"
+    const advanced = await pg.query<{
+      pending: OutboxBatch | null;
+      events: string | null;
+      lastDrawn: string | null;
+      lowWater: string;
+    }>(
+      /* sql */ `select pending, events::text, last_drawn::text as "lastDrawn", low_water::text as "lowWater"
         from pg2click.advance_outbox($1, $2, $3, $4, $5, $6, $7)`,
       [
         stage.replicaId,
@@ -56,6 +63,7 @@ export async function advanceOutbox(
       next: row?.pending ?? undefined,
       events: Number(row?.events ?? 0),
       lastDrawn: row?.lastDrawn ?? undefined,
+      lowWater: row?.lowWater ?? '0',
     };
   } catch (error) {
     if (error instanceof DatabaseError && error.code === FENCED) fenced('publish');

@@ -1,0 +1,83 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createClient, type ClickHouseClient } from '@clickhouse/client';
+import pg from 'pg';
+import { startStack, type Stack } from '../src/embedded/stack.js';
+import { packageRoot } from '../src/package-root.js';
+import { withoutSettings } from '../src/settings/settings.js';
+
+const MAIN = join(packageRoot, 'dist', 'src', 'cli', 'main.js');
+
+/** A local stack of its own with one worker process: where figures are taken. `await using` ends all of it. */
+export interface Bench extends AsyncDisposable {
+  readonly stack: Stack;
+  readonly postgres: pg.Client;
+  readonly clickhouse: ClickHouseClient;
+  readonly worker: ChildProcess;
+  /** Runs a command of the CLI and resolves when it ends well. */
+  cli(...args: string[]): Promise<void>;
+}
+
+export async function openBench(): Promise<Bench> {
+  const stateDir = join(packageRoot, '.pg2click', 'bench');
+  const stack = await startStack({ stateDir, reset: true, report: () => undefined });
+  const env = { ...withoutSettings(), PG2CLICK_STACK_FILE: join(stateDir, 'stack.json'), PG2CLICK_LOG_LEVEL: 'warn' };
+  const run = (args: readonly string[]): ChildProcess =>
+    spawn(process.execPath, [MAIN, ...args], { cwd: stateDir, env, stdio: ['ignore', 'ignore', 'inherit'] });
+  const cli = async (...args: string[]): Promise<void> => {
+    const [code] = (await once(run(args), 'exit')) as [number | null];
+    if (code !== 0) throw new Error(`pg2click ${args.join(' ')} ended with ${code}`);
+  };
+  const { postgres, clickhouse } = stack.addresses;
+  const client = new pg.Client(postgres);
+  await client.connect();
+  const sink = createClient({
+    url: clickhouse.url,
+    username: clickhouse.user,
+    password: clickhouse.password,
+    database: clickhouse.database,
+  });
+  await cli('init');
+  const worker = run(['worker']);
+  return {
+    stack,
+    postgres: client,
+    clickhouse: sink,
+    worker,
+    cli,
+    async [Symbol.asyncDispose]() {
+      worker.kill('SIGTERM');
+      if (worker.exitCode === null) await once(worker, 'exit');
+      await client.end();
+      await sink.close();
+      await stack.stop();
+    },
+  };
+}
+
+/** Asks until `done` says so. @throws Error after the deadline */
+export async function until(
+  what: string,
+  deadlineMs: number,
+  everyMs: number,
+  done: () => Promise<boolean>,
+): Promise<void> {
+  const end = Date.now() + deadlineMs;
+  while (!(await done())) {
+    if (Date.now() > end) throw new Error(`${what}: not within ${deadlineMs / 1_000} s`);
+    await new Promise((resolve) => setTimeout(resolve, everyMs));
+  }
+}
+
+export async function count(clickhouse: ClickHouseClient, query: string): Promise<number> {
+  const result = await clickhouse.query({ query, format: 'JSONEachRow' });
+  const [row] = await result.json<{ n: string | number }>();
+  return Number(row?.n ?? 0);
+}
+
+/** The value below which `share` of them lie. */
+export function quantile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
+}
