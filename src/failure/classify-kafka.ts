@@ -1,0 +1,147 @@
+import { Failure } from './failure.js';
+import type { FailureKind } from './kinds.js';
+
+/** Kafka's protocol errors, by the names kafkajs gives them in `type`; the numbers are Kafka's. */
+const KIND_BY_TYPE: Readonly<Record<string, FailureKind>> = {
+  MESSAGE_TOO_LARGE: 'MessageTooLarge', // 10
+  RECORD_LIST_TOO_LARGE: 'MessageTooLarge', // 18
+  INVALID_TOPIC_EXCEPTION: 'Misconfigured', // 17
+  INVALID_GROUP_ID: 'Misconfigured', // 24
+  INVALID_SESSION_TIMEOUT: 'Misconfigured', // 26
+  TOPIC_AUTHORIZATION_FAILED: 'Unauthorized', // 29
+  GROUP_AUTHORIZATION_FAILED: 'Unauthorized', // 30
+  CLUSTER_AUTHORIZATION_FAILED: 'Unauthorized', // 31
+  UNSUPPORTED_SASL_MECHANISM: 'Misconfigured', // 33
+  UNSUPPORTED_VERSION: 'Misconfigured', // 35
+  INVALID_PARTITIONS: 'Misconfigured', // 37
+  INVALID_REPLICATION_FACTOR: 'Misconfigured', // 38
+  INVALID_CONFIG: 'Misconfigured', // 40
+  POLICY_VIOLATION: 'Misconfigured', // 44
+  SECURITY_DISABLED: 'Misconfigured', // 54
+  SASL_AUTHENTICATION_FAILED: 'Unauthorized', // 58
+  TOPIC_DELETION_DISABLED: 'Misconfigured', // 73
+  UNSUPPORTED_COMPRESSION_TYPE: 'Misconfigured', // 76
+
+  // What a producer made anew, or a little time, sets right.
+  OUT_OF_ORDER_SEQUENCE_NUMBER: 'BrokerUnavailable', // 45
+  DUPLICATE_SEQUENCE_NUMBER: 'BrokerUnavailable', // 46
+  INVALID_PRODUCER_EPOCH: 'BrokerUnavailable', // 47
+  INVALID_PRODUCER_ID_MAPPING: 'BrokerUnavailable', // 49
+  UNKNOWN_PRODUCER_ID: 'BrokerUnavailable', // 59
+  ILLEGAL_SASL_STATE: 'BrokerUnavailable', // 34
+  BROKER_NOT_AVAILABLE: 'BrokerUnavailable', // 8
+  // Unknown to a broker that has just started, or for good: whoever may park a table for it must have asked again.
+  UNKNOWN_TOPIC_OR_PARTITION: 'BrokerUnavailable', // 3
+  // Another member of a group that is ours alone: it was thrown out while this process stood still.
+  ILLEGAL_GENERATION: 'BrokerUnavailable', // 22
+  UNKNOWN_MEMBER_ID: 'BrokerUnavailable', // 25
+  REBALANCE_IN_PROGRESS: 'BrokerUnavailable', // 27
+};
+
+/** What kafkajs says of itself, by error name. `KafkaJSNumberOfRetriesExceeded` says nothing: its cause does. */
+const KIND_BY_NAME: Readonly<Record<string, FailureKind>> = {
+  KafkaJSSASLAuthenticationError: 'Unauthorized',
+  // A codec that is not built in: somebody else compresses into our topic.
+  KafkaJSNotImplemented: 'Misconfigured',
+  KafkaJSServerDoesNotSupportApiKey: 'Misconfigured',
+  KafkaJSConnectionError: 'BrokerUnavailable',
+  KafkaJSConnectionClosedError: 'BrokerUnavailable',
+  KafkaJSRequestTimeoutError: 'BrokerUnavailable',
+  KafkaJSBrokerNotFound: 'BrokerUnavailable',
+  KafkaJSNoBrokerAvailableError: 'BrokerUnavailable',
+  KafkaJSGroupCoordinatorNotFound: 'BrokerUnavailable',
+  KafkaJSMetadataNotLoaded: 'BrokerUnavailable',
+  KafkaJSTopicMetadataNotLoaded: 'BrokerUnavailable',
+  KafkaJSStaleTopicMetadataAssignment: 'BrokerUnavailable',
+  KafkaJSTimeout: 'BrokerUnavailable',
+  KafkaJSLockTimeout: 'BrokerUnavailable',
+};
+
+/** Node's TLS codes: the broker is there, the certificates or the settings are wrong. */
+const TLS_CODES: ReadonlySet<string> = new Set([
+  'CERT_HAS_EXPIRED',
+  'CERT_NOT_YET_VALID',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'ERR_SSL_WRONG_VERSION_NUMBER',
+  'ERR_TLS_CERT_ALTNAME_INVALID',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+]);
+
+const SENTENCES: Partial<Record<FailureKind, string>> = {
+  BrokerUnavailable: 'Kafka did not answer as it should',
+  MessageTooLarge: 'Kafka refused a message for its size',
+  Misconfigured: 'Kafka refused the request as it is set up',
+  Unauthorized: 'Kafka refused the user',
+};
+
+/**
+ * The kind of a kafkajs error, by the names, types and codes in its chain of causes; never by its text.
+ * @param what what was being done, as the beginning of a sentence: "Publishing to topic orders"
+ */
+export function classifyKafka(error: unknown, what: string): Failure {
+  if (error instanceof Failure) return error;
+  const facts = chainOf(error).map(factsOf);
+  const kind = facts.map(kindOf).find((found) => found !== undefined) ?? retriableKind(facts);
+  const reason = facts.map((fact) => fact.type ?? fact.code).find((text) => text !== undefined) ?? facts.at(-1)?.name;
+  const sentence = SENTENCES[kind] ?? 'Kafka or its client failed in a way that is not known';
+  return new Failure(kind, { message: `${what}: ${sentence} (${reason ?? 'no reason given'}).`, cause: error });
+}
+
+/** Kafka's own name for what went wrong, e.g. `MESSAGE_TOO_LARGE`, however deep kafkajs wrapped it. */
+export function protocolTypeOf(error: unknown): string | undefined {
+  return chainOf(error)
+    .map((link) => factsOf(link).type)
+    .find((type) => type !== undefined);
+}
+
+interface Facts {
+  readonly name: string | undefined;
+  /** Kafka's error. */
+  readonly type: string | undefined;
+  /** Node's error. */
+  readonly code: string | undefined;
+  readonly retriable: boolean | undefined;
+}
+
+function factsOf(link: object): Facts {
+  const { name, type, code, retriable } = link as Record<string, unknown>;
+  return {
+    name: text(name),
+    type: text(type),
+    code: text(code),
+    retriable: typeof retriable === 'boolean' ? retriable : undefined,
+  };
+}
+
+function kindOf({ name, type, code }: Facts): FailureKind | undefined {
+  if (type !== undefined && Object.hasOwn(KIND_BY_TYPE, type)) return KIND_BY_TYPE[type];
+  if (code !== undefined && TLS_CODES.has(code)) return 'Misconfigured';
+  if (name !== undefined && Object.hasOwn(KIND_BY_NAME, name)) return KIND_BY_NAME[name];
+  return undefined;
+}
+
+/** A protocol error that is in no table: Kafka itself says which of them pass. */
+function retriableKind(facts: readonly Facts[]): FailureKind {
+  return facts.some(({ type, retriable }) => type !== undefined && retriable === true)
+    ? 'BrokerUnavailable'
+    : 'Unexpected';
+}
+
+/** The error, what it wraps and, of an aggregate, its first: outermost first. Bounded, for causes that go in circles. */
+function chainOf(error: unknown): object[] {
+  const chain: object[] = [];
+  let link: unknown = error;
+  while (typeof link === 'object' && link !== null && chain.length < 10) {
+    chain.push(link);
+    const { cause, errors } = link as { cause?: unknown; errors?: unknown };
+    link = Array.isArray(errors) ? errors[0] : cause;
+  }
+  return chain;
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}

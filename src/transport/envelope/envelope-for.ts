@@ -1,0 +1,15 @@
+import type { MessageFormat } from '../../domain/replica.js';
+import type { Envelope } from './envelope.js';
+import { JsonEnvelope } from './json.js';
+import { PackedEnvelope } from './packed.js';
+
+export function envelopeFor(format: MessageFormat, partitions: number): Envelope {
+  switch (format) {
+    case 'json':
+      return new JsonEnvelope(partitions);
+    case 'packed':
+      return new PackedEnvelope(partitions);
+    default:
+      return format satisfies never;
+  }
+}
