@@ -52,9 +52,8 @@ export interface Settings {
   readonly worker: {
     readonly sliceMs: number;
     readonly slots: number;
-    readonly batchEvents: number;
-    readonly insertRows: number;
-    readonly insertBytes: number;
+    /** `host:port` for Prometheus. */
+    readonly metricsAddress: string | undefined;
   };
   readonly log: {
     readonly level: SettingValues['PG2CLICK_LOG_LEVEL'];
@@ -240,9 +239,7 @@ function compose(
     worker: {
       sliceMs: values.PG2CLICK_SLICE_MS,
       slots: values.PG2CLICK_SLOTS,
-      batchEvents: values.PG2CLICK_BATCH_EVENTS,
-      insertRows: values.PG2CLICK_INSERT_ROWS,
-      insertBytes: values.PG2CLICK_INSERT_BYTES,
+      metricsAddress: values.PG2CLICK_METRICS,
     },
     log: { level: values.PG2CLICK_LOG_LEVEL, format: values.PG2CLICK_LOG_FORMAT, secrets: Object.freeze(secrets) },
     parts: told.parts,

@@ -5,6 +5,7 @@ import {
   choice,
   clickhouseUrl,
   host,
+  hostAndPort,
   hostOrSocket,
   identifier,
   port,
@@ -51,8 +52,9 @@ export const SETTINGS = {
     description: 'Consumer group under which the loaded offsets are committed, for the usual lag tools.',
   }),
   KAFKA_PARTITIONS: setting('Kafka', wholeNumber(1, 1_000), {
-    default: '4',
-    description: 'Partitions of a topic when it is created; they cannot be changed later.',
+    default: '1',
+    description:
+      'Partitions of a topic when it is created; they cannot be changed later. Loading needs one; others of your consumers may want more.',
   }),
   KAFKA_REPLICATION: setting('Kafka', wholeNumber(1, 32_767), {
     defaultWords: "the broker's default",
@@ -130,27 +132,15 @@ export const SETTINGS = {
   PG2CLICK_SLICE_MS: setting('Worker', wholeNumber(1_000, 10 * 60_000), {
     default: '60000',
     unit: 'milliseconds',
-    description: 'How long an activity moves batches before it hands a receipt to its workflow.',
+    description: 'How long an activity moves batches before it reports to its workflow; taken when a table is added.',
   }),
   PG2CLICK_SLOTS: setting('Worker', wholeNumber(2, 1_000), {
     default: '400',
     description:
       'Activities a worker runs at once per task queue. A table needs two, and one connection to PostgreSQL.',
   }),
-  PG2CLICK_BATCH_EVENTS: setting('Worker', wholeNumber(100, 1_000_000), {
-    default: '50000',
-    unit: 'events',
-    description: 'Outbox events in a publish batch at most.',
-  }),
-  PG2CLICK_INSERT_ROWS: setting('Worker', wholeNumber(100, 500_000), {
-    default: '200000',
-    unit: 'rows',
-    description: 'Rows in an insert into ClickHouse at most.',
-  }),
-  PG2CLICK_INSERT_BYTES: setting('Worker', wholeNumber(65_536, 100_000_000), {
-    default: '50000000',
-    unit: 'bytes',
-    description: 'Bytes in an insert into ClickHouse at most; a table being loaded holds about twice that in memory.',
+  PG2CLICK_METRICS: setting('Worker', hostAndPort, {
+    description: "host:port where a worker offers its metrics to Prometheus, Temporal's among them; none when not set.",
   }),
 } as const satisfies Record<string, Setting>;
 

@@ -48,6 +48,12 @@ export const brokers: ValueKind<readonly string[]> = {
     .pipe(z.array(z.string().refine(isHostAndPort)).min(1)),
 };
 
+export const hostAndPort: ValueKind<string> = {
+  name: 'host:port',
+  expected: 'host:port',
+  schema: z.string().refine(isHostAndPort),
+};
+
 export function wholeNumber(min: number, max: number): ValueKind<number> {
   return {
     name: 'number',

@@ -1,0 +1,132 @@
+import { WorkflowNotFoundError, type Client, type WorkflowExecutionDescription } from '@temporalio/client';
+import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
+import type { SliceProgress } from '../domain/receipt.js';
+import { isFailureKind, policyOf, type FailureKind } from '../failure/kinds.js';
+import { statusQuery, type TableStatus } from '../../workflows/messages.js';
+import { PHASES, type Phase, type Task } from '../../workflows/table-state.js';
+
+/** An activity of a table that runs or waits for its next attempt, as the server knows it: no worker is needed to ask. */
+export interface PendingTask {
+  readonly task: Task;
+  readonly attempt: number;
+  /** Of the attempt before. */
+  readonly failure: { readonly kind: FailureKind; readonly message: string; readonly remedy: string } | undefined;
+  /** What its last heartbeat told. */
+  readonly progress: SliceProgress | undefined;
+}
+
+export interface TableDescription {
+  readonly running: boolean;
+  /** `COMPLETED`, `TERMINATED`, ... once it is not. */
+  readonly ended: string | undefined;
+  /** As the search attributes tell it. */
+  readonly phase: Phase | undefined;
+  readonly runId: string;
+  readonly pending: readonly PendingTask[];
+}
+
+/** @returns undefined where no workflow of that id ever ran, or it is long forgotten */
+export async function describeTable(client: Client, workflowId: string): Promise<TableDescription | undefined> {
+  let description: WorkflowExecutionDescription;
+  try {
+    description = await client.workflow.getHandle(workflowId).describe();
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return undefined;
+    throw error;
+  }
+  const running = description.status.name === 'RUNNING' || description.status.name === 'PAUSED';
+  return {
+    running,
+    ended: running ? undefined : description.status.name,
+    phase: readPhase(description),
+    runId: description.runId,
+    pending: (description.raw.pendingActivities ?? []).flatMap(readPending),
+  };
+}
+
+/**
+ * Asks the workflow itself.
+ * @returns undefined where no worker answers in time
+ */
+export async function queryTable(
+  client: Client,
+  workflowId: string,
+  deadlineMs = 2_000,
+): Promise<TableStatus | undefined> {
+  try {
+    const handle = client.workflow.getHandle(workflowId);
+    return await client.withDeadline(Date.now() + deadlineMs, () => handle.query(statusQuery));
+  } catch {
+    // Whatever keeps it from answering: what the ledger and the server know is shown instead, and that nobody answered.
+    return undefined;
+  }
+}
+
+/** Ids of the workflows that run in a pipeline. The server's list may be seconds old. */
+export async function listTableWorkflows(client: Client, pipeline: string): Promise<readonly string[]> {
+  const ids: string[] = [];
+  const query = `WorkflowType = "replicateTable" AND ExecutionStatus = "Running"`;
+  for await (const { workflowId } of client.workflow.list({ query }))
+    if (workflowId.startsWith(`replicate/${pipeline}/`)) ids.push(workflowId);
+  return ids;
+}
+
+const PHASE = defineSearchAttributeKey('Pg2clickPhase', SearchAttributeType.KEYWORD);
+
+function readPhase(description: WorkflowExecutionDescription): Phase | undefined {
+  const told = description.typedSearchAttributes.get(PHASE);
+  return PHASES.find((phase) => phase === told);
+}
+
+const TASK_OF_ACTIVITY: Readonly<Record<string, Task>> = {
+  prepareTable: 'prepare',
+  copyTable: 'copy',
+  publishSlice: 'publish',
+  loadSlice: 'load',
+  removeTable: 'remove',
+};
+
+type RawActivity = NonNullable<WorkflowExecutionDescription['raw']['pendingActivities']>[number];
+type RawPayloads = NonNullable<RawActivity['heartbeatDetails']>['payloads'];
+
+function readPending(activity: RawActivity): PendingTask[] {
+  const task = TASK_OF_ACTIVITY[activity.activityType?.name ?? ''];
+  if (task === undefined) return [];
+  const { lastFailure } = activity;
+  const kind = lastFailure?.applicationFailureInfo?.type;
+  const told = readFirst<{ message?: unknown; remedy?: unknown }>(
+    lastFailure?.applicationFailureInfo?.details?.payloads,
+  );
+  const known: FailureKind = isFailureKind(kind) ? kind : 'Unexpected';
+  return [
+    {
+      task,
+      attempt: activity.attempt ?? 1,
+      failure:
+        lastFailure === null || lastFailure === undefined
+          ? undefined
+          : {
+              kind: known,
+              message: text(told?.message) ?? text(lastFailure.message) ?? 'The attempt was not heard of in time.',
+              remedy: text(told?.remedy) ?? policyOf(known).remedy,
+            },
+      progress: readFirst<SliceProgress>(activity.heartbeatDetails?.payloads),
+    },
+  ];
+}
+
+/** Our payloads are JSON; encrypted ones, or none, are simply not shown. */
+function readFirst<T>(payloads: RawPayloads): T | undefined {
+  const data = payloads?.[0]?.data;
+  if (data === null || data === undefined) return undefined;
+  try {
+    const value: unknown = JSON.parse(Buffer.from(data).toString('utf8'));
+    return typeof value === 'object' && value !== null ? (value as T) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}

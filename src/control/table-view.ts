@@ -1,0 +1,203 @@
+import type { Client } from '@temporalio/client';
+import type { MessageFormat, Replica } from '../domain/replica.js';
+import { formatTableName, parseTableName, workflowIdOf, type TableName } from '../domain/table-name.js';
+import type { FailureKind } from '../failure/kinds.js';
+import { listReplicas } from '../ledger/replica.js';
+import type { Queryable } from '../ledger/queryable.js';
+import { readStages, type StageRow } from '../ledger/stage.js';
+import type { TableStatus } from '../../workflows/messages.js';
+import type { Phase, Task } from '../../workflows/table-state.js';
+import {
+  describeTable,
+  listTableWorkflows,
+  queryTable,
+  type PendingTask,
+  type TableDescription,
+} from './describe-table.js';
+import { countWorkers, type Workers } from './workers.js';
+
+/** Where a table stands, from all that know something of it. The shape that `status --json` prints. */
+export interface TableView {
+  /** `schema.table` */
+  readonly table: string;
+  readonly workflowId: string;
+  /** `stopped`: the ledger holds the table and no workflow runs for it. */
+  readonly phase: Phase | 'stopped' | 'unknown';
+  /** Whether a worker answered for it just now; without one, nothing moves. */
+  readonly answering: boolean;
+  readonly target: string | null;
+  readonly topic: string | null;
+  readonly format: MessageFormat | null;
+  readonly key: readonly string[] | null;
+  readonly estimatedRows: number | null;
+  /** Rows of the first load, so far. */
+  readonly copiedRows: number;
+  /** Whether the first load is done. */
+  readonly copied: boolean;
+  /** Changes since then: sent to Kafka, and in ClickHouse. */
+  readonly publishedRows: number;
+  readonly loadedRows: number;
+  /** Waiting in the outbox, and in Kafka; null while nobody told. */
+  readonly waiting: { readonly publish: number | null; readonly load: number | null };
+  /** Age of the oldest change that is not in ClickHouse. */
+  readonly lagSeconds: number | null;
+  readonly paused: { readonly since: string; readonly reason: string | null } | null;
+  readonly failure: FailureView | null;
+  /** Page in Temporal's UI. */
+  readonly url: string | null;
+}
+
+export interface FailureView {
+  readonly task: Task;
+  readonly kind: FailureKind;
+  readonly message: string;
+  readonly remedy: string;
+  readonly since: string | null;
+  /** It is tried again by itself; otherwise it waits for a person and `resume`. */
+  readonly retrying: boolean;
+  /** Of the attempt that runs or comes next. */
+  readonly attempt: number | null;
+}
+
+export interface PipelineView {
+  readonly pipeline: string;
+  readonly workers: Workers;
+  readonly tables: readonly TableView[];
+}
+
+export interface ViewSource {
+  readonly pg: Queryable;
+  readonly client: Client;
+  readonly pipeline: string;
+  readonly uiUrl: string | undefined;
+}
+
+/** Everything of a pipeline: what the ledger holds, and what Temporal runs that is not prepared yet. */
+export async function viewPipeline(source: ViewSource, only?: TableName): Promise<PipelineView> {
+  const { pg, client, pipeline } = source;
+  const [replicas, listed, workers] = await Promise.all([
+    readLedger(pg, pipeline),
+    only === undefined ? listTableWorkflows(client, pipeline) : [],
+    countWorkers(client),
+  ]);
+  const names = new Map<string, TableName>();
+  for (const { name } of replicas) names.set(workflowIdOf(pipeline, name), name);
+  for (const workflowId of listed) names.set(workflowId, nameOf(workflowId, pipeline));
+  if (only !== undefined) {
+    names.clear();
+    names.set(workflowIdOf(pipeline, only), only);
+  }
+  const tables = await Promise.all(
+    [...names].map(([workflowId, name]) => {
+      const replica = replicas.find((each) => workflowIdOf(pipeline, each.name) === workflowId);
+      return viewTable(source, { workflowId, name, replica, asked: workers.workflow > 0 });
+    }),
+  );
+  return {
+    pipeline,
+    workers,
+    tables: tables.filter((table) => table !== undefined).toSorted((a, b) => (a.table < b.table ? -1 : 1)),
+  };
+}
+
+/** @returns undefined for a table that neither the ledger nor Temporal knows, or that was removed */
+async function viewTable(
+  source: ViewSource,
+  table: { workflowId: string; name: TableName; replica: Replica | undefined; asked: boolean },
+): Promise<TableView | undefined> {
+  const { workflowId, name, replica } = table;
+  const [stages, description] = await Promise.all([
+    replica === undefined ? [] : readStages(source.pg, replica.id),
+    describeTable(source.client, workflowId),
+  ]);
+  if (replica === undefined && description?.running !== true) return undefined;
+  const status = table.asked && description?.running === true ? await queryTable(source.client, workflowId) : undefined;
+  return compose({ workflowId, name, replica, stages, description, status, source });
+}
+
+function compose(known: {
+  workflowId: string;
+  name: TableName;
+  replica: Replica | undefined;
+  stages: readonly StageRow[];
+  description: TableDescription | undefined;
+  status: TableStatus | undefined;
+  source: ViewSource;
+}): TableView {
+  const { workflowId, replica, stages, description, status, source } = known;
+  const pending = description?.pending ?? [];
+  const rowsOf = (stage: StageRow['stage']) => Number(stages.find((each) => each.stage === stage)?.rows ?? 0);
+  const progressOf = (task: Task) => pending.find((each) => each.task === task)?.progress;
+  // The ledger knows first: the workflow hears of it with the receipt.
+  const copied = (stages.find((each) => each.stage === 'copy')?.batch ?? 0) > 0;
+  return {
+    table: formatTableName(known.name),
+    workflowId,
+    phase: description?.running === true ? (status?.phase ?? description.phase ?? 'unknown') : 'stopped',
+    answering: status !== undefined,
+    target: replica === undefined ? null : `${replica.target.database}.${replica.target.table}`,
+    topic: replica?.topic ?? null,
+    format: replica?.format ?? null,
+    key: replica?.key ?? null,
+    estimatedRows: status?.prepared?.estimatedRows ?? null,
+    copiedRows: copied ? (status?.copied?.rows ?? rowsOf('copy')) : (progressOf('copy')?.rows ?? 0),
+    copied,
+    publishedRows: rowsOf('publish'),
+    loadedRows: rowsOf('load'),
+    waiting: {
+      publish: progressOf('publish')?.waiting ?? status?.stages.publish.waiting ?? null,
+      load: progressOf('load')?.waiting ?? status?.stages.load.waiting ?? null,
+    },
+    lagSeconds: lagOf(pending, status),
+    paused: status?.paused ?? null,
+    failure: failureOf(pending, status),
+    url: urlOf(source, workflowId, description?.runId),
+  };
+}
+
+/** The running slices know it now; the workflow, as of the slices that ended. */
+function lagOf(pending: readonly PendingTask[], status: TableStatus | undefined): number | null {
+  const told = pending.flatMap(({ task, progress }) =>
+    (task === 'publish' || task === 'load') && progress !== undefined ? [progress.lagSeconds] : [],
+  );
+  if (told.length > 0) return Math.max(...told);
+  return status?.lagSeconds ?? null;
+}
+
+/** A park first; then what is being retried right now. */
+function failureOf(pending: readonly PendingTask[], status: TableStatus | undefined): FailureView | null {
+  const park = status?.parks[0];
+  if (park !== undefined) {
+    const { where, kind, message, remedy, since } = park;
+    return { task: where, kind, message, remedy, since, retrying: false, attempt: null };
+  }
+  const retried = pending.find((each) => each.failure !== undefined && each.attempt > 1);
+  if (retried?.failure !== undefined)
+    return { task: retried.task, ...retried.failure, since: null, retrying: true, attempt: retried.attempt };
+  return null;
+}
+
+function urlOf({ uiUrl, client }: ViewSource, workflowId: string, runId: string | undefined): string | null {
+  if (uiUrl === undefined) return null;
+  const run = runId === undefined ? '' : `/${runId}`;
+  return `${uiUrl}/namespaces/${encodeURIComponent(client.options.namespace)}/workflows/${encodeURIComponent(workflowId)}${run}`;
+}
+
+/** Names in workflow ids are unquoted, except where they hold a dot or a quote. */
+function nameOf(workflowId: string, pipeline: string): TableName {
+  const written = workflowId.slice(`replicate/${pipeline}/`.length);
+  const quoted = written.replaceAll(/(^|\.)([^".]+)(?=\.|$)/gu, '$1"$2"');
+  return parseTableName(quoted);
+}
+
+/** SQLSTATE of a schema or table that is not there: nothing was ever replicated. */
+const NO_LEDGER = ['3F000', '42P01'];
+
+async function readLedger(pg: Queryable, pipeline: string): Promise<readonly Replica[]> {
+  try {
+    return await listReplicas(pg, pipeline);
+  } catch (error) {
+    if (NO_LEDGER.includes(String((error as { code?: unknown }).code))) return [];
+    throw error;
+  }
+}
