@@ -148,7 +148,7 @@ export function readNumericModifier(modifier: number): { precision: number; scal
 }
 
 /** Every unique index, suitable or not: what keeps one from serving as the key is worth saying. */
-async function readUniqueIndexes(pg: Queryable, relation: string): Promise<UniqueIndex[]> {
+export async function readUniqueIndexes(pg: Queryable, relation: string): Promise<UniqueIndex[]> {
   const found = await pg.query<UniqueIndex>(
     /* sql */ `
     select c.relname::text as name, i.indisprimary as primary, i.indisvalid and i.indisready and i.indislive as valid,

@@ -39,7 +39,7 @@ export function drainSql(
     left join lateral (
       select row_to_json(value.*) as json from (
         select ${rowColumns(replica.columns, batch.generation)}
-        from ${qualified(replica.name)} source
+        from only ${qualified(replica.name)} source
         where ${key.map(sameKey).join(' and ')}
         limit 1
       ) value

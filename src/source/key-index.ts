@@ -29,11 +29,22 @@ export function chooseKey(table: CatalogTable, name: TableName, chosen?: readonl
   throw new Failure('UnsuitableTable', { message, remedy: remedyFor(table) });
 }
 
-function findFlaw(index: UniqueIndex, table: CatalogTable): string | undefined {
+/** Whether one of the indexes still guarantees that these columns tell the rows apart. */
+export function guaranteesKey(indexes: readonly UniqueIndex[], key: readonly string[]): boolean {
+  return indexes.some((index) => sameColumns(index.columns, key) && findIndexFlaw(index) === undefined);
+}
+
+function findIndexFlaw(index: UniqueIndex): string | undefined {
   if (!index.valid) return 'it is not valid';
   if (!index.immediate) return 'it is deferrable';
   if (index.incomplete) return 'it does not cover every row by columns alone';
   if (!index.plain) return 'it compares by other rules than its columns do';
+  return undefined;
+}
+
+function findFlaw(index: UniqueIndex, table: CatalogTable): string | undefined {
+  const flaw = findIndexFlaw(index);
+  if (flaw !== undefined) return flaw;
   for (const name of index.columns) {
     const column = table.columns.find((candidate) => candidate.name === name);
     if (column === undefined || column.nullable) return `column ${name} may be NULL`;

@@ -1,0 +1,57 @@
+import { addAbortSignal, Readable } from 'node:stream';
+import type { ClientBase } from 'pg';
+import { to as copyTo } from 'pg-copy-streams';
+import { byPosition, knownType } from '../domain/column-type.js';
+import { quotePg } from '../domain/identifier.js';
+import type { Replica } from '../domain/replica.js';
+import { formatTableName } from '../domain/table-name.js';
+import { versionSql } from '../domain/version.js';
+import { classifyPostgres } from '../failure/classify-postgres.js';
+import { qualified } from './outbox-names.js';
+import { BEGIN_READING } from './session.js';
+
+/** At 150 bytes a row this is some 1,700 rows ahead of the sink. */
+const BUFFER_BYTES = 256 * 1024;
+
+type CopiedTable = Pick<Replica, 'name' | 'columns' | 'generation'>;
+
+/** One line a row, with the columns of `targetColumns` in their order. */
+export function copySql(replica: CopiedTable, position: string): string {
+  const values = byPosition(replica.columns).map((column) => knownType(column).copy(`source.${quotePg(column.name)}`));
+  return /* sql */ `copy (
+    select ${[...values, versionSql(replica.generation, BigInt(position).toString()), '0'].join(', ')}
+    from only ${qualified(replica.name)} source
+  ) to stdout`;
+}
+
+/**
+ * The whole table as COPY text, which is ClickHouse's TabSeparated byte for byte: nothing is parsed on the way. Every row
+ * carries the drawn position as its version.
+ * @param pg a connection of its own, on which nothing else runs until the stream has ended. A stream that was destroyed,
+ * aborted or failed leaves it in the middle of a COPY: end it.
+ * @returns a stream of bytes. It fails with the signal's reason, or a Failure `SourceUnavailable`, `MissingTable`,
+ * `SourceChanged`, `LockTimeout`
+ */
+export function copyRows(
+  pg: ClientBase,
+  replica: CopiedTable,
+  position: string,
+  { signal }: { signal: AbortSignal },
+): Readable {
+  async function* read(): AsyncGenerator<Buffer, void, undefined> {
+    signal.throwIfAborted();
+    try {
+      await pg.query(BEGIN_READING);
+      const stream = pg.query(copyTo(copySql(replica, position), { highWaterMark: BUFFER_BYTES }));
+      // When the connection breaks after nobody reads any more, an error without a listener would end the process.
+      stream.on('error', () => undefined);
+      addAbortSignal(signal, stream);
+      yield* stream as AsyncIterable<Buffer>;
+      await pg.query('commit');
+    } catch (error) {
+      signal.throwIfAborted();
+      throw classifyPostgres(error, `copying ${formatTableName(replica.name)}`);
+    }
+  }
+  return Readable.from(read(), { objectMode: false, highWaterMark: BUFFER_BYTES });
+}

@@ -1,0 +1,75 @@
+import type { Fingerprint } from './fingerprint.js';
+
+/**
+ * What happened to the source between two fingerprints, in words, as the end of a sentence. Texts may differ where nothing
+ * did that matters: VACUUM FULL, SET STATISTICS, a wider varchar, a new enum label, SET NOT NULL.
+ * @returns '' when nothing did that matters
+ */
+export function explainFingerprint(before: string, after: string): string {
+  const old = JSON.parse(before) as Fingerprint;
+  const now = JSON.parse(after) as Fingerprint;
+  return [
+    ...differencesOfTable(old, now),
+    ...differencesOfColumns(old, now),
+    ...differencesOfLabels(old, now),
+    ...differencesOfTriggers(old, now),
+  ].join('; ');
+}
+
+function differencesOfTable(old: Fingerprint, now: Fingerprint): string[] {
+  return [
+    old.server === now.server ? '' : 'it is in another PostgreSQL server or database',
+    old.name === now.name ? '' : `it was renamed from ${old.name} to ${now.name}`,
+    old.kind === now.kind ? '' : 'it is another kind of relation',
+    old.persistence === now.persistence ? '' : 'it was made logged or unlogged',
+    old.subscribed === now.subscribed
+      ? ''
+      : `a subscription ${now.subscribed ? 'now' : 'no longer'} applies changes to it`,
+    old.relatives.join() === now.relatives.join() ? '' : 'tables were attached to it, detached from it, or it inherits',
+    old.keyed && !now.keyed ? 'no suitable unique index on its key is there any more' : '',
+    old.outbox === now.outbox ? '' : 'its outbox, or the sequence of it, was dropped or altered',
+  ].filter(Boolean);
+}
+
+function differencesOfColumns(old: Fingerprint, now: Fingerprint): string[] {
+  const positions = [...new Set([...Object.keys(old.columns), ...Object.keys(now.columns)])];
+  const rewritten = old.file !== now.file;
+  return positions.flatMap((position) => {
+    const was = old.columns[position];
+    const is = now.columns[position];
+    if (was === undefined) return [`column ${is?.name ?? ''} was added`];
+    if (is === undefined) return [`column ${was.name} was dropped`];
+    if (was.name !== is.name) return [`column ${was.name} was renamed to ${is.name}`];
+    if (was.type !== is.type || (was.modifier !== is.modifier && !isWider(was, is)))
+      return [`the type of column ${is.name} was changed from ${was.typeName} to ${is.typeName}`];
+    if (was.collation !== is.collation) return [`the collation of column ${is.name} was changed`];
+    if (was.notNull && !is.notNull) return [`column ${is.name} may be NULL now`];
+    if (was.generated !== is.generated) return [`column ${is.name} is generated in another way`];
+    // Either alone is harmless. Both together are what ALTER COLUMN TYPE .. USING to the same type leaves behind.
+    if (rewritten && was.row !== is.row) return [`the values of column ${is.name} may have been rewritten`];
+    return [];
+  });
+}
+
+/** A varchar that allows more: nothing was rewritten, and the target is a String of any length. */
+function isWider(was: { typeName: string; modifier: number }, is: { modifier: number }): boolean {
+  return was.typeName.startsWith('character varying') && (is.modifier < 0 || is.modifier > was.modifier);
+}
+
+/** RENAME VALUE changes every row that has it, without touching one. */
+function differencesOfLabels(old: Fingerprint, now: Fingerprint): string[] {
+  return Object.entries(old.labels)
+    .filter(([oid, label]) => now.labels[oid] !== undefined && now.labels[oid] !== label)
+    .map(([oid, label]) => `the enum label ${label} was renamed to ${now.labels[oid] ?? ''}`);
+}
+
+function differencesOfTriggers(old: Fingerprint, now: Fingerprint): string[] {
+  return Object.entries(old.triggers).flatMap(([name, was]) => {
+    const is = now.triggers[name];
+    if (is === undefined) return [`the trigger ${name} was dropped`];
+    if (is.identity !== was.identity) return [`the trigger ${name} was made anew`];
+    if (is.enabled !== was.enabled) return [`the trigger ${name} was disabled, or does not fire in every session`];
+    if (is.row !== was.row) return [`the trigger ${name} was off or another one for a while`];
+    return [];
+  });
+}

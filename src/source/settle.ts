@@ -1,0 +1,97 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { classifyPostgres } from '../failure/classify-postgres.js';
+import type { Queryable } from '../ledger/queryable.js';
+import { ensureFlushed } from './flush.js';
+import { outboxTable } from './outbox-names.js';
+
+const SHORTEST_PAUSE_MS = 5;
+const LONGEST_PAUSE_MS = 250;
+
+/** The lock modes that conflict with SHARE: every way to change rows, or to become one. */
+const WRITING_MODES: readonly string[] = [
+  'RowExclusiveLock',
+  'ShareUpdateExclusiveLock',
+  'ShareRowExclusiveLock',
+  'ExclusiveLock',
+  'AccessExclusiveLock',
+];
+
+/**
+ * Draws the position of a copy from the outbox's sequence: no event and no other copy has it. Drawn, not read: a sequence
+ * that nothing was drawn from yet shows 1, which is also what its first event gets, and the older row would win the tie.
+ * It is on disk before it is used: after a crash the sequence never gives it out again.
+ * @returns decimal
+ */
+export async function drawPosition(pg: Queryable, id: string): Promise<string> {
+  try {
+    const drawn = await pg.query<{ position: string }>(
+      /* sql */ `select nextval(pg_get_serial_sequence($1, 'seq'))::text as position`,
+      [outboxTable(id)],
+    );
+    await ensureFlushed(pg);
+    const position = drawn.rows[0]?.position;
+    if (position === undefined) throw new Error('nextval returned nothing');
+    return position;
+  } catch (error) {
+    throw classifyPostgres(error, 'drawing the position of a copy');
+  }
+}
+
+/**
+ * Waits until everyone has ended who may have changed the table before now: the transactions that hold a writing lock on
+ * it, prepared ones included. Then any new snapshot holds all that was captured below a position drawn before the call.
+ *
+ * They are known by their virtual transaction. A process id would not do: a prepared transaction has none, and its
+ * other locks are gone. Whoever comes later is not waited for. After a lost connection it begins anew, which is safe: a
+ * restart of the server gives prepared transactions other virtual ids.
+ * @param relation `pg_class.oid`, decimal
+ * @param options `onWait` is told at each look how many are still waited for, and since when (`Date.now()`)
+ * @throws the signal's reason; Failure `SourceUnavailable` and its like
+ */
+export async function settle(
+  pg: Queryable,
+  relation: string,
+  options: { signal: AbortSignal; onWait?: (holders: number, since: number) => void },
+): Promise<void> {
+  const { signal, onWait } = options;
+  const since = Date.now();
+  try {
+    let holders = await readHolders(pg, relation);
+    let pauseMs = SHORTEST_PAUSE_MS;
+    while (holders.length > 0) {
+      onWait?.(holders.length, since);
+      await pause(pauseMs, undefined, { signal });
+      pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
+      const now = new Set(await readHolders(pg, relation));
+      holders = holders.filter((holder) => now.has(holder));
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    throw classifyPostgres(error, 'waiting for the writers of the table');
+  }
+}
+
+/**
+ * The virtual transactions that hold the table or, where it has any, its children. Vacuum of the server's own accord holds
+ * such a lock for hours on a large table and changes no row: it is left out where the server lets us see that it is that.
+ */
+async function readHolders(pg: Queryable, relation: string): Promise<string[]> {
+  const found = await pg.query<{ holder: string }>(
+    /* sql */ `
+    with recursive family (oid) as (
+      select $1::oid
+      union
+      select i.inhrelid from family join pg_catalog.pg_inherits i on i.inhparent = family.oid
+    )
+    select distinct l.virtualtransaction as holder
+    from pg_catalog.pg_locks l
+    where l.locktype = 'relation' and l.granted and l.mode = any ($2)
+      and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = current_database())
+      and l.relation in (select family.oid from family)
+      and l.pid is distinct from pg_backend_pid()
+      and not exists (select from pg_catalog.pg_stat_activity a
+        where a.pid = l.pid and a.backend_type = 'autovacuum worker')`,
+    [relation, WRITING_MODES],
+  );
+  return found.rows.map((row) => row.holder);
+}
