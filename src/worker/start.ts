@@ -49,8 +49,10 @@ const SHUTDOWN_FORCE_MS = 60_000;
 /** A cancellation, and so a pause, travels with a heartbeat: 2 s at most. Heartbeat timeouts are 10 s. */
 const HEARTBEAT_THROTTLE_MS = 2_000;
 
+const STICKY_TIMEOUT_MS = 3_000;
+
 /**
- * Starts the workers of a role in this process. SIGINT and SIGTERM shut them down in order; install the runtime and
+ * Starts the workers of a role in this process, once in a process: Temporal refuses two on one queue. SIGINT and SIGTERM shut them down in order; install the runtime and
  * connect first.
  * @throws Failure `Misconfigured` where search attributes are missing and may not be added;
  *   what the SDK throws for a namespace or a bundle that is not there
@@ -58,7 +60,7 @@ const HEARTBEAT_THROTTLE_MS = 2_000;
 export async function startWorker(settings: WorkerSettings): Promise<RunningWorker> {
   await ensureSearchAttributes(settings.connection.operatorService, settings.namespace);
   const identity = `${hostname()}/${process.pid}/${settings.role}`;
-  const workers = await Promise.all(optionsOf(settings, identity).map((options) => Worker.create(options)));
+  const workers = await createAll(optionsOf(settings, identity));
   const ended = runTogether(workers);
   // Whoever only stops it must not meet an unhandled rejection.
   ended.catch(() => undefined);
@@ -74,6 +76,18 @@ export async function startWorker(settings: WorkerSettings): Promise<RunningWork
       await ended;
     },
   };
+}
+
+/** All, or none: a worker that was created and never run would keep its connection from closing. */
+async function createAll(all: readonly WorkerOptions[]): Promise<Worker[]> {
+  const workers: Worker[] = [];
+  try {
+    for (const options of all) workers.push(await Worker.create(options));
+    return workers;
+  } catch (error) {
+    await Promise.allSettled(workers.map((worker) => worker.runUntil(Promise.resolve())));
+    throw error;
+  }
 }
 
 function optionsOf(settings: WorkerSettings, identity: string): WorkerOptions[] {
@@ -99,6 +113,9 @@ function optionsOf(settings: WorkerSettings, identity: string): WorkerOptions[] 
       taskQueue: taskQueues.workflow,
       workflowBundle: { codePath: bundlePath },
       workflowTaskPollerBehavior: { type: 'autoscaling' },
+      // A task or a query for a worker that was killed waits so long for it, 10 s by default, before another replays the
+      // workflow. Our histories are short: replaying is cheap.
+      stickyQueueScheduleToStartTimeout: STICKY_TIMEOUT_MS,
     },
   ];
   if (role !== 'consumer') workers.push({ ...moving, taskQueue: taskQueues.producer, activities: activities.producer });

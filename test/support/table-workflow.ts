@@ -19,6 +19,8 @@ const log = pino({ level: process.env['PG2CLICK_TEST_LOG'] ?? 'silent' });
 export interface ScriptedTable {
   readonly handle: WorkflowHandle;
   readonly worker: RunningWorker;
+  /** Starts another worker on the table's queues, with the same activities. */
+  join(settings?: Partial<WorkerSettings>): Promise<RunningWorker>;
   status(): Promise<TableStatus>;
   /** Waits until the status holds what is asked of it. */
   until(what: string, holds: (status: TableStatus) => boolean): Promise<TableStatus>;
@@ -56,17 +58,22 @@ export function tableWorkflows(): { start(script?: Script): Promise<ScriptedTabl
       const name = freshName('table');
       const taskQueues = { workflow: name, producer: `${name}-producer`, consumer: `${name}-consumer` };
       const activities = { ...STEADY, ...script.activities };
-      const worker = await startWorker({
-        connection: native,
-        namespace,
-        role: 'all',
-        activities: { producer: activities, consumer: { loadSlice: activities.loadSlice } },
-        log,
-        bundlePath,
-        taskQueues,
-        activitySlots: 8,
-        ...script.worker,
-      });
+      const join = async (settings: Partial<WorkerSettings> = {}): Promise<RunningWorker> => {
+        const joined = await startWorker({
+          connection: native,
+          namespace,
+          role: 'all',
+          activities: { producer: activities, consumer: { loadSlice: activities.loadSlice } },
+          log,
+          bundlePath,
+          taskQueues,
+          activitySlots: 8,
+          ...settings,
+        });
+        onTestFinished(() => joined.stop());
+        return joined;
+      };
+      const worker = await join(script.worker);
       const input: ReplicateTableInput = { table: name, sliceMs: 60_000, taskQueues, ...script.input };
       const client = new Client({ connection, namespace });
       const handle = await client.workflow.start(REPLICATE_TABLE, {
@@ -74,15 +81,12 @@ export function tableWorkflows(): { start(script?: Script): Promise<ScriptedTabl
         taskQueue: taskQueues.workflow,
         args: [input],
       });
-      // A terminated workflow keeps nothing alive: its activities end with the worker.
-      onTestFinished(async () => {
-        await handle.terminate('the test is over').catch(() => undefined);
-        await worker.stop();
-      });
+      onTestFinished(async () => void (await handle.terminate('the test is over').catch(() => undefined)));
       const status = () => handle.query(statusQuery);
       return {
         handle: client.workflow.getHandle(handle.workflowId),
         worker,
+        join,
         status,
         until: (what, holds) =>
           waitFor(
