@@ -52,7 +52,7 @@ export function openDeps(settings: Settings, log: Log): Deps {
     reader(topic) {
       const known = readers.get(topic);
       if (known !== undefined) return known;
-      const opened = openReader(kafka, topic, { log, memoryBytes: settings.worker.insertBytes });
+      const opened = openReader(kafka, topic, { log });
       readers.set(topic, opened);
       // A reader that could not be opened must not be what every later slice gets.
       opened.catch(() => readers.delete(topic));

@@ -25,6 +25,8 @@ import type { Deps } from './deps.js';
 import { findPreparedReplica } from './find-replica.js';
 import { runSlice, type Slice } from './slice.js';
 
+/** One insert is one block: far below the 500,000 rows and 100 MB where ClickHouse would split it. */
+const MOST = { maxRows: 200_000, maxBytes: 32_000_000 };
 /** How long one look into an idle topic lasts. */
 const WAIT_MS = 1_000;
 
@@ -44,7 +46,6 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
     const claim = { replicaId: replica.id, epoch: stage.epoch };
     const budget = new InsertBudget(deps.clickhouse, replica.target);
     const mirror = deps.mirror(replica.topic);
-    const { insertRows: maxRows, insertBytes: maxBytes } = deps.settings.worker;
     let position: LedgerLoadPosition = stage.position;
     let batch = stage.batch;
     const total = { batches: 0, rows: 0, bytes: 0, first: '', last: '' };
@@ -62,7 +63,7 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
       stage.pending === null ? undefined : await reader.takeExactly(stage.pending.ranges, { signal: slice.signal });
     while (inHand !== undefined || !slice.ending.aborted) {
       if (inHand === undefined) {
-        inHand = await reader.take({ maxRows, maxBytes, waitMs: WAIT_MS, signal: slice.ending });
+        inHand = await reader.take({ ...MOST, waitMs: WAIT_MS, signal: slice.ending });
         if (inHand !== undefined) await advanceLoad(deps.pool, claim, null, nameOf(inHand, batch + 1, replica));
         slice.progress(receipt());
         continue;
@@ -75,7 +76,7 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
       const confirm: ConfirmedLoad = { batch: name.batch, position, rows: loading.rows, bytes: loading.bytes };
       const next: Fetched | undefined = slice.ending.aborted
         ? undefined
-        : await reader.take({ maxRows, maxBytes, waitMs: 0, signal: slice.ending });
+        : await reader.take({ ...MOST, waitMs: 0, signal: slice.ending });
       await advanceLoad(deps.pool, claim, confirm, next === undefined ? null : nameOf(next, batch + 2, replica));
       mirror.commit(position.offsets);
       budget.loaded(loading.rows);

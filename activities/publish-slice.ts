@@ -7,7 +7,8 @@ import { Failure } from '../src/failure/failure.js';
 import { advanceOutbox, type SentBatch } from '../src/ledger/outbox.js';
 import { claimStage, type PublishStage } from '../src/ledger/stage.js';
 import { readBatch } from '../src/source/drain.js';
-import { explainFingerprint, fingerprintTable } from '../src/source/fingerprint.js';
+import { explainFingerprint } from '../src/source/fingerprint-difference.js';
+import { fingerprintTable } from '../src/source/fingerprint.js';
 import { ensureFlushed } from '../src/source/flush.js';
 import { lastDrawn, waitForEvents, Wake } from '../src/source/wake.js';
 import type { Queryable } from '../src/ledger/queryable.js';
@@ -18,6 +19,7 @@ import { runSlice } from './slice.js';
 /** Events in the first batch of a slice; later ones follow the measured size of a row. */
 const FIRST_LIMIT = 1_000;
 /** A batch is read again whole after a failure, and its name costs one synchronous commit (1 to 5 ms). */
+const MOST_EVENTS = 20_000;
 const BATCH_BYTES = 8_000_000;
 /** An idle slice says so at least this often. */
 const REPORT_MS = 1_000;
@@ -84,7 +86,7 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
         reading.changes,
       );
       await advance({ batch: named.batch, events: reading.events(), rows: sent.rows, bytes: sent.bytes });
-      limit = nextLimit(sent, deps.settings.worker.batchEvents);
+      limit = nextLimit(sent);
       batch = named.batch;
       total.batches += 1;
       total.rows += sent.rows;
@@ -110,9 +112,9 @@ function movedText(total: { first: string; last: string }): string {
   return total.first === '' ? '' : `seq ${total.first}..${total.last}`;
 }
 
-function nextLimit(sent: { rows: number; bytes: number }, most: number): number {
+function nextLimit(sent: { rows: number; bytes: number }): number {
   const rowBytes = Math.max(1, sent.bytes / Math.max(1, sent.rows));
-  return Math.min(most, Math.max(1, Math.floor(BATCH_BYTES / rowBytes)));
+  return Math.min(MOST_EVENTS, Math.max(1, Math.floor(BATCH_BYTES / rowBytes)));
 }
 
 /**

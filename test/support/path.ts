@@ -1,0 +1,158 @@
+import { MockActivityEnvironment } from '@temporalio/testing';
+import pg from 'pg';
+import { expect } from 'vitest';
+import { openDeps, type Deps } from '../../activities/deps.js';
+import { copyTable } from '../../activities/copy-table.js';
+import { loadSlice } from '../../activities/load-slice.js';
+import { prepareTable } from '../../activities/prepare-table.js';
+import { publishSlice } from '../../activities/publish-slice.js';
+import { removeTable } from '../../activities/remove-table.js';
+import { compareTable, isEqual, type Comparison } from '../../src/demo/compare.js';
+import type { CopyReceipt, PrepareReceipt, SliceReceipt, SliceRequest, Witness } from '../../src/domain/receipt.js';
+import type { ReplicaOptions } from '../../src/domain/replica.js';
+import { parseTableName, type TableName } from '../../src/domain/table-name.js';
+import { migrateLedger } from '../../src/ledger/migrate.js';
+import { createLogger } from '../../src/observe/log.js';
+import { loadSettings, type Settings } from '../../src/settings/settings.js';
+import { addressOf, freshDatabase, freshName, freshSink } from './stack.js';
+
+/** The path over real servers with a database of its own on each side; its activities run one by one, here. */
+export interface Path {
+  readonly settings: Settings;
+  readonly deps: Deps;
+  /** The user's session in PostgreSQL. */
+  readonly source: pg.Client;
+  /** Another session of the user's, ended with the file. */
+  session(): Promise<pg.Client>;
+  add(table: string, options?: ReplicaOptions): Promise<Followed>;
+  close(): Promise<void>;
+}
+
+/** A replicated table. Every slice carries the witness of the last one, as the workflow does. */
+export interface Followed {
+  readonly name: TableName;
+  readonly receipt: PrepareReceipt;
+  copy(): Promise<CopyReceipt>;
+  publish(deps?: Partial<Deps>): Promise<SliceReceipt>;
+  load(deps?: Partial<Deps>): Promise<SliceReceipt>;
+  /** Publishes and loads until nothing waits. */
+  settle(): Promise<void>;
+  remove(dropTarget?: boolean): Promise<void>;
+  compare(): Promise<Comparison>;
+  /** Settles, and expects every row to be the same on both sides. @returns how many rows */
+  expectEqual(): Promise<number>;
+  /** One value of ClickHouse; `{target}`, `{current}` and `{floor}` stand for the table's names. */
+  sink(query: string): Promise<string>;
+}
+
+/** Short: an idle slice ends when its time is over. */
+const SLICE_MS = 400;
+
+export async function openPath(): Promise<Path> {
+  const postgres = await freshDatabase('path');
+  const clickhouse = await freshSink('path');
+  const settings = loadSettings({
+    envFile: false,
+    stackFile: false,
+    env: {
+      PG_HOST: postgres.host,
+      PG_PORT: String(postgres.port),
+      PG_DB: postgres.database,
+      PG_USER: postgres.user,
+      PG_PASSWORD: postgres.password,
+      KAFKA_BOOTSTRAP: addressOf('kafka').bootstrap,
+      CH_URL: clickhouse.url,
+      CH_DB: clickhouse.database,
+      CH_USER: clickhouse.user,
+      CH_PASSWORD: clickhouse.password,
+      PG2CLICK_PIPELINE: freshName('p'),
+      PG2CLICK_LOG_LEVEL: 'silent',
+    },
+  });
+  const deps = openDeps(settings, createLogger(settings.log));
+  const sessions: pg.Client[] = [];
+  const session = async (): Promise<pg.Client> => {
+    const client = new pg.Client(postgres);
+    await client.connect();
+    sessions.push(client);
+    return client;
+  };
+  const source = await session();
+  await migrateLedger(source);
+  return {
+    settings,
+    deps,
+    source,
+    session,
+    add: (table, options = {}) => follow({ settings, deps, source }, parseTableName(table), options),
+    async close() {
+      await deps.close();
+      await Promise.all(sessions.map((client) => client.end()));
+    },
+  };
+}
+
+async function follow(
+  path: { settings: Settings; deps: Deps; source: pg.Client },
+  name: TableName,
+  options: ReplicaOptions,
+): Promise<Followed> {
+  const address = { pipeline: path.settings.pipeline, ...name };
+  const witness: Record<'publish' | 'load', Witness | null> = { publish: null, load: null };
+  const run = <T>(activity: (deps: Deps) => Promise<T>, deps: Partial<Deps> = {}): Promise<T> =>
+    new MockActivityEnvironment().run(() => activity({ ...path.deps, ...deps }));
+  const slice = async (
+    stage: 'publish' | 'load',
+    activity: (deps: Deps, request: SliceRequest) => Promise<SliceReceipt>,
+    deps?: Partial<Deps>,
+  ): Promise<SliceReceipt> => {
+    const receipt = await run(
+      (all) => activity(all, { ...address, witness: witness[stage], sliceMs: SLICE_MS }),
+      deps,
+    );
+    witness[stage] = receipt.witness;
+    return receipt;
+  };
+  const receipt = await run((deps) => prepareTable(deps, { ...address, options }));
+  const [database = '', table = ''] = receipt.target.split(/\.(.*)/su);
+  const names = { target: quote(database, table), current: quote(database, `${table}_current`), floor: quote(database, `${table}_floor`) };
+
+  const followed: Followed = {
+    name,
+    receipt,
+    copy: () => run((deps) => copyTable(deps, { ...address, witness: null, sliceMs: SLICE_MS })),
+    publish: (deps) => slice('publish', publishSlice, deps),
+    load: (deps) => slice('load', loadSlice, deps),
+    async settle() {
+      for (;;) {
+        const published = await followed.publish();
+        const loaded = await followed.load();
+        if (published.batches === 0 && loaded.batches === 0 && loaded.waiting === 0) return;
+      }
+    },
+    remove: (dropTarget = false) => run((deps) => removeTable(deps, { ...address, dropTarget })),
+    compare: () =>
+      compareTable({
+        postgres: path.source,
+        clickhouse: path.deps.clickhouse,
+        table: name,
+        view: { database, table: `${table}_current` },
+      }),
+    async expectEqual() {
+      await followed.settle();
+      const comparison = await followed.compare();
+      expect(comparison, JSON.stringify(comparison.differences)).toSatisfy(isEqual);
+      return comparison.equal;
+    },
+    async sink(query) {
+      const sql = query.replaceAll(/\{(\w+)\}/gu, (_, key: keyof typeof names) => names[key]);
+      const result = await path.deps.clickhouse.query({ query: sql, format: 'TabSeparated' });
+      return (await result.text()).trim();
+    },
+  };
+  return followed;
+}
+
+function quote(database: string, table: string): string {
+  return [database, table].map((part) => `\`${part.replaceAll('`', '\\`')}\``).join('.');
+}
