@@ -146,7 +146,8 @@ async function download(context: PartContext, directory: string): Promise<void> 
       },
     });
     if (code !== 0) {
-      const reason = tail.find((line) => line.startsWith('[ERROR]'))?.replace(/^\[ERROR\] /, '') ?? tail.at(-1);
+      const errors = tail.filter((line) => line.startsWith('[ERROR]')).map((line) => line.slice(7).trim());
+      const reason = errors.find((line) => line !== '') ?? tail.at(-1);
       throw new Failure('Misconfigured', {
         message: `Maven could not download Kafka ${VERSION}: ${reason ?? 'no message'}`,
         remedy: `Check the network or the mirror in ~/.m2/settings.xml, ${OWN_SERVER}`,

@@ -58,9 +58,10 @@ async function untilReady(server: Server, context: PartContext, child: Child): P
     );
     if (exit !== undefined) return exit;
     if (failure === undefined && !context.signal.aborted) return undefined;
-    if (context.signal.aborted || Date.now() > deadline) {
+    if (context.signal.aborted || Date.now() > deadline || failure?.error instanceof Failure) {
       await endProcess(child.identity, server.stopSignal, 10_000);
       context.signal.throwIfAborted();
+      if (failure?.error instanceof Failure) throw failure.error;
       throw new Failure('Misconfigured', {
         message: `${server.title} did not answer within ${READY_DEADLINE_MS / 1_000} s of its start; its log is ${child.logFile}.`,
         cause: failure?.error,

@@ -84,8 +84,8 @@ export interface Server<P extends Part = Part> {
   address(ports: Ports, secrets: StackSecrets): StackAddresses[P];
   /** Downloads, builds, formats: all that is done before the process starts; idempotent, and safe to be killed in. */
   prepare(context: PartContext): Promise<Launch>;
-  /** Resolves when the server answers, rejects while it does not yet. */
+  /** Resolves when the server answers, rejects while it does not yet; with a `Failure` when it never will. */
   probe(context: PartContext): Promise<void>;
   /** Removes the part's data. */
-  wipe(directory: string): Promise<void>;
+  wipe(directory: string, secrets: StackSecrets): Promise<void>;
 }

@@ -6,7 +6,7 @@ import { arch, platform } from 'node:process';
 import { dirname, join, relative } from 'node:path';
 import pg from 'pg';
 import { Failure } from '../failure/failure.js';
-import type { PartContext, Server } from './part.js';
+import type { PartContext, Server, StackSecrets } from './part.js';
 import { isMissingProgram, runTool } from './tool.js';
 
 const USER = 'postgres';
@@ -53,7 +53,7 @@ export const postgresServer: Server<'postgres'> = {
   async prepare(context) {
     const account = await unprivilegedAccount();
     const native = await programs(account);
-    const directory = dataDirectory(context.directory, account);
+    const directory = dataDirectory(context, account);
     if (directory !== context.directory) {
       context.note(`PostgreSQL's data is in ${directory}: the user nobody cannot reach ${context.directory}`);
     }
@@ -88,14 +88,21 @@ export const postgresServer: Server<'postgres'> = {
       await client.connect();
       const { rowCount } = await client.query(/* sql */ `select from pg_database where datname = $1`, [DATABASE]);
       if (rowCount === 0) await client.query(/* sql */ `create database ${DATABASE}`);
+    } catch (error) {
+      if (!(error instanceof pg.DatabaseError) || error.code !== '28P01') throw error; // invalid_password
+      throw new Failure('Misconfigured', {
+        message: `PostgreSQL of the local stack no longer takes the password in stack.json for its user ${USER}.`,
+        remedy: 'Set the password back, or start with --reset to begin with empty servers.',
+        cause: error,
+      });
     } finally {
       await client.end().catch(() => undefined);
     }
   },
 
-  async wipe(directory) {
+  async wipe(directory, secrets) {
     await rm(directory, { recursive: true, force: true });
-    await rm(sharedData(directory), { recursive: true, force: true });
+    await rm(sharedData(directory, secrets), { recursive: true, force: true });
   },
 };
 
@@ -195,12 +202,14 @@ async function initialise(
   }
 }
 
-function dataDirectory(directory: string, account: Account | undefined): string {
-  return account === undefined || isReachable(dirname(directory)) ? directory : sharedData(directory);
+function dataDirectory({ directory, secrets }: PartContext, account: Account | undefined): string {
+  return account === undefined || isReachable(dirname(directory)) ? directory : sharedData(directory, secrets);
 }
 
-function sharedData(directory: string): string {
-  return join(SHARED_DIRECTORY, createHash('sha256').update(directory).digest('hex').slice(0, 16));
+/** Of this state folder in its present life: one that was removed and made anew has another password. */
+function sharedData(directory: string, secrets: StackSecrets): string {
+  const name = createHash('sha256').update(directory).update(secrets.postgres).digest('hex').slice(0, 16);
+  return join(SHARED_DIRECTORY, name);
 }
 
 /** Whether every user may pass through all folders down to this one. */

@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { Failure } from '../failure/failure.js';
 import { endProcess, identify, isAlive, signalProcess, type Child } from './child.js';
@@ -105,11 +105,21 @@ async function claim(options: StackOptions): Promise<StackFile & { readonly port
       remedy: 'Use that one, stop it first, or choose another state folder.',
     });
   }
+  const stray = before === undefined ? PARTS.find((part) => existsSync(join(stateDir, part))) : undefined;
+  if (stray !== undefined) {
+    // Maybe not ours at all: neither used nor wiped.
+    throw new Failure('Misconfigured', {
+      message: `${stateDir} has a folder ${stray} but no stack.json, so it is not the state of a local stack.`,
+      remedy: 'Choose another state folder, or remove that one if nothing in it is wanted.',
+    });
+  }
   if (before !== undefined) await endChildren(before, options.report);
   const parts = (options.parts ?? PARTS).filter((part) => options.external?.[part] === undefined);
-  if (options.reset === true) await Promise.all(parts.map((part) => SERVERS[part].wipe(join(stateDir, part))));
-  const ports = await choosePorts(options.ports ?? {}, before?.ports ?? {});
   const secrets = before?.secrets ?? newSecrets();
+  if (options.reset === true) {
+    await Promise.all(parts.map((part) => SERVERS[part].wipe(join(stateDir, part), secrets)));
+  }
+  const ports = await choosePorts(options.ports ?? {}, before?.ports ?? {});
   const owner = identify(process.pid);
   const addresses = Object.fromEntries(parts.map((part) => [part, SERVERS[part].address(ports, secrets)]));
   const file = { ...(owner === undefined ? {} : { owner }), children: {}, ports, secrets, addresses };

@@ -84,7 +84,10 @@ async function build(context: PartContext, directory: string): Promise<void> {
   const startedAt = Date.now();
   let modules = 0;
   // The compiler says nothing while it works, for the longest part.
-  const clock = setInterval(() => say(`${modules} modules, ${Math.round((Date.now() - startedAt) / 1_000)} s`), 1_000);
+  const clock = setInterval(() => {
+    const downloads = modules === 0 ? '' : `${modules} modules downloaded, `;
+    say(`${downloads}${Math.round((Date.now() - startedAt) / 1_000)} s`);
+  }, 1_000);
   try {
     const { code, tail } = await runTool({
       command: 'go',

@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import pg from 'pg';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { identify, isAlive } from '../../src/embedded/child.js';
 import { startStack, type Part, type StackOptions } from '../../src/embedded/stack.js';
@@ -89,6 +90,29 @@ test('a stranger that got an orphan’s pid is left alone', async () => {
   const stack = await startStack({ stateDir, parts: [], report: () => undefined });
   await stack.stop();
   expect(isAlive(identity)).toBe(true);
+});
+
+test('a folder that is not a stack’s is neither used nor wiped', async () => {
+  const stateDir = ownStateDir();
+  const precious = join(stateDir, 'postgres', 'precious');
+  mkdirSync(join(stateDir, 'postgres'));
+  writeFileSync(precious, '');
+  const failure = await refusal(stateDir, ['postgres'], { reset: true });
+  expect(failure.message).toContain('has a folder postgres but no stack.json');
+  expect(existsSync(precious)).toBe(true);
+});
+
+test('a changed password ends the wait at once', async () => {
+  const stateDir = ownStateDir();
+  const first = await startStack({ stateDir, parts: ['postgres'], report: () => undefined });
+  const client = new pg.Client({ ...first.addresses.postgres });
+  await client.connect();
+  await client.query(/* sql */ `alter role postgres password 'another'`);
+  await client.end();
+  await first.stop();
+  const failure = await refusal(stateDir, ['postgres']);
+  expect(failure.message).toContain('no longer takes the password in stack.json');
+  expect(processesOf(stateDir)).toEqual([]);
 });
 
 test('an abort while it starts ends what was started', async () => {
