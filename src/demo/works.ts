@@ -1,0 +1,177 @@
+import type { Client } from 'pg';
+import { fillGates, GATE_COUNT } from './gates.js';
+import { NOTE_COLUMNS, NOTES_SQL, noteKey, noteOf, STATUSES, TEXTS } from './notes.js';
+import type { Random } from './random.js';
+
+/** One connection of the live writer, and what it may write to. */
+export interface Scene {
+  readonly pg: Client;
+  readonly random: Random;
+  /** Flights have ids from 1 to about here. */
+  readonly flights: number;
+  /** Notes have numbers from 0 to about here. */
+  readonly notes: number;
+}
+
+/** What happens inside one transaction. @returns rows changed, as PostgreSQL counted them */
+export interface Work {
+  readonly name: string;
+  /** How often, against the sum of all. */
+  readonly weight: number;
+  readonly ending: 'commit' | 'rollback';
+  run(scene: Scene): Promise<number>;
+}
+
+/** A fifth of all picks meet in a handful of rows: writers wait for each other there, and one key changes many times. */
+const HOT_ROWS = 40;
+
+const flightId = ({ random, flights }: Scene): number => 1 + random.below(random.below(5) === 0 ? HOT_ROWS : flights);
+const noteNumber = ({ random, notes }: Scene): number => random.below(random.below(5) === 0 ? HOT_ROWS : notes);
+
+async function change(scene: Scene, sql: string, values: readonly unknown[] = []): Promise<number> {
+  return (await scene.pg.query(sql, [...values])).rowCount ?? 0;
+}
+
+const insertFlights = (scene: Scene): Promise<number> =>
+  change(
+    scene,
+    /* sql */ `insert into flights (delay, distance, time) select n, $2::int, $2::int / 7.0 from generate_series(1, $1::int) n`,
+    [1 + scene.random.below(20), scene.random.below(3_000)],
+  );
+
+const updateFlights = (scene: Scene): Promise<number> => {
+  const id = flightId(scene);
+  return change(
+    scene,
+    /* sql */ `update flights set delay = delay + 1, time = $3::int / 3.0 where id between $1::bigint and $2::bigint`,
+    [id, id + scene.random.below(20), scene.random.below(72)],
+  );
+};
+
+const deleteFlights = (scene: Scene): Promise<number> => {
+  const id = flightId(scene);
+  return change(scene, /* sql */ `delete from flights where id between $1::bigint and $2::bigint`, [
+    id,
+    id + scene.random.below(4),
+  ]);
+};
+
+/** Brings back what was deleted, or changes it: the same key dead and alive again. */
+const upsertFlights = (scene: Scene): Promise<number> => {
+  const id = flightId(scene);
+  return change(
+    scene,
+    /* sql */ `
+      insert into flights select n, 0, $3::int, 0.1 from generate_series($1::bigint, $2::bigint) n
+      on conflict (id) do update set delay = flights.delay - 1, time = excluded.time`,
+    [id, id + scene.random.below(6), scene.random.below(3_000)],
+  );
+};
+
+/** There and, at another time, back: the key of one becomes the key of another. */
+const moveFlights = (scene: Scene): Promise<number> => {
+  const id = flightId(scene);
+  return change(
+    scene,
+    /* sql */ `
+      update flights set id = -id
+      where id between $1::bigint and $2::bigint or id between -($2::bigint) and -($1::bigint)`,
+    [id, id + scene.random.below(3)],
+  );
+};
+
+const PLACES = NOTE_COLUMNS.map((_column, index) => `$${index + 1}`).join(', ');
+const VALUE_COLUMNS = NOTE_COLUMNS.slice(2);
+
+/** A note anew or with other values, NULLs and empty texts among them. */
+const upsertNote = (scene: Scene): Promise<number> => {
+  const number = scene.random.below(3) === 0 ? scene.notes + scene.random.below(scene.notes + 1) : noteNumber(scene);
+  return change(
+    scene,
+    /* sql */ `
+      insert into ${NOTES_SQL} (${NOTE_COLUMNS.join(', ')}) values (${PLACES})
+      on conflict ("Route", "flight no.") do update
+      set ${VALUE_COLUMNS.map((column) => `${column} = excluded.${column}`).join(', ')}`,
+    noteOf(number, scene.random.below(1_000)),
+  );
+};
+
+const updateNotes = (scene: Scene): Promise<number> =>
+  change(
+    scene,
+    /* sql */ `
+      update ${NOTES_SQL} set remark = $2, status = $3, fare = fare + 0.01, cancelled = not cancelled
+      where "Route" = $1 and "flight no." like $4`,
+    [
+      noteKey(noteNumber(scene))[0],
+      scene.random.below(4) === 0 ? null : scene.random.pick(TEXTS),
+      scene.random.pick(STATUSES as readonly string[] as readonly [string]),
+      `%${scene.random.below(10)}`,
+    ],
+  );
+
+const deleteNote = (scene: Scene): Promise<number> =>
+  change(scene, /* sql */ `delete from ${NOTES_SQL} where "Route" = $1 and "flight no." = $2`, [
+    ...noteKey(noteNumber(scene)),
+  ]);
+
+const moveNote = (scene: Scene): Promise<number> => {
+  const [route, number] = noteKey(noteNumber(scene));
+  return change(scene, /* sql */ `update ${NOTES_SQL} set "Route" = $3 where "Route" = $1 and "flight no." = $2`, [
+    route,
+    number,
+    noteKey(noteNumber(scene))[0],
+  ]);
+};
+
+const updateGates = (scene: Scene): Promise<number> =>
+  change(
+    scene,
+    /* sql */ `update gates set shows = $2, since = clock_timestamp() where gate between $1::int and $1::int + 3`,
+    [1 + scene.random.below(GATE_COUNT), scene.random.pick(TEXTS)],
+  );
+
+const emptyGates = async (scene: Scene): Promise<number> => {
+  await scene.pg.query(/* sql */ `truncate gates`);
+  return 1 + (await change(scene, fillGates));
+};
+
+const series =
+  (...works: readonly Work['run'][]): Work['run'] =>
+  async (scene) => {
+    let changed = 0;
+    for (const work of works) changed += await work(scene);
+    return changed;
+  };
+
+/** Part of it is undone: events of the undone part must not come out, those around it must. */
+const partlyUndone = async (scene: Scene): Promise<number> => {
+  const kept = await insertFlights(scene);
+  await scene.pg.query(/* sql */ `savepoint before`);
+  await series(deleteFlights, updateNotes)(scene);
+  await scene.pg.query(/* sql */ `rollback to savepoint before`);
+  return kept + (await updateFlights(scene));
+};
+
+export const WORKS: readonly Work[] = [
+  { name: 'insert', weight: 20, ending: 'commit', run: insertFlights },
+  { name: 'update', weight: 20, ending: 'commit', run: updateFlights },
+  { name: 'delete', weight: 8, ending: 'commit', run: deleteFlights },
+  { name: 'upsert', weight: 8, ending: 'commit', run: upsertFlights },
+  { name: 'key change', weight: 6, ending: 'commit', run: moveFlights },
+  { name: 'note', weight: 10, ending: 'commit', run: upsertNote },
+  { name: 'notes', weight: 6, ending: 'commit', run: updateNotes },
+  { name: 'note deleted', weight: 3, ending: 'commit', run: deleteNote },
+  { name: 'note moved', weight: 3, ending: 'commit', run: moveNote },
+  { name: 'gates', weight: 4, ending: 'commit', run: updateGates },
+  { name: 'gates emptied', weight: 1, ending: 'commit', run: emptyGates },
+  { name: 'savepoint', weight: 4, ending: 'commit', run: partlyUndone },
+  {
+    name: 'same rows again',
+    weight: 4,
+    ending: 'commit',
+    run: series(upsertFlights, moveFlights, deleteFlights, upsertFlights, upsertNote, moveNote),
+  },
+  { name: 'undone', weight: 4, ending: 'rollback', run: series(insertFlights, updateFlights, deleteNote) },
+  { name: 'gates emptied, undone', weight: 1, ending: 'rollback', run: series(updateGates, emptyGates) },
+];
