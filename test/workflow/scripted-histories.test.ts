@@ -1,0 +1,365 @@
+import { Worker, type WorkflowBundle } from '@temporalio/worker';
+import { pino } from 'pino';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { installRuntime } from '../../src/worker/runtime.js';
+import { ScriptedHistory } from '../support/scripted-history.js';
+import {
+  after,
+  COPIED,
+  copied,
+  PREPARED,
+  prepared,
+  removeRequested,
+  slice,
+  sliceEnded,
+} from '../support/table-events.js';
+import { bundleWorkflows } from '../support/workflow-bundle.js';
+
+/** Lives of a table, written by hand and replayed: what the workflow does in each is compared command by command. */
+let workflowBundle: WorkflowBundle;
+
+beforeAll(async () => {
+  installRuntime({ log: pino({ level: 'silent' }) });
+  workflowBundle = await bundleWorkflows();
+});
+
+async function replay(history: ScriptedHistory): Promise<void> {
+  await Worker.runReplayHistory({ workflowBundle }, JSON.parse(JSON.stringify(history)));
+}
+
+const FIRST = {
+  Pg2clickTable: 'public.orders',
+  Pg2clickPipeline: 'default',
+  Pg2clickPhase: 'preparing',
+  Pg2clickLagSeconds: 0,
+};
+
+function phase(name: string): Record<string, string> {
+  return { Pg2clickPhase: name };
+}
+
+/** Up to the moment when publishing, loading and the first load run. */
+function copying(): ScriptedHistory {
+  return new ScriptedHistory()
+    .task()
+    .tells(FIRST)
+    .schedules('prepareTable')
+    .completes('prepareTable', PREPARED)
+    .task()
+    .tells(phase('copying'))
+    .schedules('copyTable', 'publishSlice', 'loadSlice');
+}
+
+/** Up to the moment when publishing and loading run. */
+function streaming(): ScriptedHistory {
+  return copying().completes('copyTable', COPIED).task().tells(phase('streaming'));
+}
+
+describe('a table', () => {
+  it('is prepared, then copied, published and loaded at the same time', async () => {
+    await replay(streaming().nothingElse());
+  });
+
+  it('goes on with the next slice of a stage, whatever the other does', async () => {
+    await replay(
+      streaming()
+        .completes('publishSlice', slice('publish'))
+        .task()
+        .schedules('publishSlice')
+        .completes('publishSlice', slice('publish'))
+        .completes('loadSlice', slice('load'))
+        .task()
+        .schedules('publishSlice', 'loadSlice')
+        .nothingElse(),
+    );
+  });
+
+  it('tells its lag at most once a minute', async () => {
+    const lagging = (lagSeconds: number) => slice('load', { lagSeconds });
+    await replay(
+      streaming()
+        .after(30)
+        .completes('loadSlice', lagging(5))
+        .task()
+        .schedules('loadSlice')
+        .after(31)
+        .completes('loadSlice', lagging(36))
+        .task()
+        .tells({ Pg2clickLagSeconds: 36 })
+        .schedules('loadSlice')
+        .nothingElse(),
+    );
+  });
+});
+
+describe('a pause', () => {
+  it('stops what runs, and nothing runs before resume', async () => {
+    await replay(
+      streaming()
+        .signal('pause', { reason: 'vacuum' })
+        .task()
+        .tells(phase('paused'))
+        .cancels('publishSlice', 'loadSlice')
+        .completes('publishSlice', slice('publish'))
+        .isCancelled('loadSlice')
+        .task()
+        .signal('resume')
+        .task()
+        .tells(phase('streaming'))
+        .schedules('publishSlice', 'loadSlice')
+        .nothingElse(),
+    );
+  });
+
+  it('that is lifted while slices still stop waits for them', async () => {
+    await replay(
+      streaming()
+        .signal('pause')
+        .task()
+        .tells(phase('paused'))
+        .cancels('publishSlice', 'loadSlice')
+        .signal('resume')
+        .task()
+        .tells(phase('streaming'))
+        .completes('publishSlice', slice('publish'))
+        .task()
+        .schedules('publishSlice')
+        .completes('loadSlice', slice('load'))
+        .task()
+        .schedules('loadSlice')
+        .nothingElse(),
+    );
+  });
+
+  it('that comes together with a resume stops nothing', async () => {
+    await replay(
+      streaming()
+        .signal('pause')
+        .signal('resume')
+        .task()
+        .tells(phase('paused'))
+        .tells(phase('streaming'))
+        .nothingElse(),
+    );
+  });
+
+  it('holds in the first load, which begins again', async () => {
+    await replay(
+      copying()
+        .signal('pause')
+        .task()
+        .tells(phase('paused'))
+        .cancels('copyTable', 'publishSlice', 'loadSlice')
+        .isCancelled('copyTable')
+        .isCancelled('publishSlice')
+        .isCancelled('loadSlice')
+        .task()
+        .signal('resume')
+        .task()
+        .tells(phase('copying'))
+        .schedules('copyTable', 'publishSlice', 'loadSlice')
+        .nothingElse(),
+    );
+  });
+
+  it('is not disturbed by what a stopping slice met, unless a person must look at it', async () => {
+    await replay(
+      streaming()
+        .signal('pause')
+        .task()
+        .tells(phase('paused'))
+        .cancels('publishSlice', 'loadSlice')
+        .fails('publishSlice', 'SourceUnavailable')
+        .task()
+        .fails('loadSlice', 'RowRefused')
+        .task()
+        .tells({ Pg2clickFailure: 'RowRefused' })
+        .signal('resume')
+        .task()
+        .tells({ Pg2clickPhase: 'streaming', Pg2clickFailure: null })
+        .schedules('publishSlice', 'loadSlice')
+        .nothingElse(),
+    );
+  });
+});
+
+describe('a failure', () => {
+  it('that a person must clear stops its own stage only', async () => {
+    await replay(
+      streaming()
+        .fails('loadSlice', 'SchemaMismatch')
+        .task()
+        .tells({ Pg2clickPhase: 'parked', Pg2clickFailure: 'SchemaMismatch' })
+        .completes('publishSlice', slice('publish'))
+        .task()
+        .schedules('publishSlice')
+        .signal('resume', { requestId: 'r1' })
+        .task()
+        .tells({ Pg2clickPhase: 'streaming', Pg2clickFailure: null })
+        .schedules('loadSlice')
+        .nothingElse(),
+    );
+  });
+
+  it('while preparing stops everything', async () => {
+    await replay(
+      new ScriptedHistory()
+        .task()
+        .tells(FIRST)
+        .schedules('prepareTable')
+        .fails('prepareTable', 'MissingTable')
+        .task()
+        .tells({ Pg2clickPhase: 'parked', Pg2clickFailure: 'MissingTable' })
+        .signal('resume')
+        .task()
+        .tells({ Pg2clickPhase: 'preparing', Pg2clickFailure: null })
+        .schedules('prepareTable')
+        .nothingElse(),
+    );
+  });
+
+  it('that passes, once Temporal has given up on it, is tried again after 10 s', async () => {
+    await replay(
+      streaming()
+        .fails('loadSlice', 'SinkUnavailable')
+        .task()
+        .tells({ Pg2clickFailure: 'SinkUnavailable' })
+        .sleeps(10)
+        .after(10)
+        .fires(1)
+        .task()
+        .schedules('loadSlice')
+        .completes('loadSlice', slice('load'))
+        .task()
+        .tells({ Pg2clickFailure: null })
+        .schedules('loadSlice')
+        .nothingElse(),
+    );
+  });
+});
+
+describe('a removal', () => {
+  it('waits for what runs, then removes and ends', async () => {
+    await replay(
+      copying()
+        .signal('remove', { dropTarget: true })
+        .task()
+        .tells(phase('removing'))
+        .cancels('copyTable', 'publishSlice', 'loadSlice')
+        .completes('publishSlice', slice('publish'))
+        .isCancelled('copyTable')
+        .task()
+        .completes('loadSlice', slice('load'))
+        .task()
+        .schedules('removeTable')
+        .completes('removeTable')
+        .task()
+        .tells(phase('removed'))
+        .ends(),
+    );
+  });
+
+  it('of a table that is only being prepared ends too', async () => {
+    await replay(
+      new ScriptedHistory()
+        .signal('remove')
+        .task()
+        .tells({ ...FIRST, ...phase('removing') })
+        .schedules('removeTable')
+        .completes('removeTable')
+        .task()
+        .tells(phase('removed'))
+        .ends(),
+    );
+  });
+});
+
+describe('a history that grows long', () => {
+  it('is continued as new once the slices have stopped', async () => {
+    await replay(
+      streaming()
+        .completes('publishSlice', slice('publish'))
+        .task({ suggestContinueAsNew: true })
+        .cancels('loadSlice')
+        .completes('loadSlice', slice('load'))
+        .task({ suggestContinueAsNew: true })
+        .continuesAsNew(),
+    );
+  });
+
+  it('waits for the first load, which cannot be cut in two', async () => {
+    await replay(
+      copying()
+        .completes('publishSlice', slice('publish'))
+        .task({ suggestContinueAsNew: true })
+        .schedules('publishSlice')
+        .completes('copyTable', COPIED)
+        .task({ suggestContinueAsNew: true })
+        .tells(phase('streaming'))
+        .cancels('publishSlice', 'loadSlice')
+        .completes('publishSlice', slice('publish'))
+        .isCancelled('loadSlice')
+        .task({ suggestContinueAsNew: true })
+        .continuesAsNew(),
+    );
+  });
+
+  it('moves to the workers of a new version in the same way', async () => {
+    await replay(
+      streaming()
+        .signal('pause')
+        .task({ targetWorkerDeploymentVersionChanged: true })
+        .tells(phase('paused'))
+        .cancels('publishSlice', 'loadSlice')
+        .completes('publishSlice', slice('publish'))
+        .completes('loadSlice', slice('load'))
+        .task({ targetWorkerDeploymentVersionChanged: true })
+        .continuesAsNew(),
+    );
+  });
+
+  it('goes on in the next run where it was', async () => {
+    const state = after(prepared, copied, sliceEnded('load', { lagSeconds: 7 }));
+    await replay(
+      new ScriptedHistory({ state })
+        .task()
+        .tells({ ...FIRST, ...phase('streaming'), Pg2clickLagSeconds: 7 })
+        .schedules('publishSlice', 'loadSlice')
+        .nothingElse(),
+    );
+  });
+
+  it('removes in the next run what was asked to be removed in the last', async () => {
+    await replay(
+      new ScriptedHistory({ state: after(prepared, removeRequested(true)) })
+        .task()
+        .tells({ ...FIRST, ...phase('removing') })
+        .schedules('removeTable')
+        .completes('removeTable')
+        .task()
+        .tells(phase('removed'))
+        .ends(),
+    );
+  });
+});
+
+describe('these scripts', () => {
+  const wrong: readonly [string, () => ScriptedHistory][] = [
+    ['another activity', () => new ScriptedHistory().task().tells(FIRST).schedules('copyTable').nothingElse()],
+    [
+      'a missing command',
+      () =>
+        streaming()
+          .completes('publishSlice', slice('publish'))
+          .task()
+          .completes('loadSlice', slice('load'))
+          .task()
+          .schedules('loadSlice'),
+    ],
+    ['a command too many', () => copying().schedules('removeTable').nothingElse()],
+    ['an end that does not come', () => streaming().ends()],
+  ];
+  it.each(wrong)('fail for %s', async (_, history) => {
+    await expect(replay(history())).rejects.toThrow(/TMPRL1100|[Nn]ondeterminism/u);
+  });
+});
