@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
-import { Client, Connection } from '@temporalio/client';
-import { NativeConnection } from '@temporalio/worker';
+import { Client, Connection, type OperatorService } from '@temporalio/client';
+import type { NativeConnection } from '@temporalio/worker';
 import { Failure } from '../failure/failure.js';
 import type { Settings } from '../settings/settings.js';
 import { explainNetworkError, nameSettings } from './unreachable.js';
@@ -9,6 +9,7 @@ const CONNECT_TIMEOUT_MS = 5_000;
 
 export interface TemporalClient {
   readonly client: Client;
+  readonly operator: OperatorService;
   close(): Promise<void>;
 }
 
@@ -26,7 +27,11 @@ export async function connectTemporal(settings: Settings): Promise<TemporalClien
     await opened.withDeadline(Date.now() + CONNECT_TIMEOUT_MS, () =>
       opened.workflowService.describeNamespace({ namespace }),
     );
-    return { client: new Client({ connection: opened, namespace }), close: () => opened.close() };
+    return {
+      client: new Client({ connection: opened, namespace }),
+      operator: opened.operatorService,
+      close: () => opened.close(),
+    };
   } catch (error) {
     await connection?.close().catch(() => undefined);
     throw explainTemporalConnect(error, settings);
@@ -37,7 +42,9 @@ export async function connectTemporal(settings: Settings): Promise<TemporalClien
 export async function temporalWorkerConnection(settings: Settings): Promise<NativeConnection> {
   try {
     await assertListening(settings.temporal.address);
-    return await NativeConnection.connect(settings.temporal.connection.reveal());
+    // The SDK's native core is loaded by those who work, not by every command.
+    const worker = await import('@temporalio/worker');
+    return await worker.NativeConnection.connect(settings.temporal.connection.reveal());
   } catch (error) {
     throw explainTemporalConnect(error, settings);
   }

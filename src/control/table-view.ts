@@ -61,6 +61,8 @@ export interface FailureView {
 
 export interface PipelineView {
   readonly pipeline: string;
+  /** ISO 8601. */
+  readonly at: string;
   readonly workers: Workers;
   readonly tables: readonly TableView[];
 }
@@ -95,6 +97,7 @@ export async function viewPipeline(source: ViewSource, only?: TableName): Promis
   );
   return {
     pipeline,
+    at: new Date().toISOString(),
     workers,
     tables: tables.filter((table) => table !== undefined).toSorted((a, b) => (a.table < b.table ? -1 : 1)),
   };

@@ -62,6 +62,8 @@ export interface Settings {
     /** Replaced wherever they would appear in a log line. */
     readonly secrets: readonly Secret[];
   };
+  /** Show where an unexpected error came from. */
+  readonly debug: boolean;
   /** Per server: whether the user wrote its address, a local stack runs it, or it is where it usually is. */
   readonly parts: Readonly<Record<Part, PartOrigin>>;
   /** Per setting, where its value comes from, for messages: "in .env". Absent: the default. */
@@ -242,6 +244,7 @@ function compose(
       metricsAddress: values.PG2CLICK_METRICS,
     },
     log: { level: values.PG2CLICK_LOG_LEVEL, format: values.PG2CLICK_LOG_FORMAT, secrets: Object.freeze(secrets) },
+    debug: values.PG2CLICK_DEBUG === '1',
     parts: told.parts,
     where: Object.freeze(Object.fromEntries([...told.all].map(([name, { where }]) => [name, where]))),
     warnings: Object.freeze(told.warnings),

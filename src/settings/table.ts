@@ -122,7 +122,7 @@ export const SETTINGS = {
   }),
   PG2CLICK_CACHE: setting('pg2click', text, {
     defaultWords: '~/.cache/pg2click',
-    description: 'Folder where the local stack keeps what it downloads and builds.',
+    description: 'Folder where the local stack keeps what it downloads and builds; read from the environment only.',
   }),
   PG2CLICK_DEBUG: setting('pg2click', choice(['0', '1']), {
     default: '0',

@@ -1,0 +1,119 @@
+import { probeClickHouse } from '../connect/clickhouse.js';
+import { probeKafka } from '../connect/kafka.js';
+import { connectPostgres } from '../connect/postgres.js';
+import { connectTemporal, explainTemporalConnect } from '../connect/temporal.js';
+import { countWorkers, type Workers } from '../control/workers.js';
+import { classifyPostgres } from '../failure/classify-postgres.js';
+import { Failure } from '../failure/failure.js';
+import { migrateLedger } from '../ledger/migrate.js';
+import { ensureSearchAttributes } from '../worker/search-attributes.js';
+import { plural } from './figures.js';
+import type { Session } from './session.js';
+
+/** One server, looked at and made ready. */
+export interface ServerCheck {
+  readonly server: string;
+  readonly address: string;
+  /** What it is and what was done there; or what is wrong. */
+  readonly told: string;
+  readonly error: Failure | undefined;
+  /** Temporal's: who works there. */
+  readonly workers?: Workers | undefined;
+}
+
+/** The oldest PostgreSQL whose features the outbox relies on. */
+const OLDEST_POSTGRES = 140_000;
+
+/** Looks at the four servers at once, and tells of each in order. */
+export async function checkServers(session: Session, told: (check: ServerCheck) => void): Promise<ServerCheck[]> {
+  const { postgres, kafka, clickhouse, temporal } = session.settings;
+  const checks = [
+    check('PostgreSQL', `${postgres.host}:${postgres.port}/${postgres.database}`, () => preparePostgres(session)),
+    check('Kafka', kafka.brokers.join(','), async () => ({
+      told: plural(await probeKafka(session.settings), 'broker'),
+    })),
+    check('ClickHouse', `${clickhouse.url}/${clickhouse.database}`, async () => ({
+      told: `version ${await probeClickHouse(session.settings)}`,
+    })),
+    check('Temporal', `${temporal.address}/${temporal.namespace}`, () => prepareTemporal(session)),
+  ];
+  const done: ServerCheck[] = [];
+  for (const running of checks) {
+    const result = await running;
+    told(result);
+    done.push(result);
+  }
+  return done;
+}
+
+async function check(
+  server: string,
+  address: string,
+  look: () => Promise<{ told: string; workers?: Workers }>,
+): Promise<ServerCheck> {
+  try {
+    return { server, address, error: undefined, ...(await look()) };
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    return { server, address, told: error.message, error };
+  }
+}
+
+async function preparePostgres({ settings, signal }: Session): Promise<{ told: string }> {
+  const pg = await connectPostgres(settings, { name: 'init', signal });
+  try {
+    const found = await pg.query<{
+      version: string;
+      number: number;
+      standby: boolean;
+    }>(/* sql */ `select current_setting('server_version') as version, current_setting('server_version_num')::int as number,
+        pg_is_in_recovery() as standby`);
+    const server = found.rows[0];
+    if (server === undefined || server.number < OLDEST_POSTGRES) {
+      throw new Failure('Misconfigured', {
+        message: `PostgreSQL at ${settings.postgres.host}:${settings.postgres.port} is version ${server?.version ?? '?'}: 14 is the oldest that works.`,
+        remedy: 'Upgrade it, or name another server in PG_HOST.',
+      });
+    }
+    if (server.standby) {
+      throw new Failure('Misconfigured', {
+        message: `PostgreSQL at ${settings.postgres.host}:${settings.postgres.port} is a standby: triggers and the ledger need the primary.`,
+        remedy: 'Name the primary in PG_HOST.',
+      });
+    }
+    const applied = await migrateLedger(pg);
+    const ledger = applied.length === 0 ? 'ledger up to date' : `ledger made ready (${applied.join(', ')})`;
+    return { told: `version ${server.version}, ${ledger}` };
+  } catch (error) {
+    throw explainPreparing(error, settings.postgres);
+  } finally {
+    await pg[Symbol.asyncDispose]();
+  }
+}
+
+/** 42501: insufficient_privilege. */
+function explainPreparing(error: unknown, { user, database }: { user: string; database: string }): Failure {
+  if (error instanceof Failure) return error;
+  if ((error as { code?: unknown }).code === '42501') {
+    return new Failure('Unauthorized', {
+      message: `The role "${user}" may not create the ledger in the database "${database}".`,
+      remedy: `Let an administrator run: grant create on database "${database}" to "${user}"`,
+      cause: error,
+    });
+  }
+  return classifyPostgres(error, 'making the ledger ready');
+}
+
+async function prepareTemporal({ settings }: Session): Promise<{ told: string; workers: Workers }> {
+  const temporal = await connectTemporal(settings);
+  try {
+    await ensureSearchAttributes(temporal.operator, settings.temporal.namespace);
+    const workers = await countWorkers(temporal.client);
+    const running = Math.max(workers.producer, workers.consumer, workers.workflow);
+    return { told: `search attributes ready, ${running === 0 ? 'no worker' : plural(running, 'worker')}`, workers };
+  } catch (error) {
+    throw error instanceof Failure ? error : explainTemporalConnect(error, settings);
+  } finally {
+    await temporal.close();
+  }
+}

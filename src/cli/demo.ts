@@ -1,0 +1,38 @@
+import { Command, InvalidArgumentError } from 'commander';
+import type { Exit } from './exit-code.js';
+import { runCommand } from './session.js';
+
+interface DemoOptions {
+  readonly keep?: boolean;
+  readonly seconds: number;
+  readonly json?: boolean;
+}
+
+export function demoCommand(): Command {
+  return new Command('demo')
+    .summary('watch it work, and survive, on this machine')
+    .description(
+      'Starts servers and a worker of its own, loads real data, changes it, kills and stops things, and compares every row ' +
+        'on both sides at the end. It reads no settings and touches nothing of yours. Exit code 0 only if all rows are equal.',
+    )
+    .option('--seconds <number>', 'how long the live writer runs', readSeconds, 20)
+    .option('--keep', "leave everything running at the end, for a look at Temporal's UI")
+    .option('--json', 'print the result as one JSON object')
+    .addHelpText('after', `\nExamples:\n  pg2click demo\n  pg2click demo --seconds 60 --keep`)
+    .action((options: DemoOptions, command: Command) =>
+      runCommand(command, () => demo(options), { ownSignals: true, isolated: true }),
+    );
+}
+
+const DEMO: string = '../demo/demo.js';
+
+async function demo({ keep = false, seconds, json = false }: DemoOptions): Promise<Exit> {
+  const { runDemo } = (await import(DEMO)) as { runDemo: (options: Required<DemoOptions>) => Promise<boolean> };
+  return (await runDemo({ keep, seconds, json })) ? 'done' : 'failed';
+}
+
+function readSeconds(written: string): number {
+  const seconds = Number(written);
+  if (Number.isInteger(seconds) && seconds >= 1 && seconds <= 86_400) return seconds;
+  throw new InvalidArgumentError('Expected a whole number of seconds from 1 to 86400.');
+}

@@ -1,0 +1,23 @@
+/** Numbers as people read them in a terminal. */
+export function count(value: number): string {
+  return Math.round(value).toLocaleString('en-US');
+}
+
+/** "0.4 s", "12 s", "3 min", "2 h", "4 d". */
+export function duration(seconds: number): string {
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 120) return `${Math.round(seconds)} s`;
+  if (seconds < 7_200) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 172_800) return `${Math.round(seconds / 3_600)} h`;
+  return `${Math.round(seconds / 86_400)} d`;
+}
+
+/** "(52%)" of an estimate, which may be exceeded. */
+export function share(part: number, whole: number | null): string {
+  if (whole === null || whole <= 0) return '';
+  return ` of about ${count(whole)} (${Math.min(99, Math.floor((part / whole) * 100))}%)`;
+}
+
+export function plural(number: number, noun: string): string {
+  return `${count(number)} ${noun}${number === 1 ? '' : 's'}`;
+}

@@ -1,0 +1,73 @@
+import { writeFileSync } from 'node:fs';
+import chalk from 'chalk';
+import { Command } from 'commander';
+import { renderEnvFile } from '../settings/env-template.js';
+import { missingQueues } from '../control/workers.js';
+import { exitOf, type Exit } from './exit-code.js';
+import { checkServers, type ServerCheck } from './check-servers.js';
+import { runCommand, type GlobalOptions, type Session } from './session.js';
+
+export function initCommand(): Command {
+  return new Command('init')
+    .summary('check the four servers and make them ready')
+    .description(
+      'Writes a commented .env where there is none and nothing is configured, checks PostgreSQL, Kafka, ClickHouse and ' +
+        "Temporal, creates the ledger (schema pg2click) and registers Temporal's search attributes. Harmless to run again.",
+    )
+    .option('--json', 'print the checks as one JSON object')
+    .addHelpText('after', `\nExamples:\n  pg2click init\n  pg2click init --env-file production.env`)
+    .action((_options: object, command: Command) =>
+      runCommand(command, (session) => init(session, command.optsWithGlobals<GlobalOptions>())),
+    );
+}
+
+async function init(session: Session, { envFile }: GlobalOptions): Promise<Exit> {
+  const wrote = envFile === undefined && writeEnvFile(session);
+  const checks = await checkServers(session, (check) => {
+    if (!session.json) session.print(lineOf(check));
+  });
+  const [failed] = checks.filter((check) => check.error !== undefined);
+  if (session.json) {
+    session.print(
+      JSON.stringify({
+        ready: failed === undefined,
+        wroteEnvFile: wrote,
+        servers: checks.map(({ server, address, told, error }) => ({
+          server,
+          address,
+          ok: error === undefined,
+          told,
+          remedy: error?.remedy ?? null,
+        })),
+      }),
+    );
+  } else if (failed === undefined) {
+    session.tell(`\nReady. Next: ${nextSteps(checks)}`);
+  }
+  return failed === undefined ? 'done' : exitOf(failed.error);
+}
+
+/** Never over a file that is there, and not where everything is told by other means. */
+function writeEnvFile(session: Session): boolean {
+  const { parts } = session.settings;
+  if (Object.values(parts).some((origin) => origin === 'written')) return false;
+  try {
+    writeFileSync('.env', renderEnvFile(), { flag: 'wx', mode: 0o600 });
+  } catch {
+    return false;
+  }
+  session.tell(`Wrote .env: every setting, commented out. Edit it, or start servers of your own with "pg2click dev".`);
+  return true;
+}
+
+function lineOf({ server, address, told, error }: ServerCheck): string {
+  const name = server.padEnd(10);
+  if (error === undefined) return `${chalk.green('✔')} ${name}  ${address}  ${chalk.dim(told)}`;
+  return `${chalk.red('✖')} ${name}  ${told}${error.remedy === undefined ? '' : `\n  ${chalk.dim('→')} ${error.remedy}`}`;
+}
+
+function nextSteps(checks: readonly ServerCheck[]): string {
+  const workers = checks.find((check) => check.workers !== undefined)?.workers;
+  const running = workers !== undefined && missingQueues(workers).length === 0;
+  return running ? 'pg2click add TABLE' : 'pg2click worker, and in another terminal: pg2click add TABLE';
+}

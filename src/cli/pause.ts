@@ -1,0 +1,25 @@
+import { Command } from 'commander';
+import { parseTableName } from '../domain/table-name.js';
+import { request } from './request.js';
+import { runCommand } from './session.js';
+
+export function pauseCommand(): Command {
+  return new Command('pause')
+    .summary('stop moving a table for a while')
+    .description(
+      'Pauses a table: what runs finishes the batch in hand and stops. Changes wait in the outbox and in Kafka; nothing is ' +
+        'lost, and the outbox grows.',
+    )
+    .argument('<table>')
+    .option('--reason <text>', 'shown with the pause')
+    .option('--json', 'print the answer as one JSON object')
+    .addHelpText('after', `\nExample:\n  pg2click pause shop.orders --reason "ClickHouse upgrade"`)
+    .action((table: string, options: { readonly reason?: string }, command: Command) =>
+      runCommand(command, (session) =>
+        request(session, parseTableName(table), {
+          action: 'pause',
+          message: options.reason === undefined ? {} : { reason: options.reason },
+        }),
+      ),
+    );
+}

@@ -1,0 +1,69 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { packageRoot } from '../package-root.js';
+import { describeSettings } from '../settings/describe.js';
+import { addCommand } from './add.js';
+import { demoCommand } from './demo.js';
+import { devCommand } from './dev.js';
+import { EXIT_CODES, exitCode } from './exit-code.js';
+import { initCommand } from './init.js';
+import { pauseCommand } from './pause.js';
+import { removeCommand } from './remove.js';
+import { resumeCommand } from './resume.js';
+import { statusCommand } from './status.js';
+import { workerCommand } from './worker.js';
+
+/** The whole command line, as `main.ts` runs it. */
+export function createProgram(): Command {
+  const program = new Command('pg2click')
+    .description(
+      'Keeps tables of PostgreSQL equal to tables of ClickHouse: every change goes through an outbox and Kafka, and Temporal ' +
+        'drives it. Nothing is lost when a process or a server dies.',
+    )
+    .version(readVersion(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print help')
+    .helpCommand('help [command]', 'print help on a command')
+    .option('--env-file <path>', 'read settings from this file instead of .env')
+    .option('--no-env-file', 'read settings from the environment only')
+    .showSuggestionAfterError(true)
+    .configureHelp({ helpWidth: 100, showGlobalOptions: false });
+  const commands = [
+    initCommand(),
+    addCommand(),
+    statusCommand(),
+    pauseCommand(),
+    resumeCommand(),
+    removeCommand(),
+    workerCommand(),
+    devCommand(),
+    demoCommand(),
+  ];
+  for (const command of commands) program.addCommand(command.copyInheritedSettings(program));
+  program.addHelpText('after', () => `\n${EXAMPLES}\n\n${exitCodes()}\n\n${describeSettings()}`);
+  // Commander would call process.exit(1) itself: wrong usage has a code of its own here.
+  for (const each of [program, ...commands]) each.exitOverride((error) => end(error.exitCode));
+  return program;
+}
+
+const EXAMPLES = `Examples:
+  pg2click demo                    watch it work on this machine; nothing else is needed
+  pg2click dev                     servers for trying out, until Ctrl-C
+  pg2click init                    check and prepare the servers that the settings name
+  pg2click worker                  the process that moves the rows
+  pg2click add shop.orders         replicate a table
+  pg2click status --watch          see how it goes`;
+
+function exitCodes(): string {
+  const lines = Object.values(EXIT_CODES).map(([code, meaning]) => `  ${String(code).padEnd(4)} ${meaning}`);
+  return ['Exit codes:', ...lines].join('\n');
+}
+
+function end(code: number): never {
+  process.exit(code === 0 ? 0 : exitCode('usage'));
+}
+
+function readVersion(): string {
+  const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string };
+  return version;
+}

@@ -1,0 +1,26 @@
+import { chalkStderr } from 'chalk';
+import { askTable, type TableRequest } from '../control/ask-table.js';
+import type { TableName } from '../domain/table-name.js';
+import type { Exit } from './exit-code.js';
+import { withTemporal } from './servers.js';
+import type { Session } from './session.js';
+
+/** Sends a request to a table's workflow and tells the answer. */
+export async function request(
+  session: Session,
+  name: TableName,
+  { action, message }: Pick<TableRequest, 'action' | 'message'>,
+): Promise<Exit> {
+  const { pipeline } = session.settings;
+  const answer = await withTemporal(session, ({ client }) => askTable(client, { ...name, pipeline, action, message }));
+  if (session.json) {
+    session.print(JSON.stringify({ accepted: answer?.accepted ?? true, answered: answer !== undefined, ...answer }));
+  } else if (answer === undefined) {
+    session.print(`Accepted; no worker answered, so it takes effect when one runs.`);
+  } else {
+    const mark = answer.accepted ? chalkStderr.green('✔') : chalkStderr.red('✖');
+    session.print(`${mark} ${answer.message}`);
+  }
+  if (answer === undefined) return 'waiting';
+  return answer.accepted ? 'done' : 'failed';
+}

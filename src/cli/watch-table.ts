@@ -1,0 +1,114 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { chalkStderr } from 'chalk';
+import { createLogUpdate } from 'log-update';
+import { viewPipeline, type TableView } from '../control/table-view.js';
+import { formatTableName, type TableName } from '../domain/table-name.js';
+import { count, share } from './figures.js';
+import type { Exit } from './exit-code.js';
+import type { Servers } from './servers.js';
+import type { Session } from './session.js';
+
+const EVERY_MS = 250;
+/** Without a terminal a line is written when something else happens, and this often. */
+const REPEAT_MS = 5_000;
+const SPINNER = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
+
+/**
+ * Shows a table's first load until it streams, is parked, is paused, or ends.
+ * @returns how that went; a park or an end is explained to the person
+ */
+export async function watchTable(session: Session, servers: Servers, name: TableName): Promise<Exit> {
+  const { pipeline, temporal } = session.settings;
+  const source = { pg: servers.pg, client: servers.temporal.client, pipeline, uiUrl: temporal.uiUrl };
+  const show = shower(session);
+  try {
+    for (;;) {
+      session.signal.throwIfAborted();
+      const [view] = (await viewPipeline(source, name)).tables;
+      show.view(view, formatTableName(name));
+      const end = endOf(view);
+      if (end !== undefined) {
+        show.close();
+        explain(session, view, name);
+        return end;
+      }
+      await sleep(EVERY_MS, undefined, { signal: session.signal });
+    }
+  } finally {
+    show.close();
+    if (session.signal.aborted) session.tell(`No longer watching; ${formatTableName(name)} goes on by itself.`);
+  }
+}
+
+function endOf(view: TableView | undefined): Exit | undefined {
+  const phase = view?.phase;
+  switch (phase) {
+    case 'streaming':
+    case 'paused':
+      return 'done';
+    case 'parked':
+      return 'unhealthy';
+    case undefined:
+    case 'stopped':
+    case 'removing':
+    case 'removed':
+      return 'failed';
+    case 'preparing':
+    case 'copying':
+    case 'unknown':
+      return undefined;
+    default:
+      return phase satisfies never;
+  }
+}
+
+function explain(session: Session, view: TableView | undefined, name: TableName): void {
+  const title = formatTableName(name);
+  if (view === undefined || ['stopped', 'removing', 'removed'].includes(view.phase))
+    session.tell(`${title} is not replicated any more: its workflow was ended or removed meanwhile.`);
+  else if (view.phase === 'paused') session.tell(`${title} is paused; "pg2click resume ${title}" lets it go on.`);
+  else if (view.failure !== null && view.phase === 'parked') {
+    session.tell(`${chalkStderr.red('✖')} ${title} is parked (${view.failure.kind}): ${view.failure.message}`);
+    session.tell(`  ${view.failure.remedy}`);
+  }
+}
+
+/** What a first load looks like in one line. */
+function lineOf(view: TableView | undefined, title: string): string {
+  if (view === undefined) return `${title}  starting`;
+  const { failure } = view;
+  const trouble =
+    failure === null
+      ? ''
+      : `  ${chalkStderr.yellow(`retrying (attempt ${failure.attempt ?? '?'}): ${failure.message}`)}`;
+  const rows =
+    view.phase === 'copying' ? `  ${count(view.copiedRows)}${share(view.copiedRows, view.estimatedRows)} rows` : '';
+  return `${view.table}  ${view.phase}${rows}${trouble}`;
+}
+
+function shower(session: Session): { view(view: TableView | undefined, title: string): void; close(): void } {
+  if (session.json) return { view: () => undefined, close: () => undefined };
+  if (!process.stderr.isTTY) return lines(session);
+  const picture = createLogUpdate(process.stderr);
+  const startedAt = Date.now();
+  return {
+    view: (view, title) => {
+      const frame = SPINNER[Math.floor(Date.now() / EVERY_MS) % SPINNER.length] ?? '';
+      picture(`${chalkStderr.cyan(frame)} ${lineOf(view, title)}  ${Math.floor((Date.now() - startedAt) / 1_000)} s`);
+    },
+    close: () => picture.clear(),
+  };
+}
+
+function lines(session: Session): ReturnType<typeof shower> {
+  let last = { subject: '', at: 0 };
+  return {
+    view: (view, title) => {
+      const subject = `${view?.phase ?? ''} ${view?.failure?.message ?? ''}`;
+      if (subject === last.subject && Date.now() - last.at < REPEAT_MS) return;
+      last = { subject, at: Date.now() };
+      session.tell(lineOf(view, title));
+    },
+    close: () => undefined,
+  };
+}

@@ -1,0 +1,83 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command, Option } from 'commander';
+import { Failure } from '../failure/failure.js';
+import { packageRoot } from '../package-root.js';
+import { WORKER_ROLES, type WorkerRole } from '../worker/start.js';
+import { exitCode, type Exit } from './exit-code.js';
+import { runCommand, type Session } from './session.js';
+
+export function workerCommand(): Command {
+  return new Command('worker')
+    .summary('run the process that moves the rows')
+    .description(
+      'Runs a worker until SIGTERM or Ctrl-C, which let it finish the batches in hand; a second one ends it at once, which ' +
+        'loses nothing either. Run several, on several machines, as you like.',
+    )
+    .addOption(
+      new Option('--role <role>', 'producer reads PostgreSQL, consumer loads ClickHouse')
+        .choices(WORKER_ROLES)
+        .default('all'),
+    )
+    .addHelpText(
+      'after',
+      `
+Logs go to standard error: pretty on a terminal, one JSON object a line elsewhere.
+
+Examples:
+  pg2click worker
+  pg2click worker --role consumer
+  PG2CLICK_LOG_LEVEL=debug PG2CLICK_METRICS=0.0.0.0:9464 pg2click worker`,
+    )
+    .action((options: { readonly role: WorkerRole }, command: Command) =>
+      runCommand(command, (session) => runWorker(session, options.role), { ownSignals: true }),
+    );
+}
+
+async function runWorker({ settings, log }: Session, role: WorkerRole): Promise<Exit> {
+  const bundlePath = join(packageRoot, 'dist', 'workflow-bundle.js');
+  if (!existsSync(bundlePath)) {
+    throw new Failure('Misconfigured', {
+      message: `The workflows are not built: there is no ${bundlePath}.`,
+      remedy: 'Run "npm run build".',
+    });
+  }
+  const [{ temporalWorkerConnection }, { startWorker }, { installRuntime }, { createActivities }] = await Promise.all([
+    import('../connect/temporal.js'),
+    import('../worker/start.js'),
+    import('../worker/runtime.js'),
+    import('../../activities/index.js'),
+  ]);
+  installRuntime({ log, metricsAddress: settings.worker.metricsAddress });
+  const connection = await temporalWorkerConnection(settings);
+  const activities = createActivities(settings, log);
+  // The first signal is the SDK's, which lets slices finish; two Ctrl-C within a blink of a process group are one.
+  let asked = 0;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    const now = Date.now();
+    if (asked > 0 && now - asked > 300) {
+      log.warn({ signal }, 'ended at once, with batches in hand: they are taken up again');
+      process.exit(exitCode('interrupted'));
+    }
+    if (asked === 0) log.info({ signal }, 'finishing the batches in hand; once more to end at once');
+    asked ||= now;
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, onSignal);
+  try {
+    const worker = await startWorker({
+      connection,
+      namespace: settings.temporal.namespace,
+      role,
+      activities,
+      log,
+      bundlePath,
+      activitySlots: settings.worker.slots,
+    });
+    await worker.ended;
+    log.info('worker stopped');
+    return 'done';
+  } finally {
+    await activities.close();
+    await connection.close();
+  }
+}

@@ -1,0 +1,65 @@
+import type { Setting } from './setting.js';
+import { GROUPS, type Group } from './setting.js';
+import { SETTINGS } from './table.js';
+
+/** The page `docs/07-settings.md`, from the table: a test holds the two together. */
+export function renderSettingsPage(): string {
+  return `${HEAD}\n\n${GROUPS.map(section).join('\n\n')}\n`;
+}
+
+const HEAD = `# Settings
+
+This page is made from the table in \`src/settings/table.ts\`; after a change there, \`npx vitest run settings-page --update\` writes
+it anew.
+
+Settings come from four places; the first that says something wins:
+
+1. the environment of the process
+2. the file \`.env\` in the working directory, or the one that \`--env-file\` names (\`--no-env-file\` reads none)
+3. the addresses of a local stack that \`pg2click dev\` runs in the same directory, for servers whose address nobody wrote
+4. the defaults below
+
+Things worth knowing:
+
+- **Secrets from files.** \`NAME_FILE\` names a file that holds the value of a secret, e.g. \`PG_PASSWORD_FILE=/run/secrets/pg\`. Setting
+  both in the same place is an error. Secrets are marked below; no log, message or \`--json\` shows them.
+- **URLs.** \`PG_URL\` and \`CH_URL\` replace the single names. What a URL leaves out, the single names may say; where both say
+  something and it differs, that is an error. Special characters in a URL's password are written as \`%XX\`.
+- **Typing errors.** A name in \`.env\` that begins with \`PG_\`, \`KAFKA_\`, \`CH_\` or \`PG2CLICK_\`, and is nearly a setting, is an error that
+  names the nearest; other unknown names of that kind are told as warnings.
+- **A \`#\` in a password** of \`.env\` begins a comment unless the value is in quotes: that is refused, not cut off.
+- **Empty values** count as not set.
+- **Temporal** is found as its own command line finds it: by \`TEMPORAL_*\`, and by its configuration file with its profiles.
+- Connections to PostgreSQL and Kafka do not use TLS yet; ClickHouse does with \`CH_URL=https://...\`, Temporal with \`TEMPORAL_TLS\`.`;
+
+const INTRODUCTIONS: Partial<Record<Group, string>> = {
+  Temporal:
+    "Every other `TEMPORAL_*` name that Temporal's command line knows (certificates as data, gRPC metadata) works too.",
+  Worker: 'Read by `pg2click worker`, and by `pg2click add` where it says so.',
+};
+
+function section(group: Group): string {
+  const introduction = INTRODUCTIONS[group];
+  const rows = Object.entries<Setting>(SETTINGS)
+    .filter(([, setting]) => setting.group === group)
+    .map(([name, setting]) => row(name, setting));
+  return [
+    `## ${group}`,
+    '',
+    ...(introduction === undefined ? [] : [introduction, '']),
+    '| name | type | default | what it says |',
+    '| --- | --- | --- | --- |',
+    ...rows,
+  ].join('\n');
+}
+
+function row(name: string, setting: Setting): string {
+  const secret = setting.secret ? ' Secret.' : '';
+  const fallback = setting.default === undefined ? (setting.defaultWords ?? '') : `\`${setting.default}\``;
+  const type = setting.unit === undefined ? setting.kind.name : `${setting.kind.name} (${setting.unit})`;
+  return `| \`${name}\` | ${escape(type)} | ${escape(fallback)} | ${escape(setting.description)}${secret} |`;
+}
+
+function escape(cell: string): string {
+  return cell.replaceAll('|', String.raw`\|`).replaceAll('<', '&lt;');
+}
