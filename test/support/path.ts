@@ -1,4 +1,5 @@
 import { MockActivityEnvironment } from '@temporalio/testing';
+import { DefaultLogger } from '@temporalio/worker';
 import pg from 'pg';
 import { expect } from 'vitest';
 import { openDeps, type Deps } from '../../activities/deps.js';
@@ -45,6 +46,8 @@ export interface Followed {
   sink(query: string): Promise<string>;
 }
 
+/** A slice that is made to fail is no news. */
+const QUIET = new DefaultLogger('ERROR', () => undefined);
 /** Short: an idle slice ends when its time is over. */
 const SLICE_MS = 400;
 
@@ -100,22 +103,23 @@ async function follow(
   const address = { pipeline: path.settings.pipeline, ...name };
   const witness: Record<'publish' | 'load', Witness | null> = { publish: null, load: null };
   const run = <T>(activity: (deps: Deps) => Promise<T>, deps: Partial<Deps> = {}): Promise<T> =>
-    new MockActivityEnvironment().run(() => activity({ ...path.deps, ...deps }));
+    new MockActivityEnvironment({}, { logger: QUIET }).run(() => activity({ ...path.deps, ...deps }));
   const slice = async (
     stage: 'publish' | 'load',
     activity: (deps: Deps, request: SliceRequest) => Promise<SliceReceipt>,
     deps?: Partial<Deps>,
   ): Promise<SliceReceipt> => {
-    const receipt = await run(
-      (all) => activity(all, { ...address, witness: witness[stage], sliceMs: SLICE_MS }),
-      deps,
-    );
+    const receipt = await run((all) => activity(all, { ...address, witness: witness[stage], sliceMs: SLICE_MS }), deps);
     witness[stage] = receipt.witness;
     return receipt;
   };
   const receipt = await run((deps) => prepareTable(deps, { ...address, options }));
   const [database = '', table = ''] = receipt.target.split(/\.(.*)/su);
-  const names = { target: quote(database, table), current: quote(database, `${table}_current`), floor: quote(database, `${table}_floor`) };
+  const names = {
+    target: quote(database, table),
+    current: quote(database, `${table}_current`),
+    floor: quote(database, `${table}_floor`),
+  };
 
   const followed: Followed = {
     name,

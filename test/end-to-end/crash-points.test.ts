@@ -1,0 +1,143 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Deps } from '../../activities/deps.js';
+import { freshName } from '../support/stack.js';
+import { openPath, type Followed, type Path } from '../support/path.js';
+
+/** A slice dies, or is overtaken, between two steps. The servers are real; only the step that fails is made to. */
+describe('a crash between two steps loses nothing', () => {
+  let path: Path;
+  let table: string;
+  let followed: Followed;
+  beforeAll(async () => {
+    path = await openPath();
+    table = freshName('crashing');
+    await path.source.query(`create table ${table} (id int primary key, v int)`);
+    followed = await path.add(table);
+    await followed.copy();
+    // Every row that reaches the table, before merges make one of two.
+    await path.deps.clickhouse.command({
+      query: `create materialized view ${path.settings.clickhouse.database}.arrivals engine = MergeTree order by id
+        settings non_replicated_deduplication_window = 1000 as select id, _version from ${followed.receipt.target}`,
+    });
+  });
+  afterAll(() => path.close());
+
+  const write = (from: number, rows = 100): Promise<unknown> =>
+    path.source.query(`insert into ${table} select i, i from generate_series(${from}, ${from + rows - 1}) i`);
+  const arrivals = async (from: number): Promise<string> =>
+    followed.sink(
+      `select count() from ${path.settings.clickhouse.database}.arrivals where id between ${from} and ${from + 99}`,
+    );
+  /** The pool or client, but its n-th statement that matches fails as a broken connection does. */
+  const failing = (pattern: RegExp): Partial<Deps> => ({
+    pool: new Proxy(path.deps.pool, {
+      get(pool, name) {
+        if (name !== 'query') return Reflect.get(pool, name, pool);
+        return (text: string, values: unknown[]) =>
+          pattern.test(text)
+            ? Promise.reject(Object.assign(new Error('broken off by the test'), { code: 'ECONNRESET' }))
+            : pool.query(text, values);
+      },
+    }),
+  });
+
+  /** The failure of the first slice that gets as far as to fail: on a busy machine one may end before it has read. */
+  const failureOf = async (slice: () => Promise<unknown>): Promise<unknown> => {
+    for (let attempt = 0; attempt < 50; attempt += 1) {
+      const failure = await slice().then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+      if (failure !== undefined) return failure;
+    }
+    throw new Error('no slice failed');
+  };
+
+  it('after the messages were sent, before the batch was confirmed: it is sent again', async () => {
+    await write(1);
+    const broken: Partial<Deps> = {
+      publisher: async () => {
+        const publisher = await path.deps.publisher();
+        return {
+          close: () => publisher.close(),
+          async send(consignment, changes) {
+            await publisher.send(consignment, changes);
+            throw new Error('broken off by the test');
+          },
+        };
+      },
+    };
+    expect(await failureOf(() => followed.publish(broken))).toMatchObject({ message: 'broken off by the test' });
+    await path.source.query(`update ${table} set v = -1 where id = 1; delete from ${table} where id = 2`);
+    await followed.expectEqual();
+    expect(Number(await arrivals(1))).toBeGreaterThan(100);
+  });
+
+  it('after the batch was named, before it was inserted', async () => {
+    await write(1_001);
+    await followed.publish();
+    const broken: Partial<Deps> = {
+      clickhouse: new Proxy(path.deps.clickhouse, {
+        get(client, name) {
+          if (name !== 'exec') return Reflect.get(client, name, client);
+          return () => Promise.reject(new Error('broken off by the test'));
+        },
+      }),
+    };
+    expect(await failureOf(() => followed.load(broken))).toBeInstanceOf(Error);
+    await write(1_101);
+    await followed.expectEqual();
+    expect(await arrivals(1_001)).toBe('100');
+  });
+
+  it('after the insert, before the batch was confirmed: the token drops the repeat', async () => {
+    await write(2_001);
+    await followed.publish();
+    expect(await failureOf(() => followed.load(failing(/set batch = \$3/u)))).toMatchObject({ code: 'ECONNRESET' });
+    expect(await arrivals(2_001)).toBe('100');
+    await write(2_101);
+    await followed.expectEqual();
+    expect(await arrivals(2_001)).toBe('100');
+  });
+
+  it('a slice that was overtaken can finish the insert that is named, and can confirm nothing', async () => {
+    await write(3_001);
+    await followed.publish();
+    let release = (): void => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    let reached = (): void => undefined;
+    const atInsert = new Promise<void>((resolve) => (reached = resolve));
+    const frozen: Partial<Deps> = {
+      clickhouse: new Proxy(path.deps.clickhouse, {
+        get(client, name) {
+          if (name !== 'exec') return Reflect.get(client, name, client);
+          return async (parameters: Parameters<typeof client.exec>[0]) => {
+            reached();
+            await held;
+            return client.exec(parameters);
+          };
+        },
+      }),
+      // Another process reads with another consumer.
+      reader: async (topic) => {
+        const { openReader } = await import('../../src/transport/reader.js');
+        return openReader(path.deps.kafka, topic, { log: path.deps.log });
+      },
+    };
+    const zombie = failureOf(() => followed.load(frozen));
+    await atInsert;
+    await path.source.query(`update ${table} set v = v + 1 where id > 3000`);
+    await followed.settle();
+    release();
+    expect(await zombie).toMatchObject({ kind: 'Fenced' });
+    await followed.expectEqual();
+  });
+
+  it('two publishers at once: one of them goes on, and every event is sent', async () => {
+    await write(4_001);
+    const outcomes = await Promise.allSettled([followed.publish(), followed.publish()]);
+    for (const outcome of outcomes)
+      if (outcome.status === 'rejected') expect(outcome.reason).toMatchObject({ kind: 'Fenced' });
+    await followed.expectEqual();
+  });
+});

@@ -1,0 +1,146 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { freshName } from '../support/stack.js';
+import { openPath, type Followed, type Path } from '../support/path.js';
+
+/** What went missing is noticed before anything is read on, and adding the table again is the remedy that works. */
+describe('lost history', () => {
+  let path: Path;
+  let table: string;
+  let followed: Followed;
+  beforeAll(async () => {
+    path = await openPath();
+  });
+  afterAll(() => path.close());
+  beforeEach(async () => {
+    table = freshName('history');
+    await path.source.query(`create table ${table} (id int primary key, v text);
+      insert into ${table} select i, 'copied' from generate_series(1, 20) i`);
+    followed = await path.add(table);
+    await followed.copy();
+    await path.source.query(`insert into ${table} select i, 'followed' from generate_series(21, 40) i`);
+    await followed.expectEqual();
+  });
+
+  const remedy = async (): Promise<void> => {
+    await path.source.query(`delete from ${table} where id = 5`);
+    await followed.remove();
+    const again = await path.add(table);
+    await again.copy();
+    expect(await again.expectEqual()).toBeGreaterThan(0);
+  };
+
+  it('a target that was emptied', async () => {
+    await path.deps.clickhouse.command({ query: `truncate table ${followed.receipt.target}` });
+    await expect(followed.load()).rejects.toMatchObject({ kind: 'SinkSetBack' });
+    await remedy();
+  });
+
+  it('a target that lost its newest rows', async () => {
+    await path.deps.clickhouse.command({
+      query: `alter table ${followed.receipt.target} delete where id > 20 settings mutations_sync = 1`,
+    });
+    await expect(followed.load()).rejects.toMatchObject({ kind: 'SinkSetBack' });
+  });
+
+  it('a topic that was deleted and made anew, with as many messages in it', async () => {
+    const admin = path.deps.kafka.admin();
+    await admin.connect();
+    const [before] = await admin.fetchTopicOffsets(followed.receipt.topic);
+    await admin.deleteTopics({ topics: [followed.receipt.topic] });
+    await expect(async () => {
+      await expect
+        .poll(async () => (await admin.listTopics()).includes(followed.receipt.topic), { timeout: 10_000 })
+        .toBe(false);
+      await admin.createTopics({ topics: [{ topic: followed.receipt.topic, numPartitions: 1 }] });
+    }).not.toThrow();
+    await expect.poll(() => admin.listTopics(), { timeout: 10_000 }).toContain(followed.receipt.topic);
+    const producer = path.deps.kafka.producer();
+    await producer.connect();
+    const messages = Array.from({ length: Number(before?.high) + 10 }, () => ({ value: '{}' }));
+    await expect
+      .poll(
+        () =>
+          producer.send({ topic: followed.receipt.topic, messages }).then(
+            () => true,
+            () => false,
+          ),
+        { timeout: 15_000 },
+      )
+      .toBe(true);
+    await producer.disconnect();
+    await admin.disconnect();
+    await expect(followed.load()).rejects.toMatchObject({ kind: 'TopicReplaced' });
+    await remedy();
+  });
+
+  it('messages that expired before they were loaded', async () => {
+    await path.source.query(`update ${table} set v = 'lost'`);
+    await followed.publish();
+    const admin = path.deps.kafka.admin();
+    await admin.connect();
+    const offsets = await admin.fetchTopicOffsets(followed.receipt.topic);
+    await admin.deleteTopicRecords({
+      topic: followed.receipt.topic,
+      partitions: offsets.map(({ partition, high }) => ({ partition, offset: String(Number(high) - 1) })),
+    });
+    await admin.disconnect();
+    await expect(followed.load()).rejects.toMatchObject({ kind: 'OffsetsExpired' });
+    await remedy();
+  });
+
+  it('partitions that were added to the topic', async () => {
+    const admin = path.deps.kafka.admin();
+    await admin.connect();
+    await admin.createPartitions({ topicPartitions: [{ topic: followed.receipt.topic, count: 3 }] });
+    await admin.disconnect();
+    await expect(followed.load()).rejects.toMatchObject({ kind: 'PartitionsChanged' });
+    await remedy();
+  });
+
+  it('a ledger that was set back', async () => {
+    await path.source.query(`update pg2click.stage set batch = batch - 1 where replica_id = ${followed.receipt.id}`);
+    await expect(followed.load()).rejects.toMatchObject({ kind: 'LedgerSetBack' });
+    await expect(followed.publish()).rejects.toMatchObject({ kind: 'LedgerSetBack' });
+    await remedy();
+  });
+
+  it('a source whose outbox counts from an older number', async () => {
+    await path.source.query(
+      `select setval(pg_get_serial_sequence('pg2click.outbox_${followed.receipt.id}', 'seq'), 5)`,
+    );
+    await expect(followed.publish()).rejects.toMatchObject({ kind: 'SourceSetBack' });
+    await remedy();
+  });
+
+  it('events that something else took out of the outbox', async () => {
+    await path.source.query(`update ${table} set v = 'unseen'`);
+    const stolen = followed.publish({
+      publisher: async () => {
+        const publisher = await path.deps.publisher();
+        return {
+          close: () => publisher.close(),
+          async send(consignment, changes) {
+            const sent = await publisher.send(consignment, changes);
+            await path.source.query(`delete from pg2click.outbox_${followed.receipt.id} where k1 = 7`);
+            return sent;
+          },
+        };
+      },
+    });
+    await expect(stolen).rejects.toMatchObject({ kind: 'OutboxInconsistent' });
+    await remedy();
+  });
+
+  it.each([
+    ['a type that was rewritten', (name: string) => `alter table ${name} alter v type varchar using upper(v)`],
+    [
+      'triggers that were off for a while',
+      (name: string) => `alter table ${name} disable trigger user; alter table ${name} enable trigger user`,
+    ],
+    ['a column with a default', (name: string) => `alter table ${name} add w int default 7`],
+    ['a primary key that was dropped', (name: string) => `alter table ${name} drop constraint ${name}_pkey`],
+  ])('%s: changes that no event announces', async (_, change) => {
+    await path.source.query(change(table));
+    await expect(followed.publish()).rejects.toMatchObject({ kind: expect.stringMatching(/SourceChanged/u) as string });
+  });
+});
