@@ -122,7 +122,9 @@ const FINGERPRINT = /* sql */ `
     'outbox', (
       select o.oid || '/' || s.seqrelid || '/' || s.seqincrement || '/' || s.seqcache || '/' || s.seqcycle
       from pg_catalog.pg_class o
-      join pg_catalog.pg_sequence s on s.seqrelid = pg_get_serial_sequence($3, 'seq')::regclass
+      join pg_catalog.pg_depend d on d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = o.oid
+        and d.classid = 'pg_catalog.pg_class'::regclass and d.deptype = 'i'
+      join pg_catalog.pg_sequence s on s.seqrelid = d.objid
       where o.oid = to_regclass($3))
   )::text as fingerprint
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
