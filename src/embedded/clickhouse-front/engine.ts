@@ -26,6 +26,8 @@ export class Engine {
   readonly identity: Identity;
   readonly #open: () => Session;
   readonly #control: Session;
+  // One session, one statement at a time.
+  #kills: Promise<unknown> = Promise.resolve();
 
   private constructor(open: () => Session, control: Session, identity: Identity) {
     this.#open = open;
@@ -59,9 +61,15 @@ export class Engine {
 
   /** Cancels what carries this mark in its text. SYNC would hang: the statement that kills and the killed one share locks. */
   async kill(mark: string): Promise<void> {
-    await this.#control.queryAsync(
-      /* sql */ `kill query where position(query, ${literal(mark)}) > 0 and query_id != queryID() async format Null`,
+    const kill = this.#kills.then(async () =>
+      run(
+        this.#control,
+        /* sql */ `kill query where position(query, ${literal(mark)}) > 0 and query_id != queryID() async`,
+        'Null',
+      ),
     );
+    this.#kills = kill.catch(() => undefined);
+    await kill;
   }
 
   close(): void {

@@ -49,7 +49,8 @@ async function main(): Promise<void> {
   const stop = (): void => {
     if (stopping) return;
     stopping = true;
-    void front.stop(GRACE_MS).finally(() => process.exit(0));
+    // Leaving with a statement still in the engine would wait for it for ever, in the library's own exit handler.
+    void front.stop(GRACE_MS).then((quiet) => (quiet ? process.exit(0) : process.kill(process.pid, 'SIGKILL')));
   };
   process.on('SIGTERM', stop).on('SIGINT', stop);
   // Started by ourselves (below): when the parent dies in any way, so do we, or the data directory would stay locked.

@@ -13,7 +13,7 @@ import { parseRequest, type FrontRequest } from './request.js';
 import { sendWhole, streamResult } from './result.js';
 import { RunningQueries, type Running } from './running.js';
 import { KeptSessions, SessionPool, type Lease } from './session.js';
-import { preludeOf } from './settings.js';
+import { insertSettings, preludeOf } from './settings.js';
 import { Slots } from './slots.js';
 import { BodyCutShort, BodyReader, Spool } from './spool.js';
 import { Stats } from './stats.js';
@@ -32,6 +32,8 @@ export interface FrontOptions {
 
 // Idle connections live longer than the client keeps its own (2.5 s), so it is never surprised by a reset.
 const KEEP_ALIVE_MS = 10_000;
+// A running query looks for its cancellation every 0.1 s or so.
+const CANCEL_MS = 3_000;
 // A server takes URLs of up to a megabyte: settings and parameters travel there.
 const MAX_HEADER_BYTES = 1024 * 1024;
 
@@ -92,16 +94,22 @@ export class Front {
     return this.#engine.identity.version;
   }
 
-  /** Stops accepting, and waits for the requests in flight for at most `graceMs`. */
-  async stop(graceMs: number): Promise<void> {
+  /**
+   * Stops accepting, waits for the requests in flight for at most `graceMs`, and cancels what is left.
+   *
+   * @returns whether nothing runs any more: the engine cannot be unloaded under a statement
+   */
+  async stop(graceMs: number): Promise<boolean> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    this.#server.closeIdleConnections();
     const quiet = Promise.allSettled(this.#running.all().map(async (running) => running.done)).then(async () => {
       // Answers are on their way out; then nothing keeps the connections.
       setImmediate(() => this.#server.closeIdleConnections());
       await closed;
     });
-    await Promise.race([quiet, new Promise((resolve) => setTimeout(resolve, graceMs).unref())]);
+    await within(graceMs, quiet);
+    const left = this.#running.all();
+    const cancelled = left.map(async (running) => Promise.all([running.cancel(), running.done]));
+    return within(CANCEL_MS, Promise.allSettled(cancelled));
   }
 
   async #serve(message: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -169,7 +177,8 @@ export class Front {
       case 'input-insert': {
         const spooled = await this.#spool.store(asked.dataHead, body);
         try {
-          await this.#withSession(request, asked, true, async ({ session }) => {
+          const settings = insertSettings(request.settings);
+          await this.#withSession({ ...request, settings }, asked, true, async ({ session }) => {
             const outcome = await insertFile(session, statement, spooled, running);
             this.#acknowledge(statement.table, request, outcome.rows, spooled.bytes);
             answer.whole(undefined, summaryOf(outcome, true), new Uint8Array());
@@ -268,6 +277,17 @@ function goneSignal(response: ServerResponse): AbortSignal {
   if (response.destroyed) controller.abort();
   else response.once('close', check);
   return controller.signal;
+}
+
+/** Whether `work` was done within a time. */
+async function within(ms: number, work: Promise<unknown>): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => (timer = setTimeout(() => resolve(false), ms)));
+  try {
+    return await Promise.race([work.then(() => true), late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 function sendText(response: ServerResponse, status: number, text: string): void {

@@ -38,6 +38,17 @@ export function preludeOf(request: Pick<FrontRequest, 'database' | 'roles' | 'se
   return { key, sql: statements.join('; '), names };
 }
 
+/**
+ * The settings of an insert, for an engine that reads the rows from a file: there `max_block_size` says how many rows are
+ * a block, where a server that reads them from a connection goes by `max_insert_block_size`.
+ */
+export function insertSettings(settings: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
+  const rows = settings.get('max_insert_block_size');
+  return rows === undefined || settings.has('max_block_size')
+    ? settings
+    : new Map([...settings, ['max_block_size', rows]]);
+}
+
 /** A quoted identifier of ClickHouse. */
 export function identifier(name: string): string {
   return `\`${name.replaceAll('\\', '\\\\').replaceAll('`', '\\`')}\``;

@@ -121,9 +121,10 @@ function parseInsert(sql: string, insert: Token): DataInsert | InputInsert | Com
     if (token.depth !== 0) continue;
     if (isWord(token, 'select', 'with')) select = true;
     if (!select && isWord(token, 'infile')) throw frontError('UNSUPPORTED_METHOD', 'FROM INFILE is not allowed');
+    const named = last !== undefined && last.start >= head.at && isWord(last, 'format') && token.kind === 'word';
+    if (named && !select) return dataInsert(sql, head, last, afterFormat(sql, token), token.text);
     if (!select && isWord(token, 'values')) return dataInsert(sql, head, token, token.end, 'Values');
-    if (last === undefined || last.start < head.at || !isWord(last, 'format') || token.kind !== 'word') continue;
-    if (!select) return dataInsert(sql, head, last, afterFormat(sql, token), token.text);
+    if (!named) continue;
     if (input !== undefined)
       return {
         kind: 'input-insert',
