@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { identify } from './child.js';
 
 /** Where downloads and builds are kept, outside the checkout: `PG2CLICK_CACHE`, else `XDG_CACHE_HOME/pg2click`, else `~/.cache/pg2click`. */
 export function cacheDirectory(env: NodeJS.ProcessEnv = process.env): string {
@@ -20,7 +21,8 @@ export async function cached(name: string, fill: (directory: string) => Promise<
   const entry = join(cacheDirectory(), name);
   if (existsSync(entry)) return entry;
   await mkdir(cacheDirectory(), { recursive: true });
-  const aside = await mkdtemp(`${entry}.tmp-`);
+  await sweep(`${name}.tmp-`);
+  const aside = await mkdtemp(`${entry}.tmp-${process.pid}-`);
   try {
     await fill(aside);
     await rename(aside, entry).catch((error: unknown) => {
@@ -29,5 +31,13 @@ export async function cached(name: string, fill: (directory: string) => Promise<
     return entry;
   } finally {
     await rm(aside, { recursive: true, force: true });
+  }
+}
+
+/** Removes what killed processes left half filled. */
+async function sweep(prefix: string): Promise<void> {
+  for (const name of await readdir(cacheDirectory())) {
+    if (!name.startsWith(prefix) || identify(Number(name.slice(prefix.length).split('-')[0])) !== undefined) continue;
+    await rm(join(cacheDirectory(), name), { recursive: true, force: true });
   }
 }

@@ -2,6 +2,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { stripVTControlCharacters } from 'node:util';
 import type { Launch } from './part.js';
 
 const LOG_MAX_BYTES = 10 * 1024 * 1024;
@@ -113,7 +114,9 @@ export function lastMeaningfulLine(logFile: string, start: number): string | und
   } catch {
     return undefined;
   }
-  const lines = text.split('\n').filter((line) => line.trim() !== '' && !/^\s+at |^Node\.js v|^\s*\^+\s*$/.test(line));
+  const lines = stripVTControlCharacters(text)
+    .split('\n')
+    .filter((line) => line.trim() !== '' && !/^\s+at |^Node\.js v|^\s*\^+\s*$/.test(line));
   return (lines.findLast((line) => /fatal|panic|error|exception|in use|denied/i.test(line)) ?? lines.at(-1))?.trim();
 }
 

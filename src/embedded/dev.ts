@@ -1,10 +1,6 @@
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { addressTable, showProgress } from './progress.js';
 import { PARTS, startStack, type Part, type Ports, type Stack, type StackAddresses, type StackEvent } from './stack.js';
-
-/** Where `pg2click dev` keeps its state unless told otherwise: under the current folder. */
-export const DEFAULT_STATE_DIR = '.pg2click';
 
 const FIRST_RESTART_MS = 500;
 const LAST_RESTART_MS = 30_000;
@@ -12,8 +8,7 @@ const LAST_RESTART_MS = 30_000;
 const STABLE_MS = 60_000;
 
 export interface DevOptions {
-  /** `.pg2click` in the current folder by default. */
-  readonly stateDir?: string | undefined;
+  readonly stateDir: string;
   /** Start with empty servers. */
   readonly reset?: boolean | undefined;
   readonly ports?: Partial<Ports> | undefined;
@@ -29,7 +24,6 @@ export interface DevOptions {
  */
 export async function runDev(options: DevOptions): Promise<void> {
   const out = options.out ?? process.stdout;
-  const stateDir = options.stateDir ?? join(process.cwd(), DEFAULT_STATE_DIR);
   const external = new Set(PARTS.filter((part) => options.external?.[part] !== undefined));
   const asked = new AbortController();
   const onSignal = () => {
@@ -44,7 +38,7 @@ export async function runDev(options: DevOptions): Promise<void> {
   const revive = reviver(asked.signal, out);
   try {
     const stack = await startStack({
-      stateDir,
+      stateDir: options.stateDir,
       ports: options.ports ?? {},
       external: options.external ?? {},
       reset: options.reset ?? false,

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { stripVTControlCharacters } from 'node:util';
 
 export interface ToolRun {
   readonly command: string;
@@ -35,7 +36,8 @@ export async function runTool(run: ToolRun): Promise<ToolResult> {
   });
   const tail: string[] = [];
   for (const stream of [child.stdout, child.stderr]) {
-    createInterface({ input: stream }).on('line', (line) => {
+    createInterface({ input: stream }).on('line', (written) => {
+      const line = stripVTControlCharacters(written);
       run.onLine?.(line);
       tail.push(line);
       if (tail.length > 40) tail.shift();
