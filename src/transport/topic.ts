@@ -1,13 +1,16 @@
-import { ConfigResourceTypes, type Admin } from 'kafkajs';
+import kafkajs, { type Admin } from 'kafkajs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { classifyKafka, protocolTypeOf } from '../failure/classify-kafka.js';
 import { Failure } from '../failure/failure.js';
 
+// kafkajs is CommonJS, and Node finds only some of its names by itself.
+const { ConfigResourceTypes } = kafkajs;
+
 export { topicNameFor } from './topic-name.js';
 
 /** How often a topic is asked for before it counts as missing: brokers learn of a new one a moment later. */
-const LOOKS = 4;
-const BETWEEN_LOOKS_MS = 250;
+const LOOKS = 10;
+const BETWEEN_LOOKS_MS = 100;
 const CREATE_TIMEOUT_MS = 15_000;
 
 export interface TopicWish {
@@ -89,6 +92,8 @@ async function createTopic(admin: Admin, wish: TopicWish): Promise<boolean> {
         },
       ],
       timeout: CREATE_TIMEOUT_MS,
+      // kafkajs waits for leaders, but fails while the broker that it asks has not heard of the topic at all.
+      waitForLeaders: false,
     });
   } catch (error) {
     if (protocolTypeOf(error) === 'INVALID_TOPIC_EXCEPTION')
