@@ -1,0 +1,108 @@
+import type pg from 'pg';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Replica } from '../../src/domain/replica.js';
+import { fingerprintTable } from '../../src/source/fingerprint.js';
+import { installOutbox, removeOutbox } from '../../src/source/outbox.js';
+import { freshDatabase, freshName } from '../support/stack.js';
+import { connectSource, drain, replicate } from '../support/source-table.js';
+
+/** Putting an outbox on a table that is in use, and taking it off. */
+describe('the outbox of a table', async () => {
+  const address = await freshDatabase('install');
+  let client: pg.Client;
+  let writer: pg.Client;
+  beforeAll(async () => {
+    client = await connectSource(address);
+    writer = await connectSource(address);
+  });
+  afterAll(() => Promise.all([client.end(), writer.end()]));
+
+  const make = async (columns = 'id int primary key, v text'): Promise<[string, Replica]> => {
+    const table = freshName('t');
+    await client.query(`create table ${table} (${columns})`);
+    return [table, await replicate(client, { schema: 'public', table })];
+  };
+  const leftovers = async (id: string): Promise<number> =>
+    (
+      await client.query(
+        `select from pg_class where relname like 'outbox\\_${id}%'
+         union all select from pg_proc where proname like 'capture\\_${id}\\_%'
+         union all select from pg_trigger where tgname like 'pg2click\\_${id}\\_%'`,
+      )
+    ).rowCount ?? -1;
+
+  it('is not made again when it is there: the source looks as before', async () => {
+    const [t, replica] = await make();
+    const before = await fingerprintTable(client, replica);
+    await writer.query(`begin; insert into ${t} values (1)`);
+    await installOutbox(client, replica);
+    await writer.query('commit');
+    expect(await fingerprintTable(client, replica)).toBe(before);
+  });
+
+  it('is made again where one of its triggers is missing or off', async () => {
+    const [t, replica] = await make();
+    await client.query(`drop trigger pg2click_${replica.id}_insert on ${t}; alter table ${t} disable trigger user`);
+    await installOutbox(client, replica);
+    await client.query(`insert into ${t} values (1); update ${t} set v = 'b'`);
+    expect(await drain(client, replica)).toHaveLength(1);
+  });
+
+  it('waits no longer than 5 seconds for writers, leaves nothing behind then, and lets them go on', async () => {
+    const [t, replica] = await make();
+    await removeOutbox(client, replica);
+    await writer.query(`begin; insert into ${t} values (1)`);
+    await expect(installOutbox(client, replica)).rejects.toMatchObject({ kind: 'LockTimeout' });
+    expect(await leftovers(replica.id)).toBe(0);
+    await writer.query('commit');
+    await installOutbox(client, replica);
+  });
+
+  it('catches a transaction that began before it and had not touched the table', async () => {
+    const [t, replica] = await make();
+    await removeOutbox(client, replica);
+    await writer.query(`begin isolation level repeatable read; select 1`);
+    await installOutbox(client, replica);
+    await writer.query(`insert into ${t} values (1); commit`);
+    expect(await drain(client, replica)).toHaveLength(1);
+  });
+
+  it('is taken off without a trace, wherever its table is by now', async () => {
+    const [t, replica] = await make();
+    await client.query(`create schema if not exists elsewhere; alter table ${t} set schema elsewhere;
+      alter table elsewhere.${t} rename to "Moved ${t}"`);
+    await removeOutbox(client, replica);
+    expect(await leftovers(replica.id)).toBe(0);
+    await client.query(`insert into elsewhere."Moved ${t}" values (1)`);
+    await removeOutbox(client, replica);
+
+    const [other, gone] = await make();
+    await client.query(`drop table ${other}`);
+    await removeOutbox(client, gone);
+    expect(await leftovers(gone.id)).toBe(0);
+  });
+
+  it('has key columns of the base type, so that NULL fits into a mark', async () => {
+    await client.query(
+      `create domain code as varchar(5) not null check (value <> ''); create type "Mood" as enum ('a')`,
+    );
+    const [t, replica] = await make('c code primary key, v int');
+    await client.query(`insert into ${t} values ('x', 1); truncate ${t}`);
+    expect((await drain(client, replica)).map(({ kind }) => kind)).toEqual(['row', 'truncate']);
+    const [u, second] = await make(
+      'a "Mood", b bool, c numeric(5,1), d uuid, e date, f timestamptz, primary key (a, b, c, d, e, f)',
+    );
+    await client.query(`insert into ${u} values ('a', true, 1.5, '00000000-0000-0000-0000-000000000000', '2024-01-01',
+      '2024-01-01 00:00:00+00'); truncate ${u}`);
+    const [row] = await drain(client, second);
+    expect(row?.key).toEqual([
+      'a',
+      true,
+      '1.5',
+      '00000000-0000-0000-0000-000000000000',
+      '2024-01-01',
+      '2024-01-01 00:00:00+00',
+    ]);
+    expect(row?.value).toMatchObject({ a: 'a', b: true, c: '1.5', e: '2024-01-01', _deleted: 1 });
+  });
+});
