@@ -4,6 +4,7 @@ import type { ClickHouseClient } from '@clickhouse/client';
 import { targetColumns } from '../domain/column-type.js';
 import { quoteCh } from '../domain/identifier.js';
 import type { Replica } from '../domain/replica.js';
+import { Failure } from '../failure/failure.js';
 import type { Inserted } from './insert.js';
 import { copyInsertSettings } from './insert-settings.js';
 import { targetNames } from './names.js';
@@ -38,8 +39,7 @@ export async function insertCopy(
   const columns = targetColumns(replica).map(({ name }) => quoteCh(name));
   const query = /* sql */ `insert into ${names.sql.table} (${columns.join(', ')}) format TabSeparated`;
   const gather = new Gather(options.onProgress);
-  let sourceError: unknown;
-  rows.once('error', (error) => (sourceError = error));
+  const sourceFailure = watchSource(rows, gather);
   try {
     const settings = await copyInsertSettings(ch);
     // Ends both when either fails: a COPY that nobody reads would hold its connection.
@@ -48,9 +48,25 @@ export async function insertCopy(
   } catch (error) {
     rows.destroy();
     if (signal.aborted) throw signal.reason;
-    throw sourceError ?? error;
+    throw sourceFailure() ?? error;
   }
   return { rows: gather.rows, bytes: gather.bytes };
+}
+
+/**
+ * Tells which side failed first: either failure destroys the other stream, with the same error.
+ * @returns what ended the source before its end, unless the sink was the first
+ */
+function watchSource(rows: Readable, gather: Gather): () => unknown {
+  let failure: unknown = rows.errored ?? undefined;
+  rows.once('error', (error) => {
+    if (!gather.destroyed) failure = error;
+  });
+  rows.once('close', () => {
+    if (rows.readableEnded || gather.destroyed) return;
+    failure ??= new Failure('SourceUnavailable', { message: 'The copy from PostgreSQL broke off before its end.' });
+  });
+  return () => failure;
 }
 
 /** Joins small chunks and counts lines. In COPY text a newline within a value is escaped: each one ends a row. */

@@ -5,7 +5,8 @@ import { select } from './catalog.js';
 const READING = {
   // Both forms of a time zone, `+00` of COPY and `+00:00` of JSON; `basic` refuses the first.
   date_time_input_format: 'best_effort',
-  // A NULL for a column that takes none is an error, not the column's default.
+  // A NULL for a column that takes none is an error, not the column's default. (Integers, floats and dates of JSON, and
+  // strings of TabSeparated, take it for 0 or '' all the same: that a column lost its NOT NULL must be seen at the source.)
   input_format_null_as_default: 0,
   // Tombstones carry the key columns only.
   input_format_defaults_for_omitted_fields: 1,
