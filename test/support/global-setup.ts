@@ -31,7 +31,7 @@ export default async function setup(project: TestProject): Promise<(() => Promis
     await (await start).stop();
     rmSync(stateDir, { recursive: true, force: true });
   };
-  // Vitest itself only ends its workers on an interrupt.
+  // On a terminal Vitest leaves at once and the stack's own exit hook ends the servers; elsewhere a signal would skip that hook.
   const interrupted = () => {
     abort.abort(new Error('interrupted'));
     void stop()
