@@ -8,6 +8,9 @@ const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 
 export const DEFAULT_SLICE_MS = 60 * SECOND;
+/** Shorter ones would only fill the history; a slice costs 6 events, and 10 to 100 ms of Temporal's time. */
+export const MIN_SLICE_MS = 10;
+export const MAX_SLICE_MS = HOUR;
 
 /** Before a task that failed for a passing reason outside of Temporal's own retries starts again. */
 export const RETRY_PAUSE_MS = 10 * SECOND;

@@ -33,6 +33,8 @@ import {
 } from './messages.js';
 import {
   DEFAULT_SLICE_MS,
+  MAX_SLICE_MS,
+  MIN_SLICE_MS,
   HISTORY_LENGTH_LIMIT,
   HISTORY_SIZE_LIMIT,
   RETRY_PAUSE_MS,
@@ -56,11 +58,11 @@ import {
  * that starts and stops anything.
  *
  * It ends when the table is removed, or when somebody cancels it; it never fails because of data or settings.
- * @throws ApplicationFailure `Misconfigured` at once for an input without a table
+ * @throws ApplicationFailure `Misconfigured` at once for an input that names no table, or no sensible slice
  */
 export async function replicateTable(input: ReplicateTableInput): Promise<TableStatus> {
   const address = readAddress(input);
-  const sliceMs = input.sliceMs ?? DEFAULT_SLICE_MS;
+  const sliceMs = readSliceMs(input);
   const activities = tableActivities(sliceMs, input.taskQueues);
   const running = new Map<Task, CancellationScope>();
   const tellSearchAttributes = searchAttributeWriter(address);
@@ -215,12 +217,20 @@ function readAddress(input: ReplicateTableInput): TableAddress {
   const { table, schema = 'public', pipeline = 'default' } = input ?? {};
   for (const name of [table, schema, pipeline]) {
     if (typeof name === 'string' && name !== '') continue;
-    throw ApplicationFailure.nonRetryable(
+    throw misconfigured(
       'The input names no table: give one JSON object such as {"table":"orders","schema":"public","pipeline":"default"}.',
-      'Misconfigured',
     );
   }
   return { pipeline, schema, table };
+}
+
+function readSliceMs({ sliceMs = DEFAULT_SLICE_MS }: ReplicateTableInput): number {
+  if (typeof sliceMs === 'number' && sliceMs >= MIN_SLICE_MS && sliceMs <= MAX_SLICE_MS) return sliceMs;
+  throw misconfigured(`sliceMs must be a number of milliseconds from ${MIN_SLICE_MS} to ${MAX_SLICE_MS}.`);
+}
+
+function misconfigured(message: string): ApplicationFailure {
+  return ApplicationFailure.nonRetryable(message, 'Misconfigured');
 }
 
 /**
@@ -229,7 +239,7 @@ function readAddress(input: ReplicateTableInput): TableAddress {
  */
 function understood(action: Action, message: unknown): Request {
   const request = readRequest(action, message);
-  if (typeof request === 'string') throw ApplicationFailure.nonRetryable(request, 'Misconfigured');
+  if (typeof request === 'string') throw misconfigured(request);
   return request;
 }
 

@@ -1,4 +1,4 @@
-import { makeTelemetryFilterString, Runtime } from '@temporalio/worker';
+import { type Logger, makeTelemetryFilterString, Runtime } from '@temporalio/worker';
 import { type Log, sdkLogger } from '../observe/log.js';
 
 export interface RuntimeOptions {
@@ -13,10 +13,22 @@ export interface RuntimeOptions {
  */
 export function installRuntime({ log, metricsAddress }: RuntimeOptions): void {
   Runtime.install({
-    logger: sdkLogger(log),
+    logger: withoutRoutine(sdkLogger(log)),
     telemetryOptions: {
       logging: { forward: {}, filter: makeTelemetryFilterString({ core: 'WARN', other: 'ERROR' }) },
       ...(metricsAddress === undefined ? {} : { metrics: { prometheus: { bindAddress: metricsAddress } } }),
     },
   });
+}
+
+/** What the SDK says of every worker at every start, as information or even as warnings: ours poll one kind of task each. */
+const ROUTINE = /^(?:Worker state changed$|No (?:activities|workflows|Nexus services) registered)/u;
+
+/** A filter of noise only: nothing is decided by these texts. */
+function withoutRoutine(logger: Logger): Logger {
+  return {
+    ...logger,
+    info: (message, meta) => (ROUTINE.test(message) ? logger.debug(message, meta) : logger.info(message, meta)),
+    warn: (message, meta) => (ROUTINE.test(message) ? logger.debug(message, meta) : logger.warn(message, meta)),
+  };
 }

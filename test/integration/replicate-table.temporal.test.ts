@@ -316,10 +316,13 @@ it('ends when it is cancelled, after the batches in hand', async () => {
   await expect(table.handle.result()).rejects.toMatchObject({ cause: { name: 'CancelledFailure' } });
 });
 
-it('fails at once without a table: there is nothing to wait for', async () => {
-  const table = await tables.start({ input: { table: '' } });
-  await expect(table.handle.result()).rejects.toMatchObject({ cause: { type: 'Misconfigured' } });
-});
+it.each([{ table: '' }, { table: 'orders', schema: 7 as never }, { sliceMs: 0 }, { sliceMs: '60s' as never }])(
+  'fails at once with the input %j: there is nothing to wait for',
+  async (input) => {
+    const table = await tables.start({ input });
+    await expect(table.handle.result()).rejects.toMatchObject({ cause: { type: 'Misconfigured' } });
+  },
+);
 
 /** An activity that does not end by itself, as a long copy does. */
 async function untilCancelled(): Promise<never> {

@@ -1,6 +1,9 @@
 import { setTimeout as sleepUntil } from 'node:timers/promises';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Context } from '@temporalio/activity';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
+import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { NativeConnection } from '@temporalio/worker';
 import { pino } from 'pino';
 import { afterAll, beforeAll, onTestFinished } from 'vitest';
@@ -81,7 +84,10 @@ export function tableWorkflows(): { start(script?: Script): Promise<ScriptedTabl
         taskQueue: taskQueues.workflow,
         args: [input],
       });
-      onTestFinished(async () => void (await handle.terminate('the test is over').catch(() => undefined)));
+      onTestFinished(async ({ task }) => {
+        await record(task.name, client.workflow.getHandle(handle.workflowId));
+        await handle.terminate('the test is over').catch(() => undefined);
+      });
       const status = () => handle.query(statusQuery);
       return {
         handle: client.workflow.getHandle(handle.workflowId),
@@ -100,6 +106,18 @@ export function tableWorkflows(): { start(script?: Script): Promise<ScriptedTabl
       };
     },
   };
+}
+
+/** With PG2CLICK_RECORD_HISTORIES, the name of a folder: keeps the history of every test's table there, to be replayed. */
+async function record(test: string, handle: WorkflowHandle): Promise<void> {
+  const folder = process.env['PG2CLICK_RECORD_HISTORIES'];
+  if (folder === undefined || folder === '') return;
+  const name = test
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/gu, '-')
+    .slice(0, 60);
+  const history = JSON.parse(historyToJSON(await handle.fetchHistory())) as unknown;
+  writeFileSync(join(folder, `${name}.json`), `${JSON.stringify(history)}\n`);
 }
 
 /** Does nothing until the slice's time is over or it is told to stop; then says what `receipt` says. */
