@@ -2,11 +2,15 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createClient, type ClickHouseClient } from '@clickhouse/client';
+import { Connection } from '@temporalio/client';
 import pg from 'pg';
+import { TASK_QUEUES } from '../src/domain/receipt.js';
 import { startStack, type Stack } from '../src/embedded/stack.js';
 import { packageRoot } from '../src/package-root.js';
 import { withoutSettings } from '../src/settings/settings.js';
 
+/** `TASK_QUEUE_TYPE_ACTIVITY` of Temporal's API. */
+const ACTIVITY_QUEUE = 2;
 const MAIN = join(packageRoot, 'dist', 'src', 'cli', 'main.js');
 
 /** A local stack of its own with one worker process: where figures are taken. `await using` ends all of it. */
@@ -40,6 +44,7 @@ export async function openBench(): Promise<Bench> {
   });
   await cli('init');
   const worker = run(['worker']);
+  await workerPolls(stack);
   return {
     stack,
     postgres: client,
@@ -54,6 +59,28 @@ export async function openBench(): Promise<Bench> {
       await stack.stop();
     },
   };
+}
+
+/** Resolves once both activity queues are polled. */
+async function workerPolls({ addresses: { temporal } }: Stack): Promise<void> {
+  const connection = await Connection.connect({ address: temporal.address });
+  try {
+    await until('the worker', 60_000, 200, async () => {
+      const polled = await Promise.all(
+        [TASK_QUEUES.producer, TASK_QUEUES.consumer].map(async (name) => {
+          const queue = await connection.workflowService.describeTaskQueue({
+            namespace: temporal.namespace,
+            taskQueue: { name },
+            taskQueueType: ACTIVITY_QUEUE,
+          });
+          return (queue.pollers ?? []).length > 0;
+        }),
+      );
+      return polled.every(Boolean);
+    });
+  } finally {
+    await connection.close();
+  }
 }
 
 /** Asks until `done` says so. @throws Error after the deadline */
