@@ -128,7 +128,7 @@ function footer(state: TableState): string {
     case 'removed':
       return since;
     case 'removing':
-      return `${since} The triggers, the outbox and the topic go.`;
+      return `${since} Its triggers and its outbox go; the topic stays.`;
     case 'paused':
     case 'parked':
       return `${since} Send the signal \`resume\` to go on, \`remove\` to end.`;
