@@ -1,0 +1,107 @@
+import { join, relative } from 'node:path';
+import { chalkStderr } from 'chalk';
+import type { Telling } from './cast.js';
+import { Curtain, PIPELINE, type Environment } from './environment.js';
+import { loadFirst } from './first-load.js';
+import { runLive } from './live-phase.js';
+import { composeResult, resultLines, type DemoResult } from './result.js';
+import { openScreen, type Screen } from './screen.js';
+import { setUp } from './set-up.js';
+import { verifyAll } from './verify.js';
+import { MAIN } from './worker-process.js';
+
+export interface DemoOptions {
+  /** Servers and worker stay until Ctrl-C, for a look around. */
+  readonly keep: boolean;
+  /** How long the live writer runs. */
+  readonly seconds: number;
+  /** Only the result on standard output, as one JSON object; the story goes to standard error. */
+  readonly json: boolean;
+  /** Ends it as Ctrl-C does. */
+  readonly signal?: AbortSignal;
+  /** Default: `.pg2click/demo` in the current folder. Emptied at the start. */
+  readonly stateDir?: string;
+}
+
+/**
+ * Sets up four servers and a worker, fills tables, replicates them, writes to them while things break, and compares every
+ * row at the end. Everything it starts it also stops, on Ctrl-C and SIGTERM too; the second signal does not wait for that.
+ * @returns whether every row was equal; false when it was interrupted before that was known
+ * @throws Failure where something could not be started or a table was parked
+ */
+export async function runDemo(options: DemoOptions): Promise<boolean> {
+  const stop = new AbortController();
+  const onSignal = (): void => {
+    if (stop.signal.aborted) process.exit(130);
+    stop.abort();
+  };
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  for (const signal of signals) process.on(signal, onSignal);
+  const signal = options.signal === undefined ? stop.signal : AbortSignal.any([stop.signal, options.signal]);
+  const out = options.json ? process.stderr : process.stdout;
+  const screen = await openScreen(out);
+  const curtain = new Curtain();
+  let result: DemoResult | undefined;
+  try {
+    const stateDir = options.stateDir ?? join(process.cwd(), '.pg2click', 'demo');
+    const telling = { stateDir, seconds: options.seconds, screen, curtain, signal };
+    await orAborted(signal, async () => {
+      const told = await tell(telling);
+      result = told.result;
+      for (const line of resultLines(result, screen.paint)) screen.say(line);
+      if (options.json) process.stdout.write(`${JSON.stringify(result)}\n`);
+      if (!options.keep) return;
+      for (const line of lookAround(told.environment, screen)) screen.say(line);
+      await new Promise<never>((_resolve, reject) => signal.addEventListener('abort', () => reject(new Error('over'))));
+    });
+  } finally {
+    screen.close();
+    if (signal.aborted) out.write(chalkStderr.dim('stopping what was started; once more to leave at once\n'));
+    await curtain.fall();
+    for (const each of signals) process.removeListener(each, onSignal);
+  }
+  return result?.verified ?? false;
+}
+
+async function tell(telling: Telling): Promise<{ result: DemoResult; environment: Environment }> {
+  const startedAt = Date.now();
+  const { screen } = telling;
+  screen.say('');
+  screen.say(`  ${screen.paint.bold('pg2click')}  PostgreSQL → outbox → Kafka → ClickHouse, driven by Temporal`);
+  screen.say(`  ${screen.paint.dim(`state and logs: ${relative(process.cwd(), telling.stateDir)}`)}`);
+  screen.say('');
+  const cast = await setUp(telling);
+  const firstLoad = await loadFirst(telling, cast);
+  const phase = await runLive(telling, cast);
+  const comparisons = await verifyAll(telling, cast);
+  const elapsedSeconds = (Date.now() - startedAt) / 1_000;
+  return { result: composeResult({ comparisons, firstLoad, ...phase, elapsedSeconds }), environment: cast.environment };
+}
+
+/** What to try while it runs on. */
+function lookAround({ settings, stackFile }: Environment, screen: Screen): string[] {
+  const from = (path: string): string => relative(process.cwd(), path);
+  const run = `PG2CLICK_STACK_FILE=${from(stackFile)} PG2CLICK_PIPELINE=${PIPELINE} node ${from(MAIN)} --no-env-file`;
+  const { address, uiUrl, namespace } = settings.temporal;
+  return [
+    '',
+    `  It runs on until Ctrl-C. Look at it:`,
+    `  ${screen.paint.cyan(`${uiUrl ?? ''}/namespaces/${namespace}/workflows`)}`,
+    `  ${run} status --watch`,
+    `  ${run} pause flights`,
+    `  ${run} resume flights`,
+    `  temporal workflow list --address ${address}`,
+    `  ${screen.paint.dim(`addresses and passwords of the servers are in ${from(stackFile)}`)}`,
+  ];
+}
+
+/** Does not wait for work that was interrupted: what it uses is ended behind its back. */
+async function orAborted(signal: AbortSignal, work: () => Promise<void>): Promise<void> {
+  const working = work();
+  working.catch(() => undefined);
+  const aborted = new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  await Promise.race([working, aborted]);
+}

@@ -1,0 +1,104 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ClickHouseClient } from '@clickhouse/client';
+import type { Client } from 'pg';
+import { quoteCh, quotePg } from '../domain/identifier.js';
+import type { TableName } from '../domain/table-name.js';
+
+/** A replicated table as the demo looks at it. */
+export interface WatchedTable {
+  readonly name: TableName;
+  /** As people read it. */
+  readonly title: string;
+  /** Live rows in ClickHouse. */
+  readonly view: { readonly database: string; readonly table: string };
+  /** The ledger's id, once it is prepared. */
+  ledgerId: string | undefined;
+}
+
+/** Rows on both sides and in between; undefined where the side did not answer. */
+export interface Level {
+  readonly source: number | undefined;
+  readonly target: number | undefined;
+  readonly outbox: number | undefined;
+}
+
+/** Looks at both sides every so often, each on a connection of its own, so that one that is down hides only itself. */
+export interface Gauges {
+  levels(): ReadonlyMap<WatchedTable, Level>;
+  /** One look at all tables, now. */
+  look(): Promise<ReadonlyMap<WatchedTable, Level>>;
+  stop(): Promise<void>;
+}
+
+export function startGauges(options: {
+  readonly postgres: Client;
+  readonly clickhouse: ClickHouseClient;
+  readonly tables: readonly WatchedTable[];
+  readonly everyMs: number;
+}): Gauges {
+  const { tables } = options;
+  const stopping = new AbortController();
+  let levels: ReadonlyMap<WatchedTable, Level> = new Map();
+  let looking = Promise.resolve(levels);
+
+  const measure = async (): Promise<ReadonlyMap<WatchedTable, Level>> => {
+    const entries = await Promise.all(
+      tables.map(async (table): Promise<[WatchedTable, Level]> => {
+        const [source, target, outbox] = await Promise.all([
+          countSource(options.postgres, table.name).catch(() => undefined),
+          countTarget(options.clickhouse, table.view).catch(() => undefined),
+          table.ledgerId === undefined
+            ? undefined
+            : countOutbox(options.postgres, table.ledgerId).catch(() => undefined),
+        ]);
+        return [table, { source, target, outbox }];
+      }),
+    );
+    levels = new Map(entries);
+    return levels;
+  };
+  // One after the other: two looks at once would only wait for each other.
+  const look = (): Promise<ReadonlyMap<WatchedTable, Level>> => (looking = looking.then(measure));
+  const running = (async () => {
+    while (!stopping.signal.aborted) {
+      await look();
+      await sleep(options.everyMs, undefined, { signal: stopping.signal }).catch(() => undefined);
+    }
+  })();
+  return {
+    levels: () => levels,
+    look,
+    async stop() {
+      stopping.abort();
+      await running;
+    },
+  };
+}
+
+/** Whether nothing is under way that can be counted. Changes of rows that are there on both sides cannot. */
+export function isQuiet(levels: ReadonlyMap<WatchedTable, Level>): boolean {
+  return [...levels.values()].every(
+    ({ source, target, outbox }) => source !== undefined && source === target && outbox === 0,
+  );
+}
+
+async function countSource(pg: Client, { schema, table }: TableName): Promise<number> {
+  return firstNumber(pg, /* sql */ `select count(*) from ${quotePg(schema)}.${quotePg(table)}`);
+}
+
+async function countOutbox(pg: Client, ledgerId: string): Promise<number> {
+  return firstNumber(pg, /* sql */ `select count(*) from pg2click.${quotePg(`outbox_${ledgerId}`)}`);
+}
+
+async function firstNumber(pg: Client, query: string): Promise<number> {
+  const { rows } = await pg.query<{ count: string }>(query);
+  return Number(rows[0]?.count ?? 0);
+}
+
+async function countTarget(ch: ClickHouseClient, { database, table }: WatchedTable['view']): Promise<number> {
+  const answer = await ch.query({
+    query: /* sql */ `select count() from ${quoteCh(database)}.${quoteCh(table)}`,
+    format: 'TabSeparated',
+  });
+  return Number(await answer.text());
+}
