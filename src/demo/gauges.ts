@@ -42,19 +42,11 @@ export function startGauges(options: {
   let looking = Promise.resolve(levels);
 
   const measure = async (): Promise<ReadonlyMap<WatchedTable, Level>> => {
-    const entries = await Promise.all(
-      tables.map(async (table): Promise<[WatchedTable, Level]> => {
-        const [source, target, outbox] = await Promise.all([
-          countSource(options.postgres, table.name).catch(() => undefined),
-          countTarget(options.clickhouse, table.view).catch(() => undefined),
-          table.ledgerId === undefined
-            ? undefined
-            : countOutbox(options.postgres, table.ledgerId).catch(() => undefined),
-        ]);
-        return [table, { source, target, outbox }];
-      }),
-    );
-    levels = new Map(entries);
+    const [sources, targets] = await Promise.all([
+      oneByOne(tables, (table) => levelOfSource(options.postgres, table)),
+      oneByOne(tables, (table) => countTarget(options.clickhouse, table.view)),
+    ]);
+    levels = new Map(tables.map((table, at) => [table, { ...(sources[at] ?? NOTHING), target: targets[at] }]));
     return levels;
   };
   // One after the other: two looks at once would only wait for each other.
@@ -82,17 +74,28 @@ export function isQuiet(levels: ReadonlyMap<WatchedTable, Level>): boolean {
   );
 }
 
-async function countSource(pg: Client, { schema, table }: TableName): Promise<number> {
-  return firstNumber(pg, /* sql */ `select count(*) from ${quotePg(schema)}.${quotePg(table)}`);
+const NOTHING = { source: undefined, outbox: undefined };
+
+/** A connection answers one question at a time; what is not answered is not known. */
+async function oneByOne<T>(
+  tables: readonly WatchedTable[],
+  ask: (table: WatchedTable) => Promise<T>,
+): Promise<readonly (T | undefined)[]> {
+  const answers: (T | undefined)[] = [];
+  for (const table of tables) answers.push(await ask(table).catch(() => undefined));
+  return answers;
 }
 
-async function countOutbox(pg: Client, ledgerId: string): Promise<number> {
-  return firstNumber(pg, /* sql */ `select count(*) from pg2click.${quotePg(`outbox_${ledgerId}`)}`);
-}
-
-async function firstNumber(pg: Client, query: string): Promise<number> {
-  const { rows } = await pg.query<{ count: string }>(query);
-  return Number(rows[0]?.count ?? 0);
+/** Both counts of one moment. */
+async function levelOfSource(pg: Client, table: WatchedTable): Promise<Omit<Level, 'target'>> {
+  const { schema, table: name } = table.name;
+  const outbox =
+    table.ledgerId === undefined ? 'null' : `(select count(*) from pg2click.${quotePg(`outbox_${table.ledgerId}`)})`;
+  const { rows } = await pg.query<{ source: string; outbox: string | null }>(
+    /* sql */ `select (select count(*) from ${quotePg(schema)}.${quotePg(name)}) as source, ${outbox} as outbox`,
+  );
+  const [row] = rows;
+  return { source: Number(row?.source), outbox: row?.outbox === null ? undefined : Number(row?.outbox) };
 }
 
 async function countTarget(ch: ClickHouseClient, { database, table }: WatchedTable['view']): Promise<number> {

@@ -69,7 +69,7 @@ export function composeResult(seen: Observations): DemoResult {
 /** The lines at the end of the story, the last of them the verdict. */
 export function resultLines(result: DemoResult, paint: ChalkInstance): readonly string[] {
   const { firstLoad, live, latencyMs } = result;
-  const line = (label: string, text: string): string => `  ${paint.dim(label.padEnd(34))}${text}`;
+  const line = (label: string, text: string): string => `  ${paint.dim(label.padEnd(37))}${text}`;
   const latency = ({ samples, p50, p99 }: LatencySummary): string =>
     `p50 ${milliseconds(p50)}, p99 ${milliseconds(p99)} (${number(samples)} probes)`;
   return [
