@@ -17,7 +17,8 @@ import { keyColumn, outboxTable, qualified } from './outbox-names.js';
  * | row | JSON of the row as the table has it now; empty where it is gone |
  * | otherwise | the tombstone of a row that is gone, or the mark; else empty |
  *
- * All aliases are qualified wherever they are used, so no name of the user's can mean something else.
+ * All aliases are qualified wherever they are used, so no name of the user's can mean something else. Whether there is a
+ * row is asked of `found`: asking it of the JSON would make the JSON twice, for a quarter of the time.
  */
 export function drainSql(
   replica: Pick<Replica, 'id' | 'name' | 'columns' | 'key' | 'generation'>,
@@ -27,7 +28,7 @@ export function drainSql(
   return /* sql */ `copy (
     select batch.seq, batch.events, ${keyJson(key)}, source.json,
       case when batch.mark is not null then ${markJson(batch.generation)}
-           when source.json is null then ${tombstoneJson(key, batch.generation)} end
+           when source.found is null then ${tombstoneJson(key, batch.generation)} end
     from (
       select event.mark, max(event.seq) as seq, count(*) as events, ${key.map(groupedKey).join(', ')}
       from ${outboxTable(replica.id)} event
@@ -37,7 +38,7 @@ export function drainSql(
       order by max(event.seq)
     ) batch
     left join lateral (
-      select row_to_json(value.*) as json from (
+      select true as found, row_to_json(value.*) as json from (
         select ${rowColumns(replica.columns, batch.generation)}
         from only ${qualified(replica.name)} source
         where ${key.map(sameKey).join(' and ')}

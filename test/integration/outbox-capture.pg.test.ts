@@ -4,7 +4,7 @@ import type { Replica } from '../../src/domain/replica.js';
 import { composeVersion } from '../../src/domain/version.js';
 import { removeOutbox } from '../../src/source/outbox.js';
 import { freshDatabase, freshName } from '../support/stack.js';
-import { connectSource, drain, replicate, type Seen } from '../support/source-table.js';
+import { byText, connectSource, drain, replicate, type Seen } from '../support/source-table.js';
 
 /** What the triggers write and what the drain makes of it. */
 describe('a change of a table with an outbox', async () => {
@@ -79,7 +79,7 @@ describe('a change of a table with an outbox', async () => {
     await client.query(`with gone as (delete from ${t} where a = 3 returning *) update ${t} set a = a + 5 where a < 3`);
     await client.query(`update ${t} set a = a - 4`);
     const seen = new Map((await drain(client, replica)).map((each) => [JSON.stringify(each.key), each.value]));
-    expect([...seen].map(([key, value]) => [key, value['_deleted'], value['v']]).toSorted()).toEqual([
+    expect([...seen].map(([key, value]) => [key, value['_deleted'], value['v']]).toSorted(byText)).toEqual([
       ['["x",1]', 1, undefined],
       ['["x",2]', 0, 'one'],
       ['["x",3]', 0, 'two'],
@@ -134,7 +134,7 @@ describe('a change of a table with an outbox', async () => {
       on conflict (id) do update set v = excluded.v || '!'`);
     await client.query(`merge into ${t} using (values (2), (4)) as wanted (id) on ${t}.id = wanted.id
       when matched then update set v = 'merged' when not matched then insert values (wanted.id, 2, 'new')`);
-    expect(brief(await drain(client, replica)).toSorted()).toEqual([
+    expect(brief(await drain(client, replica)).toSorted(byText)).toEqual([
       ['row', [1], 'x!'],
       ['row', [2], 'merged'],
       ['row', [3], 'c'],
@@ -160,14 +160,14 @@ describe('a change of a table with an outbox', async () => {
     await client.query(`insert into ${t} values ('a', 1)`);
     await drain(client, replica);
     await client.query(`update ${t} set id = 'A', v = 2`);
-    expect(brief(await drain(client, replica)).toSorted()).toEqual([
+    expect(brief(await drain(client, replica)).toSorted(byText)).toEqual([
       ['row', ['A'], 2],
       ['row', ['a'], 'gone'],
     ]);
     // Two images of one key in one batch: grouped by `=`, one of them would be missing.
     await client.query(`update ${t} set id = 'a', v = 3`);
     await client.query(`update ${t} set id = 'A', v = 4`);
-    expect(brief(await drain(client, replica)).toSorted()).toEqual([
+    expect(brief(await drain(client, replica)).toSorted(byText)).toEqual([
       ['row', ['A'], 4],
       ['row', ['a'], 'gone'],
     ]);

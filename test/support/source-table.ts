@@ -105,3 +105,8 @@ export async function drain(client: pg.Client, replica: Replica): Promise<Seen[]
   if (deleted.rowCount !== events) throw new Error(`read ${events} events and deleted ${deleted.rowCount}`);
   return seen;
 }
+
+/** An order for comparing what has none. */
+export function byText(a: unknown, b: unknown): number {
+  return JSON.stringify(a) < JSON.stringify(b) ? -1 : 1;
+}

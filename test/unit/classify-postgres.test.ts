@@ -1,0 +1,60 @@
+import { DatabaseError } from 'pg';
+import { describe, expect, it } from 'vitest';
+import { classifyPostgres } from '../../src/failure/classify-postgres.js';
+import { Failure } from '../../src/failure/failure.js';
+import { policyOf } from '../../src/failure/kinds.js';
+
+const answer = (code: string): DatabaseError =>
+  Object.assign(new DatabaseError('Key (email)=(someone@example.com) and the like', 1, 'error'), { code });
+const network = (code: string): Error => Object.assign(new Error(`connect ${code} 10.0.0.1`), { code });
+
+describe('an error of PostgreSQL', () => {
+  it.each([
+    ['08006', 'SourceUnavailable'],
+    ['28P01', 'Unauthorized'],
+    ['53300', 'SourceUnavailable'],
+    ['57P01', 'SourceUnavailable'],
+    ['57P03', 'SourceUnavailable'],
+    ['55P03', 'LockTimeout'],
+    ['40P01', 'LockTimeout'],
+    ['42501', 'Unauthorized'],
+    ['42P01', 'MissingTable'],
+    ['42703', 'SourceChanged'],
+    ['3D000', 'Misconfigured'],
+    ['25006', 'SourceUnavailable'],
+    ['22003', 'Unexpected'],
+  ] as const)('%s is %s', (code, kind) => {
+    expect(classifyPostgres(answer(code), 'reading').kind).toBe(kind);
+  });
+
+  it.each([
+    network('ECONNREFUSED'),
+    network('ECONNRESET'),
+    network('ENOTFOUND'),
+    new AggregateError([network('ECONNREFUSED'), network('ECONNREFUSED')]),
+    new Error('Connection terminated unexpectedly'),
+    new Error('Client has encountered a connection error and is not queryable'),
+  ])('that lost the connection is transient: %s', (error) => {
+    const failure = classifyPostgres(error, 'reading');
+    expect(failure.kind).toBe('SourceUnavailable');
+    expect(policyOf(failure.kind).treatment).toBe('transient');
+  });
+
+  it('is told in our words, because the words of the server may hold values', () => {
+    const cause = answer('23505');
+    const failure = classifyPostgres(cause, 'reading batch 7 of public.orders');
+    expect(failure.message).toBe('PostgreSQL answered with SQLSTATE 23505 while reading batch 7 of public.orders.');
+    expect(failure.cause).toBe(cause);
+    expect(JSON.stringify(failure)).not.toContain('someone@');
+  });
+
+  it('that is a failure already stays what it is', () => {
+    const failure = new Failure('SourceChanged', { message: 'x' });
+    expect(classifyPostgres(failure, 'reading')).toBe(failure);
+  });
+
+  it('that is none of these is not called by a guess', () => {
+    expect(classifyPostgres(new TypeError('x is undefined'), 'reading').kind).toBe('Unexpected');
+    expect(classifyPostgres('text', 'reading').kind).toBe('Unexpected');
+  });
+});
