@@ -79,13 +79,13 @@ function troubleOf({ table, phase, failure }: TableView): string[] {
   if (phase === 'stopped')
     return [`  ${chalk.red('its workflow does not run')}: "pg2click add ${table}" starts it again, "remove" ends it.`];
   if (failure === null) return [];
+  const task = failure.task ?? 'it';
   const what = failure.retrying
-    ? chalk.yellow(`${failure.task} is being retried (attempt ${failure.attempt ?? '?'}, ${failure.kind})`)
+    ? chalk.yellow(`${task} is being retried (attempt ${failure.attempt ?? '?'}, ${failure.kind})`)
     : chalk.red(
         `${failure.task} is parked (${failure.kind}${failure.since === null ? '' : `, since ${failure.since}`})`,
       );
-  const after = failure.retrying ? '' : ` Then: pg2click resume ${table}`;
-  return [`  ${what}: ${failure.message}`, `  ${chalk.dim('→')} ${failure.remedy}${after}`];
+  return [`  ${what}: ${failure.message}`, `  ${chalk.dim('→')} ${failure.remedy}`];
 }
 
 function advice({ workers, tables }: PipelineView): string[] {

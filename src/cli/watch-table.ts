@@ -8,7 +8,9 @@ import type { Exit } from './exit-code.js';
 import type { Servers } from './servers.js';
 import type { Session } from './session.js';
 
-const EVERY_MS = 250;
+const EVERY_MS = 400;
+/** A worker that does not answer for this long is gone: the table waits for the next one. */
+const SILENCE_MS = 15_000;
 /** Without a terminal a line is written when something else happens, and this often. */
 const REPEAT_MS = 5_000;
 const SPINNER = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
@@ -21,15 +23,17 @@ export async function watchTable(session: Session, servers: Servers, name: Table
   const { pipeline, temporal } = session.settings;
   const source = { pg: servers.pg, client: servers.temporal.client, pipeline, uiUrl: temporal.uiUrl };
   const show = shower(session);
+  let heardAt = Date.now();
   try {
     for (;;) {
       session.signal.throwIfAborted();
       const [view] = (await viewPipeline(source, name)).tables;
       show.view(view, formatTableName(name));
-      const end = endOf(view);
+      if (view?.answering === true) heardAt = Date.now();
+      const end = endOf(view) ?? (Date.now() - heardAt > SILENCE_MS ? 'waiting' : undefined);
       if (end !== undefined) {
         show.close();
-        explain(session, view, name);
+        explain(session, view, end, name);
         return end;
       }
       await sleep(EVERY_MS, undefined, { signal: session.signal });
@@ -62,9 +66,11 @@ function endOf(view: TableView | undefined): Exit | undefined {
   }
 }
 
-function explain(session: Session, view: TableView | undefined, name: TableName): void {
+function explain(session: Session, view: TableView | undefined, end: Exit, name: TableName): void {
   const title = formatTableName(name);
-  if (view === undefined || ['stopped', 'removing', 'removed'].includes(view.phase))
+  if (end === 'waiting')
+    session.tell(`No worker answers any more: ${title} goes on as soon as one runs. Start one: pg2click worker`);
+  else if (view === undefined || ['stopped', 'removing', 'removed'].includes(view.phase))
     session.tell(`${title} is not replicated any more: its workflow was ended or removed meanwhile.`);
   else if (view.phase === 'paused') session.tell(`${title} is paused; "pg2click resume ${title}" lets it go on.`);
   else if (view.failure !== null && view.phase === 'parked') {
@@ -78,7 +84,7 @@ function lineOf(view: TableView | undefined, title: string): string {
   if (view === undefined) return `${title}  starting`;
   const { failure } = view;
   const trouble =
-    failure === null
+    failure?.retrying !== true
       ? ''
       : `  ${chalkStderr.yellow(`retrying (attempt ${failure.attempt ?? '?'}): ${failure.message}`)}`;
   const rows =

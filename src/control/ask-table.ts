@@ -22,7 +22,7 @@ export interface TableRequest extends TableAddress {
 const UPDATES = { pause: 'requestPause', resume: 'requestResume', remove: 'requestRemove' } as const;
 
 /** How long a worker has to answer before the request is left for later. */
-const ANSWER_MS = 5_000;
+const ANSWER_MS = 4_000;
 
 /**
  * Asks a table's workflow for something: by an update, which answers; where no worker does, by the signal, which waits in

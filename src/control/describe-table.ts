@@ -1,7 +1,7 @@
 import { WorkflowNotFoundError, type Client, type WorkflowExecutionDescription } from '@temporalio/client';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import type { SliceProgress } from '../domain/receipt.js';
-import { isFailureKind, policyOf, type FailureKind } from '../failure/kinds.js';
+import { FAILURE_KINDS, isFailureKind, policyOf, type FailureKind } from '../failure/kinds.js';
 import { statusQuery, type TableStatus } from '../../workflows/messages.js';
 import { PHASES, type Phase, type Task } from '../../workflows/table-state.js';
 
@@ -19,8 +19,9 @@ export interface TableDescription {
   readonly running: boolean;
   /** `COMPLETED`, `TERMINATED`, ... once it is not. */
   readonly ended: string | undefined;
-  /** As the search attributes tell it. */
+  /** As the search attributes tell them. */
   readonly phase: Phase | undefined;
+  readonly failureKind: FailureKind | undefined;
   readonly runId: string;
   readonly pending: readonly PendingTask[];
 }
@@ -38,7 +39,8 @@ export async function describeTable(client: Client, workflowId: string): Promise
   return {
     running,
     ended: running ? undefined : description.status.name,
-    phase: readPhase(description),
+    phase: PHASES.find((phase) => phase === description.typedSearchAttributes.get(PHASE)),
+    failureKind: FAILURE_KINDS.find((kind) => kind === description.typedSearchAttributes.get(FAILURE)),
     runId: description.runId,
     pending: (description.raw.pendingActivities ?? []).flatMap(readPending),
   };
@@ -72,11 +74,7 @@ export async function listTableWorkflows(client: Client, pipeline: string): Prom
 }
 
 const PHASE = defineSearchAttributeKey('Pg2clickPhase', SearchAttributeType.KEYWORD);
-
-function readPhase(description: WorkflowExecutionDescription): Phase | undefined {
-  const told = description.typedSearchAttributes.get(PHASE);
-  return PHASES.find((phase) => phase === told);
-}
+const FAILURE = defineSearchAttributeKey('Pg2clickFailure', SearchAttributeType.KEYWORD);
 
 const TASK_OF_ACTIVITY: Readonly<Record<string, Task>> = {
   prepareTable: 'prepare',

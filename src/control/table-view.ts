@@ -1,7 +1,7 @@
 import type { Client } from '@temporalio/client';
 import type { MessageFormat, Replica } from '../domain/replica.js';
 import { formatTableName, parseTableName, workflowIdOf, type TableName } from '../domain/table-name.js';
-import type { FailureKind } from '../failure/kinds.js';
+import { policyOf, type FailureKind } from '../failure/kinds.js';
 import { listReplicas } from '../ledger/replica.js';
 import type { Queryable } from '../ledger/queryable.js';
 import { readStages, type StageRow } from '../ledger/stage.js';
@@ -37,9 +37,9 @@ export interface TableView {
   /** Changes since then: sent to Kafka, and in ClickHouse. */
   readonly publishedRows: number;
   readonly loadedRows: number;
-  /** Waiting in the outbox, and in Kafka; null while nobody told. */
+  /** Events in the outbox, rows in Kafka; null before the table is prepared. */
   readonly waiting: { readonly publish: number | null; readonly load: number | null };
-  /** Age of the oldest change that is not in ClickHouse. */
+  /** Age of the oldest change that is not in ClickHouse; null while nothing moves, and nobody knows. */
   readonly lagSeconds: number | null;
   readonly paused: { readonly since: string; readonly reason: string | null } | null;
   readonly failure: FailureView | null;
@@ -48,7 +48,8 @@ export interface TableView {
 }
 
 export interface FailureView {
-  readonly task: Task;
+  /** Null where only its kind is known, for want of a worker. */
+  readonly task: Task | null;
   readonly kind: FailureKind;
   readonly message: string;
   readonly remedy: string;
@@ -113,9 +114,10 @@ async function viewTable(
     replica === undefined ? [] : readStages(source.pg, replica.id),
     describeTable(source.client, workflowId),
   ]);
+  const backlog = replica === undefined ? null : await countBacklog(source.pg, replica.id, stages);
   if (replica === undefined && description?.running !== true) return undefined;
   const status = table.asked && description?.running === true ? await queryTable(source.client, workflowId) : undefined;
-  return compose({ workflowId, name, replica, stages, description, status, source });
+  return compose({ workflowId, name, replica, stages, backlog, description, status, source });
 }
 
 function compose(known: {
@@ -123,6 +125,7 @@ function compose(known: {
   name: TableName;
   replica: Replica | undefined;
   stages: readonly StageRow[];
+  backlog: number | null;
   description: TableDescription | undefined;
   status: TableStatus | undefined;
   source: ViewSource;
@@ -133,10 +136,11 @@ function compose(known: {
   const progressOf = (task: Task) => pending.find((each) => each.task === task)?.progress;
   // The ledger knows first: the workflow hears of it with the receipt.
   const copied = (stages.find((each) => each.stage === 'copy')?.batch ?? 0) > 0;
+  const phase = description?.running === true ? (status?.phase ?? description.phase ?? 'unknown') : 'stopped';
   return {
     table: formatTableName(known.name),
     workflowId,
-    phase: description?.running === true ? (status?.phase ?? description.phase ?? 'unknown') : 'stopped',
+    phase,
     answering: status !== undefined,
     target: replica === undefined ? null : `${replica.target.database}.${replica.target.table}`,
     topic: replica?.topic ?? null,
@@ -148,12 +152,12 @@ function compose(known: {
     publishedRows: rowsOf('publish'),
     loadedRows: rowsOf('load'),
     waiting: {
-      publish: progressOf('publish')?.waiting ?? status?.stages.publish.waiting ?? null,
-      load: progressOf('load')?.waiting ?? status?.stages.load.waiting ?? null,
+      publish: known.backlog,
+      load: progressOf('load')?.waiting ?? Math.max(0, rowsOf('publish') - rowsOf('load')),
     },
-    lagSeconds: lagOf(pending, status),
+    lagSeconds: phase === 'streaming' || phase === 'copying' ? lagOf(pending, status) : null,
     paused: status?.paused ?? null,
-    failure: failureOf(pending, status),
+    failure: failureOf(pending, status, description),
     url: urlOf(source, workflowId, description?.runId),
   };
 }
@@ -168,7 +172,11 @@ function lagOf(pending: readonly PendingTask[], status: TableStatus | undefined)
 }
 
 /** A park first; then what is being retried right now. */
-function failureOf(pending: readonly PendingTask[], status: TableStatus | undefined): FailureView | null {
+function failureOf(
+  pending: readonly PendingTask[],
+  status: TableStatus | undefined,
+  description: TableDescription | undefined,
+): FailureView | null {
   const park = status?.parks[0];
   if (park !== undefined) {
     const { where, kind, message, remedy, since } = park;
@@ -177,7 +185,17 @@ function failureOf(pending: readonly PendingTask[], status: TableStatus | undefi
   const retried = pending.find((each) => each.failure !== undefined && each.attempt > 1);
   if (retried?.failure !== undefined)
     return { task: retried.task, ...retried.failure, since: null, retrying: true, attempt: retried.attempt };
-  return null;
+  const kind = status === undefined && description?.running === true ? description.failureKind : undefined;
+  if (kind === undefined) return null;
+  return {
+    task: null,
+    kind,
+    message: 'The workflow tells the details once a worker answers.',
+    remedy: policyOf(kind).remedy,
+    since: null,
+    retrying: description?.phase !== 'parked',
+    attempt: null,
+  };
 }
 
 function urlOf({ uiUrl, client }: ViewSource, workflowId: string, runId: string | undefined): string | null {
@@ -191,6 +209,24 @@ function nameOf(workflowId: string, pipeline: string): TableName {
   const written = workflowId.slice(`replicate/${pipeline}/`.length);
   const quoted = written.replaceAll(/(^|\.)([^".]+)(?=\.|$)/gu, '$1"$2"');
   return parseTableName(quoted);
+}
+
+/** Counting is exact up to here; a longer backlog is estimated from the sequence. */
+const COUNTED = 50_000;
+
+async function countBacklog(pg: Queryable, id: string, stages: readonly StageRow[]): Promise<number | null> {
+  const publish = stages.find(({ stage }) => stage === 'publish');
+  if (publish === undefined) return null;
+  // The name is ours: `outbox_` and digits.
+  const outbox = `pg2click.outbox_${id}`;
+  const found = await pg.query<{ waiting: number; estimate: number }>(
+    /* sql */ `select count(*)::int as waiting, coalesce(max(last_value) - min(seq), 0)::float8 as estimate
+      from (select seq from ${outbox} where seq > $1 order by seq limit ${COUNTED}) events,
+        pg_sequence_last_value(pg_get_serial_sequence($2, 'seq')) last_value`,
+    [publish.lowWater, outbox],
+  );
+  const { waiting, estimate } = found.rows[0] ?? { waiting: 0, estimate: 0 };
+  return waiting < COUNTED ? waiting : estimate;
 }
 
 /** SQLSTATE of a schema or table that is not there: nothing was ever replicated. */

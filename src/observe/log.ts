@@ -1,6 +1,6 @@
 import type { Logger as SdkLogger, LogMetadata } from '@temporalio/common';
 import { destination, pino, type DestinationStream, type Logger } from 'pino';
-import { PinoPretty } from 'pino-pretty';
+import { prettyFactory } from 'pino-pretty';
 import type { Settings } from '../settings/settings.js';
 import { describeError } from './describe-error.js';
 
@@ -41,15 +41,14 @@ const REDACTED = ['password', 'apiKey', 'authorization', 'metadata', 'connection
   `*.${name}`,
 ]);
 
+/** Line by line in this process: no stream in between that would hold lines back when the process ends. */
 function prettyStream(stream: DestinationStream, colorize: boolean): DestinationStream {
-  return PinoPretty({
-    destination: stream as NodeJS.WritableStream,
+  const pretty = prettyFactory({
     colorize,
-    sync: true,
     translateTime: 'SYS:HH:MM:ss.l',
     singleLine: true,
-    ignore: 'pid,hostname',
   });
+  return { write: (line) => stream.write(pretty(line)) };
 }
 
 function reduceErrors(fields: Record<string, unknown>): Record<string, unknown> {
@@ -76,7 +75,8 @@ function scrubber(secrets: readonly string[]): (line: string) => string {
 /** Our log as Temporal's SDK writes to it: `Runtime.install({ logger: sdkLogger(log) })`. */
 export function sdkLogger(log: Log): SdkLogger {
   const write = (level: 'trace' | 'debug' | 'info' | 'warn' | 'error', message: string, meta?: LogMetadata): void => {
-    log[level](meta ?? {}, message);
+    const chatter = meta?.['sdkComponent'] === 'worker' && (level === 'info' || NO_NEWS.includes(message));
+    log[chatter ? 'debug' : level](meta ?? {}, message.charAt(0).toLowerCase() + message.slice(1));
   };
   return {
     log: (level, message, meta) => write(SDK_LEVELS[level], message, meta),
@@ -87,5 +87,11 @@ export function sdkLogger(log: Log): SdkLogger {
     error: (message, meta) => write('error', message, meta),
   };
 }
+
+/** What the SDK warns of at every start, since each of our workers does one kind of work. */
+const NO_NEWS: readonly string[] = [
+  'No activities registered, not polling for activity tasks',
+  'No workflows registered, not polling for workflow tasks',
+];
 
 const SDK_LEVELS = { TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARN: 'warn', ERROR: 'error' } as const;

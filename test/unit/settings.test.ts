@@ -1,0 +1,362 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { inspect } from 'node:util';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { identify } from '../../src/embedded/child.js';
+import { Failure } from '../../src/failure/failure.js';
+import { loadSettings, withoutSettings, type LoadOptions, type Settings } from '../../src/settings/settings.js';
+
+let directory: string;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'pg2click-settings-'));
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+/** HOME is the test's folder: a Temporal configuration file of this machine must not speak here. */
+function load(env: Record<string, string> = {}, options: LoadOptions = {}): Settings {
+  return loadSettings({ env: { HOME: directory, ...env }, directory, ...options });
+}
+
+function refusal(env: Record<string, string> = {}, options: LoadOptions = {}): Failure {
+  try {
+    load(env, options);
+  } catch (error) {
+    if (error instanceof Failure && error.kind === 'Misconfigured') return error;
+    throw error;
+  }
+  throw new Error('the settings were accepted');
+}
+
+function write(name: string, ...lines: string[]): string {
+  writeFileSync(join(directory, name), `${lines.join('\n')}\n`);
+  return join(directory, name);
+}
+
+describe('where settings come from', () => {
+  it('has a default for everything that is needed', () => {
+    const settings = load();
+    expect(settings.postgres).toMatchObject({ host: 'localhost', port: 5432, database: 'postgres', user: 'postgres' });
+    expect(settings.clickhouse).toMatchObject({ url: 'http://localhost:8123', database: 'default', user: 'default' });
+    expect(settings.kafka.brokers).toEqual(['localhost:9092']);
+    expect(settings.temporal).toMatchObject({ address: 'localhost:7233', namespace: 'default' });
+    expect(settings.parts).toEqual({
+      postgres: 'default',
+      kafka: 'default',
+      clickhouse: 'default',
+      temporal: 'default',
+    });
+  });
+
+  it('reads .env, and the environment wins over it', () => {
+    write('.env', 'PG_HOST=from-file', "PG_DB='shop data'", 'export KAFKA_BOOTSTRAP=a:9092, b:9093 # two');
+    const settings = load({ PG_HOST: 'from-environment' });
+    expect(settings.postgres).toMatchObject({ host: 'from-environment', database: 'shop data' });
+    expect(settings.kafka.brokers).toEqual(['a:9092', 'b:9093']);
+    expect(settings.where).toMatchObject({ PG_HOST: 'in the environment', PG_DB: 'in .env' });
+  });
+
+  it('reads the file that is named, which must exist', () => {
+    write('production.env', 'PG_HOST=production');
+    write('.env', 'PG_HOST=here');
+    expect(load({}, { envFile: 'production.env' }).postgres.host).toBe('production');
+    expect(refusal({}, { envFile: 'missing.env' }).message).toBe('There is no file missing.env to read settings from.');
+  });
+
+  it('reads no file at all when told so', () => {
+    write('.env', 'PG_HOST=here');
+    expect(load({}, { envFile: false }).postgres.host).toBe('localhost');
+  });
+
+  it('counts an empty value as not set', () => {
+    write('.env', 'PG_HOST=from-file', 'PG_PORT=');
+    expect(load({ PG_HOST: '' }).postgres).toMatchObject({ host: 'from-file', port: 5432 });
+  });
+
+  it('takes a secret from the file that NAME_FILE names, without the newline at its end', () => {
+    const file = write('secret', 'a b#c ');
+    expect(load({ PG_PASSWORD_FILE: file }).postgres.password.reveal()).toBe('a b#c ');
+    expect(load({ CH_URL_FILE: write('url', 'https://me:pw@ch.example/shop') }).clickhouse).toMatchObject({
+      url: 'https://ch.example:443',
+      user: 'me',
+      database: 'shop',
+    });
+  });
+
+  it('refuses NAME beside NAME_FILE, and a NAME_FILE that cannot be read', () => {
+    expect(refusal({ PG_PASSWORD: 'x', PG_PASSWORD_FILE: '/f' }).message).toBe(
+      'Both PG_PASSWORD and PG_PASSWORD_FILE are set in the environment.',
+    );
+    expect(refusal({ CH_PASSWORD_FILE: '/no/such/file' }).message).toBe(
+      'Cannot read /no/such/file, which CH_PASSWORD_FILE in the environment names (ENOENT).',
+    );
+  });
+});
+
+describe('the local stack', () => {
+  const addresses = {
+    postgres: { host: '127.0.0.1', port: 20_001, database: 'pg2click', user: 'postgres', password: 'stack-secret' },
+    kafka: { bootstrap: '127.0.0.1:20002' },
+    clickhouse: { url: 'http://127.0.0.1:20003', user: 'default', password: 'stack-secret', database: 'default' },
+    temporal: { address: '127.0.0.1:20004', namespace: 'default', uiUrl: 'http://127.0.0.1:20005/' },
+  };
+
+  function stackFile(owner: object | undefined): void {
+    mkdirSync(join(directory, '.pg2click', 'dev'), { recursive: true });
+    const stack = { owner, children: {}, ports: {}, secrets: {}, addresses };
+    writeFileSync(join(directory, '.pg2click', 'dev', 'stack.json'), JSON.stringify(stack));
+  }
+
+  it('is used where nothing is written, while it runs', () => {
+    stackFile(identify(process.pid));
+    const settings = load();
+    expect(settings.postgres).toMatchObject({ port: 20_001, database: 'pg2click' });
+    expect(settings.postgres.password.reveal()).toBe('stack-secret');
+    expect(settings.clickhouse.url).toBe('http://127.0.0.1:20003');
+    expect(settings.temporal).toMatchObject({ address: '127.0.0.1:20004', uiUrl: 'http://127.0.0.1:20005' });
+    expect(settings.parts.kafka).toBe('stack');
+  });
+
+  it('is not used once its processes are gone, unless it is named', () => {
+    stackFile({ pid: process.pid, startTime: 'of another process' });
+    expect(load().parts.postgres).toBe('default');
+    expect(load({ PG2CLICK_STACK_FILE: '.pg2click/dev/stack.json' }).parts.postgres).toBe('stack');
+    expect(refusal({ PG2CLICK_STACK_FILE: 'elsewhere.json' }).message).toContain('There is no file elsewhere.json');
+  });
+
+  it('gives nothing of a server whose address is written, not even its password', () => {
+    stackFile(identify(process.pid));
+    const settings = load({ PG_HOST: 'db.example', TEMPORAL_ADDRESS: 'temporal.example:7233' });
+    expect(settings.postgres).toMatchObject({ host: 'db.example', port: 5432, database: 'postgres' });
+    expect(settings.postgres.password.reveal()).toBe('');
+    expect(settings.temporal).toMatchObject({ address: 'temporal.example:7233', uiUrl: undefined });
+    expect(settings.parts).toEqual({ postgres: 'written', kafka: 'stack', clickhouse: 'stack', temporal: 'written' });
+  });
+
+  it('yields to the configuration file of the Temporal command line', () => {
+    stackFile(identify(process.pid));
+    const file = write('temporal.toml', '[profile.default]', 'address = "from.toml:7233"', 'namespace = "orders"');
+    const settings = load({ TEMPORAL_CONFIG_FILE: file });
+    expect(settings.temporal).toMatchObject({ address: 'from.toml:7233', namespace: 'orders' });
+    expect(settings.parts.temporal).toBe('written');
+  });
+});
+
+describe('Temporal, as its command line finds it', () => {
+  it('takes address, namespace and key from TEMPORAL_ names, also those of .env', () => {
+    write(
+      '.env',
+      'TEMPORAL_ADDRESS=t.example:7233',
+      'TEMPORAL_API_KEY=key-key-key',
+      'TEMPORAL_GRPC_META_X_TEAM=orders',
+    );
+    const { temporal } = load({ TEMPORAL_NAMESPACE: 'shop' });
+    expect(temporal).toMatchObject({ address: 't.example:7233', namespace: 'shop' });
+    expect(temporal.connection.reveal()).toMatchObject({
+      apiKey: 'key-key-key',
+      tls: true,
+      metadata: { 'x-team': 'orders' },
+    });
+  });
+
+  it('refuses a profile that is not there', () => {
+    expect(refusal({ TEMPORAL_PROFILE: 'nowhere' }).message).toBe(
+      "The settings of Temporal cannot be read: Profile 'nowhere' not found in config data.",
+    );
+  });
+});
+
+describe('URLs', () => {
+  it('stand for the single names, and let them say what is missing', () => {
+    const settings = load({
+      PG_URL: 'postgresql://u%40x:p%23w@[::1]:6432/d%20b',
+      CH_URL: 'http://ch:8000',
+      CH_DB: 'shop',
+    });
+    expect(settings.postgres).toMatchObject({ host: '::1', port: 6432, database: 'd b', user: 'u@x' });
+    expect(settings.postgres.password.reveal()).toBe('p#w');
+    expect(settings.clickhouse).toMatchObject({ url: 'http://ch:8000', database: 'shop', user: 'default' });
+  });
+
+  it.each([
+    [{ PG_URL: 'postgres://h/db', PG_HOST: 'h' }, undefined],
+    [
+      { PG_URL: 'postgres://h/db', PG_HOST: 'k' },
+      'PG_HOST in the environment and PG_URL in the environment contradict each other: "k" and "h".',
+    ],
+    [
+      { PG_URL: 'postgres://u:one@h', PG_PASSWORD: 'two' },
+      'PG_PASSWORD in the environment and PG_URL in the environment contradict each other.',
+    ],
+    [
+      { CH_URL: 'https://ch', CH_PORT: '8123' },
+      'CH_PORT in the environment and CH_URL in the environment contradict each other: "8123" and "443".',
+    ],
+    [
+      { PG_URL: 'postgres://h/db?sslmode=require' },
+      'PG_URL in the environment asks for sslmode=require, which pg2click does not support.',
+    ],
+    [{ PG_URL: 'postgres://h/db?sslmode=disable' }, undefined],
+    [
+      { CH_URL: 'http://ch/a/b' },
+      'CH_URL in the environment has a path of several parts: expected at most a database after the port.',
+    ],
+  ])('%j', (env, message) => {
+    if (message === undefined) expect(() => load(env)).not.toThrow();
+    else expect(refusal(env).message).toBe(message);
+  });
+
+  it.each([{ PG_URL: 'mysql://u:hush-hush@h/db' }, { PG_URL: 'postgres://u:hush-hush%@h' }, { CH_URL: 'hush-hush' }])(
+    'are refused without being shown: %j',
+    (env) => {
+      const { message } = refusal(env);
+      expect(message).toMatch(/^(PG|CH)_URL in the environment is not valid: expected a URL such as /u);
+      expect(message).not.toContain('hush');
+    },
+  );
+});
+
+describe('wrong values', () => {
+  it.each([
+    ['PG_PORT', '54x', 'PG_PORT in the environment is "54x": expected a whole number from 1 to 65535.'],
+    ['PG_PORT', '65536', 'PG_PORT in the environment is "65536": expected a whole number from 1 to 65535.'],
+    ['CH_PORT', '-1', 'CH_PORT in the environment is "-1": expected a whole number from 1 to 65535.'],
+    [
+      'CH_HOST',
+      'http://ch',
+      'CH_HOST in the environment is "http://ch": expected a host name or an address, without a port and without a protocol.',
+    ],
+    [
+      'CH_HOST',
+      'ch:8123',
+      'CH_HOST in the environment is "ch:8123": expected a host name or an address, without a port and without a protocol.',
+    ],
+    [
+      'KAFKA_BOOTSTRAP',
+      'kafka',
+      'KAFKA_BOOTSTRAP in the environment is "kafka": expected host:port, or several of them separated by commas.',
+    ],
+    [
+      'KAFKA_BOOTSTRAP',
+      'a:1,',
+      'KAFKA_BOOTSTRAP in the environment is "a:1,": expected host:port, or several of them separated by commas.',
+    ],
+    [
+      'KAFKA_TOPIC',
+      'a/b',
+      'KAFKA_TOPIC in the environment is "a/b": expected a name of letters, digits, ".", "_" and "-", at most 249 long.',
+    ],
+    ['PG2CLICK_FORMAT', 'avro', 'PG2CLICK_FORMAT in the environment is "avro": expected json or packed.'],
+    [
+      'PG2CLICK_PIPELINE',
+      'a b',
+      'PG2CLICK_PIPELINE in the environment is "a b": expected a name of letters, digits, ".", "_" and "-", at most 100 long.',
+    ],
+    [
+      'PG2CLICK_SLICE_MS',
+      '1.5',
+      'PG2CLICK_SLICE_MS in the environment is "1.5": expected a whole number from 1000 to 600000.',
+    ],
+  ])('%s=%s', (name, value, message) => {
+    expect(refusal({ [name]: value }).message).toBe(message);
+  });
+
+  it.each([
+    ['PG_HOST', '/var/run/postgresql', '/var/run/postgresql'],
+    ['PG_HOST', '[::1]', '::1'],
+    ['PG_HOST', 'fe80::1', 'fe80::1'],
+  ])('%s=%s is fine', (name, value, host) => {
+    expect(load({ [name]: value }).postgres.host).toBe(host);
+  });
+
+  it('names the file a wrong value is in', () => {
+    write('.env', 'KAFKA_RETENTION_MS=soon');
+    expect(refusal().message).toMatch(
+      /^KAFKA_RETENTION_MS in \.env is "soon": expected a whole number from 60000 to /u,
+    );
+  });
+
+  it('refuses a password that a # would cut short', () => {
+    write('.env', 'PG_PASSWORD=pa#ss');
+    const { message, remedy } = refusal();
+    expect(message).toBe('PG_PASSWORD in .env holds a "#" outside quotes, where a comment begins.');
+    expect(`${message} ${remedy}`).not.toContain('pa#');
+    write('.env', "PG_PASSWORD='pa#ss' # quoted", 'CH_PASSWORD=plain # a comment');
+    const settings = load();
+    expect(settings.postgres.password.reveal()).toBe('pa#ss');
+    expect(settings.clickhouse.password.reveal()).toBe('plain');
+  });
+});
+
+describe('names that are almost settings', () => {
+  it.each([
+    ['PG_PASWORD', 'PG_PASSWORD'],
+    ['KAFKA_BOOTSTRAPS', 'KAFKA_BOOTSTRAP'],
+    ['PG_HSOT', 'PG_HOST'],
+    ['CH_DATABASE', 'CH_DB'],
+    ['KAFKA_BROKERS', 'KAFKA_BOOTSTRAP'],
+    ['PG2CLICK_PIPLINE', 'PG2CLICK_PIPELINE'],
+  ])('%s in .env is refused with the nearest name', (name, meant) => {
+    write('.env', `${name}=x`);
+    expect(refusal().message).toBe(`${name} in .env is not a setting: did you mean ${meant}?`);
+  });
+
+  it('warns of them where the setting itself is written too, and in the environment', () => {
+    write('.env', 'PG_DATABASE=other', 'PG_DB=mine');
+    expect(load({ KAFKA_GRUOP: 'x' }).warnings).toEqual([
+      'KAFKA_GRUOP in the environment is not a setting; the nearest is KAFKA_GROUP.',
+      'PG_DATABASE in .env is not a setting; the nearest is PG_DB.',
+    ]);
+  });
+
+  it('warns of other names of that kind in .env, and leaves those of the environment alone', () => {
+    write('.env', 'KAFKA_HEAP_OPTS=-Xmx1g', 'COLOR=blue');
+    expect(load({ PG_MAJOR_VERSION_INSTALLED: '18' }).warnings).toEqual([
+      'KAFKA_HEAP_OPTS in .env is not a setting of pg2click, and is ignored.',
+    ]);
+  });
+});
+
+describe('secrets', () => {
+  it('show in no form of the settings', () => {
+    const settings = load({
+      PG_PASSWORD: 'hush-postgres',
+      CH_URL: 'http://me:hush-clickhouse@ch:8123',
+      TEMPORAL_ADDRESS: 'localhost:7233',
+      TEMPORAL_API_KEY: 'hush-temporal',
+    });
+    for (const text of [
+      inspect(settings, { depth: 10, showHidden: true }),
+      JSON.stringify(settings),
+      String(settings.postgres.password),
+    ])
+      expect(text).not.toContain('hush');
+    expect(settings.log.secrets.map((secret) => secret.reveal())).toEqual(
+      expect.arrayContaining([
+        'hush-postgres',
+        'hush-clickhouse',
+        'hush-temporal',
+        'http://me:hush-clickhouse@ch:8123',
+      ]),
+    );
+  });
+
+  it('and all else are frozen', () => {
+    const settings = load();
+    expect(() => Object.assign(settings.kafka, { group: 'x' })).toThrow(TypeError);
+    expect(() => Object.assign(settings, { pipeline: 'x' })).toThrow(TypeError);
+  });
+});
+
+it('an environment without settings keeps all other names', () => {
+  const env = {
+    PATH: '/bin',
+    PG_HOST: 'h',
+    TEMPORAL_ADDRESS: 'a',
+    CH_URL: 'u',
+    PG2CLICK_CACHE: '/c',
+    PG2CLICK_PIPELINE: 'p',
+  };
+  expect(withoutSettings(env)).toEqual({ PATH: '/bin', PG2CLICK_CACHE: '/c' });
+});
