@@ -39,6 +39,8 @@ export class Lane {
   high: number;
   /** Weight of the queue, bytes. */
   queuedBytes = 0;
+  /** Header of the record before the position that it was started at, once it has come. */
+  found: string | undefined;
   /** Header of the record at `next - 1`, where known: null when it is asked for, whatever it is. */
   #before: string | null | undefined;
   #awaitingBefore = false;
@@ -64,10 +66,6 @@ export class Lane {
   /** The record before the position was asked for, and has not come yet. */
   get isAwaitingBefore(): boolean {
     return this.#awaitingBefore;
-  }
-
-  get before(): string | undefined {
-    return this.#before ?? undefined;
   }
 
   /** The record before the position has expired: nothing to compare with. */
@@ -97,10 +95,10 @@ export class Lane {
     const fresh = this.#awaitingBefore && first < this.next ? messages.slice(1) : messages;
     if (this.#awaitingBefore) {
       this.#awaitingBefore = false;
-      // Expired meanwhile: nothing is missing, and nothing can be compared.
-      const found = first < this.next ? headerText(messages[0]) : undefined;
-      if (first < this.next && this.#before !== null && found !== this.#before) return { kind: 'stranger' };
-      this.#before = found;
+      // Expired meanwhile, where it does not come: nothing is missing, and nothing can be compared.
+      this.found = first < this.next ? headerText(messages[0]) : undefined;
+      if (first < this.next && this.#before !== null && this.found !== this.#before) return { kind: 'stranger' };
+      this.#before = this.found;
     }
     if (fresh.length > 0) this.#push(fresh);
     return { kind: 'accepted' };

@@ -1,11 +1,20 @@
 import { randomBytes } from 'node:crypto';
 import type { Consumer, EachBatchPayload, Kafka } from 'kafkajs';
-import { classifyKafka } from '../failure/classify-kafka.js';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { classifyKafka, protocolTypeOf } from '../failure/classify-kafka.js';
 import { Failure } from '../failure/failure.js';
 import { withDeadline } from './deadline.js';
 
 /** Includes `group.initial.rebalance.delay.ms`, 3 s by default on a broker. */
 const JOIN_MS = 15_000;
+const REJOIN_MS = 250;
+const COORDINATOR_STARTS: ReadonlySet<string> = new Set([
+  'GROUP_LOAD_IN_PROGRESS',
+  'GROUP_COORDINATOR_NOT_AVAILABLE',
+  'NOT_COORDINATOR_FOR_GROUP',
+]);
+/** Fetches are answered every 250 ms, but for a reader that waits for room, and a process that stood still. */
+const UNSEEN_MS = 2_000;
 const STOP_MS = 5_000;
 /** A group of one is missed by nobody: it may be slow to answer. */
 const SESSION_MS = 60_000;
@@ -20,6 +29,8 @@ export interface ConsumerHandler {
   batch(payload: EachBatchPayload): Promise<void>;
   /** kafkajs has set its own position: the offset was out of range. */
   jumped(): void;
+  /** The topic may have been deleted and made anew since the last fetch: its positions must be sought again. */
+  unseen(): void;
   /** It reads no more. */
   crashed(failure: Failure): void;
 }
@@ -35,6 +46,7 @@ export class PrivateConsumer {
   answeredAtMs = Date.now();
   readonly #topic: string;
   readonly #consumer: Consumer;
+  #hasJoined = false;
 
   private constructor(kafka: Kafka, topic: string) {
     this.#topic = topic;
@@ -55,6 +67,20 @@ export class PrivateConsumer {
 
   /** Joins, and fetches from where the handler says. @throws Failure `BrokerUnavailable` after 15 s, `Unauthorized` */
   static async open(kafka: Kafka, topic: string, handler: ConsumerHandler): Promise<PrivateConsumer> {
+    const deadline = Date.now() + JOIN_MS;
+    for (;;) {
+      try {
+        return await PrivateConsumer.#openOnce(kafka, topic, handler);
+      } catch (error) {
+        // kafkajs crashes at once on a coordinator that has just started, or was never asked for before.
+        if (!COORDINATOR_STARTS.has(protocolTypeOf(error) ?? '') || Date.now() > deadline)
+          throw classifyKafka(error, `Reading topic ${topic}`);
+        await sleep(REJOIN_MS);
+      }
+    }
+  }
+
+  static async #openOnce(kafka: Kafka, topic: string, handler: ConsumerHandler): Promise<PrivateConsumer> {
     const consumer = new PrivateConsumer(kafka, topic);
     const late = () =>
       new Failure('BrokerUnavailable', { message: `Joining a group to read ${topic} took over 15 s.` });
@@ -64,7 +90,7 @@ export class PrivateConsumer {
       return consumer;
     } catch (error) {
       joining.catch(() => undefined).finally(() => void consumer.close());
-      throw classifyKafka(error, `Reading topic ${topic}`);
+      throw error;
     }
   }
 
@@ -88,18 +114,26 @@ export class PrivateConsumer {
           if (offset !== undefined) this.seek(partition, offset);
         }
         this.answeredAtMs = Date.now();
+        this.#hasJoined = true;
         resolve();
       });
       // `run` resolves even when joining failed; only this event tells.
       consumer.on(CRASH, ({ payload }) => {
-        const failure = classifyKafka(payload.error, `Reading topic ${this.#topic}`);
-        reject(failure);
-        handler.crashed(failure);
+        reject(payload.error);
+        if (this.#hasJoined) handler.crashed(classifyKafka(payload.error, `Reading topic ${this.#topic}`));
       });
     });
     joined.catch(() => undefined);
     consumer.on(REQUEST, ({ payload }) => {
-      if (payload.apiName === 'Fetch') this.answeredAtMs = Date.now();
+      if (!this.#hasJoined) return;
+      // kafkajs asks for metadata when a fetch failed with UNKNOWN_TOPIC_OR_PARTITION, and tells nobody of it; a topic that
+      // is there again by then it goes on reading at the old offset.
+      if (payload.apiName === 'Metadata') handler.unseen();
+      if (payload.apiName === 'Fetch') {
+        const unseenMs = Date.now() - this.answeredAtMs;
+        this.answeredAtMs = Date.now();
+        if (unseenMs > UNSEEN_MS) handler.unseen();
+      }
       // With autoCommit off kafkajs commits in one case only: its jump to the first offset when ours is out of range.
       if (payload.apiName === 'OffsetCommit') handler.jumped();
     });

@@ -144,7 +144,7 @@ class KafkaReader implements TopicReader {
         : new Lane(Number(name), { next: Number(high), high: Number(high) }),
     );
     await this.#begin(lanes);
-    return this.#lanes.get(partition)?.before;
+    return this.#lanes.get(partition)?.found;
   }
 
   async take(options: TakeOptions): Promise<Fetched | undefined> {
@@ -218,6 +218,9 @@ class KafkaReader implements TopicReader {
       jumped: () => {
         if (isCurrent()) this.#doubt();
       },
+      unseen: () => {
+        if (isCurrent()) this.#seekLanes();
+      },
       crashed: (failure) => {
         if (!isCurrent()) return;
         this.#handling = undefined;
@@ -279,7 +282,7 @@ class KafkaReader implements TopicReader {
         this.#groups.push(consumer.groupId);
         this.#consumer = consumer;
       } else {
-        for (const lane of lanes) this.#consumer.seek(lane.partition, lane.seekOffset());
+        this.#seekLanes();
       }
       this.#aliveAtMs = Date.now();
       while (lanes.some((lane) => lane.isAwaitingBefore)) {
@@ -350,7 +353,12 @@ class KafkaReader implements TopicReader {
     this.#inDoubt = false;
     if (this.#failure !== undefined) return;
     this.#log.info({ topic: this.#topic }, 'kafka consumer lost its place; seeking to ours');
-    for (const lane of lanes) this.#consumer?.seek(lane.partition, lane.seekOffset());
+    this.#seekLanes();
+  }
+
+  /** To our positions, with another look at the record before each. What is being fetched now is dropped by kafkajs. */
+  #seekLanes(): void {
+    for (const lane of this.#lanes.values()) this.#consumer?.seek(lane.partition, lane.seekOffset());
   }
 
   #requireRanges(state: TopicState, lanes: readonly Lane[]): void {

@@ -1,0 +1,203 @@
+import { afterAll, describe, expect, test } from 'vitest';
+import { parseHeader } from '../../src/domain/message-header.js';
+import { requireCovered } from '../../src/transport/producer.js';
+import { openProducer, type Consignment, type Publisher } from '../../src/transport/publisher.js';
+import { openReader, type Fetched } from '../../src/transport/reader.js';
+import { deleteTopic, ensureTopic, topicState } from '../../src/transport/topic.js';
+import {
+  changeOf,
+  changesBetween,
+  connectCuttableKafka,
+  connectTestKafka,
+  freshTopicName,
+  idsOf,
+  markOf,
+  silentLog,
+  withAdmin,
+} from '../support/kafka.js';
+
+const kafka = connectTestKafka();
+const shared = openProducer(kafka, silentLog);
+afterAll(async () => (await shared).close());
+
+async function freshTopic(partitions = 1, maxMessageBytes?: number): Promise<string> {
+  const topic = freshTopicName();
+  await withAdmin((admin) => ensureTopic(admin, { topic, partitions, retentionMs: 86_400_000, maxMessageBytes }));
+  return topic;
+}
+
+function consign(topic: string, more: Partial<Consignment> = {}): Consignment {
+  return { topic, partitions: 1, format: 'json', generation: 1, batch: 1, ...more };
+}
+
+async function readAll(topic: string): Promise<Fetched> {
+  const state = await withAdmin((admin) => topicState(admin, topic));
+  const ranges = Object.entries(state?.offsets ?? {})
+    .filter(([, { high }]) => high !== '0')
+    .map(([partition, { high }]) => [partition, { first: '0', last: String(BigInt(high) - 1n) }] as const);
+  const reader = await openReader(kafka, topic, { log: silentLog });
+  try {
+    await reader.start(Object.fromEntries(Object.keys(state?.offsets ?? {}).map((partition) => [partition, '0'])));
+    return await reader.takeExactly(Object.fromEntries(ranges));
+  } finally {
+    await reader.close();
+  }
+}
+
+async function highOf(topic: string): Promise<number> {
+  const state = await withAdmin((admin) => topicState(admin, topic));
+  return Object.values(state?.offsets ?? {}).reduce((sum, { high }) => sum + Number(high), 0);
+}
+
+describe('a batch', () => {
+  test.each([
+    ['json', 1],
+    ['json', 3],
+    ['packed', 1],
+    ['packed', 3],
+  ] as const)('as %s in %i partitions arrives whole', async (format, partitions) => {
+    const topic = await freshTopic(partitions);
+    const sent = await (
+      await shared
+    ).send(consign(topic, { partitions, format, generation: 4, batch: 12 }), changesBetween(1, 5_500, 150));
+    expect(sent).toMatchObject({ rows: 5_500, highest: '5500' });
+    expect(sent.messages).toBe(format === 'json' ? 5_500 : await highOf(topic));
+    const read = await readAll(topic);
+    expect(read).toMatchObject({ rows: 5_500, highest: '5500', generation: 4 });
+    expect(idsOf(read.values).toSorted((a, b) => a - b)).toEqual(Array.from({ length: 5_500 }, (_, id) => id + 1));
+    expect(parseHeader(read.headers['0'] ?? '')).toMatchObject({ generation: 4, batch: 12, kind: 'rows' });
+  });
+
+  test('of nothing sends nothing', async () => {
+    const topic = await freshTopic();
+    const sent = await (await shared).send(consign(topic), changesBetween(1, 0));
+    expect(sent).toEqual({ rows: 0, messages: 0, bytes: 0, highest: '0' });
+    expect(await highOf(topic)).toBe(0);
+  });
+
+  test('keeps the order of the changes within a partition', async () => {
+    const topic = await freshTopic();
+    await (await shared).send(consign(topic), changesBetween(1, 3_500));
+    expect(idsOf((await readAll(topic)).values)).toEqual(Array.from({ length: 3_500 }, (_, id) => id + 1));
+  });
+
+  test('carries TRUNCATE marks as messages of their own', async () => {
+    const topic = await freshTopic();
+    const changes = (async function* () {
+      yield [changeOf(1), markOf(2, 5n << 64n), changeOf(3), markOf(4, 7n << 64n)];
+      await Promise.resolve();
+    })();
+    const sent = await (await shared).send(consign(topic), changes);
+    expect(sent).toMatchObject({ rows: 2, messages: 4, highest: '4' });
+    const read = await readAll(topic);
+    expect(read).toMatchObject({ rows: 2, highest: '4', truncate: String(7n << 64n) });
+    expect(idsOf(read.values)).toEqual([1, 3]);
+  });
+
+  test('waits for beforeSend before each send, and sends nothing where it fails', async () => {
+    const topic = await freshTopic();
+    let calls = 0;
+    const publisher = await shared;
+    const counting = consign(topic, { beforeSend: () => Promise.resolve(void (calls += 1)) });
+    await publisher.send(counting, changesBetween(1, 2_500));
+    expect(calls).toBe(3);
+    const failing = consign(topic, { beforeSend: () => Promise.reject(new Error('not flushed')) });
+    await expect(publisher.send(failing, changesBetween(1, 10))).rejects.toThrow('not flushed');
+    expect(await highOf(topic)).toBe(2_500);
+  });
+
+  test('ends with what the reading of its changes threw', async () => {
+    const topic = await freshTopic();
+    const changes = (async function* () {
+      yield [changeOf(1)];
+      await Promise.resolve();
+      throw new Error('connection to the source lost');
+    })();
+    await expect((await shared).send(consign(topic), changes)).rejects.toThrow('connection to the source lost');
+  });
+});
+
+describe('a send that Kafka did not confirm', () => {
+  test('fails, although kafkajs resolves: a partition its metadata does not know', async () => {
+    const topic = await freshTopic(1);
+    const bare = kafka.producer({ createPartitioner: () => () => 7 });
+    await bare.connect();
+    // The trap itself: resolved, and nothing was sent.
+    await expect(bare.send({ topic, messages: [{ value: 'x' }] })).resolves.toEqual([]);
+    await bare.disconnect();
+    const sending = (await shared).send(consign(topic, { partitions: 8 }), changesBetween(1, 100));
+    await expect(sending).rejects.toMatchObject({ name: 'Failure', kind: 'TopicReplaced' });
+  });
+
+  test.each([
+    ['no answer', []],
+    ['another partition', [{ topicName: 't', partition: 1, errorCode: 0, baseOffset: '5' }]],
+    ['another topic', [{ topicName: 'u', partition: 0, errorCode: 0, baseOffset: '5' }]],
+    ['an error', [{ topicName: 't', partition: 0, errorCode: 6, baseOffset: '5' }]],
+    ['no offset', [{ topicName: 't', partition: 0, errorCode: 0, baseOffset: '-1' }]],
+  ])('is told by %s', (_, answers) => {
+    expect(() => requireCovered(answers, 't', 0)).toThrow(expect.objectContaining({ kind: 'BrokerUnavailable' }));
+  });
+});
+
+describe('a broker that is away', () => {
+  test.each(['cut', 'mute'] as const)(
+    'is told within about 10 s (%s), and the same publisher sends again after it',
+    async (how) => {
+      const topic = await freshTopic();
+      const cable = connectCuttableKafka();
+      const publisher = await openProducer(cable.kafka, silentLog);
+      await publisher.send(consign(topic, { batch: 1 }), changesBetween(1, 10));
+      cable[how]();
+      const startedAt = Date.now();
+      const failing = publisher.send(consign(topic, { batch: 2 }), changesBetween(11, 20));
+      await expect(failing).rejects.toMatchObject({ kind: 'BrokerUnavailable' });
+      expect(Date.now() - startedAt).toBeLessThan(14_000);
+      cable.mend();
+      await publisher.send(consign(topic, { batch: 2 }), changesBetween(11, 20));
+      expect(new Set(idsOf((await readAll(topic)).values)).size).toBe(20);
+      await publisher.close();
+    },
+  );
+});
+
+describe('a topic that was deleted', () => {
+  test('is told, and does not stop the other tables of the producer', async () => {
+    const [doomed, other] = [await freshTopic(), await freshTopic()];
+    const publisher: Publisher = await openProducer(kafka, silentLog);
+    await publisher.send(consign(doomed), changesBetween(1, 10));
+    await publisher.send(consign(other), changesBetween(1, 10));
+    await withAdmin((admin) => deleteTopic(admin, doomed));
+    await expect(publisher.send(consign(doomed), changesBetween(1, 10))).rejects.toMatchObject({
+      kind: 'TopicReplaced',
+      message: expect.stringContaining(doomed),
+    });
+    await publisher.send(consign(other), changesBetween(11, 20));
+    expect(await highOf(other)).toBe(20);
+    await publisher.close();
+  });
+});
+
+describe('a message that is too large', () => {
+  test('is named by topic and batch, without its values', async () => {
+    const topic = await freshTopic();
+    const sending = (await shared).send(consign(topic, { batch: 31 }), changesBetween(1, 1, 1_200_000));
+    const failure = await sending.catch((error: unknown) => error);
+    expect(failure).toMatchObject({ kind: 'MessageTooLarge', message: expect.stringContaining(topic) });
+    expect((failure as Error).message).toContain('batch 31');
+    expect((failure as Error).message).not.toContain('xxx');
+    // The producer is sound after it.
+    await (await shared).send(consign(topic, { batch: 32 }), changesBetween(1, 5));
+    expect(await highOf(topic)).toBe(5);
+  });
+
+  test('is looked for by halves where the topic takes less than one send', async () => {
+    const topic = await freshTopic(1, 20_000);
+    const publisher = await shared;
+    await publisher.send(consign(topic), changesBetween(1, 2_000, 100));
+    expect(idsOf((await readAll(topic)).values)).toEqual(Array.from({ length: 2_000 }, (_, id) => id + 1));
+    await expect(publisher.send(consign(topic), changesBetween(1, 1, 30_000))).rejects.toMatchObject({
+      kind: 'MessageTooLarge',
+    });
+  });
+});

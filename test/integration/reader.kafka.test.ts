@@ -1,0 +1,430 @@
+import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import type { Kafka } from 'kafkajs';
+import { printHeader } from '../../src/domain/message-header.js';
+import { openProducer, type Consignment } from '../../src/transport/publisher.js';
+import { openReader, type Fetched, type ReaderOptions, type TopicReader } from '../../src/transport/reader.js';
+import { deleteTopic, ensureTopic, topicState } from '../../src/transport/topic.js';
+import {
+  changesBetween,
+  connectCuttableKafka,
+  connectTestKafka,
+  expireBefore,
+  freshTopicName,
+  idsOf,
+  markOf,
+  silentLog,
+  withAdmin,
+} from '../support/kafka.js';
+import { waitFor } from '../support/stack.js';
+
+const DAY_MS = 86_400_000;
+const SOON = { maxRows: 1_000_000, maxBytes: 100_000_000, waitMs: 10_000 };
+const NOW = { ...SOON, waitMs: 0 };
+
+const kafka = connectTestKafka();
+const producing = openProducer(kafka, silentLog);
+const readers: TopicReader[] = [];
+
+afterEach(async () => {
+  await Promise.all(readers.splice(0).map((reader) => reader.close()));
+});
+afterAll(async () => (await producing).close());
+
+async function makeTopic(topic: string, partitions = 1): Promise<string> {
+  await withAdmin((admin) => ensureTopic(admin, { topic, partitions, retentionMs: DAY_MS }));
+  return topic;
+}
+
+const freshTopic = (partitions?: number) => makeTopic(freshTopicName(), partitions);
+
+async function publish(topic: string, first: number, last: number, more: Partial<Consignment> = {}): Promise<void> {
+  const consignment = { topic, partitions: 1, format: 'json', generation: 1, batch: 1, ...more } as const;
+  await (await producing).send(consignment, changesBetween(first, last));
+}
+
+async function open(topic: string, options: Partial<ReaderOptions> = {}, client: Kafka = kafka): Promise<TopicReader> {
+  const reader = await openReader(client, topic, { log: silentLog, ...options });
+  readers.push(reader);
+  return reader;
+}
+
+/** Takes until so many rows came. */
+async function takeRows(reader: TopicReader, rows: number, options = SOON): Promise<Fetched[]> {
+  const taken: Fetched[] = [];
+  for (let count = 0; count < rows;) {
+    const fetched = await reader.take(options);
+    if (fetched === undefined) throw new Error(`${count} of ${rows} rows came`);
+    taken.push(fetched);
+    count += fetched.rows;
+  }
+  return taken;
+}
+
+const idsIn = (taken: readonly Fetched[]) => taken.flatMap(({ values }) => idsOf(values));
+const numbers = (first: number, last: number) => Array.from({ length: last - first + 1 }, (_, index) => first + index);
+
+describe('take', () => {
+  test('continues offset by offset, and says what it took', async () => {
+    const topic = await freshTopic();
+    await publish(topic, 1, 2_500, { generation: 2, batch: 7 });
+    const reader = await open(topic);
+    await reader.start({ '0': '0' }, { generation: 2 });
+    const taken = await takeRows(reader, 2_500, { ...SOON, maxRows: 700 });
+    expect(idsIn(taken)).toEqual(numbers(1, 2_500));
+    let next = 0;
+    for (const { ranges, rows, generation } of taken) {
+      expect(ranges['0']).toEqual({ first: String(next), last: String(next + rows - 1) });
+      expect(rows).toBeLessThanOrEqual(700);
+      expect(generation).toBe(2);
+      next += rows;
+    }
+    const last = taken.at(-1);
+    expect(last?.highest).toBe('2500');
+    expect(last?.headers['0']).toBe(
+      printHeader({ generation: 2, batch: 7, row: 2_499, rows: 1, highest: '2500', kind: 'rows' }),
+    );
+    expect(Date.now() - (last?.oldestTimestampMs ?? 0)).toBeLessThan(60_000);
+    expect(await reader.take(NOW)).toBeUndefined();
+    expect(reader.waiting()).toBe(0);
+  });
+
+  test('goes by bytes too, but always takes one message', async () => {
+    const topic = await freshTopic();
+    await publish(topic, 1, 10);
+    const reader = await open(topic);
+    await reader.start({ '0': '0' });
+    const taken = await takeRows(reader, 10, { ...SOON, maxBytes: 1 });
+    expect(taken).toHaveLength(10);
+    expect(idsIn(taken)).toEqual(numbers(1, 10));
+  });
+
+  test('waits only where there is nothing, and gives what comes at once', async () => {
+    const topic = await freshTopic();
+    const reader = await open(topic);
+    await reader.start({ '0': '0' });
+    const before = Date.now();
+    expect(await reader.take({ ...SOON, waitMs: 100 })).toBeUndefined();
+    expect(Date.now() - before).toBeLessThan(1_000);
+    const taking = reader.take(SOON);
+    await publish(topic, 1, 3);
+    const publishedAt = Date.now();
+    expect(idsOf((await taking)?.values ?? [])).toEqual([1, 2, 3]);
+    expect(Date.now() - publishedAt).toBeLessThan(500);
+  });
+
+  test('gives nothing when the signal is aborted', async () => {
+    const reader = await open(await freshTopic());
+    await reader.start({ '0': '0' });
+    const taking = reader.take({ ...SOON, waitMs: 60_000, signal: AbortSignal.timeout(50) });
+    expect(await taking).toBeUndefined();
+  });
+
+  test('takes all partitions, each without a gap, packed as well', async () => {
+    const topic = await freshTopic(3);
+    await publish(topic, 1, 9_000, { partitions: 3, format: 'packed' });
+    const reader = await open(topic);
+    await reader.start({ '0': '0', '1': '0', '2': '0' });
+    const taken = await takeRows(reader, 9_000);
+    expect(idsIn(taken).toSorted((a, b) => a - b)).toEqual(numbers(1, 9_000));
+    expect(new Set(taken.flatMap(({ ranges }) => Object.keys(ranges)))).toEqual(new Set(['0', '1', '2']));
+  });
+
+  test('holds no more than its memory, and loses nothing by waiting', async () => {
+    const topic = await freshTopic();
+    await publish(topic, 1, 40_000);
+    const reader = await open(topic, { memoryBytes: 1 });
+    await reader.start({ '0': '0' });
+    const first = (await reader.take(SOON))?.rows ?? 0;
+    // One response of 4 MB, not the whole topic.
+    expect(first).toBeLessThan(40_000);
+    expect(first + idsIn(await takeRows(reader, 40_000 - first)).length).toBe(40_000);
+  });
+
+  test('starts again anywhere, and drops what was fetched for before', async () => {
+    const topic = await freshTopic();
+    await publish(topic, 1, 3_000);
+    const reader = await open(topic);
+    for (const start of [0, 2_000, 500, 2_999]) {
+      await reader.start({ '0': String(start) });
+      expect(idsIn(await takeRows(reader, 3_000 - start))).toEqual(numbers(start + 1, 3_000));
+    }
+  });
+});
+
+describe('takeExactly', () => {
+  test('gives a named batch again, byte by byte, to another process too', async () => {
+    const topic = await freshTopic(2);
+    await publish(topic, 1, 3_000, { partitions: 2 });
+    const reader = await open(topic);
+    await reader.start({ '0': '0', '1': '0' });
+    const named = (await reader.take({ ...SOON, maxRows: 1_234 })) as Fetched;
+    await publish(topic, 3_001, 4_000, { partitions: 2 });
+    const other = await open(topic);
+    await other.start({ '0': '0', '1': '0' });
+    const again = await other.takeExactly(named.ranges);
+    expect(again).toEqual({ ...named, oldestTimestampMs: again.oldestTimestampMs });
+    // And goes on after it.
+    const rest = await takeRows(other, 4_000 - named.rows);
+    expect(new Set([...idsOf(named.values), ...idsIn(rest)]).size).toBe(4_000);
+  });
+
+  test('tells a topic that ends before the batch does, instead of waiting for it', async () => {
+    const topic = await freshTopic();
+    await publish(topic, 1, 10);
+    const reader = await open(topic);
+    await reader.start({ '0': '0' });
+    await expect(reader.takeExactly({ '0': { first: '0', last: '10' } })).rejects.toMatchObject({
+      kind: 'TopicReplaced',
+    });
+  });
+});
+
+describe('a message that is not of this table', () => {
+  test('of an older generation is passed over and counted', async () => {
+    const topic = await freshTopic();
+    await publish(topic, 1, 5, { generation: 1 });
+    await publish(topic, 6, 8, { generation: 2 });
+    const reader = await open(topic);
+    await reader.start({ '0': '0' }, { generation: 2 });
+    const taken = await takeRows(reader, 3);
+    expect(idsIn(taken)).toEqual([6, 7, 8]);
+    expect(taken.reduce((sum, { skipped }) => sum + skipped, 0)).toBe(5);
+    expect(taken[0]?.ranges['0']?.first).toBe('0');
+  });
+
+  test('of a newer generation fences this reader, after what comes before it', async () => {
+    const topic = await freshTopic();
+    await publish(topic, 1, 5, { generation: 1 });
+    await publish(topic, 6, 8, { generation: 2 });
+    const reader = await open(topic);
+    await reader.start({ '0': '0' }, { generation: 1 });
+    expect(idsIn(await takeRows(reader, 5))).toEqual(numbers(1, 5));
+    await expect(reader.take(SOON)).rejects.toMatchObject({ kind: 'Fenced' });
+  });
+
+  test.each([
+    ['no header', { value: '{"id":6}' }],
+    ['a header that is not ours', { value: '{"id":6}', headers: { pg2click: 'v2;gen=1' } }],
+    ['no value', { value: null, headers: { pg2click: '1/1/0/1/6' } }],
+  ])('with %s stops the table, after what comes before it', async (_, message) => {
+    const topic = await freshTopic();
+    await publish(topic, 1, 5);
+    const stranger = kafka.producer({ createPartitioner: () => () => 0 });
+    await stranger.connect();
+    await stranger.send({ topic, messages: [message] });
+    await stranger.disconnect();
+    const reader = await open(topic);
+    await reader.start({ '0': '0' });
+    expect(idsIn(await takeRows(reader, 5))).toEqual(numbers(1, 5));
+    await expect(reader.take(SOON)).rejects.toMatchObject({ name: 'Failure', kind: 'TopicReplaced' });
+  });
+
+  test('is no row when it is a TRUNCATE mark: its version is told', async () => {
+    const topic = await freshTopic();
+    const changes = (async function* () {
+      yield [markOf(1, 3n << 64n), markOf(2, 9n << 64n), markOf(3, 4n << 64n)];
+      await Promise.resolve();
+    })();
+    await (await producing).send({ topic, partitions: 1, format: 'json', generation: 1, batch: 1 }, changes);
+    const reader = await open(topic);
+    await reader.start({ '0': '0' });
+    expect(await reader.take(SOON)).toMatchObject({ rows: 0, values: [], highest: '3', truncate: String(9n << 64n) });
+  });
+});
+
+describe('history that is gone', () => {
+  test('below the first offset is told, where kafkajs would jump to it', async () => {
+    const topic = await freshTopic();
+    await publish(topic, 1, 100);
+    await expireBefore(topic, 50);
+    const reader = await open(topic);
+    await expect(reader.start({ '0': '49' })).rejects.toMatchObject({ kind: 'OffsetsExpired' });
+    await reader.start({ '0': '50' });
+    expect(idsIn(await takeRows(reader, 50))).toEqual(numbers(51, 100));
+  });
+
+  test('is told also when Kafka deletes it while we wait for room', async () => {
+    const topic = await freshTopic();
+    await publish(topic, 1, 1_000);
+    const reader = await open(topic, { memoryBytes: 1 });
+    await reader.start({ '0': '0' });
+    expect(await reader.take({ ...SOON, maxRows: 1 })).toMatchObject({ rows: 1 });
+    await publish(topic, 1_001, 2_000);
+    await expireBefore(topic, 1500);
+    expect(idsIn(await takeRows(reader, 999))).toEqual(numbers(2, 1_000));
+    await expect(reader.take(SOON)).rejects.toMatchObject({
+      kind: 'OffsetsExpired',
+      message: expect.stringContaining('1499'),
+    });
+  });
+
+  test('above the last offset is a topic made anew', async () => {
+    const topic = await freshTopic();
+    await publish(topic, 1, 10);
+    const reader = await open(topic);
+    await expect(reader.start({ '0': '11' })).rejects.toMatchObject({ kind: 'TopicReplaced' });
+    await reader.start({ '0': '10' });
+  });
+
+  test('with the topic itself is told at the start, by name', async () => {
+    const topic = freshTopicName();
+    const reader = await open(topic);
+    await expect(reader.start({ '0': '0' })).rejects.toMatchObject({
+      kind: 'TopicReplaced',
+      message: expect.stringContaining(topic),
+    });
+  });
+
+  test('in a topic made anew, and as long as the old one, is told by the record before the position', async () => {
+    const topic = await freshTopic();
+    await publish(topic, 1, 10, { batch: 1 });
+    const reader = await open(topic);
+    await reader.start({ '0': '0' });
+    const [{ headers }] = (await takeRows(reader, 10)) as [Fetched];
+    await reader.start({ '0': '10' }, { headers });
+    await withAdmin((admin) => deleteTopic(admin, topic));
+    await makeTopic(topic);
+    await publish(topic, 11, 25, { batch: 2 });
+    const other = await open(topic);
+    await expect(other.start({ '0': '10' }, { headers })).rejects.toMatchObject({
+      kind: 'TopicReplaced',
+      message: expect.stringContaining('offset 9'),
+    });
+    // The trap: no gap, no error, the rows of offsets 0 to 9 are lost.
+    await other.start({ '0': '10' });
+    expect(idsIn(await takeRows(other, 5))).toEqual(numbers(21, 25));
+  });
+
+  test.each([
+    ['shorter', 5],
+    ['longer', 30],
+    ['empty', 0],
+  ])('in a topic made anew under a running reader (%s) is told', async (_, length) => {
+    const topic = await freshTopic();
+    await publish(topic, 1, 10, { batch: 1 });
+    const reader = await open(topic);
+    await reader.start({ '0': '0' });
+    await takeRows(reader, 10);
+    await withAdmin((admin) => deleteTopic(admin, topic));
+    await makeTopic(topic);
+    if (length > 0) await publish(topic, 101, 100 + length, { batch: 9 });
+    await expect(
+      (async () => {
+        for (;;) await reader.take(SOON);
+      })(),
+    ).rejects.toMatchObject({ kind: 'TopicReplaced' });
+  });
+
+  test('in the record before the position, alone, is no loss: it has expired', async () => {
+    const topic = await freshTopic();
+    await publish(topic, 1, 10);
+    await expireBefore(topic, 10);
+    const reader = await open(topic);
+    await reader.start({ '0': '10' }, { headers: { '0': '1/1/9/1/10' } });
+    expect(await reader.readHeader(0, '9')).toBeUndefined();
+    await reader.start({ '0': '10' }, { headers: { '0': '1/1/9/1/10' } });
+    await publish(topic, 11, 12);
+    expect(idsIn(await takeRows(reader, 2))).toEqual([11, 12]);
+  });
+});
+
+describe('a gap', () => {
+  test('in the offsets is told: a transactional producer leaves one', async () => {
+    const topic = await freshTopic();
+    await publish(topic, 1, 5);
+    const transactional = kafka.producer({ transactionalId: topic, idempotent: true, maxInFlightRequests: 1 });
+    await transactional.connect();
+    const transaction = await transactional.transaction();
+    await transaction.send({ topic, messages: [{ value: '{"id":6}', headers: { pg2click: '1/1/5/1/6' } }] });
+    await transaction.commit();
+    await transactional.disconnect();
+    // The marker of the commit, which takes an offset, follows a moment later.
+    await waitFor(async () => (await withAdmin((admin) => topicState(admin, topic)))?.offsets['0']?.high === '7', {
+      deadlineMs: 10_000,
+      what: 'the marker',
+    });
+    await publish(topic, 7, 9);
+    const reader = await open(topic);
+    await reader.start({ '0': '0' });
+    const taking = (async () => {
+      for (;;) await reader.take(SOON);
+    })();
+    await expect(taking).rejects.toMatchObject({ kind: 'OffsetGap' });
+  });
+});
+
+describe('partitions', () => {
+  test('that were added are told at the start', async () => {
+    const topic = await freshTopic();
+    await publish(topic, 1, 10);
+    const reader = await open(topic);
+    await reader.start({ '0': '0' });
+    await takeRows(reader, 10);
+    await withAdmin((admin) => admin.createPartitions({ topicPartitions: [{ topic, count: 2 }] }));
+    await waitFor(async () => (await withAdmin((admin) => topicState(admin, topic)))?.partitions === 2, {
+      deadlineMs: 10_000,
+      what: 'the second partition',
+    });
+    await expect(reader.start({ '0': '10' })).rejects.toMatchObject({ kind: 'PartitionsChanged' });
+  });
+});
+
+describe('readHeader', () => {
+  test('gives the header of any record that is there, and nothing for others', async () => {
+    const topic = await freshTopic(2);
+    await publish(topic, 1, 100, { partitions: 2, generation: 3, batch: 5 });
+    const reader = await open(topic);
+    expect(await reader.readHeader(1, '7')).toMatch(/^3\/5\/\d+\/1\/\d+$/u);
+    expect(await reader.readHeader(0, '0')).toMatch(/^3\/5\/[0-9]\/1\/\d+$/u);
+    expect(await reader.readHeader(0, '100')).toBeUndefined();
+    expect(await reader.readHeader(5, '0')).toBeUndefined();
+    await reader.start({ '0': '0', '1': '0' });
+    expect(idsIn(await takeRows(reader, 100)).toSorted((a, b) => a - b)).toEqual(numbers(1, 100));
+  });
+});
+
+describe('a broker that is away', () => {
+  test.each(['cut', 'mute'] as const)('is told (%s), and the reader starts again where it was', async (how) => {
+    const topic = await freshTopic();
+    await publish(topic, 1, 1_000);
+    const cable = connectCuttableKafka();
+    const reader = await open(topic, {}, cable.kafka);
+    await reader.start({ '0': '0' });
+    const taken = await takeRows(reader, 1_000);
+    cable[how]();
+    const startedAt = Date.now();
+    await expect(
+      (async () => {
+        for (;;) await reader.take({ ...SOON, waitMs: 500 });
+      })(),
+    ).rejects.toMatchObject({ kind: 'BrokerUnavailable' });
+    expect(Date.now() - startedAt).toBeLessThan(14_000);
+    await publish(topic, 1_001, 1_500);
+    await expect(reader.start({ '0': '1000' })).rejects.toMatchObject({ kind: 'BrokerUnavailable' });
+    cable.mend();
+    await reader.start({ '0': '1000' }, { headers: taken.at(-1)?.headers ?? {} });
+    expect(idsIn(await takeRows(reader, 500))).toEqual(numbers(1_001, 1_500));
+  });
+});
+
+describe('a private group', () => {
+  test('is deleted when the reader is closed', async () => {
+    const topic = await freshTopic();
+    await publish(topic, 1, 1);
+    const groups = async () => {
+      const { groups } = await withAdmin((admin) => admin.listGroups());
+      return groups.map(({ groupId }) => groupId).filter((id) => id.startsWith('pg2click-'));
+    };
+    const before = new Set(await groups());
+    const reader = await open(topic);
+    await reader.start({ '0': '0' });
+    await takeRows(reader, 1);
+    const own = (await groups()).filter((id) => !before.has(id));
+    expect(own.length).toBeGreaterThan(0);
+    await reader.close();
+    await waitFor(async () => (await groups()).every((id) => !own.includes(id)), {
+      deadlineMs: 10_000,
+      what: 'the private group to go',
+    });
+  });
+});
