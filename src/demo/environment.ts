@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import type { ClickHouseClient } from '@clickhouse/client';
-import type { Client } from 'pg';
+import type { Client, Pool } from 'pg';
 import { connectClickHouse } from '../connect/clickhouse.js';
-import { connectPostgres } from '../connect/postgres.js';
+import { connectPostgres, createPostgresPool } from '../connect/postgres.js';
 import { connectTemporal, type TemporalClient } from '../connect/temporal.js';
 import { startStack, type Stack, type StackEvent } from '../embedded/stack.js';
 import { loadSettings, type Settings } from '../settings/settings.js';
@@ -18,6 +18,8 @@ export interface Environment {
   readonly stackFile: string;
   readonly clickhouse: ClickHouseClient;
   readonly temporal: TemporalClient;
+  /** For questions that stand alone. */
+  readonly pool: Pool;
   /** A connection that is ended at the end. */
   connect(name: string): Promise<Client>;
   startWorker(onDeath: (text: string) => void): Promise<WorkerProcess>;
@@ -58,6 +60,8 @@ export async function openEnvironment(options: {
   const settings = loadSettings({ env, envFile: false });
   const clickhouse = connectClickHouse(settings, { requestTimeoutMs: 30_000 });
   curtain.add(() => clickhouse.close());
+  const pool = createPostgresPool(settings, { max: 4, name: 'demo' });
+  curtain.add(() => pool.end());
   const temporal = await connectTemporal(settings);
   curtain.add(() => temporal.close());
   return {
@@ -66,6 +70,7 @@ export async function openEnvironment(options: {
     stackFile,
     clickhouse,
     temporal,
+    pool,
     async connect(name) {
       const pg = await connectPostgres(settings, { name: `demo ${name}` });
       curtain.add(async () => pg[Symbol.asyncDispose]());

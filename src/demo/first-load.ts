@@ -1,10 +1,9 @@
 import { startTable } from '../control/start-table.js';
-import { viewPipeline } from '../control/table-view.js';
-import { Failure } from '../failure/failure.js';
 import { findReplica } from '../ledger/replica.js';
 import type { Cast, Telling } from './cast.js';
 import { PIPELINE } from './environment.js';
 import { isQuiet } from './gauges.js';
+import { expectNoPark } from './parked.js';
 import { livePicture, number } from './live-block.js';
 import { until } from './until.js';
 
@@ -22,7 +21,6 @@ export interface FirstLoad {
 export async function loadFirst({ screen, signal }: Telling, cast: Cast): Promise<FirstLoad> {
   const { environment, tables, scenery } = cast;
   const { client } = environment.temporal;
-  const postgres = await environment.connect('first load');
   const startedAt = Date.now();
   await Promise.all(tables.map((table) => startTable(client, { pipeline: PIPELINE, ...table.name })));
 
@@ -30,10 +28,10 @@ export async function loadFirst({ screen, signal }: Telling, cast: Cast): Promis
   let lookedAt = Date.now();
   await screen.show(livePicture(scenery), () =>
     until('The first load', { deadlineMs: DEADLINE_MS, everyMs: LOOK_EVERY_MS, signal }, async () => {
-      for (const table of tables) table.ledgerId ??= (await findReplica(postgres, PIPELINE, table.name))?.id;
+      for (const table of tables) table.ledgerId ??= (await findReplica(environment.pool, PIPELINE, table.name))?.id;
       if (Date.now() - lookedAt > LOOK_FOR_PARKED_MS) {
         lookedAt = Date.now();
-        await expectNoPark(cast, postgres);
+        await expectNoPark(environment);
       }
       return tables.every((table) => table.ledgerId !== undefined) && isQuiet(await scenery.gauges.look());
     }),
@@ -44,14 +42,4 @@ export async function loadFirst({ screen, signal }: Telling, cast: Cast): Promis
     `  ${screen.paint.green('✔')} first load: ${number(rows)} rows in ${seconds.toFixed(1)} s, ${number(rows / seconds)} rows/s`,
   );
   return { rows, seconds };
-}
-
-/** @throws Failure with the table's own cause and remedy where one is parked */
-export async function expectNoPark({ environment }: Cast, pg: Parameters<typeof findReplica>[0]): Promise<void> {
-  const { client } = environment.temporal;
-  const { tables } = await viewPipeline({ pg, client, pipeline: PIPELINE, uiUrl: undefined });
-  for (const { table, failure } of tables) {
-    if (failure === null || failure.retrying) continue;
-    throw new Failure(failure.kind, { message: `${table} is parked: ${failure.message}`, remedy: failure.remedy });
-  }
 }

@@ -4,7 +4,7 @@ import type { Cast, Telling } from './cast.js';
 import { PIPELINE } from './environment.js';
 import { runFaults, type Fault } from './faults.js';
 import { FLIGHTS } from './flights.js';
-import { expectNoPark } from './first-load.js';
+import { expectNoPark } from './parked.js';
 import { isQuiet } from './gauges.js';
 import { livePicture } from './live-block.js';
 import { NOTES } from './notes.js';
@@ -163,11 +163,10 @@ function faultsOf(cast: Cast, { signal }: Telling): readonly Fault[] {
 }
 
 async function waitForQuiet({ signal }: Telling, cast: Cast, probe: Probe): Promise<void> {
-  const postgres = await cast.environment.connect('quiet');
   let looks = 0;
   await until('Quiet', { deadlineMs: QUIET_DEADLINE_MS, everyMs: LOOK_EVERY_MS, signal }, async () => {
     looks += 1;
-    if (looks % 20 === 0) await expectNoPark(cast, postgres);
+    if (looks % 20 === 0) await expectNoPark(cast.environment);
     if (probe.waiting === 0) cast.scenery.trouble = '';
     return probe.waiting === 0 && isQuiet(await cast.scenery.gauges.look());
   });

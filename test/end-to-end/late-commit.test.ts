@@ -1,0 +1,111 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isEqual } from '../../src/demo/compare.js';
+import { createFlights, FLIGHTS, readFlights } from '../../src/demo/flights.js';
+import { createGates, GATES } from '../../src/demo/gates.js';
+import { createNotes, NOTES } from '../../src/demo/notes.js';
+import { summarise } from '../../src/demo/percentile.js';
+import { startProbe } from '../../src/demo/probe.js';
+import { startWriter } from '../../src/demo/writer.js';
+import { openArena, type Arena } from '../support/arena.js';
+import { addressOf, freshDatabase, freshSink, waitFor } from '../support/stack.js';
+
+/** How long the transaction stays open. */
+const OPEN_MS = Number(process.env['PG2CLICK_LATE_COMMIT_MS'] ?? 6_000);
+/** An id that no other writer of this test touches. */
+const LATE_ID = -999_999_999;
+
+let arena: Arena;
+
+beforeAll(async () => {
+  arena = await openArena({
+    postgres: await freshDatabase('late'),
+    kafka: addressOf('kafka'),
+    clickhouse: await freshSink('late'),
+    temporal: addressOf('temporal'),
+  });
+});
+afterAll(() => arena.close());
+
+it(
+  `a transaction that drew the lowest position and commits last, ${OPEN_MS} ms later, delays nothing and loses nothing`,
+  async () => {
+    const pg = await arena.connect();
+    const flights = await readFlights(2_000);
+    await createFlights(pg, flights);
+    await createNotes(pg, flights.slice(0, 200));
+    await createGates(pg);
+    const [id] = await arena.add(FLIGHTS, NOTES, GATES);
+
+    const late = await arena.connect();
+    await late.query('begin');
+    await late.query(/* sql */ `insert into flights (id, delay, distance, time) values ($1, 1, 2, 3)`, [LATE_ID]);
+    const drawn = await late.query<{ seq: string }>(/* sql */ `select seq from pg2click.outbox_${id} where k1 = $1`, [
+      LATE_ID,
+    ]);
+    const lateSeq = BigInt(drawn.rows[0]?.seq ?? -1);
+
+    const probe = startProbe({
+      postgres: await arena.connect(),
+      clickhouse: arena.clickhouse,
+      insert: /* sql */ `insert into flights (id, delay, distance, time) values ($1, 0, 0, 0)`,
+      select: /* sql */ `select id from flights_current where id between {first: Int64} and {last: Int64}`,
+      everyMs: 50,
+    });
+    const writer = startWriter({
+      connect: () => arena.connect(),
+      connections: 2,
+      seed: 3,
+      flights: flights.length,
+      notes: 200,
+      rate: 60,
+    });
+    await Promise.race([sleep(OPEN_MS), writer.ended]);
+    const seenWhileOpen = probe.samples.map(({ committedAt, seenAt }) => seenAt - committedAt);
+    const isThere = async (): Promise<boolean> => {
+      const answer = await arena.clickhouse.query({
+        query: /* sql */ `select count() from flights_current where id = ${LATE_ID}`,
+        format: 'TabSeparated',
+      });
+      return (await answer.text()).trim() === '1';
+    };
+    expect(await isThere()).toBe(false);
+
+    const committedAt = performance.now();
+    await late.query('commit');
+    await waitFor(isThere, { deadlineMs: 30_000, what: 'the late row in ClickHouse', everyMs: 5 });
+    const lateMs = Math.round(performance.now() - committedAt);
+    await writer.stop();
+    probe.hush();
+    await waitFor(() => probe.waiting === 0, { deadlineMs: 30_000, what: 'the last probes' });
+    await probe.stop();
+
+    const comparisons = await arena.settle(30_000);
+    const others = await pg.query<{ last: string }>(
+      /* sql */ `select last_value as last from pg2click.outbox_${id}_seq_seq`,
+    );
+    const overtaken = BigInt(others.rows[0]?.last ?? 0) - lateSeq;
+    console.log(
+      JSON.stringify({
+        lateCommit: {
+          openMs: OPEN_MS,
+          overtakenBy: Number(overtaken),
+          othersMs: summarise(seenWhileOpen),
+          lateRowMs: lateMs,
+          changes: writer.totals.changes,
+          rowsEqual: comparisons.map(({ table, equal, source }) => `${table} ${equal}/${source}`),
+        },
+      }),
+    );
+    // It really was the lowest: hundreds of events of later transactions overtook it.
+    expect(lateSeq).toBeGreaterThan(0n);
+    expect(Number(overtaken)).toBeGreaterThan(OPEN_MS / 20);
+    // Were others held up, the oldest would have waited as long as the transaction was open, and the median half of it.
+    expect(seenWhileOpen.length).toBeGreaterThan(OPEN_MS / 200);
+    expect(summarise(seenWhileOpen).p50).toBeLessThan(OPEN_MS / 4);
+    expect(comparisons.flatMap(({ differences }) => differences)).toEqual([]);
+    expect(comparisons.every(isEqual)).toBe(true);
+    expect(arena.deaths).toEqual([]);
+  },
+  OPEN_MS + 180_000,
+);

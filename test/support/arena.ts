@@ -1,0 +1,228 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createClient, type ClickHouseClient } from '@clickhouse/client';
+import pg from 'pg';
+import { connectTemporal, type TemporalClient } from '../../src/connect/temporal.js';
+import { startTable } from '../../src/control/start-table.js';
+import { viewPipeline } from '../../src/control/table-view.js';
+import { compareTable, isEqual, type Comparison } from '../../src/demo/compare.js';
+import { startWorkerProcess, type WorkerProcess } from '../../src/demo/worker-process.js';
+import { quoteCh } from '../../src/domain/identifier.js';
+import type { TableName } from '../../src/domain/table-name.js';
+import type { StackAddresses } from '../../src/embedded/stack.js';
+import { migrateLedger } from '../../src/ledger/migrate.js';
+import { findReplica } from '../../src/ledger/replica.js';
+import { loadSettings } from '../../src/settings/settings.js';
+import { ensureSearchAttributes } from '../../src/worker/search-attributes.js';
+import { freshName, waitFor } from './stack.js';
+
+/** Real servers, and a worker in a process of its own that can be killed. Nothing in it is shared with another test. */
+export interface Arena {
+  readonly worker: WorkerProcess;
+  readonly clickhouse: ClickHouseClient;
+  /** Workers that ended without being killed: none should. */
+  readonly deaths: readonly string[];
+  /** A connection, ended with the arena. */
+  connect(options?: { readonly synchronousCommit?: 'off' }): Promise<pg.Client>;
+  /** Adds tables and waits until their rows are there. @returns the ledger's ids */
+  add(...names: readonly TableName[]): Promise<readonly string[]>;
+  /** Compares until all are equal or the deadline is over. @returns the last comparison of each table */
+  settle(deadlineMs: number): Promise<readonly Comparison[]>;
+  /** From now on, what is inserted into the targets is remembered, row by row. */
+  watchInserts(): Promise<void>;
+  /** What was inserted since then: rows, and those of them that were there already, with the same key and version. */
+  countInserts(): Promise<{ readonly rows: number; readonly repeated: number }>;
+  close(): Promise<void>;
+}
+
+const LOAD_DEADLINE_MS = 90_000;
+
+/** @param addresses of a stack whose PostgreSQL and ClickHouse databases are empty and of this test only */
+export async function openArena(addresses: StackAddresses): Promise<Arena> {
+  const stateDir = mkdtempSync(join(tmpdir(), 'pg2click-arena-'));
+  const pipeline = freshName('arena');
+  const namespace = freshName('arena');
+  const environment = environmentOf(addresses, { pipeline, namespace });
+  await registerNamespace(addresses, namespace);
+  const settings = loadSettings({ env: environment, envFile: false, stackFile: false });
+  const temporal = await connectTemporal(settings);
+  await ensureSearchAttributes(temporal.operator, namespace);
+  const { url, user, password, database } = addresses.clickhouse;
+  const clickhouse = createClient({ url, username: user, password, database });
+  const connections: pg.Client[] = [];
+  const connect: Arena['connect'] = async ({ synchronousCommit } = {}) => {
+    const client = new pg.Client({
+      ...addresses.postgres,
+      ...(synchronousCommit === undefined ? {} : { options: '-c synchronous_commit=off' }),
+    });
+    client.on('error', () => undefined); // a server that is killed says no goodbye
+    await client.connect();
+    connections.push(client);
+    return client;
+  };
+  const admin = new pg.Pool({ ...addresses.postgres, max: 4 });
+  admin.on('error', () => undefined);
+  const migrating = await connect();
+  await migrateLedger(migrating);
+  const deaths: string[] = [];
+  const worker = await startWorkerProcess({ stateDir, settings: environment }, ({ code, signal }, logFile) => {
+    deaths.push(`${signal ?? code}, see ${logFile}`);
+  });
+  const tables: TableName[] = [];
+  const viewOf = (name: TableName) => ({ database, table: `${name.table}_current` });
+
+  const compareAll = async (): Promise<readonly Comparison[]> => {
+    const comparisons: Comparison[] = [];
+    const postgres = await connect();
+    try {
+      for (const name of tables)
+        comparisons.push(await compareTable({ postgres, clickhouse, table: name, view: viewOf(name) }));
+    } finally {
+      await postgres.end();
+    }
+    return comparisons;
+  };
+  const settle: Arena['settle'] = async (deadlineMs) => {
+    const deadline = Date.now() + deadlineMs;
+    for (;;) {
+      const comparisons = await compareAll();
+      if (comparisons.every(isEqual) || Date.now() > deadline) return comparisons;
+      await expectNoPark(temporal, admin, pipeline);
+      await sleep(500);
+    }
+  };
+  return {
+    worker,
+    clickhouse,
+    deaths,
+    connect,
+    settle,
+    async add(...names) {
+      for (const name of names) await startTable(temporal.client, { pipeline, ...name });
+      tables.push(...names);
+      const ids: string[] = [];
+      for (const name of names) {
+        ids.push(
+          await waitFor(async () => (await findReplica(admin, pipeline, name))?.id, {
+            deadlineMs: LOAD_DEADLINE_MS,
+            what: `${name.table} in the ledger`,
+          }),
+        );
+      }
+      await waitFor(async () => (await compareAll()).every(isEqual), {
+        deadlineMs: LOAD_DEADLINE_MS,
+        what: 'the first load',
+        everyMs: 250,
+      });
+      return ids;
+    },
+    async watchInserts() {
+      for (const { table } of tables) {
+        await clickhouse.command({
+          query: /* sql */ `
+            create table ${quoteCh(`${table}_seen`)} (key String, version UInt128)
+            engine = MergeTree order by tuple()`,
+        });
+        const key = await sortingKey(clickhouse, database, table);
+        await clickhouse.command({
+          query: /* sql */ `
+            create materialized view ${quoteCh(`${table}_watch`)} to ${quoteCh(`${table}_seen`)}
+            as select toString(tuple(${key})) as key, _version as version from ${quoteCh(table)}`,
+        });
+      }
+    },
+    async countInserts() {
+      let rows = 0;
+      let repeated = 0;
+      for (const { table } of tables) {
+        const answer = await clickhouse.query({
+          query: /* sql */ `
+            select toString(count()) as rows, toString(count() - uniqExact(key, version)) as repeated
+            from ${quoteCh(`${table}_seen`)}`,
+          format: 'JSONEachRow',
+        });
+        const [counts] = await answer.json<{ rows: string; repeated: string }>();
+        rows += Number(counts?.rows);
+        repeated += Number(counts?.repeated);
+      }
+      return { rows, repeated };
+    },
+    async close() {
+      await worker.kill();
+      await worker.stop();
+      await temporal.close();
+      await admin.end();
+      for (const connection of connections) await connection.end().catch(() => undefined);
+      await clickhouse.close();
+      rmSync(stateDir, { recursive: true, force: true });
+    },
+  };
+}
+
+function environmentOf(
+  { postgres, kafka, clickhouse, temporal }: StackAddresses,
+  names: { pipeline: string; namespace: string },
+): Record<string, string> {
+  const { hostname, port } = new URL(clickhouse.url);
+  return {
+    PG_HOST: postgres.host,
+    PG_PORT: String(postgres.port),
+    PG_DB: postgres.database,
+    PG_USER: postgres.user,
+    PG_PASSWORD: postgres.password,
+    KAFKA_BOOTSTRAP: kafka.bootstrap,
+    CH_HOST: hostname,
+    CH_PORT: port,
+    CH_DB: clickhouse.database,
+    CH_USER: clickhouse.user,
+    CH_PASSWORD: clickhouse.password,
+    TEMPORAL_ADDRESS: temporal.address,
+    TEMPORAL_NAMESPACE: names.namespace,
+    PG2CLICK_PIPELINE: names.pipeline,
+  };
+}
+
+/** A worker process polls the queues of all pipelines: a namespace of its own keeps it to this test's tables. */
+async function registerNamespace({ temporal }: StackAddresses, namespace: string): Promise<void> {
+  const settings = loadSettings({
+    env: { TEMPORAL_ADDRESS: temporal.address, TEMPORAL_NAMESPACE: temporal.namespace },
+    envFile: false,
+    stackFile: false,
+  });
+  const temporalClient = await connectTemporal(settings);
+  const { client } = temporalClient;
+  try {
+    await client.workflowService.registerNamespace({
+      namespace,
+      workflowExecutionRetentionPeriod: { seconds: (24 * 3_600) as never },
+    });
+    await waitFor(
+      async () => {
+        await client.workflowService.countWorkflowExecutions({ namespace });
+        return true;
+      },
+      { deadlineMs: 30_000, what: `namespace ${namespace}`, everyMs: 200 },
+    );
+  } finally {
+    await temporalClient.close();
+  }
+}
+
+async function sortingKey(clickhouse: ClickHouseClient, database: string, table: string): Promise<string> {
+  const answer = await clickhouse.query({
+    query: /* sql */ `select sorting_key from system.tables where database = {database: String} and name = {table: String}`,
+    query_params: { database, table },
+    format: 'JSONEachRow',
+  });
+  const [row] = await answer.json<{ sorting_key: string }>();
+  if (row === undefined) throw new Error(`there is no ${table} in ClickHouse`);
+  return row.sorting_key;
+}
+
+async function expectNoPark(temporal: TemporalClient, admin: pg.Pool, pipeline: string): Promise<void> {
+  const source = { pg: admin, client: temporal.client, pipeline, uiUrl: undefined };
+  for (const { table, failure } of (await viewPipeline(source)).tables)
+    if (failure?.retrying === false) throw new Error(`${table} is parked: ${failure.kind}: ${failure.message}`);
+}
