@@ -27,6 +27,8 @@ export interface Deps {
   publisher(): Promise<Publisher>;
   /** The reader of a topic, kept between slices: joining a group anew costs up to seconds. */
   reader(topic: string): Promise<TopicReader>;
+  /** Closes the reader of a topic that is not read for a while. */
+  releaseReader(topic: string): Promise<void>;
   /** The public consumer group's offsets of a topic, for lag tools; best effort. */
   mirror(topic: string): OffsetMirror;
   readonly clickhouse: ClickHouseClient;
@@ -57,6 +59,11 @@ export function openDeps(settings: Settings, log: Log): Deps {
       // A reader that could not be opened must not be what every later slice gets.
       opened.catch(() => readers.delete(topic));
       return opened;
+    },
+    async releaseReader(topic) {
+      const known = readers.get(topic);
+      readers.delete(topic);
+      await known?.then((reader) => reader.close()).catch(() => undefined);
     },
     mirror(topic) {
       const known = mirrors.get(topic);

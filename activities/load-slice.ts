@@ -20,6 +20,7 @@ import { deleteBelowFloor, writeFloor } from '../src/sink/floor.js';
 import { InsertBudget } from '../src/sink/budget.js';
 import { insertValues } from '../src/sink/insert.js';
 import { sinkState } from '../src/sink/state.js';
+import { verifyTarget } from '../src/sink/target.js';
 import type { Fetched } from '../src/transport/reader.js';
 import type { Deps } from './deps.js';
 import { findPreparedReplica } from './find-replica.js';
@@ -40,6 +41,8 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
     const replica = await findPreparedReplica(deps.pool, request);
     const stage = await claimStage<LoadStage>(deps.pool, { replicaId: replica.id, stage: 'load', owner: deps.owner });
     await checkHistory(deps, replica, stage, request);
+    // Someone's ALTER to a narrower type would wrap values without a word.
+    await verifyTarget(deps.clickhouse, replica);
     const reader = await deps.reader(replica.topic);
     // Also reads the record before the position again, and compares it with what the ledger remembers of it.
     await reader.start(stage.position.offsets, { generation: replica.generation, headers: stage.position.headers });
@@ -91,8 +94,11 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
       inHand = next;
       slice.progress(receipt());
     }
-    if (inHand === undefined) lagSeconds = reader.waiting() === 0 ? 0 : lagSeconds;
-    return receipt();
+    if (reader.waiting() === 0) lagSeconds = 0;
+    const done = receipt();
+    // A table that is paused for days holds no consumer.
+    if (slice.cancelled) await deps.releaseReader(replica.topic);
+    return done;
   });
 }
 

@@ -17,7 +17,7 @@ export async function removeTable(deps: Deps, request: RemoveRequest): Promise<v
     const id = replica?.id ?? (await findReplicaId(pg, request.pipeline, request));
     if (id === undefined) return;
     await removeOutbox(pg, { id, name: { schema: request.schema, table: request.table } });
-    if (request.dropTarget && replica !== undefined) await dropTarget(deps.clickhouse, replica.target);
+    if (request.dropTarget && replica !== undefined) await dropTarget(deps.clickhouse, replica.target, replica);
     await deleteReplica(pg, id);
   });
 }

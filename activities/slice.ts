@@ -17,6 +17,8 @@ export interface Slice {
   readonly ending: AbortSignal;
   /** Stop at once: another attempt runs, the grace is over, or nothing moves any more. */
   readonly signal: AbortSignal;
+  /** The table is paused or removed, or the worker shuts down: no other slice follows at once. */
+  readonly cancelled: boolean;
   /** Shown in `pendingActivities`, so that a running slice can be looked at. */
   progress(progress: SliceProgress): void;
 }
@@ -47,6 +49,9 @@ export async function runSlice<T>(sliceMs: number, body: (slice: Slice) => Promi
           ? context.cancellationSignal
           : AbortSignal.any([context.cancellationSignal, AbortSignal.timeout(sliceMs)]),
       signal: hard.signal,
+      get cancelled() {
+        return context.cancellationSignal.aborted;
+      },
       progress: (progress) => {
         latest = progress;
         movedAt = Date.now();
