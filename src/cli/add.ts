@@ -1,25 +1,7 @@
-import { chalkStderr } from 'chalk';
 import { Command, Option } from 'commander';
-import { startTable } from '../control/start-table.js';
-import { viewPipeline } from '../control/table-view.js';
-import { countWorkers, missingQueues } from '../control/workers.js';
-import { MESSAGE_FORMATS, type MessageFormat, type ReplicaOptions } from '../domain/replica.js';
-import { formatTableName, parseTableName, type TableName } from '../domain/table-name.js';
-import { inspectTable } from '../source/inspect.js';
-import { ensureSearchAttributes } from '../worker/search-attributes.js';
-import type { Exit } from './exit-code.js';
-import { watchTable } from './watch-table.js';
-import { plural } from './figures.js';
-import { runCommand, type Session } from './session.js';
-import { withServers, type Servers } from './servers.js';
-
-interface AddOptions {
-  readonly key?: readonly string[];
-  readonly topic?: string;
-  readonly target?: string;
-  readonly format?: MessageFormat;
-  readonly wait: boolean;
-}
+import { MESSAGE_FORMATS } from '../domain/replica.js';
+import type { AddOptions } from './add-table.js';
+import { runCommand } from './session.js';
 
 export function addCommand(): Command {
   return new Command('add')
@@ -48,65 +30,11 @@ Examples:
   pg2click add '"Orders"' --format packed --no-wait --json`,
     )
     .action((table: string, options: AddOptions, command: Command) =>
-      runCommand(command, (session) => add(session, parseTableName(table), options)),
+      runCommand(command, async (session) => {
+        const { addTable } = await import('./add-table.js');
+        return addTable(session, table, options);
+      }),
     );
-}
-
-async function add(session: Session, name: TableName, options: AddOptions): Promise<Exit> {
-  const { pipeline, worker } = session.settings;
-  const title = formatTableName(name);
-  return withServers(session, async (servers) => {
-    const { client } = servers.temporal;
-    const found = await inspectTable(servers.pg, name, { key: options.key });
-    const rows = found.estimatedRows === null ? '' : `, about ${plural(found.estimatedRows, 'row')}`;
-    session.tell(`${title}: ${plural(found.columns.length, 'column')}, key ${found.key.join(', ')}${rows}`);
-    await ensureSearchAttributes(servers.temporal.operator, client.options.namespace);
-    const started = await startTable(client, {
-      ...name,
-      pipeline,
-      options: replicaOptions(options),
-      sliceMs: worker.sliceMs,
-    });
-    if (!started) session.tell(`${title} is replicated already; nothing was changed.`);
-    if (!options.wait) return conclude(session, servers, name, started, 'done');
-
-    const missing = missingQueues(await countWorkers(client));
-    if (missing.length > 0) {
-      session.tell(
-        `${chalkStderr.yellow('No worker runs')}: nobody polls ${missing.join(', ')}. ` +
-          `${title} is added, and begins as soon as one does: pg2click worker`,
-      );
-      return conclude(session, servers, name, started, 'waiting');
-    }
-    const end = await watchTable(session, servers, name);
-    if (end === 'done')
-      session.tell(`${chalkStderr.green('✔')} ${title} is streaming. Look at it: pg2click status ${title}`);
-    return conclude(session, servers, name, started, end);
-  });
-}
-
-async function conclude(
-  session: Session,
-  servers: Servers,
-  name: TableName,
-  started: boolean,
-  exit: Exit,
-): Promise<Exit> {
-  const { pipeline, temporal } = session.settings;
-  if (!session.json) return exit;
-  const source = { pg: servers.pg, client: servers.temporal.client, pipeline, uiUrl: temporal.uiUrl };
-  const { tables, workers } = await viewPipeline(source, name);
-  session.print(JSON.stringify({ started, workers, table: tables[0] ?? null }));
-  return exit;
-}
-
-function replicaOptions({ key, topic, target, format }: AddOptions): ReplicaOptions {
-  return {
-    ...(key === undefined ? {} : { key }),
-    ...(topic === undefined ? {} : { topic }),
-    ...(target === undefined ? {} : { target }),
-    ...(format === undefined ? {} : { format }),
-  };
 }
 
 function readColumns(written: string): readonly string[] {

@@ -24,10 +24,8 @@ export function demoCommand(): Command {
     );
 }
 
-const DEMO: string = '../demo/demo.js';
-
 async function demo({ keep = false, seconds, json = false }: DemoOptions): Promise<Exit> {
-  const { runDemo } = (await import(DEMO)) as { runDemo: (options: Required<DemoOptions>) => Promise<boolean> };
+  const { runDemo } = await import('../demo/demo.js');
   return (await runDemo({ keep, seconds, json })) ? 'done' : 'failed';
 }
 

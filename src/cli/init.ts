@@ -2,10 +2,10 @@ import { writeFileSync } from 'node:fs';
 import chalk from 'chalk';
 import { Command } from 'commander';
 import { renderEnvFile } from '../settings/env-template.js';
-import { missingQueues } from '../control/workers.js';
+
 import { exitOf, type Exit } from './exit-code.js';
-import { checkServers, type ServerCheck } from './check-servers.js';
-import { runCommand, type GlobalOptions, type Session } from './session.js';
+import type { ServerCheck } from './check-servers.js';
+import { envFileOf, runCommand, type GlobalOptions, type Session } from './session.js';
 
 export function initCommand(): Command {
   return new Command('init')
@@ -15,14 +15,18 @@ export function initCommand(): Command {
         "Temporal, creates the ledger (schema pg2click) and registers Temporal's search attributes. Harmless to run again.",
     )
     .option('--json', 'print the checks as one JSON object')
-    .addHelpText('after', `\nExamples:\n  pg2click init\n  pg2click init --env-file production.env`)
+    .addHelpText('after', `\nExamples:\n  pg2click init\n  pg2click init --settings production.env`)
     .action((_options: object, command: Command) =>
       runCommand(command, (session) => init(session, command.optsWithGlobals<GlobalOptions>())),
     );
 }
 
-async function init(session: Session, { envFile }: GlobalOptions): Promise<Exit> {
-  const wrote = envFile === undefined && writeEnvFile(session);
+async function init(session: Session, global: GlobalOptions): Promise<Exit> {
+  const wrote = envFileOf(global) === undefined && writeEnvFile(session);
+  const [{ checkServers }, { missingQueues }] = await Promise.all([
+    import('./check-servers.js'),
+    import('../control/workers.js'),
+  ]);
   const checks = await checkServers(session, (check) => {
     if (!session.json) session.print(lineOf(check));
   });
@@ -42,7 +46,10 @@ async function init(session: Session, { envFile }: GlobalOptions): Promise<Exit>
       }),
     );
   } else if (failed === undefined) {
-    session.tell(`\nReady. Next: ${nextSteps(checks)}`);
+    const workers = checks.find((check) => check.workers !== undefined)?.workers;
+    const working = workers !== undefined && missingQueues(workers).length === 0;
+    const next = working ? 'pg2click add TABLE' : 'pg2click worker, and in another terminal: pg2click add TABLE';
+    session.tell(`\nReady. Next: ${next}`);
   }
   return failed === undefined ? 'done' : exitOf(failed.error);
 }
@@ -64,10 +71,4 @@ function lineOf({ server, address, told, error }: ServerCheck): string {
   const name = server.padEnd(10);
   if (error === undefined) return `${chalk.green('✔')} ${name}  ${address}  ${chalk.dim(told)}`;
   return `${chalk.red('✖')} ${name}  ${told}${error.remedy === undefined ? '' : `\n  ${chalk.dim('→')} ${error.remedy}`}`;
-}
-
-function nextSteps(checks: readonly ServerCheck[]): string {
-  const workers = checks.find((check) => check.workers !== undefined)?.workers;
-  const running = workers !== undefined && missingQueues(workers).length === 0;
-  return running ? 'pg2click add TABLE' : 'pg2click worker, and in another terminal: pg2click add TABLE';
 }

@@ -1,6 +1,4 @@
 import { Command } from 'commander';
-import { parseTableName } from '../domain/table-name.js';
-import { request } from './request.js';
 import { runCommand } from './session.js';
 
 export function pauseCommand(): Command {
@@ -15,11 +13,12 @@ export function pauseCommand(): Command {
     .option('--json', 'print the answer as one JSON object')
     .addHelpText('after', `\nExample:\n  pg2click pause shop.orders --reason "ClickHouse upgrade"`)
     .action((table: string, options: { readonly reason?: string }, command: Command) =>
-      runCommand(command, (session) =>
-        request(session, parseTableName(table), {
+      runCommand(command, async (session) => {
+        const { requestOf } = await import('./request.js');
+        return requestOf(session, table, {
           action: 'pause',
           message: options.reason === undefined ? {} : { reason: options.reason },
-        }),
-      ),
+        });
+      }),
     );
 }

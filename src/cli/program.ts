@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { packageRoot } from '../package-root.js';
 import { describeSettings } from '../settings/describe.js';
 import { addCommand } from './add.js';
@@ -24,7 +24,9 @@ export function createProgram(): Command {
     .version(readVersion(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print help')
     .helpCommand('help [command]', 'print help on a command')
-    .option('--env-file <path>', 'read settings from this file instead of .env')
+    .option('--settings <file>', 'read settings from this file instead of .env')
+    // Node 20 itself takes this name out of the arguments and ends where the file is missing: understood, not advertised.
+    .addOption(new Option('--env-file <file>').hideHelp())
     .option('--no-env-file', 'read settings from the environment only')
     .showSuggestionAfterError(true)
     .configureHelp({ helpWidth: 100, showGlobalOptions: false });

@@ -1,16 +1,17 @@
 import { chalkStderr } from 'chalk';
 import { askTable, type TableRequest } from '../control/ask-table.js';
-import type { TableName } from '../domain/table-name.js';
+import { parseTableName } from '../domain/table-name.js';
 import type { Exit } from './exit-code.js';
 import { withTemporal } from './servers.js';
 import type { Session } from './session.js';
 
 /** Sends a request to a table's workflow and tells the answer. */
-export async function request(
+export async function requestOf(
   session: Session,
-  name: TableName,
+  table: string,
   { action, message }: Pick<TableRequest, 'action' | 'message'>,
 ): Promise<Exit> {
+  const name = parseTableName(table);
   const { pipeline } = session.settings;
   const answer = await withTemporal(session, ({ client }) => askTable(client, { ...name, pipeline, action, message }));
   if (session.json) {

@@ -1,6 +1,4 @@
 import { Command } from 'commander';
-import { parseTableName } from '../domain/table-name.js';
-import { request } from './request.js';
 import { runCommand } from './session.js';
 
 export function resumeCommand(): Command {
@@ -11,6 +9,9 @@ export function resumeCommand(): Command {
     .option('--json', 'print the answer as one JSON object')
     .addHelpText('after', `\nExample:\n  pg2click resume shop.orders`)
     .action((table: string, _options: object, command: Command) =>
-      runCommand(command, (session) => request(session, parseTableName(table), { action: 'resume', message: {} })),
+      runCommand(command, async (session) => {
+        const { requestOf } = await import('./request.js');
+        return requestOf(session, table, { action: 'resume', message: {} });
+      }),
     );
 }

@@ -3,8 +3,8 @@ import type { Command } from 'commander';
 import { Failure } from '../failure/failure.js';
 import { policyOf } from '../failure/kinds.js';
 import { describeError } from '../observe/describe-error.js';
-import { createLogger, type Log } from '../observe/log.js';
-import { loadSettings, type Settings } from '../settings/settings.js';
+import type { Log } from '../observe/log.js';
+import type { Settings } from '../settings/settings.js';
 import { exitCode, exitOf, type Exit } from './exit-code.js';
 
 /** What every command may use. Results go to standard output; everything else to standard error. */
@@ -21,7 +21,9 @@ export interface Session {
 }
 
 export interface GlobalOptions {
-  readonly envFile?: string | false;
+  readonly settings?: string;
+  /** false with --no-env-file, true when nothing is said of it. */
+  readonly envFile?: string | boolean;
   readonly json?: boolean;
 }
 
@@ -43,7 +45,8 @@ export async function runCommand(
   body: (session: Session) => Promise<Exit>,
   options: SessionOptions = {},
 ): Promise<void> {
-  const { envFile, json = false } = command.optsWithGlobals<GlobalOptions>();
+  const { json = false, ...global } = command.optsWithGlobals<GlobalOptions>();
+  const envFile = envFileOf(global);
   const stop = new AbortController();
   const onSignal = (): void => {
     // The second one is meant.
@@ -54,6 +57,11 @@ export async function runCommand(
   for (const signal of signals) process.on(signal, onSignal);
   let debug = process.env['PG2CLICK_DEBUG'] === '1';
   try {
+    // Here, not above: help and usage errors need none of it, and come at once.
+    const [{ loadSettings }, { createLogger }] = await Promise.all([
+      import('../settings/settings.js'),
+      import('../observe/log.js'),
+    ]);
     const settings =
       options.isolated === true
         ? loadSettings({ env: {}, envFile: false, stackFile: false })
@@ -78,6 +86,11 @@ export async function runCommand(
   } finally {
     for (const signal of signals) process.removeListener(signal, onSignal);
   }
+}
+
+/** @returns a file's name, false for none at all, undefined for `.env` if it is there */
+export function envFileOf({ settings, envFile }: GlobalOptions): string | false | undefined {
+  return settings ?? (envFile === true ? undefined : envFile);
 }
 
 /** Why a command that was interrupted stopped. */

@@ -52,7 +52,7 @@ function cellsOf(table: TableView, rate: string): string[] {
   ];
 }
 
-function phaseText({ phase, failure }: TableView): string {
+function phaseText({ phase, failure, running }: TableView): string {
   switch (phase) {
     case 'streaming':
       return failure === null ? chalk.green('● streaming') : chalk.yellow('◌ retrying');
@@ -60,7 +60,7 @@ function phaseText({ phase, failure }: TableView): string {
     case 'copying':
       return failure === null ? chalk.cyan(`◔ ${phase}`) : chalk.yellow('◌ retrying');
     case 'paused':
-      return chalk.blue('Ⅱ paused');
+      return chalk.blue(running.length === 0 ? 'Ⅱ paused' : 'Ⅱ pausing');
     case 'parked':
       return chalk.red('✖ parked');
     case 'removing':

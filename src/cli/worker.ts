@@ -3,9 +3,12 @@ import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { Failure } from '../failure/failure.js';
 import { packageRoot } from '../package-root.js';
-import { WORKER_ROLES, type WorkerRole } from '../worker/start.js';
+import type { WorkerRole } from '../worker/start.js';
 import { exitCode, type Exit } from './exit-code.js';
 import { runCommand, type Session } from './session.js';
+
+/** Said again here, since the other place loads the SDK's native core. */
+const ROLES = ['producer', 'consumer', 'all'] as const satisfies readonly WorkerRole[];
 
 export function workerCommand(): Command {
   return new Command('worker')
@@ -15,9 +18,7 @@ export function workerCommand(): Command {
         'loses nothing either. Run several, on several machines, as you like.',
     )
     .addOption(
-      new Option('--role <role>', 'producer reads PostgreSQL, consumer loads ClickHouse')
-        .choices(WORKER_ROLES)
-        .default('all'),
+      new Option('--role <role>', 'producer reads PostgreSQL, consumer loads ClickHouse').choices(ROLES).default('all'),
     )
     .addHelpText(
       'after',

@@ -25,6 +25,8 @@ export interface TableView {
   readonly phase: Phase | 'stopped' | 'unknown';
   /** Whether a worker answered for it just now; without one, nothing moves. */
   readonly answering: boolean;
+  /** Activities that run, or wait for their next attempt. Paused and empty: nothing is touched any more. */
+  readonly running: readonly Task[];
   readonly target: string | null;
   readonly topic: string | null;
   readonly format: MessageFormat | null;
@@ -142,6 +144,7 @@ function compose(known: {
     workflowId,
     phase,
     answering: status !== undefined,
+    running: pending.map(({ task }) => task),
     target: replica === undefined ? null : `${replica.target.database}.${replica.target.table}`,
     topic: replica?.topic ?? null,
     format: replica?.format ?? null,

@@ -15,7 +15,7 @@ it anew.
 Settings come from four places; the first that says something wins:
 
 1. the environment of the process
-2. the file \`.env\` in the working directory, or the one that \`--env-file\` names (\`--no-env-file\` reads none)
+2. the file \`.env\` in the working directory, or the one that \`--settings\` names (\`--no-env-file\` reads none)
 3. the addresses of a local stack that \`pg2click dev\` runs in the same directory, for servers whose address nobody wrote
 4. the defaults below
 

@@ -1,0 +1,80 @@
+import { chalkStderr } from 'chalk';
+import { startTable } from '../control/start-table.js';
+import { viewPipeline } from '../control/table-view.js';
+import { countWorkers, missingQueues } from '../control/workers.js';
+import type { MessageFormat, ReplicaOptions } from '../domain/replica.js';
+import { formatTableName, parseTableName, type TableName } from '../domain/table-name.js';
+import { inspectTable } from '../source/inspect.js';
+import { ensureSearchAttributes } from '../worker/search-attributes.js';
+import type { Exit } from './exit-code.js';
+import { watchTable } from './watch-table.js';
+import { plural } from './figures.js';
+import type { Session } from './session.js';
+import { withServers, type Servers } from './servers.js';
+
+export interface AddOptions {
+  readonly key?: readonly string[];
+  readonly topic?: string;
+  readonly target?: string;
+  readonly format?: MessageFormat;
+  readonly wait: boolean;
+}
+
+/** Looks at the table, starts its workflow, and shows the first load. */
+export async function addTable(session: Session, table: string, options: AddOptions): Promise<Exit> {
+  const name = parseTableName(table);
+  const { pipeline, worker } = session.settings;
+  const title = formatTableName(name);
+  return withServers(session, async (servers) => {
+    const { client } = servers.temporal;
+    const found = await inspectTable(servers.pg, name, { key: options.key });
+    const rows = found.estimatedRows === null ? '' : `, about ${plural(found.estimatedRows, 'row')}`;
+    session.tell(`${title}: ${plural(found.columns.length, 'column')}, key ${found.key.join(', ')}${rows}`);
+    await ensureSearchAttributes(servers.temporal.operator, client.options.namespace);
+    const started = await startTable(client, {
+      ...name,
+      pipeline,
+      options: replicaOptions(options),
+      sliceMs: worker.sliceMs,
+    });
+    if (!started) session.tell(`${title} is replicated already; nothing was changed.`);
+    if (!options.wait) return conclude(session, servers, name, started, 'done');
+
+    const missing = missingQueues(await countWorkers(client));
+    if (missing.length > 0) {
+      session.tell(
+        `${chalkStderr.yellow('No worker runs')}: nobody polls ${missing.join(', ')}. ` +
+          `${title} is added, and begins as soon as one does: pg2click worker`,
+      );
+      return conclude(session, servers, name, started, 'waiting');
+    }
+    const end = await watchTable(session, servers, name);
+    if (end === 'done')
+      session.tell(`${chalkStderr.green('✔')} ${title} is streaming. Look at it: pg2click status ${title}`);
+    return conclude(session, servers, name, started, end);
+  });
+}
+
+async function conclude(
+  session: Session,
+  servers: Servers,
+  name: TableName,
+  started: boolean,
+  exit: Exit,
+): Promise<Exit> {
+  const { pipeline, temporal } = session.settings;
+  if (!session.json) return exit;
+  const source = { pg: servers.pg, client: servers.temporal.client, pipeline, uiUrl: temporal.uiUrl };
+  const { tables, workers } = await viewPipeline(source, name);
+  session.print(JSON.stringify({ started, workers, table: tables[0] ?? null }));
+  return exit;
+}
+
+function replicaOptions({ key, topic, target, format }: AddOptions): ReplicaOptions {
+  return {
+    ...(key === undefined ? {} : { key }),
+    ...(topic === undefined ? {} : { topic }),
+    ...(target === undefined ? {} : { target }),
+    ...(format === undefined ? {} : { format }),
+  };
+}

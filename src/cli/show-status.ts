@@ -1,0 +1,57 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createLogUpdate } from 'log-update';
+import { notReplicated } from '../control/ask-table.js';
+import { viewPipeline, type PipelineView } from '../control/table-view.js';
+import { parseTableName, type TableName } from '../domain/table-name.js';
+import type { Exit } from './exit-code.js';
+import { withServers } from './servers.js';
+import type { Session } from './session.js';
+import { drawPipeline, drawTable } from './status-picture.js';
+
+export interface StatusOptions {
+  readonly watch?: boolean;
+}
+
+const WATCH_EVERY_MS = 1_000;
+
+/** Shows a table, or all, once or until Ctrl-C. */
+export async function showStatus(
+  session: Session,
+  table: string | undefined,
+  { watch = false }: StatusOptions,
+): Promise<Exit> {
+  const name = table === undefined ? undefined : parseTableName(table);
+  const { settings, json, signal } = session;
+  return withServers(session, async ({ pg, temporal }) => {
+    const source = { pg, client: temporal.client, pipeline: settings.pipeline, uiUrl: settings.temporal.uiUrl };
+    const live = watch && !json && process.stdout.isTTY ? createLogUpdate(process.stdout) : undefined;
+    let before: PipelineView | undefined;
+    for (;;) {
+      const view = await viewPipeline(source, name);
+      if (name !== undefined && view.tables.length === 0) throw notReplicated({ ...name, pipeline: settings.pipeline });
+      const text = json ? JSON.stringify(view) : draw(view, before, name);
+      if (live === undefined) session.print(text);
+      else live(text);
+      if (!watch) return isWell(view) ? 'done' : 'unhealthy';
+      before = view;
+      // Ctrl-C is how watching ends: no failure.
+      await sleep(WATCH_EVERY_MS, undefined, { signal }).catch(() => undefined);
+      if (signal.aborted) {
+        live?.done();
+        return 'done';
+      }
+    }
+  });
+}
+
+function draw(view: PipelineView, before: PipelineView | undefined, name: TableName | undefined): string {
+  const [only] = view.tables;
+  return name === undefined || only === undefined ? drawPipeline(view, before) : drawTable(only, view, before);
+}
+
+function isWell({ tables }: PipelineView): boolean {
+  return tables.every(
+    ({ phase, failure, answering }) =>
+      answering && failure === null && !['parked', 'stopped', 'unknown'].includes(phase),
+  );
+}

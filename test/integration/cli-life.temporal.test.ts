@@ -1,0 +1,130 @@
+import pg from 'pg';
+import { beforeAll, expect, it } from 'vitest';
+import { runCli, startCli, type CliRun } from '../support/cli.js';
+import { freshSettings, type CliSettings } from '../support/cli-settings.js';
+import { waitFor } from '../support/stack.js';
+
+let settings: CliSettings;
+
+beforeAll(async () => {
+  settings = await freshSettings();
+  await sql(/* sql */ `create table orders (id bigint primary key, note text);
+    insert into orders select i, 'a private note' from generate_series(1, 5000) i;
+    analyze orders`);
+});
+
+async function sql(statement: string): Promise<void> {
+  const { PG_HOST: host = '', PG_PORT, PG_DB: database, PG_USER: user, PG_PASSWORD: password } = settings;
+  const client = new pg.Client({ host, port: Number(PG_PORT), database, user, password });
+  await client.connect();
+  await client.query(statement);
+  await client.end();
+}
+
+async function statusOf(table: string): Promise<Record<string, unknown>> {
+  const { stdout } = await runCli(['status', table, '--json'], { env: settings });
+  const { tables } = JSON.parse(stdout) as { tables: Record<string, unknown>[] };
+  return tables[0] ?? {};
+}
+
+async function startWorker(): Promise<CliRun> {
+  const worker = startCli(['worker'], { env: { ...settings, PG2CLICK_LOG_LEVEL: 'debug' } });
+  await waitFor(() => worker.output().includes('worker started'), { deadlineMs: 30_000, what: 'the worker to start' });
+  return worker;
+}
+
+/** Nothing that the worker says at its most talkative holds a value of a row, or a secret. */
+function expectDiscretion(worker: CliRun): void {
+  expect(worker.output()).not.toContain('private note');
+  expect(worker.output()).not.toContain(settings['PG_PASSWORD']);
+  expect(worker.output()).not.toContain(settings['CH_PASSWORD']);
+}
+
+it('a table is added, followed, paused, resumed and removed', async () => {
+  const worker = await startWorker();
+  expect((await runCli(['init'], { env: settings })).code).toBe(0);
+
+  const added = await runCli(['add', 'orders', '--json'], { env: settings });
+  expect(JSON.parse(added.stdout)).toMatchObject({
+    started: true,
+    table: { table: 'public.orders', phase: 'streaming', copied: true, copiedRows: 5_000, key: ['id'], failure: null },
+  });
+  expect(added.code).toBe(0);
+
+  const again = await runCli(['add', 'orders'], { env: settings });
+  expect(again.stderr).toContain('public.orders is replicated already; nothing was changed.');
+  expect(again.code).toBe(0);
+
+  await sql(/* sql */ `update orders set note = note || '!' where id <= 100`);
+  await waitFor(async () => ((await statusOf('orders'))['loadedRows'] as number) >= 100, {
+    deadlineMs: 30_000,
+    what: '100 changes in ClickHouse',
+  });
+  const status = await runCli(['status'], { env: settings });
+  expect(status.stdout).toMatch(/public\.orders +● streaming +5,000 +100 +0 /u);
+  expect(status.code).toBe(0);
+
+  const paused = await runCli(['pause', 'orders', '--reason', 'lunch'], { env: settings });
+  expect(paused.stdout).toMatch(/^✔ Paused/u);
+  expect(paused.code).toBe(0);
+  // A pause travels with a heartbeat: batches may still move for a moment.
+  await waitFor(async () => JSON.stringify((await statusOf('orders'))['running']) === '[]', {
+    deadlineMs: 30_000,
+    what: 'the running slices to end',
+  });
+  await sql(/* sql */ `update orders set note = note || '?' where id <= 30`);
+  expect(await statusOf('orders')).toMatchObject({
+    phase: 'paused',
+    paused: { reason: 'lunch' },
+    waiting: { publish: 30 },
+    loadedRows: 100,
+  });
+
+  expect((await runCli(['resume', 'orders'], { env: settings })).stdout).toMatch(/^✔ Resumed/u);
+  await waitFor(async () => ((await statusOf('orders'))['loadedRows'] as number) >= 130, {
+    deadlineMs: 30_000,
+    what: 'the changes of the pause in ClickHouse',
+  });
+
+  const removed = await runCli(['remove', 'orders', '--yes', '--drop-target', '--json'], { env: settings });
+  expect(JSON.parse(removed.stdout)).toEqual({ table: 'public.orders', removed: true, dropTarget: true, exit: 'done' });
+  expect(removed.code).toBe(0);
+  expect((await runCli(['status', 'orders'], { env: settings })).code).toBe(5);
+
+  worker.process.kill('SIGTERM');
+  expect((await worker.ended).code).toBe(0);
+  expectDiscretion(worker);
+});
+
+it('a table that is parked ends status and add with 4, and says what to do', async () => {
+  const worker = await startWorker();
+  await sql(/* sql */ `create table lines (id int primary key); insert into lines values (1)`);
+  expect((await runCli(['add', 'lines'], { env: settings })).code).toBe(0);
+  await sql(/* sql */ `alter table lines add column price int; insert into lines values (2, 3)`);
+  await runCli(['pause', 'lines'], { env: settings });
+  await runCli(['resume', 'lines'], { env: settings });
+  await waitFor(async () => (await statusOf('lines'))['phase'] === 'parked', { deadlineMs: 30_000, what: 'the park' });
+
+  const status = await runCli(['status', 'lines'], { env: settings });
+  expect(status.stdout).toContain('✖ parked');
+  expect(status.stdout).toContain('publish is parked (SourceChanged');
+  expect(status.stdout).toContain('→ Remove the table and add it again');
+  expect(status.code).toBe(4);
+  const added = await runCli(['add', 'lines'], { env: settings });
+  expect(added.stderr).toContain('public.lines is parked (SourceChanged)');
+  expect(added.code).toBe(4);
+
+  // Ctrl-C, as a terminal sends it.
+  worker.process.kill('SIGINT');
+  expect((await worker.ended).code).toBe(0);
+  expectDiscretion(worker);
+});
+
+it('watching ends with Ctrl-C, and that is no failure', async () => {
+  const watch = startCli(['status', '--watch', '--json'], { env: settings });
+  await waitFor(() => watch.output().split('\n').length > 3, { deadlineMs: 30_000, what: 'a second look' });
+  watch.process.kill('SIGINT');
+  const { code, stdout } = await watch.ended;
+  expect(code).toBe(0);
+  for (const line of stdout.trim().split('\n')) expect(JSON.parse(line)).toHaveProperty('tables');
+});

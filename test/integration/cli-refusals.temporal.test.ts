@@ -1,0 +1,261 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import pg from 'pg';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { emptyFolder, runCli } from '../support/cli.js';
+import { freshSettings, type CliSettings } from '../support/cli-settings.js';
+
+let settings: CliSettings;
+
+beforeAll(async () => {
+  settings = await freshSettings();
+  const { PG_HOST: host = '', PG_PORT, PG_DB: database, PG_USER: user, PG_PASSWORD: password } = settings;
+  const client = new pg.Client({ host, port: Number(PG_PORT), database, user, password });
+  await client.connect();
+  await client.query(/* sql */ `create table keyless (a int);
+    create table pointed (id int primary key, place point, path path);
+    create table orders (id int primary key);
+    create view seen as select * from orders`);
+  await client.end();
+});
+
+function without(...names: string[]): CliSettings {
+  return Object.fromEntries(Object.entries(settings).filter(([name]) => !names.includes(name)));
+}
+
+/** One sentence and, below it, what to do; nothing of a stack, and no secret. */
+function expectSentence(stderr: string, sentence: string): void {
+  expect(stderr.split('\n')[0]).toBe(`error: ${sentence}`);
+  expect(stderr.trimEnd().split('\n').length).toBeLessThanOrEqual(2);
+  expect(stderr).not.toMatch(/^\s+at /mu);
+  expect(stderr).not.toContain(settings['PG_PASSWORD']);
+}
+
+describe('wrong usage ends with 2', () => {
+  it.each([
+    [['stat'], "error: unknown command 'stat'\n(Did you mean status?)"],
+    [['add', 'orders', '--kye', 'id'], "error: unknown option '--kye'\n(Did you mean --key?)"],
+    [['add'], "error: missing required argument 'table'"],
+    [
+      ['add', 'orders', '--format', 'avro'],
+      "error: option '--format <format>' argument 'avro' is invalid. Allowed choices are json, packed.",
+    ],
+    [
+      ['worker', '--role', 'boss'],
+      "error: option '--role <role>' argument 'boss' is invalid. Allowed choices are producer, consumer, all.",
+    ],
+    [
+      ['demo', '--seconds', 'many'],
+      "error: option '--seconds <number>' argument 'many' is invalid. Expected a whole number of seconds from 1 to 86400.",
+    ],
+  ])('%j', async (args, message) => {
+    const { code, stdout, stderr } = await runCli(args);
+    expect(stderr.trimEnd()).toBe(message);
+    expect(stdout).toBe('');
+    expect(code).toBe(2);
+  });
+
+  it('a name that is no table name', async () => {
+    const { code, stderr } = await runCli(['pause', 'a.b.c'], { env: settings });
+    expectSentence(
+      stderr,
+      '"a.b.c" is not a table name: write table, schema.table, or "Schema"."Table" with quotes for capitals.',
+    );
+    expect(code).toBe(2);
+  });
+
+  it('remove without --yes where nobody can be asked', async () => {
+    const env = settings;
+    await runCli(['init'], { env });
+    await runCli(['add', 'orders', '--no-wait'], { env });
+    const { code, stderr } = await runCli(['remove', 'orders'], { env });
+    expectSentence(stderr, 'Removing public.orders needs --yes where nobody can be asked.');
+    expect(code).toBe(2);
+  });
+});
+
+describe('wrong settings end with 2', () => {
+  it('a misspelt name in .env', async () => {
+    const directory = emptyFolder();
+    writeFileSync(join(directory, '.env'), 'PG_PASWORD=hush-hush\n');
+    const { code, stderr } = await runCli(['status'], { directory });
+    expectSentence(stderr, 'PG_PASWORD in .env is not a setting: did you mean PG_PASSWORD?');
+    expect(stderr).not.toContain('hush');
+    expect(code).toBe(2);
+  });
+
+  it('a value of the wrong kind', async () => {
+    const { code, stderr } = await runCli(['status'], { env: { PG_PORT: 'five' } });
+    expectSentence(stderr, 'PG_PORT in the environment is "five": expected a whole number from 1 to 65535.');
+    expect(code).toBe(2);
+  });
+
+  it('a file of settings that is not there', async () => {
+    const { code, stderr } = await runCli(['--settings', 'nope.env', 'status']);
+    expectSentence(stderr, 'There is no file nope.env to read settings from.');
+    expect(code).toBe(2);
+  });
+
+  it('a wrong password of PostgreSQL', async () => {
+    const { code, stderr } = await runCli(['status'], { env: { ...settings, PG_PASSWORD: 'hush-hush' } });
+    const server = `PostgreSQL at ${settings['PG_HOST']}:${settings['PG_PORT']}`;
+    expectSentence(stderr, `${server} does not let the role "${settings['PG_USER']}" in with this password.`);
+    expect(stderr).toContain('Check PG_USER and PG_PASSWORD in the environment.');
+    expect(stderr).not.toContain('hush');
+    expect(code).toBe(2);
+  });
+
+  it('no password where one is asked for', async () => {
+    const { code, stderr } = await runCli(['status'], { env: without('PG_PASSWORD') });
+    expect(stderr).toContain('asks for a password of the role');
+    expect(stderr).toContain('Set PG_PASSWORD, or PG_PASSWORD_FILE.');
+    expect(code).toBe(2);
+  });
+
+  it('a database that is not there', async () => {
+    const { code, stderr } = await runCli(['status'], { env: { ...settings, PG_DB: 'nope' } });
+    expect(stderr).toContain('has no database "nope".');
+    expect(stderr).toContain('correct PG_DB in the environment.');
+    expect(code).toBe(2);
+  });
+
+  it('a namespace of Temporal that is not there', async () => {
+    const { code, stderr } = await runCli(['status'], { env: { ...settings, TEMPORAL_NAMESPACE: 'nope' } });
+    expectSentence(stderr, `Temporal at ${settings['TEMPORAL_ADDRESS']} has no namespace "nope".`);
+    expect(code).toBe(2);
+  });
+});
+
+describe('a server that cannot be reached ends with 3', () => {
+  it.each([
+    [
+      'PostgreSQL',
+      { PG_HOST: 'localhost', PG_PORT: '1' },
+      'PostgreSQL at localhost:1 refused the connection: nothing listens there.',
+    ],
+    [
+      'its host',
+      { PG_HOST: 'no-such-host.invalid', PG_PORT: '5432' },
+      'PostgreSQL at no-such-host.invalid:5432 cannot be found: no such host name.',
+    ],
+    [
+      'Temporal',
+      { TEMPORAL_ADDRESS: 'localhost:1' },
+      'Temporal at localhost:1 refused the connection: nothing listens there.',
+    ],
+  ])('%s', async (_, wrong, sentence) => {
+    const { code, stderr } = await runCli(['status'], { env: { ...settings, ...wrong } });
+    expectSentence(stderr, sentence);
+    expect(code).toBe(3);
+  });
+
+  it('a worker without Temporal does not wait for it', async () => {
+    const { code, stderr } = await runCli(['worker'], { env: { ...settings, TEMPORAL_ADDRESS: 'localhost:1' } });
+    expectSentence(stderr, 'Temporal at localhost:1 refused the connection: nothing listens there.');
+    expect(code).toBe(3);
+  });
+
+  it('init tells of each server, and of the first that fails by its code', async () => {
+    const env = { ...settings, KAFKA_BOOTSTRAP: 'localhost:1', CH_PASSWORD: 'hush-hush' };
+    const { code, stdout } = await runCli(['init'], { env });
+    const lines = stdout.split('\n');
+    expect(lines[0]).toMatch(/^✔ PostgreSQL {2}.* {2}version \d+/u);
+    expect(stdout).toContain('✖ Kafka       Kafka at localhost:1 refused the connection: nothing listens there.');
+    expect(stdout).toMatch(/✖ ClickHouse {2}ClickHouse at .* does not let the user ".*" in with this password\./u);
+    expect(stdout).toMatch(/✔ Temporal /u);
+    expect(stdout).not.toContain('hush');
+    expect(code).toBe(3);
+  });
+});
+
+describe('a table that cannot be replicated ends with 5, and changes nothing', () => {
+  it.each([
+    ['nope', 'There is no table public.nope in PostgreSQL.'],
+    ['keyless', 'public.keyless has no primary key.'],
+    ['pointed', 'public.pointed has columns of types that cannot be replicated: place (point), path (path).'],
+    ['seen', 'public.seen is a view: it cannot be replicated.'],
+  ])('%s', async (table, sentence) => {
+    const { code, stderr } = await runCli(['add', table], { env: settings });
+    expectSentence(stderr, sentence);
+    expect(code).toBe(5);
+    const status = await runCli(['status', table], { env: settings });
+    expectSentence(
+      status.stderr,
+      `public.${table} is not replicated in the pipeline "${settings['PG2CLICK_PIPELINE']}".`,
+    );
+    expect(status.code).toBe(5);
+  });
+
+  it.each(['pause', 'resume'])('%s of a table that is not replicated', async (command) => {
+    const { code, stderr } = await runCli([command, 'keyless'], { env: settings });
+    expect(stderr).toContain('public.keyless is not replicated');
+    expect(code).toBe(5);
+  });
+
+  it('tells scripts with --json, on standard output', async () => {
+    const { code, stdout } = await runCli(['add', 'nope', '--json'], { env: settings });
+    expect(JSON.parse(stdout)).toEqual({
+      error: {
+        kind: 'MissingTable',
+        message: 'There is no table public.nope in PostgreSQL.',
+        remedy: null,
+      },
+    });
+    expect(code).toBe(5);
+  });
+});
+
+describe('without a worker', () => {
+  it('add is accepted, ends with 6, and says who is missing', async () => {
+    const { code, stderr } = await runCli(['add', 'orders'], { env: settings });
+    expect(stderr).toContain('No worker runs: nobody polls pg2click, pg2click-producer, pg2click-consumer.');
+    expect(code).toBe(6);
+  });
+
+  it('status shows what the servers know, says so, and ends with 4', async () => {
+    await runCli(['add', 'orders', '--no-wait'], { env: settings });
+    const { code, stdout } = await runCli(['status', '--json'], { env: settings });
+    expect(JSON.parse(stdout)).toMatchObject({
+      pipeline: settings['PG2CLICK_PIPELINE'],
+      workers: { workflow: 0, producer: 0, consumer: 0 },
+      tables: [{ table: 'public.orders', phase: 'preparing', answering: false, failure: null }],
+    });
+    expect(code).toBe(4);
+    expect((await runCli(['status'], { env: settings })).stdout).toContain('No worker polls pg2click, ');
+  });
+
+  it('pause is accepted for later, and ends with 6', async () => {
+    await runCli(['add', 'orders', '--no-wait'], { env: settings });
+    const { code, stdout } = await runCli(['pause', 'orders', '--reason', 'no hurry'], { env: settings });
+    expect(stdout.trim()).toBe('Accepted; no worker answered, so it takes effect when one runs.');
+    expect(code).toBe(6);
+  });
+});
+
+describe('init', () => {
+  it('writes a .env that sets nothing where nothing is configured, once, for its owner only', async () => {
+    const directory = emptyFolder();
+    const first = await runCli(['init'], { directory });
+    expect(first.stderr).toContain('Wrote .env');
+    const written = readFileSync(join(directory, '.env'), 'utf8');
+    expect(written).toContain('#PG_HOST=localhost');
+    writeFileSync(join(directory, '.env'), 'PG2CLICK_PIPELINE=mine\n');
+    await runCli(['init'], { directory });
+    expect(readFileSync(join(directory, '.env'), 'utf8')).toBe('PG2CLICK_PIPELINE=mine\n');
+  });
+
+  it('writes none where the environment says it all', async () => {
+    const directory = emptyFolder();
+    const { code, stdout } = await runCli(['init', '--json'], { directory, env: settings });
+    expect(existsSync(join(directory, '.env'))).toBe(false);
+    expect(JSON.parse(stdout)).toMatchObject({ ready: true, wroteEnvFile: false });
+    expect(code).toBe(0);
+  });
+
+  it('is harmless to run again', async () => {
+    expect((await runCli(['init'], { env: settings })).code).toBe(0);
+    const again = await runCli(['init'], { env: settings });
+    expect(again.stdout).toContain('ledger up to date');
+    expect(again.code).toBe(0);
+  });
+});

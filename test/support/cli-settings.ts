@@ -1,0 +1,50 @@
+import { Connection } from '@temporalio/client';
+import { addressOf, freshDatabase, freshName, freshSink, waitFor } from './stack.js';
+
+export type CliSettings = Readonly<Record<string, string>>;
+
+/** Settings of the run's servers, with a database, a sink, a namespace and a pipeline of the test file's own. */
+export async function freshSettings(): Promise<CliSettings> {
+  const [postgres, clickhouse, namespace] = await Promise.all([freshDatabase(), freshSink(), freshNamespace()]);
+  const { hostname, port } = new URL(clickhouse.url);
+  return {
+    PG_HOST: postgres.host,
+    PG_PORT: String(postgres.port),
+    PG_DB: postgres.database,
+    PG_USER: postgres.user,
+    PG_PASSWORD: postgres.password,
+    KAFKA_BOOTSTRAP: addressOf('kafka').bootstrap,
+    CH_HOST: hostname,
+    CH_PORT: port,
+    CH_DB: clickhouse.database,
+    CH_USER: clickhouse.user,
+    CH_PASSWORD: clickhouse.password,
+    TEMPORAL_ADDRESS: addressOf('temporal').address,
+    TEMPORAL_NAMESPACE: namespace,
+    PG2CLICK_PIPELINE: freshName('cli'),
+  };
+}
+
+/** Task queues have fixed names: a namespace keeps the workers of different tests apart. */
+async function freshNamespace(): Promise<string> {
+  const namespace = freshName('cli');
+  const connection = await Connection.connect({ address: addressOf('temporal').address });
+  try {
+    await connection.workflowService.registerNamespace({
+      namespace,
+      workflowExecutionRetentionPeriod: { seconds: 24 * 60 * 60 } as never,
+    });
+    // The server's own caches hear of it later.
+    await waitFor(
+      async () => {
+        await connection.workflowService.listWorkflowExecutions({ namespace, pageSize: 1 });
+        await connection.operatorService.listSearchAttributes({ namespace });
+        return true;
+      },
+      { deadlineMs: 30_000, what: `namespace ${namespace}` },
+    );
+    return namespace;
+  } finally {
+    await connection.close();
+  }
+}
