@@ -196,6 +196,18 @@ describe('errors', () => {
     );
   });
 
+  it('speak of the query as it was written', async () => {
+    await expect(client.command({ query: 'select 1 frm t' })).rejects.toThrow(/failed at position 14 \(t\)/);
+    await expect(client.query({ query: 'selec 1', format: 'JSON' })).rejects.not.toThrow(/outfile/i);
+  });
+
+  it('about an unknown format come at once, again and again', async () => {
+    // The engine opens and closes the way out twice before it says so.
+    for (let again = 0; again < 20; again += 1)
+      await expect(client.command({ query: 'select 1 format Nope' })).rejects.toMatchObject({ type: 'UNKNOWN_FORMAT' });
+    expect(await oneRow(client, 'select 1 as n')).toEqual({ n: 1 });
+  });
+
   it('in the middle of a stream reach the client with their code', async () => {
     const result = await client.query({
       query: 'select throwIf(number = 900000), number from numbers(1000000)',

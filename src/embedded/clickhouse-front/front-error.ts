@@ -34,7 +34,7 @@ export function frontError(type: keyof typeof CODES, message: string): FrontErro
   return new FrontError(CODES[type], type, message);
 }
 
-// `Code: 60. DB::Exception: text. (UNKNOWN_TABLE)`. What comes out of a file carries the whole pattern twice.
+// `Code: 60. DB::Exception: text. (UNKNOWN_TABLE)`. What comes out of a file carries the whole pattern twice or more.
 const OUTER =
   /^Code: (\d+)\. DB::(?:\w*)Exception: ([\s\S]*?)\s*\(([A-Z][A-Z0-9_]{2,})\)(?: \(version [^)]*\))?\.?\s*$/;
 const INNER = /^Code: \d+\. DB::\w*Exception: ([\s\S]*?)(?:\s*\([A-Z][A-Z0-9_]{2,}\))?(?: \(version [^)]*\))?\.?$/;
@@ -47,9 +47,9 @@ export function asFrontError(thrown: unknown): FrontError {
   const text = thrown instanceof Error ? thrown.message : String(thrown);
   const outer = OUTER.exec(text);
   if (outer === null) return frontError('UNKNOWN_EXCEPTION', text);
-  const message = outer[2] ?? '';
-  const inner = INNER.exec(message)?.[1] ?? message;
-  return new FrontError(Number(outer[1]), outer[3] ?? 'UNKNOWN_EXCEPTION', inner.replaceAll(SPOOL, ''));
+  let message = outer[2] ?? '';
+  for (let inner = INNER.exec(message); inner !== null; inner = INNER.exec(message)) message = inner[1] ?? '';
+  return new FrontError(Number(outer[1]), outer[3] ?? 'UNKNOWN_EXCEPTION', message.replaceAll(SPOOL, ''));
 }
 
 /** The text of an error response: the pattern that every client parses. */

@@ -1,8 +1,10 @@
 import { createReadStream, rmSync } from 'node:fs';
+import type { Readable } from 'node:stream';
 import type { Session } from 'chdb';
 import { summaryOf, type Answer } from './answer.js';
 import { run, type Outcome } from './engine.js';
 import type { Pipe } from './fifo.js';
+import { asFrontError } from './front-error.js';
 import type { Running } from './running.js';
 import { literal } from './settings.js';
 import type { Output } from './statement.js';
@@ -30,14 +32,17 @@ const KILL_AGAIN_MS = 100;
 export async function streamResult(options: ResultOptions, pipe: Pipe): Promise<void> {
   const { session, statement, running, answer, gone } = options;
   const format = statement.format ?? options.defaultFormat;
-  const outcome = run(session, outfileSql(options, pipe.path), format).finally(() => pipe.written());
-  // It is awaited below, but may be rejected while rows are still on their way.
-  outcome.catch(() => undefined);
+  const outcome = run(session, outfileSql(options, pipe.path), format);
+  // Of a failed statement nothing more is wanted; it is awaited below, when the stream has ended in either way.
+  outcome.then(
+    () => pipe.written(),
+    () => pipe.failed(),
+  );
   const kill = killWhenGone(running, gone);
   try {
     let held: Buffer[] = [];
     let size = 0;
-    for await (const chunk of pipe.stream as AsyncIterable<Buffer>) {
+    for await (const chunk of untilClosed(pipe.stream)) {
       // A pipe without a reader would block the engine when it opens it: so what nobody wants is read, too.
       if (gone.aborted) continue;
       if (!answer.begun) {
@@ -50,12 +55,22 @@ export async function streamResult(options: ResultOptions, pipe: Pipe): Promise<
       held = [];
       await answer.write(rows, gone).catch(() => undefined);
     }
-    const result = await outcome;
+    const result = await outcome.catch((error: unknown) => unrewritten(options, error));
     if (answer.begun) answer.end();
+    else if (result.output.length > 0) answer.whole(format, summaryOf(result, false), result.output);
     else answer.whole(format, summaryOf(result, false), Buffer.concat(held));
   } finally {
     kill.stop();
     await outcome.catch(() => undefined);
+  }
+}
+
+/** The chunks of a stream until it ends or is destroyed. */
+async function* untilClosed(stream: Readable): AsyncGenerator<Buffer> {
+  try {
+    yield* stream as AsyncIterable<Buffer>;
+  } catch (error) {
+    if (!stream.destroyed) throw error;
   }
 }
 
@@ -75,6 +90,20 @@ export async function sendWhole(options: ResultOptions, path: string): Promise<v
   }
 }
 
+/**
+ * A statement that could not be parsed is run as its author wrote it, so that the error is about that text. Should the
+ * engine accept it only so, its rows come in one piece.
+ */
+async function unrewritten(
+  { session, statement, running, defaultFormat }: ResultOptions,
+  error: unknown,
+): Promise<Outcome> {
+  if (asFrontError(error).type !== 'SYNTAX_ERROR') throw error;
+  const format = statement.format === undefined ? '' : `format ${statement.format}`;
+  return run(session, `${statement.body}${format}${statement.tail}\n${running.mark}`, defaultFormat);
+}
+
+// The engine is told the format twice: of SHOW, which it rewrites as a SELECT, it forgets the FORMAT clause.
 function outfileSql({ statement, running, defaultFormat }: ResultOptions, path: string): string {
   const format = statement.format ?? defaultFormat;
   return `${statement.body}\n${running.mark} into outfile ${literal(path)} truncate format ${format} ${statement.tail}`;

@@ -40,7 +40,7 @@ export interface Command {
 
 export type Statement = DataInsert | InputInsert | Output | Command;
 
-const OUTPUT_WORDS = new Set(['select', 'with', 'from', 'show', 'describe', 'desc', 'explain', 'exists', 'values']);
+const OUTPUT_WORDS = new Set(['select', 'with', 'from', 'show', 'describe', 'desc', 'explain', 'exists']);
 const CLAUSE_WORDS = ['format', 'values', 'select', 'settings', 'with'];
 const UTF8 = (latin1: string): string => Buffer.from(latin1, 'latin1').toString('utf8');
 const isWord = (token: Token | undefined, ...words: string[]): boolean =>
