@@ -13,6 +13,7 @@ import { waitFor } from '../support/stack.js';
 
 const CRASHES = Number(process.env['PG2CLICK_CRASHES'] ?? 3);
 const BETWEEN_MS = 4_000;
+const FROZEN_MS = 1_000;
 const FIRST_ID = -1_000_000_000;
 
 /** Commits rows that nobody has flushed yet, until the server is gone. @returns ids whose commit was answered */
@@ -58,7 +59,11 @@ it(`both sides are equal after ${CRASHES} immediate stops of PostgreSQL, althoug
   for (let crash = 0; crash < CRASHES; crash += 1) {
     const unsafe = commitUnsafely(await arena.connect({ synchronousCommit: 'off' }), FIRST_ID * (crash + 1));
     await Promise.race([sleep(BETWEEN_MS), writer.ended]);
+    // What was read is held up on its way, and no batch is confirmed, which would flush everything before it.
+    await stack.kill('kafka', 'SIGSTOP');
+    await sleep(FROZEN_MS);
     await stack.kill('postgres', 'SIGQUIT');
+    await stack.kill('kafka', 'SIGCONT');
     const ids = await unsafe;
     await stack.start('postgres');
     const again = await waitFor(() => arena.connect(), { deadlineMs: 30_000, what: 'PostgreSQL' });
