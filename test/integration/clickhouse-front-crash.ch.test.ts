@@ -1,5 +1,6 @@
 import { once } from 'node:events';
-import { readdirSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import {
@@ -51,6 +52,18 @@ it('a second front on the same folder says who holds it', async () => {
   expect(code).toBe(1);
   expect(said).toContain(`process ${first.pid} already uses it`);
   expect((await plainRequest(`${first.url}/ping`, { method: 'GET' })).status).toBe(200);
+});
+
+it('a port in use is said in one sentence', async () => {
+  const first = await front();
+  const { port } = new URL(first.url);
+  const directory = mkdtempSync(join(tmpdir(), 'clickhouse-front-'));
+  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+  const second = spawnFront(directory, 32, port);
+  let said = '';
+  second.stderr?.on('data', (chunk: Buffer) => (said += chunk.toString('utf8')));
+  expect(await once(second, 'close')).toEqual([1, null]);
+  expect(said).toMatch(/^clickhouse-front: Cannot listen on 127\.0\.0\.1:\d+ .*choose another --port\n$/);
 });
 
 it('SIGTERM lets a request in flight finish, refuses new ones and ends with 0', async () => {

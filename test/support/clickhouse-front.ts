@@ -70,8 +70,8 @@ export async function startFront({ directory, threads = 32 }: FrontSpawn = {}): 
 }
 
 /** Starts a front without waiting for it: its output is the caller's. */
-export function spawnFront(directory: string, threads: number): ChildProcess {
-  return spawn(process.execPath, [MAIN, '--path', directory, '--port', '0'], {
+export function spawnFront(directory: string, threads: number, port = '0'): ChildProcess {
+  return spawn(process.execPath, [MAIN, '--path', directory, '--port', port], {
     env: { ...process.env, PG2CLICK_FRONT_PASSWORD: PASSWORD, UV_THREADPOOL_SIZE: String(threads) },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

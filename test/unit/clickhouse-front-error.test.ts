@@ -20,6 +20,12 @@ it.each([
     400,
   ],
   [FROM_FILE, '27', 'CANNOT_PARSE_INPUT_ASSERTION_FAILED', 400],
+  [
+    'Code: 73. DB::Exception: Code: 73. DB::Exception: Code: 73. DB::Exception: Unknown format Nope. (UNKNOWN_FORMAT) (version 26.7.2.1). (UNKNOWN_FORMAT) (version 26.7.2.1). (UNKNOWN_FORMAT)',
+    '73',
+    'UNKNOWN_FORMAT',
+    404,
+  ],
   ['Failed to create connection', '1002', 'UNKNOWN_EXCEPTION', 500],
 ])('the client reads code and type out of %s', (text, code, type, status) => {
   const error = asFrontError(new Error(text));

@@ -79,7 +79,11 @@ export class Front {
     // The engine's lock comes first: the spool is emptied only by the one who holds it.
     const front = new Front(options, await Engine.start(data));
     await new Promise<void>((resolve, reject) => {
-      front.#server.once('error', reject).listen(options.port, options.host, resolve);
+      const refuse = (error: Error): void => {
+        const where = `${options.host}:${options.port}`;
+        reject(new Error(`Cannot listen on ${where} (${error.message}): choose another --port`, { cause: error }));
+      };
+      front.#server.once('error', refuse).listen(options.port, options.host, resolve);
     });
     return front;
   }
