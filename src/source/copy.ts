@@ -43,8 +43,6 @@ export function copyRows(
     try {
       await pg.query(BEGIN_READING);
       const stream = pg.query(copyTo(copySql(replica, position), { highWaterMark: BUFFER_BYTES }));
-      // When the connection breaks after nobody reads any more, an error without a listener would end the process.
-      stream.on('error', () => undefined);
       addAbortSignal(signal, stream);
       yield* stream as AsyncIterable<Buffer>;
       await pg.query('commit');

@@ -49,8 +49,6 @@ export function readBatch(
     try {
       await pg.query(`${BEGIN_READING};${LOOK_UP_BY_INDEX}`);
       const stream = pg.query(copyTo(drainSql(replica, batch)));
-      // When the connection breaks after nobody reads any more, an error without a listener would end the process.
-      stream.on('error', () => undefined);
       addAbortSignal(signal, stream);
       let changes: Change[] = [];
       let bytes = 0;

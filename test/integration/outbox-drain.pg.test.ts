@@ -1,4 +1,4 @@
-import pg from 'pg';
+import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { OutboxBatch } from '../../src/domain/batch.js';
 import type { Replica } from '../../src/domain/replica.js';
@@ -96,9 +96,11 @@ describe('reading a named batch', async () => {
   });
 
   it('writes the same text whatever the session is set to', async () => {
-    const [t, replica] = await make('id timestamptz primary key, at timestamp, d date, f double precision, r real');
+    const [t, replica] = await make(
+      'id timestamptz primary key, at timestamp, d date, f double precision, r real, n numeric(9,2)',
+    );
     await client.query(
-      `insert into ${t} values ('2024-07-01 02:30:00+02', '2024-02-29 01:02:03', '2024-12-31', 0.1, 0.1)`,
+      `insert into ${t} values ('2024-07-01 02:30:00+02', '2024-02-29 01:02:03', '2024-12-31', 0.30000000000000004, 0.1, 1.5)`,
     );
     const batch = await name(replica);
     const odd = await connect();
@@ -110,8 +112,9 @@ describe('reading a named batch', async () => {
       id: '2024-07-01 00:30:00+00',
       at: '2024-02-29 01:02:03',
       d: '2024-12-31',
-      f: 0.1,
+      f: 0.30000000000000004,
       r: 0.1,
+      n: '1.50',
     });
   });
 
@@ -204,7 +207,9 @@ describe('reading a named batch', async () => {
     const batch = await name(replica);
     const holder = await connect();
     await holder.query(`begin; lock table ${t}`);
+    const began = Date.now();
     await expect(readAll(await connect(), replica, batch)).rejects.toMatchObject({ kind: 'LockTimeout' });
+    expect(Date.now() - began).toBeLessThan(20_000);
     await holder.query(`drop table ${t}; commit`);
     await expect(readAll(await connect(), replica, batch)).rejects.toMatchObject({ kind: 'MissingTable' });
   });

@@ -52,7 +52,9 @@ describe('the outbox of a table', async () => {
     const [t, replica] = await make();
     await removeOutbox(client, replica);
     await writer.query(`begin; insert into ${t} values (1)`);
+    const began = Date.now();
     await expect(installOutbox(client, replica)).rejects.toMatchObject({ kind: 'LockTimeout' });
+    expect(Date.now() - began).toBeLessThan(20_000);
     expect(await leftovers(replica.id)).toBe(0);
     await writer.query('commit');
     await installOutbox(client, replica);

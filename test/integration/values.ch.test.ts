@@ -163,18 +163,18 @@ describe('a value of PostgreSQL', async () => {
   }
 
   for (const [type, values] of Object.entries(REFUSED)) {
-    for (const value of values) {
-      it(`of type ${type} that is ${value} is refused, never changed`, async () => {
-        for (const road of ['copy', 'drain'] as const) {
-          for (const nullable of [false, true]) {
-            const { source, target, replica } = await make(type, nullable);
-            await client.query(`insert into ${source} values (1, $1)`, [value]);
-            await expect(roads[road](target, replica)).rejects.toThrow(/CANNOT_PARSE|ARGUMENT_OUT_OF_BOUND|Code: /u);
-            expect(await clickhouse(`select count() from ${target} format TabSeparated`)).toBe('0\n');
-          }
+    it(`of type ${type} that ClickHouse would change is refused: ${values.join(', ')}`, async () => {
+      for (const nullable of [false, true]) {
+        const { source, target, replica } = await make(type, nullable);
+        for (const value of values) {
+          await client.query(`truncate ${source}; delete from pg2click.outbox_${replica.id}`);
+          await client.query(`insert into ${source} values (1, $1)`, [value]);
+          for (const road of ['copy', 'drain'] as const)
+            await expect(roads[road](target, replica)).rejects.toThrow(/Code: \d+/u);
         }
-      });
-    }
+        expect(await clickhouse(`select count() from ${target} format TabSeparated`)).toBe('0\n');
+      }
+    });
   }
 
   it('of a float that is not a number arrives as what it is', async () => {
