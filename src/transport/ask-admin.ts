@@ -1,7 +1,6 @@
 import type { Admin, Kafka } from 'kafkajs';
 import { classifyKafka } from '../failure/classify-kafka.js';
-import { Failure } from '../failure/failure.js';
-import { withDeadline } from './deadline.js';
+import { silence, withDeadline } from './deadline.js';
 
 /** A question to a broker that is up takes milliseconds; kafkajs alone would go on trying for half a minute. */
 const PATIENCE_MS = 10_000;
@@ -25,6 +24,5 @@ export async function askAdmin<T>(kafka: Kafka, what: string, ask: (admin: Admin
       admin.disconnect().catch(() => undefined);
     }
   })();
-  const late = () => new Failure('BrokerUnavailable', { message: `${what}: Kafka did not answer within 10 s.` });
-  return withDeadline(asked, PATIENCE_MS, late);
+  return withDeadline(asked, PATIENCE_MS, () => silence(what, PATIENCE_MS));
 }

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import type { Consumer, EachBatchPayload, Kafka } from 'kafkajs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { classifyKafka, protocolTypeOf } from '../failure/classify-kafka.js';
-import { Failure } from '../failure/failure.js';
-import { withDeadline } from './deadline.js';
+import type { Failure } from '../failure/failure.js';
+import { silence, withDeadline } from './deadline.js';
 
 /** Includes `group.initial.rebalance.delay.ms`, 3 s by default on a broker. */
 const JOIN_MS = 15_000;
@@ -82,11 +82,9 @@ export class PrivateConsumer {
 
   static async #openOnce(kafka: Kafka, topic: string, handler: ConsumerHandler): Promise<PrivateConsumer> {
     const consumer = new PrivateConsumer(kafka, topic);
-    const late = () =>
-      new Failure('BrokerUnavailable', { message: `Joining a group to read ${topic} took over 15 s.` });
     const joining = consumer.#join(handler);
     try {
-      await withDeadline(joining, JOIN_MS, late);
+      await withDeadline(joining, JOIN_MS, () => silence(`Joining a group to read topic ${topic}`, JOIN_MS));
       return consumer;
     } catch (error) {
       joining.catch(() => undefined).finally(() => void consumer.close());

@@ -3,7 +3,7 @@ import { classifyKafka, protocolTypeOf } from '../failure/classify-kafka.js';
 import { Failure } from '../failure/failure.js';
 import type { Log } from '../observe/log.js';
 import { askAdmin } from './ask-admin.js';
-import { withDeadline } from './deadline.js';
+import { silence, withDeadline } from './deadline.js';
 import { requirePartitions, topicGone } from './topic-doubts.js';
 import { topicState } from './topic.js';
 
@@ -142,10 +142,6 @@ class UncoveredSend extends Failure {}
 
 function isTopicInDoubt(error: unknown): boolean {
   return error instanceof UncoveredSend || protocolTypeOf(error) === 'UNKNOWN_TOPIC_OR_PARTITION';
-}
-
-function silence(what: string, ms: number): Failure {
-  return new Failure('BrokerUnavailable', { message: `${what}: Kafka did not answer within ${ms / 1_000} s.` });
 }
 
 /** Also after a connection that comes up too late. */

@@ -45,8 +45,8 @@ export interface Publisher {
 }
 
 /**
- * Connects with the first send. Measured on two cores with the broker beside it, rows of 200 bytes: one a message 80,000
- * rows/s, packed 900,000.
+ * Connects with the first send. Measured on two busy cores that the broker shares: a row of 200 bytes costs this process 16 us
+ * of CPU as a message of its own (11 of them are kafkajs's encoding, 2.6 its grouping) and 2.6 us packed.
  */
 export function openProducer(kafka: Kafka, log: Log): Promise<Publisher> {
   return Promise.resolve(new KafkaPublisher(new KafkaProducer(kafka, log)));

@@ -1,5 +1,5 @@
+import { logLevel, type Kafka } from 'kafkajs';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
-import type { Kafka } from 'kafkajs';
 import { printHeader } from '../../src/domain/message-header.js';
 import { openProducer, type Consignment } from '../../src/transport/publisher.js';
 import { openReader, type Fetched, type ReaderOptions, type TopicReader } from '../../src/transport/reader.js';
@@ -313,6 +313,48 @@ describe('history that is gone', () => {
         for (;;) await reader.take(SOON);
       })(),
     ).rejects.toMatchObject({ kind: 'TopicReplaced' });
+  });
+
+  test('in a topic made anew after kafkajs found it gone is told: it would read on at the old offset', async () => {
+    const topic = await freshTopic();
+    await publish(topic, 1, 10, { batch: 1 });
+    let hasFoundItGone = false;
+    const watched = connectTestKafka({
+      logLevel: logLevel.ERROR,
+      logCreator:
+        () =>
+        ({ log }) => {
+          if (log.message.startsWith('Response Metadata')) hasFoundItGone = true;
+        },
+    });
+    const reader = await open(topic, {}, watched);
+    await reader.start({ '0': '0' });
+    await takeRows(reader, 10);
+    await withAdmin((admin) => deleteTopic(admin, topic));
+    await waitFor(() => hasFoundItGone, { deadlineMs: 10_000, everyMs: 2, what: 'kafkajs to miss the topic' });
+    await makeTopic(topic);
+    await publish(topic, 101, 130, { batch: 9 });
+    await expect(
+      (async () => {
+        for (;;) await reader.take(SOON);
+      })(),
+    ).rejects.toMatchObject({ kind: 'TopicReplaced' });
+  });
+
+  test('in a topic made anew while the reader waits for room is told: no fetch saw it gone', async () => {
+    const topic = await freshTopic();
+    await publish(topic, 1, 10, { batch: 1 });
+    const reader = await open(topic, { memoryBytes: 1 });
+    await reader.start({ '0': '0' });
+    expect(await reader.take({ ...SOON, maxRows: 1 })).toMatchObject({ rows: 1 });
+    const heldSince = Date.now();
+    await withAdmin((admin) => deleteTopic(admin, topic));
+    await makeTopic(topic);
+    await publish(topic, 101, 130, { batch: 9 });
+    // Longer than fetches are ever apart.
+    await waitFor(() => Date.now() - heldSince > 2_500, { deadlineMs: 10_000, what: '2.5 s to pass' });
+    expect(idsIn(await takeRows(reader, 9))).toEqual(numbers(2, 10));
+    await expect(reader.take(SOON)).rejects.toMatchObject({ kind: 'TopicReplaced' });
   });
 
   test('in the record before the position, alone, is no loss: it has expired', async () => {
