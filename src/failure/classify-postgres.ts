@@ -23,7 +23,7 @@ const FORBIDDEN: Verdict = { kind: 'Unauthorized', sentence: 'The PostgreSQL use
 const NO_DATABASE: Verdict = { kind: 'Misconfigured', sentence: 'The database does not exist in PostgreSQL' };
 const READ_ONLY: Verdict = {
   kind: 'SourceUnavailable',
-  sentence: 'This PostgreSQL server takes no writes: is it a standby',
+  sentence: 'This PostgreSQL server takes no writes (is it a standby?)',
 };
 const GONE: Verdict = { kind: 'MissingTable', sentence: 'A table is not there any more' };
 const ALTERED: Verdict = {
@@ -51,6 +51,7 @@ const BY_SQLSTATE: Readonly<Record<string, Verdict>> = {
   '42883': ALTERED, // undefined_function: an operator for types that were changed
   '42P01': GONE, // undefined_table
   '55P03': LOCKED, // lock_not_available
+  '55000': READ_ONLY, // object_not_in_prerequisite_state: positions of the log asked of a standby
   '57014': CANCELLED, // query_canceled: statement_timeout, or a person
   '57P01': RESTARTING, // admin_shutdown
   '57P02': RESTARTING, // crash_shutdown
