@@ -43,15 +43,12 @@ export async function addTable(session: Session, table: string, options: AddOpti
     const missing = missingQueues(await countWorkers(client));
     if (missing.length > 0) {
       session.tell(
-        `${chalkStderr.yellow('No worker runs')}: nobody polls ${missing.join(', ')}. ` +
+        `${chalkStderr.yellow(missing.length === 3 ? 'No worker runs' : 'A worker is missing')}: nobody polls ${missing.join(', ')}. ` +
           `${title} is added, and begins as soon as one does: pg2click worker`,
       );
       return conclude(session, servers, name, started, 'waiting');
     }
-    const end = await watchTable(session, servers, name);
-    if (end === 'done')
-      session.tell(`${chalkStderr.green('✔')} ${title} is streaming. Look at it: pg2click status ${title}`);
-    return conclude(session, servers, name, started, end);
+    return conclude(session, servers, name, started, await watchTable(session, servers, name));
   });
 }
 

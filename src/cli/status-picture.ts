@@ -111,7 +111,7 @@ function rateOf(table: TableView, view: PipelineView, before: PipelineView | und
 
 function firstLoad(table: TableView): string {
   if (table.copied) return `done, ${plural(table.copiedRows, 'row')}`;
-  return `${count(table.copiedRows)}${share(table.copiedRows, table.estimatedRows)} rows`;
+  return `${count(table.copiedRows)} rows${share(table.copiedRows, table.estimatedRows)}`;
 }
 
 function sum({ publish, load }: TableView['waiting']): number | null {

@@ -70,6 +70,8 @@ function explain(session: Session, view: TableView | undefined, end: Exit, name:
   const title = formatTableName(name);
   if (end === 'waiting')
     session.tell(`No worker answers any more: ${title} goes on as soon as one runs. Start one: pg2click worker`);
+  else if (view?.phase === 'streaming')
+    session.tell(`${chalkStderr.green('✔')} ${title} is streaming. Look at it: pg2click status ${title}`);
   else if (view === undefined || ['stopped', 'removing', 'removed'].includes(view.phase))
     session.tell(`${title} is not replicated any more: its workflow was ended or removed meanwhile.`);
   else if (view.phase === 'paused') session.tell(`${title} is paused; "pg2click resume ${title}" lets it go on.`);
@@ -84,11 +86,11 @@ function lineOf(view: TableView | undefined, title: string): string {
   if (view === undefined) return `${title}  starting`;
   const { failure } = view;
   const trouble =
-    failure?.retrying !== true
+    failure?.retrying !== true || failure.attempt === null
       ? ''
-      : `  ${chalkStderr.yellow(`retrying (attempt ${failure.attempt ?? '?'}): ${failure.message}`)}`;
+      : `  ${chalkStderr.yellow(`retrying (attempt ${failure.attempt}): ${failure.message}`)}`;
   const rows =
-    view.phase === 'copying' ? `  ${count(view.copiedRows)}${share(view.copiedRows, view.estimatedRows)} rows` : '';
+    view.phase === 'copying' ? `  ${count(view.copiedRows)} rows${share(view.copiedRows, view.estimatedRows)}` : '';
   return `${view.table}  ${view.phase}${rows}${trouble}`;
 }
 

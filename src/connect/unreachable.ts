@@ -32,6 +32,9 @@ export function nameSettings(settings: Settings, names: readonly SettingName[]):
     const where = settings.where[name] ?? '(not set)';
     places.set(where, [...(places.get(where) ?? []), name]);
   }
+  // Nobody said where the server is: perhaps none was ever started.
+  if (names.length > 0 && places.get('(not set)')?.length === names.length)
+    return `${names.join(' and ')} (not set), or start servers for trying out with "pg2click dev"`;
   return [...places].map(([where, there]) => `${there.join(' and ')} ${where}`).join(', ');
 }
 

@@ -27,8 +27,6 @@ export interface Settings {
     readonly topic: string | undefined;
     readonly group: string;
     readonly partitions: number;
-    /** Undefined: the broker's default. */
-    readonly replication: number | undefined;
     readonly retentionMs: number;
     readonly format: MessageFormat;
   };
@@ -221,7 +219,6 @@ function compose(
       topic: values.KAFKA_TOPIC,
       group: values.KAFKA_GROUP,
       partitions: values.KAFKA_PARTITIONS,
-      replication: values.KAFKA_REPLICATION,
       retentionMs: values.KAFKA_RETENTION_MS,
       format: values.PG2CLICK_FORMAT,
     },

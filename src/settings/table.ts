@@ -56,10 +56,6 @@ export const SETTINGS = {
     description:
       'Partitions of a topic when it is created; they cannot be changed later. Loading needs one; others of your consumers may want more.',
   }),
-  KAFKA_REPLICATION: setting('Kafka', wholeNumber(1, 32_767), {
-    defaultWords: "the broker's default",
-    description: 'Replication factor of a topic when it is created.',
-  }),
   KAFKA_RETENTION_MS: setting('Kafka', wholeNumber(60_000, Number.MAX_SAFE_INTEGER), {
     default: String(7 * 24 * 60 * 60 * 1_000),
     unit: 'milliseconds',

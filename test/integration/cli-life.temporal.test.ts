@@ -1,8 +1,11 @@
 import pg from 'pg';
-import { beforeAll, expect, it } from 'vitest';
+import { beforeAll, expect, it, vi } from 'vitest';
 import { runCli, startCli, type CliRun } from '../support/cli.js';
 import { freshSettings, type CliSettings } from '../support/cli-settings.js';
 import { waitFor } from '../support/stack.js';
+
+// Dozens of processes are started one after the other, each of which loads itself anew.
+vi.setConfig({ testTimeout: 240_000 });
 
 let settings: CliSettings;
 
@@ -29,7 +32,13 @@ async function statusOf(table: string): Promise<Record<string, unknown>> {
 
 async function startWorker(): Promise<CliRun> {
   const worker = startCli(['worker'], { env: { ...settings, PG2CLICK_LOG_LEVEL: 'debug' } });
-  await waitFor(() => worker.output().includes('worker started'), { deadlineMs: 30_000, what: 'the worker to start' });
+  await waitFor(
+    (see) => {
+      see(worker.output());
+      return worker.output().includes('worker started');
+    },
+    { deadlineMs: 60_000, what: 'the worker to start' },
+  );
   return worker;
 }
 
