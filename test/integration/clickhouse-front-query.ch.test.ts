@@ -310,6 +310,15 @@ describe('a session_id', () => {
     });
   });
 
+  it('and a query_id are free again as soon as their answer has come', async () => {
+    const session = front.client({ session_id: randomUUID() });
+    for (let request = 0; request < 50; request += 1) {
+      const clickhouse_settings = { max_block_size: String(1000 + request) };
+      const result = await session.query({ query: 'select 1', query_id: 'again', clickhouse_settings });
+      await result.text();
+    }
+  });
+
   it('serves one request at a time, ends with its timeout, and may be required to exist', async () => {
     const id = randomUUID();
     const ask = async (query: string, more = ''): Promise<string | undefined> =>

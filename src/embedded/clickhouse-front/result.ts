@@ -27,9 +27,10 @@ const KILL_AGAIN_MS = 100;
 /**
  * Runs the query into a pipe and the pipe into the response, with backpressure all the way.
  *
+ * @returns what sends the end of the response
  * @throws the engine's error; once rows are out it is the caller's to mark in the response
  */
-export async function streamResult(options: ResultOptions, pipe: Pipe): Promise<void> {
+export async function streamResult(options: ResultOptions, pipe: Pipe): Promise<() => void> {
   const { session, statement, running, answer, gone } = options;
   const format = statement.format ?? options.defaultFormat;
   const outcome = run(session, outfileSql(options, pipe.path), format);
@@ -56,9 +57,9 @@ export async function streamResult(options: ResultOptions, pipe: Pipe): Promise<
       await answer.write(rows, gone).catch(() => undefined);
     }
     const result = await outcome.catch((error: unknown) => unrewritten(options, error));
-    if (answer.begun) answer.end();
-    else if (result.output.length > 0) answer.whole(format, summaryOf(result, false), result.output);
-    else answer.whole(format, summaryOf(result, false), Buffer.concat(held));
+    if (answer.begun) return () => answer.end();
+    const rows = result.output.length > 0 ? result.output : Buffer.concat(held);
+    return () => answer.whole(format, summaryOf(result, false), rows);
   } finally {
     kill.stop();
     await outcome.catch(() => undefined);
@@ -75,7 +76,7 @@ async function* untilClosed(stream: Readable): AsyncGenerator<Buffer> {
 }
 
 /** Runs the query into a file first, and sends that: for `wait_end_of_query`, where an error must never come late. */
-export async function sendWhole(options: ResultOptions, path: string): Promise<void> {
+export async function sendWhole(options: ResultOptions, path: string): Promise<() => void> {
   const { session, statement, running, answer, gone } = options;
   const format = statement.format ?? options.defaultFormat;
   const kill = killWhenGone(running, gone);
@@ -83,7 +84,7 @@ export async function sendWhole(options: ResultOptions, path: string): Promise<v
     const result: Outcome = await run(session, outfileSql(options, path), format);
     answer.begin(format, summaryOf(result, false));
     for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) await answer.write(chunk, gone);
-    answer.end();
+    return () => answer.end();
   } finally {
     kill.stop();
     rmSync(path, { force: true });

@@ -1,21 +1,13 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { timingSafeEqual } from 'node:crypto';
-import { Answer, encodingOf, summaryOf } from './answer.js';
-import { Engine, run } from './engine.js';
-import { Pipes } from './fifo.js';
+import { mkdirSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { join } from 'node:path';
+import { Answer, encodingOf } from './answer.js';
+import { Engine } from './engine.js';
+import { Execution } from './execution.js';
 import { asFrontError, frontError } from './front-error.js';
-import { insertFile } from './insert.js';
-import { killedQuery, type KillRequest } from './kill.js';
-import { readQuery, type Asked } from './query-text.js';
 import { parseRequest, type FrontRequest } from './request.js';
-import { sendWhole, streamResult } from './result.js';
-import { RunningQueries, type Running } from './running.js';
-import { KeptSessions, SessionPool, type Lease } from './session.js';
-import { insertSettings, preludeOf } from './settings.js';
-import { Slots } from './slots.js';
-import { BodyCutShort, BodyReader, Spool } from './spool.js';
+import { BodyCutShort } from './spool.js';
 import { Stats } from './stats.js';
 
 export interface FrontOptions {
@@ -45,23 +37,13 @@ export class Front {
   readonly stats = new Stats();
   readonly #options: FrontOptions;
   readonly #engine: Engine;
-  readonly #pool: SessionPool;
-  readonly #kept: KeptSessions;
-  readonly #running: RunningQueries;
-  readonly #spool: Spool;
-  readonly #pipes: Pipes;
-  readonly #slots: Slots;
+  readonly #execution: Execution;
   readonly #server: Server;
 
   private constructor(options: FrontOptions, engine: Engine) {
     this.#options = options;
     this.#engine = engine;
-    this.#pool = new SessionPool(engine);
-    this.#kept = new KeptSessions(engine);
-    this.#running = new RunningQueries(engine);
-    this.#spool = new Spool(join(options.directory, 'spool'));
-    this.#pipes = new Pipes(this.#spool.directory, options.slots);
-    this.#slots = new Slots(options.slots);
+    this.#execution = new Execution(engine, this.stats, join(options.directory, 'spool'), options.slots);
     this.#server = createServer(
       { keepAliveTimeout: KEEP_ALIVE_MS, maxHeaderSize: MAX_HEADER_BYTES, requestTimeout: 0 },
       (message, response) => void this.#serve(message, response),
@@ -105,13 +87,15 @@ export class Front {
    */
   async stop(graceMs: number): Promise<boolean> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    const quiet = Promise.allSettled(this.#running.all().map(async (running) => running.done)).then(async () => {
-      // Answers are on their way out; then nothing keeps the connections.
-      setImmediate(() => this.#server.closeIdleConnections());
-      await closed;
-    });
+    const quiet = Promise.allSettled(this.#execution.running.all().map(async (running) => running.done)).then(
+      async () => {
+        // Answers are on their way out; then nothing keeps the connections.
+        setImmediate(() => this.#server.closeIdleConnections());
+        await closed;
+      },
+    );
     await within(graceMs, quiet);
-    const left = this.#running.all();
+    const left = this.#execution.running.all();
     const cancelled = left.map(async (running) => Promise.all([running.cancel(), running.done]));
     return within(CANCEL_MS, Promise.allSettled(cancelled));
   }
@@ -132,7 +116,7 @@ export class Front {
       const encoding = request.compressResponse ? encodingOf(message.headers['accept-encoding']) : undefined;
       answer = new Answer(response, this.#engine.identity, request.queryId, encoding);
       this.#authenticate(request);
-      await this.#answer(message, request, answer);
+      await this.#execution.answer(message, request, answer);
     } catch (error) {
       if (error instanceof BodyCutShort) {
         this.stats.cutShort();
@@ -142,104 +126,6 @@ export class Front {
       this.stats.failed();
       if (!response.destroyed) answer.fail(asFrontError(error));
     }
-  }
-
-  async #answer(message: IncomingMessage, request: FrontRequest, answer: Answer): Promise<void> {
-    const body = new BodyReader(message);
-    const asked = await readQuery(message, request, body);
-    refuseWrites(request, asked);
-    const running = this.#running.begin(request.queryId);
-    try {
-      const statement = killedQuery(asked.statement, (kill) => this.#kill(kill));
-      await this.#run({ ...asked, statement: await statement }, request, answer, running, body);
-    } finally {
-      running.finish();
-    }
-  }
-
-  async #run(asked: Asked, request: FrontRequest, answer: Answer, running: Running, body: BodyReader): Promise<void> {
-    const { statement } = asked;
-    const defaultFormat = request.defaultFormat ?? 'TabSeparated';
-    switch (statement.kind) {
-      case 'output': {
-        this.stats.query();
-        const gone = goneSignal(answer.response);
-        return this.#withSession(request, asked, true, async ({ session }) => {
-          if (gone.aborted) return;
-          const options = { session, statement, defaultFormat, running, answer, gone };
-          if (request.waitEndOfQuery) return sendWhole(options, this.#spool.reserve());
-          const pipe = this.#pipes.open();
-          try {
-            await streamResult(options, pipe);
-          } finally {
-            pipe.release();
-            if (gone.aborted) this.stats.cancelled();
-          }
-        });
-      }
-      case 'data-insert':
-      case 'input-insert': {
-        const spooled = await this.#spool.store(asked.dataHead, body);
-        try {
-          const settings = insertSettings(request.settings);
-          await this.#withSession({ ...request, settings }, asked, true, async ({ session }) => {
-            const outcome = await insertFile(session, statement, spooled, running);
-            this.#acknowledge(statement.table, request, outcome.rows, spooled.bytes);
-            answer.whole(undefined, summaryOf(outcome, true), new Uint8Array());
-          });
-        } finally {
-          spooled.remove();
-        }
-        return;
-      }
-      case 'command': {
-        this.stats.query();
-        return this.#withSession(request, asked, statement.effect !== 'session', async ({ session }) => {
-          const outcome = await run(session, `${statement.sql}\n${running.mark}`, defaultFormat);
-          if (statement.table !== undefined) this.#acknowledge(statement.table, request, outcome.rows, 0);
-          answer.whole(
-            statement.format ?? defaultFormat,
-            summaryOf(outcome, statement.table !== undefined),
-            outcome.output,
-          );
-        });
-      }
-    }
-  }
-
-  async #withSession(
-    request: FrontRequest,
-    asked: Asked,
-    clean: boolean,
-    work: (lease: Lease) => Promise<void>,
-  ): Promise<void> {
-    const prelude = preludeOf({ ...request, parameters: new Map([...request.parameters, ...asked.formParameters]) });
-    await this.#slots.hold(async () => {
-      const lease =
-        request.session === undefined
-          ? await this.#pool.lease(prelude)
-          : await this.#kept.lease(request.session, prelude);
-      let fine = false;
-      try {
-        await work(lease);
-        fine = true;
-      } finally {
-        await lease.end(fine && clean);
-      }
-    });
-  }
-
-  #acknowledge(table: string | undefined, request: FrontRequest, rows: number, bytes: number): void {
-    if (table === undefined) return;
-    this.stats.acknowledge(table.includes('.') ? table : `${request.database ?? 'default'}.${table}`, rows, bytes);
-  }
-
-  async #kill(kill: KillRequest): Promise<boolean> {
-    const running = this.#running.find(kill.queryId);
-    if (running === undefined) return false;
-    await running.cancel();
-    if (kill.wait) await running.done;
-    return true;
   }
 
   #authenticate({ user, password }: FrontRequest): void {
@@ -253,34 +139,10 @@ export class Front {
   }
 
   #sendStats(response: ServerResponse): void {
-    const report = this.stats.report({ running: this.#running.size, queued: this.#slots.queued });
+    const report = this.stats.report({ running: this.#execution.running.size, queued: this.#execution.slots.queued });
     response.writeHead(200, { 'Content-Type': 'application/json; charset=UTF-8' });
     response.end(`${JSON.stringify(report)}\n`);
   }
-}
-
-function refuseWrites({ method }: FrontRequest, { statement }: Asked): void {
-  if (
-    method === 'POST' ||
-    statement.kind === 'output' ||
-    (statement.kind === 'command' && statement.effect === 'session')
-  )
-    return;
-  throw frontError(
-    'READONLY',
-    'Cannot execute query in readonly mode: over HTTP, only the method POST may modify data',
-  );
-}
-
-/** Aborted when the connection closes before the answer is complete. */
-function goneSignal(response: ServerResponse): AbortSignal {
-  const controller = new AbortController();
-  const check = (): void => {
-    if (!response.writableFinished) controller.abort();
-  };
-  if (response.destroyed) controller.abort();
-  else response.once('close', check);
-  return controller.signal;
 }
 
 /** Whether `work` was done within a time. */

@@ -1,0 +1,161 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { summaryOf, type Answer } from './answer.js';
+import { run, type Engine } from './engine.js';
+import { Pipes } from './fifo.js';
+import { frontError } from './front-error.js';
+import { insertFile } from './insert.js';
+import { killedQuery, type KillRequest } from './kill.js';
+import { readQuery, type Asked } from './query-text.js';
+import type { FrontRequest } from './request.js';
+import { sendWhole, streamResult } from './result.js';
+import { RunningQueries, type Running } from './running.js';
+import { KeptSessions, SessionPool, type Lease } from './session.js';
+import { insertSettings, preludeOf } from './settings.js';
+import { Slots } from './slots.js';
+import { BodyReader, Spool } from './spool.js';
+import type { Stats } from './stats.js';
+
+/** The last step of an answer: only when session and query id are free again may the client know, and come back. */
+type Send = () => void;
+
+/** Statements, from a request that may run them to its answer. */
+export class Execution {
+  readonly running: RunningQueries;
+  readonly slots: Slots;
+  readonly #stats: Stats;
+  readonly #pool: SessionPool;
+  readonly #kept: KeptSessions;
+  readonly #spool: Spool;
+  readonly #pipes: Pipes;
+
+  /** @param spool a folder of its own, which is emptied */
+  constructor(engine: Engine, stats: Stats, spool: string, slots: number) {
+    this.#stats = stats;
+    this.running = new RunningQueries(engine);
+    this.slots = new Slots(slots);
+    this.#pool = new SessionPool(engine);
+    this.#kept = new KeptSessions(engine);
+    this.#spool = new Spool(spool);
+    this.#pipes = new Pipes(this.#spool.directory, slots);
+  }
+
+  /** @throws FrontError, the engine's error, BodyCutShort; the answer may have begun */
+  async answer(message: IncomingMessage, request: FrontRequest, answer: Answer): Promise<void> {
+    const body = new BodyReader(message);
+    const asked = await readQuery(message, request, body);
+    refuseWrites(request, asked);
+    const running = this.running.begin(request.queryId);
+    let send: Send;
+    try {
+      const statement = await killedQuery(asked.statement, async (kill) => this.#kill(kill));
+      send = await this.#run({ ...asked, statement }, request, answer, running, body);
+    } finally {
+      running.finish();
+    }
+    send();
+  }
+
+  async #run(asked: Asked, request: FrontRequest, answer: Answer, running: Running, body: BodyReader): Promise<Send> {
+    const { statement } = asked;
+    const defaultFormat = request.defaultFormat ?? 'TabSeparated';
+    switch (statement.kind) {
+      case 'output': {
+        this.#stats.query();
+        const gone = goneSignal(answer.response);
+        return this.#withSession(request, asked, true, async ({ session }) => {
+          if (gone.aborted) return () => undefined;
+          const options = { session, statement, defaultFormat, running, answer, gone };
+          if (request.waitEndOfQuery) return sendWhole(options, this.#spool.reserve());
+          const pipe = this.#pipes.open();
+          try {
+            return await streamResult(options, pipe);
+          } finally {
+            pipe.release();
+            if (gone.aborted) this.#stats.cancelled();
+          }
+        });
+      }
+      case 'data-insert':
+      case 'input-insert': {
+        const spooled = await this.#spool.store(asked.dataHead, body);
+        try {
+          const settings = insertSettings(request.settings);
+          return await this.#withSession({ ...request, settings }, asked, true, async ({ session }) => {
+            const outcome = await insertFile(session, statement, spooled, running);
+            this.#acknowledge(statement.table, request, outcome.rows, spooled.bytes);
+            return () => answer.whole(undefined, summaryOf(outcome, true), new Uint8Array());
+          });
+        } finally {
+          spooled.remove();
+        }
+      }
+      case 'command': {
+        this.#stats.query();
+        return this.#withSession(request, asked, statement.effect !== 'session', async ({ session }) => {
+          const outcome = await run(session, `${statement.sql}\n${running.mark}`, defaultFormat);
+          const { table, format = defaultFormat } = statement;
+          this.#acknowledge(table, request, outcome.rows, 0);
+          return () => answer.whole(format, summaryOf(outcome, table !== undefined), outcome.output);
+        });
+      }
+    }
+  }
+
+  async #withSession(
+    request: FrontRequest,
+    asked: Asked,
+    clean: boolean,
+    work: (lease: Lease) => Promise<Send>,
+  ): Promise<Send> {
+    const prelude = preludeOf({ ...request, parameters: new Map([...request.parameters, ...asked.formParameters]) });
+    return this.slots.hold(async () => {
+      const { session } = request;
+      const lease = session === undefined ? await this.#pool.lease(prelude) : await this.#kept.lease(session, prelude);
+      let fine = false;
+      try {
+        const send = await work(lease);
+        fine = true;
+        return send;
+      } finally {
+        await lease.end(fine && clean);
+      }
+    });
+  }
+
+  #acknowledge(table: string | undefined, request: FrontRequest, rows: number, bytes: number): void {
+    if (table === undefined) return;
+    this.#stats.acknowledge(table.includes('.') ? table : `${request.database ?? 'default'}.${table}`, rows, bytes);
+  }
+
+  async #kill(kill: KillRequest): Promise<boolean> {
+    const running = this.running.find(kill.queryId);
+    if (running === undefined) return false;
+    await running.cancel();
+    if (kill.wait) await running.done;
+    return true;
+  }
+}
+
+function refuseWrites({ method }: FrontRequest, { statement }: Asked): void {
+  if (
+    method === 'POST' ||
+    statement.kind === 'output' ||
+    (statement.kind === 'command' && statement.effect === 'session')
+  )
+    return;
+  throw frontError(
+    'READONLY',
+    'Cannot execute query in readonly mode: over HTTP, only the method POST may modify data',
+  );
+}
+
+/** Aborted when the connection closes before the answer is complete. */
+function goneSignal(response: ServerResponse): AbortSignal {
+  const controller = new AbortController();
+  const check = (): void => {
+    if (!response.writableFinished) controller.abort();
+  };
+  if (response.destroyed) controller.abort();
+  else response.once('close', check);
+  return controller.signal;
+}
