@@ -20,7 +20,7 @@ export interface Bench extends AsyncDisposable {
   readonly clickhouse: ClickHouseClient;
   readonly worker: ChildProcess;
   /** Runs a command of the CLI and resolves when it ends well. */
-  cli(...args: string[]): Promise<void>;
+  readonly cli: (...args: string[]) => Promise<void>;
 }
 
 export async function openBench(): Promise<Bench> {

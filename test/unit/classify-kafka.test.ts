@@ -5,7 +5,7 @@ import { classifyKafka, protocolTypeOf } from '../../src/failure/classify-kafka.
 import { Failure } from '../../src/failure/failure.js';
 
 const { createErrorFromCode } = createRequire(import.meta.url)('kafkajs/src/protocol/error.js') as {
-  createErrorFromCode(code: number): Error;
+  createErrorFromCode: (code: number) => Error;
 };
 
 describe('classifyKafka', () => {
