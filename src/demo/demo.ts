@@ -1,5 +1,4 @@
 import { join, relative } from 'node:path';
-import { chalkStderr } from 'chalk';
 import type { Telling } from './cast.js';
 import { Curtain, PIPELINE, type Environment } from './environment.js';
 import { loadFirst } from './first-load.js';
@@ -42,21 +41,26 @@ export async function runDemo(options: DemoOptions): Promise<boolean> {
   const screen = await openScreen(out);
   const curtain = new Curtain();
   let result: DemoResult | undefined;
+  const stateDir = options.stateDir ?? join(process.cwd(), '.pg2click', 'demo');
+  const telling = { stateDir, seconds: options.seconds, screen, curtain, signal };
+  const show = async (): Promise<void> => {
+    const told = await tell(telling);
+    result = told.result;
+    for (const line of resultLines(result, screen.paint)) screen.say(line);
+    if (options.json) process.stdout.write(`${JSON.stringify(result)}\n`);
+    if (!options.keep) return;
+    for (const line of lookAround(told.environment, screen)) screen.say(line);
+    await aborted(signal);
+  };
+  const showing = show();
   try {
-    const stateDir = options.stateDir ?? join(process.cwd(), '.pg2click', 'demo');
-    const telling = { stateDir, seconds: options.seconds, screen, curtain, signal };
-    await orAborted(signal, async () => {
-      const told = await tell(telling);
-      result = told.result;
-      for (const line of resultLines(result, screen.paint)) screen.say(line);
-      if (options.json) process.stdout.write(`${JSON.stringify(result)}\n`);
-      if (!options.keep) return;
-      for (const line of lookAround(told.environment, screen)) screen.say(line);
-      await new Promise<never>((_resolve, reject) => signal.addEventListener('abort', () => reject(new Error('over'))));
-    });
+    await Promise.race([showing, aborted(signal)]);
   } finally {
     screen.close();
-    if (signal.aborted) out.write(chalkStderr.dim('stopping what was started; once more to leave at once\n'));
+    if (signal.aborted) out.write('stopping what was started; once more to leave at once\n');
+    await curtain.fall();
+    // What was interrupted ends by itself, now that nothing answers it; it may have started something meanwhile.
+    await showing.catch(() => undefined);
     await curtain.fall();
     for (const each of signals) process.removeListener(each, onSignal);
   }
@@ -95,13 +99,9 @@ function lookAround({ settings, stackFile }: Environment, screen: Screen): strin
   ];
 }
 
-/** Does not wait for work that was interrupted: what it uses is ended behind its back. */
-async function orAborted(signal: AbortSignal, work: () => Promise<void>): Promise<void> {
-  const working = work();
-  working.catch(() => undefined);
-  const aborted = new Promise<void>((resolve) => {
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
     if (signal.aborted) resolve();
     signal.addEventListener('abort', () => resolve(), { once: true });
   });
-  await Promise.race([working, aborted]);
 }

@@ -27,18 +27,17 @@ export interface Environment {
 
 /** Ends things in the reverse order of their beginning, whatever some of them say to it. */
 export class Curtain {
-  readonly #endings: (() => Promise<unknown>)[] = [];
-  #fallen = false;
+  #endings: (() => Promise<unknown>)[] = [];
 
-  /** What is added once the curtain has fallen is ended at once. */
   add(ending: () => Promise<unknown>): void {
-    if (this.#fallen) void ending().catch(() => undefined);
-    else this.#endings.push(ending);
+    this.#endings.push(ending);
   }
 
+  /** Ends what was added since the last time. */
   async fall(): Promise<void> {
-    this.#fallen = true;
-    for (const ending of this.#endings.toReversed()) await ending().catch(() => undefined);
+    const endings = this.#endings.toReversed();
+    this.#endings = [];
+    for (const ending of endings) await ending().catch(() => undefined);
   }
 }
 

@@ -49,7 +49,7 @@ export function livePicture(scenery: Scenery): MovingPicture {
 
 function tableLines({ tables, gauges }: Scenery, paint: ChalkInstance): string[] {
   const levels = gauges.levels();
-  const head = `${''.padEnd(14)}${'PostgreSQL'.padStart(12)}${'waiting'.padStart(12)}${'ClickHouse'.padStart(14)}`;
+  const head = `${''.padEnd(14)}${'PostgreSQL'.padStart(12)}${'outbox'.padStart(12)}${'ClickHouse'.padStart(14)}`;
   return [
     paint.dim(head),
     ...tables.map((table) => {

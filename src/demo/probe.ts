@@ -6,7 +6,7 @@ import type { Client } from 'pg';
 const FIRST_ID = 1_000_000_000_000;
 
 /** Between two looks. A latency is measured too long by half of this and a query, never too short. */
-const LOOK_EVERY_MS = 5;
+const LOOK_EVERY_MS = 10;
 /** Where ClickHouse does not answer. */
 const RETRY_MS = 50;
 

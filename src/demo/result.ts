@@ -80,7 +80,7 @@ export function resultLines(result: DemoResult, paint: ChalkInstance): readonly 
     ),
     line(
       'live',
-      `${number(live.changesPerSecond)} changes/s: ${number(live.changes)} rows changed by ${number(live.transactions)} transactions, ${number(live.rolledBack)} more rolled back`,
+      `${number(live.changesPerSecond)} changes/s: ${number(live.changes)} in ${number(live.transactions)} transactions, ${number(live.rolledBack)} rolled back`,
     ),
     line('commit -> queryable, undisturbed', latency(latencyMs.calm)),
     line('commit -> queryable, with all faults', latency(latencyMs.all)),
