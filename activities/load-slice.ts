@@ -55,7 +55,9 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
     let lagSeconds = 0;
     const receipt = (): SliceReceipt => ({
       stage: 'load',
-      ...{ batches: total.batches, rows: total.rows, bytes: total.bytes },
+      batches: total.batches,
+      rows: total.rows,
+      bytes: total.bytes,
       witness: { batch, highest: String(majorOf(BigInt(position.highest ?? '0'))) },
       moved: total.first === '' ? '' : `offset ${total.first}..${total.last}`,
       waiting: reader.waiting(),

@@ -2,7 +2,7 @@ import type { PrepareReceipt, PrepareRequest } from '../src/domain/receipt.js';
 import { formatTableName, type TableName } from '../src/domain/table-name.js';
 import { Failure } from '../src/failure/failure.js';
 import { findReplica, listReplicas, markReady, registerReplica, type Definition } from '../src/ledger/replica.js';
-import type { Queryable } from '../src/ledger/queryable.js';
+import type { Queryable } from '../src/connect/queryable.js';
 import { createTarget, highestGeneration } from '../src/sink/target.js';
 import { inspectTable } from '../src/source/inspect.js';
 import { fingerprintTable } from '../src/source/fingerprint.js';

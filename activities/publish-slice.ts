@@ -11,7 +11,7 @@ import { explainFingerprint } from '../src/source/fingerprint-difference.js';
 import { fingerprintTable } from '../src/source/fingerprint.js';
 import { ensureFlushed } from '../src/source/flush.js';
 import { lastDrawn, waitForEvents, Wake } from '../src/source/wake.js';
-import type { Queryable } from '../src/ledger/queryable.js';
+import type { Queryable } from '../src/connect/queryable.js';
 import type { Deps } from './deps.js';
 import { findPreparedReplica } from './find-replica.js';
 import { runSlice } from './slice.js';

@@ -3,7 +3,7 @@ import type { MessageFormat, Replica } from '../domain/replica.js';
 import { formatTableName, parseTableName, workflowIdOf, type TableName } from '../domain/table-name.js';
 import { policyOf, type FailureKind } from '../failure/kinds.js';
 import { listReplicas } from '../ledger/replica.js';
-import type { Queryable } from '../ledger/queryable.js';
+import type { Queryable } from '../connect/queryable.js';
 import { readStages, type StageRow } from '../ledger/stage.js';
 import type { TableStatus } from '../../workflows/messages.js';
 import type { Phase, Task } from '../../workflows/table-state.js';

@@ -1,7 +1,7 @@
 import { DatabaseError } from 'pg';
 import type { OutboxBatch } from '../domain/batch.js';
 import { Failure } from '../failure/failure.js';
-import type { Queryable } from './queryable.js';
+import type { Queryable } from '../connect/queryable.js';
 import { fenced } from './stage.js';
 
 /** SQLSTATEs that `pg2click.advance_outbox` raises. */

@@ -1,6 +1,6 @@
 import type { Replica } from '../domain/replica.js';
 import type { TableName } from '../domain/table-name.js';
-import type { Queryable } from './queryable.js';
+import type { Queryable } from '../connect/queryable.js';
 
 interface ReplicaRow {
   id: string;

@@ -1,6 +1,6 @@
 import type { LoadPosition, OffsetBatch, OutboxBatch } from '../domain/batch.js';
 import { Failure } from '../failure/failure.js';
-import type { Queryable } from './queryable.js';
+import type { Queryable } from '../connect/queryable.js';
 
 /** A stage as it stands in the ledger. `copy` is the first load. */
 export interface StageRow<Position = unknown, Pending = unknown> {

@@ -1,6 +1,6 @@
 import type { Column } from '../domain/replica.js';
 import type { TableName } from '../domain/table-name.js';
-import type { Queryable } from '../ledger/queryable.js';
+import type { Queryable } from '../connect/queryable.js';
 
 /** A relation as `pg_class` and its neighbours tell it, with everything that decides whether it can be replicated. */
 export interface CatalogTable {

@@ -1,7 +1,7 @@
 import type { Replica } from '../domain/replica.js';
 import { classifyPostgres } from '../failure/classify-postgres.js';
 import { Failure } from '../failure/failure.js';
-import type { Queryable } from '../ledger/queryable.js';
+import type { Queryable } from '../connect/queryable.js';
 import { readUniqueIndexes } from './catalog.js';
 import { guaranteesKey } from './key-index.js';
 import { outboxTable } from './outbox-names.js';

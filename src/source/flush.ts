@@ -1,5 +1,5 @@
 import { classifyPostgres } from '../failure/classify-postgres.js';
-import type { Queryable } from '../ledger/queryable.js';
+import type { Queryable } from '../connect/queryable.js';
 
 /**
  * Returns once everything that was visible in the source before the call is on its disk.

@@ -2,7 +2,7 @@ import { columnType, DELETED_COLUMN, VERSION_COLUMN } from '../domain/column-typ
 import type { Column, TriggerLevel } from '../domain/replica.js';
 import { formatTableName, type TableName } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
-import type { Queryable } from '../ledger/queryable.js';
+import type { Queryable } from '../connect/queryable.js';
 import { findSchemasOf, readCatalog, readServer, type CatalogServer, type CatalogTable } from './catalog.js';
 import { chooseKey } from './key-index.js';
 

@@ -2,7 +2,7 @@ import type { Column, Replica } from '../domain/replica.js';
 import { formatTableName, type TableName } from '../domain/table-name.js';
 import { classifyPostgres } from '../failure/classify-postgres.js';
 import { Failure } from '../failure/failure.js';
-import type { Queryable } from '../ledger/queryable.js';
+import type { Queryable } from '../connect/queryable.js';
 import { captureFunction, OUTBOX_EVENTS, outboxTable, qualified, triggerName } from './outbox-names.js';
 import { captureFunctionSql, outboxTableSql, triggerSql, type KeyColumn } from './outbox-sql.js';
 import { inTransaction } from './transaction.js';

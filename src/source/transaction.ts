@@ -1,4 +1,4 @@
-import type { Queryable } from '../ledger/queryable.js';
+import type { Queryable } from '../connect/queryable.js';
 
 /**
  * Runs `work` in a transaction of the connection, and rolls back what it did when it throws.

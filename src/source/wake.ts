@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { classifyPostgres } from '../failure/classify-postgres.js';
-import type { Queryable } from '../ledger/queryable.js';
+import type { Queryable } from '../connect/queryable.js';
 import { outboxTable } from './outbox-names.js';
 
 const SHORTEST_PAUSE_MS = 5;
