@@ -20,7 +20,14 @@ describe('a copy', async () => {
     client = await connect();
     writer = await connect();
   });
-  afterAll(() => Promise.all(clients.map((each) => each.end())));
+  afterAll(async () => {
+    // A prepared transaction outlives everything, also the test that failed between its two halves.
+    const left = await client.query<{ gid: string }>(
+      `select gid from pg_prepared_xacts where database = current_database()`,
+    );
+    for (const { gid } of left.rows) await client.query(`rollback prepared '${gid}'`);
+    await Promise.all(clients.map((each) => each.end()));
+  });
 
   const make = async (): Promise<[string, Replica]> => {
     const table = freshName('t');
