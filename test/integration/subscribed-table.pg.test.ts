@@ -22,7 +22,7 @@ describe('a table that a subscription applies changes to', async () => {
       );
     await publisher.query(`create publication ${name} for table copied, plain`);
     // It waits for every transaction of the server: one that somebody left open should be the error, not the deadline.
-    await publisher.query(`set statement_timeout = '60s'`);
+    await publisher.query(`set statement_timeout = '150s'`);
     await publisher.query(`select pg_create_logical_replication_slot('${name}', 'pgoutput')`);
   });
   afterAll(async () => {
