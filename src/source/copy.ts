@@ -9,6 +9,7 @@ import { versionSql } from '../domain/version.js';
 import { classifyPostgres } from '../failure/classify-postgres.js';
 import { qualified } from './outbox-names.js';
 import { BEGIN_READING } from './session.js';
+import { holdShapeSql, requireShape } from './shape.js';
 
 /** At 150 bytes a row this is some 1,700 rows ahead of the sink. */
 const BUFFER_BYTES = 256 * 1024;
@@ -41,7 +42,7 @@ export function copyRows(
   async function* read(): AsyncGenerator<Buffer, void, undefined> {
     signal.throwIfAborted();
     try {
-      await pg.query(BEGIN_READING);
+      requireShape(await pg.query(`${BEGIN_READING};${holdShapeSql(replica)}`), replica);
       const stream = pg.query(copyTo(copySql(replica, position), { highWaterMark: BUFFER_BYTES }));
       addAbortSignal(signal, stream);
       yield* stream as AsyncIterable<Buffer>;

@@ -10,6 +10,7 @@ import { Failure } from '../failure/failure.js';
 import { DrainLines } from './drain-lines.js';
 import { drainSql } from './drain-sql.js';
 import { BEGIN_READING, LOOK_UP_BY_INDEX } from './session.js';
+import { holdShapeSql, requireShape } from './shape.js';
 
 const MAX_CHANGES = 1_000;
 const MAX_BYTES = 1_000_000;
@@ -47,7 +48,7 @@ export function readBatch(
   async function* read(): AsyncGenerator<Change[], void, undefined> {
     signal.throwIfAborted();
     try {
-      await pg.query(`${BEGIN_READING};${LOOK_UP_BY_INDEX}`);
+      requireShape(await pg.query(`${BEGIN_READING};${LOOK_UP_BY_INDEX};${holdShapeSql(replica)}`), replica);
       const stream = pg.query(copyTo(drainSql(replica, batch)));
       addAbortSignal(signal, stream);
       let changes: Change[] = [];

@@ -141,4 +141,21 @@ describe('lost history', () => {
     await path.source.query(change(table));
     await expect(followed.publish()).rejects.toMatchObject({ kind: expect.stringMatching(/SourceChanged/u) as string });
   });
+
+  it('a column that began to allow NULL after the slice had looked: no NULL becomes a 0', async () => {
+    await path.source.query(`create table ${table}_n (id int primary key, n int not null)`);
+    const numbers = await path.add(`${table}_n`);
+    await numbers.copy();
+    const late = numbers.publish({
+      // Between the look at the fingerprint and the first batch.
+      publisher: async () => {
+        await path.source.query(
+          `alter table ${table}_n alter n drop not null; insert into ${table}_n values (1, null)`,
+        );
+        return path.deps.publisher();
+      },
+    });
+    await expect(late).rejects.toMatchObject({ kind: 'SourceChanged' });
+    expect(await numbers.sink('select count() from {target}')).toBe('0');
+  });
 });
