@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError } from 'commander';
+import type { Ending } from '../demo/demo.js';
 import type { Exit } from './exit-code.js';
 import { runCommand } from './session.js';
 
@@ -24,9 +25,11 @@ export function demoCommand(): Command {
     );
 }
 
+const EXITS: Readonly<Record<Ending, Exit>> = { verified: 'done', different: 'failed', interrupted: 'interrupted' };
+
 async function demo({ keep = false, seconds, json = false }: DemoOptions): Promise<Exit> {
   const { runDemo } = await import('../demo/demo.js');
-  return (await runDemo({ keep, seconds, json })) ? 'done' : 'failed';
+  return EXITS[await runDemo({ keep, seconds, json })];
 }
 
 function readSeconds(written: string): number {

@@ -22,13 +22,16 @@ export interface DemoOptions {
   readonly stateDir?: string;
 }
 
+/** How a demo ends. */
+export type Ending = 'verified' | 'different' | 'interrupted';
+
 /**
  * Sets up four servers and a worker, fills tables, replicates them, writes to them while things break, and compares every
  * row at the end. Everything it starts it also stops, on Ctrl-C and SIGTERM too; the second signal does not wait for that.
- * @returns whether every row was equal; false when it was interrupted before that was known
+ * @returns whether every row was equal, or that it was interrupted before that was known
  * @throws Failure where something could not be started or a table was parked
  */
-export async function runDemo(options: DemoOptions): Promise<boolean> {
+export async function runDemo(options: DemoOptions): Promise<Ending> {
   const stop = new AbortController();
   const onSignal = (): void => {
     if (stop.signal.aborted) process.exit(130);
@@ -64,7 +67,8 @@ export async function runDemo(options: DemoOptions): Promise<boolean> {
     await curtain.fall();
     for (const each of signals) process.removeListener(each, onSignal);
   }
-  return result?.verified ?? false;
+  if (result === undefined) return 'interrupted';
+  return result.verified ? 'verified' : 'different';
 }
 
 async function tell(telling: Telling): Promise<{ result: DemoResult; environment: Environment }> {

@@ -15,7 +15,7 @@ import { startWriter, type Writer, type WriterTotals } from './writer.js';
 
 const CONNECTIONS = 3;
 /** Brisk for two cores that run four servers too: a transaction changes about nine rows. */
-const TRANSACTIONS_PER_SECOND = 120;
+const TRANSACTIONS_PER_SECOND = 90;
 const PROBE_EVERY_MS = 50;
 const OUTAGE_MS = 5_000;
 const PAUSE_MS = 3_000;
