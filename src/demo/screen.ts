@@ -19,13 +19,18 @@ export interface MovingPicture {
 /** Says how a step goes on. */
 export type Tell = (detail: string) => void;
 
+export interface Outcome {
+  readonly told: string;
+  readonly well: boolean;
+}
+
 /** Where the story is told: a terminal with a moving part at its end, or plain lines elsewhere. */
 export interface Screen {
   readonly paint: ChalkInstance;
   /** A line that stays. */
   say(line: string): void;
-  /** A step with a mark when it is done. @param done what to say then, beside its title */
-  step<T>(title: string, work: (tell: Tell) => Promise<T>, done?: (result: T) => string): Promise<T>;
+  /** A step with a mark when it is done. @param done what to say then, beside its title, and whether it went well */
+  step<T>(title: string, work: (tell: Tell) => Promise<T>, done?: (result: T) => Outcome): Promise<T>;
   /** Shows a moving picture until the work is done. */
   show<T>(picture: MovingPicture, work: () => Promise<T>): Promise<T>;
   close(): void;
@@ -78,11 +83,10 @@ export async function openScreen(out: NodeJS.WriteStream): Promise<Screen> {
       repaint();
       try {
         const result = await work((detail) => (step.detail = detail));
-        const told = done?.(result) ?? '';
+        const { told, well } = done?.(result) ?? { told: '', well: true };
         steps.delete(step);
-        say(
-          `${INDENT}${paint.green('✔')} ${title}${told === '' ? '' : `: ${told}`} ${paint.dim(since(step.startedAt))}`,
-        );
+        const mark = well ? paint.green('✔') : paint.red('✖');
+        say(`${INDENT}${mark} ${title}${told === '' ? '' : `: ${told}`} ${paint.dim(since(step.startedAt))}`);
         return result;
       } catch (error) {
         steps.delete(step);

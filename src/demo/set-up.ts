@@ -40,12 +40,15 @@ export async function setUp(telling: Telling): Promise<Cast> {
     screen.step(
       'start a worker, a process of its own',
       () => environment.startWorker((text) => screen.say(`  ${screen.paint.red('✖')} ${text}`)),
-      ({ pid }) => `pid ${pid}`,
+      ({ pid }) => ({ told: `pid ${pid}`, well: true }),
     ),
     screen.step(
       'fill three tables in PostgreSQL',
       () => fill(environment, flights, noted),
-      () => `${number(flights.length)} US flights, ${number(noted.length)} messy notes, ${number(GATE_COUNT)} gates`,
+      () => ({
+        told: `${number(flights.length)} US flights, ${number(noted.length)} messy notes, ${number(GATE_COUNT)} gates`,
+        well: true,
+      }),
     ),
   ]);
   const tables = [FLIGHTS, NOTES, GATES].map((name): WatchedTable => ({

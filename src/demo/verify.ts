@@ -33,6 +33,9 @@ function verify({ screen, signal }: Telling, { environment }: Cast, table: Watch
         await sleep(AGAIN_AFTER_MS, undefined, { signal });
       }
     },
-    ({ equal, source }) => `${number(equal)} of ${number(source)} equal`,
+    (compared) => ({
+      told: `${number(compared.equal)} of ${number(compared.source)} equal`,
+      well: isEqual(compared),
+    }),
   );
 }
