@@ -89,17 +89,19 @@ async function tell(telling: Telling): Promise<{ result: DemoResult; environment
 /** What to try while it runs on. */
 function lookAround({ settings, stackFile }: Environment, screen: Screen): string[] {
   const from = (path: string): string => relative(process.cwd(), path);
-  const run = `PG2CLICK_STACK_FILE=${from(stackFile)} PG2CLICK_PIPELINE=${PIPELINE} node ${from(MAIN)} --no-env-file`;
+  const run = `node ${from(MAIN)} --no-env-file`;
   const { address, uiUrl, namespace } = settings.temporal;
   return [
     '',
-    `  It runs on until Ctrl-C. Look at it:`,
-    `  ${screen.paint.cyan(`${uiUrl ?? ''}/namespaces/${namespace}/workflows`)}`,
-    `  ${run} status --watch`,
-    `  ${run} pause flights`,
-    `  ${run} resume flights`,
-    `  temporal workflow list --address ${address}`,
-    `  ${screen.paint.dim(`addresses and passwords of the servers are in ${from(stackFile)}`)}`,
+    `  It runs on until Ctrl-C. Look at it in Temporal's UI:`,
+    `    ${screen.paint.cyan(`${uiUrl ?? ''}/namespaces/${namespace}/workflows`)}`,
+    `  or from another terminal:`,
+    `    export PG2CLICK_STACK_FILE=${from(stackFile)} PG2CLICK_PIPELINE=${PIPELINE}`,
+    `    ${run} status --watch`,
+    `    ${run} pause flights`,
+    `    ${run} resume flights`,
+    `    temporal workflow list --address ${address}`,
+    `  ${screen.paint.dim(`Addresses and passwords of the servers are in ${from(stackFile)}.`)}`,
   ];
 }
 

@@ -4,6 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export interface Fault {
   /** When, as a share of the live phase. */
   readonly at: number;
+  /** What it waits for beyond its time. */
+  ready?(): Promise<void>;
   /** What people read when it happens. */
   readonly title: string;
   run(): Promise<void>;
@@ -26,6 +28,7 @@ export async function runFaults(
   for (const fault of faults.toSorted((a, b) => a.at - b.at)) {
     const due = options.startedAt + fault.at * options.seconds * 1_000;
     await sleep(Math.max(0, due - Date.now()), undefined, { signal: options.signal });
+    await fault.ready?.();
     options.told(fault, (Date.now() - options.startedAt) / 1_000);
     await fault.run();
   }

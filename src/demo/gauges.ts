@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ClickHouseClient } from '@clickhouse/client';
+import { ClickHouseError, type ClickHouseClient } from '@clickhouse/client';
 import type { Client } from 'pg';
 import { quoteCh, quotePg } from '../domain/identifier.js';
 import type { TableName } from '../domain/table-name.js';
@@ -98,10 +98,18 @@ async function levelOfSource(pg: Client, table: WatchedTable): Promise<Omit<Leve
   return { source: Number(row?.source), outbox: row?.outbox === null ? undefined : Number(row?.outbox) };
 }
 
+/** UNKNOWN_TABLE: not made yet, which is something else than a server that is down. */
+const UNKNOWN_TABLE = '60';
+
 async function countTarget(ch: ClickHouseClient, { database, table }: WatchedTable['view']): Promise<number> {
-  const answer = await ch.query({
-    query: /* sql */ `select count() from ${quoteCh(database)}.${quoteCh(table)}`,
-    format: 'TabSeparated',
-  });
-  return Number(await answer.text());
+  try {
+    const answer = await ch.query({
+      query: /* sql */ `select count() from ${quoteCh(database)}.${quoteCh(table)}`,
+      format: 'TabSeparated',
+    });
+    return Number(await answer.text());
+  } catch (error) {
+    if (error instanceof ClickHouseError && error.code === UNKNOWN_TABLE) return 0;
+    throw error;
+  }
 }

@@ -19,6 +19,8 @@ const TRANSACTIONS_PER_SECOND = 90;
 const PROBE_EVERY_MS = 50;
 const OUTAGE_MS = 5_000;
 const PAUSE_MS = 3_000;
+/** The slices of a killed worker are given to another one after 10 s. */
+const FLOWS_AGAIN_MS = 20_000;
 /** After the last fault it is written to for so long, whatever the faults took. */
 const WRITE_ON_MS = 1_500;
 const QUIET_DEADLINE_MS = 120_000;
@@ -50,7 +52,7 @@ export async function runLive(telling: Telling, cast: Cast): Promise<LivePhase> 
   screen.say('');
   screen.say(`  ${screen.paint.bold(`${seconds} s of writing, while things break`)}`);
   await screen.show(livePicture(scenery), async () => {
-    const broken = runFaults(faultsOf(cast, telling), {
+    const broken = runFaults(faultsOf(cast, probe, telling), {
       startedAt,
       seconds,
       signal,
@@ -114,7 +116,7 @@ function failureOf(writer: Writer): Promise<never> {
   return writer.ended.then(() => new Promise<never>(() => undefined));
 }
 
-function faultsOf(cast: Cast, { signal }: Telling): readonly Fault[] {
+function faultsOf(cast: Cast, probe: Probe, { signal }: Telling): readonly Fault[] {
   const { environment, worker, scenery } = cast;
   const { stack, temporal } = environment;
   const ask = async (action: 'pause' | 'resume', reason?: string): Promise<void> => {
@@ -132,14 +134,14 @@ function faultsOf(cast: Cast, { signal }: Telling): readonly Fault[] {
   };
   return [
     {
-      at: 0.3,
+      at: 0.4,
       get title() {
         return `kill -9 ${worker.pid}: the worker is gone; another one is started`;
       },
       run: killWorker,
     },
     {
-      at: 0.4,
+      at: 0.48,
       title: `ClickHouse is stopped for ${OUTAGE_MS / 1_000} s; the writer notices nothing`,
       async run() {
         scenery.trouble = 'ClickHouse is down';
@@ -150,7 +152,7 @@ function faultsOf(cast: Cast, { signal }: Telling): readonly Fault[] {
       },
     },
     {
-      at: 0.7,
+      at: 0.75,
       title: `"${NOTES.table}" is paused for ${PAUSE_MS / 1_000} s; the other tables go on`,
       async run() {
         await ask('pause', 'part of the demo');
@@ -161,7 +163,12 @@ function faultsOf(cast: Cast, { signal }: Telling): readonly Fault[] {
       },
     },
     {
-      at: 0.9,
+      at: 0.92,
+      ready: async () => {
+        // To be killed in the middle of its work, not while it waits for some.
+        const flows = until('Work', { deadlineMs: FLOWS_AGAIN_MS, everyMs: 50, signal }, () => probe.lagMs() < 1_000);
+        await flows.catch(() => signal.throwIfAborted());
+      },
       get title() {
         return `kill -9 ${worker.pid}: the worker is gone again; another one is started`;
       },
