@@ -3,25 +3,21 @@ import type { OffsetBatch } from '../src/domain/batch.js';
 import { loadToken } from '../src/domain/batch.js';
 import type { SliceReceipt, SliceRequest } from '../src/domain/receipt.js';
 import type { Replica } from '../src/domain/replica.js';
-import { formatTableName } from '../src/domain/table-name.js';
 import { composeVersion, majorOf } from '../src/domain/version.js';
 import { Failure } from '../src/failure/failure.js';
 import { policyOf } from '../src/failure/kinds.js';
 import {
   advanceLoad,
   claimStage,
-  readStages,
   type ConfirmedLoad,
-  type CopyPosition,
   type LedgerLoadPosition,
   type LoadStage,
 } from '../src/ledger/stage.js';
 import { deleteBelowFloor, writeFloor } from '../src/sink/floor.js';
 import { InsertBudget } from '../src/sink/budget.js';
 import { insertValues } from '../src/sink/insert.js';
-import { sinkState } from '../src/sink/state.js';
-import { verifyTarget } from '../src/sink/target.js';
 import type { Fetched } from '../src/transport/reader.js';
+import { checkSinkHistory } from './check-sink.js';
 import type { Deps } from './deps.js';
 import { findPreparedReplica } from './find-replica.js';
 import { runSlice, type Slice } from './slice.js';
@@ -40,9 +36,7 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
   return runSlice(request.sliceMs, async (slice) => {
     const replica = await findPreparedReplica(deps.pool, request);
     const stage = await claimStage<LoadStage>(deps.pool, { replicaId: replica.id, stage: 'load', owner: deps.owner });
-    await checkHistory(deps, replica, stage, request);
-    // Someone's ALTER to a narrower type would wrap values without a word.
-    await verifyTarget(deps.clickhouse, replica);
+    await checkSinkHistory(deps, replica, stage, request);
     const reader = await deps.reader(replica.topic);
     // Also reads the record before the position again, and compares it with what the ledger remembers of it.
     await reader.start(stage.position.offsets, { generation: replica.generation, headers: stage.position.headers });
@@ -149,34 +143,4 @@ async function insertWithPatience(
     shouldRetry: ({ error }) =>
       !slice.ending.aborted && error instanceof Failure && policyOf(error.kind).treatment === 'transient',
   });
-}
-
-/**
- * The witnesses outside the ledger: Temporal's last receipt, and the highest version that ClickHouse holds.
- * @throws Failure `LedgerSetBack`, `SinkSetBack`
- */
-async function checkHistory(deps: Deps, replica: Replica, stage: LoadStage, request: SliceRequest): Promise<void> {
-  const title = formatTableName(replica.name);
-  if (request.witness !== null && stage.batch < request.witness.batch)
-    throw new Failure('LedgerSetBack', {
-      message: `The ledger says that batch ${stage.batch} of ${title} is the last loaded; batch ${request.witness.batch} was confirmed before.`,
-    });
-  const expected = await highestConfirmed(deps, replica, stage);
-  if (expected === 0n) return;
-  const sink = await sinkState(deps.clickhouse, replica.target);
-  if ((sink.highest ?? 0n) < expected)
-    throw new Failure('SinkSetBack', {
-      message: `${replica.target.database}.${replica.target.table} in ClickHouse holds nothing of the newest batches that were confirmed for ${title}.`,
-    });
-}
-
-async function highestConfirmed(deps: Deps, replica: Replica, stage: LoadStage): Promise<bigint> {
-  const copy = (await readStages(deps.pool, replica.id)).find((row) => row.stage === 'copy');
-  const position = (copy?.position ?? {}) as CopyPosition;
-  const copied =
-    position.done !== undefined && position.rows !== '0'
-      ? composeVersion(replica.generation, BigInt(position.done))
-      : 0n;
-  const loaded = BigInt(stage.position.highest ?? '0');
-  return copied > loaded ? copied : loaded;
 }

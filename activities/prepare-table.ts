@@ -12,9 +12,6 @@ import type { Settings } from '../src/settings/settings.js';
 import type { Deps } from './deps.js';
 import { UNBOUNDED, runSlice } from './slice.js';
 
-/** SQLSTATE unique_violation: the ledger's indexes on topic and target. */
-const UNIQUE_VIOLATION = '23505';
-
 /**
  * Makes a table ready: topic, ledger row, outbox with its triggers, target; in this order, so that the triggers (the only
  * part that writers feel) come when all else that can be refused was not. Each step is idempotent, and the row is marked
@@ -74,22 +71,13 @@ async function register(
     target,
   };
   const targetGeneration = await highestGeneration(deps.clickhouse, target);
-  try {
-    return await registerReplica(pg, {
-      pipeline,
-      name: { schema: request.schema, table: request.table },
-      relation: inspection.relation,
-      definition,
-      targetGeneration,
-    });
-  } catch (error) {
-    if ((error as { code?: unknown }).code !== UNIQUE_VIOLATION) throw error;
-    throw new Failure('TargetTaken', {
-      message: `Another replicated table already uses topic ${topic} or target ${target.database}.${target.table}.`,
-      remedy: `Add ${formatTableName(request)} with --topic and --target of its own.`,
-      cause: error,
-    });
-  }
+  return registerReplica(pg, {
+    pipeline,
+    name: { schema: request.schema, table: request.table },
+    relation: inspection.relation,
+    definition,
+    targetGeneration,
+  });
 }
 
 /** Messages that are in the topic already belong to an older history of the table: loading starts after them. */

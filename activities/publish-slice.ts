@@ -1,17 +1,13 @@
 import type { OutboxBatch } from '../src/domain/batch.js';
 import { LagClock } from '../src/domain/lag.js';
 import type { SliceReceipt, SliceRequest } from '../src/domain/receipt.js';
-import type { Replica } from '../src/domain/replica.js';
 import { formatTableName } from '../src/domain/table-name.js';
-import { Failure } from '../src/failure/failure.js';
 import { advanceOutbox, type SentBatch } from '../src/ledger/outbox.js';
 import { claimStage, type PublishStage } from '../src/ledger/stage.js';
 import { readBatch } from '../src/source/drain.js';
-import { explainFingerprint } from '../src/source/fingerprint-difference.js';
-import { fingerprintTable } from '../src/source/fingerprint.js';
 import { ensureFlushed } from '../src/source/flush.js';
-import { lastDrawn, waitForEvents, Wake } from '../src/source/wake.js';
-import type { Queryable } from '../src/connect/queryable.js';
+import { waitForEvents, Wake } from '../src/source/wake.js';
+import { checkSourceHistory } from './check-source.js';
 import type { Deps } from './deps.js';
 import { findPreparedReplica } from './find-replica.js';
 import { runSlice } from './slice.js';
@@ -35,7 +31,7 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
     const replica = await findPreparedReplica(deps.pool, request);
     await using pg = await deps.connectSource(`publish ${title}`);
     const stage = await claimStage<PublishStage>(pg, { replicaId: replica.id, stage: 'publish', owner: deps.owner });
-    await checkHistory(pg, replica, stage, request);
+    await checkSourceHistory(pg, replica, stage, request);
     const publisher = await deps.publisher();
     const lag = new LagClock();
     const wake = new Wake();
@@ -115,36 +111,4 @@ function movedText(total: { first: string; last: string }): string {
 function nextLimit(sent: { rows: number; bytes: number }): number {
   const rowBytes = Math.max(1, sent.bytes / Math.max(1, sent.rows));
   return Math.min(MOST_EVENTS, Math.max(1, Math.floor(BATCH_BYTES / rowBytes)));
-}
-
-/**
- * What no event announces, looked at before anything is read: a changed table, a restored server, a ledger set back.
- * The last receipt, which Temporal keeps, is the witness outside.
- * @throws Failure `SourceChanged`, `SourceSetBack`, `LedgerSetBack`
- */
-async function checkHistory(
-  pg: Queryable,
-  replica: Replica,
-  stage: PublishStage,
-  request: SliceRequest,
-): Promise<void> {
-  const title = formatTableName(replica.name);
-  const fingerprint = await fingerprintTable(pg, replica);
-  // Texts differ after VACUUM FULL and the like too: only what matters is explained.
-  const change = explainFingerprint(replica.fingerprint, fingerprint);
-  if (change !== '')
-    throw new Failure('SourceChanged', {
-      message: `${title} was changed in a way that no event announces: ${change}.`,
-    });
-  const { witness } = request;
-  if (witness === null) return;
-  if (stage.batch < witness.batch)
-    throw new Failure('LedgerSetBack', {
-      message: `The ledger says that batch ${stage.batch} of ${title} is the last published; batch ${witness.batch} was confirmed before.`,
-    });
-  const drawn = await lastDrawn(pg, replica.id);
-  if (BigInt(drawn) < BigInt(witness.highest))
-    throw new Failure('SourceSetBack', {
-      message: `The outbox of ${title} stands at ${drawn}; ${witness.highest} was published before.`,
-    });
 }

@@ -239,7 +239,8 @@ async function readLedger(pg: Queryable, pipeline: string): Promise<readonly Rep
   try {
     return await listReplicas(pg, pipeline);
   } catch (error) {
-    if (NO_LEDGER.includes(String((error as { code?: unknown }).code))) return [];
+    const cause = error instanceof Error ? (error.cause as { code?: unknown } | undefined) : undefined;
+    if (NO_LEDGER.includes(String(cause?.code))) return [];
     throw error;
   }
 }

@@ -1,12 +1,6 @@
-import { DatabaseError } from 'pg';
 import type { OutboxBatch } from '../domain/batch.js';
-import { Failure } from '../failure/failure.js';
 import type { Queryable } from '../connect/queryable.js';
-import { fenced } from './stage.js';
-
-/** SQLSTATEs that `pg2click.advance_outbox` raises. */
-const FENCED = 'P2C01';
-const EVENTS_DIFFER = 'P2C02';
+import { ask } from './ask.js';
 
 /** A publish batch that has been sent: `events` outbox rows were read for it. */
 export interface SentBatch {
@@ -39,39 +33,22 @@ export async function advanceOutbox(
   sent: SentBatch | null,
   limit: number,
 ): Promise<OutboxAdvance> {
-  try {
-    const advanced = await pg.query<{
-      pending: OutboxBatch | null;
-      events: string | null;
-      lastDrawn: string | null;
-      lowWater: string;
-    }>(
-      /* sql */ `select pending, events::text, last_drawn::text as "lastDrawn", low_water::text as "lowWater"
-        from pg2click.advance_outbox($1, $2, $3, $4, $5, $6, $7)`,
-      [
-        stage.replicaId,
-        stage.epoch,
-        sent?.batch ?? null,
-        sent?.events ?? null,
-        sent?.rows ?? 0,
-        sent?.bytes ?? 0,
-        limit,
-      ],
-    );
-    const row = advanced.rows[0];
-    return {
-      next: row?.pending ?? undefined,
-      events: Number(row?.events ?? 0),
-      lastDrawn: row?.lastDrawn ?? undefined,
-      lowWater: row?.lowWater ?? '0',
-    };
-  } catch (error) {
-    if (error instanceof DatabaseError && error.code === FENCED) fenced('publish');
-    if (error instanceof DatabaseError && error.code === EVENTS_DIFFER)
-      throw new Failure('OutboxInconsistent', {
-        message: `The outbox of this table lost or gained events by itself: ${error.message}.`,
-        cause: error,
-      });
-    throw error;
-  }
+  const advanced = await ask<{
+    pending: OutboxBatch | null;
+    events: string | null;
+    lastDrawn: string | null;
+    lowWater: string;
+  }>(
+    pg,
+    /* sql */ `select pending, events::text, last_drawn::text as "lastDrawn", low_water::text as "lowWater"
+      from pg2click.advance_outbox($1, $2, $3, $4, $5, $6, $7)`,
+    [stage.replicaId, stage.epoch, sent?.batch ?? null, sent?.events ?? null, sent?.rows ?? 0, sent?.bytes ?? 0, limit],
+  );
+  const row = advanced.rows[0];
+  return {
+    next: row?.pending ?? undefined,
+    events: Number(row?.events ?? 0),
+    lastDrawn: row?.lastDrawn ?? undefined,
+    lowWater: row?.lowWater ?? '0',
+  };
 }

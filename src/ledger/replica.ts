@@ -1,6 +1,7 @@
 import type { Replica } from '../domain/replica.js';
 import type { TableName } from '../domain/table-name.js';
 import type { Queryable } from '../connect/queryable.js';
+import { ask } from './ask.js';
 
 interface ReplicaRow {
   id: string;
@@ -23,7 +24,8 @@ const COLUMNS = 'id::text, pipeline, schema_name, table_name, relation::text, ge
 
 /** @returns undefined where the table is not replicated, or not yet prepared */
 export async function findReplica(pg: Queryable, pipeline: string, name: TableName): Promise<Replica | undefined> {
-  const found = await pg.query<ReplicaRow>(
+  const found = await ask<ReplicaRow>(
+    pg,
     /* sql */ `select ${COLUMNS} from pg2click.replica
       where pipeline = $1 and schema_name = $2 and table_name = $3 and ready`,
     [pipeline, name.schema, name.table],
@@ -33,7 +35,8 @@ export async function findReplica(pg: Queryable, pipeline: string, name: TableNa
 
 /** Every prepared table of a pipeline, by name. */
 export async function listReplicas(pg: Queryable, pipeline: string): Promise<Replica[]> {
-  const found = await pg.query<ReplicaRow>(
+  const found = await ask<ReplicaRow>(
+    pg,
     /* sql */ `select ${COLUMNS} from pg2click.replica where pipeline = $1 and ready order by schema_name, table_name`,
     [pipeline],
   );
@@ -43,13 +46,14 @@ export async function listReplicas(pg: Queryable, pipeline: string): Promise<Rep
 /**
  * Writes a table's row, not yet ready, or writes it anew where an earlier attempt stopped half-way. The generation is one
  * above everything this table ever had, in the ledger's memory and in the target.
- * @throws the unique violation of `replica_topic` or `replica_target`: another table has them
+ * @throws Failure `TargetTaken`: another table has the topic or the target
  */
 export async function registerReplica(
   pg: Queryable,
   table: { pipeline: string; name: TableName; relation: string; definition: Definition; targetGeneration: number },
 ): Promise<Replica> {
-  const written = await pg.query<ReplicaRow>(
+  const written = await ask<ReplicaRow>(
+    pg,
     /* sql */ `with past as (
         insert into pg2click.history (pipeline, schema_name, table_name, generation)
         values ($1, $2, $3, $6::int + 1)
@@ -81,7 +85,8 @@ export async function markReady(
   replica: Replica,
   start: { fingerprint: string; loadPosition: object },
 ): Promise<void> {
-  await pg.query(
+  await ask(
+    pg,
     /* sql */ `with stages as (
         insert into pg2click.stage (replica_id, stage, position)
         values ($1, 'publish', '{}'), ($1, 'load', $3::jsonb), ($1, 'copy', '{}')
@@ -91,14 +96,19 @@ export async function markReady(
   );
 }
 
+export async function saveFingerprint(pg: Queryable, id: string, fingerprint: string): Promise<void> {
+  await ask(pg, /* sql */ `update pg2click.replica set fingerprint = $2 where id = $1`, [id, fingerprint]);
+}
+
 /** Forgets a table; the highest generation it had stays in `pg2click.history`. */
 export async function deleteReplica(pg: Queryable, id: string): Promise<void> {
-  await pg.query(/* sql */ `delete from pg2click.replica where id = $1`, [id]);
+  await ask(pg, /* sql */ `delete from pg2click.replica where id = $1`, [id]);
 }
 
 /** Also finds a table that an interrupted `add` left half prepared. */
 export async function findReplicaId(pg: Queryable, pipeline: string, name: TableName): Promise<string | undefined> {
-  const found = await pg.query<{ id: string }>(
+  const found = await ask<{ id: string }>(
+    pg,
     /* sql */ `select id::text from pg2click.replica where pipeline = $1 and schema_name = $2 and table_name = $3`,
     [pipeline, name.schema, name.table],
   );

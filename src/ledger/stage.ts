@@ -1,6 +1,6 @@
 import type { LoadPosition, OffsetBatch, OutboxBatch } from '../domain/batch.js';
-import { Failure } from '../failure/failure.js';
 import type { Queryable } from '../connect/queryable.js';
+import { ask, fenced } from './ask.js';
 
 /** A stage as it stands in the ledger. `copy` is the first load. */
 export interface StageRow<Position = unknown, Pending = unknown> {
@@ -44,7 +44,8 @@ const COLUMNS = `stage, epoch::text, owner, batch::int, position, pending, low_w
   rows::text, bytes::text, updated_at::text as "updatedAt"`;
 
 export async function readStages(pg: Queryable, replicaId: string): Promise<StageRow[]> {
-  const found = await pg.query<StageRow>(
+  const found = await ask<StageRow>(
+    pg,
     /* sql */ `select ${COLUMNS} from pg2click.stage where replica_id = $1 order by stage`,
     [replicaId],
   );
@@ -59,7 +60,8 @@ export async function claimStage<Row extends StageRow>(
   pg: Queryable,
   claim: { replicaId: string; stage: Row['stage']; owner: string },
 ): Promise<Row> {
-  const claimed = await pg.query<Row>(
+  const claimed = await ask<Row>(
+    pg,
     /* sql */ `update pg2click.stage set epoch = epoch + 1, owner = $3
       where replica_id = $1 and stage = $2 returning ${COLUMNS}`,
     [claim.replicaId, claim.stage, claim.owner],
@@ -89,13 +91,15 @@ export async function advanceLoad(
   const nextJson = next === null ? null : JSON.stringify(next);
   const changed =
     confirm === null
-      ? await pg.query(
+      ? await ask(
+          pg,
           /* sql */ `update pg2click.stage set pending = $3::jsonb, updated_at = now()
             where replica_id = $1 and stage = 'load' and epoch = $2 and pending is null
             and batch = ($3::jsonb ->> 'batch')::bigint - 1`,
           [stage.replicaId, stage.epoch, nextJson],
         )
-      : await pg.query(
+      : await ask(
+          pg,
           /* sql */ `update pg2click.stage
             set batch = $3, position = $4::jsonb, pending = $5::jsonb, rows = rows + $6, bytes = bytes + $7,
                 updated_at = now()
@@ -120,7 +124,8 @@ export async function finishCopy(
   stage: { replicaId: string; epoch: string },
   copy: { position: string; rows: number; bytes: number },
 ): Promise<void> {
-  const changed = await pg.query(
+  const changed = await ask(
+    pg,
     /* sql */ `update pg2click.stage
       set batch = batch + 1, position = $3::jsonb, rows = rows + $4, bytes = bytes + $5, updated_at = now()
       where replica_id = $1 and stage = 'copy' and epoch = $2`,
@@ -133,9 +138,4 @@ export async function finishCopy(
     ],
   );
   if (changed.rowCount !== 1) fenced('copy');
-}
-
-/** Throws: the stage has another owner now, or its table was removed. */
-export function fenced(stage: string): never {
-  throw new Failure('Fenced', { message: `Another attempt has claimed the ${stage} stage of this table.` });
 }
