@@ -40,7 +40,7 @@ it(
     await createFlights(pg, flights);
     await createNotes(pg, noted);
     await createGates(pg);
-    await arena.add(FLIGHTS, NOTES, GATES);
+    await arena.add(FLIGHTS, { ...NOTES, format: 'packed' }, GATES);
     await arena.watchInserts();
 
     const startedAt = Date.now();

@@ -100,9 +100,9 @@ it(
     // It really was the lowest: hundreds of events of later transactions overtook it.
     expect(lateSeq).toBeGreaterThan(0n);
     expect(Number(overtaken)).toBeGreaterThan(OPEN_MS / 20);
-    // Were others held up, the oldest would have waited as long as the transaction was open, and the median half of it.
+    // Were others held up, none of them would have been seen before the late commit.
     expect(seenWhileOpen.length).toBeGreaterThan(OPEN_MS / 200);
-    expect(summarise(seenWhileOpen).p50).toBeLessThan(OPEN_MS / 4);
+    expect(summarise(seenWhileOpen).p50).toBeLessThan(OPEN_MS / 2);
     expect(comparisons.flatMap(({ differences }) => differences)).toEqual([]);
     expect(comparisons.every(isEqual)).toBe(true);
     expect(arena.deaths).toEqual([]);

@@ -10,6 +10,7 @@ import { viewPipeline } from '../../src/control/table-view.js';
 import { compareTable, isEqual, type Comparison } from '../../src/demo/compare.js';
 import { startWorkerProcess, type WorkerProcess } from '../../src/demo/worker-process.js';
 import { quoteCh } from '../../src/domain/identifier.js';
+import type { MessageFormat } from '../../src/domain/replica.js';
 import type { TableName } from '../../src/domain/table-name.js';
 import type { StackAddresses } from '../../src/embedded/stack.js';
 import { migrateLedger } from '../../src/ledger/migrate.js';
@@ -17,6 +18,9 @@ import { findReplica } from '../../src/ledger/replica.js';
 import { loadSettings } from '../../src/settings/settings.js';
 import { ensureSearchAttributes } from '../../src/worker/search-attributes.js';
 import { freshName, waitFor } from './stack.js';
+
+/** A table, and how its rows travel; one a message by default. */
+export type AddedTable = TableName & { readonly format?: MessageFormat };
 
 /** Real servers, and a worker in a process of its own that can be killed. Nothing in it is shared with another test. */
 export interface Arena {
@@ -27,7 +31,7 @@ export interface Arena {
   /** A connection, ended with the arena. */
   connect(options?: { readonly synchronousCommit?: 'off' }): Promise<pg.Client>;
   /** Adds tables and waits until their rows are there. @returns the ledger's ids */
-  add(...names: readonly TableName[]): Promise<readonly string[]>;
+  add(...tables: readonly AddedTable[]): Promise<readonly string[]>;
   /** Compares until all are equal or the deadline is over. @returns the last comparison of each table */
   settle(deadlineMs: number): Promise<readonly Comparison[]>;
   /** From now on, what is inserted into the targets is remembered, row by row. */
@@ -100,7 +104,8 @@ export async function openArena(addresses: StackAddresses): Promise<Arena> {
     connect,
     settle,
     async add(...names) {
-      for (const name of names) await startTable(temporal.client, { pipeline, ...name });
+      for (const { schema, table, format = 'json' } of names)
+        await startTable(temporal.client, { pipeline, schema, table, options: { format } });
       tables.push(...names);
       const ids: string[] = [];
       for (const name of names) {
