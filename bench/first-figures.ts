@@ -70,7 +70,7 @@ async function measureLatency(bench: Bench): Promise<object> {
       const now = performance.now();
       for (let id = seen + 1; id <= highest; id += 1) latencies.push(now - (committed.get(id) ?? now));
       seen = Math.max(seen, highest);
-      await new Promise((resolve) => setTimeout(resolve, 2));
+      await new Promise((resolve) => setTimeout(resolve, 5));
     }
   })();
   const startedAt = performance.now();

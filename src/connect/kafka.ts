@@ -35,7 +35,7 @@ const LEVELS: Readonly<Record<string, logLevel>> = {
   silent: logLevel.NOTHING,
 };
 
-/** What kafkajs calls an error is mostly a retry of its own: what it means for a table is told by the table's slice. */
+/** What kafkajs calls an error is mostly a retry of its own, its warnings are advice or a new topic's first seconds: what it means for a table is told by the table's slice. */
 function write(
   log: Log,
   { level, namespace, log: { message, error, broker, groupId, retryCount, topic } }: LogEntry,
@@ -48,10 +48,7 @@ function write(
     ...(groupId === undefined ? {} : { group: String(groupId) }),
     ...(retryCount === undefined ? {} : { retry: Number(retryCount) }),
   };
-  log[level === logLevel.ERROR || level === logLevel.WARN ? 'warn' : 'debug'](
-    fields,
-    message.charAt(0).toLowerCase() + message.slice(1),
-  );
+  log[level === logLevel.ERROR ? 'warn' : 'debug'](fields, message.charAt(0).toLowerCase() + message.slice(1));
 }
 
 /**

@@ -90,27 +90,39 @@ type RawPayloads = NonNullable<RawActivity['heartbeatDetails']>['payloads'];
 function readPending(activity: RawActivity): PendingTask[] {
   const task = TASK_OF_ACTIVITY[activity.activityType?.name ?? ''];
   if (task === undefined) return [];
-  const { lastFailure } = activity;
-  const kind = lastFailure?.applicationFailureInfo?.type;
-  const told = readFirst<{ message?: unknown; remedy?: unknown }>(
-    lastFailure?.applicationFailureInfo?.details?.payloads,
-  );
-  const known: FailureKind = isFailureKind(kind) ? kind : 'Unexpected';
   return [
     {
       task,
       attempt: activity.attempt ?? 1,
-      failure:
-        lastFailure === null || lastFailure === undefined
-          ? undefined
-          : {
-              kind: known,
-              message: text(told?.message) ?? text(lastFailure.message) ?? 'The attempt was not heard of in time.',
-              remedy: text(told?.remedy) ?? policyOf(known).remedy,
-            },
+      failure: readFailure(activity),
       progress: readFirst<SliceProgress>(activity.heartbeatDetails?.payloads),
     },
   ];
+}
+
+/** Why the last attempt ended; undefined where a worker was lost and the attempt that followed is alive. */
+function readFailure(activity: RawActivity): PendingTask['failure'] {
+  const { lastFailure } = activity;
+  if (lastFailure === null || lastFailure === undefined) return undefined;
+  if (lastFailure.timeoutFailureInfo !== null && lastFailure.timeoutFailureInfo !== undefined) {
+    if (secondsOf(activity.lastHeartbeatTime) > secondsOf(activity.lastStartedTime)) return undefined;
+    const message = 'The worker that ran the last attempt was not heard of in time.';
+    return { kind: 'WorkerLost', message, remedy: policyOf('WorkerLost').remedy };
+  }
+  const kind = lastFailure.applicationFailureInfo?.type;
+  const known: FailureKind = isFailureKind(kind) ? kind : 'Unexpected';
+  const told = readFirst<{ message?: unknown; remedy?: unknown }>(
+    lastFailure.applicationFailureInfo?.details?.payloads,
+  );
+  return {
+    kind: known,
+    message: text(told?.message) ?? text(lastFailure.message) ?? 'The last attempt failed without a word.',
+    remedy: text(told?.remedy) ?? policyOf(known).remedy,
+  };
+}
+
+function secondsOf(time: RawActivity['lastStartedTime']): number {
+  return Number(time?.seconds ?? 0) + (time?.nanos ?? 0) / 1e9;
 }
 
 /** Our payloads are JSON; encrypted ones, or none, are simply not shown. */

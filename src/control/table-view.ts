@@ -80,8 +80,8 @@ export interface ViewSource {
 /** Everything of a pipeline: what the ledger holds, and what Temporal runs that is not prepared yet. */
 export async function viewPipeline(source: ViewSource, only?: TableName): Promise<PipelineView> {
   const { pg, client, pipeline } = source;
-  const [replicas, listed, workers] = await Promise.all([
-    readLedger(pg, pipeline),
+  const replicas = await readLedger(pg, pipeline);
+  const [listed, workers] = await Promise.all([
     only === undefined ? listTableWorkflows(client, pipeline) : [],
     countWorkers(client),
   ]);
@@ -92,12 +92,15 @@ export async function viewPipeline(source: ViewSource, only?: TableName): Promis
     names.clear();
     names.set(workflowIdOf(pipeline, only), only);
   }
-  const tables = await Promise.all(
-    [...names].map(([workflowId, name]) => {
-      const replica = replicas.find((each) => workflowIdOf(pipeline, each.name) === workflowId);
-      return viewTable(source, { workflowId, name, replica, asked: workers.workflow > 0 });
-    }),
-  );
+  // PostgreSQL is asked one after the other, on one connection; Temporal, where a question may take seconds, all at once.
+  const known: KnownTable[] = [];
+  for (const [workflowId, name] of names) {
+    const replica = replicas.find((each) => workflowIdOf(pipeline, each.name) === workflowId);
+    const stages = replica === undefined ? [] : await readStages(pg, replica.id);
+    const backlog = replica === undefined ? null : await countBacklog(pg, replica.id, stages);
+    known.push({ workflowId, name, replica, stages, backlog });
+  }
+  const tables = await Promise.all(known.map((table) => viewTable(source, table, workers.workflow > 0)));
   return {
     pipeline,
     at: new Date().toISOString(),
@@ -107,31 +110,30 @@ export async function viewPipeline(source: ViewSource, only?: TableName): Promis
 }
 
 /** @returns undefined for a table that neither the ledger nor Temporal knows, or that was removed */
-async function viewTable(
-  source: ViewSource,
-  table: { workflowId: string; name: TableName; replica: Replica | undefined; asked: boolean },
-): Promise<TableView | undefined> {
-  const { workflowId, name, replica } = table;
-  const [stages, description] = await Promise.all([
-    replica === undefined ? [] : readStages(source.pg, replica.id),
-    describeTable(source.client, workflowId),
-  ]);
-  const backlog = replica === undefined ? null : await countBacklog(source.pg, replica.id, stages);
+async function viewTable(source: ViewSource, table: KnownTable, asked: boolean): Promise<TableView | undefined> {
+  const { workflowId, replica } = table;
+  const description = await describeTable(source.client, workflowId);
   if (replica === undefined && description?.running !== true) return undefined;
-  const status = table.asked && description?.running === true ? await queryTable(source.client, workflowId) : undefined;
-  return compose({ workflowId, name, replica, stages, backlog, description, status, source });
+  const status = asked && description?.running === true ? await queryTable(source.client, workflowId) : undefined;
+  return compose({ ...table, description, status, source });
 }
 
-function compose(known: {
-  workflowId: string;
-  name: TableName;
-  replica: Replica | undefined;
-  stages: readonly StageRow[];
-  backlog: number | null;
-  description: TableDescription | undefined;
-  status: TableStatus | undefined;
-  source: ViewSource;
-}): TableView {
+/** What the ledger knows of a table. */
+interface KnownTable {
+  readonly workflowId: string;
+  readonly name: TableName;
+  readonly replica: Replica | undefined;
+  readonly stages: readonly StageRow[];
+  readonly backlog: number | null;
+}
+
+interface KnownEverywhere extends KnownTable {
+  readonly description: TableDescription | undefined;
+  readonly status: TableStatus | undefined;
+  readonly source: ViewSource;
+}
+
+function compose(known: KnownEverywhere): TableView {
   const { workflowId, replica, stages, description, status, source } = known;
   const pending = description?.pending ?? [];
   const rowsOf = (stage: StageRow['stage']) => Number(stages.find((each) => each.stage === stage)?.rows ?? 0);

@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure } from '../failure/failure.js';
 import { PORT_NAMES, type PortName, type Ports } from './part.js';
 
@@ -23,9 +24,17 @@ export async function choosePorts(given: Partial<Ports>, remembered: Partial<Por
   return chosen as Ports;
 }
 
-/** @throws Misconfigured when something listens on the port */
+/** A server that was killed a moment ago may still hold its port: the kernel takes its time to end a large process. */
+const RELEASE_MS = 3_000;
+const LOOK_EVERY_MS = 100;
+
+/** @throws Misconfigured when something goes on listening on the port */
 export async function assertFree(port: number, title: string, setting: string): Promise<void> {
-  if (await isFree(port)) return;
+  const deadline = Date.now() + RELEASE_MS;
+  while (Date.now() < deadline) {
+    if (await isFree(port)) return;
+    await sleep(LOOK_EVERY_MS);
+  }
   throw new Failure('Misconfigured', {
     message: `Port ${port}, which ${title} of the local stack would listen on, is in use by another program.`,
     remedy: `End that program, give ${title} another port, or set ${setting} to use a server of your own; the other servers do not need it.`,

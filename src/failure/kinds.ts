@@ -51,6 +51,10 @@ export const FAILURE_POLICIES = {
     remedy: 'Another attempt took the table over; nothing to do.',
   },
   NoProgress: { treatment: 'transient', remedy: 'A server accepted work and never answered; the slice starts again.' },
+  WorkerLost: {
+    treatment: 'transient',
+    remedy: 'A worker died or froze in the middle of a slice; another attempt goes on by itself within seconds.',
+  },
   Unexpected: { treatment: 'transient', remedy: 'This is not a known failure: look at the worker log, and report it.' },
   Misconfigured: { treatment: 'parked', remedy: 'Correct the setting, restart the worker, then resume the table.' },
   Unauthorized: {

@@ -142,4 +142,40 @@ describe('a crash between two steps loses nothing', () => {
       if (outcome.status === 'rejected') expect(outcome.reason).toMatchObject({ kind: 'Fenced' });
     await followed.expectEqual();
   });
+
+  it('no row is sent before the commit that wrote it is on disk, though its writer did not wait for that', async () => {
+    const careless = await path.session();
+    await careless.query('set synchronous_commit = off');
+    await write(5_001);
+    const flushedBeforeSend: boolean[] = [];
+    const watching: Partial<Deps> = {
+      publisher: async () => {
+        const publisher = await path.deps.publisher();
+        return {
+          close: () => publisher.close(),
+          async send(consignment, changes) {
+            // The batch is named, and not read yet: its rows are read as this leaves them.
+            await careless.query(`update ${table} set v = -5 where id between 5001 and 5100`);
+            const written = await careless.query<{ lsn: string }>('select pg_current_wal_insert_lsn()::text as lsn');
+            return publisher.send(
+              {
+                ...consignment,
+                async beforeSend() {
+                  await consignment.beforeSend?.();
+                  const looked = await path.source.query<{ flushed: boolean }>(
+                    `select pg_current_wal_flush_lsn() >= '${written.rows[0]?.lsn}'::pg_lsn as flushed`,
+                  );
+                  flushedBeforeSend.push(looked.rows[0]?.flushed === true);
+                },
+              },
+              changes,
+            );
+          },
+        };
+      },
+    };
+    while (flushedBeforeSend.length === 0) await followed.publish(watching);
+    expect(flushedBeforeSend).not.toContain(false);
+    await followed.expectEqual();
+  });
 });

@@ -54,7 +54,7 @@ it('starts the next slice at once, with the witness of the last', async () => {
       },
     },
   });
-  const { stages } = await table.until('three slices', (status) => status.stages.publish.slices >= 3);
+  const { stages } = await table.until('four slices', (status) => status.stages.publish.slices >= 4);
   const witnesses = requests.map(({ witness }) => witness?.batch ?? null);
   expect(witnesses.slice(0, 4)).toEqual([null, 1, 2, 3]);
   expect(stages.publish).toMatchObject({ rows: stages.publish.slices * 10, bytes: stages.publish.slices * 100 });
