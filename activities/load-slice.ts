@@ -69,8 +69,10 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
       }
       const loading: Fetched = inHand;
       const name = nameOf(loading, batch + 1, replica);
-      await budget.wait(slice.ending);
+      budget.begin();
       await insertWithPatience(deps, replica, name, loading, slice);
+      budget.loaded(loading.rows);
+      await budget.wait(slice.ending);
       position = positionAfter(position, loading, replica);
       const confirm: ConfirmedLoad = { batch: name.batch, position, rows: loading.rows, bytes: loading.bytes };
       const next: Fetched | undefined = slice.ending.aborted
@@ -78,7 +80,6 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
         : await reader.take({ ...MOST, waitMs: 0, signal: slice.ending });
       await advanceLoad(deps.pool, claim, confirm, next === undefined ? null : nameOf(next, batch + 2, replica));
       mirror.commit(position.offsets);
-      budget.loaded(loading.rows);
       batch += 1;
       total.batches += 1;
       total.rows += loading.rows;

@@ -6,14 +6,18 @@ import { targetNames, type Target } from './names.js';
 const SMALL_ROWS = 1_000;
 /** Between the starts of two small inserts. 30 of them a second for 30 s left 5 active parts (measured). */
 const LEAST_MS = 20;
+/** From here on an insert is large: what it costs is its rows. */
+const LARGE_ROWS = 20_000;
+/** After one in between, while rows come in by the ten thousand a second: waiting makes the next one large. */
+const BUSY_MS = 150;
 const MOST_MS = 2_000;
 /** ClickHouse slows inserts down at 1,000 active parts of a partition; far before that we slow down ourselves. */
 const MANY_PARTS = 100;
 const LOOK_EVERY_MS = 10_000;
 
 /**
- * Keeps small inserts from making parts faster than merges remove them. A full batch never waits; small ones start at
- * least `LEAST_MS` apart, and further apart while the table has many active parts.
+ * Keeps small inserts from making parts faster than merges remove them. A large batch is never followed by a pause; small
+ * ones start at least `LEAST_MS` apart, and further apart while the table has many active parts.
  */
 export class InsertBudget {
   readonly #clickhouse: ClickHouseClient;
@@ -21,26 +25,35 @@ export class InsertBudget {
   #apartMs = LEAST_MS;
   #startedAt = 0;
   #lookedAt = Date.now();
-  #small = false;
+  #lastRows = LARGE_ROWS;
 
   constructor(clickhouse: ClickHouseClient, target: Target) {
     this.#clickhouse = clickhouse;
     this.#target = target;
   }
 
-  /** Waits until the next insert may start; at once when the signal is aborted. */
-  async wait(signal: AbortSignal): Promise<void> {
-    const left = this.#small ? this.#startedAt + this.#apartMs - Date.now() : 0;
-    if (left > 0 && !signal.aborted) await pause(left, signal);
+  /** Notes that an insert starts now. */
+  begin(): void {
     this.#startedAt = Date.now();
   }
 
-  /** Notes an insert, and looks at the parts now and then. A look that fails changes nothing: the insert will tell. */
+  /** Waits until the next one may start: the batch for it grows meanwhile. At once when the signal is aborted. */
+  async wait(signal: AbortSignal): Promise<void> {
+    const left = this.#startedAt + this.#pauseAfter(this.#lastRows) - Date.now();
+    if (left > 0 && !signal.aborted) await pause(left, signal);
+  }
+
+  /** Notes that it is done, and looks at the parts now and then. A look that fails changes nothing: the insert will tell. */
   loaded(rows: number): void {
-    this.#small = rows < SMALL_ROWS;
-    if (!this.#small || Date.now() - this.#lookedAt < LOOK_EVERY_MS) return;
+    this.#lastRows = rows;
+    if (rows >= SMALL_ROWS || Date.now() - this.#lookedAt < LOOK_EVERY_MS) return;
     this.#lookedAt = Date.now();
     this.#look().catch(() => undefined);
+  }
+
+  #pauseAfter(rows: number): number {
+    if (rows >= LARGE_ROWS) return 0;
+    return rows < SMALL_ROWS ? this.#apartMs : Math.max(this.#apartMs, BUSY_MS);
   }
 
   async #look(): Promise<void> {
