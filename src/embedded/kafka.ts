@@ -12,7 +12,7 @@ const DEPENDENCY_PLUGIN = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.
 const OWN_SERVER = 'or set KAFKA_BOOTSTRAP to use a Kafka of your own; the other servers do not need it.';
 
 /** The broker with a logger: the artifact alone comes without one, and would fail silently. */
-const POM = `<project xmlns="http://maven.apache.org/POM/4.0.0">
+const POM = `<project>
   <modelVersion>4.0.0</modelVersion>
   <groupId>pg2click</groupId><artifactId>local-kafka</artifactId><version>1</version><packaging>pom</packaging>
   <dependencies>

@@ -117,7 +117,9 @@ async function record(test: string, handle: WorkflowHandle): Promise<void> {
     .replaceAll(/[^a-z0-9]+/gu, '-')
     .slice(0, 60);
   const history = JSON.parse(historyToJSON(await handle.fetchHistory())) as unknown;
-  writeFileSync(join(folder, `${name}.json`), `${JSON.stringify(history)}\n`);
+  // Stack traces would tell of the machine it was recorded on, and replaying does not look at them.
+  const portable = JSON.stringify(history, (key, value: unknown) => (key === 'stackTrace' ? '' : value));
+  writeFileSync(join(folder, `${name}.json`), `${portable}\n`);
 }
 
 /** Does nothing until the slice's time is over or it is told to stop; then says what `receipt` says. */
