@@ -106,9 +106,10 @@ function nameOf(fetched: Fetched, batch: number, replica: Replica): OffsetBatch 
 function positionAfter(position: LedgerLoadPosition, loaded: Fetched, replica: Replica): LedgerLoadPosition {
   const offsets = { ...position.offsets };
   for (const [partition, range] of Object.entries(loaded.ranges)) offsets[partition] = String(BigInt(range.last) + 1n);
-  const highest = [BigInt(position.highest ?? '0'), composeVersion(replica.generation, BigInt(loaded.highest))].reduce(
-    (a, b) => (a > b ? a : b),
-  );
+  const before = BigInt(position.highest ?? '0');
+  // Messages of an older life of the table alone load nothing: ClickHouse would be asked for a version it never got.
+  const loadedTo = loaded.highest === '0' ? 0n : composeVersion(replica.generation, BigInt(loaded.highest));
+  const highest = loadedTo > before ? loadedTo : before;
   return { offsets, headers: { ...position.headers, ...loaded.headers }, highest: String(highest) };
 }
 

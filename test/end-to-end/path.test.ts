@@ -106,6 +106,29 @@ describe('the path', () => {
     expect(await second.expectEqual()).toBe(40);
   });
 
+  it('passes over what a late publisher of an older life of the table still sends', async () => {
+    const table = freshName('late');
+    await path.source.query(`create table ${table} (id int primary key, v text)`);
+    const first = await path.add(table);
+    await first.copy();
+    await first.remove();
+    const second = await path.add(table);
+    const stale = { id: 1, v: 'stale', _version: String(1n << 120n), _deleted: 0 };
+    const publisher = await path.deps.publisher();
+    await publisher.send(
+      { topic: second.receipt.topic, partitions: 1, format: 'json', generation: first.receipt.generation, batch: 1 },
+      (async function* () {
+        yield await Promise.resolve([
+          { kind: 'row' as const, key: Buffer.from('[1]'), value: Buffer.from(JSON.stringify(stale)), seq: '1' },
+        ]);
+      })(),
+    );
+    await second.copy();
+    expect(await second.expectEqual()).toBe(0);
+    await path.source.query(`insert into ${table} values (2, 'new')`);
+    expect(await second.expectEqual()).toBe(1);
+  });
+
   it('leaves no trigger, outbox or ledger row behind when a table is removed, and drops the target only if asked', async () => {
     const table = freshName('gone');
     await path.source.query(`create table ${table} (id int primary key)`);
