@@ -123,6 +123,9 @@ describe('the path', () => {
         ]);
       })(),
     );
+    while ((await second.load()).batches === 0);
+    // The next slice asks ClickHouse for what was loaded: nothing was.
+    await second.load();
     await second.copy();
     expect(await second.expectEqual()).toBe(0);
     await path.source.query(`insert into ${table} values (2, 'new')`);
