@@ -63,7 +63,8 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
     while (inHand !== undefined || !slice.ending.aborted) {
       if (inHand === undefined) {
         inHand = await reader.take({ ...MOST, waitMs: WAIT_MS, signal: slice.ending });
-        if (inHand !== undefined) await advanceLoad(deps.pool, claim, null, nameOf(inHand, batch + 1, replica));
+        if (inHand === undefined) lagSeconds = 0;
+        else await advanceLoad(deps.pool, claim, null, nameOf(inHand, batch + 1, replica));
         slice.progress(receipt());
         continue;
       }

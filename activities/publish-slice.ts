@@ -37,18 +37,22 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
     const wake = new Wake();
     let lowWater = stage.lowWater;
     const position = { replicaId: replica.id, epoch: stage.epoch };
-    const total = { batches: 0, rows: 0, bytes: 0, first: '', last: stage.position.last ?? '0', drawn: 0n };
+    const total = { batches: 0, rows: 0, bytes: 0, first: '', last: stage.position.last ?? '0' };
+    // Positions that were drawn, and those of them that nobody waits for: sent, rolled back, or a copy's.
+    let drawn = 0n;
+    let done = BigInt(total.last);
     let limit = FIRST_LIMIT;
     let batch = stage.batch;
     let pending: OutboxBatch | undefined = stage.pending ?? undefined;
 
-    const waiting = (): number => Math.max(0, Number(total.drawn - BigInt(total.last)));
+    const waiting = (): number => Math.max(0, Number(drawn - done));
     const advance = async (sent: SentBatch | null): Promise<void> => {
       const advanced = await advanceOutbox(pg, position, sent, slice.ending.aborted ? 0 : limit);
       pending = advanced.next;
       lowWater = advanced.lowWater;
-      total.drawn = BigInt(advanced.lastDrawn ?? total.last);
-      lag.observe(total.drawn, Date.now());
+      drawn = BigInt(advanced.lastDrawn ?? total.last);
+      if (pending === undefined && !slice.ending.aborted) done = drawn;
+      lag.observe(drawn, Date.now());
     };
     const report = (): void =>
       slice.progress({
@@ -57,7 +61,7 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
         batches: total.batches,
         moved: movedText(total),
         waiting: waiting(),
-        lagSeconds: lag.seconds(BigInt(total.last), Date.now()),
+        lagSeconds: lag.seconds(done, Date.now()),
       });
 
     while (pending !== undefined || !slice.ending.aborted) {
@@ -89,6 +93,7 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
       total.bytes += sent.bytes;
       total.first ||= named.first;
       total.last = named.last;
+      if (BigInt(named.last) > done) done = BigInt(named.last);
       report();
     }
     return {
@@ -99,7 +104,7 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
       witness: { batch, highest: total.last },
       moved: movedText(total),
       waiting: waiting(),
-      lagSeconds: lag.seconds(BigInt(total.last), Date.now()),
+      lagSeconds: lag.seconds(done, Date.now()),
     };
   });
 }

@@ -106,6 +106,23 @@ describe('the path', () => {
     expect(await second.expectEqual()).toBe(40);
   });
 
+  it('says that nothing waits where positions were drawn and rolled back', async () => {
+    const table = freshName('rolled');
+    await path.source.query(`create table ${table} (id int primary key)`);
+    const followed = await path.add(table);
+    await followed.copy();
+    await path.source.query(`insert into ${table} values (1)`);
+    await path.source.query(`begin; insert into ${table} select generate_series(2, 100); rollback`);
+    await followed.settle();
+    expect(await followed.publish()).toMatchObject({ waiting: 0, lagSeconds: 0 });
+    expect(await followed.load()).toMatchObject({ waiting: 0, lagSeconds: 0 });
+    // The next slice begins with a last position below the last one drawn.
+    await path.source.query(`insert into ${table} values (2)`);
+    await path.source.query(`begin; insert into ${table} values (3); rollback`);
+    while ((await followed.publish()).rows === 0);
+    expect(await followed.publish()).toMatchObject({ waiting: 0, lagSeconds: 0 });
+  });
+
   it('passes over what a late publisher of an older life of the table still sends', async () => {
     const table = freshName('late');
     await path.source.query(`create table ${table} (id int primary key, v text)`);
