@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Client } from '@temporalio/client';
 import { chalkStderr } from 'chalk';
 import { startTable } from '../control/start-table.js';
 import { viewPipeline } from '../control/table-view.js';
@@ -11,6 +13,10 @@ import { watchTable } from './watch-table.js';
 import { plural } from './figures.js';
 import type { Session } from './session.js';
 import { withServers, type Servers } from './servers.js';
+
+/** A worker polls 2 to 4 s after its start. */
+const STARTING_MS = 5_000;
+const LOOK_EVERY_MS = 250;
 
 export interface AddOptions {
   readonly key?: readonly string[];
@@ -40,7 +46,7 @@ export async function addTable(session: Session, table: string, options: AddOpti
     if (!started) session.tell(`${title} is replicated already; nothing was changed.`);
     if (!options.wait) return conclude(session, servers, name, started, 'done');
 
-    const missing = missingQueues(await countWorkers(client));
+    const missing = await missingWorkers(client, session.signal);
     if (missing.length > 0) {
       session.tell(
         `${chalkStderr.yellow(missing.length === 3 ? 'No worker runs' : 'A worker is missing')}: nobody polls ${missing.join(', ')}. ` +
@@ -50,6 +56,16 @@ export async function addTable(session: Session, table: string, options: AddOpti
     }
     return conclude(session, servers, name, started, await watchTable(session, servers, name));
   });
+}
+
+/** The queues that nobody polls. A worker that was started just before is waited for. */
+async function missingWorkers(client: Client, signal: AbortSignal): Promise<readonly string[]> {
+  const deadline = Date.now() + STARTING_MS;
+  for (;;) {
+    const missing = missingQueues(await countWorkers(client));
+    if (missing.length === 0 || Date.now() > deadline) return missing;
+    await sleep(LOOK_EVERY_MS, undefined, { signal });
+  }
 }
 
 async function conclude(
