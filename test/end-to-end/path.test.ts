@@ -73,6 +73,38 @@ describe('the path', () => {
     expect(await followed.sink('select min(touched), max(touched) from {current}')).toBe('3\t3');
   });
 
+  it('keeps the newest state of a few keys that many sessions fight over while they are drained', async () => {
+    const table = freshName('contended');
+    await path.source.query(`create table ${table} (id int primary key, other int unique, v text)`);
+    const followed = await path.add(table);
+    await followed.copy();
+    const statements = [
+      (key: number) => `insert into ${table} values (${key}, ${key}, 'in') on conflict (id) do update set v = 'up'`,
+      (key: number) => `delete from ${table} where id = ${key}`,
+      (key: number) => `insert into ${table} values (${key}, null, 'plain')`,
+      (key: number) => `update ${table} set id = id + 4, other = null where id = ${key} % 4`,
+      (key: number) => `begin; update ${table} set v = v || '.' where id = ${key}; select pg_sleep(0.003); commit`,
+    ];
+    let writing = true;
+    const sessions = await Promise.all(Array.from({ length: 6 }, () => path.session()));
+    const writers = Promise.all(
+      sessions.map(async (session, writer) => {
+        for (let turn = 0; turn < 200; turn += 1) {
+          const statement = statements[(turn * 7 + writer) % statements.length]?.((turn + writer) % 8) ?? '';
+          // A duplicate key or a deadlock is part of the fight.
+          await session.query(statement).catch(() => session.query('rollback'));
+        }
+      }),
+    ).finally(() => (writing = false));
+    while (writing) {
+      await followed.publish();
+      await followed.load();
+    }
+    await writers;
+    await followed.expectEqual();
+    expect(Number(await followed.sink('select count() from {target}'))).toBeGreaterThan(8);
+  });
+
   it('copies beside writers: one that was open when the copy began, and ones that go on meanwhile', async () => {
     const table = freshName('busy');
     await path.source.query(`create table ${table} (id int primary key, v int);
