@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { count, openBench, quantile, until, type Bench } from './stage.js';
+import { percentile } from '../src/demo/percentile.js';
+import { until } from '../src/demo/until.js';
+import { count, NEVER, openBench, type Bench } from './stage.js';
 
 /**
  * First figures: a backlog of keys through Kafka, and commit -> queryable at a low rate.
@@ -39,7 +41,7 @@ async function measureBacklog({ postgres, clickhouse, cli, worker, stack }: Benc
   const startedAt = Date.now();
   let firstAt = 0;
   await cli('resume', 'orders');
-  await until('the backlog', 300_000, 50, async () => {
+  await until('the backlog', { deadlineMs: 300_000, everyMs: 50, signal: NEVER }, async () => {
     const there = await count(clickhouse, 'select count() as n from orders');
     if (there > 0 && firstAt === 0) firstAt = Date.now();
     return there >= ROWS;
@@ -81,7 +83,7 @@ async function measureLatency(bench: Bench): Promise<object> {
     committed.set(id, performance.now());
   }
   await polling;
-  const round = (share: number): number => Math.round(quantile(latencies, share) * 10) / 10;
+  const round = (share: number): number => Math.round((percentile(latencies, share) ?? 0) * 10) / 10;
   return { samples: latencies.length, p50: round(0.5), p90: round(0.9), p99: round(0.99), max: round(1) };
 }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { createClient, type ClickHouseClient } from '@clickhouse/client';
 import { Connection } from '@temporalio/client';
 import pg from 'pg';
+import { until } from '../src/demo/until.js';
 import { TASK_QUEUES } from '../src/domain/receipt.js';
 import { startStack, type Stack } from '../src/embedded/stack.js';
 import { packageRoot } from '../src/package-root.js';
@@ -11,6 +12,8 @@ import { withoutSettings } from '../src/settings/settings.js';
 
 /** `TASK_QUEUE_TYPE_ACTIVITY` of Temporal's API. */
 const ACTIVITY_QUEUE = 2;
+/** A bench is ended by ending its process. */
+export const NEVER = new AbortController().signal;
 const MAIN = join(packageRoot, 'dist', 'src', 'cli', 'main.js');
 
 /** A local stack of its own with one worker process: where figures are taken. `await using` ends all of it. */
@@ -65,7 +68,7 @@ export async function openBench(): Promise<Bench> {
 async function workerPolls({ addresses: { temporal } }: Stack): Promise<void> {
   const connection = await Connection.connect({ address: temporal.address });
   try {
-    await until('the worker', 60_000, 200, async () => {
+    await until('the worker', { deadlineMs: 60_000, everyMs: 200, signal: NEVER }, async () => {
       const polled = await Promise.all(
         [TASK_QUEUES.producer, TASK_QUEUES.consumer].map(async (name) => {
           const queue = await connection.workflowService.describeTaskQueue({
@@ -83,28 +86,8 @@ async function workerPolls({ addresses: { temporal } }: Stack): Promise<void> {
   }
 }
 
-/** Asks until `done` says so. @throws Error after the deadline */
-export async function until(
-  what: string,
-  deadlineMs: number,
-  everyMs: number,
-  done: () => Promise<boolean>,
-): Promise<void> {
-  const end = Date.now() + deadlineMs;
-  while (!(await done())) {
-    if (Date.now() > end) throw new Error(`${what}: not within ${deadlineMs / 1_000} s`);
-    await new Promise((resolve) => setTimeout(resolve, everyMs));
-  }
-}
-
 export async function count(clickhouse: ClickHouseClient, query: string): Promise<number> {
   const result = await clickhouse.query({ query, format: 'JSONEachRow' });
   const [row] = await result.json<{ n: string | number }>();
   return Number(row?.n ?? 0);
-}
-
-/** The value below which `share` of them lie. */
-export function quantile(values: readonly number[], share: number): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
 }

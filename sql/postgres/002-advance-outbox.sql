@@ -20,7 +20,6 @@ create or replace function pg2click.advance_outbox(
   p_limit   integer,  -- events in the next batch at most; 0 names none
   out batch bigint,   -- the last confirmed batch
   out pending jsonb,  -- name of the next one, null when nothing waits
-  out events bigint,  -- outbox rows of the next one
   out last_drawn bigint,
   out low_water bigint
 )
@@ -91,9 +90,9 @@ begin
 
   if p_limit > 0 then
     execute format(
-      'select pg_current_snapshot(), min(seq), max(seq), count(*)
+      'select pg_current_snapshot(), min(seq), max(seq)
        from (select seq from %s where seq > $1 order by seq limit $2) waiting', v_outbox)
-      into v_snapshot, v_first, v_last, events
+      into v_snapshot, v_first, v_last
       using v_stage.low_water, p_limit;
     if v_first is not null then
       v_stage.pending := jsonb_build_object(

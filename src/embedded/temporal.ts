@@ -1,6 +1,7 @@
 import { accessSync, constants } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
+import { SEARCH_ATTRIBUTES } from '../domain/search-attributes.js';
 import { Failure } from '../failure/failure.js';
 import { cached } from './cache.js';
 import type { PartContext, Server } from './part.js';
@@ -9,15 +10,6 @@ import { isMissingProgram, runTool } from './tool.js';
 /** The last version that `go install` accepts: later ones have a replace directive in their go.mod. */
 const VERSION = '1.5.1';
 const NAMESPACE = 'default';
-
-/** What workflows show and a person searches by; the server must know the types beforehand. */
-const SEARCH_ATTRIBUTES = {
-  Pg2clickTable: 'Keyword',
-  Pg2clickPhase: 'Keyword',
-  Pg2clickPipeline: 'Keyword',
-  Pg2clickLagSeconds: 'Int',
-  Pg2clickFailure: 'Keyword',
-} as const;
 
 /** Temporal's development server, with its UI: `temporal` on PATH, else one that is built once into the cache. */
 export const temporalServer: Server<'temporal'> = {

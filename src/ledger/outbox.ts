@@ -13,8 +13,6 @@ export interface SentBatch {
 export interface OutboxAdvance {
   /** The next batch, already journalled; undefined when nothing waits. */
   readonly next: OutboxBatch | undefined;
-  /** Outbox rows of the next batch; 0 where it was named by an earlier attempt. */
-  readonly events: number;
   /** Last `seq` drawn, decimal. */
   readonly lastDrawn: string | undefined;
   /** Nothing at or below it can appear any more, decimal: where to look for events from. */
@@ -35,19 +33,17 @@ export async function advanceOutbox(
 ): Promise<OutboxAdvance> {
   const advanced = await ask<{
     pending: OutboxBatch | null;
-    events: string | null;
     lastDrawn: string | null;
     lowWater: string;
   }>(
     pg,
-    /* sql */ `select pending, events::text, last_drawn::text as "lastDrawn", low_water::text as "lowWater"
+    /* sql */ `select pending, last_drawn::text as "lastDrawn", low_water::text as "lowWater"
       from pg2click.advance_outbox($1, $2, $3, $4, $5, $6, $7)`,
     [stage.replicaId, stage.epoch, sent?.batch ?? null, sent?.events ?? null, sent?.rows ?? 0, sent?.bytes ?? 0, limit],
   );
   const row = advanced.rows[0];
   return {
     next: row?.pending ?? undefined,
-    events: Number(row?.events ?? 0),
     lastDrawn: row?.lastDrawn ?? undefined,
     lowWater: row?.lowWater ?? '0',
   };

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClickHouseClient } from '@clickhouse/client';
 import { select } from './catalog.js';
 import { targetNames, type Target } from './names.js';
@@ -40,7 +41,7 @@ export class InsertBudget {
   /** Waits until the next one may start: the batch for it grows meanwhile. At once when the signal is aborted. */
   async wait(signal: AbortSignal): Promise<void> {
     const left = this.#startedAt + this.#pauseAfter(this.#lastRows) - Date.now();
-    if (left > 0 && !signal.aborted) await pause(left, signal);
+    if (left > 0) await sleep(left, undefined, { signal }).catch(() => undefined);
   }
 
   /** Notes that it is done, and looks at the parts now and then. A look that fails changes nothing: the insert will tell. */
@@ -67,16 +68,4 @@ export class InsertBudget {
     const many = Number(found?.parts ?? 0) > MANY_PARTS;
     this.#apartMs = many ? Math.min(MOST_MS, this.#apartMs * 2) : Math.max(LEAST_MS, this.#apartMs / 2);
   }
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener('abort', done, { once: true });
-  });
 }
