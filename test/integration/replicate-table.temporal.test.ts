@@ -268,8 +268,9 @@ it('carries everything over when it continues as new', async () => {
   await table.handle.signal(pauseSignal, { requestId: 'r1' });
   await table.handle.signal(resumeSignal, { requestId: 'r2' });
   await table.until('streaming', isStreaming);
-  // 4 MiB of history is what makes the server suggest it: three fat messages, which are nonsense besides.
-  for (const letter of ['a', 'b', 'c']) {
+  // 4 MiB of history is what makes the server suggest it, as counted before the message at hand: the fourth fat one, which
+  // is nonsense besides, is sure to find them.
+  for (const letter of ['a', 'b', 'c', 'd']) {
     await table.handle.signal('pause', { reason: letter.repeat(1_500_000) });
     await sleep(200);
   }
