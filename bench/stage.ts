@@ -1,89 +1,182 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import { createClient, type ClickHouseClient } from '@clickhouse/client';
-import { Connection } from '@temporalio/client';
-import pg from 'pg';
+import type { ClickHouseClient } from '@clickhouse/client';
+import type { Kafka } from 'kafkajs';
+import type pg from 'pg';
+import { connectClickHouse } from '../src/connect/clickhouse.js';
+import { connectKafka } from '../src/connect/kafka.js';
+import { connectPostgres } from '../src/connect/postgres.js';
+import { connectTemporal, type TemporalClient } from '../src/connect/temporal.js';
+import { Curtain } from '../src/demo/environment.js';
 import { until } from '../src/demo/until.js';
+import { MAIN } from '../src/demo/worker-process.js';
 import { TASK_QUEUES } from '../src/domain/receipt.js';
-import { startStack, type Stack } from '../src/embedded/stack.js';
+import { endProcess, identify } from '../src/embedded/child.js';
+import { startStack, type Stack, type StackEvent } from '../src/embedded/stack.js';
 import { packageRoot } from '../src/package-root.js';
-import { withoutSettings } from '../src/settings/settings.js';
+import { loadSettings, withoutSettings, type Settings } from '../src/settings/settings.js';
+import type { WorkerRole } from '../src/worker/start.js';
 
 /** `TASK_QUEUE_TYPE_ACTIVITY` of Temporal's API. */
 const ACTIVITY_QUEUE = 2;
-/** A bench is ended by ending its process. */
+/** For waits that only the end of the process ends. */
 export const NEVER = new AbortController().signal;
-const MAIN = join(packageRoot, 'dist', 'src', 'cli', 'main.js');
+/** All that a bench writes is in here. */
+export const STATE_DIR = join(packageRoot, '.pg2click', 'bench');
 
-/** A local stack of its own with one worker process: where figures are taken. `await using` ends all of it. */
-export interface Bench extends AsyncDisposable {
+export interface StageOptions {
+  /** Emptied at the start. Default: `.pg2click/bench`. */
+  readonly stateDir?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly report?: ((event: StackEvent) => void) | undefined;
+}
+
+export interface WorkerOptions {
+  /** Default: `all`. */
+  readonly role?: WorkerRole | undefined;
+  /** A folder in which V8 leaves a CPU profile of each thread when the worker ends. */
+  readonly profileDir?: string | undefined;
+}
+
+/** A local stack of its own, where figures are taken. `await using` ends all of it, its workers first. */
+export interface Stage extends AsyncDisposable {
   readonly stack: Stack;
+  readonly settings: Settings;
   readonly postgres: pg.Client;
   readonly clickhouse: ClickHouseClient;
-  readonly worker: ChildProcess;
-  /** Runs a command of the CLI and resolves when it ends well. */
-  readonly cli: (...args: string[]) => Promise<void>;
+  readonly kafka: Kafka;
+  readonly temporal: TemporalClient;
+  readonly signal: AbortSignal;
+  /** A connection of the caller's own. */
+  readonly connect: (name: string) => Promise<pg.Client & AsyncDisposable>;
+  /** Runs a command of the CLI. @returns what it wrote on standard output @throws Error with what it wrote beside it */
+  readonly cli: (...args: string[]) => Promise<string>;
+  /** Starts a worker process, and resolves once it polls the queues of its role. */
+  readonly startWorker: (options?: WorkerOptions) => Promise<ChildProcess>;
 }
 
-export async function openBench(): Promise<Bench> {
-  const stateDir = join(packageRoot, '.pg2click', 'bench');
-  const stack = await startStack({ stateDir, reset: true, report: () => undefined });
-  const env = { ...withoutSettings(), PG2CLICK_STACK_FILE: join(stateDir, 'stack.json'), PG2CLICK_LOG_LEVEL: 'warn' };
-  const run = (args: readonly string[]): ChildProcess =>
-    spawn(process.execPath, [MAIN, ...args], { cwd: stateDir, env, stdio: ['ignore', 'ignore', 'inherit'] });
-  const cli = async (...args: string[]): Promise<void> => {
-    const [code] = (await once(run(args), 'exit')) as [number | null];
-    if (code !== 0) throw new Error(`pg2click ${args.join(' ')} ended with ${code}`);
+/** A stage on which one worker plays every role. */
+export interface Bench extends Stage {
+  readonly worker: ChildProcess;
+}
+
+/** @throws Failure as `startStack`; the signal's reason */
+export async function openStage(options: StageOptions = {}): Promise<Stage> {
+  const { stateDir = STATE_DIR, signal = NEVER, report = () => undefined } = options;
+  const curtain = new Curtain();
+  const stack = await startStack({ stateDir, reset: true, signal, report });
+  curtain.add(() => stack.stop());
+  try {
+    return await furnish({ stack, stateDir, signal, curtain });
+  } catch (error) {
+    await curtain.fall();
+    throw error;
+  }
+}
+
+export async function openBench(options: StageOptions = {}): Promise<Bench> {
+  const stage = await openStage(options);
+  try {
+    return { ...stage, worker: await stage.startWorker() };
+  } catch (error) {
+    await stage[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** In order: the batches in hand are finished. */
+export async function stopWorker(worker: ChildProcess): Promise<void> {
+  if (worker.exitCode !== null || worker.signalCode !== null || worker.pid === undefined) return;
+  const identity = identify(worker.pid);
+  const exited = once(worker, 'exit');
+  if (identity !== undefined) await endProcess(identity, 'SIGTERM');
+  await exited;
+}
+
+async function furnish(given: {
+  stack: Stack;
+  stateDir: string;
+  signal: AbortSignal;
+  curtain: Curtain;
+}): Promise<Stage> {
+  const { stack, stateDir, signal, curtain } = given;
+  const told = { PG2CLICK_STACK_FILE: join(stateDir, 'stack.json'), PG2CLICK_LOG_LEVEL: 'warn' };
+  const settings = loadSettings({ env: told, envFile: false });
+  const env = { ...withoutSettings(), ...told, PG2CLICK_LOG_FORMAT: 'json' };
+  const connect = (name: string) => connectPostgres(settings, { name: `bench ${name}`, signal });
+  const postgres = await connect('stage');
+  curtain.add(async () => postgres[Symbol.asyncDispose]());
+  const clickhouse = connectClickHouse(settings);
+  curtain.add(() => clickhouse.close());
+  const temporal = await connectTemporal(settings);
+  curtain.add(() => temporal.close());
+
+  const cli = async (...args: string[]): Promise<string> => {
+    const child = spawn(process.execPath, [MAIN, '--no-env-file', ...args], { cwd: stateDir, env, signal });
+    const heard = { out: '', err: '' };
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (heard.out += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (heard.err += text));
+    const [code] = (await once(child, 'close')) as [number | null];
+    if (code !== 0) throw new Error(`pg2click ${args.join(' ')} ended with ${code}: ${heard.err.trim()}`);
+    return heard.out;
   };
-  const { postgres, clickhouse } = stack.addresses;
-  const client = new pg.Client(postgres);
-  await client.connect();
-  const sink = createClient({
-    url: clickhouse.url,
-    username: clickhouse.user,
-    password: clickhouse.password,
-    database: clickhouse.database,
-  });
+  const startWorker = async ({ role = 'all', profileDir }: WorkerOptions = {}): Promise<ChildProcess> => {
+    mkdirSync(join(stateDir, 'logs'), { recursive: true });
+    const log = openSync(join(stateDir, 'logs', 'worker.log'), 'a');
+    const profile = profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileDir}`];
+    const args = [...profile, MAIN, '--no-env-file', 'worker', '--role', role];
+    // A process group of its own: Ctrl-C is for the bench, which then ends the worker.
+    const worker = spawn(process.execPath, args, { cwd: stateDir, env, stdio: ['ignore', log, log], detached: true });
+    closeSync(log);
+    const onExit = (): void => void worker.kill('SIGTERM');
+    process.once('exit', onExit);
+    worker.once('exit', () => process.removeListener('exit', onExit));
+    curtain.add(() => stopWorker(worker));
+    await workerPolls(temporal, settings.temporal.namespace, worker, role, signal);
+    return worker;
+  };
   await cli('init');
-  const worker = run(['worker']);
-  await workerPolls(stack);
   return {
     stack,
-    postgres: client,
-    clickhouse: sink,
-    worker,
+    settings,
+    postgres,
+    clickhouse,
+    kafka: connectKafka(settings, undefined),
+    temporal,
+    signal,
+    connect,
     cli,
-    async [Symbol.asyncDispose]() {
-      worker.kill('SIGTERM');
-      if (worker.exitCode === null) await once(worker, 'exit');
-      await client.end();
-      await sink.close();
-      await stack.stop();
-    },
+    startWorker,
+    [Symbol.asyncDispose]: () => curtain.fall(),
   };
 }
 
-/** Resolves once both activity queues are polled. */
-async function workerPolls({ addresses: { temporal } }: Stack): Promise<void> {
-  const connection = await Connection.connect({ address: temporal.address });
-  try {
-    await until('the worker', { deadlineMs: 60_000, everyMs: 200, signal: NEVER }, async () => {
-      const polled = await Promise.all(
-        [TASK_QUEUES.producer, TASK_QUEUES.consumer].map(async (name) => {
-          const queue = await connection.workflowService.describeTaskQueue({
-            namespace: temporal.namespace,
-            taskQueue: { name },
-            taskQueueType: ACTIVITY_QUEUE,
-          });
-          return (queue.pollers ?? []).length > 0;
-        }),
-      );
-      return polled.every(Boolean);
-    });
-  } finally {
-    await connection.close();
-  }
+/** Resolves once this very worker polls: Temporal remembers those that are gone for minutes. */
+async function workerPolls(
+  { client }: TemporalClient,
+  namespace: string,
+  worker: ChildProcess,
+  role: WorkerRole,
+  signal: AbortSignal,
+): Promise<void> {
+  const queues = role === 'all' ? [TASK_QUEUES.producer, TASK_QUEUES.consumer] : [TASK_QUEUES[role]];
+  await until('The worker', { deadlineMs: 60_000, everyMs: 200, signal }, async () => {
+    if (worker.exitCode !== null || worker.signalCode !== null) throw new Error('the worker ended as it began');
+    const polled = await Promise.all(
+      queues.map(async (name) => {
+        const taskQueue = { name };
+        const queue = await client.workflowService.describeTaskQueue({
+          namespace,
+          taskQueue,
+          taskQueueType: ACTIVITY_QUEUE,
+        });
+        return (queue.pollers ?? []).some(({ identity }) => identity?.includes(`/${worker.pid}/`) === true);
+      }),
+    );
+    return polled.every(Boolean);
+  });
 }
 
 export async function count(clickhouse: ClickHouseClient, query: string): Promise<number> {
