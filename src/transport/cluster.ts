@@ -14,14 +14,34 @@ export interface KafkaCluster {
   findTopicPartitionMetadata(topic: string): readonly { readonly partitionId: number; readonly leader: number }[];
   findBroker(node: { nodeId: number }): Promise<KafkaBroker>;
   findControllerBroker(): Promise<KafkaBroker>;
+  /** Forgets it, with its connections as they are. */
+  removeBroker(address: { host: string; port: number }): void;
+  readonly brokerPool: {
+    /**
+     * Loads the brokers, and the metadata of these topics in place of all that was known; one call at a time.
+     * @throws `UNKNOWN_TOPIC_OR_PARTITION` as `type`
+     */
+    refreshMetadata(topics: readonly string[]): Promise<void>;
+  };
   findGroupCoordinator(group: { groupId: string }): Promise<KafkaBroker>;
 }
 
 export interface KafkaBroker {
   readonly nodeId: number;
-  /** Connects where it must. Fetches have a socket of their own; the others queue behind each other on the second. */
-  readonly connectionPool: { send<Answer>(request: BrokerRequest<Answer>): Promise<Answer> };
+  readonly connectionPool: {
+    readonly host: string;
+    readonly port: number;
+    readonly pool: readonly KafkaConnection[];
+    /** Connects where it must. Fetches have a socket of their own; the others queue behind each other on the second. */
+    send<Answer>(request: BrokerRequest<Answer>): Promise<Answer>;
+  };
   disconnect(): Promise<void>;
+  /** `-1` asks for the next offset to be written, `-2` for the first one there is. */
+  listOffsets(request: {
+    replicaId: -1;
+    isolationLevel: 0;
+    topics: { topic: string; partitions: { partition: number; timestamp: -1 | -2 }[] }[];
+  }): Promise<{ responses: { partitions: { partition: number; offset: string }[] }[] }>;
   initProducerId(request: { transactionTimeout: number }): Promise<{ producerId: string; producerEpoch: number }>;
   offsetCommit(request: {
     groupId: string;
@@ -31,14 +51,19 @@ export interface KafkaBroker {
   }): Promise<unknown>;
 }
 
+export interface KafkaConnection {
+  readonly socket?: { destroy(): void } | undefined;
+  rejectRequests(error: Error): void;
+}
+
 /** A request in the form that kafkajs's connections take: we write the body, they the frame. */
 export interface BrokerRequest<Answer> {
   readonly request: {
     readonly apiKey: number;
     readonly apiVersion: number;
     readonly apiName: string;
-    /** The body after the request header. */
-    encode(): Promise<{ readonly buf: Buffer; readonly offset: number }>;
+    /** The body after the request header, under both names that kafkajs reads. */
+    encode(): Promise<{ readonly buf: Buffer; readonly buffer: Buffer }>;
   };
   readonly response: {
     /** `clientSideThrottleTime` is obeyed by kafkajs. */
@@ -65,4 +90,19 @@ export function createCluster(kafka: Kafka): KafkaCluster {
   const create = key && (kafka as unknown as Record<symbol, CreateCluster>)[key];
   if (create === undefined) throw new TypeError('this kafkajs has no cluster where it was expected');
   return create({ allowAutoTopicCreation: false, metadataMaxAge: METADATA_MAX_AGE_MS });
+}
+
+/**
+ * Ends the connections to a broker at once: kafkajs's own `disconnect` first waits for all answers, and reads the rest of a
+ * broken answer as the beginning of the next one when the broker is connected to again. The cluster makes a new one at the
+ * next refresh of its metadata.
+ */
+export function hangUp(cluster: KafkaCluster, broker: KafkaBroker, reason: Error): void {
+  const { host, port, pool } = broker.connectionPool;
+  cluster.removeBroker({ host, port });
+  for (const connection of pool) {
+    connection.rejectRequests(reason);
+    connection.socket?.destroy();
+  }
+  broker.disconnect().catch(() => undefined);
 }
