@@ -2,6 +2,7 @@ import type { CopyReceipt, SliceRequest } from '../src/domain/receipt.js';
 import { formatTableName } from '../src/domain/table-name.js';
 import { composeVersion } from '../src/domain/version.js';
 import { claimStage, finishCopy, type CopyStage } from '../src/ledger/stage.js';
+import { countBatch } from '../src/observe/count-batch.js';
 import { insertCopy } from '../src/sink/copy.js';
 import { deleteBelowFloor, writeFloor } from '../src/sink/floor.js';
 import { copyRows } from '../src/source/copy.js';
@@ -47,6 +48,7 @@ export async function copyTable(deps: Deps, request: SliceRequest): Promise<Copy
     if (replica.generation > 1) await writeFloor(deps.clickhouse, replica, composeVersion(replica.generation, 0n));
     await deleteBelowFloor(deps.clickhouse, replica);
     await finishCopy(deps.pool, { replicaId: replica.id, epoch: stage.epoch }, { position, ...copied });
+    countBatch(deps.meters, request, { stage: 'copy', ...copied });
     return { ...copied, position, seconds: (Date.now() - startedAt) / 1_000 };
   });
 }

@@ -6,6 +6,7 @@ import { connectClickHouse } from '../src/connect/clickhouse.js';
 import { connectKafka } from '../src/connect/kafka.js';
 import { connectPostgres, createPostgresPool, type PostgresClient } from '../src/connect/postgres.js';
 import type { Log } from '../src/observe/log.js';
+import { NO_METERS, type Meters } from '../src/observe/meters.js';
 import type { Settings } from '../src/settings/settings.js';
 import { openOffsetMirror, type OffsetMirror } from '../src/transport/offset-mirror.js';
 import { openProducer, type Publisher } from '../src/transport/publisher.js';
@@ -18,6 +19,7 @@ const POOL_CONNECTIONS = 8;
 export interface Deps {
   readonly settings: Settings;
   readonly log: Log;
+  readonly meters: Meters;
   /** For statements that stand alone: the ledger, and the flush of the source's WAL. */
   readonly pool: Pool;
   /** A connection of one slice's own; `await using` ends it. */
@@ -37,7 +39,7 @@ export interface Deps {
   close(): Promise<void>;
 }
 
-export function openDeps(settings: Settings, log: Log): Deps {
+export function openDeps(settings: Settings, log: Log, meters: Meters = NO_METERS): Deps {
   const kafka = connectKafka(settings, log);
   const pool = createPostgresPool(settings, { max: POOL_CONNECTIONS, name: 'ledger', log });
   const clickhouse = connectClickHouse(settings);
@@ -47,6 +49,7 @@ export function openDeps(settings: Settings, log: Log): Deps {
   return {
     settings,
     log,
+    meters,
     pool,
     connectSource: (name) => connectPostgres(settings, { name }),
     kafka,

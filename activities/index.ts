@@ -1,5 +1,6 @@
 import type { ReplicationActivities } from '../src/domain/receipt.js';
 import type { Log } from '../src/observe/log.js';
+import type { Meters } from '../src/observe/meters.js';
 import type { Settings } from '../src/settings/settings.js';
 import { copyTable } from './copy-table.js';
 import { openDeps } from './deps.js';
@@ -17,8 +18,8 @@ export interface Activities {
 }
 
 /** Opens nothing yet: every connection is made when a slice first needs it. */
-export function createActivities(settings: Settings, log: Log): Activities {
-  const deps = openDeps(settings, log);
+export function createActivities(settings: Settings, log: Log, meters?: Meters): Activities {
+  const deps = openDeps(settings, log, meters);
   return {
     producer: {
       prepareTable: (request) => prepareTable(deps, request),

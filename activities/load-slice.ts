@@ -13,6 +13,7 @@ import {
   type LedgerLoadPosition,
   type LoadStage,
 } from '../src/ledger/stage.js';
+import { countBatch } from '../src/observe/count-batch.js';
 import { deleteBelowFloor, writeFloor } from '../src/sink/floor.js';
 import { InsertBudget } from '../src/sink/budget.js';
 import { insertValues } from '../src/sink/insert.js';
@@ -70,8 +71,10 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
       }
       const loading: Fetched = inHand;
       const name = nameOf(loading, batch + 1, replica);
+      const startedAt = performance.now();
       budget.begin();
       await insertWithPatience(deps, replica, name, loading, slice);
+      const durationMs = performance.now() - startedAt;
       budget.loaded(loading.rows);
       await budget.wait(slice.ending);
       position = positionAfter(position, loading, replica);
@@ -81,6 +84,12 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
         : await reader.take({ ...MOST, waitMs: 0, signal: slice.ending });
       await advanceLoad(deps.pool, claim, confirm, next === undefined ? null : nameOf(next, batch + 2, replica));
       mirror.commit(position.offsets);
+      countBatch(deps.meters, request, {
+        stage: 'load',
+        ...confirm,
+        durationMs,
+        again: batch === stage.batch && stage.pending !== null,
+      });
       batch += 1;
       total.batches += 1;
       total.rows += loading.rows;

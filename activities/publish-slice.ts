@@ -2,6 +2,7 @@ import type { OutboxBatch } from '../src/domain/batch.js';
 import { LagClock } from '../src/domain/lag.js';
 import type { SliceReceipt, SliceRequest } from '../src/domain/receipt.js';
 import { formatTableName } from '../src/domain/table-name.js';
+import { countBatch } from '../src/observe/count-batch.js';
 import { advanceOutbox, type SentBatch } from '../src/ledger/outbox.js';
 import { claimStage, type PublishStage } from '../src/ledger/stage.js';
 import { readBatch } from '../src/source/drain.js';
@@ -72,6 +73,7 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
         continue;
       }
       const named: OutboxBatch = pending;
+      const startedAt = performance.now();
       const reading = readBatch(pg, replica, named, { signal: slice.signal });
       const sent = await publisher.send(
         {
@@ -85,7 +87,9 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
         },
         reading.changes,
       );
+      const durationMs = performance.now() - startedAt;
       await advance({ batch: named.batch, events: reading.events(), rows: sent.rows, bytes: sent.bytes });
+      countBatch(deps.meters, request, { stage: 'publish', ...sent, durationMs, again: named === stage.pending });
       limit = nextLimit(sent);
       batch = named.batch;
       total.batches += 1;

@@ -1,9 +1,14 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** The package's root folder, from a source file or from its build in `dist`: where `sql/` and `package.json` are. */
 export const packageRoot = ascend(dirname(fileURLToPath(import.meta.url)));
+
+export function readVersion(): string {
+  const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string };
+  return version;
+}
 
 function ascend(folder: string): string {
   return existsSync(join(folder, 'package.json')) ? folder : ascend(dirname(folder));

@@ -1,7 +1,5 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Command, Option } from 'commander';
-import { packageRoot } from '../package-root.js';
+import { readVersion } from '../package-root.js';
 import { describeSettings } from '../settings/describe.js';
 import { addCommand } from './add.js';
 import { demoCommand } from './demo.js';
@@ -63,9 +61,4 @@ function exitCodes(): string {
 
 function end(code: number): never {
   process.exit(code === 0 ? 0 : exitCode('usage'));
-}
-
-function readVersion(): string {
-  const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string };
-  return version;
 }

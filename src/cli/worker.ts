@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { Failure } from '../failure/failure.js';
-import { packageRoot } from '../package-root.js';
+import { packageRoot, readVersion } from '../package-root.js';
 import type { WorkerRole } from '../worker/start.js';
 import { exitCode, type Exit } from './exit-code.js';
 import { runCommand, type Session } from './session.js';
@@ -28,7 +28,7 @@ Logs go to standard error: pretty on a terminal, one JSON object a line elsewher
 Examples:
   pg2click worker
   pg2click worker --role consumer
-  PG2CLICK_LOG_LEVEL=debug PG2CLICK_METRICS=0.0.0.0:9464 pg2click worker`,
+  PG2CLICK_LOG_LEVEL=debug PG2CLICK_METRICS=0.0.0.0:9464 PG2CLICK_HEALTH=127.0.0.1:8080 pg2click worker`,
     )
     .action((options: { readonly role: WorkerRole }, command: Command) =>
       runCommand(command, (session) => runWorker(session, options.role), { ownSignals: true }),
@@ -43,15 +43,29 @@ async function runWorker({ settings, log }: Session, role: WorkerRole): Promise<
       remedy: 'Run "npm run build".',
     });
   }
-  const [{ temporalWorkerConnection }, { startWorker }, { installRuntime }, { createActivities }] = await Promise.all([
+  const [
+    { temporalWorkerConnection },
+    { startWorker },
+    { installRuntime },
+    { createActivities },
+    { observeWorker },
+    { freeAddress },
+  ] = await Promise.all([
     import('../connect/temporal.js'),
     import('../worker/start.js'),
     import('../worker/runtime.js'),
     import('../../activities/index.js'),
+    import('../worker/observe.js'),
+    import('../worker/listen.js'),
   ]);
-  installRuntime({ log, metricsAddress: settings.worker.metricsAddress });
+  const { metricsAddress } = settings.worker;
+  const meters = installRuntime({
+    log,
+    metricsAddress: metricsAddress && (await freeAddress(metricsAddress, 'PG2CLICK_METRICS')),
+  });
+  const observation = await observeWorker({ settings, role, version: readVersion(), meters, log });
   const connection = await temporalWorkerConnection(settings);
-  const activities = createActivities(settings, log);
+  const activities = createActivities(settings, log, meters);
   // The first signal is the SDK's, which lets slices finish; two Ctrl-C within a blink of a process group are one.
   let asked = 0;
   const onSignal = (signal: NodeJS.Signals): void => {
@@ -71,13 +85,17 @@ async function runWorker({ settings, log }: Session, role: WorkerRole): Promise<
       role,
       activities,
       log,
+      meters,
       bundlePath,
       activitySlots: settings.worker.slots,
     });
+    observation.follow(worker, connection);
     await worker.ended;
     log.info('worker stopped');
     return 'done';
   } finally {
+    // Before the connection that it uses.
+    await observation.close();
     await activities.close();
     await connection.close();
   }

@@ -52,6 +52,8 @@ export interface Settings {
     readonly slots: number;
     /** `host:port` for Prometheus. */
     readonly metricsAddress: string | undefined;
+    /** `host:port` for probers. */
+    readonly healthAddress: string | undefined;
   };
   readonly log: {
     readonly level: SettingValues['PG2CLICK_LOG_LEVEL'];
@@ -239,6 +241,7 @@ function compose(
       sliceMs: values.PG2CLICK_SLICE_MS,
       slots: values.PG2CLICK_SLOTS,
       metricsAddress: values.PG2CLICK_METRICS,
+      healthAddress: values.PG2CLICK_HEALTH,
     },
     log: { level: values.PG2CLICK_LOG_LEVEL, format: values.PG2CLICK_LOG_FORMAT, secrets: Object.freeze(secrets) },
     debug: values.PG2CLICK_DEBUG === '1',

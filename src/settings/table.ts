@@ -138,6 +138,9 @@ export const SETTINGS = {
   PG2CLICK_METRICS: setting('Worker', hostAndPort, {
     description: "host:port where a worker offers its metrics to Prometheus, Temporal's among them; none when not set.",
   }),
+  PG2CLICK_HEALTH: setting('Worker', hostAndPort, {
+    description: 'host:port where a worker answers /healthz and /readyz; none when not set.',
+  }),
 } as const satisfies Record<string, Setting>;
 
 export type SettingName = keyof typeof SETTINGS;

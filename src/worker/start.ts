@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import { type NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
 import { TASK_QUEUES } from '../domain/receipt.js';
 import type { Log } from '../observe/log.js';
+import { NO_METERS, type Meters } from '../observe/meters.js';
 import { failureInterceptor } from './failure-interceptor.js';
 import { ensureSearchAttributes } from './search-attributes.js';
 
@@ -19,6 +20,8 @@ export interface WorkerSettings {
   /** By task queue: `producer` has all that reads PostgreSQL, `consumer` what goes from Kafka to ClickHouse. */
   readonly activities: { readonly producer: object; readonly consumer: object };
   readonly log: Log;
+  /** Default: nothing is counted. */
+  readonly meters?: Meters | undefined;
   /** The file that `workflows/build-bundle.ts` writes. */
   readonly bundlePath: string;
   /**
@@ -39,6 +42,8 @@ export interface WorkerSettings {
 export interface RunningWorker {
   readonly identity: string;
   readonly ended: Promise<void>;
+  /** `polling`: all of its queues are asked for work. `ending`: it finishes the batches in hand. */
+  state(): 'polling' | 'ending' | 'ended';
   /** Lets what runs finish the batch in hand; does nothing the second time. */
   stop(): Promise<void>;
 }
@@ -71,6 +76,7 @@ export async function startWorker(settings: WorkerSettings): Promise<RunningWork
   return {
     identity,
     ended,
+    state: () => stateOf(workers),
     async stop() {
       shutdown(workers);
       await ended;
@@ -101,7 +107,7 @@ function optionsOf(settings: WorkerSettings, identity: string): WorkerOptions[] 
   };
   const moving = {
     ...common,
-    interceptors: { activity: [failureInterceptor] },
+    interceptors: { activity: [failureInterceptor(settings.meters ?? NO_METERS)] },
     maxConcurrentActivityTaskExecutions: settings.activitySlots ?? DEFAULT_ACTIVITY_SLOTS,
     maxHeartbeatThrottleInterval: HEARTBEAT_THROTTLE_MS,
     defaultHeartbeatThrottleInterval: HEARTBEAT_THROTTLE_MS,
@@ -121,6 +127,12 @@ function optionsOf(settings: WorkerSettings, identity: string): WorkerOptions[] 
   if (role !== 'consumer') workers.push({ ...moving, taskQueue: taskQueues.producer, activities: activities.producer });
   if (role !== 'producer') workers.push({ ...moving, taskQueue: taskQueues.consumer, activities: activities.consumer });
   return workers;
+}
+
+function stateOf(workers: readonly Worker[]): ReturnType<RunningWorker['state']> {
+  const states = workers.map((worker) => worker.getState());
+  if (states.every((state) => state === 'RUNNING')) return 'polling';
+  return states.every((state) => state === 'STOPPED' || state === 'FAILED') ? 'ended' : 'ending';
 }
 
 /** One process, one fate: when one of its workers ends, for whatever reason, the others are shut down too. */

@@ -1,0 +1,79 @@
+import { LABELS, METRICS, type Label, type Metric, type Origin } from './metrics.js';
+
+/** The page `docs/10-metrics.md`, from the table: a test holds the two together. */
+export function renderMetricsPage(): string {
+  return [HEAD, section('collector', COLLECTOR), section('worker', WORKER), labelSection(), TEMPORAL, '']
+    .join('\n\n')
+    .trimEnd()
+    .concat('\n');
+}
+
+const HEAD = `# Metrics
+
+This page is made from the table in \`src/observe/metrics.ts\`; after a change there, \`npx vitest run metrics-page --update\` writes it
+anew.
+
+With \`PG2CLICK_METRICS=0.0.0.0:9464\` a worker offers \`http://host:9464/metrics\` to Prometheus: Temporal's own metrics and the ones
+below, at one address. Alert rules on them are in [deploy/prometheus/alerts.yml](../deploy/prometheus/alerts.yml), a dashboard is
+in [deploy/grafana/pg2click.json](../deploy/grafana/pg2click.json), and what to do about them in [Operating](11-operating.md).
+
+**NaN means not known**: the server that has the figure is away, or the table is gone. A comparison with NaN is never true and
+\`max\` passes over it, but \`sum\` does not: aggregate with \`max\` first.`;
+
+const COLLECTOR = `Every worker of role \`producer\` or \`all\` looks at all tables of its PostgreSQL every 15 seconds, whoever works on them and whether
+anybody does. So a table that is paused or parked is told of like any other, and two producers tell the same: take
+\`max by (pipeline, table, stage)\`. The age and the length of an outbox are \`pg2click_lag_seconds{stage="publish"}\` and
+\`pg2click_lag_rows{stage="publish"}\`.
+
+After a restart of the only producer, ages begin at 0 again, except for what is in a named batch: no event carries a time.`;
+
+const WORKER = `Each worker tells of itself. Take \`sum by (pipeline, table, stage) (rate(...))\` over all workers.`;
+
+const TEMPORAL = `## Of Temporal
+
+Named as the SDKs in other languages name them, in seconds and with \`_total\`, so that common dashboards fit. The most useful:
+
+| name | what it says |
+| --- | --- |
+| \`temporal_activity_schedule_to_start_latency_seconds\` | How long slices wait for a free slot of a worker. |
+| \`temporal_workflow_task_schedule_to_start_latency_seconds\` | The same of decisions: the first sign of too few workers. |
+| \`temporal_activity_execution_latency_seconds\` | How long slices run; about a minute is normal. |
+| \`temporal_activity_execution_failed_total\` | Attempts that failed; ours are told by kind above. |
+| \`temporal_worker_task_slots_available\` | Slots that are free, by \`worker_type\`. |
+| \`temporal_worker_task_slots_used\` | Slots that are taken. |
+| \`temporal_num_pollers\` | Open polls, by \`poller_type\`. |
+| \`temporal_request_failure_total\` | Calls to the server that failed. |
+| \`temporal_long_request_failure_total\` | Polls that failed. |
+
+Quarantine does not exist yet, so there is no metric of it: a row that ClickHouse refuses parks its table (\`RowRefused\`).`;
+
+function section(origin: Origin, introduction: string): string {
+  const rows = Object.entries<Metric>(METRICS)
+    .filter(([, metric]) => metric.origin === origin)
+    .map(([name, { kind, unit, labels, description }]) => {
+      const named = labels.map((label) => `\`${label}\``).join(', ');
+      return `| \`${name}\` | ${kind} | ${unit} | ${named} | ${description} |`;
+    });
+  return [
+    origin === 'collector' ? '## Of tables' : '## Of workers',
+    '',
+    introduction,
+    '',
+    '| name | type | unit | labels | what it says |',
+    '| --- | --- | --- | --- | --- |',
+    ...rows,
+  ].join('\n');
+}
+
+function labelSection(): string {
+  const rows = (Object.keys(LABELS) as Label[]).map((label) => `| \`${label}\` | ${LABELS[label]} |`);
+  return [
+    '## Labels',
+    '',
+    'Names of tables and members of closed sets: never a value of a row.',
+    '',
+    '| label | values |',
+    '| --- | --- |',
+    ...rows,
+  ].join('\n');
+}

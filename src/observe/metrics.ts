@@ -1,0 +1,212 @@
+/** The only labels there are: names of tables and members of closed sets, never a value of a row. */
+export const LABELS = {
+  pipeline: '`PG2CLICK_PIPELINE` of the table',
+  table: '`schema.table` in PostgreSQL',
+  stage: '`publish` (outbox to Kafka), `load` (Kafka to ClickHouse), `copy` (first load)',
+  task: '`prepare`, `publish`, `load`, `copy`, `remove`: the activity that failed',
+  kind: 'a kind of [Failures](06-failures.md); `none` while there is none',
+  phase: 'a phase of [Control](05-control.md#the-life-of-a-table), or `stopped`: in the ledger, and no workflow runs',
+  server: '`postgresql`, `kafka`, `clickhouse`, `temporal`',
+  role: '`producer`, `consumer`, `all`',
+  version: 'of pg2click',
+} as const;
+export type Label = keyof typeof LABELS;
+
+/** `worker`: every process tells of itself. `collector`: producers look at all tables every 15 s, so several may tell the same. */
+export type Origin = 'worker' | 'collector';
+
+export interface Metric {
+  readonly kind: 'counter' | 'gauge' | 'histogram';
+  readonly unit: 'rows' | 'bytes' | 'seconds' | 'batches' | 'parts' | 'failures' | 'tuples' | '';
+  readonly labels: readonly Label[];
+  readonly origin: Origin;
+  /** One sentence, for the documentation and the HELP line. */
+  readonly description: string;
+  /** Upper bounds, of a histogram. */
+  readonly buckets?: readonly number[];
+}
+
+const TABLE = ['pipeline', 'table'] as const;
+const STAGE = ['pipeline', 'table', 'stage'] as const;
+
+/**
+ * Every metric of ours, by the name that Prometheus sees: the one place that knows its type, unit, labels and meaning. The
+ * instruments, the page `docs/10-metrics.md` and the check of the alert rules all come from this table.
+ */
+export const METRICS = {
+  pg2click_lag_rows: {
+    kind: 'gauge',
+    unit: 'rows',
+    labels: STAGE,
+    origin: 'collector',
+    description:
+      'Changes that wait: in the outbox (publish) or in Kafka (load). Exact up to 10,000 in the outbox, an upper bound beyond.',
+  },
+  pg2click_lag_bytes: {
+    kind: 'gauge',
+    unit: 'bytes',
+    labels: STAGE,
+    origin: 'collector',
+    description: 'The same in bytes, guessed from the average row that the stage moved so far; NaN before the first.',
+  },
+  pg2click_lag_seconds: {
+    kind: 'gauge',
+    unit: 'seconds',
+    labels: STAGE,
+    origin: 'collector',
+    description:
+      'Age of the oldest change that waits, at least: since a collector first saw it, or since its batch was named. 0 where nothing waits.',
+  },
+  pg2click_last_batch_timestamp_seconds: {
+    kind: 'gauge',
+    unit: 'seconds',
+    labels: STAGE,
+    origin: 'collector',
+    description: 'When the stage last named or confirmed a batch, Unix time of PostgreSQL.',
+  },
+  pg2click_outbox_bytes: {
+    kind: 'gauge',
+    unit: 'bytes',
+    labels: TABLE,
+    origin: 'collector',
+    description: 'Size of the outbox on disk, with its index and its dead tuples.',
+  },
+  pg2click_outbox_dead_tuples: {
+    kind: 'gauge',
+    unit: 'tuples',
+    labels: TABLE,
+    origin: 'collector',
+    description: 'Dead tuples in the outbox, as the statistics of PostgreSQL have them.',
+  },
+  pg2click_active_parts: {
+    kind: 'gauge',
+    unit: 'parts',
+    labels: TABLE,
+    origin: 'collector',
+    description: 'Active parts in the fullest partition of the target: what ClickHouse slows inserts down by.',
+  },
+  pg2click_table_phase: {
+    kind: 'gauge',
+    unit: '',
+    labels: ['pipeline', 'table', 'phase'],
+    origin: 'collector',
+    description: '1 for the phase that the table is in; a phase it has left is NaN.',
+  },
+  pg2click_parked: {
+    kind: 'gauge',
+    unit: '',
+    labels: ['pipeline', 'table', 'kind'],
+    origin: 'collector',
+    description:
+      '1 while the table is parked, with the kind of its oldest failure; 0, with kind none, while it is not.',
+  },
+  pg2click_oldest_transaction_seconds: {
+    kind: 'gauge',
+    unit: 'seconds',
+    labels: [],
+    origin: 'collector',
+    description:
+      'Age, at least, of the oldest transaction of the PostgreSQL server that has written something: while it runs, low-waters stand still and vacuum removes nothing newer from the outboxes.',
+  },
+  pg2click_collected_timestamp_seconds: {
+    kind: 'gauge',
+    unit: 'seconds',
+    labels: [],
+    origin: 'collector',
+    description: 'When the ledger was last read for these gauges, Unix time of the worker.',
+  },
+  pg2click_batches_total: {
+    kind: 'counter',
+    unit: 'batches',
+    labels: STAGE,
+    origin: 'worker',
+    description: 'Batches that were confirmed; a first load counts as one, when it is done.',
+  },
+  pg2click_rows_total: {
+    kind: 'counter',
+    unit: 'rows',
+    labels: STAGE,
+    origin: 'worker',
+    description: 'Rows and tombstones in them.',
+  },
+  pg2click_bytes_total: {
+    kind: 'counter',
+    unit: 'bytes',
+    labels: STAGE,
+    origin: 'worker',
+    description: 'Bytes in them, as sent to Kafka or to ClickHouse, before any compression.',
+  },
+  pg2click_resent_rows_total: {
+    kind: 'counter',
+    unit: 'rows',
+    labels: STAGE,
+    origin: 'worker',
+    description:
+      'Rows of batches that an earlier attempt had named and may have sent: duplicates in the topic, or in the parts of the table, at most. Readers of the view never see them.',
+  },
+  pg2click_batch_duration_seconds: {
+    kind: 'histogram',
+    unit: 'seconds',
+    labels: ['stage'],
+    origin: 'worker',
+    description:
+      'publish: reading a batch from PostgreSQL and sending it to Kafka. load: inserting it, retries included.',
+    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
+  },
+  pg2click_slice_failures_total: {
+    kind: 'counter',
+    unit: 'failures',
+    labels: ['pipeline', 'table', 'task', 'kind'],
+    origin: 'worker',
+    description:
+      'Attempts of an activity that failed, by kind. What was cancelled did not fail; a killed worker tells nothing.',
+  },
+  pg2click_server_reachable: {
+    kind: 'gauge',
+    unit: '',
+    labels: ['server'],
+    origin: 'worker',
+    description: '1 while the server answers this worker, looked at every 5 s; 0 while it does not.',
+  },
+  pg2click_worker_info: {
+    kind: 'gauge',
+    unit: '',
+    labels: ['role', 'version'],
+    origin: 'worker',
+    description: 'Always 1: which worker this is.',
+  },
+  pg2click_worker_cpu_seconds: {
+    kind: 'gauge',
+    unit: 'seconds',
+    labels: [],
+    origin: 'worker',
+    description: 'CPU time of the process so far, user and system; take its rate.',
+  },
+  pg2click_worker_memory_bytes: {
+    kind: 'gauge',
+    unit: 'bytes',
+    labels: [],
+    origin: 'worker',
+    description: 'Resident memory of the process.',
+  },
+  pg2click_worker_event_loop_delay_seconds: {
+    kind: 'gauge',
+    unit: 'seconds',
+    labels: [],
+    origin: 'worker',
+    description: 'Longest time within the last 15 s that the event loop was blocked.',
+  },
+} as const satisfies Record<`pg2click_${string}`, Metric>;
+
+export type MetricName = keyof typeof METRICS;
+export const METRIC_NAMES = Object.keys(METRICS) as readonly MetricName[];
+
+type NameOf<Kind extends Metric['kind']> = {
+  [Name in MetricName]: (typeof METRICS)[Name]['kind'] extends Kind ? Name : never;
+}[MetricName];
+export type CounterName = NameOf<'counter'>;
+export type GaugeName = NameOf<'gauge'>;
+export type HistogramName = NameOf<'histogram'>;
+
+/** All labels of a metric, no others. */
+export type LabelsOf<Name extends MetricName> = Readonly<Record<(typeof METRICS)[Name]['labels'][number], string>>;

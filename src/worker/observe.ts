@@ -1,0 +1,75 @@
+import { Client } from '@temporalio/client';
+import type { NativeConnection } from '@temporalio/worker';
+import { connectClickHouse } from '../connect/clickhouse.js';
+import { createPostgresPool } from '../connect/postgres.js';
+import type { Log } from '../observe/log.js';
+import type { Meters } from '../observe/meters.js';
+import type { Settings } from '../settings/settings.js';
+import { collectUntil } from './collect.js';
+import { openHealthServer } from './health-server.js';
+import { openProbes, ServerWatch } from './server-watch.js';
+import type { RunningWorker, WorkerRole } from './start.js';
+import { tellVitalsUntil } from './vitals.js';
+
+export interface ObserveOptions {
+  readonly settings: Settings;
+  readonly role: WorkerRole;
+  readonly version: string;
+  readonly meters: Meters;
+  readonly log: Log;
+}
+
+/** What looks at a worker from beside: health, and the metrics that no slice can tell. */
+export interface Observation {
+  /** From now on: the worker polls, and its connection is looked at too. */
+  follow(worker: RunningWorker, connection: NativeConnection): void;
+  close(): Promise<void>;
+}
+
+/**
+ * Begins with the health endpoint, before anything is connected. Without PG2CLICK_HEALTH and PG2CLICK_METRICS it does nothing at all.
+ * @throws Failure `Misconfigured` where it cannot listen
+ */
+export async function observeWorker({ settings, role, version, meters, log }: ObserveOptions): Promise<Observation> {
+  const { healthAddress, metricsAddress } = settings.worker;
+  const stop = new AbortController();
+  const watch = new ServerWatch(meters);
+  const running: Promise<void>[] = [];
+  let followed: RunningWorker | undefined;
+  const health =
+    healthAddress === undefined
+      ? undefined
+      : await openHealthServer(healthAddress, {
+          worker: () => followed?.state() ?? 'starting',
+          servers: () => watch.states(),
+        });
+  if (healthAddress !== undefined) log.info({ address: healthAddress }, 'health endpoint open');
+  return {
+    follow(worker, connection) {
+      followed = worker;
+      if (healthAddress === undefined && metricsAddress === undefined) return;
+      running.push(watch.watchUntil(openProbes(settings, connection), stop.signal));
+      if (metricsAddress === undefined) return;
+      meters.set('pg2click_worker_info', 1, { role, version });
+      running.push(tellVitalsUntil(meters, stop.signal));
+      if (role !== 'consumer') running.push(collect(connection));
+    },
+    async close() {
+      stop.abort();
+      await Promise.allSettled(running);
+      await health?.close();
+    },
+  };
+
+  /** On connections of its own: what tells of trouble must not wait behind it. */
+  async function collect(connection: NativeConnection): Promise<void> {
+    const pg = createPostgresPool(settings, { max: 1, name: 'metrics', log });
+    const clickhouse = connectClickHouse(settings, { requestTimeoutMs: 10_000, connections: 1 });
+    const temporal = new Client({ connection, namespace: settings.temporal.namespace });
+    try {
+      await collectUntil({ pg, clickhouse, temporal, meters, log }, stop.signal);
+    } finally {
+      await Promise.allSettled([pg.end(), clickhouse.close()]);
+    }
+  }
+}

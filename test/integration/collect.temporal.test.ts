@@ -1,0 +1,191 @@
+import { Client, Connection } from '@temporalio/client';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { advanceOutbox } from '../../src/ledger/outbox.js';
+import { claimStage } from '../../src/ledger/stage.js';
+import { connectClickHouse } from '../../src/connect/clickhouse.js';
+import { createPostgresPool } from '../../src/connect/postgres.js';
+import { Collector, type CollectorDeps } from '../../src/worker/collect.js';
+import { openPath, type Followed, type Path } from '../support/path.js';
+import { seeMetrics, type SeenMetrics } from '../support/seen-metrics.js';
+import { addressOf, freshName, waitFor } from '../support/stack.js';
+
+let path: Path;
+let connection: Connection;
+
+beforeAll(async () => {
+  path = await openPath();
+  connection = await Connection.connect({ address: addressOf('temporal').address });
+});
+afterAll(async () => {
+  await connection.close();
+  await path.close();
+});
+
+interface Watched {
+  readonly table: Followed;
+  readonly collector: Collector;
+  /** What the collector looks at: may be exchanged between two looks. */
+  readonly deps: { -readonly [Name in keyof CollectorDeps]: CollectorDeps[Name] };
+  readonly seen: SeenMetrics;
+  /** A gauge of the table, after the last look. */
+  readonly gauge: (name: string, labels?: Readonly<Record<string, string>>) => number | undefined;
+}
+
+async function watch(): Promise<Watched> {
+  const name = freshName('watched');
+  await path.source.query(`create table ${name} (id bigint primary key, note text)`);
+  return startWatching(await path.add(name));
+}
+
+/** As a process that has just started. */
+function startWatching(table: Followed): Watched {
+  const seen = seeMetrics();
+  const { pool: pg, clickhouse, log } = path.deps;
+  const temporal = new Client({ connection, namespace: addressOf('temporal').namespace });
+  const deps = { pg, clickhouse, log, temporal, meters: seen.meters };
+  const labels = { pipeline: path.settings.pipeline, table: `public.${table.name.table}` };
+  return {
+    table,
+    deps,
+    collector: new Collector(deps),
+    seen,
+    gauge: (gauge, more = {}) => seen.value(gauge, { ...labels, ...more }),
+  };
+}
+
+const PUBLISH = { stage: 'publish' };
+const LOAD = { stage: 'load' };
+
+it('tells of what waits in the outbox and in Kafka while no slice runs, and of nothing once it is loaded', async () => {
+  const { table, collector, gauge } = await watch();
+  await path.source.query(`insert into ${table.name.table} select i, 'x' from generate_series(1, 300) i`);
+  await collector.look();
+  expect(gauge('pg2click_lag_rows', PUBLISH)).toBe(300);
+  expect(gauge('pg2click_lag_bytes', PUBLISH)).toBeNaN(); // no row was moved yet
+  expect(gauge('pg2click_lag_rows', LOAD)).toBe(0);
+  expect(gauge('pg2click_outbox_bytes')).toBeGreaterThan(8_192);
+  const early = gauge('pg2click_lag_seconds', PUBLISH);
+  await waitFor(
+    async (see) => {
+      await collector.look();
+      const now = gauge('pg2click_lag_seconds', PUBLISH) ?? 0;
+      see({ early, now });
+      return now > (early ?? 0) + 0.5;
+    },
+    { deadlineMs: 10_000, what: 'the age of the oldest event to grow' },
+  );
+
+  await table.publish();
+  await collector.look();
+  expect(gauge('pg2click_lag_rows', PUBLISH)).toBe(0);
+  expect(gauge('pg2click_lag_seconds', PUBLISH)).toBe(0);
+  expect(gauge('pg2click_lag_rows', LOAD)).toBe(300);
+
+  await table.load();
+  await collector.look();
+  expect(gauge('pg2click_lag_rows', LOAD)).toBe(0);
+  expect(gauge('pg2click_lag_seconds', LOAD)).toBe(0);
+  expect(gauge('pg2click_active_parts')).toBeGreaterThan(0);
+  const at = gauge('pg2click_last_batch_timestamp_seconds', LOAD) ?? 0;
+  expect(Math.abs(Date.now() / 1_000 - at)).toBeLessThan(60);
+
+  await path.source.query(`truncate ${table.name.table}`);
+  await table.settle();
+  await collector.look();
+  expect(gauge('pg2click_lag_rows', PUBLISH)).toBe(0);
+  expect(gauge('pg2click_lag_rows', LOAD)).toBe(0);
+});
+
+it('guesses bytes from the rows moved so far', async () => {
+  const { table, collector, gauge } = await watch();
+  await path.source.query(`insert into ${table.name.table} select i, repeat('x', 100) from generate_series(1, 50) i`);
+  const { bytes } = await table.publish();
+  await path.source.query(`update ${table.name.table} set note = repeat('y', 100)`);
+  await collector.look();
+  const guessed = gauge('pg2click_lag_bytes', PUBLISH) ?? 0;
+  expect(guessed).toBeGreaterThan(bytes * 0.9);
+  expect(guessed).toBeLessThan(bytes * 1.1);
+});
+
+it('a batch that was named and never sent is as old as its name, also for a process that has just started', async () => {
+  const { table } = await watch();
+  await path.source.query(`insert into ${table.name.table} values (1, 'x')`);
+  const replicaId = table.receipt.id;
+  const { epoch } = await claimStage(path.deps.pool, { replicaId, stage: 'publish', owner: 'test' });
+  await advanceOutbox(path.deps.pool, { replicaId, epoch }, null, 10);
+  await path.source.query(
+    `update pg2click.stage set updated_at = now() - interval '1 hour' where replica_id = ${replicaId}`,
+  );
+  const { collector, gauge } = startWatching(table);
+  await collector.look();
+  expect(gauge('pg2click_lag_seconds', PUBLISH)).toBeGreaterThan(3_590);
+});
+
+it('a table that was removed leaves no figure behind', async () => {
+  const { table, collector, gauge } = await watch();
+  await path.source.query(`insert into ${table.name.table} values (1, 'x')`);
+  await collector.look();
+  expect(gauge('pg2click_lag_rows', PUBLISH)).toBe(1);
+  expect(gauge('pg2click_table_phase', { phase: 'stopped' })).toBe(1); // in the ledger, and no workflow runs
+  await table.remove(true);
+  await collector.look();
+  for (const name of ['pg2click_lag_rows', 'pg2click_lag_seconds']) expect(gauge(name, PUBLISH), name).toBeNaN();
+  for (const name of ['pg2click_outbox_bytes', 'pg2click_active_parts']) expect(gauge(name), name).toBeNaN();
+  expect(gauge('pg2click_table_phase', { phase: 'stopped' })).toBeNaN();
+});
+
+it('without ClickHouse the figures of the ledger go on, and the count of parts is not known', async () => {
+  const { collector, deps, seen, gauge } = await watch();
+  await collector.look();
+  expect(gauge('pg2click_active_parts')).toBe(0);
+  const before = seen.value('pg2click_collected_timestamp_seconds') ?? 0;
+  deps.clickhouse = connectClickHouse({
+    ...path.settings,
+    clickhouse: { ...path.settings.clickhouse, url: 'http://127.0.0.1:1' },
+  });
+  await collector.look();
+  await deps.clickhouse.close();
+  expect(gauge('pg2click_active_parts')).toBeNaN();
+  expect(gauge('pg2click_lag_rows', PUBLISH)).toBe(0);
+  expect(seen.value('pg2click_collected_timestamp_seconds')).toBeGreaterThan(before);
+});
+
+it('without PostgreSQL nothing of the ledger is known, and the time of the last look stands still as NaN', async () => {
+  const { collector, deps, seen, gauge } = await watch();
+  await collector.look();
+  const nowhere = createPostgresPool(
+    { ...path.settings, postgres: { ...path.settings.postgres, port: 1 } },
+    { max: 1 },
+  );
+  deps.pg = nowhere;
+  await collector.look();
+  await nowhere.end();
+  for (const name of ['pg2click_lag_rows', 'pg2click_lag_seconds']) expect(gauge(name, LOAD), name).toBeNaN();
+  expect(seen.value('pg2click_collected_timestamp_seconds')).toBeNaN();
+  expect(gauge('pg2click_active_parts')).toBe(0);
+});
+
+it('a transaction that stays open shows in its age, and no longer once it has ended', async () => {
+  const { table, collector, seen } = await watch();
+  const writer = await path.session();
+  await writer.query(`begin; insert into ${table.name.table} values (7, 'open')`);
+  const age = (): number => seen.value('pg2click_oldest_transaction_seconds') ?? 0;
+  await waitFor(
+    async (see) => {
+      await collector.look();
+      see(age());
+      return age() > 1;
+    },
+    { deadlineMs: 30_000, what: 'the age of the open transaction' },
+  );
+  const before = age();
+  await writer.query('commit');
+  await waitFor(
+    async (see) => {
+      await collector.look();
+      see(age());
+      return age() < before;
+    },
+    { deadlineMs: 30_000, what: 'the end of the open transaction' },
+  );
+});
