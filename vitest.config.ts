@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config';
 const SERVER_TESTS = ['test/**/*.{pg,kafka,ch,temporal,stack}.test.ts', 'test/{integration,end-to-end}/**/*.test.ts'];
 
 /** They start and kill stacks of their own. */
-const STACK_TESTS = ['test/integration/stack.*.test.ts'];
+const STACK_TESTS = ['test/integration/stack.*.test.ts', 'test/end-to-end/outages.test.ts'];
 
 export default defineConfig({
   test: {

@@ -1,17 +1,18 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient, type ClickHouseClient } from '@clickhouse/client';
 import pg from 'pg';
 import { connectTemporal, type TemporalClient } from '../../src/connect/temporal.js';
+import { describeTable, type TableDescription } from '../../src/control/describe-table.js';
 import { startTable } from '../../src/control/start-table.js';
 import { viewPipeline } from '../../src/control/table-view.js';
 import { compareTable, isEqual, type Comparison } from '../../src/demo/compare.js';
 import { startWorkerProcess, type WorkerProcess } from '../../src/demo/worker-process.js';
 import { quoteCh } from '../../src/domain/identifier.js';
 import type { MessageFormat } from '../../src/domain/replica.js';
-import type { TableName } from '../../src/domain/table-name.js';
+import { workflowIdOf, type TableName } from '../../src/domain/table-name.js';
 import type { StackAddresses } from '../../src/embedded/stack.js';
 import { migrateLedger } from '../../src/ledger/migrate.js';
 import { findReplica } from '../../src/ledger/replica.js';
@@ -19,19 +20,39 @@ import { loadSettings } from '../../src/settings/settings.js';
 import { ensureSearchAttributes } from '../../src/worker/search-attributes.js';
 import { freshName, waitFor } from './stack.js';
 
-/** A table, and how its rows travel; one a message by default. */
-export type AddedTable = TableName & { readonly format?: MessageFormat };
+/** A table, and how its rows travel; one a message by default. Slices of a minute by default. */
+export type AddedTable = TableName & { readonly format?: MessageFormat; readonly sliceMs?: number };
+
+export interface Standing {
+  /** Rows confirmed since the table was added. */
+  readonly published: number;
+  readonly loaded: number;
+  /** Events in the outbox. */
+  readonly outbox: number;
+  /** Pids of the workers that hold the stages. */
+  readonly publisher: number;
+  readonly loader: number;
+}
 
 /** Real servers, and a worker in a process of its own that can be killed. Nothing in it is shared with another test. */
 export interface Arena {
   readonly worker: WorkerProcess;
+  /** Settings of the worker, for a command of the CLI to run under. */
+  readonly environment: Readonly<Record<string, string>>;
   readonly clickhouse: ClickHouseClient;
+  readonly temporal: TemporalClient;
   /** Workers that ended without being killed: none should. */
   readonly deaths: readonly string[];
   /** A connection, ended with the arena. */
   connect(options?: { readonly synchronousCommit?: 'off' }): Promise<pg.Client>;
+  /** Another worker beside the first; it reaches some of the servers elsewhere if told so. Ended with the arena. */
+  hire(elsewhere?: Partial<StackAddresses>): Promise<WorkerProcess>;
   /** Adds tables and waits until their rows are there. @returns the ledger's ids */
   add(...tables: readonly AddedTable[]): Promise<readonly string[]>;
+  /** How far a table has come, as the ledger and the outbox tell it. */
+  look(id: string): Promise<Standing>;
+  /** What Temporal knows of a table. */
+  describe(name: TableName): Promise<TableDescription | undefined>;
   /** Compares until all are equal or the deadline is over. @returns the last comparison of each table */
   settle(deadlineMs: number): Promise<readonly Comparison[]>;
   /** From now on, what is inserted into the targets is remembered, row by row. */
@@ -43,14 +64,16 @@ export interface Arena {
 
 const LOAD_DEADLINE_MS = 90_000;
 
-/** @param addresses of a stack whose PostgreSQL and ClickHouse databases are empty and of this test only */
-export async function openArena(addresses: StackAddresses): Promise<Arena> {
+/**
+ * @param addresses of a stack whose PostgreSQL and ClickHouse databases are empty and of this test only
+ * @param elsewhere where the first worker reaches some of them, through a proxy say
+ */
+export async function openArena(addresses: StackAddresses, elsewhere: Partial<StackAddresses> = {}): Promise<Arena> {
   const stateDir = mkdtempSync(join(tmpdir(), 'pg2click-arena-'));
-  const pipeline = freshName('arena');
-  const namespace = freshName('arena');
-  const environment = environmentOf(addresses, { pipeline, namespace });
+  const names = { pipeline: freshName('arena'), namespace: freshName('arena') };
+  const { pipeline, namespace } = names;
   await registerNamespace(addresses, namespace);
-  const settings = loadSettings({ env: environment, envFile: false, stackFile: false });
+  const settings = loadSettings({ env: environmentOf(addresses, names), envFile: false, stackFile: false });
   const temporal = await connectTemporal(settings);
   await ensureSearchAttributes(temporal.operator, namespace);
   const { url, user, password, database } = addresses.clickhouse;
@@ -71,9 +94,20 @@ export async function openArena(addresses: StackAddresses): Promise<Arena> {
   const migrating = await connect();
   await migrateLedger(migrating);
   const deaths: string[] = [];
-  const worker = await startWorkerProcess({ stateDir, settings: environment }, ({ code, signal }, logFile) => {
-    deaths.push(`${signal ?? code}, see ${logFile}`);
-  });
+  const workers: WorkerProcess[] = [];
+  const hire = async (there: Partial<StackAddresses> = {}): Promise<WorkerProcess> => {
+    const options = {
+      stateDir: join(stateDir, `worker-${workers.length + 1}`),
+      settings: environmentOf({ ...addresses, ...there }, names),
+    };
+    mkdirSync(options.stateDir);
+    const hired = await startWorkerProcess(options, ({ code, signal }, logFile) => {
+      deaths.push(`${signal ?? code}, see ${logFile}`);
+    });
+    workers.push(hired);
+    return hired;
+  };
+  const worker = await hire(elsewhere);
   const tables: TableName[] = [];
   const viewOf = (name: TableName) => ({ database, table: `${name.table}_current` });
 
@@ -99,13 +133,33 @@ export async function openArena(addresses: StackAddresses): Promise<Arena> {
   };
   return {
     worker,
+    environment: environmentOf({ ...addresses, ...elsewhere }, names),
     clickhouse,
+    temporal,
     deaths,
     connect,
+    hire,
     settle,
+    describe: (name) => describeTable(temporal.client, workflowIdOf(pipeline, name)),
+    async look(id) {
+      const found = await admin.query<{ stage: string; rows: number; owner: string }>(
+        /* sql */ `select stage, rows::float8 as rows, owner from pg2click.stage where replica_id = $1`,
+        [id],
+      );
+      const outbox = await admin.query<{ n: number }>(/* sql */ `select count(*)::int as n from pg2click.outbox_${id}`);
+      const of = (stage: string) => found.rows.find((row) => row.stage === stage);
+      const pidOf = (stage: string) => Number(of(stage)?.owner.split('/').at(-1));
+      return {
+        published: of('publish')?.rows ?? 0,
+        loaded: of('load')?.rows ?? 0,
+        outbox: outbox.rows[0]?.n ?? 0,
+        publisher: pidOf('publish'),
+        loader: pidOf('load'),
+      };
+    },
     async add(...names) {
-      for (const { schema, table, format = 'json' } of names)
-        await startTable(temporal.client, { pipeline, schema, table, options: { format } });
+      for (const { schema, table, format = 'json', sliceMs } of names)
+        await startTable(temporal.client, { pipeline, schema, table, sliceMs, options: { format } });
       tables.push(...names);
       const ids: string[] = [];
       for (const name of names) {
@@ -155,8 +209,10 @@ export async function openArena(addresses: StackAddresses): Promise<Arena> {
       return { rows, repeated };
     },
     async close() {
-      await worker.kill();
-      await worker.stop();
+      for (const each of workers) {
+        await each.kill();
+        await each.stop();
+      }
       await temporal.close();
       await admin.end();
       for (const connection of connections) await connection.end().catch(() => undefined);

@@ -1,0 +1,146 @@
+import { rmSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, beforeEach, afterEach, describe, expect, it } from 'vitest';
+import { isEqual } from '../../src/demo/compare.js';
+import { createFlights, FLIGHTS, readFlights } from '../../src/demo/flights.js';
+import { createGates } from '../../src/demo/gates.js';
+import { createNotes, NOTES } from '../../src/demo/notes.js';
+import { startWriter, type Writer } from '../../src/demo/writer.js';
+import { startStack, type Part, type Stack } from '../../src/embedded/stack.js';
+import { openArena, type Arena, type Standing } from '../support/arena.js';
+import { beat, BEATS, createBeats } from '../support/beats.js';
+import { runCli } from '../support/cli.js';
+import { newStateDir } from '../support/state-dir.js';
+import { waitFor } from '../support/wait-for.js';
+
+/** Away for seconds only; `bench/outages.ts` stays away for a minute and measures. */
+const AWAY_MS = 4_000;
+/** Back-offs are 5 seconds at most; the machine may be busy. */
+const FLOWS_MS = 45_000;
+const SETTLE_MS = 60_000;
+/** Slices end while Temporal is away. */
+const SLICE_MS = 3_000;
+const FLIGHT_ROWS = 500;
+const NOTE_ROWS = 100;
+
+/** Four servers and a worker of this file's own; a writer goes on whatever happens. */
+describe('a server that goes away and comes back', () => {
+  const stateDir = newStateDir();
+  let stack: Stack;
+  let arena: Arena;
+  let writer: Writer;
+  let flights: string;
+
+  beforeAll(async () => {
+    stack = await startStack({ stateDir, report: () => undefined });
+    arena = await openArena(stack.addresses);
+    const pg = await arena.connect();
+    const rows = (await readFlights(FLIGHT_ROWS)).slice(0, FLIGHT_ROWS);
+    await createFlights(pg, rows);
+    await createNotes(pg, rows.slice(0, NOTE_ROWS));
+    await createGates(pg);
+    await createBeats(pg);
+    await pg.end();
+    [flights = ''] = await arena.add({ ...FLIGHTS, sliceMs: SLICE_MS }, { ...NOTES, format: 'packed' }, BEATS);
+  });
+  afterAll(async () => {
+    await arena?.close();
+    await stack?.stop();
+    rmSync(stateDir, { recursive: true, force: true });
+  });
+  beforeEach(() => {
+    writer = startWriter({
+      connect: () => arena.connect(),
+      connections: 2,
+      seed: 7,
+      flights: FLIGHT_ROWS,
+      notes: NOTE_ROWS,
+      rate: 40,
+      persistent: true,
+    });
+  });
+  afterEach(() => writer.stop());
+
+  /** Takes it away twice, first in order and then by kill -9. @returns how long rows took to flow after it was back */
+  const outage = async (part: Part, during: () => Promise<void>): Promise<void> => {
+    for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+      await stack.kill(part, part === 'postgres' && signal === 'SIGTERM' ? 'SIGINT' : signal);
+      await during();
+      await stack.start(part);
+      const before = await look();
+      const [beatMs, flightsMs] = await Promise.all([
+        beat(arena, FLOWS_MS),
+        milliseconds(() =>
+          waitFor(async () => (await look()).loaded > before.loaded, { deadlineMs: FLOWS_MS, what: 'flights to load' }),
+        ),
+      ]);
+      console.log(`${part}, ${signal}: rows flow ${beatMs} and ${flightsMs} ms after it answers again`);
+    }
+    await writer.stop();
+    const comparisons = await arena.settle(SETTLE_MS);
+    expect(comparisons.filter((each) => !isEqual(each))).toEqual([]);
+    expect(writer.totals.changes).toBeGreaterThan(0);
+    expect(arena.deaths).toEqual([]);
+  };
+  const look = (): Promise<Standing> => arena.look(flights);
+
+  it('ClickHouse: the outbox goes on draining into Kafka', () =>
+    outage('clickhouse', async () => {
+      const before = await look();
+      await sleep(AWAY_MS);
+      await waitFor(
+        async (see) => {
+          const now = await look();
+          see({ before, now });
+          return now.published > before.published + 50 && now.outbox < 200;
+        },
+        { deadlineMs: 20_000, what: 'the outbox to drain' },
+      );
+      expect((await look()).loaded).toBeLessThan((await look()).published);
+    }));
+
+  it('Kafka: the outbox keeps what is written, and writing goes on', () =>
+    outage('kafka', async () => {
+      const before = await look();
+      const written = writer.totals.changes;
+      await sleep(AWAY_MS);
+      await waitFor(async () => (await look()).outbox > before.outbox + 50, {
+        deadlineMs: 20_000,
+        what: 'a full outbox',
+      });
+      expect(writer.totals.changes).toBeGreaterThan(written);
+    }));
+
+  it('PostgreSQL: nothing can be named, and the status says why', () =>
+    outage('postgres', async () => {
+      const failure = await waitFor(
+        async (see) => {
+          const pending = (await arena.describe(FLIGHTS))?.pending ?? [];
+          see(pending);
+          return pending.find(({ task, failure: why }) => task === 'load' && why !== undefined)?.failure;
+        },
+        { deadlineMs: 20_000, what: 'a failure of loading', everyMs: 200 },
+      );
+      expect(failure.kind).toMatch(/^(?:Source|Ledger)Unavailable$/u);
+      const status = await runCli(['--no-env-file', 'status'], { env: arena.environment });
+      expect(status).toMatchObject({ code: 3, stderr: expect.stringMatching(/PostgreSQL at .* refused/u) as string });
+    }));
+
+  it('Temporal: slices go on to their ends, and a worker that starts meanwhile says what is wrong', () =>
+    outage('temporal', async () => {
+      const before = await look();
+      await waitFor(async () => (await look()).loaded > before.loaded, {
+        deadlineMs: 10_000,
+        what: 'loading to go on',
+      });
+      await sleep(AWAY_MS);
+      const late = await runCli(['--no-env-file', 'worker'], { env: arena.environment });
+      expect(late).toMatchObject({ code: 3, stderr: expect.stringMatching(/Temporal at .* refused/u) as string });
+    }));
+});
+
+async function milliseconds(wait: () => Promise<unknown>): Promise<number> {
+  const startedAt = performance.now();
+  await wait();
+  return Math.round(performance.now() - startedAt);
+}
