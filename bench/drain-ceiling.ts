@@ -1,0 +1,49 @@
+import type { ClientBase } from 'pg';
+import { to as copyTo } from 'pg-copy-streams';
+import type { Replica } from '../src/domain/replica.js';
+import { drainSql } from '../src/source/drain-sql.js';
+import { outboxTable } from '../src/source/outbox-names.js';
+import { BEGIN_READING, LOOK_UP_BY_INDEX } from '../src/source/session.js';
+import { ceilingOf, type Ceiling } from './ceiling.js';
+import { timed } from './clock.js';
+import type { Stage } from './stage.js';
+
+/** As many events as the publish slice takes at once. */
+const BATCH_EVENTS = 20_000n;
+
+/** The outbox joined to its table, to nowhere: the drain's own statement, batch after batch, on one connection. */
+export async function drainCeiling(stage: Stage, replica: Replica, rows: number): Promise<Ceiling> {
+  await using pg = await stage.connect('drain ceiling');
+  const found = await pg.query<{
+    first: string;
+    last: string;
+    snapshot: string;
+  }>(/* sql */ `select min(seq)::text as first, max(seq)::text as last, pg_current_snapshot()::text as snapshot
+      from ${outboxTable(replica.id)}`);
+  const [bounds] = found.rows;
+  if (bounds === undefined || bounds.first === null) throw new Error('the outbox is empty');
+  const { generation } = replica;
+  const timing = await timed(stage, async () => {
+    for (let first = BigInt(bounds.first); first <= BigInt(bounds.last); first += BATCH_EVENTS) {
+      const last = String(first + BATCH_EVENTS - 1n);
+      const batch = { batch: 1, generation, first: String(first), last, snapshot: bounds.snapshot };
+      await pg.query(`${BEGIN_READING};${LOOK_UP_BY_INDEX}`);
+      await copyToNowhere(pg, drainSql(replica, batch));
+      await pg.query('commit');
+    }
+  });
+  return ceilingOf('drain to nowhere', rows, timing);
+}
+
+export async function tableCopyCeiling(stage: Stage, table: string, rows: number): Promise<Ceiling> {
+  await using pg = await stage.connect('copy ceiling');
+  const timing = await timed(stage, () => copyToNowhere(pg, /* sql */ `copy ${table} to stdout`));
+  return ceilingOf('COPY table to nowhere', rows, timing);
+}
+
+/** @returns bytes */
+export async function copyToNowhere(pg: ClientBase, sql: string): Promise<number> {
+  let bytes = 0;
+  for await (const chunk of pg.query(copyTo(sql)) as AsyncIterable<Buffer>) bytes += chunk.length;
+  return bytes;
+}

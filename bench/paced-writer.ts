@@ -1,0 +1,49 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { insertOrders } from './orders.js';
+import type { Stage } from './stage.js';
+
+/** So many commits a second of so many rows, over so many connections: below what each connection can do. */
+export interface Pace {
+  readonly rowsPerSecond: number;
+  readonly rowsPerCommit: number;
+  readonly connections: number;
+}
+
+export function paceOf(rowsPerSecond: number): Pace {
+  // One connection commits up to 1,700 times a second here; at 200 in all none of them is ever late by itself.
+  const rowsPerCommit = rowsPerSecond <= 50 ? 1 : Math.ceil(rowsPerSecond / 200);
+  return { rowsPerSecond, rowsPerCommit, connections: rowsPerCommit === 1 ? 1 : 4 };
+}
+
+export interface Writing {
+  readonly from: number;
+  readonly seconds: number;
+  /** Told when PostgreSQL has answered the commit of rows `from` to `to`, `performance.now()`. */
+  readonly onCommit: (from: number, to: number, at: number) => void;
+}
+
+/** @returns the last id and how many rows a second were written */
+export async function writePaced(
+  stage: Stage,
+  table: string,
+  pace: Pace,
+  { from, seconds, onCommit }: Writing,
+): Promise<{ readonly last: number; readonly rowsPerSecond: number }> {
+  const { rowsPerCommit, connections } = pace;
+  const commits = Math.round((pace.rowsPerSecond * seconds) / rowsPerCommit);
+  const everyMs = (seconds * 1_000) / commits;
+  const startedAt = performance.now();
+  const write = async (connection: number): Promise<void> => {
+    await using pg = await stage.connect('writer');
+    for (let commit = connection; commit < commits; commit += connections) {
+      const early = startedAt + commit * everyMs - performance.now();
+      if (early > 1) await sleep(early, undefined, { signal: stage.signal });
+      const first = from + commit * rowsPerCommit;
+      await insertOrders(pg, table, first, first + rowsPerCommit - 1);
+      onCommit(first, first + rowsPerCommit - 1, performance.now());
+    }
+  };
+  await Promise.all(Array.from({ length: connections }, (_, connection) => write(connection)));
+  const rows = commits * rowsPerCommit;
+  return { last: from + rows - 1, rowsPerSecond: Math.round((rows * 1_000) / (performance.now() - startedAt)) };
+}

@@ -1,0 +1,23 @@
+import type { BenchOptions } from './options.js';
+import type { Stage } from './stage.js';
+import type { Table } from './table.js';
+
+/** Something that is measured: alone, or after others on the same stage. It leaves no replicated table behind. */
+export interface Scenario {
+  readonly name: string;
+  readonly summary: string;
+  run(run: Run): Promise<Report>;
+}
+
+export interface Run {
+  readonly stage: Stage;
+  readonly options: BenchOptions;
+  /** Says what is being done. */
+  readonly tell: (detail: string) => void;
+}
+
+export interface Report {
+  readonly tables: readonly Table[];
+  /** What `--json` shows under the scenario's name. */
+  readonly result: object;
+}
