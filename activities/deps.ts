@@ -8,6 +8,7 @@ import { connectPostgres, createPostgresPool, type PostgresClient } from '../src
 import type { Log } from '../src/observe/log.js';
 import { NO_METERS, type Meters } from '../src/observe/meters.js';
 import type { Settings } from '../src/settings/settings.js';
+import { Fetcher } from '../src/transport/fetcher.js';
 import { openOffsetMirror, type OffsetMirror } from '../src/transport/offset-mirror.js';
 import { openProducer, type Publisher } from '../src/transport/publisher.js';
 import { openReader, type TopicReader } from '../src/transport/reader.js';
@@ -27,10 +28,10 @@ export interface Deps {
   readonly kafka: Kafka;
   /** The worker's one producer, made when first asked for. */
   publisher(): Promise<Publisher>;
-  /** The reader of a topic, kept between slices: joining a group anew costs up to seconds. */
-  reader(topic: string): Promise<TopicReader>;
+  /** The reader of a topic, kept between slices; all share the worker's one fetcher. */
+  reader(topic: string): TopicReader;
   /** Closes the reader of a topic that is not read for a while. */
-  releaseReader(topic: string): Promise<void>;
+  releaseReader(topic: string): void;
   /** The public consumer group's offsets of a topic, for lag tools; best effort. */
   mirror(topic: string): OffsetMirror;
   readonly clickhouse: ClickHouseClient;
@@ -44,7 +45,8 @@ export function openDeps(settings: Settings, log: Log, meters: Meters = NO_METER
   const pool = createPostgresPool(settings, { max: POOL_CONNECTIONS, name: 'ledger', log });
   const clickhouse = connectClickHouse(settings);
   let publisher: Promise<Publisher> | undefined;
-  const readers = new Map<string, Promise<TopicReader>>();
+  const fetcher = new Fetcher(kafka);
+  const readers = new Map<string, TopicReader>();
   const mirrors = new Map<string, OffsetMirror>();
   return {
     settings,
@@ -55,18 +57,13 @@ export function openDeps(settings: Settings, log: Log, meters: Meters = NO_METER
     kafka,
     publisher: () => (publisher ??= openProducer(kafka, log)),
     reader(topic) {
-      const known = readers.get(topic);
-      if (known !== undefined) return known;
-      const opened = openReader(kafka, topic, { log });
-      readers.set(topic, opened);
-      // A reader that could not be opened must not be what every later slice gets.
-      opened.catch(() => readers.delete(topic));
-      return opened;
+      let reader = readers.get(topic);
+      if (reader === undefined) readers.set(topic, (reader = openReader(fetcher, topic, { log })));
+      return reader;
     },
-    async releaseReader(topic) {
-      const known = readers.get(topic);
+    releaseReader(topic) {
+      readers.get(topic)?.close();
       readers.delete(topic);
-      await known?.then((reader) => reader.close()).catch(() => undefined);
     },
     mirror(topic) {
       const known = mirrors.get(topic);
@@ -78,11 +75,10 @@ export function openDeps(settings: Settings, log: Log, meters: Meters = NO_METER
     clickhouse,
     owner: `${hostname()}/${process.pid}`,
     async close() {
-      const open = await Promise.allSettled([publisher, ...readers.values()]);
-      const closing = open.flatMap((each) =>
-        each.status === 'fulfilled' && each.value !== undefined ? [each.value.close()] : [],
-      );
-      await Promise.allSettled([...closing, ...[...mirrors.values()].map((mirror) => mirror.close())]);
+      fetcher.close();
+      const closing = [...mirrors.values()].map((mirror) => mirror.close());
+      if (publisher !== undefined) closing.push(publisher.then((opened) => opened.close()));
+      await Promise.allSettled(closing);
       await Promise.allSettled([pool.end(), clickhouse.close()]);
     },
   };

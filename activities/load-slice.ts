@@ -38,7 +38,7 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
     const replica = await findPreparedReplica(deps.pool, request);
     const stage = await claimStage<LoadStage>(deps.pool, { replicaId: replica.id, stage: 'load', owner: deps.owner });
     await checkSinkHistory(deps, replica, stage, request);
-    const reader = await deps.reader(replica.topic);
+    const reader = deps.reader(replica.topic);
     // Also reads the record before the position again, and compares it with what the ledger remembers of it.
     await reader.start(stage.position.offsets, { generation: replica.generation, headers: stage.position.headers });
     const claim = { replicaId: replica.id, epoch: stage.epoch };
@@ -103,8 +103,8 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
     }
     if (reader.waiting() === 0) lagSeconds = 0;
     const done = receipt();
-    // A table that is paused for days holds no consumer.
-    if (slice.cancelled) await deps.releaseReader(replica.topic);
+    // A table that is paused for days is not fetched for.
+    if (slice.cancelled) deps.releaseReader(replica.topic);
     return done;
   });
 }

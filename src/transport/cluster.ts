@@ -22,6 +22,10 @@ export interface KafkaCluster {
      * @throws `UNKNOWN_TOPIC_OR_PARTITION` as `type`
      */
     refreshMetadata(topics: readonly string[]): Promise<void>;
+    /** Connects to it. Unlike the cluster's, this asks for no metadata of all topics when it cannot. */
+    findBroker(node: { nodeId: number }): Promise<KafkaBroker>;
+    readonly brokers: Readonly<Record<string, KafkaBroker>>;
+    readonly seedBroker?: KafkaBroker | undefined;
   };
   findGroupCoordinator(group: { groupId: string }): Promise<KafkaBroker>;
 }
@@ -105,4 +109,12 @@ export function hangUp(cluster: KafkaCluster, broker: KafkaBroker, reason: Error
     connection.socket?.destroy();
   }
   broker.disconnect().catch(() => undefined);
+}
+
+/** Ends all its connections at once, also those that wait for an answer. */
+export function hangUpAll(cluster: KafkaCluster, reason: Error): void {
+  const { brokers, seedBroker } = cluster.brokerPool;
+  for (const broker of Object.values(brokers)) hangUp(cluster, broker, reason);
+  if (seedBroker !== undefined) hangUp(cluster, seedBroker, reason);
+  cluster.disconnect().catch(() => undefined);
 }

@@ -1,6 +1,7 @@
 import type { OffsetRange } from '../domain/batch.js';
 import { Failure } from '../failure/failure.js';
 import { readLabel } from './header-bytes.js';
+import type { RecordCursor } from './record-batch-reader.js';
 
 /** What was taken from a topic: a batch in the making. */
 export interface Fetched {
@@ -29,11 +30,20 @@ export interface FetchLimits {
   readonly maxBytes: number;
 }
 
+/** Of one partition; with the place of the last record's header. */
+interface Range {
+  readonly first: number;
+  last: number;
+  bytes: Buffer;
+  headerStart: number;
+  headerEnd: number;
+}
+
 /** Puts messages together until the limits are reached or something comes that does not belong; at least one message. */
 export class FetchedBuilder {
   readonly #topic: string;
   readonly #limits: FetchLimits;
-  readonly #ranges = new Map<number, { first: number; last: number; header: Buffer }>();
+  readonly #ranges = new Map<number, Range>();
   readonly #values: Buffer[] = [];
   #generation: number | undefined;
   #rows = 0;
@@ -60,53 +70,51 @@ export class FetchedBuilder {
   }
 
   /**
-   * Takes the message, or leaves it for the next batch.
+   * Takes the record that the cursor stands on, or leaves it for the next batch.
    * @returns whether it was taken
    * @throws Failure `TopicReplaced` for a message that is not ours, `Fenced` for one of a newer generation: when it is the first
    */
-  offer(
-    partition: number,
-    offset: number,
-    value: Buffer | null,
-    header: Buffer | undefined,
-    timestampMs: number,
-  ): boolean {
-    const label = header === undefined ? undefined : readLabel(header);
-    if (header === undefined || label === undefined || value === null)
-      return this.#refuse(() => foreign(this.#topic, partition, offset));
+  offer(partition: number, record: RecordCursor): boolean {
+    const { bytes, offset, headerStart, headerEnd, valueStart } = record;
+    const label = headerStart < 0 || valueStart < 0 ? undefined : readLabel(bytes, headerStart, headerEnd);
+    if (label === undefined) return this.#refuse(() => foreign(this.#topic, partition, offset));
     this.#generation ??= label.generation;
     if (label.generation > this.#generation) return this.#refuse(() => fenced(this.#topic, partition, offset));
     if (label.generation < this.#generation) {
       this.#skipped += 1;
     } else if (label.truncate) {
-      const version = versionOf(value);
+      const version = versionOf(record);
       if (version === undefined) return this.#refuse(() => foreign(this.#topic, partition, offset));
       if (version > this.#truncate) this.#truncate = version;
       if (label.highest > this.#highest) this.#highest = label.highest;
     } else {
       const { maxRows, maxBytes } = this.#limits;
-      if (!this.isEmpty && (this.#rows + label.rows > maxRows || this.#bytes + value.length > maxBytes)) return false;
-      this.#values.push(value);
+      const length = record.valueEnd - valueStart;
+      if (!this.isEmpty && (this.#rows + label.rows > maxRows || this.#bytes + length > maxBytes)) return false;
+      this.#values.push(bytes.subarray(valueStart, record.valueEnd));
       this.#rows += label.rows;
-      this.#bytes += value.length + 1;
+      this.#bytes += length + 1;
       if (label.highest > this.#highest) this.#highest = label.highest;
     }
-    if (timestampMs < this.#oldestTimestampMs) this.#oldestTimestampMs = timestampMs;
+    if (record.timestampMs < this.#oldestTimestampMs) this.#oldestTimestampMs = record.timestampMs;
     const range = this.#ranges.get(partition);
-    if (range === undefined) this.#ranges.set(partition, { first: offset, last: offset, header });
-    else {
-      range.last = offset;
-      range.header = header;
+    if (range === undefined) {
+      this.#ranges.set(partition, { first: offset, last: offset, bytes, headerStart, headerEnd });
+      return true;
     }
+    range.last = offset;
+    range.bytes = bytes;
+    range.headerStart = headerStart;
+    range.headerEnd = headerEnd;
     return true;
   }
 
   finish(): Fetched {
     const ranges: Record<string, OffsetRange> = {};
     const headers: Record<string, string> = {};
-    for (const [partition, { first, last, header }] of this.#ranges) {
+    for (const [partition, { first, last, bytes, headerStart, headerEnd }] of this.#ranges) {
       ranges[String(partition)] = { first: String(first), last: String(last) };
-      headers[String(partition)] = header.toString('latin1');
+      headers[String(partition)] = bytes.toString('latin1', headerStart, headerEnd);
     }
     return {
       ranges,
@@ -144,7 +152,7 @@ function fenced(topic: string, partition: number, offset: number): Failure {
 }
 
 /** Of a mark, whose value is `{"_version": "<decimal>"}`. */
-function versionOf(mark: Buffer): bigint | undefined {
-  const version = /"_version"\s*:\s*"?(\d{1,39})"?/u.exec(mark.toString('latin1'))?.[1];
+function versionOf({ bytes, valueStart, valueEnd }: RecordCursor): bigint | undefined {
+  const version = /"_version"\s*:\s*"?(\d{1,39})"?/u.exec(bytes.toString('latin1', valueStart, valueEnd))?.[1];
   return version === undefined ? undefined : BigInt(version);
 }

@@ -15,31 +15,35 @@ export interface Label {
 }
 
 /**
- * Reads the bytes of our header, as `parseHeader` reads its text: every message of a topic passes here, and this takes 0.1 us
- * where the text and its regular expression take 0.5.
+ * Reads the bytes of our header, from `start` to `end`, as `parseHeader` reads its text: every message of a topic passes here,
+ * and this takes 0.1 us where the text and its regular expression take 0.5.
  * @returns undefined for bytes that are not ours
  */
-export function readLabel(header: Buffer): Label | undefined {
-  const fields: number[] = [];
-  let highest: number | bigint = 0;
-  let start = 0;
+export function readLabel(bytes: Buffer, start = 0, end = bytes.length): Label | undefined {
+  let generation = 0;
+  let rows = 0;
+  let field = 0;
+  let from = start;
   let value = 0;
-  for (let i = 0; i <= header.length; i++) {
-    const digit = (header[i] ?? SLASH) - ZERO;
+  for (let i = start; i <= end; i++) {
+    const byte = i < end ? (bytes[i] ?? SLASH) : SLASH;
+    const digit = byte - ZERO;
     if (digit >= 0 && digit <= 9) {
       value = value * 10 + digit;
       continue;
     }
-    if (i === start || (i < header.length && header[i] !== SLASH)) return undefined;
-    if (fields.length === 4) {
-      highest = i - start <= EXACT_DIGITS ? value : BigInt(header.toString('latin1', start, i));
-      const truncate = i < header.length;
-      if (truncate && (header[i + 1] !== LETTER_T || header.toString('latin1', i) !== '/truncate')) return undefined;
-      return { generation: fields[0] ?? 0, rows: fields[3] ?? 0, highest, truncate };
+    if (i === from || byte !== SLASH) return undefined;
+    if (field === 4) {
+      const highest = i - from <= EXACT_DIGITS ? value : BigInt(bytes.toString('latin1', from, i));
+      const truncate = i < end;
+      if (truncate && (bytes[i + 1] !== LETTER_T || bytes.toString('latin1', i, end) !== '/truncate')) return undefined;
+      return { generation, rows, highest, truncate };
     }
-    fields.push(value);
+    if (field === 0) generation = value;
+    else if (field === 3) rows = value;
+    field += 1;
     value = 0;
-    start = i + 1;
+    from = i + 1;
   }
   return undefined;
 }

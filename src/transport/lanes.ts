@@ -61,6 +61,10 @@ export class Lanes {
     return this.#lanes.reduce((sum, lane) => sum + Math.max(0, lane.high - lane.position), 0);
   }
 
+  drop(): void {
+    for (const lane of this.#lanes) lane.drop();
+  }
+
   isAwaitingBefore(): boolean {
     return this.#lanes.some((lane) => lane.isAwaitingBefore);
   }

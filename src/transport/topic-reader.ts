@@ -4,8 +4,6 @@ import type { Fetched, FetchLimits } from './fetched.js';
 
 export interface ReaderOptions {
   readonly log: Log;
-  /** Fetched messages that wait to be taken, in bytes; 64 MB by default. One response (16 MB) may come on top. */
-  readonly memoryBytes?: number | undefined;
 }
 
 export interface StartOptions {
@@ -24,10 +22,10 @@ export interface TakeOptions extends FetchLimits {
 /**
  * Reads a topic of ours from the ledger's position.
  *
- * Its one invariant: what is taken continues where the last take ended, offset by offset, or a take fails. kafkajs moves its
- * position by itself (it jumps to the first offset when ours is out of range, and starts at the beginning after a rejoin), so
- * each partition is a `Lane` that accepts the next offset and no other. A crash between any two lines costs nothing: the
- * position is the ledger's.
+ * Its one invariant: what is taken continues where the last take ended, offset by offset, or a take fails. Each partition is a
+ * `Lane` that accepts the next offset and no other; and whenever the topic was out of sight (an error, another leader, a second
+ * without an answer) the record before the position is read again and compared, since a topic that was deleted and made anew
+ * goes on at the same offset. A crash between any two lines costs nothing: the position is the ledger's.
  */
 export interface TopicReader {
   /**
@@ -56,6 +54,6 @@ export interface TopicReader {
   ): Promise<Fetched>;
   /** Messages that are in the topic and were not taken, as far as is known. */
   waiting(): number;
-  /** Leaves and deletes the private groups, best effort. */
-  close(): Promise<void>;
+  /** Fetches nothing more, and lets go of what is queued. */
+  close(): void;
 }

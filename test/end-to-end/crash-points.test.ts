@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Deps } from '../../activities/deps.js';
+import { Fetcher } from '../../src/transport/fetcher.js';
+import { openReader } from '../../src/transport/reader.js';
 import { freshName } from '../support/stack.js';
 import { openPath, type Followed, type Path } from '../support/path.js';
 
@@ -109,6 +111,7 @@ describe('a crash between two steps loses nothing', () => {
     const held = new Promise<void>((resolve) => (release = resolve));
     let reached = (): void => undefined;
     const atInsert = new Promise<void>((resolve) => (reached = resolve));
+    const fetcher = new Fetcher(path.deps.kafka);
     const frozen: Partial<Deps> = {
       clickhouse: new Proxy(path.deps.clickhouse, {
         get(client, name) {
@@ -120,11 +123,8 @@ describe('a crash between two steps loses nothing', () => {
           };
         },
       }),
-      // Another process reads with another consumer.
-      reader: async (topic) => {
-        const { openReader } = await import('../../src/transport/reader.js');
-        return openReader(path.deps.kafka, topic, { log: path.deps.log });
-      },
+      // Another process reads with another fetcher.
+      reader: (topic) => openReader(fetcher, topic, { log: path.deps.log }),
     };
     const zombie = failureOf(() => followed.load(frozen));
     await atInsert;
@@ -132,6 +132,7 @@ describe('a crash between two steps loses nothing', () => {
     await followed.settle();
     release();
     expect(await zombie).toMatchObject({ kind: 'Fenced' });
+    fetcher.close();
     await followed.expectEqual();
   });
 

@@ -2,6 +2,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { parseHeader } from '../../src/domain/message-header.js';
 import { requireCovered } from '../../src/transport/producer.js';
 import { openProducer, type Consignment, type Publisher } from '../../src/transport/publisher.js';
+import { Fetcher } from '../../src/transport/fetcher.js';
 import { openReader, type Fetched } from '../../src/transport/reader.js';
 import { deleteTopic, ensureTopic, topicState } from '../../src/transport/topic.js';
 import {
@@ -35,12 +36,13 @@ async function readAll(topic: string): Promise<Fetched> {
   const ranges = Object.entries(state?.offsets ?? {})
     .filter(([, { high }]) => high !== '0')
     .map(([partition, { high }]) => [partition, { first: '0', last: String(BigInt(high) - 1n) }] as const);
-  const reader = await openReader(kafka, topic, { log: silentLog });
+  const fetcher = new Fetcher(kafka);
+  const reader = openReader(fetcher, topic, { log: silentLog });
   try {
     await reader.start(Object.fromEntries(Object.keys(state?.offsets ?? {}).map((partition) => [partition, '0'])));
     return await reader.takeExactly(Object.fromEntries(ranges));
   } finally {
-    await reader.close();
+    fetcher.close();
   }
 }
 
