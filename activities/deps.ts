@@ -32,8 +32,8 @@ export interface Deps {
   reader(topic: string): TopicReader;
   /** Closes the reader of a topic that is not read for a while. */
   releaseReader(topic: string): void;
-  /** The public consumer group's offsets of a topic, for lag tools; best effort. */
-  mirror(topic: string): OffsetMirror;
+  /** The public consumer group's offsets, for lag tools; best effort. */
+  readonly mirror: OffsetMirror;
   readonly clickhouse: ClickHouseClient;
   /** Who claims: host and pid. */
   readonly owner: string;
@@ -47,7 +47,7 @@ export function openDeps(settings: Settings, log: Log, meters: Meters = NO_METER
   let publisher: Promise<Publisher> | undefined;
   const fetcher = new Fetcher(kafka);
   const readers = new Map<string, TopicReader>();
-  const mirrors = new Map<string, OffsetMirror>();
+  const mirror = openOffsetMirror(kafka, { group: settings.kafka.group, log });
   return {
     settings,
     log,
@@ -65,18 +65,12 @@ export function openDeps(settings: Settings, log: Log, meters: Meters = NO_METER
       readers.get(topic)?.close();
       readers.delete(topic);
     },
-    mirror(topic) {
-      const known = mirrors.get(topic);
-      if (known !== undefined) return known;
-      const opened = openOffsetMirror(kafka, { group: settings.kafka.group, topic, log });
-      mirrors.set(topic, opened);
-      return opened;
-    },
+    mirror,
     clickhouse,
     owner: `${hostname()}/${process.pid}`,
     async close() {
       fetcher.close();
-      const closing = [...mirrors.values()].map((mirror) => mirror.close());
+      const closing = [mirror.close()];
       if (publisher !== undefined) closing.push(publisher.then((opened) => opened.close()));
       await Promise.allSettled(closing);
       await Promise.allSettled([pool.end(), clickhouse.close()]);

@@ -43,7 +43,6 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
     await reader.start(stage.position.offsets, { generation: replica.generation, headers: stage.position.headers });
     const claim = { replicaId: replica.id, epoch: stage.epoch };
     const budget = new InsertBudget(deps.clickhouse, replica.target);
-    const mirror = deps.mirror(replica.topic);
     let position: LedgerLoadPosition = stage.position;
     let batch = stage.batch;
     const total = { batches: 0, rows: 0, bytes: 0, first: '', last: '' };
@@ -83,7 +82,7 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
         ? undefined
         : await reader.take({ ...MOST, waitMs: 0, signal: slice.ending });
       await advanceLoad(deps.pool, claim, confirm, next === undefined ? null : nameOf(next, batch + 2, replica));
-      mirror.commit(position.offsets);
+      deps.mirror.commit(replica.topic, position.offsets);
       countBatch(deps.meters, request, {
         stage: 'load',
         ...confirm,

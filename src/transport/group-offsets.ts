@@ -1,5 +1,9 @@
 import type { Kafka } from 'kafkajs';
-import { createCluster, type KafkaCluster } from './cluster.js';
+import { protocolTypeOf } from '../failure/classify-kafka.js';
+import { createCluster, hangUpAll, type KafkaCluster } from './cluster.js';
+
+/** By topic and partition: the next offset to be read, decimal. */
+export type TopicOffsets = ReadonlyMap<string, Readonly<Record<string, string>>>;
 
 /**
  * Commits a group's offsets without being a member of it, as Kafka's own `kafka-consumer-groups --reset-offsets` does: for a
@@ -10,44 +14,52 @@ import { createCluster, type KafkaCluster } from './cluster.js';
 export class GroupOffsets {
   readonly #cluster: KafkaCluster;
   readonly #group: string;
-  readonly #topic: string;
+  #knowsBrokers = false;
+  #isClosed = false;
 
-  private constructor(cluster: KafkaCluster, group: string, topic: string) {
-    this.#cluster = cluster;
+  constructor(kafka: Kafka, group: string) {
+    this.#cluster = createCluster(kafka);
     this.#group = group;
-    this.#topic = topic;
   }
 
-  static async connect(kafka: Kafka, group: string, topic: string): Promise<GroupOffsets> {
-    const cluster = createCluster(kafka);
-    const offsets = new GroupOffsets(cluster, group, topic);
-    try {
-      await cluster.connect();
-      await cluster.addTargetTopic(topic);
-      return offsets;
-    } catch (error) {
-      void offsets.close();
-      throw error;
-    }
-  }
-
-  /** @param offsets by partition, the next offset to be read, decimal */
-  async commit(offsets: Readonly<Record<string, string>>): Promise<void> {
+  /** In one request; a topic that is gone is passed over. */
+  async commit(offsets: TopicOffsets): Promise<void> {
+    if (!(await this.#findBrokers(offsets))) return;
     const coordinator = await this.#cluster.findGroupCoordinator({ groupId: this.#group });
-    const partitions = Object.entries(offsets).map(([partition, offset]) => ({
-      partition: Number(partition),
-      offset,
-      metadata: null,
+    const topics = [...offsets].map(([topic, ofTopic]) => ({
+      topic,
+      partitions: Object.entries(ofTopic).map(([partition, offset]) => ({
+        partition: Number(partition),
+        offset,
+        metadata: null,
+      })),
     }));
-    await coordinator.offsetCommit({
-      groupId: this.#group,
-      groupGenerationId: -1,
-      memberId: '',
-      topics: [{ topic: this.#topic, partitions }],
-    });
+    await coordinator
+      .offsetCommit({ groupId: this.#group, groupGenerationId: -1, memberId: '', topics })
+      // Said of one of them; the others were taken.
+      .catch(ignoreMissing);
   }
 
-  async close(): Promise<void> {
-    await this.#cluster.disconnect().catch(() => undefined);
+  /** At once. */
+  close(): void {
+    this.#isClosed = true;
+    hangUpAll(this.#cluster, new Error('closed'));
   }
+
+  /** kafkajs learns of brokers with the metadata of a topic, and fails for one that is gone. */
+  async #findBrokers(offsets: TopicOffsets): Promise<boolean> {
+    if (this.#knowsBrokers) return true;
+    await this.#cluster.connect();
+    // It was given up while kafkajs was still trying.
+    if (this.#isClosed) this.close();
+    for (const topic of offsets.keys()) {
+      await this.#cluster.brokerPool.refreshMetadata([topic]).then(() => (this.#knowsBrokers = true), ignoreMissing);
+      if (this.#knowsBrokers) return true;
+    }
+    return false;
+  }
+}
+
+function ignoreMissing(error: unknown): void {
+  if (protocolTypeOf(error) !== 'UNKNOWN_TOPIC_OR_PARTITION') throw error;
 }

@@ -2,16 +2,16 @@ import type { Kafka } from 'kafkajs';
 import { protocolTypeOf } from '../failure/classify-kafka.js';
 import type { Log } from '../observe/log.js';
 import { withDeadline } from './deadline.js';
-import { GroupOffsets } from './group-offsets.js';
+import { GroupOffsets, type TopicOffsets } from './group-offsets.js';
 
 const BETWEEN_COMMITS_MS = 1_000;
 const AFTER_FAILURE_MS = 30_000;
 const COMMIT_MS = 10_000;
 
-/** Shows the ledger's position of a topic as the offsets of the public group, for the lag tools people have. */
+/** Shows the ledger's positions of all topics as the offsets of the public group, for the lag tools people have. */
 export interface OffsetMirror {
-  /** Shows these offsets soon, at most one commit a second; never throws, never waits. */
-  commit(offsets: Readonly<Record<string, string>>): void;
+  /** Shows these offsets soon, with those of all topics that moved, at most one commit a second; never throws, never waits. */
+  commit(topic: string, offsets: Readonly<Record<string, string>>): void;
   /** Shows the last ones, best effort. */
   close(): Promise<void>;
 }
@@ -19,7 +19,6 @@ export interface OffsetMirror {
 export interface OffsetMirrorOptions {
   /** `KAFKA_GROUP`. Several tables, in several processes, may share it; it must have no members. */
   readonly group: string;
-  readonly topic: string;
   readonly log: Log;
   /** Between two commits, in milliseconds; 1,000 by default. */
   readonly everyMs?: number;
@@ -33,7 +32,7 @@ class ThrottledMirror implements OffsetMirror {
   readonly #kafka: Kafka;
   readonly #options: OffsetMirrorOptions;
   #connection: GroupOffsets | undefined;
-  #latest: Readonly<Record<string, string>> | undefined;
+  #latest = new Map<string, Readonly<Record<string, string>>>();
   #timer: NodeJS.Timeout | undefined;
   #working: Promise<void> | undefined;
   #lastCommitMs = 0;
@@ -45,8 +44,8 @@ class ThrottledMirror implements OffsetMirror {
     this.#options = options;
   }
 
-  commit(offsets: Readonly<Record<string, string>>): void {
-    this.#latest = offsets;
+  commit(topic: string, offsets: Readonly<Record<string, string>>): void {
+    this.#latest.set(topic, offsets);
     this.#schedule(this.#lastCommitMs + (this.#options.everyMs ?? BETWEEN_COMMITS_MS) - Date.now());
   }
 
@@ -55,7 +54,7 @@ class ThrottledMirror implements OffsetMirror {
     clearTimeout(this.#timer);
     await this.#working;
     if (!this.#hasComplained) await this.#commitLatest();
-    await this.#connection?.close();
+    this.#connection?.close();
     this.#connection = undefined;
   }
 
@@ -66,7 +65,7 @@ class ThrottledMirror implements OffsetMirror {
         this.#timer = undefined;
         this.#working = this.#commitLatest().finally(() => {
           this.#working = undefined;
-          if (this.#latest !== undefined)
+          if (this.#latest.size > 0)
             this.#schedule(this.#hasComplained ? AFTER_FAILURE_MS : (this.#options.everyMs ?? BETWEEN_COMMITS_MS));
         });
       },
@@ -78,30 +77,24 @@ class ThrottledMirror implements OffsetMirror {
 
   /** Never rejects. */
   async #commitLatest(): Promise<void> {
-    const offsets = this.#latest;
-    if (offsets === undefined) return;
-    this.#latest = undefined;
-    const { group, topic, log } = this.#options;
+    const moved: TopicOffsets = this.#latest;
+    if (moved.size === 0) return;
+    this.#latest = new Map();
+    const { group, log } = this.#options;
     try {
-      await withDeadline(this.#commitNow(offsets), COMMIT_MS, () => new Error('no answer'));
+      const connection = (this.#connection ??= new GroupOffsets(this.#kafka, group));
+      await withDeadline(connection.commit(moved), COMMIT_MS, () => new Error('no answer'));
       this.#hasComplained = false;
     } catch (error) {
-      this.#latest ??= offsets;
+      this.#latest = new Map([...moved, ...this.#latest]);
       const level = this.#hasComplained ? 'debug' : 'info';
       const reason = protocolTypeOf(error) ?? (error instanceof Error ? error.name : 'unknown');
-      log[level]({ group, topic, reason }, 'public group offsets are not shown; loading goes on');
+      log[level]({ group, reason }, 'public group offsets are not shown; loading goes on');
       this.#hasComplained = true;
-      void this.#connection?.close();
+      this.#connection?.close();
       this.#connection = undefined;
     } finally {
       this.#lastCommitMs = Date.now();
     }
-  }
-
-  async #commitNow(offsets: Readonly<Record<string, string>>): Promise<void> {
-    const { group, topic } = this.#options;
-    const connection = this.#connection ?? (await GroupOffsets.connect(this.#kafka, group, topic));
-    this.#connection = connection;
-    await connection.commit(offsets);
   }
 }

@@ -16,8 +16,8 @@ async function freshTopic(partitions: number): Promise<string> {
   return topic;
 }
 
-function mirror(group: string, topic: string, client = kafka): OffsetMirror {
-  const opened = openOffsetMirror(client, { group, topic, log: silentLog, everyMs: 20 });
+function mirror(group: string, client = kafka): OffsetMirror {
+  const opened = openOffsetMirror(client, { group, log: silentLog, everyMs: 20 });
   mirrors.push(opened);
   return opened;
 }
@@ -41,21 +41,45 @@ describe('an offset mirror', () => {
   test('shows the position of each topic in one group, which stays empty', async () => {
     const group = freshName('group');
     const [first, second] = [await freshTopic(2), await freshTopic(1)];
-    const [one, two] = [mirror(group, first), mirror(group, second)];
-    one.commit({ '0': '12', '1': '7' });
-    two.commit({ '0': '3' });
+    const opened = mirror(group);
+    opened.commit(first, { '0': '12', '1': '7' });
+    opened.commit(second, { '0': '3' });
     await shows(group, first, { '0': '12', '1': '7' });
     await shows(group, second, { '0': '3' });
     const { groups } = await withAdmin((admin) => admin.describeGroups([group]));
     expect(groups[0]).toMatchObject({ state: 'Empty', members: [] });
   });
 
+  test('shows the others where a topic is gone', async () => {
+    const group = freshName('group');
+    const [first, gone, last] = [await freshTopic(1), freshTopicName(), await freshTopic(1)];
+    const opened = mirror(group);
+    for (let round = 1; round <= 2; round++) {
+      opened.commit(gone, { '0': '5' });
+      opened.commit(first, { '0': String(round) });
+      opened.commit(last, { '0': String(round) });
+      await shows(group, first, { '0': String(round) });
+      await shows(group, last, { '0': String(round) });
+    }
+  });
+
+  test('holds one connection, however many topics it shows', async () => {
+    const [group, topics] = [freshName('group'), await Promise.all([1, 1, 1, 1, 1].map(freshTopic))];
+    const cable = connectCuttableKafka();
+    const opened = mirror(group, cable.kafka);
+    for (const topic of topics) opened.commit(topic, { '0': '1' });
+    for (const topic of topics) await shows(group, topic, { '0': '1' });
+    expect(cable.open()).toBeLessThanOrEqual(2);
+    await opened.close();
+    await waitFor(() => cable.open() === 0, { deadlineMs: 5_000, what: 'its sockets to go' });
+  });
+
   test('ends at the last of many commits, and shows it when it is closed', async () => {
     const [group, topic] = [freshName('group'), await freshTopic(1)];
-    const opened = mirror(group, topic);
-    for (let offset = 1; offset <= 500; offset++) opened.commit({ '0': String(offset) });
+    const opened = mirror(group);
+    for (let offset = 1; offset <= 500; offset++) opened.commit(topic, { '0': String(offset) });
     await shows(group, topic, { '0': '500' });
-    opened.commit({ '0': '501' });
+    opened.commit(topic, { '0': '501' });
     await opened.close();
     expect(await offsetsOf(group, topic)).toEqual({ '0': '501' });
   });
@@ -64,10 +88,10 @@ describe('an offset mirror', () => {
     const [group, topic] = [freshName('group'), await freshTopic(1)];
     const cable = connectCuttableKafka();
     cable.cut();
-    const opened = mirror(group, topic, cable.kafka);
+    const opened = mirror(group, cable.kafka);
     const startedAt = Date.now();
-    opened.commit({ '0': '1' });
-    opened.commit({ '0': '2' });
+    opened.commit(topic, { '0': '1' });
+    opened.commit(topic, { '0': '2' });
     expect(Date.now() - startedAt).toBeLessThan(50);
   });
 
@@ -79,8 +103,8 @@ describe('an offset mirror', () => {
     const joined = new Promise((resolve) => member.on(member.events.GROUP_JOIN, resolve));
     await member.run({ autoCommit: false, eachBatch: () => Promise.resolve() });
     await joined;
-    const opened = mirror(group, topic);
-    opened.commit({ '0': '9' });
+    const opened = mirror(group);
+    opened.commit(topic, { '0': '9' });
     await opened.close();
     expect(await offsetsOf(group, topic)).toEqual({ '0': '-1' });
     await member.disconnect();

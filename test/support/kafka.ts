@@ -22,7 +22,7 @@ export function connectTestKafka(config: Partial<KafkaConfig> = {}): Kafka {
 }
 
 /** A client whose cable can be pulled: a broker that is down, or one that says nothing, without touching the shared broker. */
-export function connectCuttableKafka(): { kafka: Kafka; cut(): void; mute(): void; mend(): void } {
+export function connectCuttableKafka(): { kafka: Kafka; cut(): void; mute(): void; mend(): void; open(): number } {
   const sockets = new Set<net.Socket>();
   let state: 'whole' | 'cut' | 'mute' = 'whole';
   const kafka = connectTestKafka({
@@ -48,6 +48,7 @@ export function connectCuttableKafka(): { kafka: Kafka; cut(): void; mute(): voi
     mend: () => {
       state = 'whole';
     },
+    open: () => sockets.size,
   };
 }
 
