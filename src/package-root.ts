@@ -10,6 +10,9 @@ export function readVersion(): string {
   return version;
 }
 
+/** What an administrator runs in the source database, for a role that owns nothing there. */
+export const roleScript = join(packageRoot, 'sql', 'roles', 'postgres.sql');
+
 function ascend(folder: string): string {
   return existsSync(join(folder, 'package.json')) ? folder : ascend(dirname(folder));
 }

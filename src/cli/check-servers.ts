@@ -7,6 +7,7 @@ import { classifyPostgres } from '../failure/classify-postgres.js';
 import { Failure } from '../failure/failure.js';
 import { migrateLedger } from '../ledger/migrate.js';
 import { ensureSearchAttributes } from '../worker/search-attributes.js';
+import { roleScript } from '../package-root.js';
 import { plural } from './figures.js';
 import type { Session } from './session.js';
 
@@ -96,8 +97,8 @@ function explainPreparing(error: unknown, { user, database }: { user: string; da
   if (error instanceof Failure) return error;
   if ((error as { code?: unknown }).code === '42501') {
     return new Failure('Unauthorized', {
-      message: `The role "${user}" may not create the ledger in the database "${database}".`,
-      remedy: `Let an administrator run: grant create on database "${database}" to "${user}"`,
+      message: `The role "${user}" may not make the ledger in the database "${database}": the schema pg2click is not its own.`,
+      remedy: `Let an administrator run ${roleScript} there${user === 'pg2click' ? '' : `, with "${user}" as the role at its top`}.`,
       cause: error,
     });
   }

@@ -19,6 +19,8 @@ const SESSION = {
   extra_float_digits: '1',
   bytea_output: 'hex',
   row_security: 'off',
+  // Operators too are found by it: one that somebody made in a schema of his own must not run as our role.
+  search_path: 'pg_catalog,pg_temp',
   statement_timeout: '0',
   idle_in_transaction_session_timeout: '0',
 } as const;

@@ -72,6 +72,8 @@ export async function openEnvironment(options: {
     pool,
     async connect(name) {
       const pg = await connectPostgres(settings, { name: `demo ${name}` });
+      // As a user's session: ours find nothing by a bare name.
+      await pg.query(/* sql */ `set search_path = public`);
       curtain.add(async () => pg[Symbol.asyncDispose]());
       return pg;
     },

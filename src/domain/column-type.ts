@@ -104,9 +104,12 @@ const COLUMN_TYPES: Readonly<Record<string, ColumnType>> = {
   uuid: { ...bare('UUID'), keyJson: quoted },
   json,
   jsonb: json,
+  // By its output function, as COPY does. A cast, which row_to_json looks for too, may be a function of the type's owner: it
+  // could print what it likes, and would run as our role.
   enum: {
     ...bare('LowCardinality(String)'),
-    keyJson: escaped,
+    json: (column) => `enum_out(${column})::text`,
+    keyJson: (column) => `to_json(enum_out(${column})::text)::text`,
     clickhouse: ({ nullable }) => (nullable ? 'LowCardinality(Nullable(String))' : 'LowCardinality(String)'),
   },
 };

@@ -17,11 +17,11 @@ export async function migrateLedger(pg: ClientBase): Promise<string[]> {
   await pg.query('begin');
   try {
     await pg.query(/* sql */ `select pg_advisory_xact_lock($1)`, [MIGRATION_LOCK]);
-    if (!(await isMigrated(pg))) {
-      await pg.query(/* sql */ `create schema if not exists pg2click`);
+    const { schema, migration } = await look(pg);
+    if (!schema) await pg.query(/* sql */ `create schema pg2click`);
+    if (!migration)
       await pg.query(/* sql */ `create table if not exists pg2click.migration
         (name text primary key, applied_at timestamptz not null default now())`);
-    }
     const done = await pg.query<{ name: string }>(/* sql */ `select name from pg2click.migration`);
     const known = new Set(done.rows.map((row) => row.name));
     const missing = files.filter((file) => !known.has(file));
@@ -37,10 +37,14 @@ export async function migrateLedger(pg: ClientBase): Promise<string[]> {
   }
 }
 
-/** Whether the schema is there at all: lets a role without CREATE use a ledger that its administrator made. */
-async function isMigrated(pg: ClientBase): Promise<boolean> {
-  const found = await pg.query<{ found: boolean }>(
-    /* sql */ `select to_regclass('pg2click.migration') is not null as found`,
-  );
-  return found.rows[0]?.found === true;
+/** What is there already is not even asked for: "if not exists" takes the right to make it, too. */
+async function look(pg: ClientBase): Promise<{ schema: boolean; migration: boolean }> {
+  const found = await pg.query<{
+    schema: boolean;
+    migration: boolean;
+  }>(/* sql */ `select n.oid is not null as schema, c.oid is not null as migration
+      from (select) one
+      left join pg_catalog.pg_namespace n on n.nspname = 'pg2click'
+      left join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = 'migration'`);
+  return found.rows[0] ?? { schema: false, migration: false };
 }

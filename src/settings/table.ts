@@ -31,7 +31,7 @@ export const SETTINGS = {
   }),
   PG_USER: setting('PostgreSQL', text, {
     default: 'postgres',
-    description: 'Role that owns the tables, or may create triggers on them, and may create the schema pg2click.',
+    description: 'Role that may read the tables and put triggers on them; sql/roles/postgres.sql makes one.',
   }),
   PG_PASSWORD: setting('PostgreSQL', text, { secret: true, description: 'Its password.' }),
   PG_URL: setting('PostgreSQL', postgresUrl, {

@@ -16,13 +16,21 @@ export interface CatalogTable {
   readonly subscribed: boolean;
   /** Row-level security would hide rows from our role. */
   readonly rowsHidden: boolean;
-  readonly readable: boolean;
-  /** Our role is the owner, a member of it, or a superuser. */
-  readonly owned: boolean;
+  readonly rights: TableRights;
   /** `pg_class.reltuples`, null when it was never counted. */
   readonly estimatedRows: number | null;
   readonly columns: readonly Column[];
   readonly uniqueIndexes: readonly UniqueIndex[];
+}
+
+/** What our role may do with a table. */
+export interface TableRights {
+  /** USAGE on its schema. */
+  readonly schema: boolean;
+  readonly select: boolean;
+  readonly trigger: boolean;
+  /** As its owner, a member of it or a superuser; or by the function that an administrator made for that. */
+  readonly enableAlways: boolean;
 }
 
 export interface UniqueIndex {
@@ -41,21 +49,32 @@ export interface UniqueIndex {
 
 /** The server around the table. */
 export interface CatalogServer {
+  /** The role that we are. */
+  readonly role: string;
   readonly inRecovery: boolean;
   /** Publications that would publish the outbox too, and break their subscribers. */
   readonly publications: readonly string[];
 }
 
+/** Whether the function of `sql/roles/postgres.sql` is there for us, asked without naming what we may not look into. */
+const MAY_CALL_ENABLE_ALWAYS = /* sql */ `exists (
+  select from pg_catalog.pg_proc f join pg_catalog.pg_namespace s on s.oid = f.pronamespace
+  where s.nspname = 'pg2click_admin' and f.proname = 'enable_always'
+    and pg_catalog.has_schema_privilege(s.oid, 'usage') and pg_catalog.has_function_privilege(f.oid, 'execute'))`;
+
 /** @returns undefined where no such relation is */
 export async function readCatalog(pg: Queryable, name: TableName): Promise<CatalogTable | undefined> {
-  const found = await pg.query<Omit<CatalogTable, 'columns' | 'uniqueIndexes'>>(
+  const found = await pg.query<Omit<CatalogTable, 'rights' | 'columns' | 'uniqueIndexes'> & { rights: string }>(
     /* sql */ `
     select c.oid::text as relation, c.relkind::text as kind, c.relpersistence::text as persistence,
       exists (select from pg_catalog.pg_inherits i where c.oid in (i.inhparent, i.inhrelid)) as inherits,
       exists (select from pg_catalog.pg_subscription_rel s where s.srrelid = c.oid) as subscribed,
       c.relkind in ('r', 'p') and pg_catalog.row_security_active(c.oid) as "rowsHidden",
-      pg_catalog.has_table_privilege(c.oid, 'select') as readable,
-      pg_catalog.pg_has_role(c.relowner, 'usage') as owned,
+      pg_catalog.json_build_object(
+        'schema', pg_catalog.has_schema_privilege(n.oid, 'usage'),
+        'select', pg_catalog.has_table_privilege(c.oid, 'select'),
+        'trigger', pg_catalog.has_table_privilege(c.oid, 'trigger'),
+        'enableAlways', pg_catalog.pg_has_role(c.relowner, 'usage') or ${MAY_CALL_ENABLE_ALWAYS})::text as rights,
       case when c.reltuples >= 0 then c.reltuples::float8 end as "estimatedRows"
     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where n.nspname = $1 and c.relname = $2`,
@@ -65,6 +84,7 @@ export async function readCatalog(pg: Queryable, name: TableName): Promise<Catal
   if (table === undefined) return undefined;
   return {
     ...table,
+    rights: JSON.parse(table.rights) as TableRights,
     columns: await readColumns(pg, table.relation),
     uniqueIndexes: await readUniqueIndexes(pg, table.relation),
   };
@@ -82,23 +102,21 @@ export async function findSchemasOf(pg: Queryable, table: string): Promise<strin
 }
 
 export async function readServer(pg: Queryable): Promise<CatalogServer> {
-  const found = await pg.query<{ inRecovery: boolean; publications: string[]; bySchema: boolean }>(/* sql */ `
-    select pg_catalog.pg_is_in_recovery() as "inRecovery",
+  const found = await pg.query<CatalogServer & { bySchema: boolean }>(/* sql */ `
+    select current_user::text as role, pg_catalog.pg_is_in_recovery() as "inRecovery",
       array(select p.pubname::text from pg_catalog.pg_publication p where p.puballtables order by 1) as publications,
       pg_catalog.to_regclass('pg_catalog.pg_publication_namespace') is not null as "bySchema"`);
-  const { inRecovery, publications, bySchema } = found.rows[0] ?? {
-    inRecovery: false,
-    publications: [],
-    bySchema: false,
-  };
-  if (!bySchema) return { inRecovery, publications };
+  const [row] = found.rows;
+  if (row === undefined) throw new Error('a select without a table returned no row');
+  const { role, inRecovery, publications, bySchema } = row;
+  if (!bySchema) return { role, inRecovery, publications };
   const ofSchema = await pg.query<{ name: string }>(/* sql */ `
     select p.pubname::text as name
     from pg_catalog.pg_publication p
     join pg_catalog.pg_publication_namespace s on s.pnpubid = p.oid
     join pg_catalog.pg_namespace n on n.oid = s.pnnspid
     where n.nspname = 'pg2click' order by 1`);
-  return { inRecovery, publications: [...publications, ...ofSchema.rows.map((row) => row.name)] };
+  return { role, inRecovery, publications: [...publications, ...ofSchema.rows.map((row) => row.name)] };
 }
 
 interface ColumnRow extends Column {

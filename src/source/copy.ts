@@ -14,7 +14,7 @@ import { holdShapeSql, requireShape } from './shape.js';
 /** At 150 bytes a row this is some 1,700 rows ahead of the sink. */
 const BUFFER_BYTES = 256 * 1024;
 
-type CopiedTable = Pick<Replica, 'name' | 'columns' | 'generation'>;
+type CopiedTable = Pick<Replica, 'name' | 'relation' | 'columns' | 'generation'>;
 
 /** One line a row, with the columns of `targetColumns` in their order. */
 export function copySql(replica: CopiedTable, position: string): string {

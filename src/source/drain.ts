@@ -37,7 +37,7 @@ export interface BatchReading {
  */
 export function readBatch(
   pg: ClientBase,
-  replica: Pick<Replica, 'id' | 'name' | 'columns' | 'key' | 'generation'>,
+  replica: Pick<Replica, 'id' | 'name' | 'relation' | 'columns' | 'key' | 'generation'>,
   batch: OutboxBatch,
   { signal }: { signal: AbortSignal },
 ): BatchReading {

@@ -1,10 +1,13 @@
+import { quotePg } from '../domain/identifier.js';
 import { columnType, DELETED_COLUMN, VERSION_COLUMN } from '../domain/column-type.js';
 import type { Column, TriggerLevel } from '../domain/replica.js';
 import { formatTableName, type TableName } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
 import type { Queryable } from '../connect/queryable.js';
 import { findSchemasOf, readCatalog, readServer, type CatalogServer, type CatalogTable } from './catalog.js';
+import { roleScript } from '../package-root.js';
 import { chooseKey } from './key-index.js';
+import { qualified } from './outbox-names.js';
 
 /** What adding a table has to know of it. */
 export interface TableInspection {
@@ -44,16 +47,7 @@ export function judge(
   const title = formatTableName(name);
   refuseRelation(table, name);
   refuseServer(server);
-  if (!table.readable || !table.owned)
-    throw new Failure('Unauthorized', {
-      message: `The PostgreSQL user may not ${table.readable ? `put triggers on ${title}` : `read ${title}`}.`,
-      remedy: `Make it a member of the role that owns the table: GRANT owner TO user.`,
-    });
-  if (table.rowsHidden)
-    throw new Failure('UnsuitableTable', {
-      message: `Row-level security hides rows of ${title} from the PostgreSQL user: they would look deleted.`,
-      remedy: 'Give it BYPASSRLS, or use a role to which the policies do not apply.',
-    });
+  refuseRights(table, server, name);
   refuseColumns(table, title);
   return {
     relation: table.relation,
@@ -106,6 +100,29 @@ function refuseServer(server: CatalogServer): void {
     throw new Failure('UnsuitableTable', {
       message: `The publication ${publication} would publish the tables of pg2click too, and stop its subscribers.`,
       remedy: 'Let the publication name its tables, or schemas other than pg2click.',
+    });
+}
+
+/** A right that is missing is named with the statement that grants it. */
+function refuseRights({ rights, rowsHidden }: CatalogTable, { role }: CatalogServer, name: TableName): void {
+  const title = formatTableName(name);
+  const grantee = quotePg(role);
+  const refuse = (what: string, remedy: string) => {
+    throw new Failure('Unauthorized', { message: `The PostgreSQL role "${role}" may not ${what}.`, remedy });
+  };
+  if (!rights.schema)
+    refuse(`use the schema of ${title}`, `grant usage on schema ${quotePg(name.schema)} to ${grantee}`);
+  if (!rights.select) refuse(`read ${title}`, `grant select on table ${qualified(name)} to ${grantee}`);
+  if (!rights.trigger) refuse(`put triggers on ${title}`, `grant trigger on table ${qualified(name)} to ${grantee}`);
+  if (!rights.enableAlways)
+    refuse(
+      `let triggers of ${title} fire in every session, which takes the owner of the table`,
+      `Let an administrator run ${roleScript} in the database, or make the role a member of the owner.`,
+    );
+  if (rowsHidden)
+    throw new Failure('UnsuitableTable', {
+      message: `Row-level security hides rows of ${title} from the PostgreSQL role "${role}": they would look deleted.`,
+      remedy: 'Give it BYPASSRLS, or use a role to which the policies do not apply.',
     });
 }
 

@@ -98,17 +98,8 @@ function images(key: readonly Column[], row: string): string {
   return key.map((column) => knownType(column).image(`${row}.${quotePg(column.name)}`)).join(', ');
 }
 
-/**
- * `enable always`: a session with `session_replication_role = replica` changes rows too. The statement takes
- * SHARE ROW EXCLUSIVE, so it waits for the writers of this moment and holds off the next ones.
- */
-export function triggerSql(
-  replica: Pick<Replica, 'id' | 'name'>,
-  event: OutboxEvent,
-  level: TriggerLevel,
-): readonly string[] {
-  const table = qualified(replica.name);
-  const name = quotePg(triggerName(replica.id, event));
+/** The statement takes SHARE ROW EXCLUSIVE, so it waits for the writers of this moment and holds off the next ones. */
+export function triggerSql(replica: Pick<Replica, 'id' | 'name'>, event: OutboxEvent, level: TriggerLevel): string {
   const transitions = [
     event === 'delete' || event === 'update' ? `old table as ${OLD_ROWS}` : '',
     event === 'insert' || event === 'update' ? `new table as ${NEW_ROWS}` : '',
@@ -119,9 +110,18 @@ export function triggerSql(
       : level === 'row'
         ? 'for each row'
         : `referencing ${transitions.join(' ')} for each statement`;
-  return [
-    /* sql */ `create or replace trigger ${name} after ${event} on ${table} ${how}
-      execute function ${captureFunction(replica.id, event)}()`,
-    /* sql */ `alter table ${table} enable always trigger ${name}`,
-  ];
+  return /* sql */ `create or replace trigger ${quotePg(triggerName(replica.id, event))} after ${event}
+    on ${qualified(replica.name)} ${how} execute function ${captureFunction(replica.id, event)}()`;
+}
+
+/**
+ * A session with `session_replication_role = replica` changes rows too. Only the owner of the table may do this; for any
+ * other role there is a function of the administrator's (`sql/roles/postgres.sql`).
+ */
+export function enableAlwaysSql(replica: Pick<Replica, 'id' | 'name'>, event: OutboxEvent, owned: boolean): string {
+  const table = qualified(replica.name);
+  const name = triggerName(replica.id, event);
+  return owned
+    ? /* sql */ `alter table ${table} enable always trigger ${quotePg(name)}`
+    : /* sql */ `select pg2click_admin.enable_always(${literal(table)}::regclass, ${literal(name)})`;
 }

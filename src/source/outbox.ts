@@ -4,7 +4,7 @@ import { classifyPostgres } from '../failure/classify-postgres.js';
 import { Failure } from '../failure/failure.js';
 import type { Queryable } from '../connect/queryable.js';
 import { captureFunction, OUTBOX_EVENTS, outboxTable, qualified, triggerName } from './outbox-names.js';
-import { captureFunctionSql, outboxTableSql, triggerSql, type KeyColumn } from './outbox-sql.js';
+import { captureFunctionSql, enableAlwaysSql, outboxTableSql, triggerSql, type KeyColumn } from './outbox-sql.js';
 import { inTransaction } from './transaction.js';
 
 /**
@@ -30,11 +30,13 @@ export async function installOutbox(pg: Queryable, replica: OutboxOwner): Promis
     await inTransaction(pg, BEGIN, async () => {
       const key = await readKeyColumns(pg, replica);
       const columns = key.map(({ column }) => column);
+      const owned = await ownsTable(pg, replica);
       await pg.query(outboxTableSql(replica.id, key));
       for (const event of OUTBOX_EVENTS) {
         await pg.query(captureFunctionSql(replica.id, event, replica.triggerLevel, columns));
         await pg.query(/* sql */ `revoke all on function ${captureFunction(replica.id, event)}() from public`);
-        for (const statement of triggerSql(replica, event, replica.triggerLevel)) await pg.query(statement);
+        await pg.query(triggerSql(replica, event, replica.triggerLevel));
+        await pg.query(enableAlwaysSql(replica, event, owned));
       }
     });
   } catch (error) {
@@ -43,23 +45,17 @@ export async function installOutbox(pg: Queryable, replica: OutboxOwner): Promis
 }
 
 /**
- * Takes the triggers off, wherever their table is by now, and drops the functions and the outbox. Nothing happens where nothing is left.
+ * Takes the triggers off, wherever their table is by now, and drops the functions and the outbox. Nothing happens where
+ * nothing is left. The triggers go with the functions they call: to drop one by its name takes the owner of its table.
  * @param pg a connection of its own, not a pool
  * @throws Failure `LockTimeout` when the table is in use for more than 5 seconds
  */
 export async function removeOutbox(pg: Queryable, { id, name }: { id: string; name: TableName }): Promise<void> {
   try {
     await inTransaction(pg, BEGIN, async () => {
-      const triggers = await pg.query<{ statement: string }>(
-        /* sql */ `select format('drop trigger if exists %I on %s', t.tgname, t.tgrelid::regclass) as statement
-          from pg_trigger t join pg_proc f on f.oid = t.tgfoid
-          where f.pronamespace = to_regnamespace('pg2click') and f.proname = any ($1) and t.tgparentid = 0`,
-        [OUTBOX_EVENTS.map((event) => `capture_${id}_${event}`)],
-      );
-      // The user's table is locked before the outbox, as its writers do: no deadlock with them.
-      for (const { statement } of triggers.rows) await pg.query(statement);
+      // The user's table is locked (with its triggers) before the outbox, as its writers do: no deadlock with them.
       for (const event of OUTBOX_EVENTS)
-        await pg.query(/* sql */ `drop function if exists ${captureFunction(id, event)}()`);
+        await pg.query(/* sql */ `drop function if exists ${captureFunction(id, event)}() cascade`);
       await pg.query(/* sql */ `drop table if exists ${outboxTable(id)}`);
     });
   } catch (error) {
@@ -78,9 +74,20 @@ async function isInstalled(pg: Queryable, replica: OutboxOwner): Promise<boolean
   return found.rows[0]?.triggers === OUTBOX_EVENTS.length;
 }
 
-/** Types and collations of the key columns, in key order, under a search path that qualifies every name. */
+async function ownsTable(pg: Queryable, { name }: OutboxOwner): Promise<boolean> {
+  const found = await pg.query<{ owned: boolean }>(
+    /* sql */ `select pg_has_role(c.relowner, 'usage') as owned from pg_class c where c.oid = to_regclass($1)`,
+    [qualified(name)],
+  );
+  return found.rows[0]?.owned === true;
+}
+
+/**
+ * Types and collations of the key columns, in key order, under a search path that qualifies every name.
+ * @throws Failure `Unauthorized`: types are usable by all unless someone took that away, but not the schemas they are in
+ */
 async function readKeyColumns(pg: Queryable, replica: OutboxOwner): Promise<KeyColumn[]> {
-  const found = await pg.query<{ name: string; type: string; collation: string | null }>(
+  const found = await pg.query<{ name: string; type: string; collation: string | null; missing: string | null }>(
     /* sql */ `
     with recursive level (name, type, collated, depth) as (
       select a.attname, a.atttypid, a.attcollation, 0
@@ -90,8 +97,15 @@ async function readKeyColumns(pg: Queryable, replica: OutboxOwner): Promise<KeyC
       from level join pg_type d on d.oid = level.type and d.typtype = 'd'
     )
     select distinct on (level.name) level.name::text as name, format_type(level.type, null) as type,
-      case when c.oid is not null then format('%I.%I', n.nspname, c.collname) end as "collation"
+      case when c.oid is not null then format('%I.%I', n.nspname, c.collname) end as "collation",
+      case when not has_schema_privilege(t.typnamespace, 'usage')
+             then format('grant usage on schema %s to %I', t.typnamespace::regnamespace, current_user)
+           when not has_type_privilege(t.oid, 'usage')
+             then format('grant usage on type %s to %I', format_type(t.oid, null), current_user)
+           when not has_schema_privilege(n.oid, 'usage') then format('grant usage on schema %I to %I', n.nspname, current_user)
+      end as missing
     from level
+    join pg_type t on t.oid = level.type
     left join (pg_collation c join pg_namespace n on n.oid = c.collnamespace) on c.oid = level.collated
     order by level.name, level.depth desc`,
     [qualified(replica.name), replica.key],
@@ -102,6 +116,11 @@ async function readKeyColumns(pg: Queryable, replica: OutboxOwner): Promise<KeyC
     if (column === undefined || row === undefined)
       throw new Failure('SourceChanged', {
         message: `${formatTableName(replica.name)} has lost its key column ${name} since it was inspected.`,
+      });
+    if (row.missing !== null)
+      throw new Failure('Unauthorized', {
+        message: `The PostgreSQL role may not use the type or collation of column ${name} of ${formatTableName(replica.name)}.`,
+        remedy: row.missing,
       });
     return { column, type: row.type, collation: row.collation };
   });

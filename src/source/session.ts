@@ -4,10 +4,12 @@
  *
  * - `read write`: a standby refuses it, so a proxy that leads there cannot make missing rows look deleted;
  * - `row_security = off`: a policy that would hide rows is an error, not fewer rows;
+ * - `search_path`: no operator that somebody made in a schema of his own is found, and runs as our role;
  * - values must have the same text in COPY and in JSON, on every server.
  */
 export const BEGIN_READING = /* sql */ `begin isolation level read committed read write;
   set local row_security = off;
+  set local search_path = pg_catalog, pg_temp;
   set local timezone = 'UTC';
   set local datestyle = 'ISO';
   set local extra_float_digits = 1;

@@ -7,10 +7,13 @@ import { outboxTable } from './outbox-names.js';
 const SHORTEST_PAUSE_MS = 5;
 const LONGEST_PAUSE_MS = 250;
 
-/** The lock modes that conflict with SHARE: every way to change rows, or to become one. */
+/**
+ * Whoever changed a row holds one of these to the end of his transaction. SHARE UPDATE EXCLUSIVE is not among them: it is
+ * what VACUUM holds for hours on a large table, ANALYZE, and indexes made concurrently, none of which changes a row. (To tell
+ * who is who, by `pg_stat_activity`, is not for every role.)
+ */
 const WRITING_MODES: readonly string[] = [
   'RowExclusiveLock',
-  'ShareUpdateExclusiveLock',
   'ShareRowExclusiveLock',
   'ExclusiveLock',
   'AccessExclusiveLock',
@@ -71,10 +74,7 @@ export async function settle(
   }
 }
 
-/**
- * The virtual transactions that hold the table or, where it has any, its children. Vacuum of the server's own accord holds
- * such a lock for hours on a large table and changes no row: it is left out where the server lets us see that it is that.
- */
+/** The virtual transactions that hold the table or, where it has any, its children. */
 async function readHolders(pg: Queryable, relation: string): Promise<string[]> {
   const found = await pg.query<{ holder: string }>(
     /* sql */ `
@@ -88,9 +88,7 @@ async function readHolders(pg: Queryable, relation: string): Promise<string[]> {
     where l.locktype = 'relation' and l.granted and l.mode = any ($2)
       and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = current_database())
       and l.relation in (select family.oid from family)
-      and l.pid is distinct from pg_backend_pid()
-      and not exists (select from pg_catalog.pg_stat_activity a
-        where a.pid = l.pid and a.backend_type = 'autovacuum worker')`,
+      and l.pid is distinct from pg_backend_pid()`,
     [relation, WRITING_MODES],
   );
   return found.rows.map((row) => row.holder);

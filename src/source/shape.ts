@@ -5,29 +5,34 @@ import { formatTableName } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
 import { qualified } from './outbox-names.js';
 
-type ShapedTable = Pick<Replica, 'name' | 'columns'>;
+type ShapedTable = Pick<Replica, 'name' | 'relation' | 'columns'>;
 
 /**
- * Holds the table's shape until the transaction ends, and looks whether a column that was NOT NULL still is. The
- * fingerprint is too seldom for this one: ClickHouse takes a NULL for a number that is not Nullable as 0, without a word.
+ * Holds the table's shape until the transaction ends, and looks whether it is the table that was added, and a column that
+ * was NOT NULL still is. The fingerprint is too seldom for these: ClickHouse takes a NULL for a number that is not Nullable
+ * as 0, without a word; and under the name of a table that was dropped there may be a view, whose functions run as our role.
  */
 export function holdShapeSql(table: ShapedTable): string {
   const name = qualified(table.name);
   const required = table.columns.filter((column) => !column.nullable).map((column) => column.position);
   return /* sql */ `lock table only ${name} in access share mode;
-    select a.attname::text as loosened from pg_catalog.pg_attribute a
-    where a.attrelid = ${literal(name)}::regclass and a.attnum in (${[0, ...required].join(', ')}) and not a.attnotnull`;
+    select ${literal(name)}::pg_catalog.regclass = ${literal(table.relation)}::pg_catalog.oid as same, array(
+      select a.attname::text from pg_catalog.pg_attribute a
+      where a.attrelid = ${literal(name)}::pg_catalog.regclass and a.attnum in (${[0, ...required].join(', ')})
+        and not a.attnotnull) as loosened`;
 }
 
 /**
  * @param results of a message that ends with `holdShapeSql`
- * @throws Failure `SourceChanged`
+ * @throws Failure `SourceChanged`, `MissingTable`
  */
 export function requireShape(results: unknown, table: ShapedTable): void {
-  const look = (results as QueryResult<{ loosened: string }>[]).at(-1);
-  if (look === undefined || look.rows.length === 0) return;
-  const columns = look.rows.map((row) => row.loosened).join(', ');
-  throw new Failure('SourceChanged', {
-    message: `${formatTableName(table.name)} now allows NULL in ${columns}, and its ClickHouse table does not.`,
-  });
+  const look = (results as QueryResult<{ same: boolean; loosened: string[] }>[]).at(-1)?.rows[0];
+  const title = formatTableName(table.name);
+  if (look?.same !== true)
+    throw new Failure('MissingTable', { message: `${title} is another table now than the one that was added.` });
+  if (look.loosened.length > 0)
+    throw new Failure('SourceChanged', {
+      message: `${title} now allows NULL in ${look.loosened.join(', ')}, and its ClickHouse table does not.`,
+    });
 }

@@ -1,8 +1,8 @@
-import pg from 'pg';
 import { beforeAll, expect, it, vi } from 'vitest';
 import { runCli, startCli, type CliRun } from '../support/cli.js';
-import { freshSettings, type CliSettings } from '../support/cli-settings.js';
-import { waitFor } from '../support/stack.js';
+import { connectOwner, freshSettings, type CliSettings } from '../support/cli-settings.js';
+import { roleScriptFor } from '../support/least-role.js';
+import { readerRoleOf, waitFor } from '../support/stack.js';
 
 // Dozens of processes are started one after the other, each of which loads itself anew.
 vi.setConfig({ testTimeout: 240_000 });
@@ -17,9 +17,7 @@ beforeAll(async () => {
 });
 
 async function sql(statement: string): Promise<void> {
-  const { PG_HOST: host = '', PG_PORT, PG_DB: database, PG_USER: user, PG_PASSWORD: password } = settings;
-  const client = new pg.Client({ host, port: Number(PG_PORT), database, user, password });
-  await client.connect();
+  const client = await connectOwner(settings);
   await client.query(statement);
   await client.end();
 }
@@ -72,6 +70,14 @@ it('a table is added, followed, paused, resumed and removed', async () => {
   const status = await runCli(['status'], { env: settings });
   expect(status.stdout).toMatch(/public\.orders +● streaming +5,000 +100 +0 /u);
   expect(status.code).toBe(0);
+
+  // A role that may look at the ledger, and at nothing else, sees as much.
+  const reader = readerRoleOf(settings['PG_DB'] ?? '');
+  await sql(roleScriptFor('postgres-reader.sql', { reader, role: settings['PG_USER'] ?? '' }));
+  await sql(/* sql */ `alter role ${reader} password 'reader'`);
+  const looked = await runCli(['status'], { env: { ...settings, PG_USER: reader, PG_PASSWORD: 'reader' } });
+  expect(looked.stdout).toMatch(/public\.orders +● streaming +5,000 +100 +0 /u);
+  expect(looked.code).toBe(0);
 
   const paused = await runCli(['pause', 'orders', '--reason', 'lunch'], { env: settings });
   expect(paused.stdout).toMatch(/^✔ Paused/u);

@@ -1,17 +1,15 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import pg from 'pg';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { emptyFolder, runCli } from '../support/cli.js';
-import { freshSettings, type CliSettings } from '../support/cli-settings.js';
+import { connectOwner, freshSettings, type CliSettings } from '../support/cli-settings.js';
+import { readerRoleOf } from '../support/stack.js';
 
 let settings: CliSettings;
 
 beforeAll(async () => {
   settings = await freshSettings();
-  const { PG_HOST: host = '', PG_PORT, PG_DB: database, PG_USER: user, PG_PASSWORD: password } = settings;
-  const client = new pg.Client({ host, port: Number(PG_PORT), database, user, password });
-  await client.connect();
+  const client = await connectOwner(settings);
   await client.query(/* sql */ `create table keyless (a int);
     create table pointed (id int primary key, place point, path path);
     create table orders (id int primary key);
@@ -122,6 +120,22 @@ describe('wrong settings end with 2', () => {
   it('a namespace of Temporal that is not there', async () => {
     const { code, stderr } = await runCli(['status'], { env: { ...settings, TEMPORAL_NAMESPACE: 'nope' } });
     expectSentence(stderr, `Temporal at ${settings['TEMPORAL_ADDRESS']} has no namespace "nope".`);
+    expect(code).toBe(2);
+  });
+
+  it('init under a role that may not make the ledger names the script that an administrator runs', async () => {
+    const plain = readerRoleOf(settings['PG_DB'] ?? '');
+    const database = settings['PG_DB'] ?? '';
+    const client = await connectOwner(settings);
+    await client.query(/* sql */ `create role ${plain} login password 'plain'`);
+    await client.end();
+    const { code, stdout } = await runCli(['init'], { env: { ...settings, PG_USER: plain, PG_PASSWORD: 'plain' } });
+    expect(stdout).toContain(
+      `✖ PostgreSQL  The role "${plain}" may not make the ledger in the database "${database}": the schema pg2click is not its own.`,
+    );
+    const [, script = ''] =
+      /→ Let an administrator run (\S+) there, with "\w+" as the role at its top\./u.exec(stdout) ?? [];
+    expect(existsSync(script), script).toBe(true);
     expect(code).toBe(2);
   });
 });

@@ -69,6 +69,13 @@ describe('a copy', async () => {
     await writer.query('commit');
   });
 
+  it('does not wait for VACUUM and its like, which change no row and may take hours', async () => {
+    const [t, replica] = await make();
+    await writer.query(`begin; lock table ${t} in share update exclusive mode`);
+    await settle(client, replica.relation, { signal: AbortSignal.timeout(2_000) });
+    await writer.query('commit');
+  });
+
   it('does not wait for itself', async () => {
     const [t, replica] = await make();
     await client.query(`begin; insert into ${t} values (1, 'a')`);

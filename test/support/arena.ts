@@ -18,6 +18,7 @@ import { migrateLedger } from '../../src/ledger/migrate.js';
 import { findReplica } from '../../src/ledger/replica.js';
 import { loadSettings } from '../../src/settings/settings.js';
 import { ensureSearchAttributes } from '../../src/worker/search-attributes.js';
+import { leastRole } from './least-role.js';
 import { freshName, waitFor } from './stack.js';
 
 /** A table, and how its rows travel; one a message by default. Slices of a minute by default. */
@@ -34,7 +35,10 @@ export interface Standing {
   readonly loader: number;
 }
 
-/** Real servers, and a worker in a process of its own that can be killed. Nothing in it is shared with another test. */
+/**
+ * Real servers, and a worker in a process of its own that can be killed. Nothing in it is shared with another test. pg2click
+ * connects as the role it is documented to need and no more; the test is the owner of the tables.
+ */
 export interface Arena {
   readonly worker: WorkerProcess;
   /** Settings of the worker, for a command of the CLI to run under. */
@@ -72,8 +76,16 @@ export async function openArena(addresses: StackAddresses, elsewhere: Partial<St
   const stateDir = mkdtempSync(join(tmpdir(), 'pg2click-arena-'));
   const names = { pipeline: freshName('arena'), namespace: freshName('arena') };
   const { pipeline, namespace } = names;
+  const least = await leastRole(addresses.postgres);
+  const { user: role, password: secret } = least;
+  /** Of pg2click, which reaches some servers elsewhere. */
+  const environmentAt = (there: Partial<StackAddresses>): Record<string, string> =>
+    environmentOf(
+      { ...addresses, ...there, postgres: { ...least, ...there.postgres, user: role, password: secret } },
+      names,
+    );
   await registerNamespace(addresses, namespace);
-  const settings = loadSettings({ env: environmentOf(addresses, names), envFile: false, stackFile: false });
+  const settings = loadSettings({ env: environmentAt({}), envFile: false, stackFile: false });
   const temporal = await connectTemporal(settings);
   await ensureSearchAttributes(temporal.operator, namespace);
   const { url, user, password, database } = addresses.clickhouse;
@@ -89,16 +101,17 @@ export async function openArena(addresses: StackAddresses, elsewhere: Partial<St
     connections.push(client);
     return client;
   };
-  const admin = new pg.Pool({ ...addresses.postgres, max: 4 });
+  const admin = new pg.Pool({ ...least, max: 4 });
   admin.on('error', () => undefined);
-  const migrating = await connect();
+  const migrating = await admin.connect();
   await migrateLedger(migrating);
+  migrating.release();
   const deaths: string[] = [];
   const workers: WorkerProcess[] = [];
   const hire = async (there: Partial<StackAddresses> = {}): Promise<WorkerProcess> => {
     const options = {
       stateDir: join(stateDir, `worker-${workers.length + 1}`),
-      settings: environmentOf({ ...addresses, ...there }, names),
+      settings: environmentAt(there),
     };
     mkdirSync(options.stateDir);
     const hired = await startWorkerProcess(options, ({ code, signal }, logFile) => {
@@ -133,7 +146,7 @@ export async function openArena(addresses: StackAddresses, elsewhere: Partial<St
   };
   return {
     worker,
-    environment: environmentOf({ ...addresses, ...elsewhere }, names),
+    environment: environmentAt(elsewhere),
     clickhouse,
     temporal,
     deaths,

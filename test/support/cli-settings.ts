@@ -1,11 +1,17 @@
 import { Connection } from '@temporalio/client';
+import pg from 'pg';
+import { leastRole } from './least-role.js';
 import { addressOf, freshDatabase, freshName, freshSink, waitFor } from './stack.js';
 
 export type CliSettings = Readonly<Record<string, string>>;
 
-/** Settings of the run's servers, with a database, a sink, a namespace and a pipeline of the test file's own. */
+/**
+ * Settings of the run's servers, with a database, a sink, a namespace and a pipeline of the test file's own. In PostgreSQL
+ * they name the role that pg2click is documented to need and no more; the tables are the superuser's: `connectOwner`.
+ */
 export async function freshSettings(): Promise<CliSettings> {
-  const [postgres, clickhouse, namespace] = await Promise.all([freshDatabase(), freshSink(), freshNamespace()]);
+  const [owner, clickhouse, namespace] = await Promise.all([freshDatabase(), freshSink(), freshNamespace()]);
+  const postgres = await leastRole(owner);
   const { hostname, port } = new URL(clickhouse.url);
   return {
     PG_HOST: postgres.host,
@@ -23,6 +29,13 @@ export async function freshSettings(): Promise<CliSettings> {
     TEMPORAL_NAMESPACE: namespace,
     PG2CLICK_PIPELINE: freshName('cli'),
   };
+}
+
+/** The user's session in the database of the settings. */
+export async function connectOwner(settings: CliSettings): Promise<pg.Client> {
+  const client = new pg.Client({ ...addressOf('postgres'), database: settings['PG_DB'] });
+  await client.connect();
+  return client;
 }
 
 /** Task queues have fixed names: a namespace keeps the workers of different tests apart. */

@@ -15,13 +15,17 @@ import { parseTableName, type TableName } from '../../src/domain/table-name.js';
 import { migrateLedger } from '../../src/ledger/migrate.js';
 import { createLogger } from '../../src/observe/log.js';
 import { loadSettings, type Settings } from '../../src/settings/settings.js';
+import { leastRole } from './least-role.js';
 import { addressOf, freshDatabase, freshName, freshSink } from './stack.js';
 
-/** The path over real servers with a database of its own on each side; its activities run one by one, here. */
+/**
+ * The path over real servers with a database of its own on each side; its activities run one by one, here, as the role that
+ * pg2click is documented to need and no more.
+ */
 export interface Path {
   readonly settings: Settings;
   readonly deps: Deps;
-  /** The user's session in PostgreSQL. */
+  /** The user's session in PostgreSQL: the owner's. */
   readonly source: pg.Client;
   /** Another session of the user's, ended with the file. */
   session(): Promise<pg.Client>;
@@ -52,7 +56,8 @@ const QUIET = new DefaultLogger('ERROR', () => undefined);
 const SLICE_MS = 400;
 
 export async function openPath(): Promise<Path> {
-  const postgres = await freshDatabase('path');
+  const owner = await freshDatabase('path');
+  const postgres = await leastRole(owner);
   const clickhouse = await freshSink('path');
   const settings = loadSettings({
     envFile: false,
@@ -75,13 +80,14 @@ export async function openPath(): Promise<Path> {
   const deps = openDeps(settings, createLogger(settings.log));
   const sessions: pg.Client[] = [];
   const session = async (): Promise<pg.Client> => {
-    const client = new pg.Client(postgres);
+    const client = new pg.Client(owner);
     await client.connect();
     sessions.push(client);
     return client;
   };
   const source = await session();
-  await migrateLedger(source);
+  await using ledger = await deps.connectSource('ledger');
+  await migrateLedger(ledger);
   return {
     settings,
     deps,

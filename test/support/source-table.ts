@@ -28,7 +28,9 @@ export async function replicate(
   name: TableName,
   options: { key?: readonly string[]; triggerLevel?: TriggerLevel; generation?: number } = {},
 ): Promise<Replica> {
-  await client.query(/* sql */ `create schema if not exists pg2click`);
+  await client.query(
+    /* sql */ `do $$ begin if to_regnamespace('pg2click') is null then create schema pg2click; end if; end $$`,
+  );
   const inspection = await inspectTable(client, name, { key: options.key });
   lastId += 1;
   const replica: Replica = {

@@ -23,12 +23,24 @@ export function freshName(prefix: string): string {
   return `${prefix}_${randomBytes(6).toString('hex')}`;
 }
 
-/** An empty PostgreSQL database, dropped after the file's tests with all connections to it. */
+/** The roles that `sql/roles` makes for a database, named after it: they belong to the whole server. */
+export function leastRoleOf(database: string): string {
+  return `${database}_least`;
+}
+
+export function readerRoleOf(database: string): string {
+  return `${database}_reader`;
+}
+
+/** An empty PostgreSQL database, dropped after the file's tests with all connections to it, and with the roles made for it. */
 export async function freshDatabase(prefix = 'test'): Promise<PostgresAddress> {
   const server = addressOf('postgres');
   const database = freshName(prefix);
   await administer(server, /* sql */ `create database ${database}`);
-  afterAll(() => administer(server, /* sql */ `drop database if exists ${database} with (force)`));
+  afterAll(async () => {
+    await administer(server, /* sql */ `drop database if exists ${database} with (force)`);
+    await administer(server, /* sql */ `drop role if exists ${leastRoleOf(database)}, ${readerRoleOf(database)}`);
+  });
   return { ...server, database };
 }
 
