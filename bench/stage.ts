@@ -105,7 +105,12 @@ async function furnish(given: {
   const told = { PG2CLICK_STACK_FILE: join(stateDir, 'stack.json'), PG2CLICK_LOG_LEVEL: 'warn' };
   const settings = loadSettings({ env: told, envFile: false });
   const env = { ...withoutSettings(), ...told, PG2CLICK_LOG_FORMAT: 'json' };
-  const connect = (name: string) => connectPostgres(settings, { name: `bench ${name}`, signal });
+  const connect = async (name: string) => {
+    const pg = await connectPostgres(settings, { name: `bench ${name}`, signal });
+    // As a user's session: ours find nothing by a bare name.
+    await pg.query(/* sql */ `set search_path = public`);
+    return pg;
+  };
   const postgres = await connect('stage');
   curtain.add(async () => postgres[Symbol.asyncDispose]());
   const clickhouse = connectClickHouse(settings);
