@@ -29,7 +29,9 @@ export interface ServerState {
 
 const EVERY_MS = 5_000;
 /** A server that takes longer is not there for a slice either, which waits longer and says why. */
-const PATIENCE_MS = 5_000;
+const PATIENCE_MS = 4_000;
+/** For a look that does not end by itself. */
+const LONGEST_LOOK_MS = 10_000;
 
 /** Looks at each server every 5 s on connections of its own, so that no slice is waited for and none waits. */
 export class ServerWatch {
@@ -72,7 +74,7 @@ export class ServerWatch {
       const { kind, message } =
         error instanceof Failure
           ? error
-          : ({ kind: 'Unexpected', message: `It did not answer within ${PATIENCE_MS / 1_000} s.` } as const);
+          : ({ kind: 'Unexpected', message: `It did not answer within ${LONGEST_LOOK_MS / 1_000} s.` } as const);
       this.#states.set(server, { answeredAt: before, problem: { kind, message } });
     }
     const answered = this.#states.get(server)?.problem === null;
@@ -148,7 +150,7 @@ function clickhouseProbe(settings: Settings): Probe {
 
 async function withPatience(look: Promise<void>): Promise<void> {
   const over = new AbortController();
-  const limit = pause(PATIENCE_MS, undefined, { signal: over.signal, ref: false }).then(() => {
+  const limit = pause(LONGEST_LOOK_MS, undefined, { signal: over.signal, ref: false }).then(() => {
     throw new Error('no answer in time');
   });
   // Whichever loses the race may still reject.
