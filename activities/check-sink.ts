@@ -15,8 +15,8 @@ import type { Deps } from './deps.js';
 export async function checkSinkHistory(
   deps: Deps,
   replica: Replica,
-  stage: LoadStage,
-  request: SliceRequest,
+  stage: Pick<LoadStage, 'batch' | 'position'>,
+  request: Pick<SliceRequest, 'witness'>,
 ): Promise<void> {
   const title = formatTableName(replica.name);
   if (request.witness !== null && stage.batch < request.witness.batch)
@@ -27,6 +27,7 @@ export async function checkSinkHistory(
   await verifyTarget(deps.clickhouse, replica);
   const expected = await highestConfirmed(deps, replica, stage);
   if (expected === 0n) return;
+  if ((await deps.parts.highest(replica.target)) >= expected) return;
   const sink = await sinkState(deps.clickhouse, replica.target);
   if ((sink.highest ?? 0n) < expected)
     throw new Failure('SinkSetBack', {
@@ -34,7 +35,7 @@ export async function checkSinkHistory(
     });
 }
 
-async function highestConfirmed(deps: Deps, replica: Replica, stage: LoadStage): Promise<bigint> {
+async function highestConfirmed(deps: Deps, replica: Replica, stage: Pick<LoadStage, 'position'>): Promise<bigint> {
   const copy = (await readStages(deps.pool, replica.id)).find((row) => row.stage === 'copy');
   const position = (copy?.position ?? {}) as CopyPosition;
   const copied =

@@ -23,26 +23,23 @@ export async function copyTable(deps: Deps, request: SliceRequest): Promise<Copy
     const stage = await claimStage<CopyStage>(deps.pool, { replicaId: replica.id, stage: 'copy', owner: deps.owner });
     if (stage.position.done !== undefined)
       return { rows: Number(stage.position.rows ?? 0), bytes: 0, seconds: 0, position: stage.position.done };
-    await using pg = await deps.connectSource(`copy ${formatTableName(request)}`);
     // A copy is not worth finishing once it is cancelled: the next attempt starts it again.
     const signal = AbortSignal.any([slice.signal, slice.ending]);
+    const tell = (moved: string, rows = 0): void =>
+      slice.progress({ stage: 'copy', rows, batches: 0, moved, waiting: 0, lagSeconds: 0 });
+    await using pg = await deps.connectSource(`copy ${formatTableName(request)}`, {
+      copies: true,
+      signal,
+      onWait: (ahead) => tell(`waiting for its turn, ${ahead} ahead of it`),
+    });
     const position = await drawPosition(pg, replica.id);
     await settle(pg, replica.relation, {
       signal,
-      onWait: (writers) =>
-        slice.progress({
-          stage: 'copy',
-          rows: 0,
-          batches: 0,
-          moved: `waiting for ${writers} writers`,
-          waiting: 0,
-          lagSeconds: 0,
-        }),
+      onWait: (writers) => tell(`waiting for ${writers} writers`),
     });
     const copied = await insertCopy(deps.clickhouse, replica, copyRows(pg, replica, position, { signal }), {
       signal,
-      onProgress: (rows) =>
-        slice.progress({ stage: 'copy', rows, batches: 0, moved: `${rows} rows`, waiting: 0, lagSeconds: 0 }),
+      onProgress: (rows) => tell(`${rows} rows`, rows),
     });
     // What an older life of the table left in the target: rows that were deleted meanwhile have no tombstone.
     if (replica.generation > 1) await writeFloor(deps.clickhouse, replica, composeVersion(replica.generation, 0n));

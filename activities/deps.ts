@@ -5,9 +5,13 @@ import type { Pool } from 'pg';
 import { connectClickHouse } from '../src/connect/clickhouse.js';
 import { connectKafka } from '../src/connect/kafka.js';
 import { connectPostgres, createPostgresPool, type PostgresClient } from '../src/connect/postgres.js';
+import { ReadingPool } from '../src/connect/reading-pool.js';
+import { Turnstile, type EnterOptions } from '../src/connect/turnstile.js';
 import type { Log } from '../src/observe/log.js';
 import { NO_METERS, type Meters } from '../src/observe/meters.js';
 import type { Settings } from '../src/settings/settings.js';
+import { PartWitness } from '../src/sink/part-witness.js';
+import { OutboxWatch } from '../src/source/watch.js';
 import { Fetcher } from '../src/transport/fetcher.js';
 import { openOffsetMirror, type OffsetMirror } from '../src/transport/offset-mirror.js';
 import { openProducer, type Publisher } from '../src/transport/publisher.js';
@@ -15,16 +19,22 @@ import { openReader, type TopicReader } from '../src/transport/reader.js';
 
 /** Statements of the pool take milliseconds: a few connections serve many tables. */
 const POOL_CONNECTIONS = 8;
+/** Tables that are prepared or removed at once: seconds each, and DDL in one another's way gains nothing. */
+const ERRANDS = 4;
 
 /** The world as the activities see it: made once per worker process, passed in. */
 export interface Deps {
   readonly settings: Settings;
   readonly log: Log;
   readonly meters: Meters;
-  /** For statements that stand alone: the ledger, and the flush of the source's WAL. */
+  /** For statements that stand alone: the ledger, the look at a table's history, the flush of the source's WAL. */
   readonly pool: Pool;
-  /** A connection of one slice's own; `await using` ends it. */
-  connectSource(name: string): Promise<PostgresClient>;
+  /** For reading batches: few connections, lent to one batch at a time. */
+  readonly reading: ReadingPool;
+  /** Wakes the slices that wait for changes; one connection for all of them. */
+  readonly watch: OutboxWatch;
+  /** A connection of one errand's own, when its turn has come; `await using` ends it. First loads have a queue of theirs. */
+  connectSource(name: string, options: EnterOptions & { readonly copies?: boolean }): Promise<PostgresClient>;
   readonly kafka: Kafka;
   /** The worker's one producer, made when first asked for. */
   publisher(): Promise<Publisher>;
@@ -35,6 +45,7 @@ export interface Deps {
   /** The public consumer group's offsets, for lag tools; best effort. */
   readonly mirror: OffsetMirror;
   readonly clickhouse: ClickHouseClient;
+  readonly parts: PartWitness;
   /** Who claims: host and pid. */
   readonly owner: string;
   close(): Promise<void>;
@@ -43,6 +54,11 @@ export interface Deps {
 export function openDeps(settings: Settings, log: Log, meters: Meters = NO_METERS): Deps {
   const kafka = connectKafka(settings, log);
   const pool = createPostgresPool(settings, { max: POOL_CONNECTIONS, name: 'ledger', log });
+  const reading = new ReadingPool(
+    createPostgresPool(settings, { max: settings.worker.connections, name: 'publish', log }),
+  );
+  const watch = new OutboxWatch(() => connectPostgres(settings, { name: 'watch' }));
+  const queues = { copies: new Turnstile(settings.worker.copies), errands: new Turnstile(ERRANDS) };
   const clickhouse = connectClickHouse(settings);
   let publisher: Promise<Publisher> | undefined;
   const fetcher = new Fetcher(kafka);
@@ -53,7 +69,19 @@ export function openDeps(settings: Settings, log: Log, meters: Meters = NO_METER
     log,
     meters,
     pool,
-    connectSource: (name) => connectPostgres(settings, { name }),
+    reading,
+    watch,
+    async connectSource(name, { copies = false, ...options }) {
+      const place = await (copies ? queues.copies : queues.errands).enter(options);
+      try {
+        const client = await connectPostgres(settings, { name });
+        client.once('end', () => place[Symbol.dispose]());
+        return client;
+      } catch (error) {
+        place[Symbol.dispose]();
+        throw error;
+      }
+    },
     kafka,
     publisher: () => (publisher ??= openProducer(kafka, log)),
     reader(topic) {
@@ -67,13 +95,14 @@ export function openDeps(settings: Settings, log: Log, meters: Meters = NO_METER
     },
     mirror,
     clickhouse,
+    parts: new PartWitness(clickhouse),
     owner: `${hostname()}/${process.pid}`,
     async close() {
       fetcher.close();
       const closing = [mirror.close()];
       if (publisher !== undefined) closing.push(publisher.then((opened) => opened.close()));
       await Promise.allSettled(closing);
-      await Promise.allSettled([pool.end(), clickhouse.close()]);
+      await Promise.allSettled([watch.close(), reading.end(), pool.end(), clickhouse.close()]);
     },
   };
 }

@@ -34,7 +34,7 @@ const WAIT_MS = 1_000;
  * leaves a named batch; its offsets are read again, which gives the same bytes under the same token.
  */
 export async function loadSlice(deps: Deps, request: SliceRequest): Promise<SliceReceipt> {
-  return runSlice(request.sliceMs, async (slice) => {
+  return runSlice(request, async (slice) => {
     const replica = await findPreparedReplica(deps.pool, request);
     const stage = await claimStage<LoadStage>(deps.pool, { replicaId: replica.id, stage: 'load', owner: deps.owner });
     await checkSinkHistory(deps, replica, stage, request);
@@ -47,6 +47,7 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
     let batch = stage.batch;
     const total = { batches: 0, rows: 0, bytes: 0, first: '', last: '' };
     let lagSeconds = 0;
+    let checkedAt = Date.now();
     const receipt = (): SliceReceipt => ({
       stage: 'load',
       batches: total.batches,
@@ -65,6 +66,11 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
         inHand = await reader.take({ ...MOST, waitMs: WAIT_MS, signal: slice.ending });
         if (inHand === undefined) lagSeconds = 0;
         else await advanceLoad(deps.pool, claim, null, nameOf(inHand, batch + 1, replica));
+        if (Date.now() - checkedAt > request.sliceMs) {
+          // A slice in which nothing moves is a long one: a target that was emptied must not go unseen for so long.
+          await checkSinkHistory(deps, replica, { batch, position }, request);
+          checkedAt = Date.now();
+        }
         slice.progress(receipt());
         continue;
       }

@@ -18,9 +18,9 @@ import { UNBOUNDED, runSlice } from './slice.js';
  * ready last: an attempt that broke off is simply made again.
  */
 export async function prepareTable(deps: Deps, request: PrepareRequest): Promise<PrepareReceipt> {
-  return runSlice(UNBOUNDED, async () => {
+  return runSlice(UNBOUNDED, async (slice) => {
     const title = formatTableName(request);
-    await using pg = await deps.connectSource(`prepare ${title}`);
+    await using pg = await deps.connectSource(`prepare ${title}`, { signal: slice.ending });
     const inspection = await inspectTable(pg, request, { key: request.options.key });
     const known = await findReplica(pg, request.pipeline, request);
     const replica = known ?? (await register(deps, pg, request, inspection));

@@ -1,13 +1,16 @@
+import { setTimeout as rest } from 'node:timers/promises';
 import type { OutboxBatch } from '../src/domain/batch.js';
+import type { Change } from '../src/domain/change.js';
+import { Frontier } from '../src/domain/frontier.js';
 import { LagClock } from '../src/domain/lag.js';
 import type { SliceReceipt, SliceRequest } from '../src/domain/receipt.js';
-import { formatTableName } from '../src/domain/table-name.js';
+import type { Replica } from '../src/domain/replica.js';
 import { countBatch } from '../src/observe/count-batch.js';
 import { advanceOutbox, type SentBatch } from '../src/ledger/outbox.js';
 import { claimStage, type PublishStage } from '../src/ledger/stage.js';
-import { readBatch } from '../src/source/drain.js';
+import { readBatch, type BatchReading } from '../src/source/drain.js';
 import { ensureFlushed } from '../src/source/flush.js';
-import { waitForEvents, Wake } from '../src/source/wake.js';
+import { Pace } from '../src/source/pace.js';
 import { checkSourceHistory } from './check-source.js';
 import type { Deps } from './deps.js';
 import { findPreparedReplica } from './find-replica.js';
@@ -20,6 +23,10 @@ const MOST_EVENTS = 20_000;
 const BATCH_BYTES = 8_000_000;
 /** An idle slice says so at least this often. */
 const REPORT_MS = 1_000;
+/** Looks for an event that was drawn and cannot be seen: the transaction is open, or was rolled back. */
+const PACE = { shortestMs: 5, longestMs: 250, growth: 1.5 };
+const REST_TO_LOOK = 4;
+const NO_LONGER_MS = 10_000;
 
 /**
  * Publish: outbox -> Kafka. Each batch is named in the ledger, read from the outbox joined to its table, sent, and
@@ -27,33 +34,32 @@ const REPORT_MS = 1_000;
  * the topic may hold a row twice, never miss one.
  */
 export async function publishSlice(deps: Deps, request: SliceRequest): Promise<SliceReceipt> {
-  const title = formatTableName(request);
-  return runSlice(request.sliceMs, async (slice) => {
-    const replica = await findPreparedReplica(deps.pool, request);
-    await using pg = await deps.connectSource(`publish ${title}`);
-    const stage = await claimStage<PublishStage>(pg, { replicaId: replica.id, stage: 'publish', owner: deps.owner });
-    await checkSourceHistory(pg, replica, stage, request);
+  return runSlice(request, async (slice) => {
+    let replica = await findPreparedReplica(deps.pool, request);
+    const claim = { replicaId: replica.id, stage: 'publish', owner: deps.owner } as const;
+    const stage = await claimStage<PublishStage>(deps.pool, claim);
+    const { sequence, fingerprint } = await checkSourceHistory(deps.pool, replica, stage, request);
+    replica = { ...replica, fingerprint };
     const publisher = await deps.publisher();
     const lag = new LagClock();
-    const wake = new Wake();
-    let lowWater = stage.lowWater;
+    const pace = new Pace(PACE);
+    const frontier = new Frontier(sequence.last, stage.lowWater);
+    let checkedAt = Date.now();
     const position = { replicaId: replica.id, epoch: stage.epoch };
     const total = { batches: 0, rows: 0, bytes: 0, first: '', last: stage.position.last ?? '0' };
-    // Positions that were drawn, and those of them that nobody waits for: sent, rolled back, or a copy's.
-    let drawn = 0n;
-    let done = BigInt(total.last);
+    // Up to where nobody waits for anything: it was sent, or is not there to be sent.
+    let done = [BigInt(total.last), BigInt(stage.lowWater)].reduce((a, b) => (a > b ? a : b));
     let limit = FIRST_LIMIT;
     let batch = stage.batch;
     let pending: OutboxBatch | undefined = stage.pending ?? undefined;
 
-    const waiting = (): number => Math.max(0, Number(drawn - done));
+    const waiting = (): number => Math.max(0, Number(frontier.drawn - done));
     const advance = async (sent: SentBatch | null): Promise<void> => {
-      const advanced = await advanceOutbox(pg, position, sent, slice.ending.aborted ? 0 : limit);
+      const advanced = await advanceOutbox(deps.pool, position, sent, slice.ending.aborted ? 0 : limit);
       pending = advanced.next;
-      lowWater = advanced.lowWater;
-      drawn = BigInt(advanced.lastDrawn ?? total.last);
-      if (pending === undefined && !slice.ending.aborted) done = drawn;
-      lag.observe(drawn, Date.now());
+      frontier.learn(advanced.lastDrawn ?? total.last, advanced.lowWater);
+      if (pending === undefined && !slice.ending.aborted) done = frontier.drawn;
+      lag.observe(frontier.drawn, Date.now());
     };
     const report = (): void =>
       slice.progress({
@@ -65,16 +71,39 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
         lagSeconds: lag.seconds(done, Date.now()),
       });
 
+    let lookMs = 0;
+    /** Waits until the outbox may show something new. */
+    const mayHaveEvents = async (): Promise<boolean> => {
+      if (frontier.isSettled) {
+        pace.busy();
+        const watched = { sequence: sequence.oid, seen: String(frontier.drawn) };
+        return deps.watch.wait(watched, { signal: slice.ending, timeoutMs: REPORT_MS });
+      }
+      // Something was drawn that cannot be seen: looking costs a walk over it, so a slow look is followed by a long rest.
+      const restMs = Math.min(Math.max(pace.idle(), lookMs * REST_TO_LOOK), NO_LONGER_MS);
+      await rest(restMs, undefined, { signal: slice.ending }).catch(() => undefined);
+      return !slice.ending.aborted;
+    };
     while (pending !== undefined || !slice.ending.aborted) {
       if (pending === undefined) {
-        const look = { signal: slice.ending, after: lowWater, wake, timeoutMs: REPORT_MS };
-        if (await waitForEvents(pg, replica.id, look)) await advance(null);
+        if (await mayHaveEvents()) {
+          const lookedAt = Date.now();
+          await advance(null);
+          if (pending === undefined) lookMs = Date.now() - lookedAt;
+          else pace.busy();
+        }
+        if (Date.now() - checkedAt > request.sliceMs) {
+          // A slice in which nothing moves is a long one: what no event announces must not go unseen for so long.
+          const now = await checkSourceHistory(deps.pool, replica, { batch }, request);
+          replica = { ...replica, fingerprint: now.fingerprint };
+          checkedAt = Date.now();
+        }
         report();
         continue;
       }
       const named: OutboxBatch = pending;
       const startedAt = performance.now();
-      const reading = readBatch(pg, replica, named, { signal: slice.signal });
+      const reading = lendAndRead(deps, replica, named, slice.signal);
       const sent = await publisher.send(
         {
           topic: replica.topic,
@@ -88,7 +117,9 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
         reading.changes,
       );
       const durationMs = performance.now() - startedAt;
-      await advance({ batch: named.batch, events: reading.events(), rows: sent.rows, bytes: sent.bytes });
+      const events = reading.events();
+      frontier.confirmed(named, events);
+      await advance({ batch: named.batch, events, rows: sent.rows, bytes: sent.bytes });
       countBatch(deps.meters, request, { stage: 'publish', ...sent, durationMs, again: named === stage.pending });
       limit = nextLimit(sent);
       batch = named.batch;
@@ -111,6 +142,24 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
       lagSeconds: lag.seconds(done, Date.now()),
     };
   });
+}
+
+/** A batch is read over a lent connection, given back when all of it was read: an idle table holds none. */
+function lendAndRead(deps: Deps, replica: Replica, batch: OutboxBatch, signal: AbortSignal): BatchReading {
+  let reading: BatchReading | undefined;
+  async function* read(): AsyncGenerator<Change[], void, undefined> {
+    await using lease = await deps.reading.lease({ signal });
+    reading = readBatch(lease.client, replica, batch, { signal });
+    yield* reading.changes;
+    lease.keep();
+  }
+  return {
+    changes: read(),
+    events: () => {
+      if (reading === undefined) throw new Error('the events of a batch are known when all its changes were read');
+      return reading.events();
+    },
+  };
 }
 
 function movedText(total: { first: string; last: string }): string {

@@ -11,8 +11,10 @@ import { UNBOUNDED, runSlice } from './slice.js';
  * the ledger row last. The topic stays: other consumers may read it, and its retention empties it. Idempotent.
  */
 export async function removeTable(deps: Deps, request: RemoveRequest): Promise<void> {
-  await runSlice(UNBOUNDED, async () => {
-    await using pg = await deps.connectSource(`remove ${formatTableName(request)}`);
+  await runSlice(UNBOUNDED, async (slice) => {
+    await using pg = await deps.connectSource(`remove ${formatTableName(request)}`, {
+      signal: slice.ending,
+    });
     const replica = await findReplica(pg, request.pipeline, request);
     const id = replica?.id ?? (await findReplicaId(pg, request.pipeline, request));
     if (id === undefined) return;

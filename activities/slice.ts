@@ -1,9 +1,9 @@
 import { CancelledFailure, Context } from '@temporalio/activity';
-import type { SliceProgress } from '../src/domain/receipt.js';
+import type { SliceProgress, SliceRequest } from '../src/domain/receipt.js';
 import { Failure } from '../src/failure/failure.js';
 
 /** For what is one piece of work, however long. */
-export const UNBOUNDED = 0;
+export const UNBOUNDED = 'unbounded';
 
 /** A tick keeps a slow insert alive; it stops, and the slice fails, when nothing at all has moved for this long. */
 const NO_PROGRESS_MS = 5 * 60_000;
@@ -23,15 +23,31 @@ export interface Slice {
   progress(progress: SliceProgress): void;
 }
 
+/** How long a slice runs: until `sliceMs`, and on until `idleMs` as long as nothing at all moved and nothing waits. */
+type SliceLength = Pick<SliceRequest, 'sliceMs' | 'idleMs'>;
+
 /**
  * Runs `body` as a slice of the current activity. A cancelled slice ends with its receipt once the batch in hand is
  * confirmed; only when that takes longer than the grace is it broken off, which is safe at any point: the batch is named.
  */
-export async function runSlice<T>(sliceMs: number, body: (slice: Slice) => Promise<T>): Promise<T> {
+export async function runSlice<T>(
+  length: SliceLength | typeof UNBOUNDED,
+  body: (slice: Slice) => Promise<T>,
+): Promise<T> {
   const context = Context.current();
   const hard = new AbortController();
   let latest: SliceProgress | undefined;
-  let movedAt = Date.now();
+  const startedAt = Date.now();
+  let movedAt = startedAt;
+  const over = new AbortController();
+  const endInTime = (): void => {
+    if (length === UNBOUNDED) return;
+    const { sliceMs, idleMs = sliceMs } = length;
+    const ageMs = Date.now() - startedAt;
+    if (ageMs >= idleMs || (ageMs >= sliceMs && !isIdle(latest))) over.abort();
+  };
+  const ending = AbortSignal.any([context.cancellationSignal, over.signal]);
+  const timer = length === UNBOUNDED ? undefined : setTimeout(endInTime, length.sliceMs);
   const onCancel = (): void => {
     // Without the right to go on (another attempt runs, or will) there is nothing worth finishing.
     const lost = context.cancellationDetails?.timedOut === true || context.cancellationDetails?.notFound === true;
@@ -41,13 +57,11 @@ export async function runSlice<T>(sliceMs: number, body: (slice: Slice) => Promi
   const tick = setInterval(() => {
     if (Date.now() - movedAt < NO_PROGRESS_MS) context.heartbeat(latest);
     else hard.abort(new Failure('NoProgress', { message: `Nothing moved for ${NO_PROGRESS_MS / 60_000} minutes.` }));
+    endInTime();
   }, TICK_MS);
   try {
     return await body({
-      ending:
-        sliceMs === UNBOUNDED
-          ? context.cancellationSignal
-          : AbortSignal.any([context.cancellationSignal, AbortSignal.timeout(sliceMs)]),
+      ending,
       signal: hard.signal,
       get cancelled() {
         return context.cancellationSignal.aborted;
@@ -55,6 +69,7 @@ export async function runSlice<T>(sliceMs: number, body: (slice: Slice) => Promi
       progress: (progress) => {
         latest = progress;
         movedAt = Date.now();
+        endInTime();
       },
     });
   } catch (error) {
@@ -65,6 +80,11 @@ export async function runSlice<T>(sliceMs: number, body: (slice: Slice) => Promi
     throw hard.signal.aborted ? hard.signal.reason : error;
   } finally {
     clearInterval(tick);
+    clearTimeout(timer);
     context.cancellationSignal.removeEventListener('abort', onCancel);
   }
+}
+
+function isIdle(progress: SliceProgress | undefined): boolean {
+  return progress !== undefined && progress.batches === 0 && progress.waiting === 0;
 }

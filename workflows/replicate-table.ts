@@ -37,6 +37,7 @@ import {
   MIN_SLICE_MS,
   HISTORY_LENGTH_LIMIT,
   HISTORY_SIZE_LIMIT,
+  IDLE_SLICES,
   RETRY_PAUSE_MS,
   tableActivities,
 } from './policies.js';
@@ -142,7 +143,7 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
       case 'publish':
       case 'load': {
         const slice = task === 'publish' ? activities.publishSlice : activities.loadSlice;
-        const request = { ...address, witness: state.stages[task].witness, sliceMs };
+        const request = { ...address, witness: state.stages[task].witness, sliceMs, idleMs: IDLE_SLICES * sliceMs };
         const receipt = await slice.executeWithOptions(options, [request]);
         return { type: 'sliceEnded', at: now(), receipt: { ...receipt, stage: task } };
       }

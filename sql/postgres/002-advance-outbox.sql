@@ -8,6 +8,9 @@
 -- snapshot would not do in place of X: it is one past the newest transaction that has *completed*, and one still running
 -- may have a higher xid.
 --
+-- A call that neither confirms nor finds anything new writes nothing: no row lock, no xid, no commit to flush. That is what a
+-- table costs while positions are drawn that nobody can see yet, or ever: an open transaction, one rolled back, a copy.
+--
 -- P2C01: the stage belongs to another epoch, or the batch is not the pending one.
 -- P2C02: the outbox does not hold the events that were read.
 create or replace function pg2click.advance_outbox(
@@ -39,6 +42,25 @@ begin
   -- Until the end of the transaction, not of the function: a SET clause would be undone before the commit. The plan must
   -- not depend on the statistics of a table that is always nearly empty.
   perform set_config('synchronous_commit', 'on', true), set_config('enable_seqscan', 'off', true);
+
+  if p_confirm is null then
+    select * into v_stage from pg2click.stage s
+    where s.replica_id = p_replica and s.stage = 'publish' and s.epoch = p_epoch and s.pending is null;
+    if found then
+      v_sequence := pg_get_serial_sequence(v_outbox, 'seq');
+      execute format('select case when is_called then last_value else 0 end from %s', v_sequence) into last_drawn;
+      execute format(
+        'select pg_current_snapshot(), (select seq from %s where seq > $1 order by seq limit 1)', v_outbox)
+        into v_snapshot, v_first
+        using v_stage.low_water;
+      if v_first is null and (v_stage.candidate is null and last_drawn <= v_stage.low_water
+                              or pg_snapshot_xmin(v_snapshot) < v_stage.candidate_xid) then
+        batch := v_stage.batch;
+        low_water := v_stage.low_water;
+        return;
+      end if;
+    end if;
+  end if;
 
   select * into v_stage from pg2click.stage s
   where s.replica_id = p_replica and s.stage = 'publish' and s.epoch = p_epoch

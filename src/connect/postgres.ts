@@ -67,13 +67,18 @@ export async function connectPostgres(settings: Settings, options: ConnectPostgr
   return Object.assign(client, { [Symbol.asyncDispose]: () => endPostgres(client) });
 }
 
-/** For statements that stand alone. `pool.end()` closes it. */
+/**
+ * `pool.end()` closes it. A statement that waits for a lock gives up after 5 s: a few connections serve many tables, and one
+ * that somebody has locked must not hold them all.
+ */
 export function createPostgresPool(
   settings: Settings,
   options: { readonly max: number; readonly name?: string; readonly log?: Log },
 ): pg.Pool {
+  const config = clientConfig(settings, options.name ?? 'pool');
   const pool = new pg.Pool({
-    ...clientConfig(settings, options.name ?? 'pool'),
+    ...config,
+    options: `${config.options} -c lock_timeout=5s`,
     max: options.max,
     idleTimeoutMillis: 60_000,
   });

@@ -38,6 +38,8 @@ export interface SliceRequest extends TableAddress {
   readonly witness: Witness | null;
   /** How long the slice runs, milliseconds. */
   readonly sliceMs: number;
+  /** How long it runs while nothing at all moves and nothing waits; `sliceMs` when absent. */
+  readonly idleMs?: number | undefined;
 }
 
 /** The small answer of a slice: numbers and positions, never rows. */

@@ -50,6 +50,9 @@ export interface Settings {
   readonly worker: {
     readonly sliceMs: number;
     readonly slots: number;
+    /** Connections that publishing tables share, and first loads at once. */
+    readonly connections: number;
+    readonly copies: number;
     /** `host:port` for Prometheus. */
     readonly metricsAddress: string | undefined;
     /** `host:port` for probers. */
@@ -240,6 +243,8 @@ function compose(
     worker: {
       sliceMs: values.PG2CLICK_SLICE_MS,
       slots: values.PG2CLICK_SLOTS,
+      connections: values.PG2CLICK_CONNECTIONS,
+      copies: values.PG2CLICK_COPIES,
       metricsAddress: values.PG2CLICK_METRICS,
       healthAddress: values.PG2CLICK_HEALTH,
     },

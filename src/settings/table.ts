@@ -128,12 +128,22 @@ export const SETTINGS = {
   PG2CLICK_SLICE_MS: setting('Worker', wholeNumber(1_000, 10 * 60_000), {
     default: '60000',
     unit: 'milliseconds',
-    description: 'How long an activity moves batches before it reports to its workflow; taken when a table is added.',
+    description:
+      'How long an activity moves batches before it reports to its workflow, ten times as long while nothing moves; taken when a table is added.',
   }),
   PG2CLICK_SLOTS: setting('Worker', wholeNumber(2, 1_000), {
     default: '400',
     description:
-      'Activities a worker runs at once per task queue. A table needs two, and one connection to PostgreSQL.',
+      'Activities a worker runs at once per task queue. A table needs two while it is copied, and one afterwards.',
+  }),
+  PG2CLICK_CONNECTIONS: setting('Worker', wholeNumber(1, 500), {
+    default: '12',
+    description:
+      'Connections to PostgreSQL that the tables of a worker share for reading changes. An idle table holds none. Besides them a worker holds at most 8 for the ledger, 1 that watches, 4 that prepare and remove tables, and those of PG2CLICK_COPIES.',
+  }),
+  PG2CLICK_COPIES: setting('Worker', wholeNumber(1, 100), {
+    default: '4',
+    description: 'First loads that a worker runs at once, each on a connection of its own; others wait their turn.',
   }),
   PG2CLICK_METRICS: setting('Worker', hostAndPort, {
     description: "host:port where a worker offers its metrics to Prometheus, Temporal's among them; none when not set.",

@@ -56,6 +56,14 @@ describe('the outbox step', async () => {
     const stage = await claimStage<PublishStage>(ledger, { replicaId: replica.id, stage: 'publish', owner: 'test' });
     return { replicaId: replica.id, epoch: stage.epoch };
   };
+  /** Changes with every lock that is taken on the stage's row, and with every update. */
+  const rowVersion = async (): Promise<string> => {
+    const found = await ledger.query<{ version: string }>(
+      `select ctid || '/' || xmin || '/' || xmax as version from pg2click.stage
+      where replica_id = ${replica.id} and stage = 'publish'`,
+    );
+    return found.rows[0]?.version ?? '';
+  };
   const write = (client: pg.Client, ...keys: number[]): Promise<unknown> =>
     client.query(`insert into ${outbox} (k1) select unnest($1::bigint[])`, [keys]);
   const read = async (batch: OutboxBatch): Promise<number[]> => {
@@ -158,6 +166,26 @@ describe('the outbox step', async () => {
       },
       { deadlineMs: 20_000, what: 'a low-water above the writer that ended' },
     );
+  });
+
+  it('writes nothing while what was drawn cannot be seen, and sees it when it commits', async () => {
+    const late = await connect();
+    await late.query('begin');
+    await write(late, 1);
+    // The first look remembers the position, the second from which transaction on it is settled.
+    for (let i = 0; i < 2; i += 1) expect((await advanceOutbox(ledger, claim, null, 10)).next).toBeUndefined();
+    const before = await rowVersion();
+    for (let i = 0; i < 3; i += 1)
+      expect(await advanceOutbox(ledger, claim, null, 10)).toMatchObject({ lastDrawn: '1', lowWater: '0' });
+    expect(await rowVersion()).toBe(before);
+    await late.query('commit');
+    expect((await advanceOutbox(ledger, claim, null, 10)).next).toMatchObject({ first: '1', last: '1' });
+  });
+
+  it('writes nothing when it is asked of an outbox from which nothing was drawn since', async () => {
+    const before = await rowVersion();
+    expect(await advanceOutbox(ledger, claim, null, 10)).toEqual({ next: undefined, lastDrawn: '0', lowWater: '0' });
+    expect(await rowVersion()).toBe(before);
   });
 
   it('gives every event exactly once under writers that commit and roll back in any order', async () => {

@@ -3,6 +3,7 @@ import type { OutboxBatch } from '../../src/domain/batch.js';
 import type { Change } from '../../src/domain/change.js';
 import type { Replica, TriggerLevel } from '../../src/domain/replica.js';
 import type { TableName } from '../../src/domain/table-name.js';
+import { loadSettings, type Settings } from '../../src/settings/settings.js';
 import { readBatch } from '../../src/source/drain.js';
 import { inspectTable } from '../../src/source/inspect.js';
 import { installOutbox } from '../../src/source/outbox.js';
@@ -18,6 +19,12 @@ export async function connectSource(address: PostgresAddress): Promise<pg.Client
   client.on('error', () => undefined);
   await client.connect();
   return client;
+}
+
+/** What a worker would read of its environment, of PostgreSQL only. */
+export function settingsOf({ host, port, database, user, password }: PostgresAddress): Settings {
+  const env = { PG_HOST: host, PG_PORT: String(port), PG_DB: database, PG_USER: user, PG_PASSWORD: password };
+  return loadSettings({ env, envFile: false, stackFile: false });
 }
 
 let lastId = 0;

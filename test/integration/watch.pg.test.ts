@@ -1,0 +1,146 @@
+import { setMaxListeners } from 'node:events';
+import type pg from 'pg';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { connectPostgres } from '../../src/connect/postgres.js';
+import type { Replica } from '../../src/domain/replica.js';
+import { readOutboxSequence } from '../../src/source/outbox-sequence.js';
+import { OutboxWatch, type Watched } from '../../src/source/watch.js';
+import { ownStack, ownStateDir } from '../support/own-stack.js';
+import { freshDatabase, waitFor, type PostgresAddress } from '../support/stack.js';
+import { connectSource, replicate, settingsOf } from '../support/source-table.js';
+
+const never = (): AbortSignal => new AbortController().signal;
+
+/** Noticing changes in many outboxes: over one connection, quickly, and one table's trouble is not the others'. */
+describe('the watch', async () => {
+  const address = await freshDatabase('watch');
+  let client: pg.Client;
+  let writer: pg.Client;
+  let replica: Replica;
+  const watches: OutboxWatch[] = [];
+  const open = (to: PostgresAddress = address): OutboxWatch => {
+    const watch = new OutboxWatch(() => connectPostgres(settingsOf(to), { name: 'watch' }));
+    watches.push(watch);
+    return watch;
+  };
+  beforeAll(async () => {
+    client = await connectSource(address);
+    writer = await connectSource(address);
+    await client.query(`create table t (id int primary key)`);
+    replica = await replicate(client, { schema: 'public', table: 't' });
+  });
+  afterEach(() => Promise.all(watches.splice(0).map((watch) => watch.close())));
+  afterAll(() => Promise.all([client.end(), writer.end()]));
+
+  const sequenceOf = async ({ id }: Replica): Promise<Watched> => {
+    const { oid, last } = await readOutboxSequence(client, id);
+    return { sequence: oid, seen: last };
+  };
+  const makeTables = async (prefix: string, many: number): Promise<Replica[]> => {
+    const replicas: Replica[] = [];
+    for (let i = 0; i < many; i += 1) {
+      await client.query(`create table ${prefix}_${i} (id int primary key)`);
+      replicas.push(await replicate(client, { schema: 'public', table: `${prefix}_${i}` }));
+    }
+    return replicas;
+  };
+  const sessions = async (): Promise<number> =>
+    (
+      await client.query(`select from pg_stat_activity where application_name = 'pg2click watch'
+      and datname = current_database()`)
+    ).rowCount ?? 0;
+
+  it('says no when its time is over, or its signal aborted', async () => {
+    const watch = open();
+    const watched = await sequenceOf(replica);
+    expect(await watch.wait(watched, { signal: never(), timeoutMs: 20 })).toBe(false);
+    expect(await watch.wait(watched, { signal: AbortSignal.timeout(20) })).toBe(false);
+  });
+
+  it('tells of a position as soon as it is drawn, committed or not, and of none that was known', async () => {
+    const watch = open();
+    const before = await sequenceOf(replica);
+    const waiting = watch.wait(before, { signal: never() });
+    await writer.query(`begin; insert into t values (1)`);
+    expect(await waiting).toBe(true);
+    await writer.query('commit');
+    expect(await watch.wait(await sequenceOf(replica), { signal: never(), timeoutMs: 50 })).toBe(false);
+  });
+
+  it('notices a change within a second, also when it has long been idle', async () => {
+    const watch = open();
+    const watched = await sequenceOf(replica);
+    await watch.wait(watched, { signal: never(), timeoutMs: 1_000 });
+    const waiting = watch.wait(watched, { signal: never() });
+    const startedAt = performance.now();
+    await writer.query(`insert into t values (2)`);
+    await waiting;
+    expect(performance.now() - startedAt).toBeLessThan(1_000);
+  });
+
+  it('serves 200 outboxes over one connection, and wakes those that moved', async () => {
+    const replicas = await makeTables('many', 200);
+    const watch = open();
+    const watched: Watched[] = [];
+    for (const each of replicas) watched.push(await sequenceOf(each));
+    const woken: number[] = [];
+    const stop = new AbortController();
+    setMaxListeners(0, stop.signal);
+    const waiting = watched.map(async (each, place) => {
+      if (await watch.wait(each, { signal: stop.signal })) woken.push(place);
+    });
+    await waitFor(async () => (await sessions()) === 1, { deadlineMs: 5_000, what: 'its session' });
+    await writer.query(`insert into many_17 values (1); insert into many_199 values (1)`);
+    await waitFor(() => woken.length === 2, { deadlineMs: 5_000, what: 'two tables that wake' });
+    expect(woken.toSorted((a, b) => a - b)).toEqual([17, 199]);
+    expect(await sessions()).toBe(1);
+    stop.abort();
+    await Promise.all(waiting);
+    expect(woken).toHaveLength(2);
+  });
+
+  it('fails one whose outbox is gone, and goes on for the others', async () => {
+    const [gone, stays] = await makeTables('gone', 2);
+    if (gone === undefined || stays === undefined) throw new Error('two tables were made');
+    const watch = open();
+    const lost = watch.wait(await sequenceOf(gone), { signal: never() });
+    const kept = watch.wait(await sequenceOf(stays), { signal: never() });
+    const failed = expect(lost).rejects.toMatchObject({ name: 'Failure' });
+    await client.query(`drop table gone_0; drop table pg2click.outbox_${gone.id}`);
+    await failed;
+    await writer.query(`insert into gone_1 values (1)`);
+    expect(await kept).toBe(true);
+  });
+
+  it('is not held up by a long transaction, nor by rows that nobody can see', async () => {
+    const [open1, other] = await makeTables('held', 2);
+    if (open1 === undefined || other === undefined) throw new Error('two tables were made');
+    const watch = open();
+    await writer.query(`begin; insert into held_0 select generate_series(1, 20000)`);
+    const waiting = watch.wait(await sequenceOf(other), { signal: never(), timeoutMs: 10_000 });
+    await client.query(`insert into held_1 values (1)`);
+    expect(await waiting).toBe(true);
+    await writer.query('rollback');
+  });
+
+  it('fails all who wait when PostgreSQL goes away, and serves whoever comes when it is back', async () => {
+    const { stack } = await ownStack(ownStateDir(), ['postgres']);
+    const own = stack.addresses.postgres;
+    const before = await connectSource(own);
+    await before.query(`create table t (id int primary key)`);
+    const its = await replicate(before, { schema: 'public', table: 't' });
+    const { oid, last } = await readOutboxSequence(before, its.id);
+    const watch = open(own);
+    const waits = [1, 2, 3].map(() => watch.wait({ sequence: oid, seen: last }, { signal: never() }));
+    const failed = Promise.all(waits.map((wait) => expect(wait).rejects.toMatchObject({ kind: 'SourceUnavailable' })));
+    await before.end();
+    await stack.restart('postgres');
+    await failed;
+    const after = await connectSource(own);
+    const now = await readOutboxSequence(after, its.id);
+    const waiting = watch.wait({ sequence: now.oid, seen: now.last }, { signal: never() });
+    await after.query(`insert into t values (1)`);
+    expect(await waiting).toBe(true);
+    await after.end();
+  });
+});
