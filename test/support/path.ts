@@ -86,7 +86,7 @@ export async function openPath(): Promise<Path> {
     return client;
   };
   const source = await session();
-  await using ledger = await deps.connectSource('ledger');
+  await using ledger = await deps.connectSource('ledger', { signal: new AbortController().signal });
   await migrateLedger(ledger);
   return {
     settings,
