@@ -1,0 +1,20 @@
+-- The user that pg2click connects to ClickHouse as (CH_USER), with no more rights than it needs in the database of its targets
+-- (CH_DB). Put the names and a password in, and run it once as a user who may manage access:
+--
+--   clickhouse-client --multiquery < clickhouse.sql
+
+create database if not exists analytics;
+
+create user if not exists pg2click identified with sha256_password by 'a password of your own';
+
+-- SELECT: how far a target is, and the view <table>_current. INSERT: rows and floors. ALTER DELETE: rows below a TRUNCATE.
+grant select, insert, alter delete on analytics.* to pg2click;
+
+-- For "add": the target, its floor, its view, and to replace the view when it changes.
+grant create table, create view, drop view on analytics.* to pg2click;
+
+-- For "remove --drop-target" alone.
+grant drop table on analytics.* to pg2click;
+
+-- To insert less often while a target has many parts. It sees only the parts of tables that it may read.
+grant select on system.parts to pg2click;
