@@ -41,14 +41,13 @@ export interface RecordBatch {
 }
 
 /**
- * The batches of a fetched partition. The last may be cut off in the middle: it comes whole with the next fetch. The first
+ * The batches of a fetched partition, one by one: what comes before one that is refused is good. The last may be cut off in the middle: it comes whole with the next fetch. The first
  * may begin before the offset that was asked for. Checksums are not verified: the broker did so when the batch was appended, TCP and
  * TLS have their own, and it would cost as much again as all the rest (0.2 us a message of 280 B); what does not add up is refused.
  * @param where `topic/partition`
  * @throws Failure `Misconfigured` for a codec or a format that is not read here, `Unexpected` for what is no batch
  */
-export function splitBatches(set: Buffer, where: string): RecordBatch[] {
-  const batches: RecordBatch[] = [];
+export function* splitBatches(set: Buffer, where: string): Generator<RecordBatch, void> {
   for (let start = 0; start + RECORDS <= set.length;) {
     const end = start + AFTER_LENGTH + set.readInt32BE(start + BATCH_LENGTH);
     const magic = set[start + MAGIC];
@@ -59,7 +58,7 @@ export function splitBatches(set: Buffer, where: string): RecordBatch[] {
     const codec = attributes & CODEC_BITS;
     if (codec > GZIP) throw unknownCodec(where, codec);
     const first = readInt64(set, start);
-    batches.push({
+    yield {
       records: set.subarray(start + RECORDS, end),
       first,
       last: first + set.readInt32BE(start + LAST_OFFSET_DELTA),
@@ -67,10 +66,9 @@ export function splitBatches(set: Buffer, where: string): RecordBatch[] {
       isGzipped: codec === GZIP,
       isControl: (attributes & CONTROL) !== 0,
       timestampMs: readInt64(set, start + ((attributes & LOG_APPEND_TIME) === 0 ? BASE_TIMESTAMP : MAX_TIMESTAMP)),
-    });
+    };
     start = end;
   }
-  return batches;
 }
 
 /**

@@ -1,0 +1,296 @@
+import kafkajs, { type Kafka } from 'kafkajs';
+import { setImmediate as turn } from 'node:timers/promises';
+import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import { Fetcher, type FetcherOptions } from '../../src/transport/fetcher.js';
+import { openProducer, type Publisher } from '../../src/transport/publisher.js';
+import { openReader, type Fetched, type TopicReader } from '../../src/transport/reader.js';
+import { ensureTopic } from '../../src/transport/topic.js';
+import {
+  changesBetween,
+  connectCuttableKafka,
+  connectTestKafka,
+  freshTopicName,
+  idsOf,
+  silentLog,
+  withAdmin,
+} from '../support/kafka.js';
+import { ownStack, ownStateDir } from '../support/own-stack.js';
+import { freshName, waitFor } from '../support/stack.js';
+
+// kafkajs is CommonJS, and Node finds only some of its names by itself.
+const { ConfigResourceTypes } = kafkajs;
+const DAY_MS = 86_400_000;
+const SOON = { maxRows: 1_000_000, maxBytes: 100_000_000, waitMs: 10_000 };
+const NOW = { ...SOON, waitMs: 0 };
+
+const kafka = connectTestKafka();
+const producing = openProducer(kafka, silentLog);
+const fetchers: Fetcher[] = [];
+
+afterEach(() => {
+  for (const fetcher of fetchers.splice(0)) fetcher.close();
+});
+afterAll(async () => (await producing).close());
+
+function openFetcher(options: FetcherOptions = {}, client: Kafka = kafka): Fetcher {
+  const fetcher = new Fetcher(client, options);
+  fetchers.push(fetcher);
+  return fetcher;
+}
+
+async function freshTopic(maxMessageBytes?: number): Promise<string> {
+  const topic = freshTopicName();
+  await withAdmin((admin) => ensureTopic(admin, { topic, retentionMs: DAY_MS, maxMessageBytes }));
+  return topic;
+}
+
+async function publish(topic: string, first: number, last: number, width?: number, by?: Publisher): Promise<void> {
+  const consignment = { topic, partitions: 1, format: 'json', generation: 1, batch: 1 } as const;
+  await (by ?? (await producing)).send(consignment, changesBetween(first, last, width));
+}
+
+const readerOf = (fetcher: Fetcher, topic: string): TopicReader => openReader(fetcher, topic, { log: silentLog });
+
+async function startOf(fetcher: Fetcher, topic: string): Promise<TopicReader> {
+  const reader = readerOf(fetcher, topic);
+  await reader.start({ '0': '0' });
+  return reader;
+}
+
+async function takeIds(reader: TopicReader, count: number): Promise<number[]> {
+  const ids: number[] = [];
+  while (ids.length < count) {
+    const fetched = await reader.take(SOON);
+    if (fetched === undefined) throw new Error(`${ids.length} of ${count} rows came`);
+    ids.push(...idsOf(fetched.values));
+  }
+  return ids;
+}
+
+const numbers = (first: number, last: number) => Array.from({ length: last - first + 1 }, (_, index) => first + index);
+
+describe('one fetcher', () => {
+  test('reads 300 topics over as many sockets as one, and is as quick for those that have something', async () => {
+    const prefix = freshName('many');
+    const topics = numbers(1, 300).map((number) => `${prefix}.${number}`);
+    await withAdmin((admin) => admin.createTopics({ topics: topics.map((topic) => ({ topic })) }));
+    afterAll(() => withAdmin((admin) => admin.deleteTopics({ topics })).catch(() => undefined));
+    const cable = connectCuttableKafka();
+    const fetcher = openFetcher({}, cable.kafka);
+    const [first = '', ...others] = topics;
+    const readers = [await startOf(fetcher, first)];
+    const sockets = cable.open();
+    readers.push(...(await Promise.all(others.map((topic) => startOf(fetcher, topic)))));
+    await publish(first, 1, 1);
+    expect(await takeIds(readers[0] as TopicReader, 1)).toEqual([1]);
+    expect(cable.open()).toBe(sockets);
+
+    const busy = [17, 99, 250];
+    const latencies: number[] = [];
+    for (let round = 0; round < 10; round++)
+      await Promise.all(
+        busy.map(async (index) => {
+          const taking = takeIds(readers[index] as TopicReader, 1);
+          await publish(topics[index] ?? '', round, round);
+          const publishedAt = Date.now();
+          expect(await taking).toEqual([round]);
+          latencies.push(Date.now() - publishedAt);
+        }),
+      );
+    expect(latencies.toSorted((a, b) => a - b)[15]).toBeLessThan(150);
+    for (const [index, reader] of readers.entries())
+      if (index > 0 && !busy.includes(index)) expect(await reader.take(NOW)).toBeUndefined();
+    expect(cable.open()).toBe(sockets);
+    fetcher.close();
+    await waitFor(() => cable.open() === 0, { deadlineMs: 5_000, what: 'its sockets to go' });
+  });
+
+  test('holds no more than its memory under the backlogs of several topics, and each gets a share', async () => {
+    const memoryBytes = 6_000_000;
+    const topics = await Promise.all(numbers(1, 5).map(() => freshTopic()));
+    for (const topic of topics) await publish(topic, 1, 8_000, 500);
+    const fetcher = openFetcher({ memoryBytes });
+    const readers = await Promise.all(topics.map((topic) => startOf(fetcher, topic)));
+    let most = 0;
+    const watch = (): number => (most = Math.max(most, fetcher.memory.used));
+    await waitFor(() => watch() > memoryBytes / 2, { deadlineMs: 10_000, everyMs: 1, what: 'the memory to fill' });
+    // All are full and nobody takes: a table that comes now is served.
+    const late = await freshTopic();
+    await publish(late, 1, 100);
+    expect(await takeIds(await startOf(fetcher, late), 100)).toEqual(numbers(1, 100));
+    for (const reader of readers) expect((await reader.take({ ...NOW, maxRows: 10 }))?.rows).toBe(10);
+    const reading = readers.map((reader) => takeIds(reader, 7_990));
+    let isReading = true;
+    const all = Promise.all(reading).finally(() => (isReading = false));
+    while (isReading) {
+      watch();
+      await turn();
+    }
+    for (const ids of await all) expect(ids).toEqual(numbers(11, 8_000));
+    expect(fetcher.memory.used).toBe(0);
+    // A batch, which comes whole, may come on top.
+    expect(most).toBeLessThan(memoryBytes + 1_000_000);
+  });
+
+  test('serves the others while one table does not take what it has', async () => {
+    const [stuck, live] = [await freshTopic(), await freshTopic()];
+    const fetcher = openFetcher({ memoryBytes: 1 });
+    await publish(stuck, 1, 3_000);
+    const stuckReader = await startOf(fetcher, stuck);
+    const liveReader = await startOf(fetcher, live);
+    for (let number = 1; number <= 20; number++) {
+      await publish(live, number, number);
+      expect(await takeIds(liveReader, 1)).toEqual([number]);
+    }
+    expect(await takeIds(stuckReader, 3_000)).toEqual(numbers(1, 3_000));
+  });
+
+  test('lets go of the memory of a reader that is closed, and of one that is started again', async () => {
+    const topic = await freshTopic();
+    await publish(topic, 1, 2_000);
+    const fetcher = openFetcher();
+    const reader = await startOf(fetcher, topic);
+    await waitFor(() => fetcher.memory.used > 0, { deadlineMs: 5_000, everyMs: 5, what: 'something to come' });
+    await reader.start({ '0': '2000' });
+    expect(await reader.take(NOW)).toBeUndefined();
+    expect(fetcher.memory.used).toBe(0);
+    await reader.start({ '0': '0' });
+    await waitFor(() => fetcher.memory.used > 0, { deadlineMs: 5_000, everyMs: 5, what: 'something to come' });
+    reader.close();
+    expect(fetcher.memory.used).toBe(0);
+    await expect(reader.take(NOW)).rejects.toMatchObject({ kind: 'Unexpected' });
+  });
+
+  test('gives a record that is larger than what it asks for', async () => {
+    const [topic, other] = [await freshTopic(9_000_000), await freshTopic()];
+    const fetcher = openFetcher();
+    const readers = [await startOf(fetcher, topic), await startOf(fetcher, other)] as const;
+    await publish(other, 1, 1_000);
+    await publish(topic, 1, 2, 5_000_000);
+    await publish(topic, 3, 3);
+    expect(await takeIds(readers[0], 3)).toEqual([1, 2, 3]);
+    expect(await takeIds(readers[1], 1_000)).toEqual(numbers(1, 1_000));
+  });
+});
+
+describe('a topic that the broker compresses', () => {
+  async function setCompression(topic: string, codec: string): Promise<void> {
+    const configEntries = [{ name: 'compression.type', value: codec }];
+    const resources = [{ type: ConfigResourceTypes.TOPIC, name: topic, configEntries }];
+    await withAdmin((admin) => admin.alterConfigs({ validateOnly: false, resources }));
+  }
+
+  test('with gzip reads as any other, a named batch byte by byte', async () => {
+    const topic = await freshTopic();
+    await setCompression(topic, 'gzip');
+    await publish(topic, 1, 5_000, 200);
+    const fetcher = openFetcher();
+    const reader = await startOf(fetcher, topic);
+    // All of it is queued before the first is taken: 1.3 MB, had it not been compressed.
+    await waitFor(() => reader.waiting() === 5_000 && fetcher.memory.used > 20_000, { deadlineMs: 5_000, what: 'it' });
+    expect(fetcher.memory.used).toBeLessThan(500_000);
+    const named = (await reader.take({ ...SOON, maxRows: 1_234 })) as Fetched;
+    expect(named.rows).toBe(1_234);
+    const again = readerOf(openFetcher(), topic);
+    await again.start({ '0': '0' });
+    const exact = await again.takeExactly(named.ranges);
+    expect(exact).toEqual({ ...named, oldestTimestampMs: exact.oldestTimestampMs });
+    expect(await takeIds(reader, 5_000 - 1_234)).toEqual(numbers(1_235, 5_000));
+    await reader.start({ '0': '3210' }, { headers: { '0': await headerAt(topic, 3_209) } });
+    expect(await takeIds(reader, 5_000 - 3_210)).toEqual(numbers(3_211, 5_000));
+  });
+
+  test('with another codec stops the table, with the remedy', async () => {
+    const topic = await freshTopic();
+    await publish(topic, 1, 5);
+    await setCompression(topic, 'lz4');
+    await publish(topic, 6, 9);
+    const reader = await startOf(openFetcher(), topic);
+    expect(await takeIds(reader, 5)).toEqual([1, 2, 3, 4, 5]);
+    await expect(reader.take(SOON)).rejects.toMatchObject({
+      kind: 'Misconfigured',
+      message: expect.stringContaining('lz4'),
+      remedy: expect.stringContaining('compression.type=producer'),
+    });
+  });
+
+  async function headerAt(topic: string, offset: number): Promise<string> {
+    return (await readerOf(openFetcher(), topic).readHeader(0, String(offset))) ?? '';
+  }
+});
+
+describe("a stranger's transaction", () => {
+  test.each(['open', 'aborted'] as const)('that is %s is told, and not waited for or passed over', async (how) => {
+    const topic = await freshTopic();
+    await publish(topic, 1, 3);
+    const stranger = kafka.producer({ transactionalId: topic, idempotent: true, maxInFlightRequests: 1 });
+    await stranger.connect();
+    const transaction = await stranger.transaction();
+    await transaction.send({ topic, messages: [{ value: '{"id":4}' }] });
+    if (how === 'aborted') await transaction.abort();
+    const reader = await startOf(openFetcher(), topic);
+    expect(await takeIds(reader, 3)).toEqual([1, 2, 3]);
+    await expect(reader.take(SOON)).rejects.toMatchObject({ kind: 'TopicReplaced' });
+    if (how === 'open') await transaction.abort();
+    await stranger.disconnect();
+  });
+});
+
+describe('a broker that is killed and comes back', () => {
+  test('is fetched from again by itself, for all tables, offset by offset', async () => {
+    const { stack } = await ownStack(ownStateDir(), ['kafka']);
+    const own = connectTestKafka({ brokers: stack.addresses.kafka.bootstrap.split(',') });
+    const fetcher = openFetcher({}, own);
+    const publisher = await openProducer(own, silentLog);
+    const topics = ['one', 'two', 'three'];
+    const admin = own.admin();
+    await admin.connect();
+    for (const topic of topics) await ensureTopic(admin, { topic, retentionMs: DAY_MS });
+    await admin.disconnect();
+    const tables = await Promise.all(
+      topics.map(async (topic) => ({ topic, reader: await startOf(fetcher, topic), ids: [] as number[], starts: 0 })),
+    );
+    let isOver = false;
+    // As a slice does it: a failure that passes starts again from the last position.
+    const reading = tables.map(async (table) => {
+      let [next, header] = ['0', undefined as string | undefined];
+      while (!isOver) {
+        try {
+          const fetched = await table.reader.take({ ...SOON, waitMs: 200 });
+          if (fetched === undefined) continue;
+          expect(fetched.ranges['0']?.first).toBe(next);
+          table.ids.push(...idsOf(fetched.values));
+          next = String(Number(fetched.ranges['0']?.last) + 1);
+          header = fetched.headers['0'];
+        } catch (error) {
+          expect(error).toMatchObject({ kind: 'BrokerUnavailable' });
+          table.starts += 1;
+          const headers = header === undefined ? {} : { '0': header };
+          await table.reader.start({ '0': next }, { headers }).catch(() => undefined);
+        }
+      }
+    });
+    const arrived = (count: number) =>
+      waitFor(
+        (see) => {
+          see(tables.map(({ ids }) => ids.length));
+          return tables.every(({ ids }) => ids.length >= count);
+        },
+        { deadlineMs: 30_000, what: `${count} rows of each` },
+      );
+    for (const topic of topics) await publish(topic, 1, 2_000, 40, publisher);
+    await arrived(2_000);
+    await stack.kill('kafka');
+    await stack.start('kafka');
+    for (const topic of topics) {
+      const sending = () => publish(topic, 2_001, 2_500, 40, publisher).then(() => true);
+      await waitFor(() => sending().catch(() => false), { deadlineMs: 30_000, what: 'the publisher to go on' });
+    }
+    await arrived(2_500);
+    isOver = true;
+    await Promise.all(reading);
+    // A publisher that heard nothing may have sent twice.
+    for (const { ids } of tables) expect([...new Set(ids)]).toEqual(numbers(1, 2_500));
+    await publisher.close();
+  }, 180_000);
+});
