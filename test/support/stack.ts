@@ -32,6 +32,12 @@ export function readerRoleOf(database: string): string {
   return `${database}_reader`;
 }
 
+export function consumerRoleOf(database: string): string {
+  return `${database}_consumer`;
+}
+
+const ROLES = [leastRoleOf, readerRoleOf, consumerRoleOf];
+
 /** An empty PostgreSQL database, dropped after the file's tests with all connections to it, and with the roles made for it. */
 export async function freshDatabase(prefix = 'test'): Promise<PostgresAddress> {
   const server = addressOf('postgres');
@@ -39,7 +45,7 @@ export async function freshDatabase(prefix = 'test'): Promise<PostgresAddress> {
   await administer(server, /* sql */ `create database ${database}`);
   afterAll(async () => {
     await administer(server, /* sql */ `drop database if exists ${database} with (force)`);
-    await administer(server, /* sql */ `drop role if exists ${leastRoleOf(database)}, ${readerRoleOf(database)}`);
+    await administer(server, /* sql */ `drop role if exists ${ROLES.map((of) => of(database)).join(', ')}`);
   });
   return { ...server, database };
 }

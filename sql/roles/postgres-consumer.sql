@@ -1,0 +1,26 @@
+-- A role for workers that only load ("pg2click worker --role consumer", near ClickHouse): it confirms batches in the ledger
+-- and sees no table and no outbox. Run once in each database, after "pg2click init", by a superuser, or by a member of the
+-- role pg2click that may create roles; then give it a password.
+
+begin;
+
+-- Another name for the role: here, and nowhere else.
+set local pg2click.consumer = 'pg2click_consumer';
+
+do $$
+declare
+  v_consumer name := current_setting('pg2click.consumer');
+begin
+  begin
+    execute format('create role %I login', v_consumer);
+  exception
+    when duplicate_object or unique_violation then null;
+  end;
+  execute format('grant connect on database %I to %I', current_database(), v_consumer);
+  execute format('grant usage on schema pg2click to %I', v_consumer);
+  execute format('grant select on pg2click.replica to %I', v_consumer);
+  execute format('grant select, update on pg2click.stage to %I', v_consumer);
+end
+$$;
+
+commit;

@@ -1,0 +1,47 @@
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { roleScriptFor } from '../support/least-role.js';
+import { openPath, type Path } from '../support/path.js';
+import { consumerRoleOf, freshName } from '../support/stack.js';
+
+describe('a worker that only loads', () => {
+  let path: Path;
+  let pool: pg.Pool;
+  beforeAll(async () => {
+    path = await openPath();
+    const { host, port, database } = path.settings.postgres;
+    const consumer = consumerRoleOf(database);
+    await path.source.query(roleScriptFor('postgres-consumer.sql', { consumer }));
+    await path.source.query(/* sql */ `alter role ${consumer} password 'consumer'`);
+    pool = new pg.Pool({ host, port, database, user: consumer, password: 'consumer', max: 2 });
+  });
+  afterAll(async () => {
+    await pool.end();
+    await path.close();
+  });
+
+  it('loads with rights to the ledger alone, and sees neither tables nor outboxes', async () => {
+    const table = freshName('orders');
+    await path.source.query(
+      `create table ${table} (id int primary key, name text); insert into ${table} values (1, 'a')`,
+    );
+    const orders = await path.add(table);
+    await orders.copy();
+    await path.source.query(`insert into ${table} values (2, 'b'); delete from ${table} where id = 1`);
+    await orders.publish();
+    const loaded = await orders.load({ pool });
+    expect(loaded).toMatchObject({ stage: 'load', rows: 2, waiting: 0 });
+    expect((await orders.compare()).equal).toBe(1);
+
+    const { rows } = await path.source.query<{ outbox: string }>(
+      `select c.oid::regclass::text as outbox from pg_class c where c.relname like 'outbox\\_%' and c.relkind = 'r'`,
+    );
+    for (const statement of [
+      `select * from ${table}`,
+      ...rows.map(({ outbox }) => `select * from ${outbox}`),
+      `delete from pg2click.replica`,
+      `create table pg2click.mine (a int)`,
+    ])
+      await expect(pool.query(statement), statement).rejects.toMatchObject({ code: '42501' });
+  });
+});
