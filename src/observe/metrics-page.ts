@@ -29,23 +29,30 @@ After a restart of the only producer, ages begin at 0 again, except for what is 
 
 const WORKER = `Each worker tells of itself. Take \`sum by (pipeline, table, stage) (rate(...))\` over all workers.`;
 
-const TEMPORAL = `## Of Temporal
+/** Metrics of Temporal's SDK that the alert rules and the dashboard may name, as this exporter names them. */
+export const TEMPORAL_METRICS: Readonly<Record<string, string>> = {
+  temporal_activity_schedule_to_start_latency_seconds: 'How long slices wait for a free slot of a worker.',
+  temporal_workflow_task_schedule_to_start_latency_seconds: 'The same of decisions: the first sign of too few workers.',
+  temporal_activity_execution_latency_seconds: 'How long slices run; about a minute is normal.',
+  temporal_activity_execution_failed_total: 'Attempts that failed; ours are told by kind above.',
+  temporal_worker_task_slots_available: 'Slots that are free, by `worker_type`.',
+  temporal_worker_task_slots_used: 'Slots that are taken.',
+  temporal_num_pollers: 'Open polls, by `poller_type`.',
+  temporal_request_failure_total: 'Calls to the server that failed; absent until one does.',
+  temporal_long_request_failure_total: 'Polls that failed; absent until one does.',
+};
 
-Named as the SDKs in other languages name them, in seconds and with \`_total\`, so that common dashboards fit. The most useful:
-
-| name | what it says |
-| --- | --- |
-| \`temporal_activity_schedule_to_start_latency_seconds\` | How long slices wait for a free slot of a worker. |
-| \`temporal_workflow_task_schedule_to_start_latency_seconds\` | The same of decisions: the first sign of too few workers. |
-| \`temporal_activity_execution_latency_seconds\` | How long slices run; about a minute is normal. |
-| \`temporal_activity_execution_failed_total\` | Attempts that failed; ours are told by kind above. |
-| \`temporal_worker_task_slots_available\` | Slots that are free, by \`worker_type\`. |
-| \`temporal_worker_task_slots_used\` | Slots that are taken. |
-| \`temporal_num_pollers\` | Open polls, by \`poller_type\`. |
-| \`temporal_request_failure_total\` | Calls to the server that failed. |
-| \`temporal_long_request_failure_total\` | Polls that failed. |
-
-Quarantine does not exist yet, so there is no metric of it: a row that ClickHouse refuses parks its table (\`RowRefused\`).`;
+const TEMPORAL = [
+  '## Of Temporal',
+  '',
+  'Named as the SDKs in other languages name them, in seconds and with `_total`, so that common dashboards fit. The most useful:',
+  '',
+  '| name | what it says |',
+  '| --- | --- |',
+  ...Object.entries(TEMPORAL_METRICS).map(([name, meaning]) => `| \`${name}\` | ${meaning} |`),
+  '',
+  'Quarantine does not exist yet, so there is no metric of it: a row that ClickHouse refuses parks its table (`RowRefused`).',
+].join('\n');
 
 function section(origin: Origin, introduction: string): string {
   const rows = Object.entries<Metric>(METRICS)

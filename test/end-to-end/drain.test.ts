@@ -1,7 +1,7 @@
-import pg from 'pg';
+import type pg from 'pg';
 import { beforeAll, expect, it, vi } from 'vitest';
 import { runCli, startCli } from '../support/cli.js';
-import { freshSettings, type CliSettings } from '../support/cli-settings.js';
+import { connectOwner, freshSettings, type CliSettings } from '../support/cli-settings.js';
 import { waitFor } from '../support/stack.js';
 
 /** `TimeoutStopSec` of deploy/systemd and `stop_grace_period` of docker-compose.yml are above what a worker takes itself. */
@@ -16,9 +16,7 @@ let client: pg.Client;
 
 beforeAll(async () => {
   settings = await freshSettings();
-  const { PG_HOST: host = '', PG_PORT, PG_DB: database, PG_USER: user, PG_PASSWORD: password } = settings;
-  client = new pg.Client({ host, port: Number(PG_PORT), database, user, password });
-  await client.connect();
+  client = await connectOwner(settings);
   await client.query(/* sql */ `create table orders (id bigint primary key, note text)`);
   return () => client.end();
 });

@@ -90,10 +90,16 @@ it('tells of what waits in the outbox and in Kafka while no slice runs, and of n
   expect(Math.abs(Date.now() / 1_000 - at)).toBeLessThan(60);
 
   await path.source.query(`truncate ${table.name.table}`);
-  await table.settle();
-  await collector.look();
-  expect(gauge('pg2click_lag_rows', PUBLISH)).toBe(0);
-  expect(gauge('pg2click_lag_rows', LOAD)).toBe(0);
+  await waitFor(
+    async (see) => {
+      await table.settle();
+      await collector.look();
+      const waiting = [PUBLISH, LOAD].map((stage) => gauge('pg2click_lag_rows', stage));
+      see(waiting);
+      return waiting.every((rows) => rows === 0);
+    },
+    { deadlineMs: 30_000, what: 'the TRUNCATE to be loaded and told' },
+  );
 });
 
 it('guesses bytes from the rows moved so far', async () => {

@@ -1,9 +1,9 @@
 import { createServer } from 'node:net';
-import pg from 'pg';
 import { beforeAll, expect, it, vi } from 'vitest';
 import { METRICS, METRIC_NAMES, type Metric } from '../../src/observe/metrics.js';
+import { TEMPORAL_METRICS } from '../../src/observe/metrics-page.js';
 import { runCli, startCli, type CliRun } from '../support/cli.js';
-import { freshSettings, type CliSettings } from '../support/cli-settings.js';
+import { connectOwner, freshSettings, type CliSettings } from '../support/cli-settings.js';
 import { waitFor } from '../support/stack.js';
 import { freePort, scrape, type Sample } from '../support/worker-endpoints.js';
 
@@ -19,9 +19,7 @@ beforeAll(async () => {
 });
 
 async function sql(statement: string): Promise<void> {
-  const { PG_HOST: host = '', PG_PORT, PG_DB: database, PG_USER: user, PG_PASSWORD: password } = settings;
-  const client = new pg.Client({ host, port: Number(PG_PORT), database, user, password });
-  await client.connect();
+  const client = await connectOwner(settings);
   await client.query(statement);
   await client.end();
 }
@@ -111,6 +109,10 @@ it('a worker offers Temporal’s metrics and ours, named and labelled as the tab
       name,
     ).toEqual([...(metric?.labels ?? [])].toSorted());
   }
+  const base = new Set(samples.map(({ name }) => name.replace(/_(?:bucket|sum|count)$/u, '')));
+  expect(Object.keys(TEMPORAL_METRICS).filter((name) => !base.has(name) && !name.includes('request_failure'))).toEqual(
+    [],
+  );
   expect(JSON.stringify(samples)).not.toContain('private');
   worker.process.kill('SIGTERM');
   expect((await worker.ended).code).toBe(0);

@@ -3,10 +3,10 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Context } from '@temporalio/activity';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
-import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { NativeConnection } from '@temporalio/worker';
 import { pino } from 'pino';
 import { afterAll, beforeAll, onTestFinished } from 'vitest';
+import { portableHistory } from '../../src/control/portable-history.js';
 import type { ReplicationActivities, SliceReceipt, SliceRequest, Stage } from '../../src/domain/receipt.js';
 import { workflowIdOf } from '../../src/domain/table-name.js';
 import { installRuntime } from '../../src/worker/runtime.js';
@@ -116,10 +116,7 @@ async function record(test: string, handle: WorkflowHandle): Promise<void> {
     .toLowerCase()
     .replaceAll(/[^a-z0-9]+/gu, '-')
     .slice(0, 60);
-  const history = JSON.parse(historyToJSON(await handle.fetchHistory())) as unknown;
-  // Stack traces would tell of the machine it was recorded on, and replaying does not look at them.
-  const portable = JSON.stringify(history, (key, value: unknown) => (key === 'stackTrace' ? '' : value));
-  writeFileSync(join(folder, `${name}.json`), `${portable}\n`);
+  writeFileSync(join(folder, `${name}.json`), await portableHistory(handle));
 }
 
 /** Does nothing until the slice's time is over or it is told to stop; then says what `receipt` says. */

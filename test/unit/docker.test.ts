@@ -137,7 +137,7 @@ it('ports are offered to this machine only, each once, and inside they are those
 });
 
 it('every volume and every secret is declared, and used', () => {
-  const volumes = services.flatMap(([, { volumes: used = [] }]) => used.map((volume) => volume.split(':')[0]));
+  const volumes = services.flatMap(([, { volumes: used = [] }]) => used.map((volume) => volume.split(':')[0] ?? ''));
   expect(volumes.toSorted()).toEqual(Object.keys(compose.volumes).toSorted());
   const secrets = new Set(services.flatMap(([, { secrets: used = [] }]) => used));
   expect([...secrets].toSorted()).toEqual(Object.keys(compose.secrets).toSorted());
