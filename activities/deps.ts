@@ -19,6 +19,8 @@ import { openReader, type TopicReader } from '../src/transport/reader.js';
 
 /** Statements of the pool take milliseconds: a few connections serve many tables. */
 const POOL_CONNECTIONS = 8;
+/** What has no answer by then hangs on a connection that died without a word. */
+const STATEMENT_MS = 30_000;
 /** Tables that are prepared or removed at once: seconds each, and DDL in one another's way gains nothing. */
 const ERRANDS = 4;
 
@@ -53,7 +55,7 @@ export interface Deps {
 
 export function openDeps(settings: Settings, log: Log, meters: Meters = NO_METERS): Deps {
   const kafka = connectKafka(settings, log);
-  const pool = createPostgresPool(settings, { max: POOL_CONNECTIONS, name: 'ledger', log });
+  const pool = createPostgresPool(settings, { max: POOL_CONNECTIONS, name: 'ledger', statementMs: STATEMENT_MS, log });
   const reading = new ReadingPool(
     createPostgresPool(settings, { max: settings.worker.connections, name: 'publish', log }),
   );

@@ -139,12 +139,13 @@ async function insertWithPatience(
   fetched: Fetched,
   slice: Slice,
 ): Promise<void> {
-  const load = async (): Promise<void> => {
+  const load = async (tries: number): Promise<void> => {
     if (fetched.values.length > 0)
       await insertValues(deps.clickhouse, replica, {
         values: fetched.values,
         token: loadToken(replica, name),
         signal: slice.signal,
+        attempt: slice.attempt - 1 + tries,
       });
     if (fetched.truncate !== undefined) {
       await writeFloor(deps.clickhouse, replica, BigInt(fetched.truncate));

@@ -1,4 +1,5 @@
 import { setTimeout as rest } from 'node:timers/promises';
+import type { EnterOptions } from '../src/connect/turnstile.js';
 import type { OutboxBatch } from '../src/domain/batch.js';
 import type { Change } from '../src/domain/change.js';
 import { Frontier } from '../src/domain/frontier.js';
@@ -14,13 +15,15 @@ import { Pace } from '../src/source/pace.js';
 import { checkSourceHistory } from './check-source.js';
 import type { Deps } from './deps.js';
 import { findPreparedReplica } from './find-replica.js';
-import { runSlice } from './slice.js';
+import { runSlice, type Slice } from './slice.js';
 
 /** Events in the first batch of a slice; later ones follow the measured size of a row. */
 const FIRST_LIMIT = 1_000;
 /** A batch is read again whole after a failure, and its name costs one synchronous commit (1 to 5 ms). */
 const MOST_EVENTS = 20_000;
 const BATCH_BYTES = 8_000_000;
+/** A batch that is read and sent shows signs of life oftener, with slow servers too: what takes longer hangs on a dead connection. */
+const PATIENCE_MS = 60_000;
 /** An idle slice says so at least this often. */
 const REPORT_MS = 1_000;
 /** Looks for an event that was drawn and cannot be seen: the transaction is open, or was rolled back. */
@@ -34,7 +37,7 @@ const NO_LONGER_MS = 10_000;
  * the topic may hold a row twice, never miss one.
  */
 export async function publishSlice(deps: Deps, request: SliceRequest): Promise<SliceReceipt> {
-  return runSlice(request, async (slice) => {
+  const publish = async (slice: Slice): Promise<SliceReceipt> => {
     let replica = await findPreparedReplica(deps.pool, request);
     const claim = { replicaId: replica.id, stage: 'publish', owner: deps.owner } as const;
     const stage = await claimStage<PublishStage>(deps.pool, claim);
@@ -103,7 +106,7 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
       }
       const named: OutboxBatch = pending;
       const startedAt = performance.now();
-      const reading = lendAndRead(deps, replica, named, slice.signal);
+      const reading = lendAndRead(deps, replica, named, { signal: slice.signal, onWait: report });
       const sent = await publisher.send(
         {
           topic: replica.topic,
@@ -111,8 +114,11 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
           format: replica.format,
           generation: named.generation,
           batch: named.batch,
-          // A row may be read before its writer's commit is on disk; it is not sent before that.
-          beforeSend: () => ensureFlushed(deps.pool),
+          beforeSend: () => {
+            report();
+            // A row may be read before its writer's commit is on disk; it is not sent before that.
+            return ensureFlushed(deps.pool);
+          },
         },
         reading.changes,
       );
@@ -141,15 +147,16 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
       waiting: waiting(),
       lagSeconds: lag.seconds(done, Date.now()),
     };
-  });
+  };
+  return runSlice(request, publish, { patienceMs: PATIENCE_MS });
 }
 
 /** A batch is read over a lent connection, given back when all of it was read: an idle table holds none. */
-function lendAndRead(deps: Deps, replica: Replica, batch: OutboxBatch, signal: AbortSignal): BatchReading {
+function lendAndRead(deps: Deps, replica: Replica, batch: OutboxBatch, options: EnterOptions): BatchReading {
   let reading: BatchReading | undefined;
   async function* read(): AsyncGenerator<Change[], void, undefined> {
-    await using lease = await deps.reading.lease({ signal });
-    reading = readBatch(lease.client, replica, batch, { signal });
+    await using lease = await deps.reading.lease(options);
+    reading = readBatch(lease.client, replica, batch, options);
     yield* reading.changes;
     lease.keep();
   }

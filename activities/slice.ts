@@ -6,7 +6,7 @@ import { Failure } from '../src/failure/failure.js';
 export const UNBOUNDED = 'unbounded';
 
 /** A tick keeps a slow insert alive; it stops, and the slice fails, when nothing at all has moved for this long. */
-const NO_PROGRESS_MS = 5 * 60_000;
+const PATIENCE_MS = 5 * 60_000;
 const TICK_MS = 1_000;
 /** How long a cancelled slice may still work on the batch in hand. */
 const GRACE_MS = 15_000;
@@ -19,6 +19,8 @@ export interface Slice {
   readonly signal: AbortSignal;
   /** The table is paused or removed, or the worker shuts down: no other slice follows at once. */
   readonly cancelled: boolean;
+  /** Of Temporal's: 1 unless the one before failed. */
+  readonly attempt: number;
   /** Shown in `pendingActivities`, so that a running slice can be looked at. */
   progress(progress: SliceProgress): void;
 }
@@ -33,6 +35,7 @@ type SliceLength = Pick<SliceRequest, 'sliceMs' | 'idleMs'>;
 export async function runSlice<T>(
   length: SliceLength | typeof UNBOUNDED,
   body: (slice: Slice) => Promise<T>,
+  { patienceMs = PATIENCE_MS }: { readonly patienceMs?: number } = {},
 ): Promise<T> {
   const context = Context.current();
   const hard = new AbortController();
@@ -55,14 +58,15 @@ export async function runSlice<T>(
   };
   context.cancellationSignal.addEventListener('abort', onCancel, { once: true });
   const tick = setInterval(() => {
-    if (Date.now() - movedAt < NO_PROGRESS_MS) context.heartbeat(latest);
-    else hard.abort(new Failure('NoProgress', { message: `Nothing moved for ${NO_PROGRESS_MS / 60_000} minutes.` }));
+    if (Date.now() - movedAt < patienceMs) context.heartbeat(latest);
+    else hard.abort(new Failure('NoProgress', { message: `Nothing moved for ${patienceMs / 1_000} seconds.` }));
     endInTime();
   }, TICK_MS);
   try {
     return await body({
       ending,
       signal: hard.signal,
+      attempt: context.info.attempt,
       get cancelled() {
         return context.cancellationSignal.aborted;
       },

@@ -73,7 +73,13 @@ export async function connectPostgres(settings: Settings, options: ConnectPostgr
  */
 export function createPostgresPool(
   settings: Settings,
-  options: { readonly max: number; readonly name?: string; readonly log?: Log },
+  options: {
+    readonly max: number;
+    readonly name?: string;
+    /** A statement that is not answered by then fails, and its connection is ended; COPY counts as one too. Default: never. */
+    readonly statementMs?: number;
+    readonly log?: Log;
+  },
 ): pg.Pool {
   const config = clientConfig(settings, options.name ?? 'pool');
   const pool = new pg.Pool({
@@ -81,6 +87,7 @@ export function createPostgresPool(
     options: `${config.options} -c lock_timeout=5s`,
     max: options.max,
     idleTimeoutMillis: 60_000,
+    ...(options.statementMs === undefined ? {} : { query_timeout: options.statementMs }),
   });
   pool.on('error', (error) => options.log?.debug({ error }, 'an idle connection to postgres broke'));
   return pool;

@@ -25,7 +25,7 @@ export class ReadingPool {
     this.#turnstile = new Turnstile(pool.options.max);
   }
 
-  /** @throws the signal's reason; Failure `SourceUnavailable` and its like */
+  /** Aborting the signal ends the connection, also once it is lent. @throws the signal's reason; Failure `SourceUnavailable` and its like */
   async lease(options: EnterOptions): Promise<Lease> {
     const place = await this.#turnstile.enter(options);
     try {
@@ -34,17 +34,23 @@ export class ReadingPool {
       const ignore = (): void => undefined;
       client.on('error', ignore);
       let clean = false;
+      let held = true;
+      const giveBack = (): void => {
+        if (!held) return;
+        held = false;
+        options.signal.removeEventListener('abort', giveBack);
+        if (clean) client.off('error', ignore);
+        client.release(!clean);
+        place[Symbol.dispose]();
+      };
+      // Ends what runs on it: a server that does not answer must not hold whoever was told to stop.
+      options.signal.addEventListener('abort', giveBack, { once: true });
       return {
         client,
         keep: () => {
           clean = true;
         },
-        [Symbol.asyncDispose]: () => {
-          if (clean) client.off('error', ignore);
-          client.release(!clean);
-          place[Symbol.dispose]();
-          return Promise.resolve();
-        },
+        [Symbol.asyncDispose]: () => Promise.resolve(giveBack()),
       };
     } catch (error) {
       place[Symbol.dispose]();

@@ -65,6 +65,9 @@ export async function databaseExists(ch: ClickHouseClient, database: string): Pr
   return rows.length > 0;
 }
 
+/** Longer is only an answer that never comes, on a connection that died without a word. */
+const SELECT_TIMEOUT_MS = 30_000;
+
 /** Runs a query of few rows. Errors are classified. */
 export async function select<Row>(
   ch: ClickHouseClient,
@@ -73,7 +76,8 @@ export async function select<Row>(
   what: string,
 ): Promise<readonly Row[]> {
   try {
-    const result = await ch.query({ query, query_params: parameters, format: 'JSONEachRow' });
+    const abort_signal = AbortSignal.timeout(SELECT_TIMEOUT_MS);
+    const result = await ch.query({ query, query_params: parameters, format: 'JSONEachRow', abort_signal });
     return await result.json<Row>();
   } catch (error) {
     throw classifyClickHouse(error, what);

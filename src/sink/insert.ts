@@ -11,8 +11,12 @@ const MINUTE = 60 * SECOND;
 
 /** Row by row a chunk each would cost more than parsing them; 128 KB is where it stops mattering. */
 const CHUNK_BYTES = 128 * 1024;
-/** One insert is at most 100 MB: a server that takes longer than this has lost it. */
-const INSERT_TIMEOUT_MS = 5 * MINUTE;
+/**
+ * How long an answer is waited for. An insert takes seconds: one that is silent for longer may hang on a connection that
+ * died without a word. Whoever really needs longer is given twice as long each time.
+ */
+const FIRST_TIMEOUT_MS = 30 * SECOND;
+const LAST_TIMEOUT_MS = 5 * MINUTE;
 const NEWLINE = 0x0a;
 
 export interface InsertRequest {
@@ -21,6 +25,8 @@ export interface InsertRequest {
   /** Names the content: a repeat of it inside the table's window is dropped, views included. */
   readonly token: string;
   readonly signal: AbortSignal;
+  /** 1, the default, for the first try to insert these values. */
+  readonly attempt?: number | undefined;
 }
 
 export interface Inserted {
@@ -37,10 +43,11 @@ export interface Inserted {
  *   values under the same token), `SinkSetBack` (the table is gone); the signal's reason when it is aborted
  */
 export async function insertValues(ch: ClickHouseClient, replica: Replica, request: InsertRequest): Promise<Inserted> {
-  const { values, token, signal } = request;
+  const { values, token, signal, attempt = 1 } = request;
   if (values.length === 0) return { rows: 0, bytes: 0 };
   const names = targetNames(replica.target);
-  const deadline = AbortSignal.timeout(INSERT_TIMEOUT_MS);
+  const timeoutMs = Math.min(LAST_TIMEOUT_MS, FIRST_TIMEOUT_MS * 2 ** (attempt - 1));
+  const deadline = AbortSignal.timeout(timeoutMs);
   // Without a list of columns: with hundreds of long names it would outgrow what servers take in a URL.
   const query = /* sql */ `insert into ${names.sql.table} format JSONEachRow`;
   const settings = await namedInsertSettings(ch, token);
@@ -49,7 +56,7 @@ export async function insertValues(ch: ClickHouseClient, replica: Replica, reque
     await sendInsert(ch, replica, { query, body, settings, signal: AbortSignal.any([signal, deadline]) });
   } catch (error) {
     if (signal.aborted || !deadline.aborted) throw error;
-    const text = `ClickHouse gave no answer within ${INSERT_TIMEOUT_MS / SECOND} s while inserting into ${names.shown}.`;
+    const text = `ClickHouse gave no answer within ${timeoutMs / SECOND} s while inserting into ${names.shown}.`;
     throw new Failure('SinkUnavailable', { message: text });
   }
   return { rows: countRows(values), bytes: values.reduce((sum, value) => sum + value.length + 1, 0) };

@@ -9,12 +9,14 @@ import { addressOf, freshDatabase, freshName, freshSink } from '../support/stack
 
 const FLOWS_MS = 45_000;
 const SETTLE_MS = 60_000;
+/** The longest patience is that of a publishing slice, a minute; Temporal's connections are given up after 45 s. */
+const FORGOTTEN_MS = 150_000;
 /** How long the network misbehaves. */
 const TROUBLE_MS = 3_000;
 const ROWS = 4_000;
 
 /** The servers are well; the network between them and the worker is not. */
-describe('a network that fails in the middle', () => {
+describe('a network that fails in the middle', { timeout: 240_000 }, () => {
   let arena: Arena;
   let proxies: Proxies;
 
@@ -111,6 +113,15 @@ describe('a network that fails in the middle', () => {
       await settle();
     },
   );
+
+  it('forgets every connection without a word, as a firewall does: each is given up, and made anew', async () => {
+    await write(freshName('stranded'));
+    for (const proxy of Object.values(proxies)) proxy.strand();
+    await write(freshName('stranded'));
+    const flowsMs = await beat(arena, FORGOTTEN_MS);
+    console.log(`every connection forgotten: rows flow after ${flowsMs} ms`);
+    await settle();
+  });
 
   it('goes on while all four are far away', async () => {
     for (const proxy of Object.values(proxies)) proxy.slow(40);
