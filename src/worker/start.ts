@@ -54,6 +54,12 @@ const SHUTDOWN_FORCE_MS = 60_000;
 /** A cancellation, and so a pause, travels with a heartbeat: 2 s at most. Heartbeat timeouts are 10 s. */
 const HEARTBEAT_THROTTLE_MS = 2_000;
 
+/**
+ * A frozen worker swallows a task with each poll that it holds open, and each of them is missed for another heartbeat timeout: a
+ * take-over took up to 33 s with the 5 that the SDK begins with. More are opened when there is more to do.
+ */
+const FIRST_POLLS = 1;
+
 const STICKY_TIMEOUT_MS = 3_000;
 
 /**
@@ -111,7 +117,7 @@ function optionsOf(settings: WorkerSettings, identity: string): WorkerOptions[] 
     maxConcurrentActivityTaskExecutions: settings.activitySlots ?? DEFAULT_ACTIVITY_SLOTS,
     maxHeartbeatThrottleInterval: HEARTBEAT_THROTTLE_MS,
     defaultHeartbeatThrottleInterval: HEARTBEAT_THROTTLE_MS,
-    activityTaskPollerBehavior: { type: 'autoscaling' as const },
+    activityTaskPollerBehavior: { type: 'autoscaling' as const, initial: FIRST_POLLS },
   };
   const workers: WorkerOptions[] = [
     {
