@@ -57,7 +57,7 @@ async function confirm(session: Session, title: string, dropped: string | null):
   }
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    const question = `Remove ${title}? Its triggers, outbox and topic go. ${what} [y/N] `;
+    const question = `Remove ${title}? Its triggers and outbox go; the topic stays. ${what} [y/N] `;
     const answer = await terminal.question(question, { signal: session.signal });
     if (/^y(?:es)?$/iu.test(answer.trim())) return;
   } finally {

@@ -63,7 +63,11 @@ async function readAnswer(stream: Readable, signal: AbortSignal): Promise<string
 /** "Unknown table" is also what a materialized view on the target says when its own table is gone. */
 async function whichTableIsGone(ch: ClickHouseClient, replica: Replica, failure: Failure): Promise<Failure> {
   const names = targetNames(replica.target);
-  if ((await findObject(ch, replica.target.database, names.table)) === undefined) return failure;
+  if ((await findObject(ch, replica.target.database, names.table)) === undefined)
+    return new Failure('SinkSetBack', {
+      message: `The ClickHouse table ${names.shown} is not there any more, nor is what was loaded into it.`,
+      cause: failure,
+    });
   return new Failure('SchemaMismatch', {
     message: `The ClickHouse table ${names.shown} is there, but a materialized view on it writes to a table that is not.`,
     remedy: 'Repair or drop that materialized view, then resume.',
