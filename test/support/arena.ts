@@ -55,6 +55,7 @@ export interface Arena {
   add(...tables: readonly AddedTable[]): Promise<readonly string[]>;
   /** How far a table has come, as the ledger and the outbox tell it. */
   look(id: string): Promise<Standing>;
+  workflowId(name: TableName): string;
   /** What Temporal knows of a table. */
   describe(name: TableName): Promise<TableDescription | undefined>;
   /** Compares until all are equal or the deadline is over. @returns the last comparison of each table */
@@ -153,6 +154,7 @@ export async function openArena(addresses: StackAddresses, elsewhere: Partial<St
     connect,
     hire,
     settle,
+    workflowId: (name) => workflowIdOf(pipeline, name),
     describe: (name) => describeTable(temporal.client, workflowIdOf(pipeline, name)),
     async look(id) {
       const found = await admin.query<{ stage: string; rows: number; owner: string }>(

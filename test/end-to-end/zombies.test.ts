@@ -1,0 +1,206 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Client } from 'pg';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { isEqual } from '../../src/demo/compare.js';
+import type { WorkerProcess } from '../../src/demo/worker-process.js';
+import { openArena, type Arena } from '../support/arena.js';
+import { beat, BEATS, createBeats } from '../support/beats.js';
+import { proxied, type Proxies } from '../support/proxied.js';
+import { addressOf, freshDatabase, freshSink, waitFor } from '../support/stack.js';
+
+/** Heartbeats are missed after 10 s; the frozen worker's open poll may swallow the second attempt, never a third. */
+const TAKE_OVER_MS = 45_000;
+const SETTLE_MS = 60_000;
+const SLICE_MS = 15_000;
+/** A lid that was closed: longer than any heartbeat. */
+const LAPTOP_MS = 30_000;
+
+/** Two workers; the first reaches every server through a proxy, and can be frozen with something in hand. */
+describe('a worker that is frozen, or cut off', { timeout: 180_000 }, () => {
+  let arena: Arena;
+  let proxies: Proxies;
+  let second: WorkerProcess | undefined;
+  let beats: string;
+
+  beforeAll(async () => {
+    const direct = {
+      postgres: await freshDatabase('zombies'),
+      kafka: addressOf('kafka'),
+      clickhouse: await freshSink('zombies'),
+      temporal: addressOf('temporal'),
+    };
+    const through = await proxied(direct);
+    proxies = through.proxies;
+    arena = await openArena(direct, through.addresses);
+    await withSource(async (pg) => {
+      await createBeats(pg);
+      for (let n = 1; n <= 8; n += 1)
+        await pg.query(/* sql */ `create table busy_${n} (id int primary key, text text not null);
+          insert into busy_${n} select i, 'copied' from generate_series(1, 100) i`);
+    });
+    [beats = ''] = await arena.add({ ...BEATS, sliceMs: SLICE_MS });
+    await withSource(keepAccount);
+  });
+  afterAll(async () => {
+    await arena?.close();
+    for (const proxy of Object.values(proxies ?? {})) await proxy.close();
+  });
+  /** The first worker alone has the table. */
+  beforeEach(async () => {
+    for (const proxy of Object.values(proxies)) await proxy.pass();
+    thaw(arena.worker);
+    await arena.worker.start();
+    await second?.kill();
+    await waitFor(
+      async () => {
+        const { publisher, loader } = await arena.look(beats);
+        return publisher === arena.worker.pid && loader === arena.worker.pid;
+      },
+      { deadlineMs: TAKE_OVER_MS, what: 'the first worker to have the table', everyMs: 200 },
+    );
+  });
+
+  const withSource = async <T>(work: (pg: Client) => Promise<T>): Promise<T> => {
+    const pg = await arena.connect();
+    try {
+      return await work(pg);
+    } finally {
+      await pg.end();
+    }
+  };
+  const write = (text: string): Promise<unknown> =>
+    withSource((pg) => pg.query(/* sql */ `insert into beats (text) select $1 from generate_series(1, 500)`, [text]));
+  const change = (): Promise<unknown> =>
+    withSource((pg) =>
+      pg.query(/* sql */ `update beats set text = text || '+' where id % 3 = 0; delete from beats where id % 10 = 0`),
+    );
+  const hire = async (): Promise<void> => {
+    second = second === undefined ? await arena.hire() : (await second.start(), second);
+  };
+  const settle = async (): Promise<void> => {
+    const comparisons = await arena.settle(SETTLE_MS);
+    expect(comparisons.filter((each) => !isEqual(each))).toEqual([]);
+    expect(arena.deaths).toEqual([]);
+    // Each batch was confirmed once, and none by a claim that had been overtaken.
+    expect(await withSource(readAccount)).toEqual([]);
+  };
+  const freeze = (worker: WorkerProcess): void => void process.kill(worker.pid ?? 0, 'SIGSTOP');
+  const thaw = (worker: WorkerProcess): void => void process.kill(worker.pid ?? 0, 'SIGCONT');
+
+  it.each(['clickhouse', 'kafka'] as const)(
+    'frozen with something on its way to %s: the other takes over, and what arrives late changes nothing',
+    async (server) => {
+      await hire();
+      proxies[server].freeze();
+      await write(`late for ${server}`);
+      // Named, and not confirmed: it is in hand.
+      const stage = server === 'kafka' ? 'publish' : 'load';
+      await waitFor(() => withSource((pg) => isPending(pg, beats, stage)), {
+        deadlineMs: 10_000,
+        what: 'a named batch',
+      });
+      freeze(arena.worker);
+      const takeOverMs = await beat(arena, TAKE_OVER_MS);
+      console.log(`frozen before ${server}: another worker has taken over after ${takeOverMs} ms`);
+      await change();
+      await settle();
+      await proxies[server].pass();
+      thaw(arena.worker);
+      await write('after');
+      await change();
+      await beat(arena, TAKE_OVER_MS);
+      await settle();
+    },
+  );
+
+  it('cut off from Temporal alone: the other takes over, and its slices end by themselves', async () => {
+    await hire();
+    proxies.temporal.freeze();
+    const sessions = (): Promise<number> => withSource((pg) => countPublishers(pg));
+    await waitFor(async () => (await arena.look(beats)).publisher === second?.pid, {
+      deadlineMs: TAKE_OVER_MS + SLICE_MS,
+      what: 'the other worker to take over',
+      everyMs: 200,
+    });
+    await write('by the other');
+    await change();
+    await waitFor(async () => (await sessions()) === 1, {
+      deadlineMs: SLICE_MS + 15_000,
+      what: 'the slices of the one that is cut off to end',
+      everyMs: 200,
+    });
+    await beat(arena, TAKE_OVER_MS);
+    await settle();
+    await proxies.temporal.pass();
+    await settle();
+  });
+
+  it('killed beside another, over many tables: all of them stay equal', async () => {
+    await arena.add(...Array.from({ length: 8 }, (_, n) => ({ schema: 'public', table: `busy_${n + 1}` })));
+    await hire();
+    await withSource(async (pg) => {
+      for (let round = 1; round <= 40; round += 1) {
+        for (let n = 1; n <= 8; n += 1)
+          await pg.query(/* sql */ `insert into busy_${n} select i, 'new' from generate_series(${round * 200}, ${round * 200 + 99}) i;
+            update busy_${n} set text = 'round ${round}' where id % 17 = ${round % 17}; delete from busy_${n} where id % 23 = ${round % 23}`);
+        if (round === 15) await second?.kill();
+        if (round === 20) await second?.start();
+        if (round === 30) await arena.worker.kill();
+      }
+    });
+    await settle();
+    await arena.worker.start();
+    await settle();
+  });
+
+  it(`frozen for ${LAPTOP_MS / 1_000} seconds as the only one: goes on by itself`, async () => {
+    await write('before');
+    freeze(arena.worker);
+    await write('meanwhile');
+    await change();
+    await sleep(LAPTOP_MS);
+    thaw(arena.worker);
+    const flowsMs = await beat(arena, TAKE_OVER_MS);
+    console.log(`the only worker, frozen for ${LAPTOP_MS} ms: rows flow ${flowsMs} ms after it goes on`);
+    await settle();
+  });
+});
+
+/** Writes down every batch that is confirmed, and under which claim. */
+async function keepAccount(pg: Client): Promise<void> {
+  await pg.query(/* sql */ `
+    create table public.account (n bigint generated always as identity, replica_id bigint, stage text, batch bigint, epoch bigint);
+    create function public.account() returns trigger language plpgsql as $$
+    begin
+      insert into public.account (replica_id, stage, batch, epoch) values (new.replica_id, new.stage, new.batch, new.epoch);
+      return null;
+    end $$;
+    create trigger account after update on pg2click.stage for each row when (old.batch <> new.batch)
+      execute function public.account()`);
+}
+
+/** @returns batches that were confirmed out of turn, or under a claim older than that of the batch before */
+async function readAccount(pg: Client): Promise<readonly unknown[]> {
+  const found = await pg.query(/* sql */ `
+    select * from (
+      select *, lag(batch) over turn as batch_before, lag(epoch) over turn as epoch_before
+      from account window turn as (partition by replica_id, stage order by n)) confirmed
+    where batch <> batch_before + 1 or epoch < epoch_before`);
+  return found.rows;
+}
+
+async function isPending(pg: Client, id: string, stage: string): Promise<boolean> {
+  const found = await pg.query(
+    /* sql */ `select from pg2click.stage where replica_id = $1 and stage = $2 and pending is not null`,
+    [id, stage],
+  );
+  return found.rowCount === 1;
+}
+
+/** A publish slice holds a session as long as it runs. */
+async function countPublishers(pg: Client): Promise<number> {
+  const found = await pg.query<{ n: number }>(/* sql */ `
+    select count(*)::int as n from pg_stat_activity
+    where datname = current_database() and application_name like 'pg2click publish%beats%'`);
+  return found.rows[0]?.n ?? 0;
+}
