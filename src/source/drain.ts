@@ -2,7 +2,7 @@ import { addAbortSignal } from 'node:stream';
 import type { ClientBase } from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
 import type { OutboxBatch } from '../domain/batch.js';
-import type { Change } from '../domain/change.js';
+import { MOST_MESSAGE_BYTES, type Changes } from '../domain/change.js';
 import type { Replica } from '../domain/replica.js';
 import { formatTableName } from '../domain/table-name.js';
 import { classifyPostgres } from '../failure/classify-postgres.js';
@@ -12,12 +12,9 @@ import { drainSql } from './drain-sql.js';
 import { BEGIN_READING, LOOK_UP_BY_INDEX } from './session.js';
 import { holdShapeSql, requireShape } from './shape.js';
 
-const MAX_CHANGES = 1_000;
-const MAX_BYTES = 1_000_000;
-
 export interface BatchReading {
-  /** One change for each key of the batch and one for its TRUNCATE marks, at most 1,000 and about 1 MB at a time. */
-  readonly changes: AsyncIterable<Change[]>;
+  /** One change for each key of the batch and one for its TRUNCATE marks: 64 KB at a time, or one row that is larger. */
+  readonly changes: AsyncIterable<Changes>;
   /**
    * Outbox rows that were read: as many must be there to delete when the batch is confirmed.
    * @throws Error before the end of `changes`
@@ -45,29 +42,23 @@ export function readBatch(
   const lines = new DrainLines();
   let ended = false;
 
-  async function* read(): AsyncGenerator<Change[], void, undefined> {
+  async function* read(): AsyncGenerator<Changes, void, undefined> {
     signal.throwIfAborted();
     try {
       requireShape(await pg.query(`${BEGIN_READING};${LOOK_UP_BY_INDEX};${holdShapeSql(replica)}`), replica);
       const stream = pg.query(copyTo(drainSql(replica, batch)));
       addAbortSignal(signal, stream);
-      let changes: Change[] = [];
-      let bytes = 0;
       for await (const chunk of stream as AsyncIterable<Buffer>) {
-        lines.feed(chunk, changes);
-        bytes += chunk.length;
-        if (changes.length < MAX_CHANGES && bytes < MAX_BYTES) continue;
-        for (let at = 0; at < changes.length; at += MAX_CHANGES) yield changes.slice(at, at + MAX_CHANGES);
-        changes = [];
-        bytes = 0;
+        const changes = lines.feed(chunk);
+        if (lines.cutBytes > MOST_MESSAGE_BYTES) throw tooLarge(batch, title);
+        if (changes.length > 0) yield changes;
       }
-      if (changes.length > 0) yield changes;
       await pg.query('commit');
     } catch (error) {
       signal.throwIfAborted();
       throw classifyPostgres(error, `reading batch ${batch.batch} of ${title}`);
     }
-    if (lines.cut)
+    if (lines.cutBytes > 0)
       throw new Failure('SourceUnavailable', { message: `PostgreSQL cut batch ${batch.batch} of ${title} short.` });
     ended = true;
   }
@@ -79,4 +70,12 @@ export function readBatch(
       return lines.events;
     },
   };
+}
+
+/** Before more of it is held: a row of PostgreSQL's may be 1 GB. */
+function tooLarge(batch: OutboxBatch, title: string): Failure {
+  return new Failure('MessageTooLarge', {
+    message: `A row of ${title} in publish batch ${batch.batch} is larger than ${MOST_MESSAGE_BYTES} bytes, the most that goes through Kafka.`,
+    remedy: 'Make the row smaller (its key alone is in the outbox, so the new state is what is sent), then resume.',
+  });
 }

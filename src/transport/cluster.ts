@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module';
 import type { Kafka } from 'kafkajs';
 
 /**
@@ -38,6 +39,8 @@ export interface KafkaBroker {
     readonly pool: readonly KafkaConnection[];
     /** Connects where it must. Fetches have a socket of their own; the others queue behind each other on the second. */
     send<Answer>(request: BrokerRequest<Answer>): Promise<Answer>;
+    /** The connection of all requests but fetches, made where it is not there. */
+    getConnection(): Promise<KafkaConnection>;
   };
   disconnect(): Promise<void>;
   /** `-1` asks for the next offset to be written, `-2` for the first one there is. */
@@ -56,8 +59,29 @@ export interface KafkaBroker {
 }
 
 export interface KafkaConnection {
-  readonly socket?: { destroy(): void } | undefined;
+  readonly clientId: string;
+  readonly socket?: { destroy(): void; cork(): void; uncork(): void; write(bytes: Buffer): boolean } | undefined;
+  /** Where it is asked for, and not done. */
+  authenticate(): Promise<void>;
+  failIfNotConnected(): void;
+  nextCorrelationId(): number;
   rejectRequests(error: Error): void;
+  readonly requestQueue: {
+    push(request: {
+      readonly entry: {
+        readonly apiKey: number;
+        readonly apiName: string;
+        readonly apiVersion: number;
+        readonly correlationId: number;
+        resolve(answer: { readonly payload: Buffer }): void;
+        reject(error: Error): void;
+      };
+      readonly expectResponse: true;
+      readonly requestTimeout: number;
+      sendRequest(): void;
+    }): void;
+    maybeThrottle(ms: number): void;
+  };
 }
 
 /** A request in the form that kafkajs's connections take: we write the body, they the frame. */
@@ -117,4 +141,70 @@ export function hangUpAll(cluster: KafkaCluster, reason: Error): void {
   for (const broker of Object.values(brokers)) hangUp(cluster, broker, reason);
   if (seedBroker !== undefined) hangUp(cluster, seedBroker, reason);
   cluster.disconnect().catch(() => undefined);
+}
+
+/** A large request: its body in pieces, which kafkajs would copy twice. */
+export interface LargeRequest {
+  readonly apiKey: number;
+  readonly apiVersion: number;
+  readonly apiName: string;
+  /** Not to be written to before the answer is there. */
+  readonly body: readonly Buffer[];
+  readonly timeoutMs: number;
+}
+
+/**
+ * Sends it as it is. Requests go out, and are answered, in the order of the calls.
+ * @returns the body of the answer, and how to obey the throttling that it may ask for
+ */
+export async function exchange(
+  broker: KafkaBroker,
+  { apiKey, apiVersion, apiName, body, timeoutMs }: LargeRequest,
+): Promise<{ answer: Buffer; throttle: (ms: number) => void }> {
+  const connection = await broker.connectionPool.getConnection();
+  await connection.authenticate();
+  connection.failIfNotConnected();
+  const correlationId = connection.nextCorrelationId();
+  const head = encodeHead(
+    { apiKey, apiVersion, correlationId, clientId: connection.clientId },
+    body.reduce((sum, piece) => sum + piece.length, 0),
+  );
+  const answer = await new Promise<Buffer>((resolve, reject) => {
+    connection.requestQueue.push({
+      entry: { apiKey, apiName, apiVersion, correlationId, resolve: ({ payload }) => resolve(payload), reject },
+      expectResponse: true,
+      requestTimeout: timeoutMs,
+      sendRequest: () => {
+        const { socket } = connection;
+        socket?.cork();
+        for (const piece of [head, ...body]) socket?.write(piece);
+        socket?.uncork();
+      },
+    });
+  });
+  return { answer, throttle: (ms) => connection.requestQueue.maybeThrottle(ms) };
+}
+
+function encodeHead(
+  request: { apiKey: number; apiVersion: number; correlationId: number; clientId: string },
+  bodyBytes: number,
+): Buffer {
+  const client = Buffer.from(request.clientId);
+  const head = Buffer.alloc(14 + client.length);
+  let at = head.writeInt32BE(head.length - 4 + bodyBytes, 0);
+  at = head.writeInt16BE(request.apiKey, at);
+  at = head.writeInt16BE(request.apiVersion, at);
+  at = head.writeInt32BE(request.correlationId, at);
+  at = head.writeInt16BE(client.length, at);
+  client.copy(head, at);
+  return head;
+}
+
+const protocolErrors = createRequire(import.meta.url)('kafkajs/src/protocol/error.js') as {
+  createErrorFromCode(code: number): Error & { readonly type: string };
+};
+
+/** Kafka's error as kafkajs throws it, for `classifyKafka`. */
+export function protocolError(code: number): Error & { readonly type: string } {
+  return protocolErrors.createErrorFromCode(code);
 }

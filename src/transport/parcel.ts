@@ -1,56 +1,82 @@
-import type { Message } from 'kafkajs';
-import { MESSAGE_HEADER, printHeader } from '../domain/message-header.js';
 import type { Sealed } from './envelope/envelope.js';
+import { HeaderWriter } from './header-writer.js';
+import { RECORD_BYTES, RecordBatchWriter } from './record-batch-writer.js';
 
-/** kafkajs groups the messages of a send in O(n^2): 1,000 take 5 ms, 10,000 block the process for 109 ms, 50,000 for 22 s. */
-const MOST_MESSAGES = 1_000;
 /** One send is one record batch, and `max.message.bytes` (1 MB) is a limit of the batch. */
 export const MOST_BYTES = 900_000;
-/** Of a record beside its key and value, at most: lengths, deltas, our header. */
-const RECORD_BYTES = 120;
+/** Of the header of a record. */
+const HEADER_BYTES = 60;
 
 /** What one send carries: messages of one partition, in order. */
 export interface Parcel {
   readonly partition: number;
-  readonly messages: (Message & { readonly partition: number })[];
-  bytes: number;
+  readonly batch: RecordBatchWriter;
 }
 
-/** Collects the messages of one batch into parcels, and numbers their rows. */
-export class ParcelCounter {
-  readonly #name: { readonly generation: number; readonly batch: number };
+/** Collects the messages of one publish batch into parcels, and numbers their rows. */
+export class Parcels {
+  readonly #header: HeaderWriter;
   readonly #mostBytes: number;
-  readonly #open = new Map<number, Parcel>();
+  readonly #newBatch: () => RecordBatchWriter;
+  readonly #open = new Map<number, RecordBatchWriter>();
+  #full: Parcel[] = [];
   #row = 0;
+  #messages = 0;
+  #bytes = 0;
 
   /** @param mostBytes of a parcel of several messages */
-  constructor(name: { generation: number; batch: number }, mostBytes: number) {
-    this.#name = name;
+  constructor(
+    name: { readonly generation: number; readonly batch: number },
+    mostBytes: number,
+    newBatch: () => RecordBatchWriter = () => new RecordBatchWriter(),
+  ) {
+    this.#header = new HeaderWriter(name);
     this.#mostBytes = mostBytes;
+    this.#newBatch = newBatch;
   }
 
-  /** @returns the parcel that is complete without this message */
-  add(sealed: Sealed): Parcel | undefined {
-    const { partition, key, value, rows, highest, kind } = sealed;
-    const { generation, batch } = this.#name;
-    const header = printHeader({ generation, batch, row: this.#row, rows, highest, kind });
-    this.#row += rows;
-    const bytes = value.length + (key?.length ?? 0) + RECORD_BYTES;
-    const message = { partition, key, value, headers: { [MESSAGE_HEADER]: header } };
-    const open = this.#open.get(partition);
-    if (open !== undefined && open.messages.length < MOST_MESSAGES && open.bytes + bytes <= this.#mostBytes) {
-      open.messages.push(message);
-      open.bytes += bytes;
-      return undefined;
+  /** All that was added: rows without marks, and bytes of keys and values. */
+  get total(): { rows: number; messages: number; bytes: number } {
+    return { rows: this.#row, messages: this.#messages, bytes: this.#bytes };
+  }
+
+  get hasFull(): boolean {
+    return this.#full.length > 0;
+  }
+
+  /** Copies the message. */
+  add({ partition, key, value, rows, highest, kind }: Sealed): void {
+    const header = this.#header.write(this.#row, rows, highest, kind);
+    const bytes = value.end - value.start + (key === null ? 0 : key.end - key.start);
+    let open = this.#open.get(partition);
+    if (open !== undefined && open.size + bytes + HEADER_BYTES + RECORD_BYTES > this.#mostBytes) {
+      this.#close(partition, open);
+      open = undefined;
     }
-    this.#open.set(partition, { partition, messages: [message], bytes });
-    return open;
+    if (open === undefined) this.#open.set(partition, (open = this.#newBatch()));
+    open.append(key, value, header);
+    this.#row += rows;
+    this.#messages += 1;
+    this.#bytes += bytes;
+    // A large message waits for no other: what it is made of is large too.
+    if (open.size > this.#mostBytes) this.#close(partition, open);
+  }
+
+  /** The parcels that are complete. */
+  takeFull(): Parcel[] {
+    const full = this.#full;
+    this.#full = [];
+    return full;
   }
 
   /** What is left. */
   end(): Parcel[] {
-    const left = [...this.#open.values()];
-    this.#open.clear();
-    return left;
+    for (const [partition, batch] of this.#open) this.#close(partition, batch);
+    return this.takeFull();
+  }
+
+  #close(partition: number, batch: RecordBatchWriter): void {
+    this.#full.push({ partition, batch });
+    this.#open.delete(partition);
   }
 }

@@ -1,3 +1,5 @@
+import type { Span } from '../domain/change.js';
+
 const SEED = 0x9747b28c;
 const MULTIPLIER = 0x5bd1e995;
 const ROTATION = 24;
@@ -6,24 +8,24 @@ const ROTATION = 24;
  * The partition of a key, as Kafka's own clients choose it: `toPositive(murmur2(key)) mod partitions`. Chosen here and sent
  * explicitly: a retry of the client's own may run its partitioner again, on other metadata.
  */
-export function partitionOf(key: Uint8Array, partitions: number): number {
+export function partitionOf(key: Span, partitions: number): number {
   return partitions === 1 ? 0 : (murmur2(key) & 0x7fff_ffff) % partitions;
 }
 
 /** Kafka's murmur2 (`org.apache.kafka.common.utils.Utils`), a signed 32-bit number. */
-export function murmur2(data: Uint8Array): number {
-  const { length } = data;
+export function murmur2({ bytes: data, start, end }: Span): number {
+  const length = end - start;
   let hash = SEED ^ length;
-  const whole = length - (length % 4);
-  for (let i = 0; i < whole; i += 4) {
+  const whole = end - (length % 4);
+  for (let i = start; i < whole; i += 4) {
     let word = byte(data, i) | (byte(data, i + 1) << 8) | (byte(data, i + 2) << 16) | (byte(data, i + 3) << 24);
     word = Math.imul(word, MULTIPLIER);
     word ^= word >>> ROTATION;
     word = Math.imul(word, MULTIPLIER);
     hash = Math.imul(hash, MULTIPLIER) ^ word;
   }
-  if (length > whole) {
-    for (let i = length - 1; i >= whole; i--) hash ^= byte(data, i) << (8 * (i - whole));
+  if (end > whole) {
+    for (let i = end - 1; i >= whole; i--) hash ^= byte(data, i) << (8 * (i - whole));
     hash = Math.imul(hash, MULTIPLIER);
   }
   hash ^= hash >>> 13;

@@ -1,38 +1,33 @@
-import type { Kafka, Message, Producer, RecordMetadata } from 'kafkajs';
-import { classifyKafka, protocolTypeOf } from '../failure/classify-kafka.js';
-import { Failure } from '../failure/failure.js';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Kafka } from 'kafkajs';
+import { classifyKafka } from '../failure/classify-kafka.js';
 import type { Log } from '../observe/log.js';
 import { askAdmin } from './ask-admin.js';
 import { silence, withDeadline } from './deadline.js';
+import { Incarnation, isRefused, isTopicInDoubt } from './incarnation.js';
+import type { RecordBatchWriter } from './record-batch-writer.js';
 import { requirePartitions, topicGone } from './topic-doubts.js';
 import { topicState } from './topic.js';
 
-const CONNECT_MS = 10_000;
 /** After this long without an answer the broker is asked whether it is there. */
 const QUIET_MS = 5_000;
 const PROBE_MS = 5_000;
 /** A broker that is there but slow gets this much more: giving up would only send the same again. */
 const SLOW_MS = 40_000;
-/** How long the broker itself waits for its replicas. */
-const ACKS_MS = 30_000;
-
-interface Lease {
-  readonly producer: Producer;
-  readonly connected: Promise<void>;
-  sending: number;
-  retired: boolean;
-}
+/** What passes by itself (a leader that moves, a connection that is lost) has this long: then the batch is sent again whole. */
+const RETRY_MS = 3_000;
+const FIRST_PAUSE_MS = 100;
+const DISCONNECT_MS = 5_000;
 
 /**
- * One idempotent producer for all tables of a worker, made anew after every failure. After a failed send kafkajs may be out
- * of step with the broker's sequence numbers, and of UNKNOWN_PRODUCER_ID it never recovers; its metadata fails for every
- * topic once a single one is deleted. What was sent and not confirmed is sent again by the batch's name: rows are told apart
- * by version, so a repeated message does no harm.
+ * Sends record batches for all tables of a worker, as one idempotent producer after the other: a new one after every failure
+ * whose outcome is not known. What was sent and not confirmed is sent again, by this class or by the batch's name: rows are
+ * told apart by version, so a repeated message does no harm.
  */
 export class KafkaProducer {
   readonly #kafka: Kafka;
   readonly #log: Log;
-  #current: Lease | undefined;
+  #current: Incarnation | undefined;
 
   constructor(kafka: Kafka, log: Log) {
     this.#kafka = kafka;
@@ -40,63 +35,41 @@ export class KafkaProducer {
   }
 
   /**
-   * Sends messages to one topic-partition as one record batch: at most 1,000, since kafkajs groups them in O(n^2).
+   * Sends a batch to one topic-partition; sends to the same one go one after the other. The batch is not to be touched after
+   * a failure: it may still be on its way.
    * @throws Failure `BrokerUnavailable` within about 10 s of silence, `MessageTooLarge`, `TopicReplaced`, `Unauthorized`
    */
-  async send(topic: string, partition: number, messages: Message[]): Promise<void> {
-    const lease = this.#lease();
-    lease.sending += 1;
-    try {
-      await withDeadline(lease.connected, CONNECT_MS, () => silence('Connecting to Kafka', CONNECT_MS));
-      const request = { topic, messages, acks: -1, timeout: ACKS_MS };
-      requireCovered(await this.#patiently(topic, lease.producer.send(request)), topic, partition);
-    } catch (error) {
-      const failure = classifyKafka(error, `Publishing to topic ${topic}`);
-      // Refused before it was written, and kafkajs took its sequence numbers back: the producer is sound.
-      if (failure.kind === 'MessageTooLarge') throw failure;
-      this.#retire(lease);
-      this.#log.warn({ topic, partition, kind: failure.kind }, 'kafka producer is made anew after a failed send');
-      if (isTopicInDoubt(error)) await this.#requireTopic(topic, partition);
-      throw failure;
-    } finally {
-      lease.sending -= 1;
-      this.#endIfIdle(lease);
+  async send(topic: string, partition: number, batch: RecordBatchWriter): Promise<void> {
+    const deadline = Date.now() + RETRY_MS;
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs *= 2) {
+      const incarnation = (this.#current ??= new Incarnation(this.#kafka));
+      try {
+        return await this.#patiently(topic, incarnation.send(topic, partition, batch));
+      } catch (error) {
+        const failure = classifyKafka(error, `Publishing to topic ${topic}`);
+        if (!isRefused(error)) {
+          this.#log.warn({ topic, partition, kind: failure.kind }, 'kafka producer is made anew after a failed send');
+          this.#retire(incarnation);
+        }
+        if (isTopicInDoubt(error)) await this.#requireTopic(topic, partition);
+        if (failure.kind !== 'BrokerUnavailable' || Date.now() + pauseMs > deadline) throw failure;
+      }
+      await sleep(pauseMs);
     }
   }
 
   /** Ends the connection; sends in flight fail or are abandoned. */
   async close(): Promise<void> {
-    const lease = this.#current;
-    if (lease === undefined) return;
-    this.#retire(lease);
-    await withDeadline(disconnect(lease), QUIET_MS, () => silence('Disconnecting', QUIET_MS)).catch(() => undefined);
+    const incarnation = this.#current;
+    if (incarnation === undefined) return;
+    this.#retire(incarnation);
+    const late = () => silence('Disconnecting', DISCONNECT_MS);
+    await withDeadline(incarnation.disconnect(), DISCONNECT_MS, late).catch(() => undefined);
   }
 
-  #lease(): Lease {
-    if (this.#current !== undefined) return this.#current;
-    const producer = this.#kafka.producer({
-      idempotent: true,
-      maxInFlightRequests: 1,
-      allowAutoTopicCreation: false,
-      createPartitioner:
-        () =>
-        ({ message }) =>
-          message.partition ?? 0,
-      // Sums up to 3.4 s. More would be kafkajs's to try, with state that nobody sees.
-      retry: { retries: 5, initialRetryTime: 200, multiplier: 2, maxRetryTime: 1_000 },
-    });
-    const lease = { producer, connected: producer.connect(), sending: 0, retired: false };
-    this.#current = lease;
-    return lease;
-  }
-
-  #retire(lease: Lease): void {
-    lease.retired = true;
-    if (this.#current === lease) this.#current = undefined;
-  }
-
-  #endIfIdle(lease: Lease): void {
-    if (lease.retired && lease.sending === 0) disconnect(lease).catch(() => undefined);
+  #retire(incarnation: Incarnation): void {
+    incarnation.retire();
+    if (this.#current === incarnation) this.#current = undefined;
   }
 
   async #patiently<T>(topic: string, sent: Promise<T>): Promise<T> {
@@ -123,29 +96,4 @@ export class KafkaProducer {
     if (state === undefined) throw topicGone(topic);
     if (state.partitions <= partition) requirePartitions(state, topic, partition + 1);
   }
-}
-
-/**
- * kafkajs resolves a send that it never made: for a partition that its metadata does not know, and where leadership moved
- * between two of its own retries.
- * @throws Failure `BrokerUnavailable` unless the answers cover the partition
- */
-export function requireCovered(answers: readonly RecordMetadata[], topic: string, partition: number): void {
-  const answer = answers.find((one) => one.topicName === topic && one.partition === partition);
-  if (answer?.errorCode === 0 && Number(answer.baseOffset ?? -1) >= 0) return;
-  throw new UncoveredSend('BrokerUnavailable', {
-    message: `Kafka did not confirm what was sent to partition ${partition} of topic ${topic}.`,
-  });
-}
-
-class UncoveredSend extends Failure {}
-
-function isTopicInDoubt(error: unknown): boolean {
-  return error instanceof UncoveredSend || protocolTypeOf(error) === 'UNKNOWN_TOPIC_OR_PARTITION';
-}
-
-/** Also after a connection that comes up too late. */
-async function disconnect(lease: Lease): Promise<void> {
-  await lease.connected.catch(() => undefined);
-  await lease.producer.disconnect();
 }

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { changesOf } from '../support/kafka.js';
+import { spanOf } from '../support/spans.js';
 import { freshName } from '../support/stack.js';
 import { openPath, type Path } from '../support/path.js';
 
@@ -167,9 +169,13 @@ describe('the path', () => {
     await publisher.send(
       { topic: second.receipt.topic, partitions: 1, format: 'json', generation: first.receipt.generation, batch: 1 },
       (async function* () {
-        yield await Promise.resolve([
-          { kind: 'row' as const, key: Buffer.from('[1]'), value: Buffer.from(JSON.stringify(stale)), seq: '1' },
-        ]);
+        const change = {
+          kind: 'row' as const,
+          key: spanOf('[1]'),
+          value: spanOf(JSON.stringify(stale)),
+          seq: spanOf('1'),
+        };
+        yield await Promise.resolve(changesOf(change));
       })(),
     );
     while ((await second.load()).batches === 0);

@@ -8,6 +8,7 @@ import { openReader, type Fetched, type TopicReader } from '../../src/transport/
 import { deleteTopic, ensureTopic, topicState } from '../../src/transport/topic.js';
 import {
   changesBetween,
+  changesOf,
   connectCuttableKafka,
   connectTestKafka,
   expireBefore,
@@ -225,7 +226,7 @@ describe('a message that is not of this table', () => {
   test('is no row when it is a TRUNCATE mark: its version is told', async () => {
     const topic = await freshTopic();
     const changes = (async function* () {
-      yield [markOf(1, 3n << 64n), markOf(2, 9n << 64n), markOf(3, 4n << 64n)];
+      yield changesOf(markOf(1, 3n << 64n), markOf(2, 9n << 64n), markOf(3, 4n << 64n));
       await Promise.resolve();
     })();
     await (await producing).send({ topic, partitions: 1, format: 'json', generation: 1, batch: 1 }, changes);

@@ -8,6 +8,7 @@ import type { Replica } from '../../src/domain/replica.js';
 import { copyRows } from '../../src/source/copy.js';
 import { readBatch } from '../../src/source/drain.js';
 import { drawPosition } from '../../src/source/settle.js';
+import { textOf } from '../support/spans.js';
 import { addressOf, freshDatabase, freshName, freshSink } from '../support/stack.js';
 import { connectSource, nameBatch, replicate } from '../support/source-table.js';
 
@@ -120,11 +121,11 @@ describe('a value of PostgreSQL', async () => {
     },
     drain: async (table: string, replica: Replica): Promise<void> => {
       const batch = (await nameBatch(client, replica)) as OutboxBatch;
-      const values: Buffer[] = [];
+      const values: string[] = [];
       const reading = readBatch(client, replica, batch, { signal: AbortSignal.timeout(20_000) });
-      for await (const changes of reading.changes) for (const { value } of changes) values.push(value);
+      for await (const changes of reading.changes) for (const { value } of changes) values.push(textOf(value));
       expect(values.filter((value) => value.includes('\n'))).toEqual([]);
-      await clickhouse(`insert into ${table} format JSONEachRow`, values.map(String).join('\n'));
+      await clickhouse(`insert into ${table} format JSONEachRow`, values.join('\n'));
     },
   };
 

@@ -2,7 +2,8 @@ import { Kafka, logLevel, type Admin, type KafkaConfig } from 'kafkajs';
 import net from 'node:net';
 import { pino } from 'pino';
 import { afterAll } from 'vitest';
-import type { Change } from '../../src/domain/change.js';
+import { Changes, type Change } from '../../src/domain/change.js';
+import { spanOf } from './spans.js';
 import { addressOf, freshName } from './stack.js';
 
 export const silentLog = pino({ level: 'silent' });
@@ -83,26 +84,41 @@ export function freshTopicName(prefix = 'topic'): string {
 export function changeOf(number: number, width = 40): Change {
   return {
     kind: 'row',
-    key: Buffer.from(`[${number}]`),
-    value: Buffer.from(`{"id":${number},"text":"${'x'.repeat(width)}","_version":"${number}","_deleted":0}`),
-    seq: String(number),
+    key: spanOf(`[${number}]`),
+    value: spanOf(`{"id":${number},"text":"${'x'.repeat(width)}","_version":"${number}","_deleted":0}`),
+    seq: spanOf(String(number)),
   };
 }
 
 export function markOf(number: number, version: bigint): Change {
   return {
     kind: 'truncate',
-    key: Buffer.alloc(0),
-    value: Buffer.from(`{"_version":"${version}"}`),
-    seq: String(number),
+    key: spanOf(''),
+    value: spanOf(`{"_version":"${version}"}`),
+    seq: spanOf(String(number)),
   };
 }
 
-/** Changes from `first` to `last`, in chunks of 1,000 as the drain gives them. */
-export async function* changesBetween(first: number, last: number, width?: number): AsyncGenerator<Change[]> {
+/** The changes in one text, as the drain gives them. */
+export function changesOf(...list: readonly Change[]): Changes {
+  const parts: Uint8Array[] = [];
+  const fields: number[] = [];
+  let end = 0;
+  for (const { bytes, start, end: until } of list.flatMap(({ seq, key, value }) => [seq, key, value])) {
+    parts.push(bytes.subarray(start, until));
+    fields.push(end, (end += until - start));
+  }
+  const changes = new Changes(Buffer.concat(parts));
+  for (let at = 0; at < fields.length; at += 6)
+    changes.push(...(fields.slice(at, at + 6) as [number, number, number, number, number, number]));
+  return changes;
+}
+
+/** Changes from `first` to `last`, 1,000 at a time. */
+export async function* changesBetween(first: number, last: number, width?: number): AsyncGenerator<Changes> {
   for (let start = first; start <= last; start += 1_000) {
     const length = Math.min(1_000, last - start + 1);
-    yield Array.from({ length }, (_, index) => changeOf(start + index, width));
+    yield changesOf(...Array.from({ length }, (_, index) => changeOf(start + index, width)));
     await Promise.resolve();
   }
 }

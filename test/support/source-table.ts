@@ -7,6 +7,7 @@ import { loadSettings, type Settings } from '../../src/settings/settings.js';
 import { readBatch } from '../../src/source/drain.js';
 import { inspectTable } from '../../src/source/inspect.js';
 import { installOutbox } from '../../src/source/outbox.js';
+import { textOf } from './spans.js';
 import type { PostgresAddress } from './stack.js';
 
 /** A connection as the worker's are: its results are text where a JavaScript value would lose something. */
@@ -95,9 +96,9 @@ export async function readAll(
 export function decode({ kind, key, value, seq }: Change): Seen {
   return {
     kind,
-    key: key.length === 0 ? undefined : (JSON.parse(key.toString()) as unknown),
-    value: JSON.parse(value.toString()) as Record<string, unknown>,
-    seq: BigInt(seq),
+    key: key.start === key.end ? undefined : (JSON.parse(textOf(key)) as unknown),
+    value: JSON.parse(textOf(value)) as Record<string, unknown>,
+    seq: BigInt(textOf(seq)),
   };
 }
 

@@ -1,6 +1,6 @@
 import type { Change } from '../../domain/change.js';
 import { partitionOf } from '../partition.js';
-import { sealMark, type Envelope, type Sealed } from './envelope.js';
+import { sealMark, type Envelope, type Give } from './envelope.js';
 
 /** One row a message, under the row's key: what any other consumer reads as it is. */
 export class JsonEnvelope implements Envelope {
@@ -10,7 +10,7 @@ export class JsonEnvelope implements Envelope {
     this.#partitions = partitions;
   }
 
-  add(change: Change, give: (message: Sealed) => void): void {
+  add(change: Change, give: Give): void {
     if (change.kind === 'truncate') return give(sealMark(change));
     give({
       partition: partitionOf(change.key, this.#partitions),

@@ -1,62 +1,82 @@
-import type { Change } from '../../domain/change.js';
+import type { Change, Span } from '../../domain/change.js';
+import { Highest } from '../highest.js';
 import { partitionOf } from '../partition.js';
-import { sealMark, type Envelope, type Sealed } from './envelope.js';
+import { sealMark, type Envelope, type Give } from './envelope.js';
 
-/** Measured: 16 to 256 KB a message move 230 MB/s through kafkajs, single rows of 200 bytes 30 MB/s. */
+/** Measured: blocks of 16 to 256 KB cost a tenth of what single rows of 200 bytes do. */
 const FULL_BYTES = 256 * 1024;
-const NEWLINE = Buffer.from('\n');
-
-interface Open {
-  parts: Buffer[];
-  rows: number;
-  bytes: number;
-  highest: string;
-}
+const FIRST_BYTES = 16 * 1024;
+const NEWLINE = 0x0a;
 
 /** Many rows a message, newline-separated, without a key; the rows of one key still share a partition. */
 export class PackedEnvelope implements Envelope {
   readonly #partitions: number;
-  readonly #open = new Map<number, Open>();
+  readonly #blocks = new Map<number, Block>();
 
   constructor(partitions: number) {
     this.#partitions = partitions;
   }
 
-  add(change: Change, give: (message: Sealed) => void): void {
+  add(change: Change, give: Give): void {
     if (change.kind === 'truncate') {
       this.end(give);
       return give(sealMark(change));
     }
     const partition = partitionOf(change.key, this.#partitions);
-    const open = this.#open.get(partition);
-    if (open === undefined) {
-      const { value, seq } = change;
-      this.#open.set(partition, { parts: [value], rows: 1, bytes: value.length, highest: seq });
-      return;
-    }
-    if (open.bytes + 1 + change.value.length > FULL_BYTES) {
-      give(seal(partition, open));
-      this.#open.delete(partition);
-      return this.add(change, give);
-    }
-    open.parts.push(NEWLINE, change.value);
-    open.rows += 1;
-    open.bytes += 1 + change.value.length;
-    open.highest = higher(open.highest, change.seq);
+    let block = this.#blocks.get(partition);
+    if (block === undefined) this.#blocks.set(partition, (block = new Block(partition)));
+    const { value, seq } = change;
+    if (!block.fits(value)) block.end(give);
+    // What fills a block is not copied into one.
+    if (value.end - value.start >= FULL_BYTES)
+      give({ partition, key: null, value, rows: 1, highest: seq, kind: 'rows' });
+    else block.add(value, seq);
   }
 
-  end(give: (message: Sealed) => void): void {
-    for (const [partition, open] of this.#open) give(seal(partition, open));
-    this.#open.clear();
+  end(give: Give): void {
+    for (const block of this.#blocks.values()) block.end(give);
   }
 }
 
-function seal(partition: number, { parts, rows, bytes, highest }: Open): Sealed {
-  return { partition, key: null, value: Buffer.concat(parts, bytes), rows, highest, kind: 'rows' };
-}
+/** The open message of one partition. Its bytes are used again for the next one. */
+class Block {
+  readonly #partition: number;
+  readonly #highest = new Highest();
+  #bytes = Buffer.allocUnsafe(FIRST_BYTES);
+  #end = 0;
+  #rows = 0;
 
-/** Of two decimal numbers without leading zeros: a longer one is higher. */
-function higher(a: string, b: string): string {
-  if (a.length !== b.length) return a.length > b.length ? a : b;
-  return a > b ? a : b;
+  constructor(partition: number) {
+    this.#partition = partition;
+  }
+
+  fits(value: Span): boolean {
+    return this.#end + 1 + value.end - value.start <= FULL_BYTES;
+  }
+
+  add(value: Span, seq: Span): void {
+    this.#reserve(1 + value.end - value.start);
+    if (this.#rows > 0) this.#bytes[this.#end++] = NEWLINE;
+    this.#bytes.set(value.bytes.subarray(value.start, value.end), this.#end);
+    this.#end += value.end - value.start;
+    this.#rows += 1;
+    this.#highest.show(seq);
+  }
+
+  end(give: Give): void {
+    if (this.#rows === 0) return;
+    const value = { bytes: this.#bytes, start: 0, end: this.#end };
+    give({ partition: this.#partition, key: null, value, rows: this.#rows, highest: this.#highest, kind: 'rows' });
+    this.#end = 0;
+    this.#rows = 0;
+    this.#highest.clear();
+  }
+
+  #reserve(bytes: number): void {
+    const needed = this.#end + bytes;
+    if (needed <= this.#bytes.length) return;
+    const grown = Buffer.allocUnsafe(Math.max(needed, 2 * this.#bytes.length));
+    grown.set(this.#bytes.subarray(0, this.#end));
+    this.#bytes = grown;
+  }
 }
