@@ -1,7 +1,7 @@
 import { setTimeout as rest } from 'node:timers/promises';
 import type { EnterOptions } from '../src/connect/turnstile.js';
 import type { OutboxBatch } from '../src/domain/batch.js';
-import type { Change } from '../src/domain/change.js';
+import type { Changes } from '../src/domain/change.js';
 import { Frontier } from '../src/domain/frontier.js';
 import { LagClock } from '../src/domain/lag.js';
 import type { SliceReceipt, SliceRequest } from '../src/domain/receipt.js';
@@ -154,7 +154,7 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
 /** A batch is read over a lent connection, given back when all of it was read: an idle table holds none. */
 function lendAndRead(deps: Deps, replica: Replica, batch: OutboxBatch, options: EnterOptions): BatchReading {
   let reading: BatchReading | undefined;
-  async function* read(): AsyncGenerator<Change[], void, undefined> {
+  async function* read(): AsyncGenerator<Changes, void, undefined> {
     await using lease = await deps.reading.lease(options);
     reading = readBatch(lease.client, replica, batch, options);
     yield* reading.changes;
