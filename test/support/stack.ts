@@ -36,6 +36,12 @@ export function consumerRoleOf(database: string): string {
   return `${database}_consumer`;
 }
 
+/** Registered here, as the file is read: an `afterAll` that is called in a hook or a test is never run. */
+const leavings: (() => Promise<void>)[] = [];
+afterAll(async () => {
+  for (const drop of leavings.splice(0)) await drop();
+});
+
 const ROLES = [leastRoleOf, readerRoleOf, consumerRoleOf];
 
 /** An empty PostgreSQL database, dropped after the file's tests with all connections to it, and with the roles made for it. */
@@ -43,7 +49,7 @@ export async function freshDatabase(prefix = 'test'): Promise<PostgresAddress> {
   const server = addressOf('postgres');
   const database = freshName(prefix);
   await administer(server, /* sql */ `create database ${database}`);
-  afterAll(async () => {
+  leavings.push(async () => {
     await administer(server, /* sql */ `drop database if exists ${database} with (force)`);
     await administer(server, /* sql */ `drop role if exists ${ROLES.map((of) => of(database)).join(', ')}`);
   });
@@ -55,7 +61,7 @@ export async function freshSink(prefix = 'test'): Promise<StackAddresses['clickh
   const server = addressOf('clickhouse');
   const database = freshName(prefix);
   await command(server, /* sql */ `create database ${database}`);
-  afterAll(() => command(server, /* sql */ `drop database if exists ${database} sync`));
+  leavings.push(() => command(server, /* sql */ `drop database if exists ${database} sync`));
   return { ...server, database };
 }
 
