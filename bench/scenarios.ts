@@ -1,6 +1,9 @@
 import { backlog } from './backlog.js';
+import { firstLoad } from './first-load.js';
 import { latency } from './latency.js';
+import { memory } from './memory.js';
 import type { Scenario } from './scenario.js';
+import { triggerCost } from './trigger-cost.js';
 
 /** In the order in which they run. */
-export const SCENARIOS: readonly Scenario[] = [backlog, latency];
+export const SCENARIOS: readonly Scenario[] = [backlog, latency, firstLoad, triggerCost, memory];

@@ -17,15 +17,15 @@ export interface Shift<T> {
 }
 
 /** What is done while one worker process is there: it is started, and stopped in order afterwards. */
-export async function workShift<T extends { readonly timing?: Timing }>(
+export async function workShift<T extends object>(
   { stage, options }: Run,
   role: WorkerRole,
-  body: (pid: number) => Promise<T>,
+  body: (pid: number) => Promise<T & { readonly timing?: Timing }>,
 ): Promise<Shift<T>> {
   const profileDir = options.profile ? join(options.stateDir, 'profiles') : undefined;
   const worker = await stage.startWorker({ role, profileDir });
   const pid = worker.pid ?? 0;
-  let result: T;
+  let result: T & { readonly timing?: Timing };
   let workerPeakMB: number | undefined;
   try {
     result = await body(pid);
