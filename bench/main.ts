@@ -58,8 +58,16 @@ async function runAll(options: BenchOptions, screen: Screen, signal: AbortSignal
   const { stateDir, rows, seconds } = options;
   screen.say(`\n  ${screen.paint.bold('pg2click bench')}  ${screen.paint.dim(relative(process.cwd(), stateDir))}\n`);
   await rm(join(stateDir, 'profiles'), { recursive: true, force: true });
-  await using stage = await screen.step('start PostgreSQL, Kafka, ClickHouse and Temporal on this machine', () =>
-    openStage({ stateDir, signal }),
+  await using stage = await screen.step('start PostgreSQL, Kafka, ClickHouse and Temporal on this machine', (tell) =>
+    openStage({
+      stateDir,
+      signal,
+      report: (event) => {
+        if (event.kind === 'step') tell(event.text);
+        // What a server that is gone gives is no figure.
+        if (event.kind === 'died' || event.kind === 'note') screen.say(`  ${event.text}`);
+      },
+    }),
   );
   const machine = await describeMachine(stage, loadBefore);
   const scenarios = await runScenarios(options, screen, stage);
