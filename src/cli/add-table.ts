@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import { chalkStderr } from 'chalk';
+import { requireSlots } from '../control/capacity.js';
 import { startTable } from '../control/start-table.js';
 import { viewPipeline } from '../control/table-view.js';
 import { countWorkers, missingQueues } from '../control/workers.js';
@@ -37,6 +38,7 @@ export async function addTable(session: Session, table: string, options: AddOpti
     const rows = found.estimatedRows === null ? '' : `, about ${plural(found.estimatedRows, 'row')}`;
     session.tell(`${title}: ${plural(found.columns.length, 'column')}, key ${found.key.join(', ')}${rows}`);
     await ensureSearchAttributes(servers.temporal.operator, client.options.namespace);
+    await requireSlots(client, { ...name, pipeline }, worker.slots);
     const started = await startTable(client, {
       ...name,
       pipeline,

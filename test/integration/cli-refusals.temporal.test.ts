@@ -1,9 +1,11 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { connectTemporal } from '../../src/connect/temporal.js';
+import { loadSettings } from '../../src/settings/settings.js';
 import { emptyFolder, runCli } from '../support/cli.js';
 import { connectOwner, freshSettings, type CliSettings } from '../support/cli-settings.js';
-import { readerRoleOf } from '../support/stack.js';
+import { readerRoleOf, waitFor } from '../support/stack.js';
 
 let settings: CliSettings;
 
@@ -70,6 +72,28 @@ describe('wrong usage ends with 2', () => {
     expectSentence(stderr, 'Removing public.orders needs --yes where nobody can be asked.');
     expect(code).toBe(2);
   });
+});
+
+describe('more tables than the workers have slots for', () => {
+  it('are refused before anything is started; one that is replicated already is not', async () => {
+    const env = { ...settings, PG2CLICK_SLOTS: '2' };
+    await runCli(['init'], { env });
+    await runCli(['add', 'orders', '--no-wait'], { env: settings });
+    const client = await connectOwner(settings);
+    await client.query(`create table crowd (id int primary key)`);
+    await client.end();
+    const temporal = await connectTemporal(loadSettings({ env: settings, envFile: false, stackFile: false }));
+    await waitFor(async () => (await temporal.client.workflow.count('Pg2clickPhase = "preparing"')).count > 0, {
+      deadlineMs: 30_000,
+      what: 'the first table in the list of workflows',
+    });
+    await temporal.close();
+    const { code, stderr } = await runCli(['add', 'crowd', '--no-wait'], { env });
+    expect(stderr).toContain('The workers have no room for another table: 1 run, 1 of them in their first load');
+    expect(code).toBe(2);
+    expect((await runCli(['add', 'orders', '--no-wait'], { env })).code).toBe(0);
+    expect((await runCli(['add', 'crowd', '--no-wait'], { env: settings })).code).toBe(0);
+  }, 120_000);
 });
 
 describe('wrong settings end with 2', () => {

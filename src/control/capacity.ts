@@ -1,0 +1,34 @@
+import type { Client } from '@temporalio/client';
+import { workflowIdOf } from '../domain/table-name.js';
+import type { TableAddress } from '../domain/receipt.js';
+import { Failure } from '../failure/failure.js';
+import { describeTable } from './describe-table.js';
+import { countWorkers } from './workers.js';
+
+const RUNNING = `WorkflowType = "replicateTable" AND ExecutionStatus = "Running"`;
+const LOADING = `${RUNNING} AND Pg2clickPhase IN ("preparing", "copying")`;
+
+/**
+ * Refuses a table for which the workers would have no slot: its activities would wait unseen, and so would those of other
+ * tables whenever one of their slices ends. A table holds one slot of the producers, two until its first load is done, and one
+ * of the consumers. Tables of all pipelines count: the workers are theirs too. Temporal's counts may be seconds old.
+ * @param slots of each worker, PG2CLICK_SLOTS
+ * @throws Failure `Misconfigured`
+ */
+export async function requireSlots(client: Client, table: TableAddress, slots: number): Promise<void> {
+  const [running, loading, workers] = await Promise.all([
+    client.workflow.count(RUNNING),
+    client.workflow.count(LOADING),
+    countWorkers(client),
+  ]);
+  // Where none runs yet, one is assumed.
+  const [producers, consumers] = [Math.max(1, workers.producer), Math.max(1, workers.consumer)];
+  const fits = running.count + loading.count + 2 <= producers * slots && running.count + 1 <= consumers * slots;
+  if (fits || (await describeTable(client, workflowIdOf(table.pipeline, table)))?.running === true) return;
+  throw new Failure('Misconfigured', {
+    message:
+      `The workers have no room for another table: ${running.count} run, ${loading.count} of them in their first load, ` +
+      `and ${Math.min(producers, consumers)} x ${slots} slots (PG2CLICK_SLOTS) serve them.`,
+    remedy: 'Start another worker, or raise PG2CLICK_SLOTS for the workers and here, then add the table again.',
+  });
+}
