@@ -9,6 +9,7 @@ import { migrateLedger } from '../ledger/migrate.js';
 import { ensureSearchAttributes } from '../worker/search-attributes.js';
 import { roleScript } from '../package-root.js';
 import { plural } from './figures.js';
+import type { Tls } from '../settings/tls.js';
 import type { Session } from './session.js';
 
 /** One server, looked at and made ready. */
@@ -31,10 +32,10 @@ export async function checkServers(session: Session, told: (check: ServerCheck) 
   const checks = [
     check('PostgreSQL', `${postgres.host}:${postgres.port}/${postgres.database}`, () => preparePostgres(session)),
     check('Kafka', kafka.brokers.join(','), async () => ({
-      told: plural(await probeKafka(session.settings), 'broker'),
+      told: `${plural(await probeKafka(session.settings), 'broker')}, ${wayOf(kafka.tls)}${kafka.sasl === undefined ? '' : `, ${kafka.sasl.mechanism}`}`,
     })),
     check('ClickHouse', `${clickhouse.url}/${clickhouse.database}`, async () => ({
-      told: `version ${await probeClickHouse(session.settings)}`,
+      told: `version ${await probeClickHouse(session.settings)}, ${wayOf(clickhouse.tls)}`,
     })),
     check('Temporal', `${temporal.address}/${temporal.namespace}`, () => prepareTemporal(session)),
   ];
@@ -45,6 +46,12 @@ export async function checkServers(session: Session, told: (check: ServerCheck) 
     done.push(result);
   }
   return done;
+}
+
+/** Worth a look before rows go over the network. */
+function wayOf(tls: Tls | undefined): string {
+  if (tls === undefined) return 'no TLS';
+  return { full: 'TLS', authority: 'TLS, its name not verified', nothing: 'TLS, not verified' }[tls.verify];
 }
 
 async function check(
@@ -84,7 +91,7 @@ async function preparePostgres({ settings, signal }: Session): Promise<{ told: s
     }
     const applied = await migrateLedger(pg);
     const ledger = applied.length === 0 ? 'ledger up to date' : `ledger made ready (${applied.join(', ')})`;
-    return { told: `version ${server.version}, ${ledger}` };
+    return { told: `version ${server.version}, ${wayOf(settings.postgres.tls)}, ${ledger}` };
   } catch (error) {
     throw explainPreparing(error, settings.postgres);
   } finally {

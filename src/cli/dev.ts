@@ -8,6 +8,7 @@ import { runCommand, type Session } from './session.js';
 
 interface DevOptions {
   readonly reset?: boolean;
+  readonly secure?: boolean;
   readonly postgresPort?: number;
   readonly kafkaPort?: number;
   readonly clickhousePort?: number;
@@ -25,6 +26,7 @@ export function devCommand(): Command {
         `state is kept in ${STACK_FOLDER}, and every other command finds them there. A server whose address is set is used instead.`,
     )
     .option('--reset', 'start with empty servers')
+    .option('--secure', 'over TLS only, with certificates of its own, and a Kafka that asks for a user')
     .option('--postgres-port <port>', 'instead of a free one', readPort)
     .option('--kafka-port <port>', 'instead of a free one', readPort)
     .option('--clickhouse-port <port>', 'instead of a free one', readPort)
@@ -51,6 +53,7 @@ async function dev({ settings }: Session, options: DevOptions): Promise<Exit> {
   await runDev({
     stateDir: file === undefined ? resolve(STACK_FOLDER) : dirname(resolve(file)),
     reset: options.reset ?? false,
+    secure: options.secure ?? false,
     ports,
     external: externalParts(settings),
   });

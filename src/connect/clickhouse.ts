@@ -1,7 +1,11 @@
-import { createClient, type ClickHouseClient } from '@clickhouse/client';
+import { Agent } from 'node:https';
+import { createClient, type ClickHouseClient, type ClickHouseClientConfigOptions } from '@clickhouse/client';
 import { Failure } from '../failure/failure.js';
 import { classifyClickHouse } from '../failure/classify-clickhouse.js';
+import { errorChain } from '../failure/error-chain.js';
+import { explainTls } from '../failure/explain-tls.js';
 import type { Settings } from '../settings/settings.js';
+import { explainTlsMissing, explainTlsTo, explainTlsWanted, nodeTlsOptions, speaksTls } from './tls.js';
 import { explainNetworkError, nameSettings } from './unreachable.js';
 
 export interface ConnectClickHouseOptions {
@@ -14,6 +18,7 @@ export interface ConnectClickHouseOptions {
 /** Opens nothing yet. `close()` ends its idle connections. */
 export function connectClickHouse(settings: Settings, options: ConnectClickHouseOptions = {}): ClickHouseClient {
   const { url, database, user, password } = settings.clickhouse;
+  const connections = options.connections ?? 64;
   return createClient({
     url,
     database,
@@ -21,13 +26,27 @@ export function connectClickHouse(settings: Settings, options: ConnectClickHouse
     password: password.reveal(),
     application: 'pg2click',
     request_timeout: options.requestTimeoutMs ?? 5 * 60_000,
-    max_open_connections: options.connections ?? 64,
+    max_open_connections: connections,
+    ...securely(settings, connections),
     // Below the 3 seconds of the shortest-lived servers, and checked at each use: a socket that the server closed at the
     // same moment would turn an insert into one of unknown outcome.
     keep_alive: { enabled: true, idle_socket_ttl: 2_000, eagerly_destroy_stale_sockets: true },
     compression: { request: false, response: false },
     log: { LoggerClass: Quiet },
   });
+}
+
+/**
+ * The client's own `tls` cannot show a certificate and send a password: our agent can, and is pooled in the same way. A
+ * certificate without a password is what lets the user in.
+ */
+function securely(settings: Settings, connections: number): ClickHouseClientConfigOptions {
+  const { tls, user, password } = settings.clickhouse;
+  if (tls === undefined) return {};
+  const agent = { http_agent: new Agent({ keepAlive: true, maxSockets: connections, ...nodeTlsOptions(tls) }) };
+  if (tls.client === undefined || password.reveal() !== '') return agent;
+  const headers = { 'X-ClickHouse-User': user, 'X-ClickHouse-SSL-Certificate-Auth': 'on' };
+  return { ...agent, set_basic_auth_header: false, http_headers: headers };
 }
 
 /** The client writes to the console, rows of failed inserts included; our own errors say what a person needs. */
@@ -50,15 +69,40 @@ export async function probeClickHouse(settings: Settings): Promise<string> {
     const rows = await answer.json<{ version: string }>();
     return rows[0]?.version ?? 'unknown version';
   } catch (error) {
-    throw explainClickHouseConnect(error, settings);
+    throw (await explainMixUp(error, settings)) ?? explainClickHouseConnect(error, settings);
   } finally {
     await client.close();
   }
 }
 
+/** HTTP spoken to a server of HTTPS breaks off in many ways, and so does the reverse: a greeting in TLS tells them apart. */
+async function explainMixUp(error: unknown, settings: Settings): Promise<Failure | undefined> {
+  const { url, tls } = settings.clickhouse;
+  const known = explainTls(error)?.fault ?? 'other';
+  if (known !== 'other' || classifyClickHouse(error, 'asking for its version').kind !== 'SinkUnavailable')
+    return undefined;
+  const { hostname, port } = new URL(url);
+  const address = { host: hostname.replace(/^\[(.*)\]$/u, '$1'), port: Number(port || (tls === undefined ? 80 : 443)) };
+  if (isRefused(error) || (await speaksTls(address)) === (tls !== undefined)) return undefined;
+  const { sentence, remedy } = tls === undefined ? explainTlsWanted('clickhouse') : explainTlsMissing('clickhouse');
+  return new Failure('SinkUnavailable', { message: `ClickHouse at ${url} ${sentence}.`, remedy, cause: error });
+}
+
+/** Whatever never came to speak. */
+function isRefused(error: unknown): boolean {
+  return errorChain(error).some(
+    (link) => 'code' in link && !['ECONNRESET', 'EPIPE', 'EPROTO'].includes(String(link.code)),
+  );
+}
+
 export function explainClickHouseConnect(error: unknown, settings: Settings): Failure {
   const { url, database, user } = settings.clickhouse;
   const server = `ClickHouse at ${url}`;
+  const secure = explainTlsTo('clickhouse', error, settings);
+  if (secure !== undefined) {
+    const message = `${server} ${secure.sentence}.`;
+    return new Failure('SinkUnavailable', { message, remedy: secure.remedy, cause: error });
+  }
   const network = explainNetworkError(error);
   const remedy = `Check that ClickHouse runs there and serves HTTP, and ${nameSettings(settings, ['CH_HOST', 'CH_PORT'])}.`;
   if (network !== undefined)

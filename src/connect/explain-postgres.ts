@@ -1,6 +1,7 @@
 import { Failure, type FailureDetail } from '../failure/failure.js';
 import type { FailureKind } from '../failure/kinds.js';
 import type { Settings } from '../settings/settings.js';
+import { explainTlsTo } from './tls.js';
 import { explainNetworkError, nameSettings } from './unreachable.js';
 
 export const CONNECT_TIMEOUT_MS = 10_000;
@@ -19,7 +20,7 @@ const REFUSALS: Readonly<Record<string, (server: string, settings: Settings) => 
   '28000': (server, settings) => ({
     kind: 'Unauthorized',
     message: `${server} does not let the role "${settings.postgres.user}" in.`,
-    remedy: `Check ${nameSettings(settings, ['PG_USER'])}, and pg_hba.conf of the server (TLS is not supported yet).`,
+    remedy: `Check ${nameSettings(settings, ['PG_USER'])}, and pg_hba.conf of the server${settings.postgres.tls === undefined ? '; if it wants TLS, set PG_SSLMODE=verify-full' : ''}.`,
   }),
   // invalid_catalog_name
   '3D000': (server, settings) => ({
@@ -61,11 +62,21 @@ export function explainPostgresConnect(error: unknown, settings: Settings, attem
   return new Failure(told.kind, { message: told.message, remedy: told.remedy, cause: error });
 }
 
+/** The driver has no code for a server that answers "no" to the question for TLS, only this text of its own. */
+function isRefusalOfTls(error: unknown): boolean {
+  return error instanceof Error && error.message === 'The server does not support SSL connections';
+}
+
+/** What other servers without TLS look like. */
+const REFUSED_TLS = { code: 'ERR_SSL_WRONG_VERSION_NUMBER' };
+
 function explain(error: unknown, settings: Settings, { elapsedMs, passwordAsked }: PostgresAttempt): Told {
   const { host, port, user, password } = settings.postgres;
   const server = `PostgreSQL at ${host}:${port}`;
   const address = nameSettings(settings, ['PG_HOST', 'PG_PORT']);
   const kind = 'SourceUnavailable';
+  const tls = explainTlsTo('postgres', isRefusalOfTls(error) ? REFUSED_TLS : error, settings);
+  if (tls !== undefined) return { kind, message: `${server} ${tls.sentence}.`, remedy: tls.remedy };
   const network = explainNetworkError(error);
   if (network !== undefined)
     return { kind, message: `${server} ${network}.`, remedy: `Check that PostgreSQL runs there, and ${address}.` };

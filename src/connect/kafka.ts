@@ -1,8 +1,12 @@
-import { Kafka, logLevel, type LogEntry } from 'kafkajs';
+import { Kafka, logLevel, type LogEntry, type SASLOptions } from 'kafkajs';
 import { Failure } from '../failure/failure.js';
-import { classifyKafka } from '../failure/classify-kafka.js';
+import { classifyKafka, protocolTypeOf } from '../failure/classify-kafka.js';
+import { errorChain } from '../failure/error-chain.js';
+import type { FailureKind } from '../failure/kinds.js';
 import type { Log } from '../observe/log.js';
+import type { Sasl } from '../settings/security.js';
 import type { Settings } from '../settings/settings.js';
+import { explainTlsMissing, explainTlsTo, explainTlsWanted, nodeTlsOptions, speaksTls } from './tls.js';
 import { explainNetworkError, nameSettings } from './unreachable.js';
 
 export interface ConnectKafkaOptions {
@@ -12,9 +16,12 @@ export interface ConnectKafkaOptions {
 
 /** Opens nothing yet: producers, consumers and admins connect by themselves. Without a log it is silent. */
 export function connectKafka(settings: Settings, log: Log | undefined, options: ConnectKafkaOptions = {}): Kafka {
+  const { brokers, tls, sasl } = settings.kafka;
   return new Kafka({
     clientId: 'pg2click',
-    brokers: [...settings.kafka.brokers],
+    brokers: [...brokers],
+    ...(tls === undefined ? {} : { ssl: nodeTlsOptions(tls) }),
+    ...(sasl === undefined ? {} : { sasl: { ...sasl, password: sasl.password.reveal() } as SASLOptions }),
     // kafkajs's own second is too short for a broker that starts, or another continent.
     connectionTimeout: 5_000,
     requestTimeout: 30_000,
@@ -63,14 +70,87 @@ export async function probeKafka(settings: Settings): Promise<number> {
     const { brokers } = await admin.describeCluster();
     return brokers.length;
   } catch (error) {
-    throw explainKafkaConnect(error, settings);
+    throw (await explainHangUp(error, settings)) ?? explainKafkaConnect(error, settings);
   } finally {
     await admin.disconnect().catch(() => undefined);
   }
 }
 
+/** A broker hangs up without a word on whoever does not speak TLS where it does, or names no user where it wants one. */
+async function explainHangUp(error: unknown, settings: Settings): Promise<Failure | undefined> {
+  const { brokers, tls, sasl } = settings.kafka;
+  if (!isHangUp(error)) return undefined;
+  const fail = (message: string, remedy: string): Failure =>
+    new Failure('BrokerUnavailable', { message: `${serverOf(settings)} ${message}.`, remedy, cause: error });
+  const answers = await Promise.all(brokers.map((broker) => speaksTls(hostAndPort(broker))));
+  if (answers.includes(true) !== (tls !== undefined)) {
+    const { sentence, remedy } = tls === undefined ? explainTlsWanted('kafka') : explainTlsMissing('kafka');
+    return fail(sentence, remedy);
+  }
+  if (sasl !== undefined) return undefined;
+  return fail(
+    'hangs up before it answers: it seems to want a user',
+    'Set KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD, or check the port in KAFKA_BOOTSTRAP.',
+  );
+}
+
+function isHangUp(error: unknown): boolean {
+  return errorChain(error).some((link) => {
+    const { name, code } = link as { name?: unknown; code?: unknown };
+    return code === 'ECONNRESET' || code === 'EPIPE' || name === 'KafkaJSConnectionClosedError';
+  });
+}
+
+function hostAndPort(broker: string): { host: string; port: number } {
+  const [, host = broker, port] = /^\[?(.*?)\]?:(\d+)$/u.exec(broker) ?? [];
+  return { host, port: Number(port) };
+}
+
+function serverOf(settings: Settings): string {
+  return `Kafka at ${settings.kafka.brokers.join(', ')}`;
+}
+
+/** Kafka's names for a user that is not let in, and what they mean here. */
+const REFUSALS: Readonly<Record<string, (sasl: Sasl) => { kind: FailureKind; message: string; remedy: string }>> = {
+  UNSUPPORTED_SASL_MECHANISM: ({ mechanism }) => ({
+    kind: 'Misconfigured',
+    message: `does not let users prove themselves by ${mechanism}`,
+    remedy: 'Set KAFKA_SASL_MECHANISM to one that it offers: scram-sha-512, scram-sha-256 or plain.',
+  }),
+  ILLEGAL_SASL_STATE: () => ({
+    kind: 'Misconfigured',
+    message: 'asks for no user on this port',
+    remedy: 'Remove the KAFKA_SASL_ settings, or check the port in KAFKA_BOOTSTRAP.',
+  }),
+  SASL_AUTHENTICATION_FAILED: ({ username }) => ({
+    kind: 'Unauthorized',
+    message: `does not let the user "${username}" in with this password`,
+    remedy: 'Check KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and KAFKA_SASL_MECHANISM.',
+  }),
+};
+
+function refusalOf(error: unknown): string | undefined {
+  const refused = errorChain(error).some((link) => 'name' in link && link.name === 'KafkaJSSASLAuthenticationError');
+  return protocolTypeOf(error) ?? (refused ? 'SASL_AUTHENTICATION_FAILED' : undefined);
+}
+
 export function explainKafkaConnect(error: unknown, settings: Settings): Failure {
-  const server = `Kafka at ${settings.kafka.brokers.join(', ')}`;
+  const server = serverOf(settings);
+  const tls = explainTlsTo('kafka', error, settings);
+  if (tls !== undefined)
+    return new Failure('BrokerUnavailable', {
+      message: `${server} ${tls.sentence}.`,
+      remedy: tls.remedy,
+      cause: error,
+    });
+  const { sasl } = settings.kafka;
+  const refused = sasl === undefined ? undefined : REFUSALS[refusalOf(error) ?? '']?.(sasl);
+  if (refused !== undefined)
+    return new Failure(refused.kind, {
+      message: `${server} ${refused.message}.`,
+      remedy: refused.remedy,
+      cause: error,
+    });
   const failure = classifyKafka(error, server);
   if (failure.kind !== 'BrokerUnavailable' && failure.kind !== 'Unexpected') return failure;
   return new Failure('BrokerUnavailable', {

@@ -3,6 +3,7 @@ import type { Log } from '../observe/log.js';
 import type { Settings } from '../settings/settings.js';
 import { CONNECT_TIMEOUT_MS, explainPostgresConnect } from './explain-postgres.js';
 import { readWithoutLoss } from './postgres-types.js';
+import { nodeTlsOptions } from './tls.js';
 
 const KEEP_ALIVE_AFTER_MS = 10_000;
 
@@ -94,7 +95,7 @@ export function createPostgresPool(
 }
 
 function clientConfig(settings: Settings, name: string): pg.ClientConfig {
-  const { host, port, database, user, password } = settings.postgres;
+  const { host, port, database, user, password, tls } = settings.postgres;
   return {
     host,
     port,
@@ -102,7 +103,7 @@ function clientConfig(settings: Settings, name: string): pg.ClientConfig {
     user,
     // A function: an empty text would let PGPASSWORD and ~/.pgpass speak instead of the settings.
     password: () => password.reveal(),
-    ssl: false,
+    ssl: tls === undefined ? false : nodeTlsOptions(tls),
     application_name: `pg2click ${name}`.slice(0, 63),
     options: Object.entries(SESSION)
       .map(([setting, value]) => `-c ${setting}=${value}`)

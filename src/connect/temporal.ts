@@ -1,8 +1,10 @@
-import { connect } from 'node:net';
-import { Client, Connection, type OperatorService } from '@temporalio/client';
+import { connect, isIP } from 'node:net';
+import { connect as connectTls, type ConnectionOptions } from 'node:tls';
+import { Client, Connection, type OperatorService, type TLSConfig } from '@temporalio/client';
 import type { NativeConnection } from '@temporalio/worker';
 import { Failure } from '../failure/failure.js';
 import type { Settings } from '../settings/settings.js';
+import { explainTlsTo, explainTlsWanted, speaksTls } from './tls.js';
 import { explainNetworkError, nameSettings } from './unreachable.js';
 
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -21,7 +23,7 @@ export async function connectTemporal(settings: Settings): Promise<TemporalClien
   const { connection: options, namespace } = settings.temporal;
   let connection: Connection | undefined;
   try {
-    await assertListening(settings.temporal.address);
+    await assertListening(settings);
     const opened = await Connection.connect({ ...options.reveal(), connectTimeout: CONNECT_TIMEOUT_MS });
     connection = opened;
     await opened.withDeadline(Date.now() + CONNECT_TIMEOUT_MS, () =>
@@ -34,40 +36,75 @@ export async function connectTemporal(settings: Settings): Promise<TemporalClien
     };
   } catch (error) {
     await connection?.close().catch(() => undefined);
-    throw explainTemporalConnect(error, settings);
+    throw (await explainHangUp(error, settings)) ?? explainTemporalConnect(error, settings);
   }
 }
 
 /** Connects as a worker. `close()` it after its workers have stopped. */
 export async function temporalWorkerConnection(settings: Settings): Promise<NativeConnection> {
   try {
-    await assertListening(settings.temporal.address);
+    await assertListening(settings);
     // The SDK's native core is loaded by those who work, not by every command.
     const worker = await import('@temporalio/worker');
     return await worker.NativeConnection.connect(settings.temporal.connection.reveal());
   } catch (error) {
-    throw explainTemporalConnect(error, settings);
+    throw (await explainHangUp(error, settings)) ?? explainTemporalConnect(error, settings);
   }
 }
 
+/** A server of TLS says nothing to whom speaks without. */
+async function explainHangUp(error: unknown, settings: Settings): Promise<Failure | undefined> {
+  const { tls } = settings.temporal.connection.reveal();
+  const told = [NOT_FOUND, PERMISSION_DENIED, UNAUTHENTICATED].includes(grpcCode(error) ?? 0);
+  if (tls || told || explainNetworkError(error) !== undefined) return undefined;
+  if (!(await speaksTls(addressOf(settings)))) return undefined;
+  const { sentence, remedy } = explainTlsWanted('temporal');
+  const message = `Temporal at ${settings.temporal.address} ${sentence}.`;
+  return new Failure('TemporalUnavailable', { message, remedy, cause: error });
+}
+
 /**
- * gRPC tells a refused connection from a silent one only by its text, and after waiting its time out: so the socket is tried
- * first, unless a proxy stands between.
+ * gRPC tells a refused connection, a wrong certificate and a silent server apart only by its text, and after waiting its time
+ * out: so the socket is tried first, with TLS where it is wanted, unless a proxy stands between.
  */
-async function assertListening(address: string): Promise<void> {
+async function assertListening(settings: Settings): Promise<void> {
   if (['HTTPS_PROXY', 'https_proxy', 'GRPC_PROXY', 'grpc_proxy', 'http_proxy'].some((name) => process.env[name]))
     return;
-  const [, host, port] = /^\[?(.*?)\]?(?::(\d+))?$/u.exec(address) ?? [];
+  const address = addressOf(settings);
+  const tls = settings.temporal.connection.reveal().tls;
+  const secure = tls !== undefined && tls !== null && tls !== false;
   await new Promise<void>((resolve, reject) => {
-    const socket = connect({ host: host ?? 'localhost', port: Number(port ?? 7_233) });
+    const socket = secure ? connectTls({ ...address, ...tlsOptions(address.host, tls) }) : connect(address);
     const end = (settle: () => void): void => {
       clearTimeout(timer);
       socket.destroy();
       settle();
     };
     const timer = setTimeout(() => end(resolve), CONNECT_TIMEOUT_MS);
-    socket.once('connect', () => end(resolve)).once('error', (error) => end(() => reject(error)));
+    // A server that wants a certificate says so after the greeting, as its first answer.
+    if (secure) socket.once('secureConnect', () => setTimeout(() => end(resolve), ALERT_MS));
+    else socket.once('connect', () => end(resolve));
+    socket.once('error', (error) => end(() => reject(error)));
   });
+}
+
+/** How long after the handshake a TLS 1.3 server may take to refuse the client's certificate. */
+const ALERT_MS = 50;
+
+function tlsOptions(host: string, tls: true | TLSConfig): ConnectionOptions {
+  const { serverNameOverride, serverRootCACertificate, clientCertPair } = tls === true ? {} : tls;
+  const servername = serverNameOverride ?? (isIP(host) === 0 ? host : undefined);
+  return {
+    ALPNProtocols: ['h2'],
+    ...(servername === undefined ? {} : { servername }),
+    ...(serverRootCACertificate ? { ca: Buffer.from(serverRootCACertificate) } : {}),
+    ...(clientCertPair ? { cert: Buffer.from(clientCertPair.crt), key: Buffer.from(clientCertPair.key) } : {}),
+  };
+}
+
+function addressOf({ temporal: { address } }: Settings): { host: string; port: number } {
+  const [, host, port] = /^\[?(.*?)\]?(?::(\d+))?$/u.exec(address) ?? [];
+  return { host: host ?? 'localhost', port: Number(port ?? 7_233) };
 }
 
 /** gRPC status codes that say more than "unavailable". */
@@ -93,6 +130,13 @@ export function explainTemporalConnect(error: unknown, settings: Settings): Fail
       cause: error,
     });
   }
+  const tls = explainTlsTo('temporal', error, settings);
+  if (tls !== undefined)
+    return new Failure('TemporalUnavailable', {
+      message: `${server} ${tls.sentence}.`,
+      remedy: tls.remedy,
+      cause: error,
+    });
   return new Failure('TemporalUnavailable', {
     message: `${server} ${explainNetworkError(error) ?? `did not answer within ${CONNECT_TIMEOUT_MS / 1_000} seconds`}.`,
     remedy: `Check that Temporal runs there, and ${nameSettings(settings, ['TEMPORAL_ADDRESS'])}.`,

@@ -1,3 +1,4 @@
+import { errorChain } from '../failure/error-chain.js';
 import type { Settings } from '../settings/settings.js';
 import type { SettingName } from '../settings/table.js';
 
@@ -18,7 +19,7 @@ const SENTENCES: Readonly<Record<string, string>> = {
 
 /** What kind of trouble keeps a connection from being opened, or undefined where the network is not the reason. */
 export function explainNetworkError(error: unknown): string | undefined {
-  for (const link of chainOf(error)) {
+  for (const link of errorChain(error)) {
     const code = (link as { code?: unknown }).code;
     if (typeof code === 'string' && Object.hasOwn(SENTENCES, code)) return SENTENCES[code];
   }
@@ -36,16 +37,4 @@ export function nameSettings(settings: Settings, names: readonly SettingName[]):
   if (names.length > 0 && places.get('(not set)')?.length === names.length)
     return `${names.join(' and ')} (not set), or start servers for trying out with "pg2click dev"`;
   return [...places].map(([where, there]) => `${there.join(' and ')} ${where}`).join(', ');
-}
-
-/** The error, its causes, and the first of an aggregate: `localhost` is tried by IPv6 and IPv4. */
-function chainOf(error: unknown): object[] {
-  const chain: object[] = [];
-  let link: unknown = error;
-  while (typeof link === 'object' && link !== null && chain.length < 10) {
-    chain.push(link);
-    const { cause, errors, originalError } = link as { cause?: unknown; errors?: unknown; originalError?: unknown };
-    link = Array.isArray(errors) && errors.length > 0 ? errors[0] : (cause ?? originalError);
-  }
-  return chain;
 }

@@ -1,9 +1,13 @@
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { get, type IncomingMessage } from 'node:http';
+import { get as getSecure } from 'node:https';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { Failure } from '../failure/failure.js';
 import { packageRoot } from '../package-root.js';
-import type { Server } from './part.js';
+import type { PartContext, Server } from './part.js';
 
 const USER = 'default';
 
@@ -16,11 +20,12 @@ export const clickhouseServer: Server<'clickhouse'> = {
   // The engine's lock on its folder outlives a killed process by some milliseconds.
   startRetries: 5,
 
-  address: (ports, secrets) => ({
-    url: `http://127.0.0.1:${ports.clickhouse}`,
+  address: (ports, secrets, ssl) => ({
+    url: `${ssl === undefined ? 'http' : 'https'}://127.0.0.1:${ports.clickhouse}`,
     user: USER,
     password: secrets.clickhouse,
     database: 'default',
+    ...(ssl === undefined ? {} : { ssl }),
   }),
 
   async prepare(context) {
@@ -35,7 +40,16 @@ export const clickhouseServer: Server<'clickhouse'> = {
     await mkdir(context.directory, { recursive: true, mode: 0o700 });
     return {
       command: process.execPath,
-      args: [main, '--path', context.directory, '--port', String(context.ports.clickhouse), '--user', USER],
+      args: [
+        main,
+        '--path',
+        context.directory,
+        '--port',
+        String(context.ports.clickhouse),
+        '--user',
+        USER,
+        ...(await writeTls(context)),
+      ],
       env: {
         ...process.env,
         PG2CLICK_FRONT_PASSWORD: context.secrets.clickhouse,
@@ -46,15 +60,25 @@ export const clickhouseServer: Server<'clickhouse'> = {
     };
   },
 
-  async probe(context) {
-    const response = await fetch(`http://127.0.0.1:${context.ports.clickhouse}/ping`, {
-      signal: AbortSignal.timeout(5_000),
-    });
-    const body = await response.text();
-    if (body !== 'Ok.\n') throw new Error(`ping answered ${response.status}`);
+  async probe({ ports, tls }) {
+    const options = { host: '127.0.0.1', port: ports.clickhouse, path: '/ping', agent: false, timeout: 5_000 };
+    const request = tls === undefined ? get(options) : getSecure({ ...options, ca: tls.ca });
+    request.once('timeout', () => request.destroy(new Error('ping was not answered')));
+    const [response] = (await once(request, 'response')) as [IncomingMessage];
+    const answer = await text(response);
+    if (answer !== 'Ok.\n') throw new Error(`ping answered ${response.statusCode}`);
   },
 
   async wipe(directory) {
     await rm(directory, { recursive: true, force: true });
   },
 };
+
+/** The files of a secure stack's front, and the arguments that name them. */
+async function writeTls({ directory, tls }: PartContext): Promise<string[]> {
+  if (tls === undefined) return [];
+  const [cert, key] = [join(directory, 'server.pem'), join(directory, 'server.key')];
+  await writeFile(cert, tls.cert);
+  await writeFile(key, tls.key, { mode: 0o600 });
+  return ['--tls-cert', cert, '--tls-key', key];
+}

@@ -11,6 +11,8 @@ export interface DevOptions {
   readonly stateDir: string;
   /** Start with empty servers. */
   readonly reset?: boolean | undefined;
+  /** Over TLS only, as `startStack` says. */
+  readonly secure?: boolean | undefined;
   readonly ports?: Partial<Ports> | undefined;
   /** Servers of the user's own, by the settings: used, not started, not stopped. */
   readonly external?: Partial<StackAddresses> | undefined;
@@ -42,6 +44,7 @@ export async function runDev(options: DevOptions): Promise<void> {
       ports: options.ports ?? {},
       external: options.external ?? {},
       reset: options.reset ?? false,
+      secure: options.secure ?? false,
       signal: asked.signal,
       report: (event) => {
         progress.report(event);

@@ -8,6 +8,7 @@ import type { PartContext, Server } from './part.js';
 import { isMissingProgram, runTool } from './tool.js';
 
 const VERSION = '4.1.1';
+const USER = 'pg2click';
 const DEPENDENCY_PLUGIN = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1';
 const OWN_SERVER = 'or set KAFKA_BOOTSTRAP to use a Kafka of your own; the other servers do not need it.';
 
@@ -34,12 +35,17 @@ rootLogger.appenderRef.out.ref=out
 /** Apache Kafka as one KRaft node, from its Maven artifacts, on the Java of this machine. */
 export const kafkaServer: Server<'kafka'> = {
   title: 'Kafka',
-  portNames: ['kafka', 'kafkaController'],
+  portNames: ['kafka', 'kafkaSsl', 'kafkaController'],
   setting: 'KAFKA_BOOTSTRAP',
   stopSignal: 'SIGTERM',
   startRetries: 0,
 
-  address: (ports) => ({ bootstrap: `127.0.0.1:${ports.kafka}` }),
+  address: (ports, secrets, ssl) => ({
+    bootstrap: `127.0.0.1:${ports.kafka}`,
+    ...(ssl === undefined
+      ? {}
+      : { ssl, sasl: { mechanism: 'scram-sha-512', username: USER, password: secrets.kafka } }),
+  }),
 
   async prepare(context) {
     const java = await findJava(context.signal);
@@ -47,7 +53,8 @@ export const kafkaServer: Server<'kafka'> = {
     await mkdir(context.directory, { recursive: true, mode: 0o700 });
     const properties = join(context.directory, 'server.properties');
     const logging = join(context.directory, 'log4j2.properties');
-    await writeFile(properties, serverProperties(context));
+    await writeFile(properties, serverProperties(context), { mode: 0o600 });
+    await writeKeys(context);
     await writeFile(logging, LOGGING);
     const jvm = ['-Xmx512m', `-Dlog4j2.configurationFile=${logging}`, '-cp', join(libraries, '*')];
     await format(context, java, jvm, properties);
@@ -56,8 +63,11 @@ export const kafkaServer: Server<'kafka'> = {
 
   async probe(context) {
     const { Kafka, logLevel } = (await import('kafkajs')).default;
+    const { bootstrap, ssl, sasl } = kafkaServer.address(context.ports, context.secrets, context.tls);
     const admin = new Kafka({
-      brokers: [`127.0.0.1:${context.ports.kafka}`],
+      brokers: [bootstrap],
+      ...(ssl === undefined ? {} : { ssl: { ca: ssl.ca } }),
+      ...(sasl === undefined ? {} : { sasl }),
       logLevel: logLevel.NOTHING,
       retry: { retries: 0 },
       connectionTimeout: 1_000,
@@ -77,14 +87,13 @@ export const kafkaServer: Server<'kafka'> = {
   },
 };
 
-function serverProperties({ ports, directory }: PartContext): string {
+function serverProperties(context: PartContext): string {
+  const { ports, directory } = context;
   return `process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:${ports.kafkaController}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:${ports.kafka},CONTROLLER://127.0.0.1:${ports.kafkaController}
-advertised.listeners=PLAINTEXT://127.0.0.1:${ports.kafka}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+${context.tls === undefined ? openListeners(context) : secureListeners(context)}
 log.dirs=${join(directory, 'data')}
 # One node has no replicas to wait for.
 offsets.topic.replication.factor=1
@@ -101,6 +110,37 @@ group.initial.rebalance.delay.ms=0
 # 128 MB of the 512 MB heap by default.
 log.cleaner.dedupe.buffer.size=16777216
 `;
+}
+
+function openListeners({ ports }: PartContext): string {
+  return `listeners=PLAINTEXT://127.0.0.1:${ports.kafka},CONTROLLER://127.0.0.1:${ports.kafkaController}
+advertised.listeners=PLAINTEXT://127.0.0.1:${ports.kafka}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT`;
+}
+
+/** Users by TLS on one port, client certificates on the other, on which the broker also speaks to itself. */
+function secureListeners({ ports, directory, secrets }: PartContext): string {
+  const login = (mechanism: string, module: string): string =>
+    `listener.name.sasl_ssl.${mechanism}.sasl.jaas.config=org.apache.kafka.common.security.${module}`;
+  return `listeners=SASL_SSL://127.0.0.1:${ports.kafka},SSL://127.0.0.1:${ports.kafkaSsl},CONTROLLER://127.0.0.1:${ports.kafkaController}
+advertised.listeners=SASL_SSL://127.0.0.1:${ports.kafka},SSL://127.0.0.1:${ports.kafkaSsl}
+listener.security.protocol.map=SASL_SSL:SASL_SSL,SSL:SSL,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=SSL
+listener.name.ssl.ssl.client.auth=required
+ssl.keystore.type=PEM
+ssl.keystore.location=${join(directory, 'server.pem')}
+ssl.truststore.type=PEM
+ssl.truststore.location=${join(directory, 'ca.pem')}
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+${login('plain', `plain.PlainLoginModule required user_${USER}="${secrets.kafka}";`)}
+${login('scram-sha-256', 'scram.ScramLoginModule required;')}
+${login('scram-sha-512', 'scram.ScramLoginModule required;')}`;
+}
+
+async function writeKeys({ directory, tls }: PartContext): Promise<void> {
+  if (tls === undefined) return;
+  await writeFile(join(directory, 'ca.pem'), tls.ca);
+  await writeFile(join(directory, 'server.pem'), `${tls.key}${tls.cert}`, { mode: 0o600 });
 }
 
 /** Java 17 or later: JAVA_HOME's, else PATH's. */
@@ -173,14 +213,21 @@ async function format(context: PartContext, java: string, jvm: readonly string[]
   await rm(join(context.directory, 'data'), { recursive: true, force: true });
   // As StorageTool's random-uuid does: 16 bytes in base64url that do not begin with a dash.
   const clusterId = `p${randomBytes(16).toString('base64url').slice(1)}`;
-  const { code, tail } = await runTool({
-    command: java,
-    args: [...jvm, 'kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', properties],
-    cwd: context.directory,
-    signal: context.signal,
-  });
-  if (code !== 0) {
-    throw new Failure('Misconfigured', { message: `Kafka's format failed: ${tail.at(-1) ?? 'no message'}` });
+  // In a file, since a user's password is among the arguments; always, so that the folder also serves a secure stack.
+  const file = join(context.directory, 'format.args');
+  const users = ['SCRAM-SHA-256', 'SCRAM-SHA-512'].flatMap((mechanism) => [
+    '--add-scram',
+    `${mechanism}=[name=${USER},password=${context.secrets.kafka}]`,
+  ]);
+  const args = [...jvm, 'kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', properties, ...users];
+  await writeFile(file, args.map((each) => JSON.stringify(each)).join('\n'), { mode: 0o600 });
+  const run = { command: java, args: [`@${file}`], cwd: context.directory, signal: context.signal };
+  try {
+    const { code, tail } = await runTool(run);
+    if (code !== 0)
+      throw new Failure('Misconfigured', { message: `Kafka's format failed: ${tail.at(-1) ?? 'no message'}` });
+  } finally {
+    await rm(file);
   }
   await writeFile(marker, '');
 }

@@ -3,14 +3,32 @@ export const PARTS = ['postgres', 'kafka', 'clickhouse', 'temporal'] as const;
 
 export type Part = (typeof PARTS)[number];
 
-/** Every port the stack listens on. `kafkaController` is Kafka's own and of no use to a client. */
-export const PORT_NAMES = ['postgres', 'kafka', 'kafkaController', 'clickhouse', 'temporal', 'temporalUi'] as const;
+/**
+ * Every port the stack listens on. `kafkaController` is Kafka's own and of no use to a client. Only of a secure stack:
+ * `kafkaSsl`, which takes client certificates instead of users, and `temporalPlain`, Temporal itself behind its TLS door.
+ */
+export const PORT_NAMES = [
+  'postgres',
+  'kafka',
+  'kafkaSsl',
+  'kafkaController',
+  'clickhouse',
+  'temporal',
+  'temporalPlain',
+  'temporalUi',
+] as const;
 
 export type PortName = (typeof PORT_NAMES)[number];
 
 export type Ports = Readonly<Record<PortName, number>>;
 
-/** Where to reach each server, and as whom. */
+/** The authority that signed the certificates of a secure stack: PEM, and the file that holds it. */
+export interface StackTls {
+  readonly ca: string;
+  readonly caFile: string;
+}
+
+/** Where to reach each server, and as whom. `ssl`: over TLS only. The shapes are those that `pg` and kafkajs take. */
 export interface StackAddresses {
   readonly postgres: {
     readonly host: string;
@@ -18,21 +36,33 @@ export interface StackAddresses {
     readonly database: string;
     readonly user: string;
     readonly password: string;
+    readonly ssl?: StackTls;
   };
-  readonly kafka: { readonly bootstrap: string };
+  readonly kafka: {
+    readonly bootstrap: string;
+    readonly ssl?: StackTls;
+    readonly sasl?: { readonly mechanism: 'scram-sha-512'; readonly username: string; readonly password: string };
+  };
   readonly clickhouse: {
     readonly url: string;
     readonly user: string;
     readonly password: string;
     readonly database: string;
+    readonly ssl?: StackTls;
   };
   /** `address` is host:port of the gRPC front end; `uiUrl` is empty for a server whose UI is not known. */
-  readonly temporal: { readonly address: string; readonly namespace: string; readonly uiUrl: string };
+  readonly temporal: {
+    readonly address: string;
+    readonly namespace: string;
+    readonly uiUrl: string;
+    readonly ssl?: StackTls;
+  };
 }
 
 /** Passwords made once for a state folder. */
 export interface StackSecrets {
   readonly postgres: string;
+  readonly kafka: string;
   readonly clickhouse: string;
 }
 
@@ -54,11 +84,24 @@ export interface PartContext {
   readonly directory: string;
   readonly ports: Ports;
   readonly secrets: StackSecrets;
+  /** Of a secure stack: what its servers show. */
+  readonly tls: Certificates | undefined;
   readonly signal: AbortSignal;
   /** Reports a step. */
   readonly step: (text: string) => void;
   /** Reports something worth keeping. */
   readonly note: (text: string) => void;
+}
+
+/** The certificate of a secure stack's servers, with its key and its authority; PEM. */
+export interface Certificates extends StackTls {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** Stands before a server. */
+export interface Door {
+  close(): Promise<void>;
 }
 
 /** How to run a server. Without `env` it inherits ours. */
@@ -81,11 +124,13 @@ export interface Server<P extends Part = Part> {
   readonly stopSignal: NodeJS.Signals;
   /** How often a start that exits at once is tried again, at 300 ms. */
   readonly startRetries: number;
-  address(ports: Ports, secrets: StackSecrets): StackAddresses[P];
+  address(ports: Ports, secrets: StackSecrets, tls: StackTls | undefined): StackAddresses[P];
   /** Downloads, builds, formats: all that is done before the process starts; idempotent, and safe to be killed in. */
   prepare(context: PartContext): Promise<Launch>;
   /** Resolves when the server answers, rejects while it does not yet; with a `Failure` when it never will. */
   probe(context: PartContext): Promise<void>;
+  /** What this process does for the part while it runs; closed before the part ends. */
+  openDoor?(context: PartContext): Promise<Door | undefined>;
   /** Removes the part's data. */
   wipe(directory: string, secrets: StackSecrets): Promise<void>;
 }

@@ -42,12 +42,13 @@ export const postgresServer: Server<'postgres'> = {
   // Backends of a killed postmaster live on for some milliseconds and hold its shared memory: the next start is refused so long.
   startRetries: 15,
 
-  address: (ports, secrets) => ({
+  address: (ports, secrets, ssl) => ({
     host: '127.0.0.1',
     port: ports.postgres,
     database: DATABASE,
     user: USER,
     password: secrets.postgres,
+    ...(ssl === undefined ? {} : { ssl }),
   }),
 
   async prepare(context) {
@@ -66,7 +67,10 @@ export const postgresServer: Server<'postgres'> = {
         cluster,
         '-p',
         String(context.ports.postgres),
-        ...Object.entries(SETTINGS).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
+        ...Object.entries({ ...SETTINGS, ...(await secured(context, directory, account)) }).flatMap(([name, value]) => [
+          '-c',
+          `${name}=${value}`,
+        ]),
       ],
       env: environment(),
       cwd: cluster,
@@ -82,6 +86,7 @@ export const postgresServer: Server<'postgres'> = {
       password: context.secrets.postgres,
       database: 'postgres',
       connectionTimeoutMillis: 5_000,
+      ssl: context.tls === undefined ? false : { ca: context.tls.ca },
     });
     client.on('error', () => undefined);
     try {
@@ -200,6 +205,33 @@ async function initialise(
   } finally {
     await rm(passwordFile, { force: true });
   }
+}
+
+/** Nobody without TLS, whatever his password. */
+const HOST_BASED_ACCESS = `hostssl all         all 127.0.0.1/32 scram-sha-256
+hostssl replication all 127.0.0.1/32 scram-sha-256
+`;
+
+/** Writes the files of a secure stack's server; the settings that name them. */
+async function secured(
+  { tls }: PartContext,
+  directory: string,
+  account: Account | undefined,
+): Promise<Readonly<Record<string, string>>> {
+  if (tls === undefined) return {};
+  const write = async (name: string, content: string): Promise<string> => {
+    const path = join(directory, name);
+    await writeFile(path, content, { mode: 0o600 });
+    if (account !== undefined) await chown(path, account.uid, account.gid);
+    return path;
+  };
+  return {
+    ssl: 'on',
+    ssl_ca_file: await write('ca.pem', tls.ca),
+    ssl_cert_file: await write('server.pem', tls.cert),
+    ssl_key_file: await write('server.key', tls.key),
+    hba_file: await write('pg_hba.conf', HOST_BASED_ACCESS),
+  };
 }
 
 function dataDirectory({ directory, secrets }: PartContext, account: Account | undefined): string {

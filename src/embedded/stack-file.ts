@@ -50,5 +50,5 @@ export function writeStackFile(stateDir: string, file: StackFile): void {
 
 export function newSecrets(): StackSecrets {
   const secret = () => randomBytes(18).toString('base64url');
-  return { postgres: secret(), clickhouse: secret() };
+  return { postgres: secret(), kafka: secret(), clickhouse: secret() };
 }

@@ -2,17 +2,21 @@ import { chmodSync, existsSync, mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { Failure } from '../failure/failure.js';
 import { endProcess, identify, isAlive, signalProcess, type Child } from './child.js';
+import { ensureCertificates } from './certificates.js';
 import { clickhouseServer } from './clickhouse.js';
 import { kafkaServer } from './kafka.js';
 import { describeExit, launchServer } from './launch.js';
 import {
   PARTS,
+  type Certificates,
+  type Door,
   type Part,
   type PartContext,
   type Ports,
   type Server,
   type StackAddresses,
   type StackEvent,
+  type StackTls,
 } from './part.js';
 import { choosePorts } from './port.js';
 import { postgresServer } from './postgres.js';
@@ -43,6 +47,11 @@ export interface StackOptions {
   readonly external?: Partial<StackAddresses>;
   /** Removes the data of the parts that are started. */
   readonly reset?: boolean;
+  /**
+   * Every server over TLS only, with certificates of an authority of the state folder's own; Kafka asks for a user as well.
+   * Default false.
+   */
+  readonly secure?: boolean;
   readonly report: (event: StackEvent) => void;
   /** Aborting it while the stack starts ends what was started. Later it has no effect: `stop` is for that. */
   readonly signal?: AbortSignal;
@@ -93,7 +102,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 }
 
 /** Ends what an earlier run left, wipes on request, chooses ports, and writes us down as the owner. */
-async function claim(options: StackOptions): Promise<StackFile & { readonly ports: Ports }> {
+async function claim(options: StackOptions): Promise<Claim> {
   const stateDir = resolve(options.stateDir);
   mkdirSync(stateDir, { recursive: true });
   // Root's servers may run as another user, who must pass through; what is inside is closed by itself.
@@ -115,16 +124,27 @@ async function claim(options: StackOptions): Promise<StackFile & { readonly port
   }
   if (before !== undefined) await endChildren(before, options.report);
   const parts = (options.parts ?? PARTS).filter((part) => options.external?.[part] === undefined);
-  const secrets = before?.secrets ?? newSecrets();
+  const secrets = { ...newSecrets(), ...before?.secrets };
   if (options.reset === true) {
     await Promise.all(parts.map((part) => SERVERS[part].wipe(join(stateDir, part), secrets)));
   }
   const ports = await choosePorts(options.ports ?? {}, before?.ports ?? {});
   const owner = identify(process.pid);
-  const addresses = Object.fromEntries(parts.map((part) => [part, SERVERS[part].address(ports, secrets)]));
+  const tls = options.secure === true ? await ensureCertificates(stateDir) : undefined;
+  const addresses = Object.fromEntries(parts.map((part) => [part, SERVERS[part].address(ports, secrets, shown(tls))]));
   const file = { ...(owner === undefined ? {} : { owner }), children: {}, ports, secrets, addresses };
   writeStackFile(stateDir, file);
-  return file;
+  return { file, tls };
+}
+
+interface Claim {
+  readonly file: StackFile & { readonly ports: Ports };
+  readonly tls: Certificates | undefined;
+}
+
+/** What clients see of it. */
+function shown(tls: Certificates | undefined): StackTls | undefined {
+  return tls === undefined ? undefined : { ca: tls.ca, caFile: tls.caFile };
 }
 
 /**
@@ -157,6 +177,8 @@ class LocalStack implements Stack {
   readonly #running = new Map<Part, Child>();
   /** The last operation on each part, which the next one waits for. */
   readonly #busy = new Map<Part, Promise<unknown>>();
+  readonly #doors = new Map<Part, Door>();
+  readonly #tls: Certificates | undefined;
   #file: StackFile & { readonly ports: Ports };
   /** Ends starts that are under way when the stack stops. */
   readonly #stopping = new AbortController();
@@ -164,17 +186,20 @@ class LocalStack implements Stack {
   /** Until all parts have started once, the caller's signal counts too. */
   #signal: AbortSignal;
 
-  constructor(options: StackOptions, file: StackFile & { readonly ports: Ports }) {
+  constructor(options: StackOptions, { file, tls }: Claim) {
     this.#options = options;
     this.#file = file;
+    this.#tls = tls;
     const own = this.#stopping.signal;
     this.#signal = options.signal === undefined ? own : AbortSignal.any([own, options.signal]);
     this.stateDir = resolve(options.stateDir);
+    const { ports, secrets } = file;
+    const trust = shown(tls);
     this.addresses = {
-      postgres: options.external?.postgres ?? SERVERS.postgres.address(file.ports, file.secrets),
-      kafka: options.external?.kafka ?? SERVERS.kafka.address(file.ports, file.secrets),
-      clickhouse: options.external?.clickhouse ?? SERVERS.clickhouse.address(file.ports, file.secrets),
-      temporal: options.external?.temporal ?? SERVERS.temporal.address(file.ports, file.secrets),
+      postgres: options.external?.postgres ?? SERVERS.postgres.address(ports, secrets, trust),
+      kafka: options.external?.kafka ?? SERVERS.kafka.address(ports, secrets, trust),
+      clickhouse: options.external?.clickhouse ?? SERVERS.clickhouse.address(ports, secrets, trust),
+      temporal: options.external?.temporal ?? SERVERS.temporal.address(ports, secrets, trust),
     };
     process.once('exit', this.#onProcessExit);
   }
@@ -234,6 +259,7 @@ class LocalStack implements Stack {
       directory: join(this.stateDir, part),
       ports: this.#file.ports,
       secrets: this.#file.secrets,
+      tls: this.#tls,
       signal: this.#signal,
       step: (text) => report({ kind: 'step', part, text }),
       note: (text) => report({ kind: 'note', part, text }),
@@ -241,8 +267,11 @@ class LocalStack implements Stack {
     try {
       const logFile = join(this.stateDir, 'logs', `${part}.log`);
       const child = await launchServer(SERVERS[part], context, logFile, (spawned) => this.#remember(part, spawned));
+      const door = await SERVERS[part].openDoor?.(context);
+      if (door !== undefined) this.#doors.set(part, door);
       void child.exited.then((exit) => {
         if (this.#running.get(part) !== child) return;
+        void this.#closeDoor(part);
         this.#forget(part);
         report({
           kind: 'died',
@@ -264,9 +293,16 @@ class LocalStack implements Stack {
     const child = this.#running.get(part);
     if (child === undefined) return;
     this.#running.delete(part); // its end is no surprise now
+    await this.#closeDoor(part);
     await endProcess(child.identity, signal);
     this.#forget(part);
     this.#options.report({ kind: 'stopped', part });
+  }
+
+  async #closeDoor(part: Part): Promise<void> {
+    const door = this.#doors.get(part);
+    this.#doors.delete(part);
+    await door?.close();
   }
 
   #queued<T>(part: Part, operation: () => Promise<T>): Promise<T> {

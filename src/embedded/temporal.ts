@@ -5,6 +5,7 @@ import { SEARCH_ATTRIBUTES } from '../domain/search-attributes.js';
 import { Failure } from '../failure/failure.js';
 import { cached } from './cache.js';
 import type { PartContext, Server } from './part.js';
+import { openTlsDoor } from './tls-door.js';
 import { isMissingProgram, runTool } from './tool.js';
 
 /** The last version that `go install` accepts: later ones have a replace directive in their go.mod. */
@@ -14,15 +15,16 @@ const NAMESPACE = 'default';
 /** Temporal's development server, with its UI: `temporal` on PATH, else one that is built once into the cache. */
 export const temporalServer: Server<'temporal'> = {
   title: 'Temporal',
-  portNames: ['temporal', 'temporalUi'],
+  portNames: ['temporal', 'temporalPlain', 'temporalUi'],
   setting: 'TEMPORAL_ADDRESS',
   stopSignal: 'SIGTERM',
   startRetries: 0,
 
-  address: (ports) => ({
+  address: (ports, _secrets, ssl) => ({
     address: `127.0.0.1:${ports.temporal}`,
     namespace: NAMESPACE,
     uiUrl: `http://127.0.0.1:${ports.temporalUi}`,
+    ...(ssl === undefined ? {} : { ssl }),
   }),
 
   async prepare(context) {
@@ -39,7 +41,7 @@ export const temporalServer: Server<'temporal'> = {
         '--sqlite-pragma=journal_mode=wal',
         '--log-level=warn',
         '--ip=127.0.0.1',
-        `--port=${context.ports.temporal}`,
+        `--port=${ownPort(context)}`,
         `--ui-port=${context.ports.temporalUi}`,
         ...Object.entries(SEARCH_ATTRIBUTES).flatMap(([name, type]) => ['--search-attribute', `${name}=${type}`]),
       ],
@@ -52,7 +54,7 @@ export const temporalServer: Server<'temporal'> = {
   async probe(context) {
     const { Connection } = await import('@temporalio/client');
     const connection = await Connection.connect({
-      address: `127.0.0.1:${context.ports.temporal}`,
+      address: `127.0.0.1:${ownPort(context)}`,
       connectTimeout: 1_000,
     });
     try {
@@ -64,10 +66,19 @@ export const temporalServer: Server<'temporal'> = {
     await page.body?.cancel();
   },
 
+  /** The development server cannot serve TLS: a proxy in this process does it. The UI stays without. */
+  async openDoor({ ports, tls }) {
+    return tls === undefined ? undefined : openTlsDoor({ from: ports.temporal, to: ports.temporalPlain, ...tls });
+  },
+
   async wipe(directory) {
     await rm(directory, { recursive: true, force: true });
   },
 };
+
+function ownPort({ ports, tls }: PartContext): number {
+  return tls === undefined ? ports.temporal : ports.temporalPlain;
+}
 
 /** Builds the server from its Go module: 3 minutes on 2 cores from an empty module cache, 250 MB. */
 async function build(context: PartContext, directory: string): Promise<void> {

@@ -1,3 +1,4 @@
+import { explainTls } from './explain-tls.js';
 import { Failure } from './failure.js';
 import type { FailureKind } from './kinds.js';
 
@@ -71,19 +72,6 @@ export const CLICKHOUSE_CODES: Readonly<Record<number, readonly [name: string, k
   1000: ['POCO_EXCEPTION', 'SinkUnavailable'],
 };
 
-/** Codes of Node that no amount of waiting cures: the address speaks another protocol, or its certificate is refused. */
-const MISCONFIGURED_CODES = new Set([
-  'CERT_HAS_EXPIRED',
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-  'EPROTO',
-  'ERR_INVALID_URL',
-  'ERR_SSL_WRONG_VERSION_NUMBER',
-  'ERR_TLS_CERT_ALTNAME_INVALID',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-]);
-
 /** What ClickHouse answered, without its text: that echoes the rows it could not read. */
 export class ClickHouseAnswer extends Error {
   readonly code: number;
@@ -106,14 +94,12 @@ export function classifyClickHouse(error: unknown, what: string, columns?: reado
   if (error instanceof Failure) return error;
   const code = codeOf(error);
   if (error instanceof Error && /^\d+$/u.test(code)) return classifyAnswer(Number(code), error.message, what, columns);
-  if (MISCONFIGURED_CODES.has(code)) {
-    const remedy = 'Check the address, the protocol (http or https) and the certificate of ClickHouse.';
-    return new Failure('Misconfigured', {
-      message: `No connection to ClickHouse while ${what}: ${code}.`,
-      remedy,
-      cause: error,
-    });
-  }
+  const tls = explainTls(error);
+  // Not parked: a certificate that is renewed needs nobody to resume the tables.
+  if (tls !== undefined)
+    return new Failure('SinkUnavailable', { message: `ClickHouse ${tls.sentence}, seen while ${what}.`, cause: error });
+  if (code === 'ERR_INVALID_URL')
+    return new Failure('Misconfigured', { message: `The address of ClickHouse is no URL, seen while ${what}.` });
   if (error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError)
     return new Failure('Unexpected', { message: `A fault of pg2click while ${what}: ${error.name}.`, cause: error });
   // The rest comes from the socket, from its timeout, or from a proxy that answers in its own words: nobody knows whether

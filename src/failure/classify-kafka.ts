@@ -1,3 +1,5 @@
+import { errorChain } from './error-chain.js';
+import { explainTls } from './explain-tls.js';
 import { Failure } from './failure.js';
 import type { FailureKind } from './kinds.js';
 
@@ -57,19 +59,6 @@ const KIND_BY_NAME: Readonly<Record<string, FailureKind>> = {
   KafkaJSLockTimeout: 'BrokerUnavailable',
 };
 
-/** Node's TLS codes: the broker is there, the certificates or the settings are wrong. */
-const TLS_CODES: ReadonlySet<string> = new Set([
-  'CERT_HAS_EXPIRED',
-  'CERT_NOT_YET_VALID',
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-  'ERR_SSL_WRONG_VERSION_NUMBER',
-  'ERR_TLS_CERT_ALTNAME_INVALID',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'UNABLE_TO_GET_ISSUER_CERT',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-]);
-
 const SENTENCES: Partial<Record<FailureKind, string>> = {
   BrokerUnavailable: 'Kafka did not answer as it should',
   MessageTooLarge: 'Kafka refused a message for its size',
@@ -83,7 +72,11 @@ const SENTENCES: Partial<Record<FailureKind, string>> = {
  */
 export function classifyKafka(error: unknown, what: string): Failure {
   if (error instanceof Failure) return error;
-  const facts = chainOf(error).map(factsOf);
+  const tls = explainTls(error);
+  // Not parked: a certificate that is renewed needs nobody to resume the tables.
+  if (tls !== undefined)
+    return new Failure('BrokerUnavailable', { message: `${what}: Kafka ${tls.sentence}.`, cause: error });
+  const facts = errorChain(error).map(factsOf);
   const kind = facts.map(kindOf).find((found) => found !== undefined) ?? retriableKind(facts);
   const reason = facts.map((fact) => fact.type ?? fact.code).find((text) => text !== undefined) ?? facts.at(-1)?.name;
   const sentence = SENTENCES[kind] ?? 'Kafka or its client failed in a way that is not known';
@@ -92,7 +85,7 @@ export function classifyKafka(error: unknown, what: string): Failure {
 
 /** Kafka's own name for what went wrong, e.g. `MESSAGE_TOO_LARGE`, however deep kafkajs wrapped it. */
 export function protocolTypeOf(error: unknown): string | undefined {
-  return chainOf(error)
+  return errorChain(error)
     .map((link) => factsOf(link).type)
     .find((type) => type !== undefined);
 }
@@ -116,9 +109,8 @@ function factsOf(link: object): Facts {
   };
 }
 
-function kindOf({ name, type, code }: Facts): FailureKind | undefined {
+function kindOf({ name, type }: Facts): FailureKind | undefined {
   if (type !== undefined && Object.hasOwn(KIND_BY_TYPE, type)) return KIND_BY_TYPE[type];
-  if (code !== undefined && TLS_CODES.has(code)) return 'Misconfigured';
   if (name !== undefined && Object.hasOwn(KIND_BY_NAME, name)) return KIND_BY_NAME[name];
   return undefined;
 }
@@ -128,18 +120,6 @@ function retriableKind(facts: readonly Facts[]): FailureKind {
   return facts.some(({ type, retriable }) => type !== undefined && retriable === true)
     ? 'BrokerUnavailable'
     : 'Unexpected';
-}
-
-/** The error, what it wraps and, of an aggregate, its first: outermost first. Bounded, for causes that go in circles. */
-function chainOf(error: unknown): object[] {
-  const chain: object[] = [];
-  let link: unknown = error;
-  while (typeof link === 'object' && link !== null && chain.length < 10) {
-    chain.push(link);
-    const { cause, errors } = link as { cause?: unknown; errors?: unknown };
-    link = Array.isArray(errors) ? errors[0] : cause;
-  }
-  return chain;
 }
 
 function text(value: unknown): string | undefined {

@@ -1,4 +1,5 @@
 import { DatabaseError } from 'pg';
+import { explainTls } from './explain-tls.js';
 import { Failure } from './failure.js';
 import type { FailureKind } from './kinds.js';
 
@@ -82,6 +83,13 @@ const BY_ERRNO: Readonly<Record<string, Verdict>> = {
  */
 export function classifyPostgres(error: unknown, what: string): Failure {
   if (error instanceof Failure) return error;
+  const tls = explainTls(error);
+  // Not parked: a certificate that is renewed needs nobody to resume the tables.
+  if (tls !== undefined)
+    return new Failure('SourceUnavailable', {
+      message: `PostgreSQL ${tls.sentence}, seen while ${what}.`,
+      cause: error,
+    });
   const verdict = verdictOf(error);
   return new Failure(verdict.kind, { message: `${verdict.sentence} while ${what}.`, cause: error });
 }

@@ -30,7 +30,8 @@ Things worth knowing:
 - **A \`#\` in a password** of \`.env\` begins a comment unless the value is in quotes: that is refused, not cut off.
 - **Empty values** count as not set.
 - **Temporal** is found as its own command line finds it: by \`TEMPORAL_*\`, and by its configuration file with its profiles.
-- Connections to PostgreSQL and Kafka do not use TLS yet; ClickHouse does with \`CH_URL=https://...\`, Temporal with \`TEMPORAL_TLS\`.`;
+- **TLS** is off until it is asked for, and verifies certificates and their names once it is on: see
+  [Security](09-security.md). Files are read at the start: after a renewal, start the workers again.`;
 
 const INTRODUCTIONS: Partial<Record<Group, string>> = {
   Temporal:

@@ -5,9 +5,11 @@ import type { Part } from '../embedded/part.js';
 import { Failure } from '../failure/failure.js';
 import { readEnvFile, readLayers, type Layer, type WrittenSettings } from './layer.js';
 import { Secret } from './secret.js';
+import { readSecurity, type Sasl, type Security } from './security.js';
 import { originOf, readStack, type PartOrigin } from './stack.js';
 import { SETTINGS, SETTING_NAMES, type SettingName, type SettingValues } from './table.js';
 import { readTemporal, type TemporalConnection } from './temporal.js';
+import type { Tls } from './tls.js';
 import { findUnknownNames, type UnknownName } from './unknown-name.js';
 import { expandUrls } from './url.js';
 
@@ -20,9 +22,12 @@ export interface Settings {
     readonly database: string;
     readonly user: string;
     readonly password: Secret;
+    readonly tls: Tls | undefined;
   };
   readonly kafka: {
     readonly brokers: readonly string[];
+    readonly tls: Tls | undefined;
+    readonly sasl: Sasl | undefined;
     /** Topic of the first table. */
     readonly topic: string | undefined;
     readonly group: string;
@@ -31,8 +36,9 @@ export interface Settings {
     readonly format: MessageFormat;
   };
   readonly clickhouse: {
-    /** `http://host:port`, without credentials. */
+    /** `http://host:port` or `https://...`, without credentials. */
     readonly url: string;
+    readonly tls: Tls | undefined;
     readonly database: string;
     readonly user: string;
     readonly password: Secret;
@@ -103,7 +109,7 @@ export function loadSettings(options: LoadOptions = {}): Settings {
   const warnings = judgeUnknownNames(layers, written);
   const configFile = options.envFile !== false;
   const temporalVariables = { ...file?.variables, ...env };
-  const own = readTemporal(temporalVariables, written, { configFile });
+  const own = readTemporal(temporalVariables, written, { configFile, directory });
   const stack = openStack(options.stackFile, directory, withTemporal(written, own.found));
   const parts = Object.freeze({
     postgres: originOf('postgres', written, stack),
@@ -114,8 +120,11 @@ export function loadSettings(options: LoadOptions = {}): Settings {
 
   const all: WrittenSettings = new Map([...stack, ...expandUrls(written)]);
   const values = readValues(all);
-  const temporal = stack.has('TEMPORAL_ADDRESS') ? readTemporal(temporalVariables, all, { configFile: false }) : own;
-  return compose(values, { all, parts, warnings, temporal });
+  const temporal = stack.has('TEMPORAL_ADDRESS')
+    ? readTemporal(temporalVariables, all, { configFile: false, directory })
+    : own;
+  const security = readSecurity(values, all, directory);
+  return compose(values, { all, parts, warnings: [...warnings, ...security.warnings], temporal, security });
 }
 
 /** `env` without any name that pg2click reads: for starting a process that must not meet a production database. */
@@ -204,6 +213,7 @@ function compose(
     parts: Settings['parts'];
     warnings: readonly string[];
     temporal: { address: string; namespace: string; connection: TemporalConnection };
+    security: Security;
   },
 ): Settings {
   const secrets = SETTING_NAMES.flatMap((name) => {
@@ -218,9 +228,12 @@ function compose(
       database: values.PG_DB,
       user: values.PG_USER,
       password: new Secret(values.PG_PASSWORD ?? ''),
+      tls: told.security.postgres,
     },
     kafka: {
       brokers: Object.freeze(values.KAFKA_BOOTSTRAP),
+      tls: told.security.kafka,
+      sasl: told.security.sasl,
       topic: values.KAFKA_TOPIC,
       group: values.KAFKA_GROUP,
       partitions: values.KAFKA_PARTITIONS,
@@ -228,7 +241,8 @@ function compose(
       format: values.PG2CLICK_FORMAT,
     },
     clickhouse: {
-      url: `${values.CH_URL?.protocol ?? 'http:'}//${bracketed(values.CH_HOST)}:${values.CH_PORT}`,
+      url: clickhouseUrl(values, told),
+      tls: told.security.clickhouse,
       database: values.CH_DB,
       user: values.CH_USER,
       password: new Secret(values.CH_PASSWORD ?? ''),
@@ -256,6 +270,16 @@ function compose(
   };
   for (const group of Object.values(settings)) Object.freeze(group);
   return Object.freeze(settings);
+}
+
+/** ClickHouse listens for TLS on another port by default. */
+function clickhouseUrl(
+  { CH_HOST, CH_PORT }: SettingValues,
+  { all, security }: { all: WrittenSettings; security: Security },
+): string {
+  const tls = security.clickhouse !== undefined;
+  const port = tls && !all.has('CH_PORT') ? 8_443 : CH_PORT;
+  return `${tls ? 'https' : 'http'}://${bracketed(CH_HOST)}:${port}`;
 }
 
 function bracketed(name: string): string {

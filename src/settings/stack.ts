@@ -1,7 +1,7 @@
 import { dirname } from 'node:path';
 import { isAlive } from '../embedded/child.js';
 import { readStackFile, type StackFile } from '../embedded/stack-file.js';
-import type { Part } from '../embedded/part.js';
+import type { Part, StackAddresses } from '../embedded/part.js';
 import type { Written, WrittenSettings } from './layer.js';
 import type { SettingName } from './table.js';
 
@@ -32,40 +32,78 @@ export function readStack(file: { path: string; onlyRunning: boolean }, written:
   if (stack === undefined || (file.onlyRunning && !isRunning(stack))) return new Map();
   const found = new Map<SettingName, Written>();
   const where = `in ${file.path}`;
-  const put = (part: Part, values: Partial<Record<SettingName, string | undefined>>): void => {
-    if (ADDRESS_NAMES[part].some((name) => written.has(name))) return;
+  for (const [part, values] of Object.entries(settingsOf(stack.addresses)) as [Part, Values][]) {
+    if (ADDRESS_NAMES[part].some((name) => written.has(name))) continue;
     for (const [name, value] of Object.entries(values))
-      if (value !== undefined && value !== '') found.set(name as SettingName, { value, where });
-  };
-  const { postgres, kafka, clickhouse, temporal } = stack.addresses;
-  if (postgres !== undefined) {
-    put('postgres', {
-      PG_HOST: postgres.host,
-      PG_PORT: String(postgres.port),
-      PG_DB: postgres.database,
-      PG_USER: postgres.user,
-      PG_PASSWORD: postgres.password,
-    });
-  }
-  if (kafka !== undefined) put('kafka', { KAFKA_BOOTSTRAP: kafka.bootstrap });
-  if (clickhouse !== undefined) {
-    const { hostname, port } = new URL(clickhouse.url);
-    put('clickhouse', {
-      CH_HOST: hostname,
-      CH_PORT: port === '' ? '80' : port,
-      CH_DB: clickhouse.database,
-      CH_USER: clickhouse.user,
-      CH_PASSWORD: clickhouse.password,
-    });
-  }
-  if (temporal !== undefined) {
-    put('temporal', {
-      TEMPORAL_ADDRESS: temporal.address,
-      TEMPORAL_NAMESPACE: temporal.namespace,
-      PG2CLICK_UI_URL: temporal.uiUrl,
-    });
+      if (value !== '') found.set(name as SettingName, { value, where });
   }
   return found;
+}
+
+type Values = Partial<Record<SettingName, string>>;
+
+/** What somebody would write to use the servers of a stack, by server. */
+export function settingsOf({
+  postgres,
+  kafka,
+  clickhouse,
+  temporal,
+}: Partial<StackAddresses>): Partial<Record<Part, Values>> {
+  return {
+    ...(postgres === undefined ? {} : { postgres: postgresSettings(postgres) }),
+    ...(kafka === undefined ? {} : { kafka: kafkaSettings(kafka) }),
+    ...(clickhouse === undefined ? {} : { clickhouse: clickhouseSettings(clickhouse) }),
+    ...(temporal === undefined ? {} : { temporal: temporalSettings(temporal) }),
+  };
+}
+
+function postgresSettings({ host, port, database, user, password, ssl }: StackAddresses['postgres']): Values {
+  return {
+    PG_HOST: host,
+    PG_PORT: String(port),
+    PG_DB: database,
+    PG_USER: user,
+    PG_PASSWORD: password,
+    ...(ssl === undefined ? {} : { PG_SSLMODE: 'verify-full', PG_SSLROOTCERT: ssl.caFile }),
+  };
+}
+
+function kafkaSettings({ bootstrap, ssl, sasl }: StackAddresses['kafka']): Values {
+  return {
+    KAFKA_BOOTSTRAP: bootstrap,
+    ...(ssl === undefined ? {} : { KAFKA_TLS: 'true', KAFKA_TLS_CA: ssl.caFile }),
+    ...(sasl === undefined
+      ? {}
+      : {
+          KAFKA_SASL_MECHANISM: sasl.mechanism,
+          KAFKA_SASL_USERNAME: sasl.username,
+          KAFKA_SASL_PASSWORD: sasl.password,
+        }),
+  };
+}
+
+function clickhouseSettings({ url, database, user, password, ssl }: StackAddresses['clickhouse']): Values {
+  const { hostname, port, protocol } = new URL(url);
+  return {
+    CH_HOST: hostname,
+    CH_PORT: port === '' ? (protocol === 'https:' ? '443' : '80') : port,
+    CH_DB: database,
+    CH_USER: user,
+    CH_PASSWORD: password,
+    ...(ssl === undefined ? {} : { CH_TLS: 'true', CH_TLS_CA: ssl.caFile }),
+  };
+}
+
+/** The name: grpc-js warns on standard error where it is an IP address. */
+function temporalSettings({ address, namespace, uiUrl, ssl }: StackAddresses['temporal']): Values {
+  return {
+    TEMPORAL_ADDRESS: address,
+    TEMPORAL_NAMESPACE: namespace,
+    PG2CLICK_UI_URL: uiUrl,
+    ...(ssl === undefined
+      ? {}
+      : { TEMPORAL_TLS: 'true', TEMPORAL_TLS_SERVER_CA_CERT_PATH: ssl.caFile, TEMPORAL_TLS_SERVER_NAME: 'localhost' }),
+  };
 }
 
 /** Servers outlive a killed `pg2click dev`, and the next one takes them over. */

@@ -2,6 +2,7 @@ import { MESSAGE_FORMATS } from '../domain/replica.js';
 import { setting, type Setting } from './setting.js';
 import {
   brokers,
+  caseless,
   choice,
   clickhouseUrl,
   host,
@@ -17,6 +18,11 @@ import {
 } from './value-kind.js';
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
+
+const TRUSTED = 'File with the CAs to trust (PEM), instead of those that Node trusts';
+const CLIENT_CERTIFICATE =
+  'File with the client certificate and what leads to its CA (PEM), where the server wants one.';
+const CLIENT_KEY = 'File with its private key (PEM), without a passphrase.';
 
 /**
  * Every setting: the one place that knows its name, type, default, unit and description. Reading the environment, the page
@@ -34,9 +40,18 @@ export const SETTINGS = {
     description: 'Role that may read the tables and put triggers on them; sql/roles/postgres.sql makes one.',
   }),
   PG_PASSWORD: setting('PostgreSQL', text, { secret: true, description: 'Its password.' }),
+  PG_SSLMODE: setting('PostgreSQL', choice(['disable', 'no-verify', 'require', 'verify-ca', 'verify-full']), {
+    defaultWords: 'disable; verify-full where PG_SSLROOTCERT or PG_SSLCERT is set',
+    description:
+      'TLS. verify-full looks at the authority and the name of the certificate, verify-ca at the authority only, no-verify at nothing; require means verify-full, unlike in libpq.',
+  }),
+  PG_SSLROOTCERT: setting('PostgreSQL', text, { description: `${TRUSTED}.` }),
+  PG_SSLCERT: setting('PostgreSQL', text, { description: CLIENT_CERTIFICATE }),
+  PG_SSLKEY: setting('PostgreSQL', text, { description: CLIENT_KEY }),
   PG_URL: setting('PostgreSQL', postgresUrl, {
     secret: true,
-    description: 'All of the above in one: postgres://user:password@host:5432/database.',
+    description:
+      'All of the above in one: postgres://user:password@host:5432/database?sslmode=verify-full&sslrootcert=ca.pem.',
   }),
 
   KAFKA_BOOTSTRAP: setting('Kafka', brokers, {
@@ -61,13 +76,26 @@ export const SETTINGS = {
     unit: 'milliseconds',
     description: 'How long a topic keeps messages: the longest ClickHouse outage that loses nothing.',
   }),
+  KAFKA_TLS: setting('Kafka', choice(['true', 'false']), {
+    defaultWords: 'false; true where a KAFKA_TLS_ file is set',
+    description: 'TLS to every broker; the certificates and their names are verified.',
+  }),
+  KAFKA_TLS_CA: setting('Kafka', text, { description: `${TRUSTED}.` }),
+  KAFKA_TLS_CERT: setting('Kafka', text, { description: CLIENT_CERTIFICATE }),
+  KAFKA_TLS_KEY: setting('Kafka', text, { description: CLIENT_KEY }),
+  KAFKA_SASL_MECHANISM: setting('Kafka', caseless(['plain', 'scram-sha-256', 'scram-sha-512']), {
+    description:
+      'How the user proves who it is; none when not set. plain shows the password to whoever listens: use TLS.',
+  }),
+  KAFKA_SASL_USERNAME: setting('Kafka', text, { description: 'The user.' }),
+  KAFKA_SASL_PASSWORD: setting('Kafka', text, { secret: true, description: 'Its password.' }),
   PG2CLICK_FORMAT: setting('Kafka', choice(MESSAGE_FORMATS), {
     default: 'json',
     description: 'Messages of tables added without --format: one row each (json), or many rows each (packed, faster).',
   }),
 
   CH_HOST: setting('ClickHouse', host, { default: 'localhost', description: 'Server that holds the copies.' }),
-  CH_PORT: setting('ClickHouse', port, { default: '8123', description: 'Its HTTP port.' }),
+  CH_PORT: setting('ClickHouse', port, { default: '8123', description: 'Its HTTP port; 8443 by default with TLS.' }),
   CH_DB: setting('ClickHouse', text, { default: 'default', description: 'Database of the target tables.' }),
   CH_USER: setting('ClickHouse', text, { default: 'default', description: 'User that creates and fills them.' }),
   CH_PASSWORD: setting('ClickHouse', text, { secret: true, description: 'Its password.' }),
@@ -75,9 +103,19 @@ export const SETTINGS = {
     defaultWords: 'the name of the source table',
     description: 'Target of the first table that is added without --target; the others get names of their own.',
   }),
+  CH_TLS: setting('ClickHouse', choice(['true', 'false']), {
+    defaultWords: 'false; true with https:// in CH_URL, or where a CH_TLS_ file is set',
+    description: 'HTTPS; the certificate and its name are verified.',
+  }),
+  CH_TLS_CA: setting('ClickHouse', text, { description: `${TRUSTED}.` }),
+  CH_TLS_CERT: setting('ClickHouse', text, {
+    description: 'File with the client certificate (PEM); without CH_PASSWORD it is what lets the user in.',
+  }),
+  CH_TLS_KEY: setting('ClickHouse', text, { description: CLIENT_KEY }),
   CH_URL: setting('ClickHouse', clickhouseUrl, {
     secret: true,
-    description: 'All of the above but the table in one: http://user:password@host:8123/database; https:// for TLS.',
+    description:
+      'All of the above but the table and the files in one: http://user:password@host:8123/database; https:// for TLS.',
   }),
 
   TEMPORAL_ADDRESS: setting('Temporal', text, {

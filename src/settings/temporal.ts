@@ -1,6 +1,7 @@
 import { loadClientConnectConfig, type ClientConnectConfig } from '@temporalio/envconfig';
 import { Failure } from '../failure/failure.js';
 import type { WrittenSettings } from './layer.js';
+import { readTls, TLS_NAMES } from './tls.js';
 
 /** How to reach Temporal, as its own CLI would: from TEMPORAL_ names and its configuration file. */
 export type TemporalConnection = ClientConnectConfig['connectionOptions'];
@@ -17,13 +18,16 @@ export interface TemporalTarget {
 /**
  * @param variables every TEMPORAL_ name, also those that our table does not know (gRPC metadata, TLS data)
  * @param options.configFile false leaves the Temporal CLI's own configuration file alone
- * @throws Failure `Misconfigured` for an unknown profile or an unreadable file
+ * @throws Failure `Misconfigured` for an unknown profile, an unreadable file, a key that does not fit its certificate
  */
 export function readTemporal(
   variables: Readonly<Record<string, string | undefined>>,
   written: WrittenSettings,
-  options: { configFile: boolean },
+  options: { configFile: boolean; directory: string },
 ): TemporalTarget {
+  // Its own reader would say of a wrong file only what the system says of it. What comes as data is Temporal's affair.
+  if (!Object.keys(variables).some((name) => /^TEMPORAL_TLS_.*_DATA$/u.test(name)))
+    readTls(written, TLS_NAMES.temporal, { verify: 'full', directory: options.directory });
   const merged: Record<string, string> = {};
   for (const [name, value] of Object.entries(variables)) {
     // The default place of the configuration file depends on these.

@@ -47,16 +47,29 @@ function put(
   expanded.set(piece, value);
 }
 
+/** libpq's names of what a URL may say after "?". */
+const POSTGRES_PARAMETERS: Readonly<Record<string, SettingName>> = {
+  sslmode: 'PG_SSLMODE',
+  sslrootcert: 'PG_SSLROOTCERT',
+  sslcert: 'PG_SSLCERT',
+  sslkey: 'PG_SSLKEY',
+};
+
 function takePostgres(url: URL, source: Written): Pieces {
+  const files: Pieces = {};
   for (const [parameter, value] of url.searchParams) {
-    // Without TLS these are what happens anyway.
-    if (parameter === 'sslmode' && ['disable', 'allow', 'prefer'].includes(value)) continue;
-    throw new Failure('Misconfigured', {
-      message: `PG_URL ${source.where} asks for ${parameter}=${value}, which pg2click does not support.`,
-      remedy: 'Remove it from the URL; for TLS, connect through a local proxy for now.',
-    });
+    const name = POSTGRES_PARAMETERS[parameter];
+    if (name === undefined) {
+      // Its value is not shown: PG_URL may hold anything that libpq takes, a password among it.
+      throw new Failure('Misconfigured', {
+        message: `PG_URL ${source.where} has the parameter ${parameter}, which pg2click does not know.`,
+        remedy: `Remove it from the URL; known are ${Object.keys(POSTGRES_PARAMETERS).join(', ')}.`,
+      });
+    }
+    files[name] = value;
   }
   return withoutEmpty({
+    ...files,
     PG_HOST: decodeURIComponent(url.hostname),
     PG_PORT: url.port,
     PG_USER: decodeURIComponent(url.username),
@@ -74,6 +87,7 @@ function takeClickHouse(url: URL, source: Written): Pieces {
   }
   return withoutEmpty({
     CH_HOST: url.hostname,
+    CH_TLS: String(url.protocol === 'https:'),
     CH_PORT: url.port === '' ? (url.protocol === 'https:' ? '443' : '80') : url.port,
     CH_USER: decodeURIComponent(url.username),
     CH_PASSWORD: decodeURIComponent(url.password),

@@ -78,6 +78,14 @@ export function choice<const Options extends readonly [string, ...string[]]>(
   };
 }
 
+/** The same, in any mixture of capitals. */
+export function caseless<const Options extends readonly [string, ...string[]]>(
+  options: Options,
+): ValueKind<Options[number]> {
+  const kind = choice(options);
+  return { ...kind, schema: z.string().toLowerCase().pipe(z.enum(options)) };
+}
+
 export const postgresUrl: ValueKind<URL> = url(
   ['postgres:', 'postgresql:'],
   'postgres://user:password@host:5432/database',

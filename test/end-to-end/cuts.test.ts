@@ -19,6 +19,7 @@ const ROWS = 4_000;
 describe('a network that fails in the middle', { timeout: 240_000 }, () => {
   let arena: Arena;
   let proxies: Proxies;
+  let closeProxies: (() => Promise<void>) | undefined;
 
   beforeAll(async () => {
     const direct = {
@@ -29,6 +30,7 @@ describe('a network that fails in the middle', { timeout: 240_000 }, () => {
     };
     const through = await proxied(direct);
     proxies = through.proxies;
+    closeProxies = through.close;
     arena = await openArena(direct, through.addresses);
     const pg = await arena.connect();
     await createBeats(pg);
@@ -37,7 +39,7 @@ describe('a network that fails in the middle', { timeout: 240_000 }, () => {
   });
   afterAll(async () => {
     await arena?.close();
-    for (const proxy of Object.values(proxies ?? {})) await proxy.close();
+    await closeProxies?.();
   });
 
   /** One transaction: a batch of some 800 KB, in which the marker is in every row. */

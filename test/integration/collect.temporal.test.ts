@@ -7,6 +7,7 @@ import { createPostgresPool } from '../../src/connect/postgres.js';
 import { Collector, type CollectorDeps } from '../../src/worker/collect.js';
 import { openPath, type Followed, type Path } from '../support/path.js';
 import { seeMetrics, type SeenMetrics } from '../support/seen-metrics.js';
+import { temporalOptions } from '../support/clients.js';
 import { addressOf, freshName, waitFor } from '../support/stack.js';
 
 let path: Path;
@@ -14,7 +15,7 @@ let connection: Connection;
 
 beforeAll(async () => {
   path = await openPath();
-  connection = await Connection.connect({ address: addressOf('temporal').address });
+  connection = await Connection.connect(temporalOptions(addressOf('temporal')));
 });
 afterAll(async () => {
   await connection.close();

@@ -2,6 +2,7 @@ import { createClient, type ClickHouseClient } from '@clickhouse/client';
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { compareTable, isEqual, type Comparison } from '../../src/demo/compare.js';
+import { clickhouseOptions } from '../support/clients.js';
 import { freshDatabase, freshSink } from '../support/stack.js';
 
 const NAME = 'Judged "things"';
@@ -15,7 +16,7 @@ beforeAll(async () => {
   await source.connect();
   const address = await freshSink('judge');
   database = address.database;
-  sink = createClient({ url: address.url, username: address.user, password: address.password, database });
+  sink = createClient({ ...clickhouseOptions(address), database });
   await source.query(/* sql */ `
     create type mood as enum ('fine', 'it''s "bad"');
     create table "Judged ""things""" (

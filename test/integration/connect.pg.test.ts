@@ -2,14 +2,14 @@ import { beforeAll, expect, it } from 'vitest';
 import { connectPostgres, createPostgresPool } from '../../src/connect/postgres.js';
 import { Failure } from '../../src/failure/failure.js';
 import { loadSettings, type Settings } from '../../src/settings/settings.js';
+import { environmentOf } from '../support/clients.js';
 import { addressOf, freshDatabase, freshName, waitFor } from '../support/stack.js';
 
 let settings: Settings;
 let env: Record<string, string>;
 
 beforeAll(async () => {
-  const { host, port, database, user, password } = await freshDatabase();
-  env = { PG_HOST: host, PG_PORT: String(port), PG_DB: database, PG_USER: user, PG_PASSWORD: password };
+  env = environmentOf({ postgres: await freshDatabase() });
   settings = load();
 });
 

@@ -8,6 +8,7 @@ import { CLICKHOUSE_CODES } from '../../src/failure/classify-clickhouse.js';
 import { Failure } from '../../src/failure/failure.js';
 import { insertValues } from '../../src/sink/insert.js';
 import { createTarget } from '../../src/sink/target.js';
+import { clickhouseOptions } from '../support/clients.js';
 import { column, openSink, replicaOf, rowsOf } from '../support/sink.js';
 import { addressOf, freshName } from '../support/stack.js';
 import { openWire } from '../support/wire.js';
@@ -290,8 +291,7 @@ describe('what ClickHouse refuses', () => {
 
   test('a wrong password is not an outage', async () => {
     const { replica } = await newTarget();
-    const { url, user } = addressOf('clickhouse');
-    const stranger = createClient({ url, username: user, password: 'wrong', log: QUIET });
+    const stranger = createClient({ ...clickhouseOptions(addressOf('clickhouse')), password: 'wrong', log: QUIET });
     try {
       await expect(insert(stranger, replica, [row(1)])).rejects.toMatchObject({ kind: 'Unauthorized' });
     } finally {

@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import type { StackAddresses } from '../../src/embedded/stack.js';
 import { packageRoot } from '../../src/package-root.js';
+import { environmentOf } from '../support/clients.js';
 import { runCli, startCli } from '../support/cli.js';
 import { ownStack, ownStateDir } from '../support/own-stack.js';
 import { waitFor } from '../support/wait-for.js';
@@ -12,29 +12,10 @@ const HEALTHCHECK = join(packageRoot, 'scripts', 'healthcheck.mjs');
 /** A server must have been silent for 15 s; a look may take 5 s and come 5 s after the last. */
 const NOTICED_MS = 40_000;
 
-function settingsOf({ postgres, kafka, clickhouse, temporal }: StackAddresses): Record<string, string> {
-  const { hostname, port } = new URL(clickhouse.url);
-  return {
-    PG_HOST: postgres.host,
-    PG_PORT: String(postgres.port),
-    PG_DB: postgres.database,
-    PG_USER: postgres.user,
-    PG_PASSWORD: postgres.password,
-    KAFKA_BOOTSTRAP: kafka.bootstrap,
-    CH_HOST: hostname,
-    CH_PORT: port,
-    CH_DB: clickhouse.database,
-    CH_USER: clickhouse.user,
-    CH_PASSWORD: clickhouse.password,
-    TEMPORAL_ADDRESS: temporal.address,
-    TEMPORAL_NAMESPACE: temporal.namespace,
-  };
-}
-
 it('a worker is ready while it reaches all four servers, says which it does not, and stays alive meanwhile', async () => {
   const { stack } = await ownStack(ownStateDir(), ['postgres', 'kafka', 'clickhouse', 'temporal']);
   const port = await freePort();
-  const env: Record<string, string> = { ...settingsOf(stack.addresses), PG2CLICK_HEALTH: `127.0.0.1:${port}` };
+  const env: Record<string, string> = { ...environmentOf(stack.addresses), PG2CLICK_HEALTH: `127.0.0.1:${port}` };
   expect((await runCli(['init'], { env })).code).toBe(0);
   const worker = startCli(['worker'], { env });
   const readiness = (): Promise<Probed<Readiness>> => probe<Readiness>(port, '/readyz');

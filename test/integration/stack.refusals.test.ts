@@ -84,7 +84,7 @@ test('a stranger that got an orphan’s pid is left alone', async () => {
   writeStackFile(stateDir, {
     children: { postgres: { ...identity, startTime: 'earlier' } },
     ports: {},
-    secrets: { postgres: 'unused', clickhouse: 'unused' },
+    secrets: { postgres: 'unused', kafka: 'unused', clickhouse: 'unused' },
     addresses: {},
   });
   const stack = await startStack({ stateDir, parts: [], report: () => undefined });

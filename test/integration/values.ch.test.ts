@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import http from 'node:http';
+import https from 'node:https';
 import type pg from 'pg';
 import { text as readText } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -102,13 +105,14 @@ describe('a value of PostgreSQL', async () => {
       input_format_tsv_empty_as_default: '0',
     }))
       url.searchParams.set(name, value);
-    const response = await fetch(url, {
-      method: 'POST',
-      body,
-      headers: { authorization: `Basic ${Buffer.from(`${server.user}:${server.password}`).toString('base64')}` },
-    });
-    const answer = await response.text();
-    if (!response.ok) throw new Error(answer);
+    const authorization = `Basic ${Buffer.from(`${server.user}:${server.password}`).toString('base64')}`;
+    const options = { method: 'POST', headers: { authorization } };
+    const request =
+      server.ssl === undefined ? http.request(url, options) : https.request(url, { ...options, ca: server.ssl.ca });
+    request.end(body);
+    const [response] = (await once(request, 'response')) as [http.IncomingMessage];
+    const answer = await readText(response);
+    if (response.statusCode !== 200) throw new Error(answer);
     return answer;
   };
 

@@ -4,6 +4,7 @@ import { SEARCH_ATTRIBUTES } from '../../src/domain/search-attributes.js';
 import { Failure } from '../../src/failure/failure.js';
 import { ensureSearchAttributes } from '../../src/worker/search-attributes.js';
 import type { TableStatus } from '../../workflows/messages.js';
+import { temporalOptions } from '../support/clients.js';
 import { addressOf, freshName, waitFor } from '../support/stack.js';
 import { idleSlice, tableWorkflows } from '../support/table-workflow.js';
 
@@ -11,7 +12,7 @@ const tables = tableWorkflows();
 let connection: Connection;
 
 beforeAll(async () => {
-  connection = await Connection.connect({ address: addressOf('temporal').address });
+  connection = await Connection.connect(temporalOptions(addressOf('temporal')));
 });
 afterAll(() => connection.close());
 

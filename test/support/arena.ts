@@ -18,6 +18,7 @@ import { migrateLedger } from '../../src/ledger/migrate.js';
 import { findReplica } from '../../src/ledger/replica.js';
 import { loadSettings } from '../../src/settings/settings.js';
 import { ensureSearchAttributes } from '../../src/worker/search-attributes.js';
+import { clickhouseOptions, environmentOf } from './clients.js';
 import { leastRole } from './least-role.js';
 import { freshName, waitFor } from './stack.js';
 
@@ -80,17 +81,21 @@ export async function openArena(addresses: StackAddresses, elsewhere: Partial<St
   const least = await leastRole(addresses.postgres);
   const { user: role, password: secret } = least;
   /** Of pg2click, which reaches some servers elsewhere. */
-  const environmentAt = (there: Partial<StackAddresses>): Record<string, string> =>
-    environmentOf(
-      { ...addresses, ...there, postgres: { ...least, ...there.postgres, user: role, password: secret } },
-      names,
-    );
+  const environmentAt = (there: Partial<StackAddresses>): Record<string, string> => ({
+    ...environmentOf({
+      ...addresses,
+      ...there,
+      postgres: { ...(there.postgres ?? least), user: role, password: secret },
+      temporal: { ...addresses.temporal, ...there.temporal, namespace, uiUrl: '' },
+    }),
+    PG2CLICK_PIPELINE: pipeline,
+  });
   await registerNamespace(addresses, namespace);
   const settings = loadSettings({ env: environmentAt({}), envFile: false, stackFile: false });
   const temporal = await connectTemporal(settings);
   await ensureSearchAttributes(temporal.operator, namespace);
-  const { url, user, password, database } = addresses.clickhouse;
-  const clickhouse = createClient({ url, username: user, password, database });
+  const { database } = addresses.clickhouse;
+  const clickhouse = createClient({ ...clickhouseOptions(addresses.clickhouse), database });
   const connections: pg.Client[] = [];
   const connect: Arena['connect'] = async ({ synchronousCommit } = {}) => {
     const client = new pg.Client({
@@ -237,33 +242,10 @@ export async function openArena(addresses: StackAddresses, elsewhere: Partial<St
   };
 }
 
-function environmentOf(
-  { postgres, kafka, clickhouse, temporal }: StackAddresses,
-  names: { pipeline: string; namespace: string },
-): Record<string, string> {
-  const { hostname, port } = new URL(clickhouse.url);
-  return {
-    PG_HOST: postgres.host,
-    PG_PORT: String(postgres.port),
-    PG_DB: postgres.database,
-    PG_USER: postgres.user,
-    PG_PASSWORD: postgres.password,
-    KAFKA_BOOTSTRAP: kafka.bootstrap,
-    CH_HOST: hostname,
-    CH_PORT: port,
-    CH_DB: clickhouse.database,
-    CH_USER: clickhouse.user,
-    CH_PASSWORD: clickhouse.password,
-    TEMPORAL_ADDRESS: temporal.address,
-    TEMPORAL_NAMESPACE: names.namespace,
-    PG2CLICK_PIPELINE: names.pipeline,
-  };
-}
-
 /** A worker process polls the queues of all pipelines: a namespace of its own keeps it to this test's tables. */
 async function registerNamespace({ temporal }: StackAddresses, namespace: string): Promise<void> {
   const settings = loadSettings({
-    env: { TEMPORAL_ADDRESS: temporal.address, TEMPORAL_NAMESPACE: temporal.namespace },
+    env: environmentOf({ temporal }),
     envFile: false,
     stackFile: false,
   });

@@ -1,5 +1,6 @@
 import { Connection } from '@temporalio/client';
 import pg from 'pg';
+import { environmentOf, temporalOptions } from './clients.js';
 import { leastRole } from './least-role.js';
 import { addressOf, freshDatabase, freshName, freshSink, waitFor } from './stack.js';
 
@@ -12,21 +13,9 @@ export type CliSettings = Readonly<Record<string, string>>;
 export async function freshSettings(): Promise<CliSettings> {
   const [owner, clickhouse, namespace] = await Promise.all([freshDatabase(), freshSink(), freshNamespace()]);
   const postgres = await leastRole(owner);
-  const { hostname, port } = new URL(clickhouse.url);
+  const temporal = { ...addressOf('temporal'), namespace, uiUrl: '' };
   return {
-    PG_HOST: postgres.host,
-    PG_PORT: String(postgres.port),
-    PG_DB: postgres.database,
-    PG_USER: postgres.user,
-    PG_PASSWORD: postgres.password,
-    KAFKA_BOOTSTRAP: addressOf('kafka').bootstrap,
-    CH_HOST: hostname,
-    CH_PORT: port,
-    CH_DB: clickhouse.database,
-    CH_USER: clickhouse.user,
-    CH_PASSWORD: clickhouse.password,
-    TEMPORAL_ADDRESS: addressOf('temporal').address,
-    TEMPORAL_NAMESPACE: namespace,
+    ...environmentOf({ postgres, kafka: addressOf('kafka'), clickhouse, temporal }),
     PG2CLICK_PIPELINE: freshName('cli'),
   };
 }
@@ -41,7 +30,7 @@ export async function connectOwner(settings: CliSettings): Promise<pg.Client> {
 /** Task queues have fixed names: a namespace keeps the workers of different tests apart. */
 async function freshNamespace(): Promise<string> {
   const namespace = freshName('cli');
-  const connection = await Connection.connect({ address: addressOf('temporal').address });
+  const connection = await Connection.connect(temporalOptions(addressOf('temporal')));
   try {
     await connection.workflowService.registerNamespace({
       namespace,

@@ -13,7 +13,8 @@ declare module 'vitest' {
 
 /**
  * One stack for the whole run, in a folder of its own: never what `.env` names. With PG2CLICK_TEST_STACK, the `stack.json` of a
- * stack that runs already is used instead, and nothing is started or stopped.
+ * stack that runs already is used instead, and nothing is started or stopped. With PG2CLICK_TEST_SECURE=1 the stack takes
+ * connections over TLS only, and Kafka a user too.
  */
 export default async function setup(project: TestProject): Promise<(() => Promise<void>) | undefined> {
   const shared = process.env['PG2CLICK_TEST_STACK'];
@@ -24,9 +25,10 @@ export default async function setup(project: TestProject): Promise<(() => Promis
     return undefined;
   }
   await sweep();
+  const secure = process.env['PG2CLICK_TEST_SECURE'] === '1';
   const stateDir = newStateDir();
   const abort = new AbortController();
-  const start = startStack({ stateDir, report: show, signal: abort.signal });
+  const start = startStack({ stateDir, secure, report: show, signal: abort.signal });
   const stop = async () => {
     await (await start).stop();
     rmSync(stateDir, { recursive: true, force: true });

@@ -26,7 +26,8 @@ export async function startGuardedKafka(
   const context: PartContext = {
     directory: join(directory, 'kafka'),
     ports,
-    secrets: { postgres: '', clickhouse: '' },
+    secrets: { postgres: 'unused', kafka: 'unused', clickhouse: 'unused' },
+    tls: undefined,
     signal: new AbortController().signal,
     step: () => undefined,
     note: () => undefined,

@@ -1,8 +1,10 @@
 import { Kafka, logLevel, type Admin, type KafkaConfig } from 'kafkajs';
 import net from 'node:net';
+import tls from 'node:tls';
 import { pino } from 'pino';
 import { afterAll } from 'vitest';
 import { Changes, type Change } from '../../src/domain/change.js';
+import { kafkaOptions } from './clients.js';
 import { spanOf } from './spans.js';
 import { addressOf, freshName } from './stack.js';
 
@@ -12,7 +14,7 @@ export const silentLog = pino({ level: 'silent' });
 export function connectTestKafka(config: Partial<KafkaConfig> = {}): Kafka {
   return new Kafka({
     clientId: 'pg2click-test',
-    brokers: addressOf('kafka').bootstrap.split(','),
+    ...kafkaOptions(addressOf('kafka')),
     connectionTimeout: 5_000,
     requestTimeout: 30_000,
     // kafkajs retries 15 times where NODE_ENV is "test".
@@ -27,10 +29,11 @@ export function connectCuttableKafka(): { kafka: Kafka; cut(): void; mute(): voi
   const sockets = new Set<net.Socket>();
   let state: 'whole' | 'cut' | 'mute' = 'whole';
   const kafka = connectTestKafka({
-    socketFactory: ({ host, port, onConnect }) => {
+    socketFactory: ({ host, port, ssl, onConnect }) => {
       // Port 1 refuses; an address of TEST-NET-1 never answers.
       const target = { whole: { host, port }, cut: { host, port: 1 }, mute: { host: '192.0.2.1', port } }[state];
-      const socket = net.connect(target, onConnect);
+      const secure = addressOf('kafka').ssl !== undefined;
+      const socket = secure ? tls.connect({ ...target, ...ssl }, onConnect) : net.connect(target, onConnect);
       sockets.add(socket);
       socket.once('close', () => sockets.delete(socket));
       return socket;

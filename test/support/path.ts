@@ -15,6 +15,7 @@ import { parseTableName, type TableName } from '../../src/domain/table-name.js';
 import { migrateLedger } from '../../src/ledger/migrate.js';
 import { createLogger } from '../../src/observe/log.js';
 import { loadSettings, type Settings } from '../../src/settings/settings.js';
+import { environmentOf } from './clients.js';
 import { leastRole } from './least-role.js';
 import { addressOf, freshDatabase, freshName, freshSink } from './stack.js';
 
@@ -63,16 +64,7 @@ export async function openPath(): Promise<Path> {
     envFile: false,
     stackFile: false,
     env: {
-      PG_HOST: postgres.host,
-      PG_PORT: String(postgres.port),
-      PG_DB: postgres.database,
-      PG_USER: postgres.user,
-      PG_PASSWORD: postgres.password,
-      KAFKA_BOOTSTRAP: addressOf('kafka').bootstrap,
-      CH_URL: clickhouse.url,
-      CH_DB: clickhouse.database,
-      CH_USER: clickhouse.user,
-      CH_PASSWORD: clickhouse.password,
+      ...environmentOf({ postgres, kafka: addressOf('kafka'), clickhouse }),
       PG2CLICK_PIPELINE: freshName('p'),
       PG2CLICK_LOG_LEVEL: 'silent',
     },

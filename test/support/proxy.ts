@@ -38,8 +38,8 @@ export interface Proxy {
 export interface ProxyTarget {
   readonly host: string;
   readonly port: number;
-  /** A Kafka broker tells its clients where to go: its port is replaced by ours in what it answers. */
-  readonly kafka?: boolean;
+  /** A Kafka broker tells its clients where to go: this port, its own, is replaced by ours in what it answers. */
+  readonly kafkaPort?: number;
 }
 
 const HOST = '127.0.0.1';
@@ -161,7 +161,7 @@ class TcpProxy implements Proxy {
         await this.#frozen;
         if (link.stranded) await new Promise(() => undefined);
         const passing = this.#judge(link, direction, piece);
-        const sent = this.#target.kafka === true && direction === 'down' ? this.#redirect(passing) : passing;
+        const sent = direction === 'down' ? this.#redirect(passing) : passing;
         if (sent.length > 0 && !to.write(sent)) await drained(to);
         if (passing !== piece) return this.#cutNow(link, to);
       }
@@ -200,9 +200,10 @@ class TcpProxy implements Proxy {
 
   /** Same length, so that nothing else of an answer changes. An address that two pieces share is not found. */
   #redirect(piece: Buffer): Buffer {
+    if (this.#target.kafkaPort === undefined) return piece;
     const address = Buffer.alloc(HOST.length + 4);
     address.write(HOST);
-    address.writeInt32BE(this.#target.port, HOST.length);
+    address.writeInt32BE(this.#target.kafkaPort, HOST.length);
     for (let at = piece.indexOf(address); at >= 0; at = piece.indexOf(address, at + 1))
       piece.writeInt32BE(this.#port, at + HOST.length);
     return piece;

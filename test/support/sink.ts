@@ -2,6 +2,7 @@ import { createClient, ClickHouseLogLevel } from '@clickhouse/client';
 import type { ClickHouseClient } from '@clickhouse/client';
 import { afterAll } from 'vitest';
 import type { Column, Replica } from '../../src/domain/replica.js';
+import { clickhouseOptions } from './clients.js';
 import { freshName, freshSink } from './stack.js';
 
 export interface TestSink {
@@ -11,16 +12,14 @@ export interface TestSink {
 
 /** A client on an empty ClickHouse database; both are gone after the file's tests. */
 export async function openSink(prefix: string): Promise<TestSink> {
-  const { url, user, password, database } = await freshSink(prefix);
+  const address = await freshSink(prefix);
   const ch = createClient({
-    url,
-    username: user,
-    password,
+    ...clickhouseOptions(address),
     request_timeout: 300_000,
     log: { level: ClickHouseLogLevel.OFF },
   });
   afterAll(() => ch.close());
-  return { ch, database };
+  return { ch, database: address.database };
 }
 
 export function column(name: string, type: string, more: Partial<Column> = {}): Column {

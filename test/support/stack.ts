@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
+import { createClient } from '@clickhouse/client';
 import pg from 'pg';
 import { afterAll, inject } from 'vitest';
 import type { Part, StackAddresses } from '../../src/embedded/stack.js';
+import { clickhouseOptions } from './clients.js';
 import './global-setup.js';
 
 export { waitFor } from './wait-for.js';
@@ -76,10 +78,10 @@ async function administer(server: PostgresAddress, statement: string): Promise<v
 }
 
 async function command(server: StackAddresses['clickhouse'], statement: string): Promise<void> {
-  const response = await fetch(server.url, {
-    method: 'POST',
-    body: statement,
-    headers: { authorization: `Basic ${Buffer.from(`${server.user}:${server.password}`).toString('base64')}` },
-  });
-  if (!response.ok) throw new Error(`ClickHouse refused "${statement}": ${await response.text()}`);
+  const client = createClient(clickhouseOptions(server));
+  try {
+    await client.command({ query: statement });
+  } finally {
+    await client.close();
+  }
 }

@@ -12,6 +12,7 @@ import { workflowIdOf } from '../../src/domain/table-name.js';
 import { installRuntime } from '../../src/worker/runtime.js';
 import { type RunningWorker, startWorker, type WorkerSettings } from '../../src/worker/start.js';
 import { REPLICATE_TABLE, type ReplicateTableInput, statusQuery, type TableStatus } from '../../workflows/messages.js';
+import { temporalOptions } from './clients.js';
 import { addressOf, freshName, waitFor } from './stack.js';
 import { COPIED, PREPARED, slice } from './table-events.js';
 import { bundleFile } from './workflow-bundle.js';
@@ -46,8 +47,8 @@ export function tableWorkflows(): { start(script?: Script): Promise<ScriptedTabl
     installRuntime({ log });
     const temporal = addressOf('temporal');
     namespace = temporal.namespace;
-    connection = await Connection.connect({ address: temporal.address });
-    native = await NativeConnection.connect({ address: temporal.address });
+    connection = await Connection.connect(temporalOptions(temporal));
+    native = await NativeConnection.connect(temporalOptions(temporal));
     bundlePath = await bundleFile();
   });
   afterAll(async () => {

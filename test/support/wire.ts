@@ -1,5 +1,6 @@
 import { createServer, request as httpRequest } from 'node:http';
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
+import { request as httpsRequest } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { createClient, ClickHouseLogLevel } from '@clickhouse/client';
 import type { ClickHouseClient, ClickHouseSettings } from '@clickhouse/client';
@@ -31,7 +32,7 @@ export interface Wire {
 
 /** A client whose requests pass through a wire of ours, with settings of the connection that an insert may override. */
 export async function openWire(sink: TestSink, settings: ClickHouseSettings = {}): Promise<Wire> {
-  const { url, user, password } = addressOf('clickhouse');
+  const { url, user, password, ssl } = addressOf('clickhouse');
   const inserts: WireRequest[] = [];
   const server = createServer((request, response) => {
     const parameters = new URL(request.url ?? '/', url).searchParams;
@@ -45,10 +46,9 @@ export async function openWire(sink: TestSink, settings: ClickHouseSettings = {}
     }
     if (accident?.kind === 'answer') return accident.respond(request, response);
     if (accident?.kind === 'stall') return;
-    const upstream = httpRequest(new URL(request.url ?? '/', url), {
-      method: request.method,
-      headers: request.headers,
-    });
+    const onward = { method: request.method, headers: request.headers };
+    const target = new URL(request.url ?? '/', url);
+    const upstream = ssl === undefined ? httpRequest(target, onward) : httpsRequest(target, { ...onward, ca: ssl.ca });
     upstream.on('error', () => response.destroy());
     upstream.on('response', (answer) => {
       if (accident?.kind === 'lose-answer') return void answer.resume().on('end', () => response.destroy());

@@ -87,8 +87,15 @@ describe('what is no answer of ClickHouse', () => {
     });
   });
 
-  test.each(['DEPTH_ZERO_SELF_SIGNED_CERT', 'ERR_TLS_CERT_ALTNAME_INVALID', 'EPROTO'])('%s is a setting', (code) => {
-    expect(classifyClickHouse(systemError(code), WHAT).kind).toBe('Misconfigured');
+  test.each([
+    ['DEPTH_ZERO_SELF_SIGNED_CERT', 'shows a certificate whose authority is not trusted here'],
+    ['ERR_TLS_CERT_ALTNAME_INVALID', 'shows a certificate that is not for its name'],
+    ['EPROTO', 'could not agree on TLS with us (EPROTO)'],
+  ])('%s is an outage that ends by itself when the certificate is renewed', (code, sentence) => {
+    expect(classifyClickHouse(systemError(code), WHAT)).toMatchObject({
+      kind: 'SinkUnavailable',
+      message: expect.stringContaining(sentence),
+    });
   });
 
   test('the timeout of the client, and the page of a proxy, are outages whose words are left out', () => {

@@ -41,7 +41,10 @@ describe('classifyKafka', () => {
     const refused = new KafkaJSConnectionError('Connection error: connect', { code: 'ECONNREFUSED' });
     const certificate = new KafkaJSConnectionError('Connection error: x', { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' });
     expect(classifyKafka(refused, 'Publishing').kind).toBe('BrokerUnavailable');
-    expect(classifyKafka(certificate, 'Publishing').kind).toBe('Misconfigured');
+    expect(classifyKafka(certificate, 'Publishing')).toMatchObject({
+      kind: 'BrokerUnavailable',
+      message: 'Publishing: Kafka shows a certificate whose authority is not trusted here.',
+    });
   });
 
   test('goes by name, type and code, never by text', () => {

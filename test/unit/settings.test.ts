@@ -194,8 +194,16 @@ describe('URLs', () => {
       'CH_PORT in the environment and CH_URL in the environment contradict each other: "8123" and "443".',
     ],
     [
-      { PG_URL: 'postgres://h/db?sslmode=require' },
-      'PG_URL in the environment asks for sslmode=require, which pg2click does not support.',
+      { PG_URL: 'postgres://h/db?application_name=shop' },
+      'PG_URL in the environment has the parameter application_name, which pg2click does not know.',
+    ],
+    [
+      { PG_URL: 'postgres://h/db?sslmode=prefer' },
+      'PG_SSLMODE in the environment (PG_URL) is "prefer": expected disable, no-verify, require, verify-ca or verify-full.',
+    ],
+    [
+      { CH_URL: 'https://ch', CH_TLS: 'false' },
+      'CH_TLS in the environment and CH_URL in the environment contradict each other: "false" and "true".',
     ],
     [{ PG_URL: 'postgres://h/db?sslmode=disable' }, undefined],
     [

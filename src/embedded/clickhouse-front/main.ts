@@ -1,10 +1,13 @@
 #!/usr/bin/env node
 import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import type { FrontOptions } from './server.js';
 
 const USAGE = `usage: node main.js --path DIR --port N [--host 127.0.0.1] [--user default]
+  [--tls-cert FILE --tls-key FILE]
 The password comes from PG2CLICK_FRONT_PASSWORD (empty by default). Port 0 means a free one.`;
 const GRACE_MS = 5_000;
 const WANTED_THREADS = 64;
@@ -21,6 +24,8 @@ async function main(): Promise<void> {
       port: { type: 'string' },
       host: { type: 'string', default: '127.0.0.1' },
       user: { type: 'string', default: 'default' },
+      'tls-cert': { type: 'string' },
+      'tls-key': { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   });
@@ -41,6 +46,7 @@ async function main(): Promise<void> {
     user: values.user,
     password: process.env['PG2CLICK_FRONT_PASSWORD'] ?? '',
     slots: threads - RESERVED_THREADS,
+    tls: readTls(values['tls-cert'], values['tls-key']),
   });
   process.stdout.write(
     `clickhouse-front: ready at ${front.url} (ClickHouse ${front.version}, data in ${resolve(values.path)})\n`,
@@ -55,6 +61,12 @@ async function main(): Promise<void> {
   process.on('SIGTERM', stop).on('SIGINT', stop);
   // Started by ourselves (below): when the parent dies in any way, so do we, or the data directory would stay locked.
   if (process.send !== undefined) process.once('disconnect', stop);
+}
+
+function readTls(cert: string | undefined, key: string | undefined): FrontOptions['tls'] {
+  if (cert === undefined && key === undefined) return undefined;
+  if (cert === undefined || key === undefined) throw new Error('--tls-cert and --tls-key go together');
+  return { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') };
 }
 
 /** libuv reads the size of its thread pool once, and loading this very file used the pool: so another process. */

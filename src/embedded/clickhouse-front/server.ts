@@ -1,6 +1,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import { join } from 'node:path';
 import { Answer, encodingOf } from './answer.js';
 import { Engine } from './engine.js';
@@ -20,6 +21,8 @@ export interface FrontOptions {
   readonly password: string;
   /** Statements that run at once; the thread pool must be larger (spooling and gunzip live there, too). */
   readonly slots: number;
+  /** PEM; HTTPS instead of HTTP. */
+  readonly tls: { readonly cert: string; readonly key: string } | undefined;
 }
 
 // Idle connections live longer than the client keeps its own (2.5 s), so it is never surprised by a reset.
@@ -44,10 +47,12 @@ export class Front {
     this.#options = options;
     this.#engine = engine;
     this.#execution = new Execution(engine, this.stats, join(options.directory, 'spool'), options.slots);
-    this.#server = createServer(
-      { keepAliveTimeout: KEEP_ALIVE_MS, maxHeaderSize: MAX_HEADER_BYTES, requestTimeout: 0 },
-      (message, response) => void this.#serve(message, response),
-    );
+    const settings = { keepAliveTimeout: KEEP_ALIVE_MS, maxHeaderSize: MAX_HEADER_BYTES, requestTimeout: 0 };
+    const serve = (message: IncomingMessage, response: ServerResponse): void => void this.#serve(message, response);
+    this.#server =
+      options.tls === undefined
+        ? createServer(settings, serve)
+        : createSecureServer({ ...settings, ...options.tls }, serve);
   }
 
   /**
@@ -73,7 +78,7 @@ export class Front {
   get url(): string {
     const address = this.#server.address();
     const port = typeof address === 'object' && address !== null ? address.port : this.#options.port;
-    return `http://${this.#options.host}:${port}`;
+    return `${this.#options.tls === undefined ? 'http' : 'https'}://${this.#options.host}:${port}`;
   }
 
   get version(): string {
