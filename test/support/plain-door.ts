@@ -45,12 +45,8 @@ async function pass(outside: Socket, target: PlainDoorTarget, sockets: Set<Socke
     await once(wire, 'readable');
     wire.read(1);
   }
-  const inside = connectTls({
-    socket: wire,
-    ca: target.ca,
-    servername: 'localhost',
-    ALPNProtocols: ['h2', 'http/1.1'],
-  });
+  const ALPNProtocols = target.postgres ? ['postgresql'] : ['h2', 'http/1.1'];
+  const inside = connectTls({ socket: wire, ca: target.ca, servername: 'localhost', ALPNProtocols });
   for (const [one, other] of [
     [outside, inside],
     [inside, outside],
