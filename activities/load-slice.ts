@@ -37,7 +37,7 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
   return runSlice(request, async (slice) => {
     const replica = await findPreparedReplica(deps.pool, request);
     const stage = await claimStage<LoadStage>(deps.pool, { replicaId: replica.id, stage: 'load', owner: deps.owner });
-    await checkSinkHistory(deps, replica, stage, request);
+    await patiently(slice, () => checkSinkHistory(deps, replica, stage, request));
     const reader = deps.reader(replica.topic);
     // Also reads the record before the position again, and compares it with what the ledger remembers of it.
     await reader.start(stage.position.offsets, { generation: replica.generation, headers: stage.position.headers });
@@ -130,7 +130,8 @@ function positionAfter(position: LedgerLoadPosition, loaded: Fetched, replica: R
 
 /**
  * Short outages are sat out inside the slice, with the same name and token: the table flows again within seconds, and
- * nobody reads of a failure. What lasts longer is Temporal's to retry and the UI's to show.
+ * nobody reads of a failure. What lasts longer is Temporal's to retry and the UI's to show; each attempt begins as
+ * patiently, so that the pauses between attempts, which grow to 10 s, are the smaller part of the time.
  */
 async function insertWithPatience(
   deps: Deps,
@@ -152,11 +153,16 @@ async function insertWithPatience(
       await deleteBelowFloor(deps.clickhouse, replica);
     }
   };
-  await pRetry(load, {
-    retries: 8,
+  await patiently(slice, load);
+}
+
+/** For 18 s at most, and with 2 s at most between two tries: a refused connection costs nothing. */
+async function patiently(slice: Slice, work: (tries: number) => Promise<void>): Promise<void> {
+  await pRetry(work, {
+    retries: 11,
     minTimeout: 250,
     factor: 2,
-    maxTimeout: 5_000,
+    maxTimeout: 2_000,
     // Not by `signal`: p-retry then reports an insert that came through as aborted.
     shouldRetry: ({ error }) =>
       !slice.ending.aborted && error instanceof Failure && policyOf(error.kind).treatment === 'transient',

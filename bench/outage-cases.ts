@@ -11,7 +11,7 @@ export interface OutageCase {
   readonly workers: number;
   /**
    * Makes the trouble, and ends it.
-   * @param mark called at the moment that the seconds are counted from; once
+   * `mark` is called once, with the moment that the seconds are counted from.
    */
   run(trouble: Trouble): Promise<void>;
 }
@@ -23,10 +23,12 @@ export interface Trouble {
   readonly loader: () => Promise<number>;
   /** Says in the timeline what happened. */
   readonly note: (text: string) => void;
-  readonly mark: () => void;
+  /** What is in ClickHouse when it is called does not count as flowing again. @param at `performance.now()` */
+  readonly mark: (at: number) => Promise<void>;
 }
 
 const SECOND = 1_000;
+const LANDING_MS = 3 * SECOND;
 
 export const CASES = {
   clickhouse: killed('clickhouse', 'ClickHouse', 60 * SECOND),
@@ -45,9 +47,12 @@ export const CASES = {
     async run({ stage, loader, note, mark }) {
       const pid = await loader();
       process.kill(pid, 'SIGSTOP');
+      const frozenAt = performance.now();
       note(`worker ${pid} frozen`);
-      mark();
-      await sleep(40 * SECOND, undefined, { signal: stage.signal });
+      // What was on its way arrives; nobody can have missed a heartbeat yet.
+      await sleep(LANDING_MS, undefined, { signal: stage.signal });
+      await mark(frozenAt);
+      await sleep(40 * SECOND - LANDING_MS, undefined, { signal: stage.signal });
       process.kill(pid, 'SIGCONT');
       note(`worker ${pid} thawed`);
     },
@@ -77,6 +82,6 @@ async function away(
   await sleep(awayMs, undefined, { signal: stage.signal });
   note(`${title} started`);
   await stage.stack.start(part);
-  mark();
+  await mark(performance.now());
   note(`${title} answers`);
 }

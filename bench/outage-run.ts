@@ -62,9 +62,11 @@ export async function measureOutage(
       workers,
       loader: () => timeline.loader(),
       note: (text) => timeline.note(text),
-      mark: () => {
-        markedAt = performance.now();
+      mark: async (at) => {
+        // What was inserted as the server went away, and not seen, is there when it comes back: no flow yet.
+        await timeline.look();
         markedVisible = timeline.visible;
+        markedAt = at;
       },
     });
     await wait('The end of the outage', () => markedAt > 0);

@@ -29,6 +29,8 @@ export interface Timeline {
   readonly visible: number;
   readonly lagSeconds: number;
   note(text: string): void;
+  /** Looks into ClickHouse now. @throws where it is away */
+  look(): Promise<void>;
   /** Pid of the worker that has claimed loading. */
   loader(): Promise<number>;
   /** @returns all samples */
@@ -62,9 +64,12 @@ export function startTimeline(stage: Stage, { replica, commits, say }: TimelineO
     visible >= commits.last ? 0 : (performance.now() - (commits.committedAt(visible + 1) ?? performance.now())) / 1_000;
   const pause = (ms: number): Promise<void> => sleep(ms, undefined, { signal: stopping.signal }).catch(() => undefined);
   const look = async (): Promise<void> => {
+    const query = /* sql */ `select max(id) as n from ${replica.target.table} where id > ${visible}`;
+    visible = Math.max(visible, await count(clickhouse, query));
+  };
+  const keepLooking = async (): Promise<void> => {
     while (!stopping.signal.aborted) {
-      const query = /* sql */ `select max(id) as n from ${replica.target.table} where id > ${visible}`;
-      visible = Math.max(visible, await count(clickhouse, query).catch(() => 0));
+      await look().catch(() => undefined);
       await pause(LOOK_MS);
     }
   };
@@ -89,7 +94,7 @@ export function startTimeline(stage: Stage, { replica, commits, say }: TimelineO
       await pause(startedAt + (second + 1) * SAMPLE_MS - performance.now());
     }
   };
-  const running = Promise.all([look(), sample()]);
+  const running = Promise.all([keepLooking(), sample()]);
   running.catch(() => undefined);
   return {
     get visible() {
@@ -99,6 +104,7 @@ export function startTimeline(stage: Stage, { replica, commits, say }: TimelineO
       return lagSeconds();
     },
     note: (text) => void notes.push(text),
+    look,
     loader: async () => Number((await readLedger(pool, replica.id)).loader.split('/').at(-1)),
     async stop() {
       stopping.abort();
