@@ -177,6 +177,29 @@ describe('a batch', () => {
     expect(await highOf(topic)).toBe(2_500);
   });
 
+  test('of as many rows as the one before is not taken for a repetition of it', async () => {
+    const topic = await freshTopic();
+    for (const batch of [0, 1, 2])
+      await (await shared).send(consign(topic, { batch }), changesBetween(batch * 10, batch * 10 + 9));
+    expect(idsOf((await readAll(topic)).values)).toEqual(Array.from({ length: 30 }, (_, id) => id));
+  });
+
+  test('of large rows is read no further than one row ahead of what is being sent', async () => {
+    const topic = await freshTopic(4, 4_000_000);
+    let open = (): void => undefined;
+    const gate = new Promise<void>((resolve) => (open = resolve));
+    let read = 0;
+    const changes = (async function* () {
+      for (; read < 20; read++) yield await Promise.resolve(changesOf(changeOf(read, 2_000_000)));
+    })();
+    const sending = (await shared).send(consign(topic, { partitions: 4, beforeSend: () => gate }), changes);
+    for (let turn = 0; turn < 100; turn++) await new Promise(setImmediate);
+    expect(read).toBe(1);
+    open();
+    expect(await sending).toMatchObject({ rows: 20, messages: 20 });
+    expect(await highOf(topic)).toBe(20);
+  });
+
   test('ends with what the reading of its changes threw', async () => {
     const topic = await freshTopic();
     const changes = (async function* () {
