@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { MESSAGE_FORMATS, type MessageFormat, type Replica } from '../src/domain/replica.js';
+import type { MessageFormat, Replica } from '../src/domain/replica.js';
 import { lowest, shareCores, type Ceiling } from './ceiling.js';
 import { startClock, type Timing } from './clock.js';
 import { drainCeiling, tableCopyCeiling } from './drain-ceiling.js';
@@ -42,8 +42,9 @@ export const backlog: Scenario = {
   summary: 'rows that waited: publish alone, load alone, both at once, as json and packed',
   async run(run) {
     const results: [MessageFormat, FormatResult][] = [];
-    for (const format of MESSAGE_FORMATS) results.push([format, await measureFormat(run, format)]);
-    return report(run, await rowBytesOf(run), results);
+    for (const format of run.options.formats) results.push([format, await measureFormat(run, format)]);
+    const bytes = await rowBytes(run.stage.postgres, tableOf(run.options.formats[0] ?? 'json', 'alone'));
+    return report(run, bytes, results);
   },
 };
 
@@ -172,10 +173,6 @@ function measured({ result, workerPeakMB }: Shift<Passage>, ceilings: readonly C
     workerPeakMB,
     rowsPerBatch: Math.round(rows / Math.max(1, batches)),
   };
-}
-
-async function rowBytesOf({ stage }: Run): Promise<number> {
-  return rowBytes(stage.postgres, tableOf('json', 'alone'));
 }
 
 function report({ options }: Run, bytes: number, results: readonly [MessageFormat, FormatResult][]): Report {

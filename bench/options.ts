@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { MESSAGE_FORMATS, type MessageFormat } from '../src/domain/replica.js';
 import { STATE_DIR } from './stage.js';
 
 /** What a run of the benchmarks was asked for. */
@@ -8,6 +9,8 @@ export interface BenchOptions {
   readonly only: readonly string[];
   /** Of the backlog, of the small rows that memory is measured with, and half of those of the first load. */
   readonly rows: number;
+  /** Of the messages of the backlog. */
+  readonly formats: readonly MessageFormat[];
   /** How long each rate is measured; the other scenarios scale their short measurements with it. */
   readonly seconds: number;
   readonly json: boolean;
@@ -36,6 +39,9 @@ export function readOptions(argv: readonly string[], scenarios: readonly Named[]
       new Option('--only <names>', 'scenarios, separated by commas').argParser((text) => readNames(text, names)),
     )
     .addOption(new Option('--rows <n>', 'rows of the backlog').default(500_000).argParser(readCount))
+    .addOption(
+      new Option('--format <format>', 'of its messages (default: both, one after the other)').choices(MESSAGE_FORMATS),
+    )
     .addOption(new Option('--seconds <n>', 'of each rate that latency is measured at').default(20).argParser(readCount))
     .option('--profile', 'profile the workers, and show the functions that take most of their time', false)
     .addOption(new Option('--state-dir <folder>', 'where the servers and profiles are').default(STATE_DIR))
@@ -54,8 +60,15 @@ Examples:
     )
     .exitOverride();
   command.parse([...argv], { from: 'user' });
-  const given = command.opts<Omit<BenchOptions, 'only'> & { readonly only?: readonly string[] }>();
-  return { ...given, only: given.only ?? names, stateDir: resolve(given.stateDir) };
+  const { format, only, ...given } = command.opts<
+    Omit<BenchOptions, 'only' | 'formats'> & { readonly only?: readonly string[]; readonly format?: MessageFormat }
+  >();
+  return {
+    ...given,
+    only: only ?? names,
+    formats: format === undefined ? MESSAGE_FORMATS : [format],
+    stateDir: resolve(given.stateDir),
+  };
 }
 
 function readNames(text: string, names: readonly string[]): readonly string[] {

@@ -25,7 +25,14 @@ function refused(...argv: string[]): { text: string; exitCode: number } {
 describe('the arguments of npm run bench', () => {
   test('ask for everything by default', () => {
     const options = readOptions([], scenarios);
-    expect(options).toMatchObject({ only: NAMES, rows: 500_000, seconds: 20, json: false, profile: false });
+    expect(options).toMatchObject({
+      only: NAMES,
+      rows: 500_000,
+      formats: ['json', 'packed'],
+      seconds: 20,
+      json: false,
+      profile: false,
+    });
     expect(options.stateDir).toMatch(/\.pg2click\/bench$/u);
   });
 
@@ -36,6 +43,7 @@ describe('the arguments of npm run bench', () => {
       json: true,
       profile: true,
     });
+    expect(readOptions(['--format', 'packed'], scenarios).formats).toEqual(['packed']);
   });
 
   test('take numbers as people write them', () => {
