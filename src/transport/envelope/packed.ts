@@ -3,7 +3,7 @@ import { Highest } from '../highest.js';
 import { partitionOf } from '../partition.js';
 import { sealMark, type Envelope, type Give } from './envelope.js';
 
-/** Measured: blocks of 16 to 256 KB cost a tenth of what single rows of 200 bytes do. */
+/** Nothing is left of what a message costs by itself, in Kafka and in its consumers, and three fit into one send. */
 const FULL_BYTES = 256 * 1024;
 const FIRST_BYTES = 16 * 1024;
 const NEWLINE = 0x0a;
