@@ -8,13 +8,8 @@ import type { Kafka } from 'kafkajs';
 export interface KafkaCluster {
   connect(): Promise<void>;
   disconnect(): Promise<void>;
-  /** Has the metadata of a topic loaded, now and at every refresh. @throws `UNKNOWN_TOPIC_OR_PARTITION` as `type` */
-  addTargetTopic(topic: string): Promise<void>;
-  refreshMetadata(): Promise<void>;
   /** Empty for a topic that is not there. */
   findTopicPartitionMetadata(topic: string): readonly { readonly partitionId: number; readonly leader: number }[];
-  findBroker(node: { nodeId: number }): Promise<KafkaBroker>;
-  findControllerBroker(): Promise<KafkaBroker>;
   /** Forgets it, with its connections as they are. */
   removeBroker(address: { host: string; port: number }): void;
   readonly brokerPool: {
