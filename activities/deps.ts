@@ -10,6 +10,7 @@ import { Turnstile, type EnterOptions } from '../src/connect/turnstile.js';
 import type { Log } from '../src/observe/log.js';
 import { NO_METERS, type Meters } from '../src/observe/meters.js';
 import type { Settings } from '../src/settings/settings.js';
+import { InsertCrowd } from '../src/sink/budget.js';
 import { PartWitness } from '../src/sink/part-witness.js';
 import { OutboxWatch } from '../src/source/watch.js';
 import { Fetcher } from '../src/transport/fetcher.js';
@@ -48,6 +49,8 @@ export interface Deps {
   readonly mirror: OffsetMirror;
   readonly clickhouse: ClickHouseClient;
   readonly parts: PartWitness;
+  /** Which tables insert little by little right now: together they keep below what ClickHouse carries. */
+  readonly crowd: InsertCrowd;
   /** Who claims: host and pid. */
   readonly owner: string;
   close(): Promise<void>;
@@ -98,6 +101,7 @@ export function openDeps(settings: Settings, log: Log, meters: Meters = NO_METER
     mirror,
     clickhouse,
     parts: new PartWitness(clickhouse),
+    crowd: new InsertCrowd(),
     owner: `${hostname()}/${process.pid}`,
     async close() {
       fetcher.close();

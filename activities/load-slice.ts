@@ -42,7 +42,7 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
     // Also reads the record before the position again, and compares it with what the ledger remembers of it.
     await reader.start(stage.position.offsets, { generation: replica.generation, headers: stage.position.headers });
     const claim = { replicaId: replica.id, epoch: stage.epoch };
-    const budget = new InsertBudget(deps.clickhouse, replica.target);
+    const budget = new InsertBudget(deps.clickhouse, replica.target, deps.crowd);
     let position: LedgerLoadPosition = stage.position;
     let batch = stage.batch;
     const total = { batches: 0, rows: 0, bytes: 0, first: '', last: '' };

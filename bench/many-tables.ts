@@ -41,16 +41,21 @@ const options = new Command('many-tables')
   .option('--seconds <n>', 'how long each state is looked at', Number, 30)
   .parse()
   .opts<Options>();
+const stop = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort(new Error('interrupted')));
 const loadBefore = loadavg()[0] ?? 0;
-await using bench = await openBench({ stateDir: join(packageRoot, '.pg2click', 'bench-many') });
+await using bench = await openBench({
+  stateDir: join(packageRoot, '.pg2click', 'bench-many'),
+  signal: stop.signal,
+});
 const pid = bench.worker.pid ?? 0;
 const machine = await describeMachine(bench, loadBefore);
 say(machineLine(machine));
-const empty = await lookAt(bench, 'a worker without tables', async () => sleep(5_000));
+const empty = await lookAt(bench, 'a worker without tables', async () => calm(5_000));
 const addingSeconds = await addTables(bench, options.tables);
 say(`${options.tables} tables added and copied in ${addingSeconds} s`);
-await sleep(CALM_MS);
-const idle = await lookAt(bench, 'all idle', async () => sleep(options.seconds * 1_000));
+await calm(CALM_MS);
+const idle = await lookAt(bench, 'all idle', async () => calm(options.seconds * 1_000));
 let latencyMs: unknown;
 const busy = await lookAt(bench, `${options.busy} busy`, async () => {
   latencyMs = await keepBusy(bench, options);
@@ -152,6 +157,10 @@ async function lookAt(bench: Bench, title: string, work: () => Promise<unknown>)
   };
   say(`${title}: ${JSON.stringify(look)}`);
   return look;
+}
+
+function calm(ms: number): Promise<void> {
+  return sleep(ms, undefined, { signal: stop.signal });
 }
 
 function nameOf(table: number): string {

@@ -169,7 +169,7 @@ export const SETTINGS = {
     description:
       'How long an activity moves batches before it reports to its workflow, ten times as long while nothing moves; taken when a table is added.',
   }),
-  PG2CLICK_SLOTS: setting('Worker', wholeNumber(2, 1_000), {
+  PG2CLICK_SLOTS: setting('Worker', wholeNumber(2, 5_000), {
     default: '400',
     description:
       'Activities a worker runs at once per task queue. A table needs two while it is copied, and one afterwards.',

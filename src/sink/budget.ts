@@ -9,6 +9,12 @@ const SMALL_ROWS = 1_000;
 const LEAST_MS = 20;
 /** Time that may be saved up: a few changes after each other go at once, each in an insert of its own. */
 const SPARE_MS = 100;
+/**
+ * Of a worker's small inserts, a second, all tables together: each takes ClickHouse some 3 ms of a core, so 20 tables with 20 rows
+ * a second each would take more than one. Fewer make each batch larger: the rows cost next to nothing.
+ */
+const SMALL_A_SECOND = 200;
+const LATELY_MS = 1_000;
 /** From here on an insert is large: what it costs is its rows. */
 const LARGE_ROWS = 20_000;
 /** After one in between, while rows come in by the ten thousand a second: waiting makes the next one large. */
@@ -18,13 +24,36 @@ const MOST_MS = 2_000;
 const MANY_PARTS = 100;
 const LOOK_EVERY_MS = 10_000;
 
+/** The tables of a worker that make small inserts at the same time. */
+export class InsertCrowd {
+  readonly #lastAt = new Map<InsertBudget, number>();
+
+  note(budget: InsertBudget): void {
+    this.#lastAt.delete(budget);
+    this.#lastAt.set(budget, Date.now());
+  }
+
+  /** What is between the starts of a table's small inserts, when all keep to it. Milliseconds. */
+  apartMs(): number {
+    const since = Date.now() - LATELY_MS;
+    for (const [budget, at] of this.#lastAt) {
+      // In the order in which they were noted: the others are younger.
+      if (at >= since) break;
+      this.#lastAt.delete(budget);
+    }
+    return (this.#lastAt.size * 1_000) / SMALL_A_SECOND;
+  }
+}
+
 /**
  * Keeps small inserts from making parts faster than merges remove them. A large batch is never followed by a pause; small
- * ones start `LEAST_MS` apart on average, and further apart while the table has many active parts.
+ * ones start `LEAST_MS` apart on average, and further apart while the table has many active parts, or many
+ * tables of the worker make small inserts.
  */
 export class InsertBudget {
   readonly #clickhouse: ClickHouseClient;
   readonly #target: Target;
+  readonly #crowd: InsertCrowd;
   #apartMs = LEAST_MS;
   #startedAt = 0;
   /** When the inserts so far are paid for: not longer ago than what may be saved up. */
@@ -32,9 +61,10 @@ export class InsertBudget {
   #lookedAt = Date.now();
   #lastRows = LARGE_ROWS;
 
-  constructor(clickhouse: ClickHouseClient, target: Target) {
+  constructor(clickhouse: ClickHouseClient, target: Target, crowd: InsertCrowd) {
     this.#clickhouse = clickhouse;
     this.#target = target;
+    this.#crowd = crowd;
   }
 
   /** Notes that an insert starts now. */
@@ -52,6 +82,7 @@ export class InsertBudget {
   /** Notes that it is done, and looks at the parts now and then. A look that fails changes nothing: the insert will tell. */
   loaded(rows: number): void {
     this.#lastRows = rows;
+    if (rows < SMALL_ROWS) this.#crowd.note(this);
     if (rows >= SMALL_ROWS || Date.now() - this.#lookedAt < LOOK_EVERY_MS) return;
     this.#lookedAt = Date.now();
     this.#look().catch(() => undefined);
@@ -59,7 +90,7 @@ export class InsertBudget {
 
   #pauseAfter(rows: number): number {
     if (rows >= LARGE_ROWS) return 0;
-    return rows < SMALL_ROWS ? this.#apartMs : Math.max(this.#apartMs, BUSY_MS);
+    return rows < SMALL_ROWS ? Math.max(this.#apartMs, this.#crowd.apartMs()) : Math.max(this.#apartMs, BUSY_MS);
   }
 
   async #look(): Promise<void> {
