@@ -129,7 +129,9 @@ async function follow(
       for (;;) {
         const published = await followed.publish();
         const loaded = await followed.load();
-        if (published.batches === 0 && loaded.batches === 0 && loaded.waiting === 0) return;
+        // A slice of a slow moment may end before it has named what waits.
+        const waiting = published.waiting + loaded.waiting;
+        if (published.batches === 0 && loaded.batches === 0 && waiting === 0) return;
       }
     },
     remove: (dropTarget = false) => run((deps) => removeTable(deps, { ...address, dropTarget })),
