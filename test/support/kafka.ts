@@ -14,7 +14,8 @@ export const silentLog = pino({ level: 'silent' });
 export function connectTestKafka(config: Partial<KafkaConfig> = {}): Kafka {
   return new Kafka({
     clientId: 'pg2click-test',
-    ...kafkaOptions(addressOf('kafka')),
+    // Other brokers have other ways to be reached.
+    ...(config.brokers === undefined ? kafkaOptions(addressOf('kafka')) : { brokers: config.brokers }),
     connectionTimeout: 5_000,
     requestTimeout: 30_000,
     // kafkajs retries 15 times where NODE_ENV is "test".
