@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import type { MessageFormat, Replica } from '../src/domain/replica.js';
-import { lowest, shareCores, type Ceiling } from './ceiling.js';
+import { highest, lowest, shareCores, type Ceiling } from './ceiling.js';
 import { startClock, type Timing } from './clock.js';
 import { drainCeiling, tableCopyCeiling } from './drain-ceiling.js';
 import { insertCeilings } from './insert-ceilings.js';
@@ -10,6 +10,7 @@ import type { Report, Run, Scenario } from './scenario.js';
 import { profileTable, workShift, type Shift } from './shift.js';
 import { count } from './stage.js';
 import { percent, type Table } from './table.js';
+import { publisherCeiling, readerCeiling, sampleChanges } from './transport-ceilings.js';
 import { consumeCeiling, produceCeiling, readTopic, Sampler } from './topic-ceilings.js';
 
 const STEPS = ['publish', 'load', 'both'] as const;
@@ -69,6 +70,7 @@ async function measureFormat(run: Run, format: MessageFormat): Promise<FormatRes
   tell(`${format}: reading to nowhere`);
   const drain = await drainCeiling(stage, replica, rows);
   const copy = await tableCopyCeiling(stage, alone, rows);
+  const sample = await sampleChanges(stage, replica);
   tell(`${format}: publish alone`);
   const publish = await workShift(run, 'producer', (pid) => publishAlone(run, replica, pid));
   tell(`${format}: load alone`);
@@ -76,10 +78,13 @@ async function measureFormat(run: Run, format: MessageFormat): Promise<FormatRes
   await requireAll(run, alone);
 
   tell(`${format}: Kafka alone`);
-  const consume = await consumeCeiling(stage, replica.topic, rows);
+  const consume = [await consumeCeiling(stage, replica.topic, rows), await readerCeiling(stage, replica, rows)];
   const sampler = new Sampler();
   await readTopic(stage, replica.topic, sampler.add);
-  const produce = await produceCeiling(stage, replica.topic, sampler.finish(), rows);
+  const produce = [
+    await produceCeiling(stage, replica.topic, sampler.finish(), rows),
+    await publisherCeiling(stage, replica, sample, rows),
+  ];
   tell(`${format}: ClickHouse alone`);
   const inserts = await insertCeilings(stage, replica, rows, rows / load.result.batches);
   const [json] = inserts;
@@ -88,16 +93,18 @@ async function measureFormat(run: Run, format: MessageFormat): Promise<FormatRes
     return {};
   });
 
-  const links = [drain, produce, consume, ...(json === undefined ? [] : [json])];
+  const into = [drain, highest(produce)].filter((link) => link !== undefined);
+  const out = [highest(consume), json].filter((link) => link !== undefined);
+  const links = [...into, ...out];
   const cores = shareCores('all four on these cores', links, rows, availableParallelism());
   const step = (shift: Shift<Passage>, of: readonly Ceiling[]): Measured => measured(shift, of, rows);
   return {
     steps: {
-      publish: step(publish, [drain, produce]),
-      load: step(load, links.slice(2)),
+      publish: step(publish, into),
+      load: step(load, out),
       both: step(both, [...links, cores]),
     },
-    ceilings: [copy, drain, produce, consume, ...inserts, cores],
+    ceilings: [copy, drain, ...produce, ...consume, ...inserts, cores],
     profiles: Object.entries({ publish, load, both }).flatMap(([name, { profile }]) =>
       profile === undefined ? [] : [profileTable(`${format}, ${name}`, profile)],
     ),
@@ -126,7 +133,7 @@ async function bothAtOnce({ stage, options }: Run, format: MessageFormat, pid: n
   return { timing, batches: batch - loadBefore.batch };
 }
 
-/** Until the ledger has confirmed that all of it is in Kafka. */
+/** The worker has not begun yet. Until the ledger has confirmed that all of it is in Kafka. */
 async function publishAlone({ stage, options }: Run, replica: Replica, pid: number): Promise<Passage> {
   const watch = new LedgerWatch(stage.postgres, replica, stage.signal);
   const before = await watch.look('publish');

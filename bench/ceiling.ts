@@ -17,6 +17,11 @@ export function lowest(ceilings: readonly Ceiling[]): Ceiling | undefined {
   return ceilings.toSorted((a, b) => a.rowsPerSecond - b.rowsPerSecond)[0];
 }
 
+/** Where a link can be made in two ways, the better one counts. */
+export function highest(ceilings: readonly Ceiling[]): Ceiling | undefined {
+  return ceilings.toSorted((a, b) => b.rowsPerSecond - a.rowsPerSecond)[0];
+}
+
 /**
  * Links that run at the same time share the cores of this machine: no faster than the work of all of them together divided
  * by the cores. As high as the links themselves where they leave cores over.

@@ -1,5 +1,6 @@
 import type { ClientBase } from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
+import type { OutboxBatch } from '../src/domain/batch.js';
 import type { Replica } from '../src/domain/replica.js';
 import { drainSql } from '../src/source/drain-sql.js';
 import { outboxTable } from '../src/source/outbox-names.js';
@@ -14,14 +15,7 @@ const BATCH_EVENTS = 20_000n;
 /** The outbox joined to its table, to nowhere: the drain's own statement, batch after batch, on one connection. */
 export async function drainCeiling(stage: Stage, replica: Replica, rows: number): Promise<Ceiling> {
   await using pg = await stage.connect('drain ceiling');
-  const found = await pg.query<{
-    first: string;
-    last: string;
-    snapshot: string;
-  }>(/* sql */ `select min(seq)::text as first, max(seq)::text as last, pg_current_snapshot()::text as snapshot
-      from ${outboxTable(replica.id)}`);
-  const [bounds] = found.rows;
-  if (bounds === undefined || bounds.first === null) throw new Error('the outbox is empty');
+  const bounds = await boundsOf(pg, replica);
   const { generation } = replica;
   const timing = await timed(stage, async () => {
     for (let first = BigInt(bounds.first); first <= BigInt(bounds.last); first += BATCH_EVENTS) {
@@ -33,6 +27,26 @@ export async function drainCeiling(stage: Stage, replica: Replica, rows: number)
     }
   });
   return ceilingOf('drain to nowhere', rows, timing);
+}
+
+/** @throws Error where nothing waits */
+async function boundsOf(pg: ClientBase, { id }: Replica): Promise<{ first: string; last: string; snapshot: string }> {
+  const found = await pg.query<{
+    first: string;
+    last: string;
+    snapshot: string;
+  }>(/* sql */ `select min(seq)::text as first, max(seq)::text as last, pg_current_snapshot()::text as snapshot
+      from ${outboxTable(id)} having count(*) > 0`);
+  const [bounds] = found.rows;
+  if (bounds === undefined) throw new Error('the outbox is empty');
+  return bounds;
+}
+
+/** The first of what waits, named as the ledger would. */
+export async function firstBatch(pg: ClientBase, replica: Replica): Promise<OutboxBatch> {
+  const { first, snapshot } = await boundsOf(pg, replica);
+  const last = String(BigInt(first) + BATCH_EVENTS - 1n);
+  return { batch: 1, generation: replica.generation, first, last, snapshot };
 }
 
 export async function tableCopyCeiling(stage: Stage, table: string, rows: number): Promise<Ceiling> {

@@ -59,28 +59,35 @@ export const memory: Scenario = {
 async function measureCase(run: Run, { name, table, rows, fill }: Case): Promise<CaseResult> {
   const { stage, tell } = run;
   tell(name);
-  const shift = await workShift(run, 'all', async (pid) => {
-    await fill(run, table, 0);
-    await stage.cli('add', table);
-    await stage.cli('pause', table);
-    await fill(run, table, rows);
-    const idleMB = peakMegabytes(pid);
-    resetPeak(pid);
-    const startedAt = Date.now();
-    const resumed = stage.cli('resume', table);
-    const outcome = await outcomeOf(run, table, rows, pid);
-    const seconds = Math.round((Date.now() - startedAt) / 100) / 10;
-    const peakMB = peakMegabytes(pid);
-    if (outcome === DIED) {
-      // Its next worker would meet the same end.
-      await resumed.catch(() => undefined);
-      await stage.temporal.client.workflow.getHandle(workflowIdOf('default', { schema: 'public', table })).terminate();
-    } else {
-      await resumed;
-      await stage.cli('remove', table, '--drop-target', '--yes');
-    }
-    return { outcome, seconds, idleMB, peakMB };
-  });
+  const shift = await workShift(
+    run,
+    'all',
+    async (pid) => {
+      await fill(run, table, 0);
+      await stage.cli('add', table);
+      await stage.cli('pause', table);
+      await fill(run, table, rows);
+      const idleMB = peakMegabytes(pid);
+      resetPeak(pid);
+      const startedAt = Date.now();
+      const resumed = stage.cli('resume', table);
+      const outcome = await outcomeOf(run, table, rows, pid);
+      const seconds = Math.round((Date.now() - startedAt) / 100) / 10;
+      const peakMB = peakMegabytes(pid);
+      if (outcome === DIED) {
+        // Its next worker would meet the same end.
+        await resumed.catch(() => undefined);
+        await stage.temporal.client.workflow
+          .getHandle(workflowIdOf('default', { schema: 'public', table }))
+          .terminate();
+      } else {
+        await resumed;
+        await stage.cli('remove', table, '--drop-target', '--yes');
+      }
+      return { outcome, seconds, idleMB, peakMB };
+    },
+    { mayDie: true },
+  );
   await stage.postgres.query(/* sql */ `drop table ${table}`);
   return { name, rows, ...shift.result };
 }

@@ -16,19 +16,29 @@ export interface Shift<T> {
   readonly profile?: readonly SelfTime[];
 }
 
-/** What is done while one worker process is there: it is started, and stopped in order afterwards. */
+/**
+ * What is done while one worker process is there: it is started, and stopped in order afterwards.
+ * @param body called as soon as there is a process, before it does anything
+ * @param options `mayDie`: its end before that of `body` is not an error
+ */
 export async function workShift<T extends object>(
   { stage, options }: Run,
   role: WorkerRole,
   body: (pid: number) => Promise<T & { readonly timing?: Timing }>,
+  { mayDie = false }: { readonly mayDie?: boolean } = {},
 ): Promise<Shift<T>> {
   const profileDir = options.profile ? join(options.stateDir, 'profiles') : undefined;
-  const worker = await stage.startWorker({ role, profileDir });
+  const worker = await stage.startWorker({ role, profileDir, atOnce: true });
   const pid = worker.pid ?? 0;
+  const died = new Promise<never>((_resolve, reject) => {
+    worker.once('exit', (code, signal) => reject(new Error(`the worker ended by itself (${signal ?? code})`)));
+  });
+  died.catch(() => undefined);
   let result: T & { readonly timing?: Timing };
   let workerPeakMB: number | undefined;
   try {
-    result = await body(pid);
+    const working = body(pid);
+    result = await (mayDie ? working : Promise.race([working, died]));
     workerPeakMB = peakMegabytes(pid);
   } finally {
     await stopWorker(worker);

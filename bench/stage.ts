@@ -36,6 +36,8 @@ export interface StageOptions {
 export interface WorkerOptions {
   /** Default: `all`. */
   readonly role?: WorkerRole | undefined;
+  /** Resolve at once instead of when it polls the queues of its role: it may be at work by then. */
+  readonly atOnce?: boolean | undefined;
   /** A folder in which V8 leaves a CPU profile of each thread when the worker ends. */
   readonly profileDir?: string | undefined;
 }
@@ -53,7 +55,7 @@ export interface Stage extends AsyncDisposable {
   readonly connect: (name: string) => Promise<pg.Client & AsyncDisposable>;
   /** Runs a command of the CLI. @returns what it wrote on standard output @throws Error with what it wrote beside it */
   readonly cli: (...args: string[]) => Promise<string>;
-  /** Starts a worker process, and resolves once it polls the queues of its role. */
+  /** Starts a worker process, and resolves once it polls the queues of its role, or `atOnce`. */
   readonly startWorker: (options?: WorkerOptions) => Promise<ChildProcess>;
 }
 
@@ -127,7 +129,11 @@ async function furnish(given: {
     if (code !== 0) throw new Error(`pg2click ${args.join(' ')} ended with ${code}: ${heard.err.trim()}`);
     return heard.out;
   };
-  const startWorker = async ({ role = 'all', profileDir }: WorkerOptions = {}): Promise<ChildProcess> => {
+  const startWorker = async ({
+    role = 'all',
+    atOnce = false,
+    profileDir,
+  }: WorkerOptions = {}): Promise<ChildProcess> => {
     mkdirSync(join(stateDir, 'logs'), { recursive: true });
     const log = openSync(join(stateDir, 'logs', 'worker.log'), 'a');
     const profile = profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileDir}`];
@@ -139,7 +145,7 @@ async function furnish(given: {
     process.once('exit', onExit);
     worker.once('exit', () => process.removeListener('exit', onExit));
     curtain.add(() => stopWorker(worker));
-    await workerPolls(temporal, settings.temporal.namespace, worker, role, signal);
+    if (!atOnce) await workerPolls(temporal, settings.temporal.namespace, worker, role, signal);
     return worker;
   };
   await cli('init');

@@ -55,7 +55,7 @@ test('a small backlog is measured beside its ceilings, and told as one JSON obje
   });
   const { ceilings } = measured.scenarios.backlog.json;
   expect(ceilings.map(({ name }) => name)).toEqual(
-    expect.arrayContaining(['drain to nowhere', 'kafkajs produce', 'kafkajs consume', 'JSONEachRow insert']),
+    expect.arrayContaining(['drain to nowhere', 'kafkajs produce', 'our produce', 'our fetch', 'JSONEachRow insert']),
   );
   for (const { rowsPerSecond } of ceilings) expect(rowsPerSecond).toBeGreaterThan(0);
   expect(heard.err).toMatch(/json +publish +[\d,]+ +\d+%/u);

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { lowest, shareCores, type Ceiling } from '../../bench/ceiling.js';
+import { highest, lowest, shareCores, type Ceiling } from '../../bench/ceiling.js';
 import { paceOf } from '../../bench/paced-writer.js';
 import { topSelfTime, type CpuProfile } from '../../bench/profile.js';
 import { coreSeconds, readStat, spentBetween } from '../../bench/usage.js';
@@ -58,8 +58,9 @@ describe('ceilings', () => {
   });
   const links = [ceiling('drain', 100, { client: 1, postgres: 2 }), ceiling('produce', 60, { client: 3, kafka: 2 })];
 
-  test('of a chain is that of its slowest link', () => {
+  test('of a chain is that of its slowest link, and of two ways that of the faster', () => {
     expect(lowest(links)?.name).toBe('produce');
+    expect(highest(links)?.name).toBe('drain');
     expect(lowest([])).toBeUndefined();
   });
 
