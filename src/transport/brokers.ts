@@ -26,12 +26,14 @@ interface Connection {
 }
 
 /**
- * One worker's connections to the brokers for reading: two sockets a broker, however many topics there are. What was silent or broken is
- * thrown away and made anew by whoever asks next.
+ * Connections to the brokers for reading: two sockets a broker, however many topics there are. What was silent or broken is thrown away,
+ * and made anew by whoever asks next.
  */
 export class Brokers {
   readonly #kafka: Kafka;
   #connecting: Promise<Connection> | undefined;
+  /** When any question was answered last, `Date.now()`. */
+  #answeredAtMs = 0;
   #closed: Error | undefined;
 
   constructor(kafka: Kafka) {
@@ -40,37 +42,49 @@ export class Brokers {
 
   /**
    * @returns undefined when there is no such topic
-   * @throws Failure `BrokerUnavailable` after 10 s, `Unauthorized`
+   * @throws Failure `BrokerUnavailable` after 10 s without an answer, `Unauthorized`
    */
   async place(topic: string): Promise<TopicPlace | undefined> {
     const what = `Looking for topic ${topic}`;
-    const deadline = Date.now() + PATIENCE_MS;
+    const startedAtMs = Date.now();
     let asked: Promise<Connection> | undefined;
     const asking = (async () => {
       for (let looks = 1; ; looks++) {
         asked = this.#connected();
         try {
-          return await lookFor(await asked, topic);
+          const place = await lookFor(await asked, topic);
+          this.#answeredAtMs = Date.now();
+          return place;
         } catch (error) {
           const isMissing = protocolTypeOf(error) === 'UNKNOWN_TOPIC_OR_PARTITION';
           if (isMissing && looks >= LOOKS) return undefined;
           const isWorthAnotherLook = isMissing || (error as { retriable?: unknown }).retriable === true;
-          if (!isWorthAnotherLook || Date.now() > deadline) throw classifyKafka(error, what);
+          if (!isWorthAnotherLook || Date.now() - startedAtMs > PATIENCE_MS) throw classifyKafka(error, what);
         }
         await sleep(BETWEEN_LOOKS_MS);
       }
     })();
-    return withDeadline(asking, PATIENCE_MS, () => {
-      const late = silence(what, PATIENCE_MS);
-      if (asked === this.#connecting) this.#discard(late);
-      return late;
-    });
+    const late = silence(what, PATIENCE_MS);
+    for (;;) {
+      // After a broker's restart a thousand tables ask at once: as long as others are answered, this one waits for its turn.
+      const leftMs = Math.max(startedAtMs, this.#answeredAtMs) + PATIENCE_MS - Date.now();
+      if (leftMs <= 0) break;
+      try {
+        return await withDeadline(asking, leftMs, () => late);
+      } catch (error) {
+        if (error !== late) throw error;
+      }
+    }
+    if (asked === this.#connecting) this.#discard(late);
+    throw late;
   }
 
-  /** @param node its number; a topic that it leads was placed before */
-  async get(node: number): Promise<KafkaBroker> {
-    const { cluster } = await this.#connected();
-    return cluster.brokerPool.findBroker({ nodeId: node });
+  /** @param topic one that it leads */
+  async get(node: number, topic: string): Promise<KafkaBroker> {
+    const connection = await this.#connected();
+    const { brokerPool } = connection.cluster;
+    if (brokerPool.brokers[node] === undefined) await inTurn(connection, () => brokerPool.refreshMetadata([topic]));
+    return brokerPool.findBroker({ nodeId: node });
   }
 
   /** Ends the connections to one broker at once. */
@@ -111,15 +125,19 @@ export class Brokers {
   }
 }
 
+async function inTurn(connection: Connection, ask: () => Promise<void>): Promise<void> {
+  const asking = connection.turn.then(ask);
+  connection.turn = asking.catch(() => undefined);
+  await asking;
+}
+
 async function lookFor(connection: Connection, topic: string): Promise<TopicPlace> {
   const { cluster } = connection;
   const leaders: Record<string, number> = {};
-  const looking = connection.turn.then(async () => {
+  await inTurn(connection, async () => {
     await cluster.brokerPool.refreshMetadata([topic]);
     for (const { partitionId, leader } of cluster.findTopicPartitionMetadata(topic)) leaders[partitionId] = leader;
   });
-  connection.turn = looking.catch(() => undefined);
-  await looking;
   const partitions = Object.keys(leaders);
   const offsets: Record<string, { low: string; high: string }> = {};
   for (const partition of partitions) offsets[partition] = { low: '0', high: '0' };

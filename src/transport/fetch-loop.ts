@@ -12,16 +12,16 @@ import { FetchSession } from './fetch-session.js';
 export const SILENCE_MS = 10_000;
 /** Fetches are answered every 250 ms, but for a feed that waits for room, and a process that stood still. */
 const UNSEEN_MS = 1_000;
-/**
- * How long a broker holds an answer while it has nothing: one that joins waits for it. A broker looks at each partition of the
- * session every time, so a thousand of them are asked for less often than ten.
- */
-const LEAST_WAIT_MS = 50;
-const MOST_WAIT_MS = 250;
+/** How long a broker holds an answer while it has nothing; so long may one that joins have to wait. */
+const WAIT_MS = 250;
+/** A partition that brought nothing for so long is asked for with the quiet ones. */
+const QUIET_AFTER_MS = 5_000;
 /** Of one partition in a response: several tables with a backlog share one. */
 const PARTITION_BYTES = 2_000_000;
 /** Where every feed waits for room, they ring when they get it. */
 const ROOM_LOOK_MS = 100;
+/** Where none is to be fetched here, they ring when that changes. */
+const IDLE_LOOK_MS = 60_000;
 
 /** A partition that is fetched for somebody. */
 export interface Feed {
@@ -35,6 +35,8 @@ export interface Feed {
   seenAtMs: number;
   /** Since when it wants to be fetched, after a time without room; kept by the loop. */
   wantedAtMs: number;
+  /** Until when it counts as busy, `Date.now()`; kept by the loop. */
+  busyUntilMs: number;
   /** Record batches from `offset` on, none where there is nothing new. Must not throw. */
   accept(records: Buffer, highWatermark: number): void;
   /** The topic may have been deleted and made anew since it was seen: `offset` goes back to the record before. */
@@ -46,37 +48,52 @@ export interface Feed {
 interface Member {
   readonly key: string;
   readonly feed: Feed;
-  /** The offset that the broker was asked for last. */
+  /** The offset that the broker was asked for last; undefined where its answer is not wanted any more. */
   asked: number | undefined;
-  /** Since when the broker is asked for it without a break, `Date.now()`. */
-  joinedAtMs: number;
   /** It was left out for want of room. */
   isOut: boolean;
 }
 
 /**
- * All fetching from one broker: one request at a time for all partitions that it leads and that have room. A broker answers as
- * soon as one of them has something. A feed that fails once, or whose broker fails, is let go and told: where it is led now, and whether
- * it is still the same topic, is asked by whoever reads it.
+ * Fetches from one broker: one request at a time for all partitions that it leads and that have room, which is answered as soon as one
+ * of them has something. A feed that fails once, or whose broker fails, is let go and told: where it is led now, and whether it
+ * is still the same topic, is asked by whoever reads it.
+ *
+ * There are two for a broker. It looks at every partition of a request, however quiet they are: with a thousand of them in the request
+ * that is repeated for each row of a busy table, it would do little else. So the quiet ones wait in a request of their own. A
+ * feed is a member of both, and moves without a break: it stays in one until it is in the other, and whatever comes twice is dropped,
+ * because it is not what the feed wants any more.
  */
 export class FetchLoop {
   readonly #node: number;
   readonly #brokers: Brokers;
   readonly #memory: FetchMemory;
+  readonly #isForQuiet: boolean;
+  #other: FetchLoop | undefined;
   readonly #members = new Map<string, Member>();
   /** Those that may want something else than what the session has. */
   readonly #touched = new Set<Member>();
   readonly #bell = new Bell();
+  #session = new FetchSession();
   #isRunning = false;
 
-  constructor(node: number, brokers: Brokers, memory: FetchMemory) {
+  constructor(node: number, brokers: Brokers, memory: FetchMemory, isForQuiet: boolean) {
     this.#node = node;
     this.#brokers = brokers;
     this.#memory = memory;
+    this.#isForQuiet = isForQuiet;
+  }
+
+  /** @returns the loop for the busy ones and that for the quiet ones; each has connections of its own */
+  static pair(node: number, busy: Brokers, quiet: Brokers, memory: FetchMemory): readonly [FetchLoop, FetchLoop] {
+    const loops = [new FetchLoop(node, busy, memory, false), new FetchLoop(node, quiet, memory, true)] as const;
+    loops[0].#other = loops[1];
+    loops[1].#other = loops[0];
+    return loops;
   }
 
   follow(feed: Feed): void {
-    const member = { key: `${feed.topic}/${feed.partition}`, feed, asked: undefined, joinedAtMs: 0, isOut: false };
+    const member = { key: `${feed.topic}/${feed.partition}`, feed, asked: undefined, isOut: false };
     this.#members.set(member.key, member);
     this.#touch(member);
     if (!this.#isRunning) void this.#run();
@@ -95,6 +112,25 @@ export class FetchLoop {
     if (member !== undefined) this.#touch(member);
   }
 
+  /** Whether the broker is being asked for it here. */
+  holds(feed: Feed): boolean {
+    const member = this.#memberOf(feed);
+    return member?.asked !== undefined && this.#session.has(member.key);
+  }
+
+  /** What it is being asked for is not wanted any more. */
+  disown(feed: Feed): void {
+    const member = this.#memberOf(feed);
+    if (member === undefined) return;
+    member.asked = undefined;
+    this.#touch(member);
+  }
+
+  /** At once: all are lost. */
+  close(reason: Failure): void {
+    for (const member of this.#members.values()) this.#lose(member, reason);
+  }
+
   #touch(member: Member): void {
     this.#touched.add(member);
     this.#bell.ring();
@@ -110,68 +146,83 @@ export class FetchLoop {
     this.#isRunning = true;
     while (this.#members.size > 0) {
       let broker: KafkaBroker | undefined;
+      this.#session = new FetchSession();
       try {
-        broker = await this.#brokers.get(this.#node);
-        await this.#fetchFrom(broker);
+        await this.#untilWanted();
+        const [member] = this.#members.values();
+        if (member === undefined) break;
+        broker = await this.#brokers.get(this.#node, member.feed.topic);
+        while (this.#members.size > 0) await this.#fetchFrom(broker);
       } catch (error) {
         const failure = classifyKafka(error, `Fetching from broker ${this.#node}`);
         if (broker !== undefined) await this.#brokers.hangUp(broker, failure);
-        for (const member of this.#members.values()) this.#lose(member, failure);
+        for (const member of this.#members.values()) if (this.holds(member.feed)) this.#lose(member, failure);
       }
     }
     this.#isRunning = false;
   }
 
   async #fetchFrom(broker: KafkaBroker): Promise<void> {
-    const session = new FetchSession();
+    await this.#untilWanted();
+    if (this.#session.size === 0) return;
+    const request = fetchRequest({
+      ...this.#session.next(),
+      maxWaitMs: WAIT_MS,
+      maxBytes: this.#memory.responseBytes(),
+      partitionMaxBytes: PARTITION_BYTES,
+    });
+    const late = (): Failure => silence(`Fetching from broker ${this.#node}`, SILENCE_MS);
+    const sentAtMs = Date.now();
+    const answer = await withDeadline(broker.connectionPool.send(request), SILENCE_MS, late);
+    this.#hear(answer, Date.now() - sentAtMs);
+  }
+
+  /** Until there is something to fetch, or nobody is left. */
+  async #untilWanted(): Promise<void> {
     while (this.#members.size > 0) {
-      this.#settle(session);
-      if (session.size === 0) {
-        await this.#bell.wait(ROOM_LOOK_MS);
-        continue;
-      }
-      const request = fetchRequest({
-        ...session.next(),
-        maxWaitMs: Math.min(MOST_WAIT_MS, Math.max(LEAST_WAIT_MS, session.size)),
-        maxBytes: this.#memory.responseBytes(),
-        partitionMaxBytes: PARTITION_BYTES,
-      });
-      const late = (): Failure => silence(`Fetching from broker ${this.#node}`, SILENCE_MS);
-      const sentAtMs = Date.now();
-      const answer = await withDeadline(broker.connectionPool.send(request), SILENCE_MS, late);
-      this.#hear(session, answer, Date.now() - sentAtMs);
+      this.#settle();
+      if (this.#session.size > 0) return;
+      await this.#bell.wait(this.#touched.size > 0 ? ROOM_LOOK_MS : IDLE_LOOK_MS);
     }
   }
 
   /** Brings what the broker is asked for in line with what its feeds want. */
-  #settle(session: FetchSession): void {
+  #settle(): void {
+    const now = Date.now();
     for (const member of this.#touched) {
       const { key, feed } = member;
       if (this.#members.get(key) !== member) {
         // Another may have come in its place.
-        if (!this.#members.has(key)) session.forget(key);
+        if (!this.#members.has(key)) this.#session.forget(key);
         this.#touched.delete(member);
         continue;
       }
-      if (!this.#memory.hasRoom(feed.queuedBytes)) {
-        session.forget(key);
-        member.isOut = true;
-        // Asked again each time: room is also what others take out.
+      const isQuiet = feed.busyUntilMs < now;
+      const isAtHome = isQuiet === this.#isForQuiet;
+      if (!isAtHome && this.#other?.holds(feed) === true) {
+        this.#drop(member);
+        this.#touched.delete(member);
         continue;
       }
-      if (member.asked === undefined || !session.has(key)) {
-        member.joinedAtMs = Date.now();
-        if (member.isOut) feed.wantedAtMs = member.joinedAtMs;
-        if (member.joinedAtMs - feed.seenAtMs > UNSEEN_MS) feed.lookAgain();
+      if (!isAtHome) this.#other?.wake(feed);
+      if (!this.#memory.hasRoom(feed.queuedBytes)) {
+        this.#drop(member);
+        member.isOut = true;
+        // Looked at each time: room is also what others take out.
+        continue;
       }
+      if (member.isOut) feed.wantedAtMs = now;
       member.isOut = false;
+      if (!this.holds(feed) && now - feed.seenAtMs > UNSEEN_MS) this.#lookAgain(member);
       member.asked = feed.offset;
-      session.want(key, { topic: feed.topic, partition: feed.partition, offset: feed.offset });
-      if (feed.queuedBytes === 0) this.#touched.delete(member);
+      this.#session.want(key, { topic: feed.topic, partition: feed.partition, offset: feed.offset });
+      // A busy one is looked at each time: it may have become quiet.
+      if (isQuiet && isAtHome && feed.queuedBytes === 0) this.#touched.delete(member);
     }
   }
 
-  #hear(session: FetchSession, answer: FetchAnswer, tookMs: number): void {
+  #hear(answer: FetchAnswer, tookMs: number): void {
+    const session = this.#session;
     const isKept = session.answered(answer.errorCode, answer.sessionId);
     if (isKept && answer.errorCode !== 0) throw this.#refused(answer.errorCode);
     for (const found of answer.partitions) {
@@ -183,12 +234,16 @@ export class FetchLoop {
       if (!session.has(member.key) || member.asked !== member.feed.offset) continue;
       // Where this changes the offset, what has come now is dropped: it may belong to another topic. Where the record before was
       // asked for already, the answer has it, and its own proof.
-      if (!isKept || now - Math.max(member.feed.seenAtMs, member.joinedAtMs) > UNSEEN_MS) this.#lookAgain(member);
+      if (!isKept || now - member.feed.seenAtMs > UNSEEN_MS) this.#lookAgain(member);
       member.feed.seenAtMs = now;
     }
     for (const found of answer.partitions) {
       const member = this.#askedFor(found);
       if (member === undefined) continue;
+      if (found.records.length > 0) {
+        member.feed.busyUntilMs = now + QUIET_AFTER_MS;
+        this.#other?.wake(member.feed);
+      }
       member.feed.accept(unpinned(found, answer), found.highWatermark);
       this.#touch(member);
       // A slow link: the next answer is late too, and must not be dropped for it.
@@ -202,14 +257,25 @@ export class FetchLoop {
     return member?.asked === member?.feed.offset ? member : undefined;
   }
 
+  /** Where that changes the offset, no answer to an older request counts, not even one that would fit. */
   #lookAgain(member: Member): void {
-    member.feed.lookAgain();
+    const { feed } = member;
+    const before = feed.offset;
+    feed.lookAgain();
     this.#touch(member);
+    if (feed.offset === before) return;
+    member.asked = undefined;
+    this.#other?.disown(feed);
+  }
+
+  #drop(member: Member): void {
+    member.asked = undefined;
+    this.#session.forget(member.key);
   }
 
   #lose(member: Member, reason: number | Failure): void {
-    this.#members.delete(member.key);
-    this.#touched.add(member);
+    this.leave(member.feed);
+    this.#other?.leave(member.feed);
     member.feed.lost(reason);
   }
 

@@ -11,17 +11,19 @@ export interface FetcherOptions {
 }
 
 /**
- * What a worker fetches from Kafka with, for all its tables: two sockets and one request at a time for each broker, and one memory. It
+ * What a worker fetches from Kafka with, for all its tables: four sockets and two requests at a time for each broker, and one memory. It
  * is in no consumer group: partitions are named, and positions are the ledger's, so nothing is joined, committed or balanced.
  */
 export class Fetcher {
   readonly memory: FetchMemory;
   readonly #brokers: Brokers;
-  readonly #loops = new Map<number, FetchLoop>();
+  readonly #ofQuiet: Brokers;
+  readonly #loops = new Map<number, readonly [FetchLoop, FetchLoop]>();
 
   constructor(kafka: Kafka, options: FetcherOptions = {}) {
     this.memory = new FetchMemory(options.memoryBytes);
     this.#brokers = new Brokers(kafka);
+    this.#ofQuiet = new Brokers(kafka);
   }
 
   /** @throws Failure `TopicReplaced` when there is no such topic, `BrokerUnavailable` after 10 s, `Unauthorized` */
@@ -33,22 +35,26 @@ export class Fetcher {
 
   /** Fetches for the feed from this broker until it leaves or is lost. A partition has one feed at a time. */
   follow(feed: Feed, leader: number): void {
-    let loop = this.#loops.get(leader);
-    if (loop === undefined) this.#loops.set(leader, (loop = new FetchLoop(leader, this.#brokers, this.memory)));
-    loop.follow(feed);
+    let loops = this.#loops.get(leader);
+    if (loops === undefined)
+      this.#loops.set(leader, (loops = FetchLoop.pair(leader, this.#brokers, this.#ofQuiet, this.memory)));
+    for (const loop of loops) loop.follow(feed);
   }
 
   leave(feed: Feed): void {
-    for (const loop of this.#loops.values()) loop.leave(feed);
+    for (const loop of [...this.#loops.values()].flat()) loop.leave(feed);
   }
 
   /** Its queue has room again. */
   wake(feed: Feed): void {
-    for (const loop of this.#loops.values()) loop.wake(feed);
+    for (const loop of [...this.#loops.values()].flat()) loop.wake(feed);
   }
 
   /** At once; feeds that are left are lost. */
   close(): void {
-    this.#brokers.close(new Failure('Unexpected', { message: 'Fetching from Kafka was ended.' }));
+    const ended = new Failure('Unexpected', { message: 'Fetching from Kafka was ended.' });
+    for (const loop of [...this.#loops.values()].flat()) loop.close(ended);
+    this.#brokers.close(ended);
+    this.#ofQuiet.close(ended);
   }
 }

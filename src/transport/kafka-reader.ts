@@ -181,6 +181,8 @@ export class KafkaReader implements TopicReader {
       },
       seenAtMs: 0,
       wantedAtMs,
+      // It has just been asked for: it moves, or had better be seen soon.
+      busyUntilMs: wantedAtMs,
       accept: (records, highWatermark) => ifCurrent(() => this.#accept(lane, records, highWatermark)),
       lookAgain: () => lane.lookAgain(),
       lost: (reason) => ifCurrent(() => this.#lost(reason)),

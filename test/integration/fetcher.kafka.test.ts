@@ -1,21 +1,12 @@
-import kafkajs, { type Kafka } from 'kafkajs';
+import kafkajs from 'kafkajs';
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { Fetcher, type FetcherOptions } from '../../src/transport/fetcher.js';
-import { openProducer, type Publisher } from '../../src/transport/publisher.js';
+import { openProducer } from '../../src/transport/publisher.js';
 import { openReader, type Fetched, type TopicReader } from '../../src/transport/reader.js';
 import { ensureTopic } from '../../src/transport/topic.js';
-import {
-  changesBetween,
-  connectCuttableKafka,
-  connectTestKafka,
-  freshTopicName,
-  idsOf,
-  silentLog,
-  withAdmin,
-} from '../support/kafka.js';
-import { ownStack, ownStateDir } from '../support/own-stack.js';
-import { freshName, waitFor } from '../support/stack.js';
+import { changesBetween, connectTestKafka, freshTopicName, idsOf, silentLog, withAdmin } from '../support/kafka.js';
+import { waitFor } from '../support/stack.js';
 
 // kafkajs is CommonJS, and Node finds only some of its names by itself.
 const { ConfigResourceTypes } = kafkajs;
@@ -32,8 +23,8 @@ afterEach(() => {
 });
 afterAll(async () => (await producing).close());
 
-function openFetcher(options: FetcherOptions = {}, client: Kafka = kafka): Fetcher {
-  const fetcher = new Fetcher(client, options);
+function openFetcher(options: FetcherOptions = {}): Fetcher {
+  const fetcher = new Fetcher(kafka, options);
   fetchers.push(fetcher);
   return fetcher;
 }
@@ -44,9 +35,9 @@ async function freshTopic(maxMessageBytes?: number): Promise<string> {
   return topic;
 }
 
-async function publish(topic: string, first: number, last: number, width?: number, by?: Publisher): Promise<void> {
+async function publish(topic: string, first: number, last: number, width?: number): Promise<void> {
   const consignment = { topic, partitions: 1, format: 'json', generation: 1, batch: 1 } as const;
-  await (by ?? (await producing)).send(consignment, changesBetween(first, last, width));
+  await (await producing).send(consignment, changesBetween(first, last, width));
 }
 
 const readerOf = (fetcher: Fetcher, topic: string): TopicReader => openReader(fetcher, topic, { log: silentLog });
@@ -70,41 +61,6 @@ async function takeIds(reader: TopicReader, count: number): Promise<number[]> {
 const numbers = (first: number, last: number) => Array.from({ length: last - first + 1 }, (_, index) => first + index);
 
 describe('one fetcher', () => {
-  test('reads 300 topics over as many sockets as one, and is as quick for those that have something', async () => {
-    const prefix = freshName('many');
-    const topics = numbers(1, 300).map((number) => `${prefix}.${number}`);
-    await withAdmin((admin) => admin.createTopics({ topics: topics.map((topic) => ({ topic })) }));
-    afterAll(() => withAdmin((admin) => admin.deleteTopics({ topics })).catch(() => undefined));
-    const cable = connectCuttableKafka();
-    const fetcher = openFetcher({}, cable.kafka);
-    const [first = '', ...others] = topics;
-    const readers = [await startOf(fetcher, first)];
-    const sockets = cable.open();
-    readers.push(...(await Promise.all(others.map((topic) => startOf(fetcher, topic)))));
-    await publish(first, 1, 1);
-    expect(await takeIds(readers[0] as TopicReader, 1)).toEqual([1]);
-    expect(cable.open()).toBe(sockets);
-
-    const busy = [17, 99, 250];
-    const latencies: number[] = [];
-    for (let round = 0; round < 10; round++)
-      await Promise.all(
-        busy.map(async (index) => {
-          const taking = takeIds(readers[index] as TopicReader, 1);
-          await publish(topics[index] ?? '', round, round);
-          const publishedAt = Date.now();
-          expect(await taking).toEqual([round]);
-          latencies.push(Date.now() - publishedAt);
-        }),
-      );
-    expect(latencies.toSorted((a, b) => a - b)[15]).toBeLessThan(150);
-    for (const [index, reader] of readers.entries())
-      if (index > 0 && !busy.includes(index)) expect(await reader.take(NOW)).toBeUndefined();
-    expect(cable.open()).toBe(sockets);
-    fetcher.close();
-    await waitFor(() => cable.open() === 0, { deadlineMs: 5_000, what: 'its sockets to go' });
-  });
-
   test('holds no more than its memory under the backlogs of several topics, and each gets a share', async () => {
     const memoryBytes = 6_000_000;
     const topics = await Promise.all(numbers(1, 5).map(() => freshTopic()));
@@ -234,63 +190,4 @@ describe("a stranger's transaction", () => {
     if (how === 'open') await transaction.abort();
     await stranger.disconnect();
   });
-});
-
-describe('a broker that is killed and comes back', () => {
-  test('is fetched from again by itself, for all tables, offset by offset', async () => {
-    const { stack } = await ownStack(ownStateDir(), ['kafka']);
-    const own = connectTestKafka({ brokers: stack.addresses.kafka.bootstrap.split(',') });
-    const fetcher = openFetcher({}, own);
-    const publisher = await openProducer(own, silentLog);
-    const topics = ['one', 'two', 'three'];
-    const admin = own.admin();
-    await admin.connect();
-    for (const topic of topics) await ensureTopic(admin, { topic, retentionMs: DAY_MS });
-    await admin.disconnect();
-    const tables = await Promise.all(
-      topics.map(async (topic) => ({ topic, reader: await startOf(fetcher, topic), ids: [] as number[], starts: 0 })),
-    );
-    let isOver = false;
-    // As a slice does it: a failure that passes starts again from the last position.
-    const reading = tables.map(async (table) => {
-      let [next, header] = ['0', undefined as string | undefined];
-      while (!isOver) {
-        try {
-          const fetched = await table.reader.take({ ...SOON, waitMs: 200 });
-          if (fetched === undefined) continue;
-          expect(fetched.ranges['0']?.first).toBe(next);
-          table.ids.push(...idsOf(fetched.values));
-          next = String(Number(fetched.ranges['0']?.last) + 1);
-          header = fetched.headers['0'];
-        } catch (error) {
-          expect(error).toMatchObject({ kind: 'BrokerUnavailable' });
-          table.starts += 1;
-          const headers = header === undefined ? {} : { '0': header };
-          await table.reader.start({ '0': next }, { headers }).catch(() => undefined);
-        }
-      }
-    });
-    const arrived = (count: number) =>
-      waitFor(
-        (see) => {
-          see(tables.map(({ ids }) => ids.length));
-          return tables.every(({ ids }) => ids.length >= count);
-        },
-        { deadlineMs: 30_000, what: `${count} rows of each` },
-      );
-    for (const topic of topics) await publish(topic, 1, 2_000, 40, publisher);
-    await arrived(2_000);
-    await stack.kill('kafka');
-    await stack.start('kafka');
-    for (const topic of topics) {
-      const sending = () => publish(topic, 2_001, 2_500, 40, publisher).then(() => true);
-      await waitFor(() => sending().catch(() => false), { deadlineMs: 30_000, what: 'the publisher to go on' });
-    }
-    await arrived(2_500);
-    isOver = true;
-    await Promise.all(reading);
-    // A publisher that heard nothing may have sent twice.
-    for (const { ids } of tables) expect([...new Set(ids)]).toEqual(numbers(1, 2_500));
-    await publisher.close();
-  }, 180_000);
 });

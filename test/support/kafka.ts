@@ -26,14 +26,21 @@ export function connectTestKafka(config: Partial<KafkaConfig> = {}): Kafka {
 }
 
 /** A client whose cable can be pulled: a broker that is down, or one that says nothing, without touching the shared broker. */
-export function connectCuttableKafka(): { kafka: Kafka; cut(): void; mute(): void; mend(): void; open(): number } {
+export function connectCuttableKafka(config: Partial<KafkaConfig> = {}): {
+  kafka: Kafka;
+  cut(): void;
+  mute(): void;
+  mend(): void;
+  open(): number;
+} {
   const sockets = new Set<net.Socket>();
   let state: 'whole' | 'cut' | 'mute' = 'whole';
   const kafka = connectTestKafka({
+    ...config,
     socketFactory: ({ host, port, ssl, onConnect }) => {
       // Port 1 refuses; an address of TEST-NET-1 never answers.
       const target = { whole: { host, port }, cut: { host, port: 1 }, mute: { host: '192.0.2.1', port } }[state];
-      const secure = addressOf('kafka').ssl !== undefined;
+      const secure = config.brokers === undefined && addressOf('kafka').ssl !== undefined;
       const socket = secure ? tls.connect({ ...target, ...ssl }, onConnect) : net.connect(target, onConnect);
       sockets.add(socket);
       socket.once('close', () => sockets.delete(socket));
