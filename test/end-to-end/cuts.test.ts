@@ -116,12 +116,12 @@ describe('a network that fails in the middle', { timeout: 240_000 }, () => {
     },
   );
 
-  it('forgets every connection without a word, as a firewall does: each is given up, and made anew', async () => {
+  it('forgets connections without a word, as a firewall does: each is given up, and made anew', async () => {
     await write(freshName('stranded'));
-    for (const proxy of Object.values(proxies)) proxy.strand();
+    for (const server of ['postgres', 'clickhouse', 'temporal'] as const) proxies[server].strand();
     await write(freshName('stranded'));
     const flowsMs = await beat(arena, FORGOTTEN_MS);
-    console.log(`every connection forgotten: rows flow after ${flowsMs} ms`);
+    console.log(`connections forgotten: rows flow after ${flowsMs} ms`);
     await settle();
   });
 
