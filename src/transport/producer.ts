@@ -73,9 +73,10 @@ export class KafkaProducer {
   }
 
   async #patiently<T>(topic: string, sent: Promise<T>): Promise<T> {
-    const quiet = silence(`Publishing to topic ${topic}`, QUIET_MS);
+    // Made when it is due: an error takes its stack with it, and there is one for every send.
+    let quiet: Error | undefined;
     try {
-      return await withDeadline(sent, QUIET_MS, () => quiet);
+      return await withDeadline(sent, QUIET_MS, () => (quiet = silence(`Publishing to topic ${topic}`, QUIET_MS)));
     } catch (error) {
       if (error !== quiet) throw error;
     }

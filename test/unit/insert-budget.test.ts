@@ -25,6 +25,32 @@ describe('the budget of inserts', () => {
     expect(crowd.apartMs()).toBe(0);
   });
 
+  it('lets a few small inserts go at once after a quiet moment, and then 50 a second', () => {
+    const budget = open(new InsertCrowd(), 't');
+    const startedAt = Date.now();
+    for (let insert = 0; insert < 15; insert += 1) {
+      budget.begin();
+      budget.loaded(1);
+      vi.setSystemTime(Date.now() + budget.leftMs());
+    }
+    expect(Date.now() - startedAt).toBe(200);
+  });
+
+  it('waits for a large insert while rows come in by the ten thousand a second, half a second at most', () => {
+    const budget = open(new InsertCrowd(), 't');
+    const leftAfter = (rows: number, everyMs: number): number => {
+      vi.setSystemTime(Date.now() + everyMs);
+      budget.begin();
+      budget.loaded(rows);
+      return budget.leftMs();
+    };
+    leftAfter(1_000, 1_000);
+    expect(leftAfter(5_000, 100)).toBe(400);
+    expect(leftAfter(2_500, 100)).toBe(500);
+    expect(leftAfter(20_000, 500)).toBe(0);
+    expect(leftAfter(1_900, 100)).toBe(0);
+  });
+
   it('does not count large inserts', () => {
     const crowd = new InsertCrowd();
     open(crowd, 'large').loaded(50_000);
