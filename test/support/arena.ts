@@ -86,7 +86,7 @@ export async function openArena(addresses: StackAddresses, elsewhere: Partial<St
       ...addresses,
       ...there,
       postgres: { ...(there.postgres ?? least), user: role, password: secret },
-      temporal: { ...addresses.temporal, ...there.temporal, namespace, uiUrl: '' },
+      temporal: { ...(there.temporal ?? addresses.temporal), namespace, uiUrl: '' },
     }),
     PG2CLICK_PIPELINE: pipeline,
   });
