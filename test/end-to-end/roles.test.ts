@@ -2,18 +2,18 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { roleScriptFor } from '../support/least-role.js';
 import { openPath, type Path } from '../support/path.js';
-import { consumerRoleOf, freshName, waitFor } from '../support/stack.js';
+import { addressOf, consumerRoleOf, freshName, waitFor } from '../support/stack.js';
 
 describe('a worker that only loads', () => {
   let path: Path;
   let pool: pg.Pool;
   beforeAll(async () => {
     path = await openPath();
-    const { host, port, database } = path.settings.postgres;
+    const { database } = path.settings.postgres;
     const consumer = consumerRoleOf(database);
     await path.source.query(roleScriptFor('postgres-consumer.sql', { consumer }));
     await path.source.query(/* sql */ `alter role ${consumer} password 'consumer'`);
-    pool = new pg.Pool({ host, port, database, user: consumer, password: 'consumer', max: 2 });
+    pool = new pg.Pool({ ...addressOf('postgres'), database, user: consumer, password: 'consumer', max: 2 });
   });
   afterAll(async () => {
     await pool.end();

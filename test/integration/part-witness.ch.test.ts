@@ -1,12 +1,14 @@
 import { createClient } from '@clickhouse/client';
 import { afterAll, describe, expect, it } from 'vitest';
 import { PartWitness } from '../../src/sink/part-witness.js';
+import { clickhouseOptions } from '../support/clients.js';
 import { freshSink } from '../support/stack.js';
 
 /** The highest version that a table holds, without reading what was read before. */
 describe('the witness of the parts', async () => {
-  const { url, user, password, database } = await freshSink('parts');
-  const ch = createClient({ url, username: user, password, database });
+  const address = await freshSink('parts');
+  const { database } = address;
+  const ch = createClient({ ...clickhouseOptions(address), database });
   afterAll(() => ch.close());
   const asked: string[] = [];
   const listening = new Proxy(ch, {

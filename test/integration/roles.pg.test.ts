@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { migrateLedger } from '../../src/ledger/migrate.js';
-import { loadSettings, type Settings } from '../../src/settings/settings.js';
+import type { Settings } from '../../src/settings/settings.js';
 import { connectPostgres } from '../../src/connect/postgres.js';
 import { explainFingerprint } from '../../src/source/fingerprint-difference.js';
 import { fingerprintTable } from '../../src/source/fingerprint.js';
@@ -11,7 +11,7 @@ import { removeOutbox } from '../../src/source/outbox.js';
 import { drawPosition, settle } from '../../src/source/settle.js';
 import { leastRole, roleScriptFor } from '../support/least-role.js';
 import { freshDatabase, freshName, leastRoleOf, type PostgresAddress } from '../support/stack.js';
-import { drain, nameBatch, readAll, replicate } from '../support/source-table.js';
+import { drain, nameBatch, readAll, replicate, settingsOf } from '../support/source-table.js';
 
 /** What the role of `sql/roles/postgres.sql` can do, what it cannot, and that each of its rights is needed. */
 describe('the role that pg2click connects as', async () => {
@@ -407,11 +407,3 @@ describe('the script that makes the role', () => {
     }
   });
 });
-
-function settingsOf({ host, port, database, user, password }: PostgresAddress): Settings {
-  return loadSettings({
-    envFile: false,
-    stackFile: false,
-    env: { PG_HOST: host, PG_PORT: String(port), PG_DB: database, PG_USER: user, PG_PASSWORD: password },
-  });
-}

@@ -8,6 +8,7 @@ import { readBatch } from '../../src/source/drain.js';
 import { inspectTable } from '../../src/source/inspect.js';
 import { installOutbox } from '../../src/source/outbox.js';
 import { textOf } from './spans.js';
+import { environmentOf } from './clients.js';
 import type { PostgresAddress } from './stack.js';
 
 /** A connection as the worker's are: its results are text where a JavaScript value would lose something. */
@@ -23,9 +24,8 @@ export async function connectSource(address: PostgresAddress): Promise<pg.Client
 }
 
 /** What a worker would read of its environment, of PostgreSQL only. */
-export function settingsOf({ host, port, database, user, password }: PostgresAddress): Settings {
-  const env = { PG_HOST: host, PG_PORT: String(port), PG_DB: database, PG_USER: user, PG_PASSWORD: password };
-  return loadSettings({ env, envFile: false, stackFile: false });
+export function settingsOf(postgres: PostgresAddress): Settings {
+  return loadSettings({ env: environmentOf({ postgres }), envFile: false, stackFile: false });
 }
 
 let lastId = 0;
