@@ -72,7 +72,8 @@ export const postgresServer: Server<'postgres'> = {
           `${name}=${value}`,
         ]),
       ],
-      env: environment(),
+      // A subscription looks for certificates at home, and must not fail over root's, which it may not read.
+      env: { ...environment(), ...(account === undefined ? {} : { HOME: directory }) },
       cwd: cluster,
       ...account,
     };

@@ -1,7 +1,9 @@
 import { createServer } from 'node:net';
 import { beforeAll, expect, it, vi } from 'vitest';
+import { connectClickHouse } from '../../src/connect/clickhouse.js';
 import { METRICS, METRIC_NAMES, type Metric } from '../../src/observe/metrics.js';
 import { TEMPORAL_METRICS } from '../../src/observe/metrics-page.js';
+import { loadSettings } from '../../src/settings/settings.js';
 import { runCli, startCli, type CliRun } from '../support/cli.js';
 import { connectOwner, freshSettings, type CliSettings } from '../support/cli-settings.js';
 import { waitFor } from '../support/stack.js';
@@ -138,11 +140,10 @@ it.each(['PG2CLICK_METRICS', 'PG2CLICK_HEALTH'])(
 );
 
 async function clickhouse(statement: string): Promise<void> {
-  const { CH_HOST: host, CH_PORT: port, CH_USER: user, CH_PASSWORD: password } = settings;
-  const response = await fetch(`http://${host}:${port}`, {
-    method: 'POST',
-    body: statement,
-    headers: { authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}` },
-  });
-  expect(response.status, await response.text()).toBe(200);
+  const client = connectClickHouse(loadSettings({ env: settings, envFile: false, stackFile: false }));
+  try {
+    await client.command({ query: statement });
+  } finally {
+    await client.close();
+  }
 }
