@@ -168,7 +168,7 @@ export class FetchLoop {
     const request = fetchRequest({
       ...this.#session.next(),
       maxWaitMs: WAIT_MS,
-      maxBytes: this.#memory.responseBytes(),
+      maxBytes: this.#memory.responseBytes(this.#isForQuiet),
       partitionMaxBytes: PARTITION_BYTES,
     });
     const late = (): Failure => silence(`Fetching from broker ${this.#node}`, SILENCE_MS);

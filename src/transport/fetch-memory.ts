@@ -1,12 +1,14 @@
 const DEFAULT_BYTES = 96_000_000;
 const MOST_RESPONSE_BYTES = 8_000_000;
+/** Of the quiet ones, whose request is out all the time: what it may bring comes on top of what is known to be taken. */
+const MOST_QUIET_BYTES = 1_000_000;
 /** Of a response where nothing is free: a table whose queue is empty goes on, whatever the others hold. */
 const LEAST_RESPONSE_BYTES = 64_000;
 
 /**
  * The memory for messages that were fetched and not taken, of all tables of a worker together. A table may have as much queued
  * as is free: one backlog takes half of it, nine take a tenth each, and a tenth is left for whoever comes next; nobody needs to
- * know how many they are. On top come one response a broker, and, where all is taken, one batch for each table without any.
+ * know how many they are. On top come one response of the quiet ones (1 MB) a broker, and, where all is taken, one batch for each table without any.
  */
 export class FetchMemory {
   readonly #bytes: number;
@@ -32,8 +34,8 @@ export class FetchMemory {
   }
 
   /** Of the next response. */
-  responseBytes(): number {
+  responseBytes(isOfQuiet: boolean): number {
     const free = Math.floor((this.#bytes - this.#used) / 2);
-    return Math.min(MOST_RESPONSE_BYTES, Math.max(LEAST_RESPONSE_BYTES, free));
+    return Math.min(isOfQuiet ? MOST_QUIET_BYTES : MOST_RESPONSE_BYTES, Math.max(LEAST_RESPONSE_BYTES, free));
   }
 }

@@ -12,6 +12,6 @@ describe('the memory of a fetcher', () => {
     memory.add(200);
     expect(memory.hasRoom(10)).toBe(false);
     expect(memory.hasRoom(0)).toBe(true);
-    expect(memory.responseBytes()).toBe(64_000);
+    expect(memory.responseBytes(false)).toBe(64_000);
   });
 });

@@ -62,6 +62,14 @@ describe('a lane', () => {
     expect(drain(lane)).toEqual([0, 1]);
   });
 
+  test('keeps what comes before a batch that it cannot read', async () => {
+    const lane = laneAt(0);
+    const lz4 = withAttributes(await ourBatch(2, 1), 3);
+    const set = Buffer.concat([await ourBatch(0, 2), lz4]);
+    expect(() => lane.accept(set)).toThrow(expect.objectContaining({ kind: 'Misconfigured' }));
+    expect(drain(lane)).toEqual([0, 1]);
+  });
+
   test('compares the record before with the one it knew, from the ledger, the queue and what was taken', async () => {
     const stranger = await ourBatch(0, 20, { timestampMs: 1 });
     const other = Buffer.from(stranger.toString('latin1').replaceAll('1/1/', '1/2/'), 'latin1');
