@@ -43,7 +43,7 @@ export interface RecordBatch {
 /**
  * The batches of a fetched partition, one by one: what comes before one that is refused is good. The last may be cut off in the middle: it comes whole with the next fetch. The first
  * may begin before the offset that was asked for. Checksums are not verified: the broker did so when the batch was appended, TCP and
- * TLS have their own, and it would cost as much again as all the rest (0.2 us a message of 280 B); what does not add up is refused.
+ * TLS have their own, and it would cost nearly as much as all the rest (0.4 us a message of 280 B); what does not add up is refused.
  * @param where `topic/partition`
  * @throws Failure `Misconfigured` for a codec or a format that is not read here, `Unexpected` for what is no batch
  */
