@@ -34,10 +34,6 @@ const KIND_BY_TYPE: Readonly<Record<string, FailureKind>> = {
   BROKER_NOT_AVAILABLE: 'BrokerUnavailable', // 8
   // Unknown to a broker that has just started, or for good: whoever may park a table for it must have asked again.
   UNKNOWN_TOPIC_OR_PARTITION: 'BrokerUnavailable', // 3
-  // Another member of a group that is ours alone: it was thrown out while this process stood still.
-  ILLEGAL_GENERATION: 'BrokerUnavailable', // 22
-  UNKNOWN_MEMBER_ID: 'BrokerUnavailable', // 25
-  REBALANCE_IN_PROGRESS: 'BrokerUnavailable', // 27
 };
 
 /** What kafkajs says of itself, by error name. `KafkaJSNumberOfRetriesExceeded` says nothing: its cause does. */
