@@ -23,8 +23,11 @@ import type { Deps } from './deps.js';
 import { findPreparedReplica } from './find-replica.js';
 import { runSlice, type Slice } from './slice.js';
 
-/** One insert is one block: far below the 500,000 rows and 100 MB where ClickHouse would split it. */
-const MOST = { maxRows: 200_000, maxBytes: 32_000_000 };
+/**
+ * One insert is one block: far below the 500,000 rows and 100 MB where ClickHouse would split it. Larger ones than this gain
+ * nothing any more, and two of them are held in memory.
+ */
+const MOST = { maxRows: 200_000, maxBytes: 12_000_000 };
 /** How long one look into an idle topic lasts. */
 const WAIT_MS = 1_000;
 

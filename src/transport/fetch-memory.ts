@@ -1,4 +1,4 @@
-const DEFAULT_BYTES = 96_000_000;
+const DEFAULT_BYTES = 48_000_000;
 const MOST_RESPONSE_BYTES = 8_000_000;
 /** Of the quiet ones, whose request is out all the time: what it may bring comes on top of what is known to be taken. */
 const MOST_QUIET_BYTES = 1_000_000;
@@ -14,7 +14,7 @@ export class FetchMemory {
   readonly #bytes: number;
   #used = 0;
 
-  /** @param bytes 96 MB by default */
+  /** @param bytes 48 MB by default */
   constructor(bytes = DEFAULT_BYTES) {
     this.#bytes = bytes;
   }

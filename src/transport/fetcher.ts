@@ -6,7 +6,7 @@ import { FetchMemory } from './fetch-memory.js';
 import { topicGone } from './topic-doubts.js';
 
 export interface FetcherOptions {
-  /** For all messages of all tables that wait to be taken, in bytes; 96 MB by default. */
+  /** For all messages of all tables that wait to be taken, in bytes; 48 MB by default. */
   readonly memoryBytes?: number | undefined;
 }
 
