@@ -56,10 +56,13 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
     let batch = stage.batch;
     let pending: OutboxBatch | undefined = stage.pending ?? undefined;
 
+    /** Of the last look into the outbox. */
+    let lookMs = 0;
     const waiting = (): number => Math.max(0, Number(frontier.drawn - done));
     const advance = async (sent: SentBatch | null): Promise<void> => {
       const advanced = await advanceOutbox(deps.pool, position, sent, slice.ending.aborted ? 0 : limit);
       pending = advanced.next;
+      if (sent === null) lookMs = advanced.tookMs;
       frontier.learn(advanced.lastDrawn ?? total.last, advanced.lowWater);
       if (pending === undefined && !slice.ending.aborted) done = frontier.drawn;
       lag.observe(frontier.drawn, Date.now());
@@ -74,7 +77,6 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
         lagSeconds: lag.seconds(done, Date.now()),
       });
 
-    let lookMs = 0;
     /** Waits until the outbox may show something new. */
     const mayHaveEvents = async (): Promise<boolean> => {
       if (frontier.isSettled) {
@@ -90,10 +92,8 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
     while (pending !== undefined || !slice.ending.aborted) {
       if (pending === undefined) {
         if (await mayHaveEvents()) {
-          const lookedAt = Date.now();
           await advance(null);
-          if (pending === undefined) lookMs = Date.now() - lookedAt;
-          else pace.busy();
+          if (pending !== undefined) pace.busy();
         }
         if (Date.now() - checkedAt > request.sliceMs) {
           // A slice in which nothing moves is a long one: what no event announces must not go unseen for so long.

@@ -17,6 +17,8 @@ export interface OutboxAdvance {
   readonly lastDrawn: string | undefined;
   /** Nothing at or below it can appear any more, decimal: where to look for events from. */
   readonly lowWater: string;
+  /** By the clock of PostgreSQL: what waits for a connection has cost nobody anything. */
+  readonly tookMs: number;
 }
 
 /**
@@ -35,9 +37,11 @@ export async function advanceOutbox(
     pending: OutboxBatch | null;
     lastDrawn: string | null;
     lowWater: string;
+    tookMs: number;
   }>(
     pg,
-    /* sql */ `select pending, last_drawn::text as "lastDrawn", low_water::text as "lowWater"
+    /* sql */ `select pending, last_drawn::text as "lastDrawn", low_water::text as "lowWater",
+        (extract(epoch from clock_timestamp() - statement_timestamp()) * 1000)::float8 as "tookMs"
       from pg2click.advance_outbox($1, $2, $3, $4, $5, $6, $7)`,
     [stage.replicaId, stage.epoch, sent?.batch ?? null, sent?.events ?? null, sent?.rows ?? 0, sent?.bytes ?? 0, limit],
   );
@@ -46,5 +50,6 @@ export async function advanceOutbox(
     next: row?.pending ?? undefined,
     lastDrawn: row?.lastDrawn ?? undefined,
     lowWater: row?.lowWater ?? '0',
+    tookMs: Number(row?.tookMs ?? 0),
   };
 }
