@@ -23,6 +23,8 @@ export async function freshSettings(): Promise<CliSettings> {
 /** The user's session in the database of the settings. */
 export async function connectOwner(settings: CliSettings): Promise<pg.Client> {
   const client = new pg.Client({ ...addressOf('postgres'), database: settings['PG_DB'] });
+  // The database is dropped, with every session in it, as soon as the file's tests are over.
+  client.on('error', () => undefined);
   await client.connect();
   return client;
 }
