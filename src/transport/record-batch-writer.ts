@@ -1,6 +1,7 @@
 import type { Span } from '../domain/change.js';
 import { MESSAGE_HEADER } from '../domain/message-header.js';
 import { crc32c } from './crc32c.js';
+import { grow } from './grow.js';
 
 /** The batch before its records: from `baseOffset` to the number of records. */
 const HEAD_BYTES = 61;
@@ -71,7 +72,7 @@ export class RecordBatchWriter {
       varintBytes(HEADER_NAME.length) +
       HEADER_NAME.length +
       fieldBytes(header);
-    this.#reserve(varintBytes(body) + body);
+    this.#bytes = grow(this.#bytes, this.#end, varintBytes(body) + body);
     this.#putVarint(body);
     // Attributes, and the time since the batch's.
     this.#bytes[this.#end++] = 0;
@@ -129,14 +130,6 @@ export class RecordBatchWriter {
       if (header === null) throw new TypeError('a record of ours has a header');
       yield { key, value, header };
     }
-  }
-
-  #reserve(bytes: number): void {
-    const needed = this.#end + bytes;
-    if (needed <= this.#bytes.length) return;
-    const grown = Buffer.allocUnsafe(Math.max(needed, 2 * this.#bytes.length));
-    grown.set(this.#bytes.subarray(0, this.#end));
-    this.#bytes = grown;
   }
 
   #putVarint(value: number): void {

@@ -4,12 +4,11 @@ import { Fetcher, type FetcherOptions } from '../../src/transport/fetcher.js';
 import { openProducer } from '../../src/transport/publisher.js';
 import { openReader, type Fetched, type TopicReader } from '../../src/transport/reader.js';
 import { ensureTopic } from '../../src/transport/topic.js';
-import { changesBetween, connectTestKafka, freshTopicName, idsOf, silentLog, withAdmin } from '../support/kafka.js';
+import { changesBetween, connectTestKafka, freshTopicName, silentLog, withAdmin } from '../support/kafka.js';
+import { NOW, SOON, startReader, takeIds } from '../support/reading.js';
 import { waitFor } from '../support/stack.js';
 
 const DAY_MS = 86_400_000;
-const SOON = { maxRows: 1_000_000, maxBytes: 100_000_000, waitMs: 10_000 };
-const NOW = { ...SOON, waitMs: 0 };
 
 const kafka = connectTestKafka();
 const producing = openProducer(kafka, silentLog);
@@ -39,22 +38,6 @@ async function publish(topic: string, first: number, last: number, width?: numbe
 
 const readerOf = (fetcher: Fetcher, topic: string): TopicReader => openReader(fetcher, topic, { log: silentLog });
 
-async function startOf(fetcher: Fetcher, topic: string): Promise<TopicReader> {
-  const reader = readerOf(fetcher, topic);
-  await reader.start({ '0': '0' });
-  return reader;
-}
-
-async function takeIds(reader: TopicReader, count: number): Promise<number[]> {
-  const ids: number[] = [];
-  while (ids.length < count) {
-    const fetched = await reader.take(SOON);
-    if (fetched === undefined) throw new Error(`${ids.length} of ${count} rows came`);
-    ids.push(...idsOf(fetched.values));
-  }
-  return ids;
-}
-
 const numbers = (first: number, last: number) => Array.from({ length: last - first + 1 }, (_, index) => first + index);
 
 describe('one fetcher', () => {
@@ -63,7 +46,7 @@ describe('one fetcher', () => {
     const topics = await Promise.all(numbers(1, 5).map(() => freshTopic()));
     for (const topic of topics) await publish(topic, 1, 8_000, 500);
     const fetcher = openFetcher({ memoryBytes });
-    const readers = await Promise.all(topics.map((topic) => startOf(fetcher, topic)));
+    const readers = await Promise.all(topics.map((topic) => startReader(fetcher, topic)));
     let most = 0;
     const watch = (): number => (most = Math.max(most, fetcher.memory.used));
     await waitFor(() => watch() > memoryBytes / 2, { deadlineMs: 10_000, everyMs: 1, what: 'the memory to fill' });
@@ -74,7 +57,7 @@ describe('one fetcher', () => {
     expect(most).toBeLessThan(memoryBytes + 2_500_000);
     const late = await freshTopic();
     await publish(late, 1, 100);
-    expect(await takeIds(await startOf(fetcher, late), 100)).toEqual(numbers(1, 100));
+    expect(await takeIds(await startReader(fetcher, late), 100)).toEqual(numbers(1, 100));
     for (const reader of readers) expect((await reader.take({ ...NOW, maxRows: 10 }))?.rows).toBe(10);
     const reading = readers.map((reader) => takeIds(reader, 7_990));
     let isReading = true;
@@ -93,8 +76,8 @@ describe('one fetcher', () => {
     const [stuck, live] = [await freshTopic(), await freshTopic()];
     const fetcher = openFetcher({ memoryBytes: 1 });
     await publish(stuck, 1, 3_000);
-    const stuckReader = await startOf(fetcher, stuck);
-    const liveReader = await startOf(fetcher, live);
+    const stuckReader = await startReader(fetcher, stuck);
+    const liveReader = await startReader(fetcher, live);
     for (let number = 1; number <= 20; number++) {
       await publish(live, number, number);
       expect(await takeIds(liveReader, 1)).toEqual([number]);
@@ -106,7 +89,7 @@ describe('one fetcher', () => {
     const topic = await freshTopic();
     await publish(topic, 1, 2_000);
     const fetcher = openFetcher();
-    const reader = await startOf(fetcher, topic);
+    const reader = await startReader(fetcher, topic);
     await waitFor(() => fetcher.memory.used > 0, { deadlineMs: 5_000, everyMs: 5, what: 'something to come' });
     await reader.start({ '0': '2000' });
     expect(await reader.take(NOW)).toBeUndefined();
@@ -121,7 +104,7 @@ describe('one fetcher', () => {
   test('gives a record that is larger than what it asks for', async () => {
     const [topic, other] = [await freshTopic(9_000_000), await freshTopic()];
     const fetcher = openFetcher();
-    const readers = [await startOf(fetcher, topic), await startOf(fetcher, other)] as const;
+    const readers = [await startReader(fetcher, topic), await startReader(fetcher, other)] as const;
     await publish(other, 1, 1_000);
     await publish(topic, 1, 2, 5_000_000);
     await publish(topic, 3, 3);
@@ -143,7 +126,7 @@ describe('a topic that the broker compresses', () => {
     const topic = await compressedTopic('gzip');
     await publish(topic, 1, 5_000, 200);
     const fetcher = openFetcher();
-    const reader = await startOf(fetcher, topic);
+    const reader = await startReader(fetcher, topic);
     // All of it is queued before the first is taken: 1.3 MB, had it not been compressed.
     await waitFor(() => reader.waiting() === 5_000 && fetcher.memory.used > 20_000, { deadlineMs: 5_000, what: 'it' });
     expect(fetcher.memory.used).toBeLessThan(500_000);
@@ -161,7 +144,7 @@ describe('a topic that the broker compresses', () => {
   test('with another codec stops the table, with the remedy', async () => {
     const topic = await compressedTopic('lz4');
     await publish(topic, 1, 5);
-    const reader = await startOf(openFetcher(), topic);
+    const reader = await startReader(openFetcher(), topic);
     await expect(reader.take(SOON)).rejects.toMatchObject({
       kind: 'Misconfigured',
       message: expect.stringContaining('lz4'),
@@ -183,7 +166,7 @@ describe("a stranger's transaction", () => {
     const transaction = await stranger.transaction();
     await transaction.send({ topic, messages: [{ value: '{"id":4}' }] });
     if (how === 'aborted') await transaction.abort();
-    const reader = await startOf(openFetcher(), topic);
+    const reader = await startReader(openFetcher(), topic);
     expect(await takeIds(reader, 3)).toEqual([1, 2, 3]);
     await expect(reader.take(SOON)).rejects.toMatchObject({ kind: 'TopicReplaced' });
     if (how === 'open') await transaction.abort();

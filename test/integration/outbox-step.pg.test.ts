@@ -184,7 +184,11 @@ describe('the outbox step', async () => {
 
   it('writes nothing when it is asked of an outbox from which nothing was drawn since', async () => {
     const before = await rowVersion();
-    expect(await advanceOutbox(ledger, claim, null, 10)).toMatchObject({ next: undefined, lastDrawn: '0', lowWater: '0' });
+    expect(await advanceOutbox(ledger, claim, null, 10)).toMatchObject({
+      next: undefined,
+      lastDrawn: '0',
+      lowWater: '0',
+    });
     expect(await rowVersion()).toBe(before);
   });
 

@@ -18,11 +18,10 @@ import {
   silentLog,
   withAdmin,
 } from '../support/kafka.js';
+import { NOW, SOON } from '../support/reading.js';
 import { waitFor } from '../support/stack.js';
 
 const DAY_MS = 86_400_000;
-const SOON = { maxRows: 1_000_000, maxBytes: 100_000_000, waitMs: 10_000 };
-const NOW = { ...SOON, waitMs: 0 };
 
 const kafka = connectTestKafka();
 const producing = openProducer(kafka, silentLog);

@@ -4,15 +4,14 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startStack, type Stack } from '../../src/embedded/stack.js';
 import { Fetcher } from '../../src/transport/fetcher.js';
 import { openProducer, type Publisher } from '../../src/transport/publisher.js';
-import { openReader, type TopicReader } from '../../src/transport/reader.js';
+import type { TopicReader } from '../../src/transport/reader.js';
 import { ensureTopic } from '../../src/transport/topic.js';
 import { changesBetween, connectCuttableKafka, connectTestKafka, idsOf, silentLog } from '../support/kafka.js';
+import { NOW, SOON, startReader, takeIds } from '../support/reading.js';
 import { newStateDir } from '../support/state-dir.js';
 import { waitFor } from '../support/wait-for.js';
 
 const DAY_MS = 86_400_000;
-const SOON = { maxRows: 1_000_000, maxBytes: 100_000_000, waitMs: 10_000 };
-const NOW = { ...SOON, waitMs: 0 };
 
 const stateDir = newStateDir();
 let stack: Stack;
@@ -44,22 +43,6 @@ async function publish(topic: string, first: number, last: number): Promise<void
   await publisher.send(consignment, changesBetween(first, last));
 }
 
-async function startOf(fetcher: Fetcher, topic: string): Promise<TopicReader> {
-  const reader = openReader(fetcher, topic, { log: silentLog });
-  await reader.start({ '0': '0' });
-  return reader;
-}
-
-async function takeIds(reader: TopicReader, count: number): Promise<number[]> {
-  const ids: number[] = [];
-  while (ids.length < count) {
-    const fetched = await reader.take(SOON);
-    if (fetched === undefined) throw new Error(`${ids.length} of ${count} rows came`);
-    ids.push(...idsOf(fetched.values));
-  }
-  return ids;
-}
-
 const numbers = (first: number, last: number) => Array.from({ length: last - first + 1 }, (_, index) => first + index);
 
 describe('a fetcher', () => {
@@ -68,7 +51,7 @@ describe('a fetcher', () => {
     await makeTopics(topics);
     const cable = connectCuttableKafka({ brokers });
     const fetcher = new Fetcher(cable.kafka);
-    const readers = await Promise.all(topics.map((topic) => startOf(fetcher, topic)));
+    const readers = await Promise.all(topics.map((topic) => startReader(fetcher, topic)));
 
     const busy = [17, 99, 250];
     const latencies: number[] = [];
@@ -95,7 +78,7 @@ describe('a fetcher', () => {
     await makeTopics(topics);
     const fetcher = new Fetcher(kafka);
     const tables = await Promise.all(
-      topics.map(async (topic) => ({ topic, reader: await startOf(fetcher, topic), ids: [] as number[] })),
+      topics.map(async (topic) => ({ topic, reader: await startReader(fetcher, topic), ids: [] as number[] })),
     );
     let isOver = false;
     // As a slice does it: a failure that passes starts again from the last position.

@@ -1,4 +1,5 @@
 import type { Change, Span } from '../../domain/change.js';
+import { grow } from '../grow.js';
 import { Highest } from '../highest.js';
 import { partitionOf } from '../partition.js';
 import { sealMark, type Envelope, type Give } from './envelope.js';
@@ -55,7 +56,7 @@ class Block {
   }
 
   add(value: Span, seq: Span): void {
-    this.#reserve(1 + value.end - value.start);
+    this.#bytes = grow(this.#bytes, this.#end, 1 + value.end - value.start);
     if (this.#rows > 0) this.#bytes[this.#end++] = NEWLINE;
     this.#bytes.set(value.bytes.subarray(value.start, value.end), this.#end);
     this.#end += value.end - value.start;
@@ -70,13 +71,5 @@ class Block {
     this.#end = 0;
     this.#rows = 0;
     this.#highest.clear();
-  }
-
-  #reserve(bytes: number): void {
-    const needed = this.#end + bytes;
-    if (needed <= this.#bytes.length) return;
-    const grown = Buffer.allocUnsafe(Math.max(needed, 2 * this.#bytes.length));
-    grown.set(this.#bytes.subarray(0, this.#end));
-    this.#bytes = grown;
   }
 }
