@@ -44,7 +44,8 @@ export async function copyTable(deps: Deps, request: SliceRequest): Promise<Copy
     // What an older life of the table left in the target: rows that were deleted meanwhile have no tombstone.
     if (replica.generation > 1) await writeFloor(deps.clickhouse, replica, composeVersion(replica.generation, 0n));
     await deleteBelowFloor(deps.clickhouse, replica);
-    await finishCopy(deps.pool, { replicaId: replica.id, epoch: stage.epoch }, { position, ...copied });
+    const { newest } = await deps.parts.look(replica.target, replica.generation);
+    await finishCopy(deps.pool, { replicaId: replica.id, epoch: stage.epoch }, { position, ...copied, part: newest });
     countBatch(deps.meters, request, { stage: 'copy', ...copied });
     return { ...copied, position, seconds: (Date.now() - startedAt) / 1_000 };
   });

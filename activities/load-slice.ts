@@ -40,14 +40,17 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
   return runSlice(request, async (slice) => {
     const replica = await findPreparedReplica(deps.pool, request);
     const stage = await claimStage<LoadStage>(deps.pool, { replicaId: replica.id, stage: 'load', owner: deps.owner });
-    await patiently(slice, () => checkSinkHistory(deps, replica, stage, request));
+    let position: LedgerLoadPosition = stage.position;
+    let batch = stage.batch;
+    const check = async (): Promise<void> => {
+      position = { ...position, part: await checkSinkHistory(deps, replica, { batch, position }, request) };
+    };
+    await patiently(slice, check);
     const reader = deps.reader(replica.topic);
     // Also reads the record before the position again, and compares it with what the ledger remembers of it.
     await reader.start(stage.position.offsets, { generation: replica.generation, headers: stage.position.headers });
     const claim = { replicaId: replica.id, epoch: stage.epoch };
     const budget = new InsertBudget(deps.clickhouse, replica.target, deps.crowd);
-    let position: LedgerLoadPosition = stage.position;
-    let batch = stage.batch;
     const total = { batches: 0, rows: 0, bytes: 0, first: '', last: '' };
     let lagSeconds = 0;
     let checkedAt = Date.now();
@@ -71,7 +74,7 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
         else await advanceLoad(deps.pool, claim, null, nameOf(inHand, batch + 1, replica));
         if (Date.now() - checkedAt > request.sliceMs) {
           // A slice in which nothing moves is a long one: a target that was emptied must not go unseen for so long.
-          await checkSinkHistory(deps, replica, { batch, position }, request);
+          await check();
           checkedAt = Date.now();
         }
         slice.progress(receipt());
@@ -81,7 +84,11 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
       const name = nameOf(loading, batch + 1, replica);
       const startedAt = performance.now();
       budget.begin();
-      await insertWithPatience(deps, replica, name, loading, slice);
+      await patiently(slice, async (tries) => {
+        // A server that is back may have lost what it had confirmed and not yet written to its disk.
+        if (tries > 1) await check();
+        await insert(deps, replica, name, loading, { signal: slice.signal, attempt: slice.attempt - 1 + tries });
+      });
       const durationMs = performance.now() - startedAt;
       budget.loaded(loading.rows);
       await budget.wait(slice.ending);
@@ -128,40 +135,37 @@ function positionAfter(position: LedgerLoadPosition, loaded: Fetched, replica: R
   // Messages of an older life of the table alone load nothing: ClickHouse would be asked for a version it never got.
   const loadedTo = loaded.highest === '0' ? 0n : composeVersion(replica.generation, BigInt(loaded.highest));
   const highest = loadedTo > before ? loadedTo : before;
-  return { offsets, headers: { ...position.headers, ...loaded.headers }, highest: String(highest) };
+  return { ...position, offsets, headers: { ...position.headers, ...loaded.headers }, highest: String(highest) };
+}
+
+async function insert(
+  deps: Deps,
+  replica: Replica,
+  name: OffsetBatch,
+  fetched: Fetched,
+  options: { readonly signal: AbortSignal; readonly attempt: number },
+): Promise<void> {
+  if (fetched.values.length > 0)
+    await insertValues(deps.clickhouse, replica, {
+      values: fetched.values,
+      token: loadToken(replica, name),
+      ...options,
+    });
+  if (fetched.truncate !== undefined) {
+    await writeFloor(deps.clickhouse, replica, BigInt(fetched.truncate));
+    await deleteBelowFloor(deps.clickhouse, replica);
+  }
 }
 
 /**
  * Short outages are sat out inside the slice, with the same name and token: the table flows again within seconds, and
  * nobody reads of a failure. What lasts longer is Temporal's to retry and the UI's to show; each attempt begins as
  * patiently, so that the pauses between attempts, which grow to 10 s, are the smaller part of the time.
+ *
+ * For 18 s at most, and with 2 s at most between two tries: a refused connection costs nothing.
  */
-async function insertWithPatience(
-  deps: Deps,
-  replica: Replica,
-  name: OffsetBatch,
-  fetched: Fetched,
-  slice: Slice,
-): Promise<void> {
-  const load = async (tries: number): Promise<void> => {
-    if (fetched.values.length > 0)
-      await insertValues(deps.clickhouse, replica, {
-        values: fetched.values,
-        token: loadToken(replica, name),
-        signal: slice.signal,
-        attempt: slice.attempt - 1 + tries,
-      });
-    if (fetched.truncate !== undefined) {
-      await writeFloor(deps.clickhouse, replica, BigInt(fetched.truncate));
-      await deleteBelowFloor(deps.clickhouse, replica);
-    }
-  };
-  await patiently(slice, load);
-}
-
-/** For 18 s at most, and with 2 s at most between two tries: a refused connection costs nothing. */
-async function patiently(slice: Slice, work: (tries: number) => Promise<void>): Promise<void> {
-  await pRetry(work, {
+function patiently<T>(slice: Slice, work: (tries: number) => Promise<T>): Promise<T> {
+  return pRetry(work, {
     retries: 11,
     minTimeout: 250,
     factor: 2,

@@ -16,5 +16,7 @@ grant create table, create view, drop view on analytics.* to pg2click;
 -- For "remove --drop-target" alone.
 grant drop table on analytics.* to pg2click;
 
--- To insert less often while a target has many parts. It sees only the parts of tables that it may read.
+-- To insert less often while a target has many parts, and to notice parts that were lost: by somebody's DELETE, or without one.
+-- It sees only what belongs to tables that it may read.
 grant select on system.parts to pg2click;
+grant select on system.mutations to pg2click;

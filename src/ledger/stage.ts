@@ -1,4 +1,5 @@
 import type { LoadPosition, OffsetBatch, OutboxBatch } from '../domain/batch.js';
+import type { Part } from '../domain/part.js';
 import type { Queryable } from '../connect/queryable.js';
 import { ask, fenced } from './ask.js';
 
@@ -28,12 +29,16 @@ export interface PublishPosition {
 export interface LedgerLoadPosition extends LoadPosition {
   /** Highest version that was loaded, decimal; absent before the first batch. */
   readonly highest?: string;
+  /** A part of the target that was there when it was last looked at. */
+  readonly part?: Part | undefined;
 }
 
 export interface CopyPosition {
   /** The drawn position of the copy that is done, decimal. */
   readonly done?: string;
   readonly rows?: string;
+  /** A part of the target that was there when the copy was done. */
+  readonly part?: Part | undefined;
 }
 
 export type PublishStage = StageRow<PublishPosition, OutboxBatch>;
@@ -122,7 +127,7 @@ export async function advanceLoad(
 export async function finishCopy(
   pg: Queryable,
   stage: { replicaId: string; epoch: string },
-  copy: { position: string; rows: number; bytes: number },
+  copy: { position: string; rows: number; bytes: number; part: Part | undefined },
 ): Promise<void> {
   const changed = await ask(
     pg,
@@ -132,7 +137,7 @@ export async function finishCopy(
     [
       stage.replicaId,
       stage.epoch,
-      JSON.stringify({ done: copy.position, rows: String(copy.rows) }),
+      JSON.stringify({ done: copy.position, rows: String(copy.rows), part: copy.part } satisfies CopyPosition),
       copy.rows,
       copy.bytes,
     ],

@@ -1,40 +1,87 @@
 import type { ClickHouseClient } from '@clickhouse/client';
-import type { Version } from '../domain/version.js';
+import type { Part } from '../domain/part.js';
+import { generationOf, type Version } from '../domain/version.js';
 import { select } from './catalog.js';
 import { quoteText, targetNames, type Target } from './names.js';
 
 /** More unknown parts than this are not asked for one by one: the whole table is as quick. */
 const MOST_ASKED = 500;
 
+export interface PartsLook {
+  /** The highest version of the parts that are known now; 0 for none. */
+  readonly highest: Version;
+  /** A part that holds it. */
+  readonly newest: Part | undefined;
+  /** A part whose rows went away though nobody asked for it. */
+  readonly lost: Part | undefined;
+}
+
+/** As `system.parts` tells it. */
+interface ActivePart extends Omit<Part, 'highest'> {
+  /** Rows of it are deleted when their time has come. */
+  readonly expires: boolean;
+}
+
 /**
- * The highest versions of the parts of a worker's targets. Asking a table for its highest version reads a column of it, 7 ms a
- * million rows; but parts never change, so each has to be read once only. An idle table's are all known.
+ * What the parts of a worker's targets tell: the highest version that is there, and whether anything that was there is gone.
+ *
+ * Asking a table for its highest version reads a column of it, 7 ms a million rows; but parts never change, so each has to be
+ * read once only. An idle table's are all known. The highest version alone is a weak witness: a table that is emptied and then
+ * gets one more row has it again. So parts that were seen must be there later, or have been merged into one that is.
  *
  * Its invariant: what it says is held by a part that was active when it was asked. It may say less than the table holds.
  */
 export class PartWitness {
   readonly #clickhouse: ClickHouseClient;
-  readonly #known = new Map<string, ReadonlyMap<string, Version>>();
+  readonly #known = new Map<string, readonly Part[]>();
 
   constructor(clickhouse: ClickHouseClient) {
     this.#clickhouse = clickhouse;
   }
 
-  /** @returns the highest version of the parts that are known now; 0 for none. @throws Failure those of ClickHouse */
-  async highest(target: Target): Promise<Version> {
-    const { shown, sql } = targetNames(target);
-    const what = `reading the highest version of ${shown}`;
-    // A table made anew numbers its parts from 1 again: the path tells it apart.
-    const parts = await select<{ name: string; identity: string }>(
-      this.#clickhouse,
-      /* sql */ `select name, concat(path, ' ', toString(modification_time)) as identity from system.parts
-        where active and database = {database: String} and table = {table: String}`,
-      { database: target.database, table: target.table },
-      what,
+  /**
+   * @param generation of the table: what older lives of it have left may go
+   * @param seen parts that somebody else saw
+   * @throws Failure those of ClickHouse
+   */
+  async look(target: Target, generation: number, seen: readonly (Part | undefined)[] = []): Promise<PartsLook> {
+    const { shown } = targetNames(target);
+    const active = await this.#readActive(target);
+    const known = this.#known.get(shown) ?? [];
+    const parts = await this.#readHighest(target, active, known);
+    const lasting = parts.filter((part) => !active.some((each) => each.expires && isSame(each, part)));
+    const before = [...known, ...seen.filter((part) => part !== undefined)];
+    const gone = before.filter(
+      (part) => generationOf(BigInt(part.highest)) === generation && !active.some((each) => covers(each, part)),
     );
-    const known = this.#known.get(shown);
-    const versions = new Map(parts.map(({ identity }) => [identity, known?.get(identity)]));
-    const unknown = parts.filter(({ identity }) => versions.get(identity) === undefined);
+    const lost = await this.#firstLost(target, gone);
+    // What is lost stays known: whoever asks again is told again.
+    this.#known.set(shown, lost === undefined ? lasting : [...lasting, ...gone]);
+    const highest = parts.reduce((most, part) => (BigInt(part.highest) > most ? BigInt(part.highest) : most), 0n);
+    return { highest, newest: lasting.find((part) => BigInt(part.highest) === highest), lost };
+  }
+
+  async #readActive({ database, table }: Target): Promise<readonly ActivePart[]> {
+    const rows = await select<Omit<ActivePart, 'expires'> & { expires: number }>(
+      this.#clickhouse,
+      // The path ends in a slash; before it the part, and before that its table.
+      /* sql */ `select name, splitByChar('/', path)[-3] as home, partition_id as partition,
+          toString(min_block_number) as firstBlock, toString(max_block_number) as lastBlock,
+          toString(data_version) as mutation, hash_of_all_files as hash,
+          toUnixTimestamp(delete_ttl_info_max) > 0 or notEmpty(rows_where_ttl_info.expression) as expires
+        from system.parts
+        where active and rows > 0 and database = {database: String} and table = {table: String}`,
+      { database, table },
+      `looking at the parts of ${database}.${table}`,
+    );
+    return rows.map((row) => ({ ...row, expires: Boolean(row.expires) }));
+  }
+
+  async #readHighest(target: Target, active: readonly ActivePart[], known: readonly Part[]): Promise<readonly Part[]> {
+    const { shown, sql } = targetNames(target);
+    const seen = active.map((part) => ({ part, highest: known.find((each) => isSame(each, part))?.highest }));
+    const unknown = seen.filter(({ highest }) => highest === undefined).map(({ part }) => part);
+    const byName = new Map<string, string>();
     if (unknown.length > 0 && unknown.length <= MOST_ASKED) {
       const names = unknown.map(({ name }) => quoteText(name));
       const read = await select<{ part: string; highest: string }>(
@@ -42,14 +89,46 @@ export class PartWitness {
         /* sql */ `select _part as part, toString(max(_version)) as highest from ${sql.table}
           where _part in (${names.join()}) group by _part`,
         {},
-        what,
+        `reading the highest version of ${shown}`,
       );
-      const byName = new Map(read.map(({ part, highest }) => [part, BigInt(highest)]));
-      // A part that was merged away in between is not read, and stays unknown.
-      for (const { name, identity } of unknown) versions.set(identity, byName.get(name));
+      for (const { part, highest } of read) byName.set(part, highest);
     }
-    const found = [...versions].filter((entry): entry is [string, Version] => entry[1] !== undefined);
-    this.#known.set(shown, new Map(found));
-    return found.reduce((highest, [, version]) => (version > highest ? version : highest), 0n);
+    // A part that was merged away in between is not read, and stays unknown.
+    return seen.flatMap(({ part: { expires: _, ...part }, highest = byName.get(part.name) }) =>
+      highest === undefined ? [] : [{ ...part, highest }],
+    );
   }
+
+  /** Rows may go by a TRUNCATE of the source, which leaves a floor, by a DELETE of somebody's, or to another part. */
+  async #firstLost(target: Target, gone: readonly Part[]): Promise<Part | undefined> {
+    const { sql, shown } = targetNames(target);
+    for (const part of gone) {
+      const [found] = await select<{ isExplained: number }>(
+        this.#clickhouse,
+        /* sql */ `select toUInt128({highest: String}) <= (select max(version) from ${sql.floor})
+            or exists (
+              select 1 from system.mutations
+              where database = {database: String} and table = {table: String}
+                and (command ilike '%delete%' or command ilike '%_row_exists%')
+                and arrayMax(block_numbers.number) > toInt64({mutation: String}))
+            or exists (select 1 from ${sql.table} where _version = toUInt128({highest: String})) as isExplained`,
+        { ...target, highest: part.highest, mutation: part.mutation },
+        `looking for rows of ${shown} that were confirmed`,
+      );
+      if (found === undefined || !found.isExplained) return part;
+    }
+    return undefined;
+  }
+}
+
+/** Parts never change: one of the same name and content is the same. */
+function isSame(a: Omit<Part, 'highest'>, b: Omit<Part, 'highest'>): boolean {
+  return a.name === b.name && a.home === b.home && a.hash === b.hash;
+}
+
+function covers(now: ActivePart, before: Part): boolean {
+  if (now.home !== before.home || now.partition !== before.partition) return false;
+  // A table that was emptied may, after a restart of the server, count from the beginning.
+  if (now.name === before.name) return now.hash === before.hash;
+  return BigInt(now.firstBlock) <= BigInt(before.firstBlock) && BigInt(now.lastBlock) >= BigInt(before.lastBlock);
 }
