@@ -17,10 +17,7 @@ export interface PartsLook {
 }
 
 /** As `system.parts` tells it. */
-interface ActivePart extends Omit<Part, 'highest'> {
-  /** Rows of it are deleted when their time has come. */
-  readonly expires: boolean;
-}
+type ActivePart = Omit<Part, 'highest'>;
 
 /**
  * What the parts of a worker's targets tell: the highest version that is there, and whether anything that was there is gone.
@@ -46,10 +43,10 @@ export class PartWitness {
    */
   async look(target: Target, generation: number, seen: readonly (Part | undefined)[] = []): Promise<PartsLook> {
     const { shown } = targetNames(target);
-    const active = await this.#readActive(target);
+    const { active, expiring } = await this.#readActive(target);
     const known = this.#known.get(shown) ?? [];
     const parts = await this.#readHighest(target, active, known);
-    const lasting = parts.filter((part) => !active.some((each) => each.expires && isSame(each, part)));
+    const lasting = parts.filter((part) => !expiring.includes(part.name));
     const before = [...known, ...seen.filter((part) => part !== undefined)];
     const gone = before.filter(
       (part) => generationOf(BigInt(part.highest)) === generation && !active.some((each) => covers(each, part)),
@@ -61,8 +58,9 @@ export class PartWitness {
     return { highest, newest: lasting.find((part) => BigInt(part.highest) === highest), lost };
   }
 
-  async #readActive({ database, table }: Target): Promise<readonly ActivePart[]> {
-    const rows = await select<Omit<ActivePart, 'expires'> & { expires: number }>(
+  /** @returns the parts that hold rows; and the names of those whose rows go away when their time has come */
+  async #readActive({ database, table }: Target): Promise<{ active: readonly ActivePart[]; expiring: string[] }> {
+    const rows = await select<ActivePart & { expires: number }>(
       this.#clickhouse,
       // The path ends in a slash; before it the part, and before that its table.
       /* sql */ `select name, splitByChar('/', path)[-3] as home, partition_id as partition,
@@ -74,7 +72,10 @@ export class PartWitness {
       { database, table },
       `looking at the parts of ${database}.${table}`,
     );
-    return rows.map((row) => ({ ...row, expires: Boolean(row.expires) }));
+    return {
+      active: rows.map(({ expires: _expires, ...part }) => part),
+      expiring: rows.filter(({ expires }) => expires !== 0).map(({ name }) => name),
+    };
   }
 
   async #readHighest(target: Target, active: readonly ActivePart[], known: readonly Part[]): Promise<readonly Part[]> {
@@ -94,7 +95,7 @@ export class PartWitness {
       for (const { part, highest } of read) byName.set(part, highest);
     }
     // A part that was merged away in between is not read, and stays unknown.
-    return seen.flatMap(({ part: { expires: _, ...part }, highest = byName.get(part.name) }) =>
+    return seen.flatMap(({ part, highest = byName.get(part.name) }) =>
       highest === undefined ? [] : [{ ...part, highest }],
     );
   }
@@ -122,7 +123,7 @@ export class PartWitness {
 }
 
 /** Parts never change: one of the same name and content is the same. */
-function isSame(a: Omit<Part, 'highest'>, b: Omit<Part, 'highest'>): boolean {
+function isSame(a: ActivePart, b: ActivePart): boolean {
   return a.name === b.name && a.home === b.home && a.hash === b.hash;
 }
 
