@@ -10,7 +10,7 @@ import { FetchSession } from './fetch-session.js';
 
 /** Without an answer for this long a broker counts as away, though its socket is open. */
 export const SILENCE_MS = 10_000;
-/** Fetches are answered every 250 ms, but for a feed that waits for room, and a process that stood still. */
+/** Nobody was asked for so long: a topic may have been deleted, made anew and filled. A feed may wait for room, a process stand still. */
 const UNSEEN_MS = 1_000;
 /** How long a broker holds an answer while it has nothing; so long may one that joins have to wait. */
 const WAIT_MS = 250;
@@ -37,6 +37,8 @@ export interface Feed {
   wantedAtMs: number;
   /** Until when it counts as busy, `Date.now()`; kept by the loop. */
   busyUntilMs: number;
+  /** `offset` is that of the record before: it has to be the one that we knew. */
+  readonly isLooking: boolean;
   /** Record batches from `offset` on, none where there is nothing new. Must not throw. */
   accept(records: Buffer, highWatermark: number): void;
   /** The topic may have been deleted and made anew since it was seen: `offset` goes back to the record before. */
@@ -174,7 +176,7 @@ export class FetchLoop {
     const late = (): Failure => silence(`Fetching from broker ${this.#node}`, SILENCE_MS);
     const sentAtMs = Date.now();
     const answer = await withDeadline(broker.connectionPool.send(request), SILENCE_MS, late);
-    this.#hear(answer, Date.now() - sentAtMs);
+    this.#hear(answer, sentAtMs);
   }
 
   /** Until there is something to fetch, or nobody is left. */
@@ -221,7 +223,7 @@ export class FetchLoop {
     }
   }
 
-  #hear(answer: FetchAnswer, tookMs: number): void {
+  #hear(answer: FetchAnswer, sentAtMs: number): void {
     const session = this.#session;
     const isKept = session.answered(answer.errorCode, answer.sessionId);
     if (isKept && answer.errorCode !== 0) throw this.#refused(answer.errorCode);
@@ -234,21 +236,28 @@ export class FetchLoop {
       if (!session.has(member.key) || member.asked !== member.feed.offset) continue;
       // Where this changes the offset, what has come now is dropped: it may belong to another topic. Where the record before was
       // asked for already, the answer has it, and its own proof.
-      if (!isKept || now - member.feed.seenAtMs > UNSEEN_MS) this.#lookAgain(member);
+      if (!isKept || sentAtMs - member.feed.seenAtMs > UNSEEN_MS) this.#lookAgain(member);
       member.feed.seenAtMs = now;
     }
+    const tookMs = now - sentAtMs;
     for (const found of answer.partitions) {
       const member = this.#askedFor(found);
       if (member === undefined) continue;
+      const { feed } = member;
+      const onlyProof = feed.isLooking ? feed.offset + 1 : undefined;
       if (found.records.length > 0) {
-        member.feed.busyUntilMs = now + QUIET_AFTER_MS;
-        this.#other?.wake(member.feed);
+        feed.busyUntilMs = now + QUIET_AFTER_MS;
+        this.#other?.wake(feed);
       }
-      member.feed.accept(unpinned(found, answer), found.highWatermark);
+      feed.accept(unpinned(found, answer), found.highWatermark);
       this.#touch(member);
-      // A slow link: the next answer is late too, and must not be dropped for it.
-      if (tookMs > UNSEEN_MS / 2) this.#lookAgain(member);
+      // A slow link: the next question comes late. But a look that brought nothing new is followed by one at what is new: where a
+      // batch and the one before it are too large for one answer, there would be no end of it.
+      if (tookMs > UNSEEN_MS / 2 && feed.offset !== onlyProof) this.#lookAgain(member);
     }
+    if (tookMs <= UNSEEN_MS) return;
+    for (const member of this.#members.values())
+      if (session.has(member.key) && member.asked === member.feed.offset) this.#lookAgain(member);
   }
 
   /** Undefined for an answer to what is not asked any more. */

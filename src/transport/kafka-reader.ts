@@ -179,6 +179,9 @@ export class KafkaReader implements TopicReader {
       get queuedBytes() {
         return lanes.queuedBytes();
       },
+      get isLooking() {
+        return lane.isAwaitingBefore;
+      },
       seenAtMs: 0,
       wantedAtMs,
       // It has just been asked for: it moves, or had better be seen soon.

@@ -69,14 +69,6 @@ describe('a network that fails in the middle', { timeout: 240_000 }, () => {
     ['messages on their way from Kafka', 'kafka', 'down', { direction: 'down', bytes: 100_000 }],
     ['the rows of a batch that is read', 'postgres', 'down', { direction: 'down', bytes: 100_000 }],
   ];
-  it('goes on while all four are far away', async () => {
-    for (const proxy of Object.values(proxies)) proxy.slow(40);
-    await write(freshName('slow'));
-    await beat(arena, FLOWS_MS);
-    for (const proxy of Object.values(proxies)) await proxy.pass();
-    await settle();
-  });
-
   it.each(cuts)('cuts %s: it is done again', async (_, server, going, cut) => {
     const text = freshName('cut');
     const happened = proxies[server].cutAfter({ seen: { text, going }, ...cut });
@@ -123,6 +115,14 @@ describe('a network that fails in the middle', { timeout: 240_000 }, () => {
       await settle();
     },
   );
+
+  it('goes on while all four are far away', async () => {
+    for (const proxy of Object.values(proxies)) proxy.slow(40);
+    await write(freshName('slow'));
+    await beat(arena, FLOWS_MS);
+    for (const proxy of Object.values(proxies)) await proxy.pass();
+    await settle();
+  });
 
   // The last one: what it strands may be found out one connection after the other, for a minute and more.
   it('forgets connections without a word, as a firewall does: each is given up, and made anew', async () => {

@@ -1,12 +1,14 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, describe, expect, onTestFinished, test } from 'vitest';
 import { Fetcher, type FetcherOptions } from '../../src/transport/fetcher.js';
 import { openProducer } from '../../src/transport/publisher.js';
 import { openReader, type Fetched, type TopicReader } from '../../src/transport/reader.js';
 import { ensureTopic } from '../../src/transport/topic.js';
+import { kafkaOptions } from '../support/clients.js';
 import { changesBetween, connectTestKafka, freshTopicName, silentLog, withAdmin } from '../support/kafka.js';
 import { NOW, SOON, startReader, takeIds } from '../support/reading.js';
-import { waitFor } from '../support/stack.js';
+import { proxied } from '../support/proxied.js';
+import { addressOf, waitFor } from '../support/stack.js';
 
 const DAY_MS = 86_400_000;
 
@@ -111,6 +113,25 @@ describe('one fetcher', () => {
     expect(await takeIds(readers[0], 3)).toEqual([1, 2, 3]);
     expect(await takeIds(readers[1], 1_000)).toEqual(numbers(1, 1_000));
   });
+});
+
+test('a link on which each batch takes longer than a topic may be out of sight is read on, batch by batch', async () => {
+  const [postgres, kafkaAddress, clickhouse, temporal] = [
+    addressOf('postgres'),
+    addressOf('kafka'),
+    addressOf('clickhouse'),
+    addressOf('temporal'),
+  ];
+  const through = await proxied({ postgres, kafka: kafkaAddress, clickhouse, temporal });
+  onTestFinished(through.close);
+  const topic = await freshTopic();
+  // Two or three batches of the most that is sent at once: some 16 pieces of the proxy each.
+  for (let batch = 0; batch < 2; batch++) await publish(topic, batch * 2_000 + 1, (batch + 1) * 2_000, 1_000);
+  const fetcher = new Fetcher(connectTestKafka(kafkaOptions(through.addresses.kafka)));
+  fetchers.push(fetcher);
+  const reader = await startReader(fetcher, topic);
+  through.proxies.kafka.slow(60);
+  expect(await takeIds(reader, 4_000)).toEqual(numbers(1, 4_000));
 });
 
 describe('a topic that the broker compresses', () => {
