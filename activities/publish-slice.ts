@@ -117,7 +117,7 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
           beforeSend: () => {
             report();
             // A row may be read before its writer's commit is on disk; it is not sent before that.
-            return ensureFlushed(deps.pool);
+            return reading.isFlushed ? Promise.resolve() : ensureFlushed(deps.pool);
           },
         },
         reading.changes,
@@ -165,6 +165,9 @@ function lendAndRead(deps: Deps, replica: Replica, batch: OutboxBatch, options: 
     events: () => {
       if (reading === undefined) throw new Error('the events of a batch are known when all its changes were read');
       return reading.events();
+    },
+    get isFlushed() {
+      return reading?.isFlushed === true;
     },
   };
 }

@@ -4,11 +4,11 @@ import type { ClickHouseClient } from '@clickhouse/client';
 
 /** `all_<block>_<block>_<level>`: a part of one insert. Merges make parts of several, and what is being written has another name. */
 const NEW_PART = /^all_(\d+)_\1_\d+$/u;
-/** A part gets its name a moment before queries see it. */
-const LOOK_AGAIN_MS = 2;
+/** A part gets its name a moment before queries see it: a query that comes too early costs more time than this. */
+const UNTIL_SEEN_MS = 2;
 const LOOKS = 5;
-/** Should an event be lost. */
-const LOOK_AT_LEAST_MS = 250;
+/** Should an event be lost. One query: each takes ClickHouse as long as the insert that it waits for. */
+const LOOK_AT_LEAST_MS = 1_000;
 
 /**
  * Notes when rows can be queried. Polling every few milliseconds would take a part of a core from ClickHouse; instead the
@@ -34,9 +34,9 @@ export class Sightings implements AsyncDisposable {
     this.#table = table;
     this.#low = low;
     this.#watcher = watch(folder, (_event, name) => {
-      if (name !== null && NEW_PART.test(name)) this.#ask();
+      if (name !== null && NEW_PART.test(name)) this.#ask(LOOKS);
     });
-    this.#timer = setInterval(() => this.#ask(), LOOK_AT_LEAST_MS);
+    this.#timer = setInterval(() => this.#ask(1), LOOK_AT_LEAST_MS);
   }
 
   /** @param low rows up to here are of no interest */
@@ -79,24 +79,25 @@ export class Sightings implements AsyncDisposable {
     await this.#looking;
   }
 
-  #ask(): void {
+  #ask(looks: number): void {
     if (this.#looking !== undefined) {
-      this.#lookAgain = true;
+      this.#lookAgain ||= looks > 1;
       return;
     }
-    this.#looking = this.#look()
+    this.#looking = this.#look(looks)
       .catch((error: unknown) => {
         this.#error ??= error;
       })
       .finally(() => {
         this.#looking = undefined;
-        if (this.#lookAgain) this.#ask();
+        if (this.#lookAgain) this.#ask(LOOKS);
       });
   }
 
-  async #look(): Promise<void> {
+  async #look(looks: number): Promise<void> {
     this.#lookAgain = false;
-    for (let look = 1; look <= LOOKS; look += 1) {
+    for (let look = 1; look <= looks; look += 1) {
+      await sleep(UNTIL_SEEN_MS);
       this.#looks += 1;
       const answer = await this.#clickhouse.query({
         query: /* sql */ `select id from ${this.#table} where id > ${this.#low}`,
@@ -104,7 +105,6 @@ export class Sightings implements AsyncDisposable {
       });
       const lines = (await answer.text()).split('\n');
       if (this.#note(lines) > 0) return;
-      await sleep(LOOK_AGAIN_MS);
     }
   }
 

@@ -56,7 +56,14 @@ export const kafkaServer: Server<'kafka'> = {
     await writeFile(properties, serverProperties(context), { mode: 0o600 });
     await writeKeys(context);
     await writeFile(logging, LOGGING);
-    const jvm = ['-Xmx512m', `-Dlog4j2.configurationFile=${logging}`, '-cp', join(libraries, '*')];
+    const jvm = [
+      '-Xmx512m',
+      '-XX:TieredStopAtLevel=1',
+      '-XX:+UseSerialGC',
+      `-Dlog4j2.configurationFile=${logging}`,
+      '-cp',
+      join(libraries, '*'),
+    ];
     await format(context, java, jvm, properties);
     return { command: java, args: [...jvm, 'kafka.Kafka', properties], cwd: context.directory };
   },

@@ -1,6 +1,9 @@
 import { classifyPostgres } from '../failure/classify-postgres.js';
 import type { Queryable } from '../connect/queryable.js';
 
+/** Whether all that is visible now is on disk. The flushed position is taken first: were the other one older, it could be too small. */
+export const IS_FLUSHED = /* sql */ `select pg_current_wal_flush_lsn() >= pg_current_wal_insert_lsn() as flushed`;
+
 /**
  * Returns once everything that was visible in the source before the call is on its disk.
  *
@@ -12,10 +15,7 @@ import type { Queryable } from '../connect/queryable.js';
  */
 export async function ensureFlushed(pg: Queryable): Promise<void> {
   try {
-    // The flushed position is taken first: were the written one older, it could be too small.
-    const behind = await pg.query<{ flushed: boolean }>(
-      /* sql */ `select pg_current_wal_flush_lsn() >= pg_current_wal_insert_lsn() as flushed`,
-    );
+    const behind = await pg.query<{ flushed: boolean }>(IS_FLUSHED);
     if (behind.rows[0]?.flushed !== true) await commitSynchronously(pg);
   } catch (error) {
     throw classifyPostgres(error, 'waiting until the source is on disk');

@@ -3,7 +3,7 @@ import { summaryOf, type Answer } from './answer.js';
 import { run, type Engine } from './engine.js';
 import { Pipes } from './fifo.js';
 import { frontError } from './front-error.js';
-import { insertFile } from './insert.js';
+import { fitsInStatement, insertBody } from './insert.js';
 import { killedQuery, type KillRequest } from './kill.js';
 import { readQuery, type Asked } from './query-text.js';
 import type { FrontRequest } from './request.js';
@@ -77,16 +77,18 @@ export class Execution {
       }
       case 'data-insert':
       case 'input-insert': {
-        const spooled = await this.#spool.store(asked.dataHead, body);
+        const complete = await this.#spool.store(asked.dataHead, body, (small) =>
+          fitsInStatement(statement, request.settings, small),
+        );
         try {
           const settings = insertSettings(request.settings);
           return await this.#withSession({ ...request, settings }, asked, true, async ({ session }) => {
-            const outcome = await insertFile(session, statement, spooled, running);
-            this.#acknowledge(statement.table, request, outcome.rows, spooled.bytes);
+            const outcome = await insertBody(session, statement, complete, running);
+            this.#acknowledge(statement.table, request, outcome.rows, complete.bytes);
             return () => answer.whole(undefined, summaryOf(outcome, true), new Uint8Array());
           });
         } finally {
-          spooled.remove();
+          if ('path' in complete) complete.remove();
         }
       }
       case 'command': {

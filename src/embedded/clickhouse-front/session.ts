@@ -1,7 +1,7 @@
 import type { Session } from 'chdb';
 import { run, type Engine } from './engine.js';
 import { frontError } from './front-error.js';
-import { identifier, literal, type Prelude } from './settings.js';
+import { identifier, literal, preludeSql, type Prelude } from './settings.js';
 import type { SessionRequest } from './request.js';
 
 /** A session that is ready for a request's query. `end(true)` when the query left nothing behind in it. */
@@ -12,9 +12,8 @@ export interface Lease {
 
 interface Idle {
   readonly session: Session;
-  readonly key: string;
-  /** What it was told last: the same need not be said twice. */
-  readonly sql: string;
+  /** What it was told last. */
+  readonly prelude: Prelude;
 }
 
 const MAX_IDLE = 64;
@@ -35,12 +34,13 @@ export class SessionPool {
 
   /** @throws the engine's error when it refuses a setting, the database or a role */
   async lease(prelude: Prelude): Promise<Lease> {
-    const index = this.#idle.findLastIndex((idle) => idle.key === prelude.key);
+    const index = this.#idle.findLastIndex((idle) => idle.prelude.key === prelude.key);
     const [idle] = index === -1 ? [] : this.#idle.splice(index, 1);
     const session = idle?.session ?? this.#engine.newSession();
-    if (prelude.sql !== '' && prelude.sql !== idle?.sql) {
+    const sql = preludeSql(prelude, idle?.prelude);
+    if (sql !== '') {
       try {
-        await run(session, prelude.sql, 'Null');
+        await run(session, sql, 'Null');
       } catch (error) {
         session.close();
         throw error;
@@ -50,7 +50,7 @@ export class SessionPool {
       session,
       end: async (clean) => {
         if (!clean || prelude.names.includes('readonly')) session.close();
-        else this.#keep({ session, key: prelude.key, sql: prelude.sql });
+        else this.#keep({ session, prelude });
         return Promise.resolve();
       },
     };
@@ -94,8 +94,9 @@ export class KeptSessions {
     };
     try {
       // What a URL sets is for its own query only: what the session itself was told must be there again afterwards.
-      const before = await restoration(session, prelude);
-      if (prelude.sql !== '') await run(session, prelude.sql, 'Null');
+      const sql = preludeSql(prelude);
+      const before = sql === '' ? '' : await restoration(session, prelude);
+      if (sql !== '') await run(session, sql, 'Null');
       return {
         session,
         end: async () => {
@@ -122,7 +123,6 @@ export class KeptSessions {
 
 /** Statements that put back what the prelude is about to change. */
 async function restoration(session: Session, prelude: Prelude): Promise<string> {
-  if (prelude.sql === '') return '';
   const names = prelude.names.map(literal).join(', ');
   const { output } = await run(
     session,

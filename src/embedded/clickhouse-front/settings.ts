@@ -7,35 +7,39 @@ import type { FrontRequest } from './request.js';
 export interface Prelude {
   /** The names that are set: requests with equal keys overwrite each other's values completely. */
   readonly key: string;
-  /** Statements, separated by semicolons; empty where there is nothing to say. */
-  readonly sql: string;
   readonly names: readonly string[];
+  readonly database: string | undefined;
+  readonly roles: readonly string[];
+  /** Settings but `readonly`, and query parameters under `param_name`; as text, as in a URL. */
+  readonly values: ReadonlyMap<string, string>;
+  readonly readonly: string | undefined;
 }
 
-/** The prelude of a request. Settings go by text, as in a URL: the engine converts and refuses them by name. */
 export function preludeOf(request: Pick<FrontRequest, 'database' | 'roles' | 'settings' | 'parameters'>): Prelude {
-  const settings = [...request.settings].filter(([name]) => name !== 'readonly');
-  const parameters = [...request.parameters].map(([name, value]) => [`param_${name}`, value] as const);
-  // Last and alone: after readonly nothing can be set any more.
-  const readonly = [...request.settings].filter(([name]) => name === 'readonly');
-  const statements = [
-    ...(request.database === undefined ? [] : [/* sql */ `use ${identifier(request.database)}`]),
-    ...(request.roles.length === 0 ? [] : [/* sql */ `set role ${request.roles.map(identifier).join(', ')}`]),
-    ...[[...settings, ...parameters], readonly]
-      .filter((pairs) => pairs.length > 0)
-      .map(
-        (pairs) =>
-          /* sql */ `set ${pairs.map(([name, value]) => `${identifier(name)} = ${literal(value)}`).join(', ')}`,
-      ),
-  ];
-  const names = [...settings, ...readonly].map(([name]) => name).toSorted();
-  const key = JSON.stringify([
-    request.database ?? '',
-    request.roles.length > 0,
-    names,
-    [...request.parameters.keys()].toSorted(),
-  ]);
-  return { key, sql: statements.join('; '), names };
+  const { database, roles, settings, parameters } = request;
+  const values = new Map(settings);
+  values.delete('readonly');
+  for (const [name, value] of parameters) values.set(`param_${name}`, value);
+  const names = [...settings.keys()].toSorted();
+  const key = JSON.stringify([database ?? '', roles.length > 0, names, [...parameters.keys()].toSorted()]);
+  return { key, names, database, roles, values, readonly: settings.get('readonly') };
+}
+
+/**
+ * The engine converts settings and refuses them by name.
+ * @param before what the session was told last, of the same key: the same need not be said twice
+ * @returns statements, separated by semicolons; empty where there is nothing to say
+ */
+export function preludeSql({ database, roles, values, readonly }: Prelude, before?: Prelude): string {
+  const pairs = [...values].filter(([name, value]) => before?.values.get(name) !== value);
+  const set = (name: string, value: string): string => `${identifier(name)} = ${literal(value)}`;
+  return [
+    ...(database === undefined || before !== undefined ? [] : [/* sql */ `use ${identifier(database)}`]),
+    ...(roles.length === 0 ? [] : [/* sql */ `set role ${roles.map(identifier).join(', ')}`]),
+    ...(pairs.length === 0 ? [] : [/* sql */ `set ${pairs.map(([name, value]) => set(name, value)).join(', ')}`]),
+    // Last and alone: after it nothing can be set any more.
+    ...(readonly === undefined ? [] : [/* sql */ `set ${set('readonly', readonly)}`]),
+  ].join('; ');
 }
 
 /**
