@@ -7,10 +7,11 @@ import { connectKafka } from '../src/connect/kafka.js';
 import { connectPostgres, createPostgresPool, type PostgresClient } from '../src/connect/postgres.js';
 import { ReadingPool } from '../src/connect/reading-pool.js';
 import { Turnstile, type EnterOptions } from '../src/connect/turnstile.js';
+import { Crowd } from '../src/domain/crowd.js';
 import type { Log } from '../src/observe/log.js';
 import { NO_METERS, type Meters } from '../src/observe/meters.js';
 import type { Settings } from '../src/settings/settings.js';
-import { InsertCrowd } from '../src/sink/budget.js';
+import { SMALL_INSERTS_A_SECOND } from '../src/sink/budget.js';
 import { PartWitness } from '../src/sink/part-witness.js';
 import { OutboxWatch } from '../src/source/watch.js';
 import { Fetcher } from '../src/transport/fetcher.js';
@@ -24,6 +25,8 @@ const POOL_CONNECTIONS = 8;
 const STATEMENT_MS = 30_000;
 /** Tables that are prepared or removed at once: seconds each, and DDL in one another's way gains nothing. */
 const ERRANDS = 4;
+/** Of publishing: each takes this process some 4 ms, PostgreSQL as much, and Kafka half of it. */
+const SMALL_BATCHES_A_SECOND = 200;
 
 /** The world as the activities see it: made once per worker process, passed in. */
 export interface Deps {
@@ -49,8 +52,8 @@ export interface Deps {
   readonly mirror: OffsetMirror;
   readonly clickhouse: ClickHouseClient;
   readonly parts: PartWitness;
-  /** Which tables insert little by little right now: together they keep below what ClickHouse carries. */
-  readonly crowd: InsertCrowd;
+  /** Which tables move little by little right now: together they keep below what the servers carry. */
+  readonly crowds: { readonly publish: Crowd; readonly load: Crowd };
   /** Who claims: host and pid. */
   readonly owner: string;
   close(): Promise<void>;
@@ -101,7 +104,7 @@ export function openDeps(settings: Settings, log: Log, meters: Meters = NO_METER
     mirror,
     clickhouse,
     parts: new PartWitness(clickhouse),
-    crowd: new InsertCrowd(),
+    crowds: { publish: new Crowd(SMALL_BATCHES_A_SECOND), load: new Crowd(SMALL_INSERTS_A_SECOND) },
     owner: `${hostname()}/${process.pid}`,
     async close() {
       fetcher.close();

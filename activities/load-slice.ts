@@ -50,7 +50,7 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
     // Also reads the record before the position again, and compares it with what the ledger remembers of it.
     await reader.start(stage.position.offsets, { generation: replica.generation, headers: stage.position.headers });
     const claim = { replicaId: replica.id, epoch: stage.epoch };
-    const budget = new InsertBudget(deps.clickhouse, replica.target, deps.crowd);
+    const budget = new InsertBudget(deps.clickhouse, replica.target, deps.crowds.load);
     const total = { batches: 0, rows: 0, bytes: 0, first: '', last: '' };
     let lagSeconds = 0;
     let checkedAt = Date.now();

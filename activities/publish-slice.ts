@@ -22,6 +22,8 @@ const FIRST_LIMIT = 1_000;
 /** A batch is read again whole after a failure, and its name costs one synchronous commit (1 to 5 ms). */
 const MOST_EVENTS = 20_000;
 const BATCH_BYTES = 8_000_000;
+/** Below this many rows a batch costs as much as one of a single row. */
+const SMALL_ROWS = 1_000;
 /** A batch that is read and sent shows signs of life oftener, with slow servers too: what takes longer hangs on a dead connection. */
 const PATIENCE_MS = 60_000;
 /** An idle slice says so at least this often. */
@@ -46,6 +48,7 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
     const publisher = await deps.publisher();
     const lag = new LagClock();
     const pace = new Pace(PACE);
+    const member = {};
     const frontier = new Frontier(sequence.last, stage.lowWater);
     let checkedAt = Date.now();
     const position = { replicaId: replica.id, epoch: stage.epoch };
@@ -123,6 +126,12 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
         reading.changes,
       );
       const durationMs = performance.now() - startedAt;
+      if (sent.rows < SMALL_ROWS) {
+        deps.crowds.publish.note(member, durationMs);
+        // The next batch, which is named with the confirmation of this one, grows meanwhile.
+        const left = deps.crowds.publish.apartMs() - durationMs;
+        if (left > 1) await rest(left, undefined, { signal: slice.ending }).catch(() => undefined);
+      }
       const events = reading.events();
       frontier.confirmed(named, events);
       await advance({ batch: named.batch, events, rows: sent.rows, bytes: sent.bytes });

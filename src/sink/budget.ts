@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClickHouseClient } from '@clickhouse/client';
+import type { Crowd } from '../domain/crowd.js';
 import { select } from './catalog.js';
 import { targetNames, type Target } from './names.js';
 
@@ -13,8 +14,7 @@ const SPARE_MS = 100;
  * Of a worker's small inserts, a second, all tables together: each takes ClickHouse some 3 ms of a core, so 20 tables with 20 rows
  * a second each would take more than one. Fewer make each batch larger: the rows cost next to nothing.
  */
-const SMALL_A_SECOND = 200;
-const LATELY_MS = 1_000;
+export const SMALL_INSERTS_A_SECOND = 200;
 /** From here on an insert is large: what it costs is its rows. */
 const LARGE_ROWS = 20_000;
 /**
@@ -28,27 +28,6 @@ const MOST_MS = 2_000;
 const MANY_PARTS = 100;
 const LOOK_EVERY_MS = 10_000;
 
-/** The tables of a worker that make small inserts at the same time. */
-export class InsertCrowd {
-  readonly #lastAt = new Map<InsertBudget, number>();
-
-  note(budget: InsertBudget): void {
-    this.#lastAt.delete(budget);
-    this.#lastAt.set(budget, Date.now());
-  }
-
-  /** What is between the starts of a table's small inserts, when all keep to it. Milliseconds. */
-  apartMs(): number {
-    const since = Date.now() - LATELY_MS;
-    for (const [budget, at] of this.#lastAt) {
-      // In the order in which they were noted: the others are younger.
-      if (at >= since) break;
-      this.#lastAt.delete(budget);
-    }
-    return (this.#lastAt.size * 1_000) / SMALL_A_SECOND;
-  }
-}
-
 /**
  * Keeps small inserts from making parts faster than merges remove them. A large batch is never followed by a pause; small
  * ones start `LEAST_MS` apart on average, and further apart while the table has many active parts, or many
@@ -57,7 +36,7 @@ export class InsertCrowd {
 export class InsertBudget {
   readonly #clickhouse: ClickHouseClient;
   readonly #target: Target;
-  readonly #crowd: InsertCrowd;
+  readonly #crowd: Crowd;
   #apartMs = LEAST_MS;
   #startedAt = 0;
   /** Between the last two starts: in this time the rows of the last insert came in. */
@@ -66,7 +45,7 @@ export class InsertBudget {
   #paidAt = 0;
   #lookedAt = Date.now();
 
-  constructor(clickhouse: ClickHouseClient, target: Target, crowd: InsertCrowd) {
+  constructor(clickhouse: ClickHouseClient, target: Target, crowd: Crowd) {
     this.#clickhouse = clickhouse;
     this.#target = target;
     this.#crowd = crowd;
@@ -81,7 +60,7 @@ export class InsertBudget {
 
   /** Notes that it is done, and looks at the parts now and then. A look that fails changes nothing: the insert will tell. */
   loaded(rows: number): void {
-    if (rows < SMALL_ROWS) this.#crowd.note(this);
+    if (rows < SMALL_ROWS) this.#crowd.note(this, Date.now() - this.#startedAt);
     const busyMs = this.#untilLargeMs(rows);
     this.#paidAt =
       busyMs === undefined
