@@ -38,6 +38,11 @@ async function newTable(): Promise<string> {
 
 const rowsOf = async (table: string): Promise<number> =>
   Number((await oneRow<{ n: string | number }>(client, `select count() as n from ${table}`)).n);
+/** What the front says of it. */
+const acknowledged = async (table: string): Promise<unknown> => {
+  const stats = (await (await fetch(`${front.url}/pg2click/stats`)).json()) as { tables: Record<string, unknown> };
+  return stats.tables[`default.${table}`];
+};
 const lines = (count: number, from = 0): string =>
   Array.from(
     { length: count },
@@ -128,6 +133,20 @@ describe('inserts of every kind', () => {
       query_params: { version: 5 },
     });
     expect(await rowsOf(table)).toBe(20_004);
+  });
+
+  it.each([
+    ['empty lines between rows', '{"id":1,"v":"a"}\n\n{"id":2,"v":"b"}\n\n', 2],
+    ['two rows on a line', '{"id":1,"v":"a"}{"id":2,"v":"b"}\n{"id":3,"v":"c"}', 3],
+    ['an array', '[{"id":1,"v":"a"},\n{"id":2,"v":"b"}]', 2],
+    ['blanks around them', '\n  {"id":1,"v":"a"}  \r\n{"id":2,"v":"b"}  \n', 2],
+    ['what ends a statement, and what begins a comment', '{"id":1,"v":"a;-- b\\n/*"}\n{"id":2,"v":"} , {"}\n', 2],
+    ['bytes that are no text', Buffer.from('7b226964223a312c2276223a22ff0022207d0a', 'hex'), 1],
+  ])('a few rows with %s, each counted', async (_, rows, count) => {
+    const table = await newTable();
+    await exec(`insert into ${table} (id, v) format JSONEachRow`, bytes(rows));
+    expect(await rowsOf(table)).toBe(count);
+    expect(await acknowledged(table)).toMatchObject({ inserts: 1, rows: count });
   });
 
   it('rows through input(), changed on their way', async () => {
@@ -261,8 +280,7 @@ describe('what a loader relies on', () => {
     await client.insert({ table, values: [{ id: 1 }, { id: 2 }], format: 'JSONEachRow' });
     await client.insert({ table: `default.${table}`, values: [{ id: 2 }], format: 'JSONEachRow' });
     await client.insert({ table, values: [{ id: 'x' }], format: 'JSONEachRow' }).catch(() => undefined);
-    const stats = (await (await fetch(`${front.url}/pg2click/stats`)).json()) as { tables: Record<string, unknown> };
-    expect(stats.tables[`default.${table}`]).toMatchObject({ inserts: 2, rows: 3 });
+    expect(await acknowledged(table)).toMatchObject({ inserts: 2, rows: 3 });
   });
 });
 
