@@ -1,9 +1,11 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { OutboxBatch } from '../../src/domain/batch.js';
+import { readBatch } from '../../src/source/drain.js';
 import { ensureFlushed } from '../../src/source/flush.js';
 import { drawPosition } from '../../src/source/settle.js';
 import { freshDatabase } from '../support/stack.js';
-import { connectSource, replicate } from '../support/source-table.js';
+import { connectSource, nameBatch, replicate } from '../support/source-table.js';
 
 /** What was visible is on disk before it is sent. */
 describe('before anything is sent', async () => {
@@ -36,6 +38,29 @@ describe('before anything is sent', async () => {
       expect(await isFlushed(position)).toBe(true);
     }
     expect(late).toBeGreaterThan(0);
+  });
+
+  it('a batch that was read says whether all of it is', async () => {
+    const replica = await replicate(client, { schema: 'public', table: 't' });
+    const read = async (): Promise<boolean> => {
+      const batch = (await nameBatch(client, replica)) as OutboxBatch;
+      const reading = readBatch(client, replica, batch, { signal: AbortSignal.timeout(20_000) });
+      for await (const changes of reading.changes) expect([changes.length, reading.isFlushed]).toEqual([all, false]);
+      return reading.isFlushed;
+    };
+    let all = 0;
+    const told: boolean[] = [];
+    for (let id = 101; id <= 120; id++) {
+      await careless.query(`insert into t values (${id})`);
+      all += 1;
+      const position = await written();
+      const isTold = await read();
+      if (isTold) expect(await isFlushed(position)).toBe(true);
+      told.push(isTold);
+    }
+    expect(told).toContain(false);
+    // Others write into the same log.
+    await expect.poll(read, { timeout: 10_000 }).toBe(true);
   });
 
   it('a drawn position is on it too, so that no crash gives it out again', async () => {
