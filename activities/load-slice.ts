@@ -1,11 +1,8 @@
-import pRetry from 'p-retry';
 import type { OffsetBatch } from '../src/domain/batch.js';
 import { loadToken } from '../src/domain/batch.js';
 import type { SliceReceipt, SliceRequest } from '../src/domain/receipt.js';
 import type { Replica } from '../src/domain/replica.js';
 import { composeVersion, majorOf } from '../src/domain/version.js';
-import { Failure } from '../src/failure/failure.js';
-import { policyOf } from '../src/failure/kinds.js';
 import {
   advanceLoad,
   claimStage,
@@ -21,7 +18,8 @@ import type { Fetched } from '../src/transport/reader.js';
 import { checkSinkHistory } from './check-sink.js';
 import type { Deps } from './deps.js';
 import { findPreparedReplica } from './find-replica.js';
-import { runSlice, type Slice } from './slice.js';
+import { patiently } from './patience.js';
+import { runSlice } from './slice.js';
 
 /**
  * One insert is one block: far below the 500,000 rows and 100 MB where ClickHouse would split it. Larger ones than this gain
@@ -155,23 +153,4 @@ async function insert(
     await writeFloor(deps.clickhouse, replica, BigInt(fetched.truncate));
     await deleteBelowFloor(deps.clickhouse, replica);
   }
-}
-
-/**
- * Short outages are sat out inside the slice, with the same name and token: the table flows again within seconds, and
- * nobody reads of a failure. What lasts longer is Temporal's to retry and the UI's to show; each attempt begins as
- * patiently, so that the pauses between attempts, which grow to 10 s, are the smaller part of the time.
- *
- * For 18 s at most, and with 2 s at most between two tries: a refused connection costs nothing.
- */
-function patiently<T>(slice: Slice, work: (tries: number) => Promise<T>): Promise<T> {
-  return pRetry(work, {
-    retries: 11,
-    minTimeout: 250,
-    factor: 2,
-    maxTimeout: 2_000,
-    // Not by `signal`: p-retry then reports an insert that came through as aborted.
-    shouldRetry: ({ error }) =>
-      !slice.ending.aborted && error instanceof Failure && policyOf(error.kind).treatment === 'transient',
-  });
 }

@@ -12,9 +12,11 @@ import { claimStage, type PublishStage } from '../src/ledger/stage.js';
 import { readBatch, type BatchReading } from '../src/source/drain.js';
 import { ensureFlushed } from '../src/source/flush.js';
 import { Pace } from '../src/source/pace.js';
+import type { Sent } from '../src/transport/publisher.js';
 import { checkSourceHistory } from './check-source.js';
 import type { Deps } from './deps.js';
 import { findPreparedReplica } from './find-replica.js';
+import { FOR_THE_BROKER, patiently } from './patience.js';
 import { runSlice, type Slice } from './slice.js';
 
 /** Events in the first batch of a slice; later ones follow the measured size of a row. */
@@ -80,6 +82,24 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
         lagSeconds: lag.seconds(done, Date.now()),
       });
 
+    const readAndSend = async (named: OutboxBatch): Promise<{ sent: Sent; events: number }> => {
+      report();
+      const reading = lendAndRead(deps, replica, named, { signal: slice.signal, onWait: report });
+      const consignment = {
+        topic: replica.topic,
+        partitions: replica.partitions,
+        format: replica.format,
+        generation: named.generation,
+        batch: named.batch,
+        beforeSend: () => {
+          report();
+          // A row may be read before its writer's commit is on disk; it is not sent before that.
+          return reading.isFlushed ? Promise.resolve() : ensureFlushed(deps.pool);
+        },
+      };
+      return { sent: await publisher.send(consignment, reading.changes), events: reading.events() };
+    };
+
     /** Waits until the outbox may show something new. */
     const mayHaveEvents = async (): Promise<boolean> => {
       if (frontier.isSettled) {
@@ -109,22 +129,7 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
       }
       const named: OutboxBatch = pending;
       const startedAt = performance.now();
-      const reading = lendAndRead(deps, replica, named, { signal: slice.signal, onWait: report });
-      const sent = await publisher.send(
-        {
-          topic: replica.topic,
-          partitions: replica.partitions,
-          format: replica.format,
-          generation: named.generation,
-          batch: named.batch,
-          beforeSend: () => {
-            report();
-            // A row may be read before its writer's commit is on disk; it is not sent before that.
-            return reading.isFlushed ? Promise.resolve() : ensureFlushed(deps.pool);
-          },
-        },
-        reading.changes,
-      );
+      const { sent, events } = await patiently(slice, () => readAndSend(named), FOR_THE_BROKER);
       const durationMs = performance.now() - startedAt;
       if (sent.rows < SMALL_ROWS) {
         deps.crowds.publish.note(member, durationMs);
@@ -132,7 +137,6 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
         const left = deps.crowds.publish.apartMs() - durationMs;
         if (left > 1) await rest(left, undefined, { signal: slice.ending }).catch(() => undefined);
       }
-      const events = reading.events();
       frontier.confirmed(named, events);
       await advance({ batch: named.batch, events, rows: sent.rows, bytes: sent.bytes });
       countBatch(deps.meters, request, { stage: 'publish', ...sent, durationMs, again: named === stage.pending });
