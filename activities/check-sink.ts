@@ -1,13 +1,19 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Part } from '../src/domain/part.js';
 import type { SliceRequest } from '../src/domain/receipt.js';
 import type { Replica } from '../src/domain/replica.js';
 import { formatTableName } from '../src/domain/table-name.js';
 import { composeVersion } from '../src/domain/version.js';
 import { Failure } from '../src/failure/failure.js';
-import { readStages, type CopyPosition, type LoadStage } from '../src/ledger/stage.js';
+import { readStages, type CopyPosition, type LedgerLoadPosition, type LoadStage } from '../src/ledger/stage.js';
+import type { PartsLook } from '../src/sink/part-witness.js';
 import { sinkState } from '../src/sink/state.js';
 import { verifyTarget } from '../src/sink/target.js';
 import type { Deps } from './deps.js';
+
+/** A replica of ClickHouse may be behind the one that was asked before. */
+const LOOKS = 3;
+const BETWEEN_LOOKS_MS = 1_000;
 
 /**
  * The witnesses outside the ledger: Temporal's last receipt, and what ClickHouse holds: the highest version that was confirmed,
@@ -29,25 +35,37 @@ export async function checkSinkHistory(
   // Someone's ALTER to a narrower type would wrap values without a word.
   await verifyTarget(deps.clickhouse, replica);
   const copy = await findCopy(deps, replica);
-  const target = `${replica.target.database}.${replica.target.table} in ClickHouse`;
-  const seen = [copy.part, stage.position.part];
-  const { highest, newest, lost } = await deps.parts
-    .look(replica.target, replica.generation, seen)
+  for (let look = 1; ; look += 1) {
+    const found = await lookAtSink(deps, replica, copy, stage.position);
+    if (typeof found !== 'string') return found.newest;
+    if (look >= LOOKS)
+      throw new Failure('SinkSetBack', {
+        message: `${replica.target.database}.${replica.target.table} in ClickHouse ${found} for ${title}.`,
+      });
+    await sleep(BETWEEN_LOOKS_MS);
+  }
+}
+
+/** @returns what is missing, as the middle of a sentence */
+async function lookAtSink(
+  deps: Deps,
+  replica: Replica,
+  copy: CopyPosition,
+  position: LedgerLoadPosition,
+): Promise<PartsLook | string> {
+  const look = await deps.parts
+    .look(replica.target, replica.generation, [copy.part, position.part])
     .catch(async (error: unknown) => {
       // Dropped in between: said as such, not as the error of whichever query met it.
       if (error instanceof Failure && error.kind === 'SinkSetBack') await verifyTarget(deps.clickhouse, replica);
       throw error;
     });
-  if (lost !== undefined)
-    throw new Failure('SinkSetBack', {
-      message: `${target} has lost rows that were confirmed for ${title}: the part ${lost.name} is gone, and nothing that was merged from it is there.`,
-    });
-  const expected = highestConfirmed(replica, copy, stage);
-  if (expected > highest && ((await sinkState(deps.clickhouse, replica.target)).highest ?? 0n) < expected)
-    throw new Failure('SinkSetBack', {
-      message: `${target} holds nothing of the newest batches that were confirmed for ${title}.`,
-    });
-  return newest;
+  if (look.lost !== undefined)
+    return `has lost the part ${look.lost.name}, and nothing that was merged from it is there: it held rows that were confirmed`;
+  const expected = highestConfirmed(replica, copy, position);
+  if (look.highest >= expected) return look;
+  const { highest } = await sinkState(deps.clickhouse, replica.target);
+  return (highest ?? 0n) >= expected ? look : 'holds nothing of the newest batches that were confirmed';
 }
 
 async function findCopy(deps: Deps, replica: Replica): Promise<CopyPosition> {
@@ -55,9 +73,9 @@ async function findCopy(deps: Deps, replica: Replica): Promise<CopyPosition> {
   return (copy?.position ?? {}) as CopyPosition;
 }
 
-function highestConfirmed(replica: Replica, copy: CopyPosition, stage: Pick<LoadStage, 'position'>): bigint {
+function highestConfirmed(replica: Replica, copy: CopyPosition, position: LedgerLoadPosition): bigint {
   const copied =
     copy.done !== undefined && copy.rows !== '0' ? composeVersion(replica.generation, BigInt(copy.done)) : 0n;
-  const loaded = BigInt(stage.position.highest ?? '0');
+  const loaded = BigInt(position.highest ?? '0');
   return copied > loaded ? copied : loaded;
 }

@@ -66,7 +66,6 @@ export async function compareTable(options: CompareOptions): Promise<Comparison>
     select ${postgresText(key)} as key, ${postgresText(rest)} as rest
     from ${quotePg(table.schema)}.${quotePg(table.table)}`;
   const copy = copyTo(/* sql */ `copy (select key, rest from (${rows}) rows order by key collate "C") to stdout`);
-  const source = options.postgres.query(copy);
   const target = await options.clickhouse.exec({
     query: /* sql */ `
       select ${clickhouseText(key)} as judged_key, ${clickhouseText(rest)} as judged_rest
@@ -75,6 +74,8 @@ export async function compareTable(options: CompareOptions): Promise<Comparison>
       format TabSeparatedRaw`,
     ...(signal === undefined ? {} : { abort_signal: signal }),
   });
+  // Last: nothing runs on the connection when the other side refuses.
+  const source = options.postgres.query(copy);
   try {
     const found = await merge(new Lines(source), new Lines(target.stream), signal);
     return {

@@ -62,9 +62,10 @@ export async function createTarget(ch: ClickHouseClient, replica: Replica): Prom
 export async function verifyTarget(ch: ClickHouseClient, replica: Replica): Promise<void> {
   const names = targetNames(replica.target);
   const object = await findObject(ch, replica.target.database, names.table);
-  if (object === undefined)
-    throw new Failure('SinkSetBack', { message: `The ClickHouse table ${names.shown} does not exist.` });
   const columns = await listColumns(ch, replica.target.database, names.table);
+  // Without columns it was dropped between the two questions.
+  if (object === undefined || columns.length === 0)
+    throw new Failure('SinkSetBack', { message: `The ClickHouse table ${names.shown} does not exist.` });
   const misfits = findMisfits(replica, object, columns);
   if (misfits.length === 0) return;
   throw new Failure('SchemaMismatch', {

@@ -23,6 +23,9 @@ const SLICE_MS = 3_000;
 const FLIGHT_ROWS = 500;
 const NOTE_ROWS = 100;
 
+/** Its slices outlast every absence of Temporal. */
+const LONG_BEATS = { ...BEATS, sliceMs: 600_000 };
+
 /** Four servers and a worker of this file's own; a writer goes on whatever happens. */
 describe('a server that goes away and comes back', () => {
   const stateDir = newStateDir();
@@ -41,7 +44,7 @@ describe('a server that goes away and comes back', () => {
     await createGates(pg);
     await createBeats(pg);
     await pg.end();
-    [flights = ''] = await arena.add({ ...FLIGHTS, sliceMs: SLICE_MS }, { ...NOTES, format: 'packed' }, BEATS);
+    [flights = ''] = await arena.add({ ...FLIGHTS, sliceMs: SLICE_MS }, { ...NOTES, format: 'packed' }, LONG_BEATS);
   });
   afterAll(async () => {
     await arena?.close();
@@ -128,7 +131,7 @@ describe('a server that goes away and comes back', () => {
 
   it('Temporal: slices go on to their ends, and a worker that starts meanwhile says what is wrong', () =>
     outage('temporal', async () => {
-      // Of slices of a minute; the short ones may have ended as it went away.
+      // Of long slices; the short ones may have ended as it went away.
       await beat(arena, FLOWS_MS);
       await sleep(AWAY_MS);
       const late = await runCli(['--no-env-file', 'worker'], { env: arena.environment });

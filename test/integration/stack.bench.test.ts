@@ -42,7 +42,7 @@ test('a small backlog is measured beside its ceilings, and told as one JSON obje
     rowsPerSecond: positive,
     ratio: positive,
     ceiling: { name: expect.any(String) as unknown, rowsPerSecond: positive },
-    coreSeconds: { worker: positive, postgres: counted, kafka: counted },
+    coreSeconds: { worker: counted, postgres: counted, kafka: counted },
     workerPeakMB: positive,
     rowsPerBatch: positive,
   };

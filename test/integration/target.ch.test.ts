@@ -233,6 +233,21 @@ describe('a target that exists', () => {
     await sql(`drop table ${database}.${replica.target.table} sync`);
     await expect(verifyTarget(ch, replica)).rejects.toMatchObject({ kind: 'SinkSetBack' });
   });
+
+  test('is told from one that is dropped while it is looked at', async () => {
+    const replica = orders();
+    await createTarget(ch, replica);
+    const dropping = new Proxy(ch, {
+      get(target, name, receiver) {
+        if (name !== 'query') return Reflect.get(target, name, receiver) as unknown;
+        return async (params: Parameters<typeof ch.query>[0]) => {
+          if (params.query.includes('system.columns')) await sql(`drop table ${database}.${replica.target.table} sync`);
+          return target.query(params);
+        };
+      },
+    });
+    await expect(verifyTarget(dropping, replica)).rejects.toMatchObject({ kind: 'SinkSetBack' });
+  });
 });
 
 describe('a target that is taken', () => {

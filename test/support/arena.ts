@@ -130,11 +130,11 @@ export async function openArena(addresses: StackAddresses, elsewhere: Partial<St
   const tables: TableName[] = [];
   const viewOf = (name: TableName) => ({ database, table: `${name.table}_current` });
 
-  const compareAll = async (): Promise<readonly Comparison[]> => {
+  const compareAll = async (names: readonly TableName[] = tables): Promise<readonly Comparison[]> => {
     const comparisons: Comparison[] = [];
     const postgres = await connect();
     try {
-      for (const name of tables)
+      for (const name of names)
         comparisons.push(await compareTable({ postgres, clickhouse, table: name, view: viewOf(name) }));
     } finally {
       await postgres.end();
@@ -190,7 +190,7 @@ export async function openArena(addresses: StackAddresses, elsewhere: Partial<St
           }),
         );
       }
-      await waitFor(async () => (await compareAll()).every(isEqual), {
+      await waitFor(async () => (await compareAll(names)).every(isEqual), {
         deadlineMs: LOAD_DEADLINE_MS,
         what: 'the first load',
         everyMs: 250,
