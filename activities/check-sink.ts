@@ -3,7 +3,7 @@ import type { Part } from '../src/domain/part.js';
 import type { SliceRequest } from '../src/domain/receipt.js';
 import type { Replica } from '../src/domain/replica.js';
 import { formatTableName } from '../src/domain/table-name.js';
-import { composeVersion } from '../src/domain/version.js';
+import { composeVersion, type Version } from '../src/domain/version.js';
 import { Failure } from '../src/failure/failure.js';
 import { readStages, type CopyPosition, type LedgerLoadPosition, type LoadStage } from '../src/ledger/stage.js';
 import type { PartsLook } from '../src/sink/part-witness.js';
@@ -18,7 +18,7 @@ const BETWEEN_LOOKS_MS = 1_000;
 /**
  * The witnesses outside the ledger: Temporal's last receipt, and what ClickHouse holds: the highest version that was confirmed,
  * and the parts that were seen before.
- * @returns a part that is there now, to ask for the next time
+ * @returns a part that is there now, to ask for the next time; none where nothing was confirmed yet
  * @throws Failure `LedgerSetBack`, `SinkSetBack`, `SchemaMismatch`
  */
 export async function checkSinkHistory(
@@ -35,8 +35,11 @@ export async function checkSinkHistory(
   // Someone's ALTER to a narrower type would wrap values without a word.
   await verifyTarget(deps.clickhouse, replica);
   const copy = await findCopy(deps, replica);
+  const { position } = stage;
+  const expected = highestConfirmed(replica, copy, position);
+  if (expected === 0n) return undefined;
   for (let look = 1; ; look += 1) {
-    const found = await lookAtSink(deps, replica, copy, stage.position);
+    const found = await lookAtSink(deps, replica, expected, [copy.part, position.part]);
     if (typeof found !== 'string') return found.newest;
     if (look >= LOOKS)
       throw new Failure('SinkSetBack', {
@@ -50,19 +53,16 @@ export async function checkSinkHistory(
 async function lookAtSink(
   deps: Deps,
   replica: Replica,
-  copy: CopyPosition,
-  position: LedgerLoadPosition,
+  expected: Version,
+  seen: readonly (Part | undefined)[],
 ): Promise<PartsLook | string> {
-  const look = await deps.parts
-    .look(replica.target, replica.generation, [copy.part, position.part])
-    .catch(async (error: unknown) => {
-      // Dropped in between: said as such, not as the error of whichever query met it.
-      if (error instanceof Failure && error.kind === 'SinkSetBack') await verifyTarget(deps.clickhouse, replica);
-      throw error;
-    });
+  const look = await deps.parts.look(replica.target, replica.generation, seen).catch(async (error: unknown) => {
+    // Dropped in between: said as such, not as the error of whichever query met it.
+    if (error instanceof Failure && error.kind === 'SinkSetBack') await verifyTarget(deps.clickhouse, replica);
+    throw error;
+  });
   if (look.lost !== undefined)
     return `has lost the part ${look.lost.name}, and nothing that was merged from it is there: it held rows that were confirmed`;
-  const expected = highestConfirmed(replica, copy, position);
   if (look.highest >= expected) return look;
   const { highest } = await sinkState(deps.clickhouse, replica.target);
   return (highest ?? 0n) >= expected ? look : 'holds nothing of the newest batches that were confirmed';
@@ -73,7 +73,7 @@ async function findCopy(deps: Deps, replica: Replica): Promise<CopyPosition> {
   return (copy?.position ?? {}) as CopyPosition;
 }
 
-function highestConfirmed(replica: Replica, copy: CopyPosition, position: LedgerLoadPosition): bigint {
+function highestConfirmed(replica: Replica, copy: CopyPosition, position: LedgerLoadPosition): Version {
   const copied =
     copy.done !== undefined && copy.rows !== '0' ? composeVersion(replica.generation, BigInt(copy.done)) : 0n;
   const loaded = BigInt(position.highest ?? '0');

@@ -2,6 +2,7 @@ import { setTimeout as rest } from 'node:timers/promises';
 import type { EnterOptions } from '../src/connect/turnstile.js';
 import type { OutboxBatch } from '../src/domain/batch.js';
 import type { Changes } from '../src/domain/change.js';
+import { SMALL_ROWS } from '../src/domain/crowd.js';
 import { Frontier } from '../src/domain/frontier.js';
 import { LagClock } from '../src/domain/lag.js';
 import type { SliceReceipt, SliceRequest } from '../src/domain/receipt.js';
@@ -24,8 +25,6 @@ const FIRST_LIMIT = 1_000;
 /** A batch is read again whole after a failure, and its name costs one synchronous commit (1 to 5 ms). */
 const MOST_EVENTS = 20_000;
 const BATCH_BYTES = 8_000_000;
-/** Below this many rows a batch costs as much as one of a single row. */
-const SMALL_ROWS = 1_000;
 /** A batch that is read and sent shows signs of life oftener, with slow servers too: what takes longer hangs on a dead connection. */
 const PATIENCE_MS = 60_000;
 /** An idle slice says so at least this often. */

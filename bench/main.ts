@@ -1,4 +1,3 @@
-import { setMaxListeners } from 'node:events';
 import { loadavg } from 'node:os';
 import { join, relative } from 'node:path';
 import { rm } from 'node:fs/promises';
@@ -24,8 +23,6 @@ async function main(): Promise<number> {
     throw error;
   }
   const stop = new AbortController();
-  // Each connection that rests or waits listens to it.
-  setMaxListeners(0, stop.signal);
   const onSignal = (): void => {
     if (stop.signal.aborted) process.exit(INTERRUPTED);
     process.stderr.write('stopping what was started; once more to leave at once\n');

@@ -1,4 +1,3 @@
-import { setMaxListeners } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { join } from 'node:path';
@@ -43,8 +42,6 @@ const options = new Command('many-tables')
   .parse()
   .opts<Options>();
 const stop = new AbortController();
-// Each writer that rests listens to it.
-setMaxListeners(0, stop.signal);
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort(new Error('interrupted')));
 const loadBefore = loadavg()[0] ?? 0;
 await using bench = await openBench({

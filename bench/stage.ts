@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
+import { once, setMaxListeners } from 'node:events';
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ClickHouseClient } from '@clickhouse/client';
@@ -67,6 +67,8 @@ export interface Bench extends Stage {
 /** @throws Failure as `startStack`; the signal's reason */
 export async function openStage(options: StageOptions = {}): Promise<Stage> {
   const { stateDir = STATE_DIR, signal = NEVER, report = () => undefined } = options;
+  // Each connection that rests or waits listens to it.
+  setMaxListeners(0, signal);
   const curtain = new Curtain();
   const stack = await startStack({ stateDir, reset: true, signal, report });
   curtain.add(() => stack.stop());

@@ -1,3 +1,5 @@
+/** Below this many rows a batch is small: it costs nearly as much as one of a single row. */
+export const SMALL_ROWS = 1_000;
 /** Who has not been there for so long is not counted. Longer than members are ever held apart. */
 const LATELY_MS = 1_000;
 /** Of one piece of work, in the mean over all members; a tenth each. */

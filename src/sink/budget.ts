@@ -1,12 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClickHouseClient } from '@clickhouse/client';
-import type { Crowd } from '../domain/crowd.js';
+import { SMALL_ROWS, type Crowd } from '../domain/crowd.js';
 import { select } from './catalog.js';
 import { targetNames, type Target } from './names.js';
 
-/** Below this many rows an insert is small: it makes a part that a merge must swallow soon. */
-const SMALL_ROWS = 1_000;
-/** What a small insert costs of the time: 50 a second. 30 a second for 30 s left 5 active parts (measured). */
+/** What a small insert, which makes a part that a merge must swallow soon, costs of the time: 50 a second. 30 a second for 30 s left 5 active parts (measured). */
 const LEAST_MS = 20;
 /** Time that may be saved up: a few changes after each other go at once, each in an insert of its own. */
 const SPARE_MS = 100;

@@ -116,13 +116,12 @@ describe('one fetcher', () => {
 });
 
 test('a link on which each batch takes longer than a topic may be out of sight is read on, batch by batch', async () => {
-  const [postgres, kafkaAddress, clickhouse, temporal] = [
-    addressOf('postgres'),
-    addressOf('kafka'),
-    addressOf('clickhouse'),
-    addressOf('temporal'),
-  ];
-  const through = await proxied({ postgres, kafka: kafkaAddress, clickhouse, temporal });
+  const through = await proxied({
+    postgres: addressOf('postgres'),
+    kafka: addressOf('kafka'),
+    clickhouse: addressOf('clickhouse'),
+    temporal: addressOf('temporal'),
+  });
   onTestFinished(through.close);
   const topic = await freshTopic();
   // Two or three batches of the most that is sent at once: some 16 pieces of the proxy each.

@@ -36,8 +36,8 @@ describe('the witness of the parts', async () => {
     run(
       `insert into ${table} (id, _version, _deleted) select number, toUInt128('${version(position, generation)}'), 0 from ${ids}`,
     );
-  const look = (by = witness, ...seen: Parameters<PartWitness['look']>[2][]) =>
-    by.look({ database, table }, GENERATION, seen[0]);
+  const look = (by = witness, seen: Parameters<PartWitness['look']>[2] = []) =>
+    by.look({ database, table }, GENERATION, seen);
   const readings = (): number => asked.splice(0).filter((query) => query.includes('select _part')).length;
 
   beforeEach(async () => {
