@@ -44,10 +44,8 @@ export interface Deps {
   readonly kafka: Kafka;
   /** The worker's one producer, made when first asked for. */
   publisher(): Promise<Publisher>;
-  /** The reader of a topic, kept between slices; all share the worker's one fetcher. */
+  /** The one reader of a topic in this process: of two slices of a table, the one that started later reads. All share one fetcher. */
   reader(topic: string): TopicReader;
-  /** Closes the reader of a topic that is not read for a while. */
-  releaseReader(topic: string): void;
   /** The public consumer group's offsets, for lag tools; best effort. */
   readonly mirror: OffsetMirror;
   readonly clickhouse: ClickHouseClient;
@@ -96,10 +94,6 @@ export function openDeps(settings: Settings, log: Log, meters: Meters = NO_METER
       let reader = readers.get(topic);
       if (reader === undefined) readers.set(topic, (reader = openReader(fetcher, topic, { log })));
       return reader;
-    },
-    releaseReader(topic) {
-      readers.get(topic)?.close();
-      readers.delete(topic);
     },
     mirror,
     clickhouse,

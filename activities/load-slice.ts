@@ -1,4 +1,4 @@
-import type { OffsetBatch } from '../src/domain/batch.js';
+import type { LoadPosition, OffsetBatch } from '../src/domain/batch.js';
 import { loadToken } from '../src/domain/batch.js';
 import type { SliceReceipt, SliceRequest } from '../src/domain/receipt.js';
 import type { Replica } from '../src/domain/replica.js';
@@ -10,6 +10,7 @@ import {
   type LedgerLoadPosition,
   type LoadStage,
 } from '../src/ledger/stage.js';
+import { Failure } from '../src/failure/failure.js';
 import { countBatch } from '../src/observe/count-batch.js';
 import { deleteBelowFloor, writeFloor } from '../src/sink/floor.js';
 import { InsertBudget } from '../src/sink/budget.js';
@@ -44,9 +45,10 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
       position = { ...position, part: await checkSinkHistory(deps, replica, { batch, position }, request) };
     };
     await patiently(slice, check);
-    const reader = deps.reader(replica.topic);
     // Also reads the record before the position again, and compares it with what the ledger remembers of it.
-    await reader.start(stage.position.offsets, { generation: replica.generation, headers: stage.position.headers });
+    using reading = await deps
+      .reader(replica.topic)
+      .start(stage.position.offsets, { generation: replica.generation, headers: stage.position.headers });
     const claim = { replicaId: replica.id, epoch: stage.epoch };
     const budget = new InsertBudget(deps.clickhouse, replica.target, deps.crowds.load);
     const total = { batches: 0, rows: 0, bytes: 0, first: '', last: '' };
@@ -59,17 +61,17 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
       bytes: total.bytes,
       witness: { batch, highest: String(majorOf(BigInt(position.highest ?? '0'))) },
       moved: total.first === '' ? '' : `offset ${total.first}..${total.last}`,
-      waiting: reader.waiting(),
+      waiting: reading.waiting(),
       lagSeconds,
     });
 
     let inHand =
-      stage.pending === null ? undefined : await reader.takeExactly(stage.pending.ranges, { signal: slice.signal });
+      stage.pending === null ? undefined : await reading.takeExactly(stage.pending.ranges, { signal: slice.signal });
     while (inHand !== undefined || !slice.ending.aborted) {
       if (inHand === undefined) {
-        inHand = await reader.take({ ...MOST, waitMs: WAIT_MS, signal: slice.ending });
+        inHand = await reading.take({ ...MOST, waitMs: WAIT_MS, signal: slice.ending });
         if (inHand === undefined) lagSeconds = 0;
-        else await advanceLoad(deps.pool, claim, null, nameOf(inHand, batch + 1, replica));
+        else await advanceLoad(deps.pool, claim, null, nameOf(inHand, batch + 1, replica, position));
         if (Date.now() - checkedAt > request.sliceMs) {
           // A slice in which nothing moves is a long one: a target that was emptied must not go unseen for so long.
           await check();
@@ -79,7 +81,7 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
         continue;
       }
       const loading: Fetched = inHand;
-      const name = nameOf(loading, batch + 1, replica);
+      const name = nameOf(loading, batch + 1, replica, position);
       const startedAt = performance.now();
       budget.begin();
       await patiently(slice, async (tries) => {
@@ -94,8 +96,13 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
       const confirm: ConfirmedLoad = { batch: name.batch, position, rows: loading.rows, bytes: loading.bytes };
       const next: Fetched | undefined = slice.ending.aborted
         ? undefined
-        : await reader.take({ ...MOST, waitMs: 0, signal: slice.ending });
-      await advanceLoad(deps.pool, claim, confirm, next === undefined ? null : nameOf(next, batch + 2, replica));
+        : await reading.take({ ...MOST, waitMs: 0, signal: slice.ending });
+      await advanceLoad(
+        deps.pool,
+        claim,
+        confirm,
+        next === undefined ? null : nameOf(next, batch + 2, replica, position),
+      );
       deps.mirror.commit(replica.topic, position.offsets);
       countBatch(deps.meters, request, {
         stage: 'load',
@@ -114,15 +121,18 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
       inHand = next;
       slice.progress(receipt());
     }
-    if (reader.waiting() === 0) lagSeconds = 0;
-    const done = receipt();
-    // A table that is paused for days is not fetched for.
-    if (slice.cancelled) deps.releaseReader(replica.topic);
-    return done;
+    if (reading.waiting() === 0) lagSeconds = 0;
+    return receipt();
   });
 }
 
-function nameOf(fetched: Fetched, batch: number, replica: Replica): OffsetBatch {
+/** @throws Failure `Unexpected` unless it continues where the confirmed batches end: whatever a reader does, nothing is passed over */
+function nameOf(fetched: Fetched, batch: number, replica: Replica, { offsets }: LoadPosition): OffsetBatch {
+  for (const [partition, { first }] of Object.entries(fetched.ranges))
+    if (first !== offsets[partition])
+      throw new Failure('Unexpected', {
+        message: `Offset ${first} of ${replica.topic}/${partition} was read where ${offsets[partition]} comes next.`,
+      });
   return { batch, generation: replica.generation, ranges: fetched.ranges };
 }
 

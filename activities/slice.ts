@@ -15,15 +15,19 @@ const TICK_MS = 1_000;
 const IDLE_HEARTBEAT_MS = 3_500;
 /** How long a cancelled slice may still work on the batch in hand. */
 const GRACE_MS = 15_000;
+/**
+ * A slice that Temporal gave up, because it was away itself or this process stood still, goes on for so long: the attempt that
+ * follows fences it, and came up to 9 s after Temporal did (measured), in which nothing would move. A shutdown of the worker waits
+ * for it: well within the 60 s that it may take.
+ */
+const GIVEN_UP_MS = 20_000;
 
 /** One bounded run of a stage: it says when to stop naming batches, when to drop everything, and tells how it goes. */
 export interface Slice {
-  /** No further batch may be named: the time is over, the table is paused, or the worker shuts down. */
+  /** No further batch may be named: the time is over, the table is paused, the worker shuts down, or Temporal gave it up long ago. */
   readonly ending: AbortSignal;
-  /** Stop at once: another attempt runs, the grace is over, or nothing moves any more. */
+  /** Stop at once: the grace is over, or nothing moves any more. */
   readonly signal: AbortSignal;
-  /** The table is paused or removed, or the worker shuts down: no other slice follows at once. */
-  readonly cancelled: boolean;
   /** Of Temporal's: 1 unless the one before failed. */
   readonly attempt: number;
   /** Shown in `pendingActivities`, so that a running slice can be looked at. */
@@ -35,12 +39,16 @@ type SliceLength = Pick<SliceRequest, 'sliceMs' | 'idleMs'>;
 
 /**
  * Runs `body` as a slice of the current activity. A cancelled slice ends with its receipt once the batch in hand is
- * confirmed; only when that takes longer than the grace is it broken off, which is safe at any point: the batch is named.
+ * confirmed; only when that takes longer than the grace is it broken off, which is safe at any point: the batch is named. What is
+ * one piece of work ends as soon as Temporal gave it up: the next attempt begins it anew.
  */
 export async function runSlice<T>(
   length: SliceLength | typeof UNBOUNDED,
   body: (slice: Slice) => Promise<T>,
-  { patienceMs = PATIENCE_MS }: { readonly patienceMs?: number } = {},
+  {
+    patienceMs = PATIENCE_MS,
+    givenUpMs = GIVEN_UP_MS,
+  }: { readonly patienceMs?: number; readonly givenUpMs?: number } = {},
 ): Promise<T> {
   const context = Context.current();
   const hard = new AbortController();
@@ -54,17 +62,22 @@ export async function runSlice<T>(
     const ageMs = Date.now() - startedAt;
     if (ageMs >= idleMs || (ageMs >= sliceMs && !isIdle(latest))) over.abort();
   };
-  const ending = AbortSignal.any([context.cancellationSignal, over.signal]);
   const timer = length === UNBOUNDED ? undefined : setTimeout(endInTime, length.sliceMs);
+  let isGivenUp = false;
+  const finish = (): void => {
+    over.abort();
+    setTimeout(() => hard.abort(context.cancellationSignal.reason), GRACE_MS).unref();
+  };
   const onCancel = (): void => {
-    // Without the right to go on (another attempt runs, or will) there is nothing worth finishing.
-    const lost = context.cancellationDetails?.timedOut === true || context.cancellationDetails?.notFound === true;
-    setTimeout(() => hard.abort(context.cancellationSignal.reason), lost ? 0 : GRACE_MS).unref();
+    const { timedOut = false, notFound = false } = context.cancellationDetails ?? {};
+    isGivenUp = (timedOut || notFound) && length !== UNBOUNDED;
+    if (isGivenUp) setTimeout(finish, givenUpMs).unref();
+    else finish();
   };
   context.cancellationSignal.addEventListener('abort', onCancel, { once: true });
   let beatAt = 0;
   const heartbeat = (): void => {
-    if (isIdle(latest) && Date.now() - beatAt < IDLE_HEARTBEAT_MS) return;
+    if (isGivenUp || (isIdle(latest) && Date.now() - beatAt < IDLE_HEARTBEAT_MS)) return;
     beatAt = Date.now();
     context.heartbeat(latest);
   };
@@ -75,12 +88,9 @@ export async function runSlice<T>(
   }, TICK_MS);
   try {
     return await body({
-      ending,
+      ending: over.signal,
       signal: hard.signal,
       attempt: context.info.attempt,
-      get cancelled() {
-        return context.cancellationSignal.aborted;
-      },
       progress: (progress) => {
         latest = progress;
         movedAt = Date.now();

@@ -51,20 +51,18 @@ export async function publisherCeiling(
 /** Our own reader takes the topic from its beginning to its end, and does nothing with it. */
 export async function readerCeiling(stage: Stage, { topic, generation }: Replica, rows: number): Promise<Ceiling> {
   const fetcher = new Fetcher(stage.kafka);
-  const reader = openReader(fetcher, topic, { log: SILENT });
   try {
     const stop = startClock(stage);
-    await reader.start({ '0': '0' }, { generation });
+    const reading = await openReader(fetcher, topic, { log: SILENT }).start({ '0': '0' }, { generation });
     let taken = 0;
     while (taken < rows) {
-      const fetched = await reader.take({ ...TAKE, signal: stage.signal });
+      const fetched = await reading.take({ ...TAKE, signal: stage.signal });
       stage.signal.throwIfAborted();
       if (fetched === undefined) throw new Error(`topic ${topic} ends after ${taken} of ${rows} rows`);
       taken += fetched.rows;
     }
     return ceilingOf('our fetch', taken, stop());
   } finally {
-    reader.close();
     fetcher.close();
   }
 }

@@ -35,22 +35,23 @@ export class ReadingPool {
       client.on('error', ignore);
       let clean = false;
       let held = true;
-      const giveBack = (): void => {
+      const giveBack = (as: true | Error | undefined): void => {
         if (!held) return;
         held = false;
-        options.signal.removeEventListener('abort', giveBack);
-        if (clean) client.off('error', ignore);
-        client.release(!clean);
+        options.signal.removeEventListener('abort', onAbort);
+        if (as === undefined) client.off('error', ignore);
+        client.release(as);
         place[Symbol.dispose]();
       };
       // Ends what runs on it: a server that does not answer must not hold whoever was told to stop.
-      options.signal.addEventListener('abort', giveBack, { once: true });
+      const onAbort = (): void => giveBack(new Error('The reading was aborted.'));
+      options.signal.addEventListener('abort', onAbort, { once: true });
       return {
         client,
         keep: () => {
           clean = true;
         },
-        [Symbol.asyncDispose]: () => Promise.resolve(giveBack()),
+        [Symbol.asyncDispose]: () => Promise.resolve(giveBack(clean ? undefined : true)),
       };
     } catch (error) {
       place[Symbol.dispose]();

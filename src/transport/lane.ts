@@ -15,8 +15,8 @@ export type Acceptance =
 export interface LaneStart {
   readonly next: number;
   readonly high: number;
-  /** Header of the record at `next - 1`, where known: null when it is asked for, whatever it is. */
-  readonly before?: string | null | undefined;
+  /** Header of the record at `next - 1`, where known. */
+  readonly before?: string | undefined;
 }
 
 /**
@@ -32,8 +32,6 @@ export class Lane {
   position: number;
   /** The next offset to be written, as last seen. */
   high: number;
-  /** Header of the record before the position that it was started at, once it has come. */
-  found: string | undefined;
   readonly #where: string;
   readonly #memory: FetchMemory;
   readonly #cursor: RecordCursor;
@@ -48,7 +46,7 @@ export class Lane {
   /** What the first batch weighs, inflated. */
   #headBytes = 0;
   /** As in `LaneStart`; where something is queued the last of that comes before `next`. */
-  #before: string | null | undefined;
+  #before: string | undefined;
   #isAwaitingBefore = false;
 
   constructor(topic: string, partition: number, memory: FetchMemory, start: LaneStart) {
@@ -105,10 +103,9 @@ export class Lane {
       if (this.#isAwaitingBefore) {
         this.#isAwaitingBefore = false;
         // Expired meanwhile, where it does not come: nothing is missing, and nothing can be compared.
-        this.found = batch.first < this.next ? this.#headerAt(batch, this.next - 1) : undefined;
-        if (this.found !== undefined && this.#before !== null && this.found !== this.#before)
-          return { kind: 'stranger' };
-        this.#before = this.found;
+        const found = batch.first < this.next ? this.#headerAt(batch, this.next - 1) : undefined;
+        if (found !== undefined && found !== this.#before) return { kind: 'stranger' };
+        this.#before = found;
         if (batch.last < this.next) continue;
       }
       if (batch.isControl) return { kind: 'gap', expected: this.next, found: batch.last + 1 };

@@ -4,15 +4,15 @@ import type { Lane } from './lane.js';
 import { requirePartitions, requireRange } from './topic-doubts.js';
 import type { TopicState } from './topic.js';
 
-/** The partitions of a topic, from one start of its reader to the next. */
+/** The partitions of a topic that are read together. */
 export class Lanes {
-  readonly #topic: string;
+  readonly topic: string;
   readonly #lanes: readonly Lane[];
   readonly #generation: number | undefined;
   #turn = 0;
 
   constructor(topic: string, lanes: readonly Lane[], generation?: number) {
-    this.#topic = topic;
+    this.topic = topic;
     this.#lanes = lanes;
     this.#generation = generation;
   }
@@ -34,13 +34,13 @@ export class Lanes {
     const lane = this.get(partition);
     if (lane?.position === Number(first)) return lane;
     throw new Failure('Unexpected', {
-      message: `A named batch of ${this.#topic}/${partition} begins at ${first}, the position is ${lane?.position ?? 'unknown'}.`,
+      message: `A named batch of ${this.topic}/${partition} begins at ${first}, the position is ${lane?.position ?? 'unknown'}.`,
     });
   }
 
   /** An empty batch of this topic and generation. */
   builder(limits: FetchLimits): FetchedBuilder {
-    return new FetchedBuilder(this.#topic, limits, this.#generation);
+    return new FetchedBuilder(this.topic, limits, this.#generation);
   }
 
   /** What is queued, up to the limits; undefined for nothing. @throws what `FetchedBuilder` throws */
@@ -71,9 +71,9 @@ export class Lanes {
 
   /** Whether the topic still has what is to be read next. @throws Failure `PartitionsChanged`, `OffsetsExpired`, `TopicReplaced` */
   requireIn(state: TopicState): void {
-    requirePartitions(state, this.#topic, this.count);
+    requirePartitions(state, this.topic, this.count);
     for (const lane of this.#lanes) {
-      requireRange(state, this.#topic, lane.partition, lane.next);
+      requireRange(state, this.topic, lane.partition, lane.next);
       if (lane.next <= Number(state.offsets[String(lane.partition)]?.low)) lane.forgetBefore();
     }
   }

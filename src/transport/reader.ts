@@ -3,7 +3,7 @@ import { KafkaReader } from './kafka-reader.js';
 import type { ReaderOptions, TopicReader } from './topic-reader.js';
 
 export type { Fetched, FetchLimits } from './fetched.js';
-export type { ReaderOptions, StartOptions, TakeOptions, TopicReader } from './topic-reader.js';
+export type { ReaderOptions, StartOptions, TakeOptions, TopicReader, TopicReading } from './topic-reader.js';
 
 /**
  * One reader a topic and fetcher; nothing is fetched before its first `start`. Measured on two cores that much else shared,

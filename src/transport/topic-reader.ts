@@ -29,15 +29,15 @@ export interface TakeOptions extends FetchLimits {
  */
 export interface TopicReader {
   /**
-   * Reads from these offsets on; every partition is named. Drops what is queued. Must be called again after any failure.
-   * @throws Failure `OffsetsExpired`, `TopicReplaced`, `PartitionsChanged`, `BrokerUnavailable` (within about 15 s), `Unauthorized`
+   * Reads from these offsets on; every partition is named. Ends the reading that was started before: who takes from that, a slice
+   * that does not know yet that it was overtaken, is fenced. Must be called again after any failure.
+   * @throws Failure `OffsetsExpired`, `TopicReplaced`, `PartitionsChanged`, `BrokerUnavailable` (within about 15 s), `Unauthorized`, `Fenced`
    */
-  start(offsets: Readonly<Record<string, string>>, options?: StartOptions): Promise<void>;
-  /**
-   * Text of our header of one record; the reader must be started (again) after it.
-   * @returns undefined when the record has expired or is not there; empty when it has no header of ours
-   */
-  readHeader(partition: number, offset: string): Promise<string | undefined>;
+  start(offsets: Readonly<Record<string, string>>, options?: StartOptions): Promise<TopicReading>;
+}
+
+/** What comes after one start. `using` ends it. */
+export interface TopicReading extends Disposable {
   /**
    * What is there, at once; waits only where there is nothing.
    * @returns undefined when nothing came within `waitMs`, or the signal was aborted
@@ -54,6 +54,4 @@ export interface TopicReader {
   ): Promise<Fetched>;
   /** Messages that are in the topic and were not taken, as far as is known. */
   waiting(): number;
-  /** Fetches nothing more, and lets go of what is queued. */
-  close(): void;
 }

@@ -1,9 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Deps } from '../../activities/deps.js';
 import { Fetcher } from '../../src/transport/fetcher.js';
-import { openReader } from '../../src/transport/reader.js';
-import { freshName } from '../support/stack.js';
+import { openReader, type TopicReading } from '../../src/transport/reader.js';
+import { freshName, waitFor } from '../support/stack.js';
 import { openPath, type Followed, type Path } from '../support/path.js';
+
+/** Outlasts what is done to it. */
+const LONG_SLICE_MS = 5_000;
 
 /** A slice dies, or is overtaken, between two steps. The servers are real; only the step that fails is made to. */
 describe('a crash between two steps loses nothing', () => {
@@ -42,6 +45,25 @@ describe('a crash between two steps loses nothing', () => {
       },
     }),
   });
+
+  /** A ClickHouse whose inserts begin only when they are released. */
+  const heldInsert = (): { deps: Partial<Deps>; reached: Promise<void>; release: () => void } => {
+    let release = (): void => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    let reach = (): void => undefined;
+    const reached = new Promise<void>((resolve) => (reach = resolve));
+    const clickhouse = new Proxy(path.deps.clickhouse, {
+      get(client, name) {
+        if (name !== 'exec') return Reflect.get(client, name, client);
+        return async (parameters: Parameters<typeof client.exec>[0]) => {
+          reach();
+          await held;
+          return client.exec(parameters);
+        };
+      },
+    });
+    return { deps: { clickhouse }, reached, release: () => release() };
+  };
 
   /** The failure of the first slice that gets as far as to fail: on a busy machine one may end before it has read. */
   const failureOf = async (slice: () => Promise<unknown>): Promise<unknown> => {
@@ -107,32 +129,44 @@ describe('a crash between two steps loses nothing', () => {
   it('a slice that was overtaken can finish the insert that is named, and can confirm nothing', async () => {
     await write(3_001);
     await followed.publish();
-    let release = (): void => undefined;
-    const held = new Promise<void>((resolve) => (release = resolve));
-    let reached = (): void => undefined;
-    const atInsert = new Promise<void>((resolve) => (reached = resolve));
     const fetcher = new Fetcher(path.deps.kafka);
-    const frozen: Partial<Deps> = {
-      clickhouse: new Proxy(path.deps.clickhouse, {
-        get(client, name) {
-          if (name !== 'exec') return Reflect.get(client, name, client);
-          return async (parameters: Parameters<typeof client.exec>[0]) => {
-            reached();
-            await held;
-            return client.exec(parameters);
-          };
-        },
-      }),
-      // Another process reads with another fetcher.
-      reader: (topic) => openReader(fetcher, topic, { log: path.deps.log }),
-    };
-    const zombie = failureOf(() => followed.load(frozen));
-    await atInsert;
+    const frozen = heldInsert();
+    // Another process reads with another fetcher.
+    const elsewhere: Partial<Deps> = { reader: (topic) => openReader(fetcher, topic, { log: path.deps.log }) };
+    const zombie = failureOf(() => followed.load({ ...frozen.deps, ...elsewhere }));
+    await frozen.reached;
     await path.source.query(`update ${table} set v = v + 1 where id > 3000`);
     await followed.settle();
-    release();
+    frozen.release();
     expect(await zombie).toMatchObject({ kind: 'Fenced' });
     fetcher.close();
+    await followed.expectEqual();
+  });
+
+  it('a slice that was overtaken in its own process takes nothing from the one that overtook it', async () => {
+    await write(6_001);
+    await followed.publish();
+    const [overtaken, overtaking] = [heldInsert(), heldInsert()];
+    // Neither ends meanwhile: what one of them takes, the other has to miss.
+    const zombie = failureOf(() => followed.load(overtaken.deps, LONG_SLICE_MS));
+    await overtaken.reached;
+    let reading: TopicReading | undefined;
+    const watched: Partial<Deps> = {
+      reader: (topic) => ({
+        start: async (...from) => (reading = await path.deps.reader(topic).start(...from)),
+      }),
+    };
+    const rightful = followed.load({ ...overtaking.deps, ...watched }, LONG_SLICE_MS);
+    await overtaking.reached;
+    await write(6_101);
+    await followed.publish();
+    await waitFor(() => (reading?.waiting() ?? 0) >= 100, { deadlineMs: 2_000, what: 'more to be queued' });
+    overtaken.release();
+    expect(await zombie).toMatchObject({ kind: 'Fenced' });
+    await write(6_201);
+    await followed.publish();
+    overtaking.release();
+    await rightful;
     await followed.expectEqual();
   });
 

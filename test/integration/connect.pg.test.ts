@@ -3,6 +3,7 @@ import { connectPostgres, createPostgresPool } from '../../src/connect/postgres.
 import { Failure } from '../../src/failure/failure.js';
 import { loadSettings, type Settings } from '../../src/settings/settings.js';
 import { environmentOf } from '../support/clients.js';
+import { openProxy } from '../support/proxy.js';
 import { addressOf, freshDatabase, freshName, waitFor } from '../support/stack.js';
 
 let settings: Settings;
@@ -95,6 +96,30 @@ it('a pool has the same sessions', async () => {
     expect(found.rows).toEqual([{ commit: 'on', json: '1' }]);
   } finally {
     await pool.end();
+  }
+});
+
+it('a pool gives up its idle connections together, when one of them died without a word', async () => {
+  const proxy = await openProxy(settings.postgres);
+  const pool = createPostgresPool(load({ PG_HOST: proxy.host, PG_PORT: String(proxy.port) }), {
+    max: 4,
+    statementMs: 500,
+  });
+  try {
+    await Promise.all(['1', '2', '3', '4'].map(() => pool.query('select pg_sleep(0.2)')));
+    expect(pool.idleCount).toBe(4);
+    proxy.strand();
+    await expect(pool.query('select 1')).rejects.toThrow();
+    await waitFor(() => pool.totalCount === 0, { deadlineMs: 5_000, what: 'all four to go' });
+    expect((await pool.query('select 1')).rowCount).toBe(1);
+    // What the server refuses says nothing against the others.
+    await Promise.all(['1', '2', '3'].map(() => pool.query('select pg_sleep(0.2)')));
+    await expect(pool.query('select no_such_column')).rejects.toThrow();
+    await waitFor(() => pool.totalCount === 2, { deadlineMs: 5_000, what: 'that one to go' });
+    expect(pool.idleCount).toBe(2);
+  } finally {
+    await pool.end();
+    await proxy.close();
   }
 });
 

@@ -6,7 +6,7 @@ import { openReader, type Fetched, type TopicReader } from '../../src/transport/
 import { ensureTopic } from '../../src/transport/topic.js';
 import { kafkaOptions } from '../support/clients.js';
 import { changesBetween, connectTestKafka, freshTopicName, silentLog, withAdmin } from '../support/kafka.js';
-import { NOW, SOON, startReader, takeIds } from '../support/reading.js';
+import { NOW, SOON, startReading, takeIds } from '../support/reading.js';
 import { proxied } from '../support/proxied.js';
 import { addressOf, waitFor } from '../support/stack.js';
 
@@ -48,7 +48,7 @@ describe('one fetcher', () => {
     const topics = await Promise.all(numbers(1, 5).map(() => freshTopic()));
     for (const topic of topics) await publish(topic, 1, 8_000, 500);
     const fetcher = openFetcher({ memoryBytes });
-    const readers = await Promise.all(topics.map((topic) => startReader(fetcher, topic)));
+    const readings = await Promise.all(topics.map((topic) => startReading(fetcher, topic)));
     let most = 0;
     const watch = (): number => (most = Math.max(most, fetcher.memory.used));
     await waitFor(() => watch() > memoryBytes / 2, { deadlineMs: 10_000, everyMs: 1, what: 'the memory to fill' });
@@ -59,11 +59,11 @@ describe('one fetcher', () => {
     expect(most).toBeLessThan(memoryBytes + 2_500_000);
     const late = await freshTopic();
     await publish(late, 1, 100);
-    expect(await takeIds(await startReader(fetcher, late), 100)).toEqual(numbers(1, 100));
-    for (const reader of readers) expect((await reader.take({ ...NOW, maxRows: 10 }))?.rows).toBe(10);
-    const reading = readers.map((reader) => takeIds(reader, 7_990));
+    expect(await takeIds(await startReading(fetcher, late), 100)).toEqual(numbers(1, 100));
+    for (const reading of readings) expect((await reading.take({ ...NOW, maxRows: 10 }))?.rows).toBe(10);
+    const taking = readings.map((reading) => takeIds(reading, 7_990));
     let isReading = true;
-    const all = Promise.all(reading).finally(() => (isReading = false));
+    const all = Promise.all(taking).finally(() => (isReading = false));
     while (isReading) {
       watch();
       await turn();
@@ -78,40 +78,41 @@ describe('one fetcher', () => {
     const [stuck, live] = [await freshTopic(), await freshTopic()];
     const fetcher = openFetcher({ memoryBytes: 1 });
     await publish(stuck, 1, 3_000);
-    const stuckReader = await startReader(fetcher, stuck);
-    const liveReader = await startReader(fetcher, live);
+    const stuckReading = await startReading(fetcher, stuck);
+    const liveReading = await startReading(fetcher, live);
     for (let number = 1; number <= 20; number++) {
       await publish(live, number, number);
-      expect(await takeIds(liveReader, 1)).toEqual([number]);
+      expect(await takeIds(liveReading, 1)).toEqual([number]);
     }
-    expect(await takeIds(stuckReader, 3_000)).toEqual(numbers(1, 3_000));
+    expect(await takeIds(stuckReading, 3_000)).toEqual(numbers(1, 3_000));
   });
 
-  test('lets go of the memory of a reader that is closed, and of one that is started again', async () => {
+  test('lets go of the memory of a reading that ends, and of one that another follows', async () => {
     const topic = await freshTopic();
     await publish(topic, 1, 2_000);
     const fetcher = openFetcher();
-    const reader = await startReader(fetcher, topic);
-    await waitFor(() => fetcher.memory.used > 0, { deadlineMs: 5_000, everyMs: 5, what: 'something to come' });
-    await reader.start({ '0': '2000' });
-    expect(await reader.take(NOW)).toBeUndefined();
-    expect(fetcher.memory.used).toBe(0);
+    const reader = readerOf(fetcher, topic);
     await reader.start({ '0': '0' });
     await waitFor(() => fetcher.memory.used > 0, { deadlineMs: 5_000, everyMs: 5, what: 'something to come' });
-    reader.close();
+    const atTheEnd = await reader.start({ '0': '2000' });
+    expect(await atTheEnd.take(NOW)).toBeUndefined();
     expect(fetcher.memory.used).toBe(0);
-    await expect(reader.take(NOW)).rejects.toMatchObject({ kind: 'Unexpected' });
+    const reading = await reader.start({ '0': '0' });
+    await waitFor(() => fetcher.memory.used > 0, { deadlineMs: 5_000, everyMs: 5, what: 'something to come' });
+    reading[Symbol.dispose]();
+    expect(fetcher.memory.used).toBe(0);
+    await expect(reading.take(NOW)).rejects.toMatchObject({ kind: 'Unexpected' });
   });
 
   test('gives a record that is larger than what it asks for', async () => {
     const [topic, other] = [await freshTopic(9_000_000), await freshTopic()];
     const fetcher = openFetcher();
-    const readers = [await startReader(fetcher, topic), await startReader(fetcher, other)] as const;
+    const readings = [await startReading(fetcher, topic), await startReading(fetcher, other)] as const;
     await publish(other, 1, 1_000);
     await publish(topic, 1, 2, 5_000_000);
     await publish(topic, 3, 3);
-    expect(await takeIds(readers[0], 3)).toEqual([1, 2, 3]);
-    expect(await takeIds(readers[1], 1_000)).toEqual(numbers(1, 1_000));
+    expect(await takeIds(readings[0], 3)).toEqual([1, 2, 3]);
+    expect(await takeIds(readings[1], 1_000)).toEqual(numbers(1, 1_000));
   });
 });
 
@@ -128,9 +129,9 @@ test('a link on which each batch takes longer than a topic may be out of sight i
   for (let batch = 0; batch < 2; batch++) await publish(topic, batch * 2_000 + 1, (batch + 1) * 2_000, 1_000);
   const fetcher = new Fetcher(connectTestKafka(kafkaOptions(through.addresses.kafka)));
   fetchers.push(fetcher);
-  const reader = await startReader(fetcher, topic);
+  const reading = await startReading(fetcher, topic);
   through.proxies.kafka.slow(60);
-  expect(await takeIds(reader, 4_000)).toEqual(numbers(1, 4_000));
+  expect(await takeIds(reading, 4_000)).toEqual(numbers(1, 4_000));
 });
 
 describe('a topic that the broker compresses', () => {
@@ -146,35 +147,32 @@ describe('a topic that the broker compresses', () => {
     const topic = await compressedTopic('gzip');
     await publish(topic, 1, 5_000, 200);
     const fetcher = openFetcher();
-    const reader = await startReader(fetcher, topic);
+    const reading = await startReading(fetcher, topic);
     // All of it is queued before the first is taken: 1.3 MB, had it not been compressed.
-    await waitFor(() => reader.waiting() === 5_000 && fetcher.memory.used > 20_000, { deadlineMs: 5_000, what: 'it' });
+    await waitFor(() => reading.waiting() === 5_000 && fetcher.memory.used > 20_000, { deadlineMs: 5_000, what: 'it' });
     expect(fetcher.memory.used).toBeLessThan(500_000);
-    const named = (await reader.take({ ...SOON, maxRows: 1_234 })) as Fetched;
+    const named = (await reading.take({ ...SOON, maxRows: 1_234 })) as Fetched;
     expect(named.rows).toBe(1_234);
-    const again = readerOf(openFetcher(), topic);
-    await again.start({ '0': '0' });
+    const elsewhere = readerOf(openFetcher(), topic);
+    const again = await elsewhere.start({ '0': '0' });
     const exact = await again.takeExactly(named.ranges);
     expect(exact).toEqual({ ...named, oldestTimestampMs: exact.oldestTimestampMs });
-    expect(await takeIds(reader, 5_000 - 1_234)).toEqual(numbers(1_235, 5_000));
-    await reader.start({ '0': '3210' }, { headers: { '0': await headerAt(topic, 3_209) } });
-    expect(await takeIds(reader, 5_000 - 3_210)).toEqual(numbers(3_211, 5_000));
+    expect(await takeIds(reading, 5_000 - 1_234)).toEqual(numbers(1_235, 5_000));
+    const { headers } = await again.takeExactly({ '0': { first: '1234', last: '3209' } });
+    const resumed = await elsewhere.start({ '0': '3210' }, { headers });
+    expect(await takeIds(resumed, 5_000 - 3_210)).toEqual(numbers(3_211, 5_000));
   });
 
   test('with another codec stops the table, with the remedy', async () => {
     const topic = await compressedTopic('lz4');
     await publish(topic, 1, 5);
-    const reader = await startReader(openFetcher(), topic);
-    await expect(reader.take(SOON)).rejects.toMatchObject({
+    const reading = await startReading(openFetcher(), topic);
+    await expect(reading.take(SOON)).rejects.toMatchObject({
       kind: 'Misconfigured',
       message: expect.stringContaining('lz4'),
       remedy: expect.stringContaining('compression.type=producer'),
     });
   });
-
-  async function headerAt(topic: string, offset: number): Promise<string> {
-    return (await readerOf(openFetcher(), topic).readHeader(0, String(offset))) ?? '';
-  }
 });
 
 describe("a stranger's transaction", () => {
@@ -186,9 +184,9 @@ describe("a stranger's transaction", () => {
     const transaction = await stranger.transaction();
     await transaction.send({ topic, messages: [{ value: '{"id":4}' }] });
     if (how === 'aborted') await transaction.abort();
-    const reader = await startReader(openFetcher(), topic);
-    expect(await takeIds(reader, 3)).toEqual([1, 2, 3]);
-    await expect(reader.take(SOON)).rejects.toMatchObject({ kind: 'TopicReplaced' });
+    const reading = await startReading(openFetcher(), topic);
+    expect(await takeIds(reading, 3)).toEqual([1, 2, 3]);
+    await expect(reading.take(SOON)).rejects.toMatchObject({ kind: 'TopicReplaced' });
     if (how === 'open') await transaction.abort();
     await stranger.disconnect();
   });

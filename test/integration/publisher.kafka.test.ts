@@ -44,10 +44,10 @@ async function readAll(topic: string): Promise<Fetched> {
     .filter(([, { high }]) => high !== '0')
     .map(([partition, { high }]) => [partition, { first: '0', last: String(BigInt(high) - 1n) }] as const);
   const fetcher = new Fetcher(kafka);
-  const reader = openReader(fetcher, topic, { log: silentLog });
+  const start = Object.fromEntries(Object.keys(state?.offsets ?? {}).map((partition) => [partition, '0']));
   try {
-    await reader.start(Object.fromEntries(Object.keys(state?.offsets ?? {}).map((partition) => [partition, '0'])));
-    return await reader.takeExactly(Object.fromEntries(ranges));
+    const reading = await openReader(fetcher, topic, { log: silentLog }).start(start);
+    return await reading.takeExactly(Object.fromEntries(ranges));
   } finally {
     fetcher.close();
   }

@@ -4,7 +4,7 @@ import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { printHeader } from '../../src/domain/message-header.js';
 import { openProducer, type Consignment } from '../../src/transport/publisher.js';
 import { Fetcher, type FetcherOptions } from '../../src/transport/fetcher.js';
-import { openReader, type Fetched, type TopicReader } from '../../src/transport/reader.js';
+import { openReader, type Fetched, type TopicReader, type TopicReading } from '../../src/transport/reader.js';
 import { deleteTopic, ensureTopic, topicState } from '../../src/transport/topic.js';
 import {
   changesBetween,
@@ -52,10 +52,10 @@ function open(topic: string, options: FetcherOptions = {}, client: Kafka = kafka
 }
 
 /** Takes until so many rows came. */
-async function takeRows(reader: TopicReader, rows: number, options = SOON): Promise<Fetched[]> {
+async function takeRows(reading: TopicReading, rows: number, options = SOON): Promise<Fetched[]> {
   const taken: Fetched[] = [];
   for (let count = 0; count < rows;) {
-    const fetched = await reader.take(options);
+    const fetched = await reading.take(options);
     if (fetched === undefined) throw new Error(`${count} of ${rows} rows came`);
     taken.push(fetched);
     count += fetched.rows;
@@ -70,9 +70,8 @@ describe('take', () => {
   test('continues offset by offset, and says what it took', async () => {
     const topic = await freshTopic();
     await publish(topic, 1, 2_500, { generation: 2, batch: 7 });
-    const reader = open(topic);
-    await reader.start({ '0': '0' }, { generation: 2 });
-    const taken = await takeRows(reader, 2_500, { ...SOON, maxRows: 700 });
+    const reading = await open(topic).start({ '0': '0' }, { generation: 2 });
+    const taken = await takeRows(reading, 2_500, { ...SOON, maxRows: 700 });
     expect(idsIn(taken)).toEqual(numbers(1, 2_500));
     let next = 0;
     for (const { ranges, rows, generation } of taken) {
@@ -87,28 +86,26 @@ describe('take', () => {
       printHeader({ generation: 2, batch: 7, row: 2_499, rows: 1, highest: '2500', kind: 'rows' }),
     );
     expect(Date.now() - (last?.oldestTimestampMs ?? 0)).toBeLessThan(60_000);
-    expect(await reader.take(NOW)).toBeUndefined();
-    expect(reader.waiting()).toBe(0);
+    expect(await reading.take(NOW)).toBeUndefined();
+    expect(reading.waiting()).toBe(0);
   });
 
   test('goes by bytes too, but always takes one message', async () => {
     const topic = await freshTopic();
     await publish(topic, 1, 10);
-    const reader = open(topic);
-    await reader.start({ '0': '0' });
-    const taken = await takeRows(reader, 10, { ...SOON, maxBytes: 1 });
+    const reading = await open(topic).start({ '0': '0' });
+    const taken = await takeRows(reading, 10, { ...SOON, maxBytes: 1 });
     expect(taken).toHaveLength(10);
     expect(idsIn(taken)).toEqual(numbers(1, 10));
   });
 
   test('waits only where there is nothing, and gives what comes at once', async () => {
     const topic = await freshTopic();
-    const reader = open(topic);
-    await reader.start({ '0': '0' });
+    const reading = await open(topic).start({ '0': '0' });
     const before = Date.now();
-    expect(await reader.take({ ...SOON, waitMs: 100 })).toBeUndefined();
+    expect(await reading.take({ ...SOON, waitMs: 100 })).toBeUndefined();
     expect(Date.now() - before).toBeLessThan(1_000);
-    const taking = reader.take(SOON);
+    const taking = reading.take(SOON);
     await publish(topic, 1, 3);
     const publishedAt = Date.now();
     expect(idsOf((await taking)?.values ?? [])).toEqual([1, 2, 3]);
@@ -116,18 +113,16 @@ describe('take', () => {
   });
 
   test('gives nothing when the signal is aborted', async () => {
-    const reader = open(await freshTopic());
-    await reader.start({ '0': '0' });
-    const taking = reader.take({ ...SOON, waitMs: 60_000, signal: AbortSignal.timeout(50) });
+    const reading = await open(await freshTopic()).start({ '0': '0' });
+    const taking = reading.take({ ...SOON, waitMs: 60_000, signal: AbortSignal.timeout(50) });
     expect(await taking).toBeUndefined();
   });
 
   test('takes all partitions, each without a gap, packed as well', async () => {
     const topic = await freshTopic(3);
     await publish(topic, 1, 9_000, { partitions: 3, format: 'packed' });
-    const reader = open(topic);
-    await reader.start({ '0': '0', '1': '0', '2': '0' });
-    const taken = await takeRows(reader, 9_000);
+    const reading = await open(topic).start({ '0': '0', '1': '0', '2': '0' });
+    const taken = await takeRows(reading, 9_000);
     expect(idsIn(taken).toSorted((a, b) => a - b)).toEqual(numbers(1, 9_000));
     expect(new Set(taken.flatMap(({ ranges }) => Object.keys(ranges)))).toEqual(new Set(['0', '1', '2']));
   });
@@ -135,12 +130,11 @@ describe('take', () => {
   test('holds no more than its memory, and loses nothing by waiting', async () => {
     const topic = await freshTopic();
     await publish(topic, 1, 40_000);
-    const reader = open(topic, { memoryBytes: 1 });
-    await reader.start({ '0': '0' });
-    const first = (await reader.take(SOON))?.rows ?? 0;
+    const reading = await open(topic, { memoryBytes: 1 }).start({ '0': '0' });
+    const first = (await reading.take(SOON))?.rows ?? 0;
     // One response, not the whole topic.
     expect(first).toBeLessThan(40_000);
-    expect(first + idsIn(await takeRows(reader, 40_000 - first)).length).toBe(40_000);
+    expect(first + idsIn(await takeRows(reading, 40_000 - first)).length).toBe(40_000);
   });
 
   test('starts again anywhere, and drops what was fetched for before', async () => {
@@ -148,9 +142,26 @@ describe('take', () => {
     await publish(topic, 1, 3_000);
     const reader = open(topic);
     for (const start of [0, 2_000, 500, 2_999]) {
-      await reader.start({ '0': String(start) });
-      expect(idsIn(await takeRows(reader, 3_000 - start))).toEqual(numbers(start + 1, 3_000));
+      const reading = await reader.start({ '0': String(start) });
+      expect(idsIn(await takeRows(reading, 3_000 - start))).toEqual(numbers(start + 1, 3_000));
     }
+  });
+
+  test('gives nothing to who started before: what comes is for the one who started last', async () => {
+    const topic = await freshTopic();
+    const reader = open(topic);
+    const [asksLater, waits] = [await reader.start({ '0': '0' }), await reader.start({ '0': '0' })];
+    const waiting = expect(waits.take(SOON)).rejects.toMatchObject({ kind: 'Fenced' });
+    const reading = await reader.start({ '0': '0' });
+    await waiting;
+    await publish(topic, 1, 10);
+    await waitFor(() => reading.waiting() === 10, { deadlineMs: 10_000, what: 'all to be queued' });
+    for (const each of [waits, asksLater]) {
+      await expect(each.take(NOW)).rejects.toMatchObject({ kind: 'Fenced' });
+      await expect(each.takeExactly({ '0': { first: '0', last: '9' } })).rejects.toMatchObject({ kind: 'Fenced' });
+      each[Symbol.dispose]();
+    }
+    expect(idsIn(await takeRows(reading, 10))).toEqual(numbers(1, 10));
   });
 });
 
@@ -158,12 +169,10 @@ describe('takeExactly', () => {
   test('gives a named batch again, byte by byte, to another process too', async () => {
     const topic = await freshTopic(2);
     await publish(topic, 1, 3_000, { partitions: 2 });
-    const reader = open(topic);
-    await reader.start({ '0': '0', '1': '0' });
-    const named = (await reader.take({ ...SOON, maxRows: 1_234 })) as Fetched;
+    const reading = await open(topic).start({ '0': '0', '1': '0' });
+    const named = (await reading.take({ ...SOON, maxRows: 1_234 })) as Fetched;
     await publish(topic, 3_001, 4_000, { partitions: 2 });
-    const other = open(topic);
-    await other.start({ '0': '0', '1': '0' });
+    const other = await open(topic).start({ '0': '0', '1': '0' });
     const again = await other.takeExactly(named.ranges);
     expect(again).toEqual({ ...named, oldestTimestampMs: again.oldestTimestampMs });
     // And goes on after it.
@@ -174,9 +183,8 @@ describe('takeExactly', () => {
   test('tells a topic that ends before the batch does, instead of waiting for it', async () => {
     const topic = await freshTopic();
     await publish(topic, 1, 10);
-    const reader = open(topic);
-    await reader.start({ '0': '0' });
-    await expect(reader.takeExactly({ '0': { first: '0', last: '10' } })).rejects.toMatchObject({
+    const reading = await open(topic).start({ '0': '0' });
+    await expect(reading.takeExactly({ '0': { first: '0', last: '10' } })).rejects.toMatchObject({
       kind: 'TopicReplaced',
     });
   });
@@ -187,9 +195,8 @@ describe('a message that is not of this table', () => {
     const topic = await freshTopic();
     await publish(topic, 1, 5, { generation: 1 });
     await publish(topic, 6, 8, { generation: 2 });
-    const reader = open(topic);
-    await reader.start({ '0': '0' }, { generation: 2 });
-    const taken = await takeRows(reader, 3);
+    const reading = await open(topic).start({ '0': '0' }, { generation: 2 });
+    const taken = await takeRows(reading, 3);
     expect(idsIn(taken)).toEqual([6, 7, 8]);
     expect(taken.reduce((sum, { skipped }) => sum + skipped, 0)).toBe(5);
     expect(taken[0]?.ranges['0']?.first).toBe('0');
@@ -199,10 +206,9 @@ describe('a message that is not of this table', () => {
     const topic = await freshTopic();
     await publish(topic, 1, 5, { generation: 1 });
     await publish(topic, 6, 8, { generation: 2 });
-    const reader = open(topic);
-    await reader.start({ '0': '0' }, { generation: 1 });
-    expect(idsIn(await takeRows(reader, 5))).toEqual(numbers(1, 5));
-    await expect(reader.take(SOON)).rejects.toMatchObject({ kind: 'Fenced' });
+    const reading = await open(topic).start({ '0': '0' }, { generation: 1 });
+    expect(idsIn(await takeRows(reading, 5))).toEqual(numbers(1, 5));
+    await expect(reading.take(SOON)).rejects.toMatchObject({ kind: 'Fenced' });
   });
 
   test.each([
@@ -216,10 +222,9 @@ describe('a message that is not of this table', () => {
     await stranger.connect();
     await stranger.send({ topic, messages: [message] });
     await stranger.disconnect();
-    const reader = open(topic);
-    await reader.start({ '0': '0' });
-    expect(idsIn(await takeRows(reader, 5))).toEqual(numbers(1, 5));
-    await expect(reader.take(SOON)).rejects.toMatchObject({ name: 'Failure', kind: 'TopicReplaced' });
+    const reading = await open(topic).start({ '0': '0' });
+    expect(idsIn(await takeRows(reading, 5))).toEqual(numbers(1, 5));
+    await expect(reading.take(SOON)).rejects.toMatchObject({ name: 'Failure', kind: 'TopicReplaced' });
   });
 
   test('is no row when it is a TRUNCATE mark: its version is told', async () => {
@@ -229,9 +234,8 @@ describe('a message that is not of this table', () => {
       await Promise.resolve();
     })();
     await (await producing).send({ topic, partitions: 1, format: 'json', generation: 1, batch: 1 }, changes);
-    const reader = open(topic);
-    await reader.start({ '0': '0' });
-    expect(await reader.take(SOON)).toMatchObject({ rows: 0, values: [], highest: '3', truncate: String(9n << 64n) });
+    const reading = await open(topic).start({ '0': '0' });
+    expect(await reading.take(SOON)).toMatchObject({ rows: 0, values: [], highest: '3', truncate: String(9n << 64n) });
   });
 });
 
@@ -242,20 +246,19 @@ describe('history that is gone', () => {
     await expireBefore(topic, 50);
     const reader = open(topic);
     await expect(reader.start({ '0': '49' })).rejects.toMatchObject({ kind: 'OffsetsExpired' });
-    await reader.start({ '0': '50' });
-    expect(idsIn(await takeRows(reader, 50))).toEqual(numbers(51, 100));
+    const reading = await reader.start({ '0': '50' });
+    expect(idsIn(await takeRows(reading, 50))).toEqual(numbers(51, 100));
   });
 
   test('is told also when Kafka deletes it while we wait for room', async () => {
     const topic = await freshTopic();
     await publish(topic, 1, 1_000);
-    const reader = open(topic, { memoryBytes: 1 });
-    await reader.start({ '0': '0' });
-    expect(await reader.take({ ...SOON, maxRows: 1 })).toMatchObject({ rows: 1 });
+    const reading = await open(topic, { memoryBytes: 1 }).start({ '0': '0' });
+    expect(await reading.take({ ...SOON, maxRows: 1 })).toMatchObject({ rows: 1 });
     await publish(topic, 1_001, 2_000);
     await expireBefore(topic, 1500);
-    expect(idsIn(await takeRows(reader, 999))).toEqual(numbers(2, 1_000));
-    await expect(reader.take(SOON)).rejects.toMatchObject({
+    expect(idsIn(await takeRows(reading, 999))).toEqual(numbers(2, 1_000));
+    await expect(reading.take(SOON)).rejects.toMatchObject({
       kind: 'OffsetsExpired',
       message: expect.stringContaining('1499'),
     });
@@ -282,8 +285,7 @@ describe('history that is gone', () => {
     const topic = await freshTopic();
     await publish(topic, 1, 10, { batch: 1 });
     const reader = open(topic);
-    await reader.start({ '0': '0' });
-    const [{ headers }] = (await takeRows(reader, 10)) as [Fetched];
+    const [{ headers }] = (await takeRows(await reader.start({ '0': '0' }), 10)) as [Fetched];
     await reader.start({ '0': '10' }, { headers });
     await withAdmin((admin) => deleteTopic(admin, topic));
     await makeTopic(topic);
@@ -294,8 +296,8 @@ describe('history that is gone', () => {
       message: expect.stringContaining('offset 9'),
     });
     // The trap: no gap, no error, the rows of offsets 0 to 9 are lost.
-    await other.start({ '0': '10' });
-    expect(idsIn(await takeRows(other, 5))).toEqual(numbers(21, 25));
+    const reading = await other.start({ '0': '10' });
+    expect(idsIn(await takeRows(reading, 5))).toEqual(numbers(21, 25));
   });
 
   test.each([
@@ -305,15 +307,14 @@ describe('history that is gone', () => {
   ])('in a topic made anew under a running reader (%s) is told', async (_, length) => {
     const topic = await freshTopic();
     await publish(topic, 1, 10, { batch: 1 });
-    const reader = open(topic);
-    await reader.start({ '0': '0' });
-    await takeRows(reader, 10);
+    const reading = await open(topic).start({ '0': '0' });
+    await takeRows(reading, 10);
     await withAdmin((admin) => deleteTopic(admin, topic));
     await makeTopic(topic);
     if (length > 0) await publish(topic, 101, 100 + length, { batch: 9 });
     await expect(
       (async () => {
-        for (;;) await reader.take(SOON);
+        for (;;) await reading.take(SOON);
       })(),
     ).rejects.toMatchObject({ kind: 'TopicReplaced' });
   });
@@ -325,16 +326,15 @@ describe('history that is gone', () => {
     const watching = pino({ level: 'debug' }, { write: (line) => (hasFoundItGone ||= line.includes('"reason":3')) });
     const fetcher = new Fetcher(kafka);
     fetchers.push(fetcher);
-    const reader = openReader(fetcher, topic, { log: watching });
-    await reader.start({ '0': '0' });
-    await takeRows(reader, 10);
+    const reading = await openReader(fetcher, topic, { log: watching }).start({ '0': '0' });
+    await takeRows(reading, 10);
     await withAdmin((admin) => deleteTopic(admin, topic));
     await waitFor(() => hasFoundItGone, { deadlineMs: 10_000, everyMs: 2, what: 'the reader to miss the topic' });
     await makeTopic(topic);
     await publish(topic, 101, 130, { batch: 9 });
     await expect(
       (async () => {
-        for (;;) await reader.take(SOON);
+        for (;;) await reading.take(SOON);
       })(),
     ).rejects.toMatchObject({ kind: 'TopicReplaced' });
   });
@@ -342,29 +342,25 @@ describe('history that is gone', () => {
   test('in a topic made anew while the reader waits for room is told: no fetch saw it gone', async () => {
     const topic = await freshTopic();
     await publish(topic, 1, 10, { batch: 1 });
-    const reader = open(topic, { memoryBytes: 1 });
-    await reader.start({ '0': '0' });
-    expect(await reader.take({ ...SOON, maxRows: 1 })).toMatchObject({ rows: 1 });
+    const reading = await open(topic, { memoryBytes: 1 }).start({ '0': '0' });
+    expect(await reading.take({ ...SOON, maxRows: 1 })).toMatchObject({ rows: 1 });
     const heldSince = Date.now();
     await withAdmin((admin) => deleteTopic(admin, topic));
     await makeTopic(topic);
     await publish(topic, 101, 130, { batch: 9 });
     // Longer than fetches are ever apart.
     await waitFor(() => Date.now() - heldSince > 2_500, { deadlineMs: 10_000, what: '2.5 s to pass' });
-    expect(idsIn(await takeRows(reader, 9))).toEqual(numbers(2, 10));
-    await expect(reader.take(SOON)).rejects.toMatchObject({ kind: 'TopicReplaced' });
+    expect(idsIn(await takeRows(reading, 9))).toEqual(numbers(2, 10));
+    await expect(reading.take(SOON)).rejects.toMatchObject({ kind: 'TopicReplaced' });
   });
 
   test('in the record before the position, alone, is no loss: it has expired', async () => {
     const topic = await freshTopic();
     await publish(topic, 1, 10);
     await expireBefore(topic, 10);
-    const reader = open(topic);
-    await reader.start({ '0': '10' }, { headers: { '0': '1/1/9/1/10' } });
-    expect(await reader.readHeader(0, '9')).toBeUndefined();
-    await reader.start({ '0': '10' }, { headers: { '0': '1/1/9/1/10' } });
+    const reading = await open(topic).start({ '0': '10' }, { headers: { '0': '1/1/9/1/10' } });
     await publish(topic, 11, 12);
-    expect(idsIn(await takeRows(reader, 2))).toEqual([11, 12]);
+    expect(idsIn(await takeRows(reading, 2))).toEqual([11, 12]);
   });
 });
 
@@ -384,10 +380,9 @@ describe('a gap', () => {
       what: 'the marker',
     });
     await publish(topic, 7, 9);
-    const reader = open(topic);
-    await reader.start({ '0': '0' });
+    const reading = await open(topic).start({ '0': '0' });
     const taking = (async () => {
-      for (;;) await reader.take(SOON);
+      for (;;) await reading.take(SOON);
     })();
     await expect(taking).rejects.toMatchObject({ kind: 'OffsetGap' });
   });
@@ -398,8 +393,8 @@ describe('partitions', () => {
     const topic = await freshTopic();
     await publish(topic, 1, 10);
     const reader = open(topic);
-    await reader.start({ '0': '0' });
-    await takeRows(reader, 10);
+    const reading = await reader.start({ '0': '0' });
+    await takeRows(reading, 10);
     await withAdmin((admin) => admin.createPartitions({ topicPartitions: [{ topic, count: 2 }] }));
     await waitFor(async () => (await withAdmin((admin) => topicState(admin, topic)))?.partitions === 2, {
       deadlineMs: 10_000,
@@ -409,40 +404,26 @@ describe('partitions', () => {
   });
 });
 
-describe('readHeader', () => {
-  test('gives the header of any record that is there, and nothing for others', async () => {
-    const topic = await freshTopic(2);
-    await publish(topic, 1, 100, { partitions: 2, generation: 3, batch: 5 });
-    const reader = open(topic);
-    expect(await reader.readHeader(1, '7')).toMatch(/^3\/5\/\d+\/1\/\d+$/u);
-    expect(await reader.readHeader(0, '0')).toMatch(/^3\/5\/[0-9]\/1\/\d+$/u);
-    expect(await reader.readHeader(0, '100')).toBeUndefined();
-    expect(await reader.readHeader(5, '0')).toBeUndefined();
-    await reader.start({ '0': '0', '1': '0' });
-    expect(idsIn(await takeRows(reader, 100)).toSorted((a, b) => a - b)).toEqual(numbers(1, 100));
-  });
-});
-
 describe('a broker that is away', () => {
   test.each(['cut', 'mute'] as const)('is told (%s), and the reader starts again where it was', async (how) => {
     const topic = await freshTopic();
     await publish(topic, 1, 1_000);
     const cable = connectCuttableKafka();
     const reader = open(topic, {}, cable.kafka);
-    await reader.start({ '0': '0' });
-    const taken = await takeRows(reader, 1_000);
+    const reading = await reader.start({ '0': '0' });
+    const taken = await takeRows(reading, 1_000);
     cable[how]();
     const startedAt = Date.now();
     await expect(
       (async () => {
-        for (;;) await reader.take({ ...SOON, waitMs: 500 });
+        for (;;) await reading.take({ ...SOON, waitMs: 500 });
       })(),
     ).rejects.toMatchObject({ kind: 'BrokerUnavailable' });
     expect(Date.now() - startedAt).toBeLessThan(14_000);
     await publish(topic, 1_001, 1_500);
     await expect(reader.start({ '0': '1000' })).rejects.toMatchObject({ kind: 'BrokerUnavailable' });
     cable.mend();
-    await reader.start({ '0': '1000' }, { headers: taken.at(-1)?.headers ?? {} });
-    expect(idsIn(await takeRows(reader, 500))).toEqual(numbers(1_001, 1_500));
+    const again = await reader.start({ '0': '1000' }, { headers: taken.at(-1)?.headers ?? {} });
+    expect(idsIn(await takeRows(again, 500))).toEqual(numbers(1_001, 1_500));
   });
 });

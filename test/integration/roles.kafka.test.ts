@@ -9,10 +9,10 @@ import { packageRoot } from '../../src/package-root.js';
 import { Fetcher } from '../../src/transport/fetcher.js';
 import { openOffsetMirror } from '../../src/transport/offset-mirror.js';
 import { openProducer } from '../../src/transport/publisher.js';
-import { openReader } from '../../src/transport/reader.js';
 import { ensureTopic } from '../../src/transport/topic.js';
 import { startGuardedKafka, type GuardedKafka } from '../support/guarded-kafka.js';
 import { changesBetween, connectTestKafka, idsOf, silentLog } from '../support/kafka.js';
+import { startReading } from '../support/reading.js';
 import { freshName, waitFor } from '../support/stack.js';
 
 // CommonJS, of which Node finds only some of the names by itself.
@@ -89,9 +89,8 @@ describe('the user that pg2click logs in to Kafka as', () => {
   const load = async (topic: string): Promise<number[]> => {
     const fetcher = new Fetcher(ours);
     try {
-      const reader = openReader(fetcher, topic, { log: silentLog });
-      await reader.start({ '0': '0' });
-      const taken = await reader.takeExactly({ '0': { first: '0', last: '2' } });
+      const reading = await startReading(fetcher, topic);
+      const taken = await reading.takeExactly({ '0': { first: '0', last: '2' } });
       return idsOf(taken.values);
     } finally {
       fetcher.close();

@@ -4,10 +4,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startStack, type Stack } from '../../src/embedded/stack.js';
 import { Fetcher } from '../../src/transport/fetcher.js';
 import { openProducer, type Publisher } from '../../src/transport/publisher.js';
-import type { TopicReader } from '../../src/transport/reader.js';
+import { openReader, type Fetched, type TopicReading } from '../../src/transport/reader.js';
 import { ensureTopic } from '../../src/transport/topic.js';
 import { changesBetween, connectCuttableKafka, connectTestKafka, idsOf, silentLog } from '../support/kafka.js';
-import { NOW, SOON, startReader, takeIds } from '../support/reading.js';
+import { NOW, SOON, startReading, takeIds } from '../support/reading.js';
 import { newStateDir } from '../support/state-dir.js';
 import { waitFor } from '../support/wait-for.js';
 
@@ -51,14 +51,14 @@ describe('a fetcher', () => {
     await makeTopics(topics);
     const cable = connectCuttableKafka({ brokers });
     const fetcher = new Fetcher(cable.kafka);
-    const readers = await Promise.all(topics.map((topic) => startReader(fetcher, topic)));
+    const readings = await Promise.all(topics.map((topic) => startReading(fetcher, topic)));
 
     const busy = [17, 99, 250];
     const latencies: number[] = [];
     for (let round = 0; round < 10; round++)
       await Promise.all(
         busy.map(async (index) => {
-          const taking = takeIds(readers[index] as TopicReader, 1);
+          const taking = takeIds(readings[index] as TopicReading, 1);
           await publish(topics[index] ?? '', round, round);
           const publishedAt = Date.now();
           expect(await taking).toEqual([round]);
@@ -66,8 +66,8 @@ describe('a fetcher', () => {
         }),
       );
     expect(latencies.toSorted((a, b) => a - b)[15]).toBeLessThan(150);
-    for (const [index, reader] of readers.entries())
-      if (!busy.includes(index)) expect(await reader.take(NOW)).toBeUndefined();
+    for (const [index, reading] of readings.entries())
+      if (!busy.includes(index)) expect(await reading.take(NOW)).toBeUndefined();
     expect(cable.open()).toBeLessThanOrEqual(4);
     fetcher.close();
     await waitFor(() => cable.open() === 0, { deadlineMs: 5_000, what: 'its sockets to go' });
@@ -77,25 +77,28 @@ describe('a fetcher', () => {
     const topics = ['one', 'two', 'three'];
     await makeTopics(topics);
     const fetcher = new Fetcher(kafka);
-    const tables = await Promise.all(
-      topics.map(async (topic) => ({ topic, reader: await startReader(fetcher, topic), ids: [] as number[] })),
-    );
+    const tables = topics.map((topic) => ({
+      reader: openReader(fetcher, topic, { log: silentLog }),
+      ids: [] as number[],
+    }));
     let isOver = false;
     // As a slice does it: a failure that passes starts again from the last position.
-    const reading = tables.map(async (table) => {
-      let [next, header] = ['0', undefined as string | undefined];
+    const reading = tables.map(async ({ reader, ids }) => {
+      let next = '0';
+      let headers: Fetched['headers'] = {};
       while (!isOver) {
         try {
-          const fetched = await table.reader.take({ ...SOON, waitMs: 200 });
-          if (fetched === undefined) continue;
-          expect(fetched.ranges['0']?.first).toBe(next);
-          table.ids.push(...idsOf(fetched.values));
-          next = String(Number(fetched.ranges['0']?.last) + 1);
-          header = fetched.headers['0'];
+          using slice = await reader.start({ '0': next }, { headers });
+          while (!isOver) {
+            const fetched = await slice.take({ ...SOON, waitMs: 200 });
+            if (fetched === undefined) continue;
+            expect(fetched.ranges['0']?.first).toBe(next);
+            ids.push(...idsOf(fetched.values));
+            next = String(Number(fetched.ranges['0']?.last) + 1);
+            headers = fetched.headers;
+          }
         } catch (error) {
           expect(error).toMatchObject({ kind: 'BrokerUnavailable' });
-          const headers = header === undefined ? {} : { '0': header };
-          await table.reader.start({ '0': next }, { headers }).catch(() => undefined);
         }
       }
     });

@@ -40,7 +40,7 @@ export interface Followed {
   readonly receipt: PrepareReceipt;
   copy(): Promise<CopyReceipt>;
   publish(deps?: Partial<Deps>): Promise<SliceReceipt>;
-  load(deps?: Partial<Deps>): Promise<SliceReceipt>;
+  load(deps?: Partial<Deps>, sliceMs?: number): Promise<SliceReceipt>;
   /** Publishes and loads until nothing waits. */
   settle(): Promise<void>;
   remove(dropTarget?: boolean): Promise<void>;
@@ -106,8 +106,9 @@ async function follow(
     stage: 'publish' | 'load',
     activity: (deps: Deps, request: SliceRequest) => Promise<SliceReceipt>,
     deps?: Partial<Deps>,
+    sliceMs = SLICE_MS,
   ): Promise<SliceReceipt> => {
-    const receipt = await run((all) => activity(all, { ...address, witness: witness[stage], sliceMs: SLICE_MS }), deps);
+    const receipt = await run((all) => activity(all, { ...address, witness: witness[stage], sliceMs }), deps);
     witness[stage] = receipt.witness;
     return receipt;
   };
@@ -124,7 +125,7 @@ async function follow(
     receipt,
     copy: () => run((deps) => copyTable(deps, { ...address, witness: null, sliceMs: SLICE_MS })),
     publish: (deps) => slice('publish', publishSlice, deps),
-    load: (deps) => slice('load', loadSlice, deps),
+    load: (deps, sliceMs) => slice('load', loadSlice, deps, sliceMs),
     async settle() {
       for (;;) {
         const published = await followed.publish();

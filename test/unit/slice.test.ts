@@ -1,6 +1,7 @@
+import { ActivityCancellationDetails } from '@temporalio/common';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { describe, expect, it } from 'vitest';
-import { runSlice, type Slice } from '../../activities/slice.js';
+import { runSlice, UNBOUNDED, type Slice } from '../../activities/slice.js';
 import type { SliceProgress } from '../../src/domain/receipt.js';
 
 const IDLE: SliceProgress = { stage: 'publish', rows: 0, batches: 0, moved: '', waiting: 0, lagSeconds: 0 };
@@ -46,9 +47,36 @@ describe('a slice', () => {
         slice.progress(IDLE);
         setTimeout(() => environment.cancel(), 100);
         await new Promise((resolve) => slice.ending.addEventListener('abort', resolve, { once: true }));
-        return slice.cancelled;
+        return 'ended';
       }),
     );
-    expect(await running).toBe(true);
+    expect(await running).toBe('ended');
   });
+
+  it.each(['notFound', 'timedOut'])(
+    'goes on for a while when Temporal gave it up (%s): until it is fenced',
+    async (how) => {
+      const ending = async (length: Parameters<typeof runSlice>[0]): Promise<number> => {
+        const environment = new MockActivityEnvironment();
+        const startedAt = performance.now();
+        await environment.run(() =>
+          runSlice(
+            length,
+            async (slice) => {
+              environment.cancel('NOT_FOUND', new ActivityCancellationDetails({ [how]: true }));
+              if (!slice.ending.aborted)
+                await new Promise((resolve) => slice.ending.addEventListener('abort', resolve, { once: true }));
+              expect(slice.signal.aborted).toBe(false);
+            },
+            { givenUpMs: 300 },
+          ),
+        );
+        return performance.now() - startedAt;
+      };
+      expect(await ending({ sliceMs: 60_000 })).toBeGreaterThanOrEqual(290);
+      expect(await ending({ sliceMs: 50 })).toBeLessThan(250);
+      // Nobody waits for it, and the next begins it anew.
+      expect(await ending(UNBOUNDED)).toBeLessThan(250);
+    },
+  );
 });
