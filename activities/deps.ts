@@ -4,7 +4,7 @@ import type { Kafka } from 'kafkajs';
 import type { Pool } from 'pg';
 import { connectClickHouse } from '../src/connect/clickhouse.js';
 import { connectKafka } from '../src/connect/kafka.js';
-import { connectPostgres, createPostgresPool, type PostgresClient } from '../src/connect/postgres.js';
+import { connectPostgres, createPostgresPool, Fate, type PostgresClient } from '../src/connect/postgres.js';
 import { ReadingPool } from '../src/connect/reading-pool.js';
 import { Turnstile, type EnterOptions } from '../src/connect/turnstile.js';
 import { Crowd } from '../src/domain/crowd.js';
@@ -59,11 +59,19 @@ export interface Deps {
 
 export function openDeps(settings: Settings, log: Log, meters: Meters = NO_METERS): Deps {
   const kafka = connectKafka(settings, log);
-  const pool = createPostgresPool(settings, { max: POOL_CONNECTIONS, name: 'ledger', statementMs: STATEMENT_MS, log });
+  const fate = new Fate();
+  const pool = createPostgresPool(settings, {
+    max: POOL_CONNECTIONS,
+    name: 'ledger',
+    statementMs: STATEMENT_MS,
+    fate,
+    log,
+  });
   const reading = new ReadingPool(
-    createPostgresPool(settings, { max: settings.worker.connections, name: 'publish', log }),
+    createPostgresPool(settings, { max: settings.worker.connections, name: 'publish', fate, log }),
   );
-  const watch = new OutboxWatch(() => connectPostgres(settings, { name: 'watch' }));
+  // It looks all the time, so it is the first to find out.
+  const watch = new OutboxWatch(() => connectPostgres(settings, { name: 'watch' }), { onLost: () => fate.endIdle() });
   const queues = { copies: new Turnstile(settings.worker.copies), errands: new Turnstile(ERRANDS) };
   const clickhouse = connectClickHouse(settings);
   let publisher: Promise<Publisher> | undefined;

@@ -79,6 +79,8 @@ export function createPostgresPool(
     readonly name?: string;
     /** A statement that is not answered by then fails, and its connection is ended; COPY counts as one too. Default: never. */
     readonly statementMs?: number;
+    /** Shared with other pools of the same server; default: the pool's own. */
+    readonly fate?: Fate;
     readonly log?: Log;
   },
 ): pg.Pool {
@@ -91,24 +93,32 @@ export function createPostgresPool(
     ...(options.statementMs === undefined ? {} : { query_timeout: options.statementMs }),
   });
   pool.on('error', (error) => options.log?.debug({ error }, 'an idle connection to postgres broke'));
-  endTogether(pool);
+  (options.fate ?? new Fate()).join(pool);
   return pool;
 }
 
 /**
  * A connection that died without a word is rarely alone: a firewall forgets the idle ones together, and each would cost whoever
- * borrows it the time that it takes to find out. When one is given up, the idle ones go too; new ones cost milliseconds.
+ * borrows it the time that it takes to find out. When one is given up, the idle ones of all these pools go too; new ones cost
+ * milliseconds.
  */
-function endTogether(pool: pg.Pool): void {
-  const idle = new Set<pg.PoolClient>();
-  pool.on('acquire', (client) => idle.delete(client));
-  pool.on('remove', (client) => idle.delete(client));
-  pool.on('release', (error: unknown, client) => {
-    if (error === undefined || error === null) idle.add(client);
-    // What the server itself has answered came over a connection that lives.
-    else if (error instanceof Error && !(error instanceof pg.DatabaseError))
-      for (const each of idle) socketOf(each)?.destroy();
-  });
+export class Fate {
+  readonly #idle = new Set<pg.PoolClient>();
+
+  join(pool: pg.Pool): void {
+    pool.on('acquire', (client) => this.#idle.delete(client));
+    pool.on('remove', (client) => this.#idle.delete(client));
+    pool.on('release', (error: unknown, client) => {
+      if (error === undefined || error === null) this.#idle.add(client);
+      // What the server itself has answered came over a connection that lives.
+      else if (error instanceof Error && !(error instanceof pg.DatabaseError)) this.endIdle();
+    });
+  }
+
+  /** To be called when a connection to the same server was given up that is in none of the pools. */
+  endIdle(): void {
+    for (const client of this.#idle) socketOf(client)?.destroy();
+  }
 }
 
 function clientConfig(settings: Settings, name: string): pg.ClientConfig {

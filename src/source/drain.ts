@@ -1,5 +1,5 @@
 import { addAbortSignal } from 'node:stream';
-import type { ClientBase, QueryResult } from 'pg';
+import type { ClientBase, QueryConfig, QueryResult } from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
 import type { OutboxBatch } from '../domain/batch.js';
 import { MOST_MESSAGE_BYTES, type Changes } from '../domain/change.js';
@@ -12,6 +12,9 @@ import { drainSql } from './drain-sql.js';
 import { IS_FLUSHED } from './flush.js';
 import { BEGIN_READING, LOOK_UP_BY_INDEX } from './session.js';
 import { holdShapeSql, requireShape } from './shape.js';
+
+/** Waits for a lock 2 s at most: what takes this long hangs on a connection that died without a word. */
+const FIRST_ANSWER_MS = 15_000;
 
 export interface BatchReading {
   /** One change for each key of the batch and one for its TRUNCATE marks: 64 KB at a time, or one row that is larger. */
@@ -49,7 +52,8 @@ export function readBatch(
   async function* read(): AsyncGenerator<Changes, void, undefined> {
     signal.throwIfAborted();
     try {
-      requireShape(await pg.query(`${BEGIN_READING};${LOOK_UP_BY_INDEX};${holdShapeSql(replica)}`), replica);
+      const beginning = `${BEGIN_READING};${LOOK_UP_BY_INDEX};${holdShapeSql(replica)}`;
+      requireShape(await pg.query({ text: beginning, query_timeout: FIRST_ANSWER_MS } as QueryConfig), replica);
       const stream = pg.query(copyTo(drainSql(replica, batch)));
       addAbortSignal(signal, stream);
       for await (const chunk of stream as AsyncIterable<Buffer>) {

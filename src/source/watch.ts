@@ -55,14 +55,16 @@ interface Waiter extends Watched {
  */
 export class OutboxWatch {
   readonly #connect: () => Promise<WatchConnection>;
+  readonly #onLost: () => void;
   readonly #waiters = new Set<Waiter>();
   readonly #pace = new Pace(PACE);
   #connection: WatchConnection | undefined;
   #running: Promise<void> | undefined;
 
   /** @param connect opens a connection; called at the first wait, and again after it was lost */
-  constructor(connect: () => Promise<WatchConnection>) {
+  constructor(connect: () => Promise<WatchConnection>, { onLost = () => undefined }: { onLost?: () => void } = {}) {
     this.#connect = connect;
+    this.#onLost = onLost;
   }
 
   /**
@@ -142,6 +144,7 @@ export class OutboxWatch {
     const lost = this.#connection;
     this.#connection = undefined;
     this.#pace.busy();
+    this.#onLost();
     for (const waiter of this.#waiters) waiter.reject(failure);
     await lost?.[Symbol.asyncDispose]();
   }

@@ -1,5 +1,5 @@
 import { beforeAll, expect, it } from 'vitest';
-import { connectPostgres, createPostgresPool } from '../../src/connect/postgres.js';
+import { connectPostgres, createPostgresPool, Fate } from '../../src/connect/postgres.js';
 import { Failure } from '../../src/failure/failure.js';
 import { loadSettings, type Settings } from '../../src/settings/settings.js';
 import { environmentOf } from '../support/clients.js';
@@ -99,26 +99,27 @@ it('a pool has the same sessions', async () => {
   }
 });
 
-it('a pool gives up its idle connections together, when one of them died without a word', async () => {
+it('pools of one server give up their idle connections together, when one of them died without a word', async () => {
   const proxy = await openProxy(settings.postgres);
-  const pool = createPostgresPool(load({ PG_HOST: proxy.host, PG_PORT: String(proxy.port) }), {
-    max: 4,
-    statementMs: 500,
-  });
+  const there = load({ PG_HOST: proxy.host, PG_PORT: String(proxy.port) });
+  const fate = new Fate();
+  const pool = createPostgresPool(there, { max: 4, statementMs: 500, fate });
+  const other = createPostgresPool(there, { max: 2, fate });
   try {
-    await Promise.all(['1', '2', '3', '4'].map(() => pool.query('select pg_sleep(0.2)')));
-    expect(pool.idleCount).toBe(4);
+    await Promise.all([...'1234'].map(() => pool.query('select pg_sleep(0.2)')));
+    await other.query('select 1');
+    expect([pool.idleCount, other.idleCount]).toEqual([4, 1]);
     proxy.strand();
     await expect(pool.query('select 1')).rejects.toThrow();
-    await waitFor(() => pool.totalCount === 0, { deadlineMs: 5_000, what: 'all four to go' });
+    await waitFor(() => pool.totalCount + other.totalCount === 0, { deadlineMs: 5_000, what: 'all five to go' });
     expect((await pool.query('select 1')).rowCount).toBe(1);
     // What the server refuses says nothing against the others.
-    await Promise.all(['1', '2', '3'].map(() => pool.query('select pg_sleep(0.2)')));
+    await Promise.all([...'123'].map(() => pool.query('select pg_sleep(0.2)')));
     await expect(pool.query('select no_such_column')).rejects.toThrow();
     await waitFor(() => pool.totalCount === 2, { deadlineMs: 5_000, what: 'that one to go' });
     expect(pool.idleCount).toBe(2);
   } finally {
-    await pool.end();
+    await Promise.all([pool.end(), other.end()]);
     await proxy.close();
   }
 });
