@@ -8,6 +8,8 @@ export const UNBOUNDED = 'unbounded';
 /** A tick keeps a slow insert alive; it stops, and the slice fails, when nothing at all has moved for this long. */
 const PATIENCE_MS = 5 * 60_000;
 const TICK_MS = 1_000;
+/** Slices of tables that were woken together do not all end together: they are shorter by up to this share. */
+const SPREAD = 0.2;
 /**
  * Each heartbeat is a write of Temporal's server: of 40 idle tables, at every tick, they took it an eighth of a core. A third
  * of the heartbeat timeout; a cancellation, which travels with the answer, takes as long to reach an idle table.
@@ -34,7 +36,10 @@ export interface Slice {
   progress(progress: SliceProgress): void;
 }
 
-/** How long a slice runs: until `sliceMs`, and on until `idleMs` as long as nothing at all moved and nothing waits. */
+/**
+ * How long a slice runs: `sliceMs` from when something moved or waited for the first time, and `idleMs` while nothing does. An
+ * idle one that is woken goes on: where many tables are woken at once, all of them would have their histories looked at instead.
+ */
 type SliceLength = Pick<SliceRequest, 'sliceMs' | 'idleMs'>;
 
 /**
@@ -56,13 +61,15 @@ export async function runSlice<T>(
   const startedAt = Date.now();
   let movedAt = startedAt;
   const over = new AbortController();
-  const endInTime = (): void => {
+  let timer: NodeJS.Timeout | undefined;
+  const endWhen = (idle: boolean): void => {
     if (length === UNBOUNDED) return;
     const { sliceMs, idleMs = sliceMs } = length;
-    const ageMs = Date.now() - startedAt;
-    if (ageMs >= idleMs || (ageMs >= sliceMs && !isIdle(latest))) over.abort();
+    const leftMs = idle ? startedAt + idleMs - Date.now() : sliceMs * (1 - Math.random() * SPREAD);
+    clearTimeout(timer);
+    timer = setTimeout(() => over.abort(), Math.max(0, leftMs));
   };
-  const timer = length === UNBOUNDED ? undefined : setTimeout(endInTime, length.sliceMs);
+  endWhen(false);
   let isGivenUp = false;
   const finish = (): void => {
     over.abort();
@@ -84,7 +91,6 @@ export async function runSlice<T>(
   const tick = setInterval(() => {
     if (Date.now() - movedAt < patienceMs) heartbeat();
     else hard.abort(new Failure('NoProgress', { message: `Nothing moved for ${patienceMs / 1_000} seconds.` }));
-    endInTime();
   }, TICK_MS);
   try {
     return await body({
@@ -92,9 +98,10 @@ export async function runSlice<T>(
       signal: hard.signal,
       attempt: context.info.attempt,
       progress: (progress) => {
+        const wasIdle = isIdle(latest);
         latest = progress;
         movedAt = Date.now();
-        endInTime();
+        if (isIdle(latest) !== wasIdle) endWhen(!wasIdle);
       },
     });
   } catch (error) {

@@ -1,7 +1,6 @@
-import type { QueryResult } from 'pg';
 import type { TableName } from '../domain/table-name.js';
 import { majorOf } from '../domain/version.js';
-import type { Queryable } from '../connect/queryable.js';
+import { rowsOfLast, type Queryable } from '../connect/queryable.js';
 import { ask } from './ask.js';
 
 /** What waits for a stage of a table, and what it moved so far. */
@@ -122,9 +121,8 @@ function eventsSql(tables: readonly Pick<LedgerRow, 'id' | 'lowWater'>[]): strin
 }
 
 /** One message of two statements is one transaction: the limits end with it. */
-async function askBounded<Row>(pg: Queryable, query: string): Promise<Row[]> {
-  const results = (await ask(pg, `${BOUNDED}; ${query}`, [])) as unknown as QueryResult[];
-  return (results.at(-1)?.rows ?? []) as Row[];
+async function askBounded<Row>(pg: Queryable, query: string): Promise<readonly Row[]> {
+  return rowsOfLast(await ask(pg, `${BOUNDED}; ${query}`, []));
 }
 
 function toBacklog(row: LedgerRow, found: EventsRow | undefined): TableBacklog {

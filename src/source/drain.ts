@@ -1,6 +1,7 @@
 import { addAbortSignal } from 'node:stream';
-import type { ClientBase, QueryConfig, QueryResult } from 'pg';
+import type { ClientBase, QueryConfig } from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
+import { rowsOfLast } from '../connect/queryable.js';
 import type { OutboxBatch } from '../domain/batch.js';
 import { MOST_MESSAGE_BYTES, type Changes } from '../domain/change.js';
 import type { Replica } from '../domain/replica.js';
@@ -62,7 +63,8 @@ export function readBatch(
         if (changes.length > 0) yield changes;
       }
       // Asked in the same message: with small batches a round trip of its own would be a tenth of the time.
-      isFlushed = tellsFlushed(await pg.query(`commit; ${IS_FLUSHED}`));
+      const [told] = rowsOfLast<{ flushed: boolean }>(await pg.query(`commit; ${IS_FLUSHED}`));
+      isFlushed = told?.flushed === true;
     } catch (error) {
       signal.throwIfAborted();
       throw classifyPostgres(error, `reading batch ${batch.batch} of ${title}`);
@@ -82,10 +84,6 @@ export function readBatch(
       return isFlushed;
     },
   };
-}
-
-function tellsFlushed(results: unknown): boolean {
-  return (results as QueryResult<{ flushed: boolean }>[]).at(-1)?.rows[0]?.flushed === true;
 }
 
 /** Before more of it is held: a row of PostgreSQL's may be 1 GB. */

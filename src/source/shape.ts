@@ -1,4 +1,4 @@
-import type { QueryResult } from 'pg';
+import { rowsOfLast } from '../connect/queryable.js';
 import { literal } from '../domain/identifier.js';
 import type { Replica } from '../domain/replica.js';
 import { formatTableName } from '../domain/table-name.js';
@@ -27,7 +27,7 @@ export function holdShapeSql(table: ShapedTable): string {
  * @throws Failure `SourceChanged`, `MissingTable`
  */
 export function requireShape(results: unknown, table: ShapedTable): void {
-  const look = (results as QueryResult<{ same: boolean; loosened: string[] }>[]).at(-1)?.rows[0];
+  const [look] = rowsOfLast<{ same: boolean; loosened: string[] }>(results);
   const title = formatTableName(table.name);
   if (look?.same !== true)
     throw new Failure('MissingTable', { message: `${title} is another table now than the one that was added.` });

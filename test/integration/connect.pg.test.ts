@@ -106,7 +106,7 @@ it('pools of one server give up their idle connections together, when one of the
   const pool = createPostgresPool(there, { max: 4, statementMs: 500, fate });
   const other = createPostgresPool(there, { max: 2, fate });
   try {
-    await Promise.all([...'1234'].map(() => pool.query('select pg_sleep(0.2)')));
+    await Promise.all([1, 2, 3, 4].map(() => pool.query('select pg_sleep(0.2)')));
     await other.query('select 1');
     expect([pool.idleCount, other.idleCount]).toEqual([4, 1]);
     proxy.strand();
@@ -114,7 +114,7 @@ it('pools of one server give up their idle connections together, when one of the
     await waitFor(() => pool.totalCount + other.totalCount === 0, { deadlineMs: 5_000, what: 'all five to go' });
     expect((await pool.query('select 1')).rowCount).toBe(1);
     // What the server refuses says nothing against the others.
-    await Promise.all([...'123'].map(() => pool.query('select pg_sleep(0.2)')));
+    await Promise.all([1, 2, 3].map(() => pool.query('select pg_sleep(0.2)')));
     await expect(pool.query('select no_such_column')).rejects.toThrow();
     await waitFor(() => pool.totalCount === 2, { deadlineMs: 5_000, what: 'that one to go' });
     expect(pool.idleCount).toBe(2);

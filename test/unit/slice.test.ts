@@ -31,12 +31,13 @@ describe('a slice', () => {
     expect(await lengthOf({ sliceMs: 50 }, (slice) => slice.progress(IDLE))).toBeLessThan(300);
   });
 
-  it('ends as soon as something moves after its time', async () => {
-    const ran = await lengthOf({ sliceMs: 50, idleMs: 60_000 }, (slice) => {
+  it('goes on for its time when something moves at last', async () => {
+    const ran = await lengthOf({ sliceMs: 500, idleMs: 60_000 }, (slice) => {
       slice.progress(IDLE);
       setTimeout(() => slice.progress({ ...IDLE, batches: 1 }), 200);
     });
-    expect(ran).toBeGreaterThanOrEqual(190);
+    // A fifth less at most, so that tables woken together do not end their slices together.
+    expect(ran).toBeGreaterThanOrEqual(590);
     expect(ran).toBeLessThan(2_000);
   });
 
