@@ -56,9 +56,10 @@ const HEARTBEAT_THROTTLE_MS = 2_000;
 
 /**
  * A frozen worker swallows a task with each poll that it holds open, and each of them is missed for another heartbeat timeout: a
- * take-over took up to 33 s with the 5 that the SDK begins with. More are opened when there is more to do.
+ * take-over took up to 33 s where the SDK chose how many, two and more of them. One poll brings a task in milliseconds, and a
+ * table needs two in a minute.
  */
-const FIRST_POLLS = 1;
+const ACTIVITY_POLLS = 1;
 
 const STICKY_TIMEOUT_MS = 3_000;
 
@@ -117,7 +118,7 @@ function optionsOf(settings: WorkerSettings, identity: string): WorkerOptions[] 
     maxConcurrentActivityTaskExecutions: settings.activitySlots ?? DEFAULT_ACTIVITY_SLOTS,
     maxHeartbeatThrottleInterval: HEARTBEAT_THROTTLE_MS,
     defaultHeartbeatThrottleInterval: HEARTBEAT_THROTTLE_MS,
-    activityTaskPollerBehavior: { type: 'autoscaling' as const, initial: FIRST_POLLS },
+    activityTaskPollerBehavior: { type: 'simple-maximum' as const, maximum: ACTIVITY_POLLS },
   };
   const workers: WorkerOptions[] = [
     {
