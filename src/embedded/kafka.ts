@@ -57,7 +57,8 @@ export const kafkaServer: Server<'kafka'> = {
     await writeKeys(context);
     await writeFile(logging, LOGGING);
     const jvm = [
-      '-Xmx512m',
+      // It holds a message twice while it takes it in: with 512 MB some of 64 MB were too many.
+      '-Xmx1g',
       '-XX:TieredStopAtLevel=1',
       '-XX:+UseSerialGC',
       `-Dlog4j2.configurationFile=${logging}`,

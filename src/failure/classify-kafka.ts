@@ -32,6 +32,8 @@ const KIND_BY_TYPE: Readonly<Record<string, FailureKind>> = {
   UNKNOWN_PRODUCER_ID: 'BrokerUnavailable', // 59
   ILLEGAL_SASL_STATE: 'BrokerUnavailable', // 34
   BROKER_NOT_AVAILABLE: 'BrokerUnavailable', // 8
+  // Something went wrong inside the broker: its memory ran out, say.
+  UNKNOWN: 'BrokerUnavailable', // -1
   // Unknown to a broker that has just started, or for good: whoever may park a table for it must have asked again.
   UNKNOWN_TOPIC_OR_PARTITION: 'BrokerUnavailable', // 3
 };
