@@ -10,8 +10,8 @@ import { addressOf, freshDatabase, freshName, freshSink } from '../support/stack
 const FLOWS_MS = 45_000;
 const SETTLE_MS = 60_000;
 /**
- * The longest patience is that of a publishing slice, a minute; a statement of the ledger's has half of it, and may meet several of
- * these connections, one after the other; Temporal's are given up after 45 s.
+ * The longest patience is that of a publishing slice, a minute; a statement of the ledger's has half of it; Temporal's connections
+ * are given up after 45 s. One of these may follow the other.
  */
 const FORGOTTEN_MS = 200_000;
 /** How long the network misbehaves. */
@@ -127,7 +127,7 @@ describe('a network that fails in the middle', { timeout: 240_000 }, () => {
     await settle();
   });
 
-  // The last one: what it strands may be found out one connection after the other, for a minute and more.
+  // The last one: what it strands may be found out for a minute and more.
   it(
     'forgets connections without a word, as a firewall does: each is given up, and made anew',
     { timeout: 300_000 },

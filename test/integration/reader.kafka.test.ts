@@ -358,6 +358,7 @@ describe('history that is gone', () => {
     const topic = await freshTopic();
     await publish(topic, 1, 10);
     await expireBefore(topic, 10);
+    expect((await withAdmin((admin) => topicState(admin, topic)))?.offsets['0']?.low).toBe('10');
     const reading = await open(topic).start({ '0': '10' }, { headers: { '0': '1/1/9/1/10' } });
     await publish(topic, 11, 12);
     expect(idsIn(await takeRows(reading, 2))).toEqual([11, 12]);
