@@ -4,16 +4,21 @@ import type { Kafka } from 'kafkajs';
 import type { Pool } from 'pg';
 import { connectClickHouse } from '../src/connect/clickhouse.js';
 import { connectKafka } from '../src/connect/kafka.js';
-import { connectPostgres, createPostgresPool, Fate, type PostgresClient } from '../src/connect/postgres.js';
+import {
+  connectPostgres,
+  createPostgresPool,
+  IdleConnectionGroup,
+  type PostgresClient,
+} from '../src/connect/postgres.js';
 import { ReadingPool } from '../src/connect/reading-pool.js';
-import { Turnstile, type EnterOptions } from '../src/connect/turnstile.js';
-import { Crowd } from '../src/domain/crowd.js';
+import { Semaphore, type AcquireOptions } from '../src/connect/semaphore.js';
+import { SmallBatchThrottle } from '../src/pipeline/small-batch-throttle.js';
 import type { Log } from '../src/observe/log.js';
 import { NO_METERS, type Meters } from '../src/observe/meters.js';
 import type { Settings } from '../src/settings/settings.js';
-import { SMALL_INSERTS_A_SECOND } from '../src/sink/budget.js';
-import { PartWitness } from '../src/sink/part-witness.js';
-import { OutboxWatch } from '../src/source/watch.js';
+import { SMALL_INSERTS_A_SECOND } from '../src/clickhouse/insert-throttle.js';
+import { PartTracker } from '../src/clickhouse/part-tracker.js';
+import { OutboxWatch } from '../src/source/outbox/watch.js';
 import { Fetcher } from '../src/transport/fetcher.js';
 import { openOffsetMirror, type OffsetMirror } from '../src/transport/offset-mirror.js';
 import { openProducer, type Publisher } from '../src/transport/publisher.js';
@@ -24,7 +29,7 @@ const POOL_CONNECTIONS = 8;
 /** What has no answer by then hangs on a connection that died without a word. */
 const STATEMENT_MS = 30_000;
 /** Tables that are prepared or removed at once: seconds each, and DDL in one another's way gains nothing. */
-const ERRANDS = 4;
+const DDL_CONCURRENCY = 4;
 /** Of publishing: each takes this process some 4 ms, PostgreSQL as much, and Kafka half of it. */
 const SMALL_BATCHES_A_SECOND = 200;
 
@@ -40,7 +45,7 @@ export interface Deps {
   /** Wakes the slices that wait for changes; one connection for all of them. */
   readonly watch: OutboxWatch;
   /** A connection of one errand's own, when its turn has come; `await using` ends it. First loads have a queue of theirs. */
-  connectSource(name: string, options: EnterOptions & { readonly copies?: boolean }): Promise<PostgresClient>;
+  connectSource(name: string, options: AcquireOptions & { readonly copies?: boolean }): Promise<PostgresClient>;
   readonly kafka: Kafka;
   /** The worker's one producer, made when first asked for. */
   publisher(): Promise<Publisher>;
@@ -49,9 +54,9 @@ export interface Deps {
   /** The public consumer group's offsets, for lag tools; best effort. */
   readonly mirror: OffsetMirror;
   readonly clickhouse: ClickHouseClient;
-  readonly parts: PartWitness;
+  readonly parts: PartTracker;
   /** Which tables move little by little right now: together they keep below what the servers carry. */
-  readonly crowds: { readonly publish: Crowd; readonly load: Crowd };
+  readonly throttles: { readonly publish: SmallBatchThrottle; readonly load: SmallBatchThrottle };
   /** Who claims: host and pid. */
   readonly owner: string;
   close(): Promise<void>;
@@ -59,7 +64,7 @@ export interface Deps {
 
 export function openDeps(settings: Settings, log: Log, meters: Meters = NO_METERS): Deps {
   const kafka = connectKafka(settings, log);
-  const fate = new Fate();
+  const fate = new IdleConnectionGroup();
   const pool = createPostgresPool(settings, {
     max: POOL_CONNECTIONS,
     name: 'ledger',
@@ -72,7 +77,7 @@ export function openDeps(settings: Settings, log: Log, meters: Meters = NO_METER
   );
   // It looks all the time, so it is the first to find out.
   const watch = new OutboxWatch(() => connectPostgres(settings, { name: 'watch' }), { onLost: () => fate.endIdle() });
-  const queues = { copies: new Turnstile(settings.worker.copies), errands: new Turnstile(ERRANDS) };
+  const queues = { copies: new Semaphore(settings.worker.copies), errands: new Semaphore(DDL_CONCURRENCY) };
   const clickhouse = connectClickHouse(settings);
   let publisher: Promise<Publisher> | undefined;
   const fetcher = new Fetcher(kafka);
@@ -86,7 +91,7 @@ export function openDeps(settings: Settings, log: Log, meters: Meters = NO_METER
     reading,
     watch,
     async connectSource(name, { copies = false, ...options }) {
-      const place = await (copies ? queues.copies : queues.errands).enter(options);
+      const place = await (copies ? queues.copies : queues.errands).acquire(options);
       try {
         const client = await connectPostgres(settings, { name });
         client.once('end', () => place[Symbol.dispose]());
@@ -105,8 +110,11 @@ export function openDeps(settings: Settings, log: Log, meters: Meters = NO_METER
     },
     mirror,
     clickhouse,
-    parts: new PartWitness(clickhouse),
-    crowds: { publish: new Crowd(SMALL_BATCHES_A_SECOND), load: new Crowd(SMALL_INSERTS_A_SECOND) },
+    parts: new PartTracker(clickhouse),
+    throttles: {
+      publish: new SmallBatchThrottle(SMALL_BATCHES_A_SECOND),
+      load: new SmallBatchThrottle(SMALL_INSERTS_A_SECOND),
+    },
     owner: `${hostname()}/${process.pid}`,
     async close() {
       fetcher.close();

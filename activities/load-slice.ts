@@ -1,7 +1,7 @@
 import type { LoadPosition, OffsetBatch } from '../src/domain/batch.js';
 import { loadToken } from '../src/domain/batch.js';
 import type { SliceReceipt, SliceRequest } from '../src/domain/receipt.js';
-import type { Replica } from '../src/domain/replica.js';
+import type { ReplicatedTable } from '../src/domain/replicated-table.js';
 import { composeVersion, majorOf } from '../src/domain/version.js';
 import {
   advanceLoad,
@@ -9,18 +9,18 @@ import {
   type ConfirmedLoad,
   type LedgerLoadPosition,
   type LoadStage,
-} from '../src/ledger/stage.js';
+} from '../src/ledger/stages.js';
 import { Failure } from '../src/failure/failure.js';
 import { countBatch } from '../src/observe/count-batch.js';
-import { deleteBelowFloor, writeFloor } from '../src/sink/floor.js';
-import { InsertBudget } from '../src/sink/budget.js';
-import { insertValues } from '../src/sink/insert.js';
+import { deleteBelowFloor, writeFloor } from '../src/clickhouse/floor.js';
+import { InsertThrottle } from '../src/clickhouse/insert-throttle.js';
+import { insertValues } from '../src/clickhouse/insert.js';
 import type { Fetched } from '../src/transport/reader.js';
 import { checkSinkHistory } from './check-sink.js';
 import type { Deps } from './deps.js';
-import { findPreparedReplica } from './find-replica.js';
-import { patiently } from './patience.js';
-import { runSlice } from './slice.js';
+import { findPreparedTable } from './find-prepared-table.js';
+import { retryTransient } from '../src/pipeline/retry.js';
+import { runSlice } from '../src/pipeline/slice.js';
 
 /**
  * One insert is one block: far below the 500,000 rows and 100 MB where ClickHouse would split it. Larger ones than this gain
@@ -37,20 +37,20 @@ const WAIT_MS = 1_000;
  */
 export async function loadSlice(deps: Deps, request: SliceRequest): Promise<SliceReceipt> {
   return runSlice(request, async (slice) => {
-    const replica = await findPreparedReplica(deps.pool, request);
-    const stage = await claimStage<LoadStage>(deps.pool, { replicaId: replica.id, stage: 'load', owner: deps.owner });
+    const table = await findPreparedTable(deps.pool, request);
+    const stage = await claimStage<LoadStage>(deps.pool, { tableId: table.id, stage: 'load', owner: deps.owner });
     let position: LedgerLoadPosition = stage.position;
     let batch = stage.batch;
     const check = async (): Promise<void> => {
-      position = { ...position, part: await checkSinkHistory(deps, replica, { batch, position }, request) };
+      position = { ...position, part: await checkSinkHistory(deps, table, { batch, position }, request) };
     };
-    await patiently(slice, check);
+    await retryTransient(slice, check);
     // Also reads the record before the position again, and compares it with what the ledger remembers of it.
     using reading = await deps
-      .reader(replica.topic)
-      .start(stage.position.offsets, { generation: replica.generation, headers: stage.position.headers });
-    const claim = { replicaId: replica.id, epoch: stage.epoch };
-    const budget = new InsertBudget(deps.clickhouse, replica.target, deps.crowds.load);
+      .reader(table.topic)
+      .start(stage.position.offsets, { generation: table.generation, headers: stage.position.headers });
+    const claim = { tableId: table.id, epoch: stage.epoch };
+    const budget = new InsertThrottle(deps.clickhouse, table.target, deps.throttles.load);
     const total = { batches: 0, rows: 0, bytes: 0, first: '', last: '' };
     let lagSeconds = 0;
     let checkedAt = Date.now();
@@ -59,7 +59,7 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
       batches: total.batches,
       rows: total.rows,
       bytes: total.bytes,
-      witness: { batch, highest: String(majorOf(BigInt(position.highest ?? '0'))) },
+      checkpoint: { batch, highest: String(majorOf(BigInt(position.highest ?? '0'))) },
       moved: total.first === '' ? '' : `offset ${total.first}..${total.last}`,
       waiting: reading.waiting(),
       lagSeconds,
@@ -71,7 +71,7 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
       if (inHand === undefined) {
         inHand = await reading.take({ ...MOST, waitMs: WAIT_MS, signal: slice.ending });
         if (inHand === undefined) lagSeconds = 0;
-        else await advanceLoad(deps.pool, claim, null, nameOf(inHand, batch + 1, replica, position));
+        else await advanceLoad(deps.pool, claim, null, nameOf(inHand, batch + 1, table, position));
         if (Date.now() - checkedAt > request.sliceMs) {
           // A slice in which nothing moves is a long one: a target that was emptied must not go unseen for so long.
           await check();
@@ -81,18 +81,18 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
         continue;
       }
       const loading: Fetched = inHand;
-      const name = nameOf(loading, batch + 1, replica, position);
+      const name = nameOf(loading, batch + 1, table, position);
       const startedAt = performance.now();
       budget.begin();
-      await patiently(slice, async (tries) => {
+      await retryTransient(slice, async (tries) => {
         // A server that is back may have lost what it had confirmed and not yet written to its disk.
         if (tries > 1) await check();
-        await insert(deps, replica, name, loading, { signal: slice.signal, attempt: slice.attempt - 1 + tries });
+        await insert(deps, table, name, loading, { signal: slice.signal, attempt: slice.attempt - 1 + tries });
       });
       const durationMs = performance.now() - startedAt;
       budget.loaded(loading.rows);
       await budget.wait(slice.ending);
-      position = positionAfter(position, loading, replica);
+      position = positionAfter(position, loading, table);
       const confirm: ConfirmedLoad = { batch: name.batch, position, rows: loading.rows, bytes: loading.bytes };
       const next: Fetched | undefined = slice.ending.aborted
         ? undefined
@@ -101,9 +101,9 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
         deps.pool,
         claim,
         confirm,
-        next === undefined ? null : nameOf(next, batch + 2, replica, position),
+        next === undefined ? null : nameOf(next, batch + 2, table, position),
       );
-      deps.mirror.commit(replica.topic, position.offsets);
+      deps.mirror.commit(table.topic, position.offsets);
       countBatch(deps.meters, request, {
         stage: 'load',
         ...confirm,
@@ -127,40 +127,40 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
 }
 
 /** @throws Failure `Unexpected` unless it continues where the confirmed batches end: whatever a reader does, nothing is passed over */
-function nameOf(fetched: Fetched, batch: number, replica: Replica, { offsets }: LoadPosition): OffsetBatch {
+function nameOf(fetched: Fetched, batch: number, table: ReplicatedTable, { offsets }: LoadPosition): OffsetBatch {
   for (const [partition, { first }] of Object.entries(fetched.ranges))
     if (first !== offsets[partition])
       throw new Failure('Unexpected', {
-        message: `Offset ${first} of ${replica.topic}/${partition} was read where ${offsets[partition]} comes next.`,
+        message: `Offset ${first} of ${table.topic}/${partition} was read where ${offsets[partition]} comes next.`,
       });
-  return { batch, generation: replica.generation, ranges: fetched.ranges };
+  return { batch, generation: table.generation, ranges: fetched.ranges };
 }
 
-function positionAfter(position: LedgerLoadPosition, loaded: Fetched, replica: Replica): LedgerLoadPosition {
+function positionAfter(position: LedgerLoadPosition, loaded: Fetched, table: ReplicatedTable): LedgerLoadPosition {
   const offsets = { ...position.offsets };
   for (const [partition, range] of Object.entries(loaded.ranges)) offsets[partition] = String(BigInt(range.last) + 1n);
   const before = BigInt(position.highest ?? '0');
   // Messages of an older life of the table alone load nothing: ClickHouse would be asked for a version it never got.
-  const loadedTo = loaded.highest === '0' ? 0n : composeVersion(replica.generation, BigInt(loaded.highest));
+  const loadedTo = loaded.highest === '0' ? 0n : composeVersion(table.generation, BigInt(loaded.highest));
   const highest = loadedTo > before ? loadedTo : before;
   return { ...position, offsets, headers: { ...position.headers, ...loaded.headers }, highest: String(highest) };
 }
 
 async function insert(
   deps: Deps,
-  replica: Replica,
+  table: ReplicatedTable,
   name: OffsetBatch,
   fetched: Fetched,
   options: { readonly signal: AbortSignal; readonly attempt: number },
 ): Promise<void> {
   if (fetched.values.length > 0)
-    await insertValues(deps.clickhouse, replica, {
+    await insertValues(deps.clickhouse, table, {
       values: fetched.values,
-      token: loadToken(replica, name),
+      token: loadToken(table, name),
       ...options,
     });
   if (fetched.truncate !== undefined) {
-    await writeFloor(deps.clickhouse, replica, BigInt(fetched.truncate));
-    await deleteBelowFloor(deps.clickhouse, replica);
+    await writeFloor(deps.clickhouse, table, BigInt(fetched.truncate));
+    await deleteBelowFloor(deps.clickhouse, table);
   }
 }

@@ -1,16 +1,16 @@
 import type { PrepareReceipt, PrepareRequest } from '../src/domain/receipt.js';
 import { formatTableName, type TableName } from '../src/domain/table-name.js';
 import { Failure } from '../src/failure/failure.js';
-import { findReplica, listReplicas, markReady, registerReplica, type Definition } from '../src/ledger/replica.js';
+import { findTable, listTables, markReady, registerTable, type Definition } from '../src/ledger/tables.js';
 import type { Queryable } from '../src/connect/queryable.js';
-import { createTarget, highestGeneration } from '../src/sink/target.js';
-import { inspectTable } from '../src/source/inspect.js';
-import { fingerprintTable } from '../src/source/fingerprint.js';
-import { installOutbox, removeOutbox } from '../src/source/outbox.js';
+import { createTarget, highestGeneration } from '../src/clickhouse/target.js';
+import { inspectTable } from '../src/source/catalog/inspect.js';
+import { fingerprintTable } from '../src/source/catalog/fingerprint.js';
+import { installOutbox, removeOutbox } from '../src/source/outbox/install.js';
 import { ensureTopic, topicNameFor, topicState } from '../src/transport/topic.js';
 import type { Settings } from '../src/settings/settings.js';
 import type { Deps } from './deps.js';
-import { UNBOUNDED, runSlice } from './slice.js';
+import { UNBOUNDED, runSlice } from '../src/pipeline/slice.js';
 
 /**
  * Makes a table ready: topic, ledger row, outbox with its triggers, target; in this order, so that the triggers (the only
@@ -22,23 +22,23 @@ export async function prepareTable(deps: Deps, request: PrepareRequest): Promise
     const title = formatTableName(request);
     await using pg = await deps.connectSource(`prepare ${title}`, { signal: slice.ending });
     const inspection = await inspectTable(pg, request, { key: request.options.key });
-    const known = await findReplica(pg, request.pipeline, request);
-    const replica = known ?? (await register(deps, pg, request, inspection));
+    const known = await findTable(pg, request.pipeline, request);
+    const table = known ?? (await register(deps, pg, request, inspection));
     if (known === undefined) {
-      await removeOutbox(pg, { id: replica.id, name: replica.name });
-      await installOutbox(pg, replica);
-      await createTarget(deps.clickhouse, replica);
-      await markReady(pg, replica, {
-        fingerprint: await fingerprintTable(pg, replica),
-        loadPosition: { offsets: await endOffsets(deps, replica.topic), headers: {} },
+      await removeOutbox(pg, { id: table.id, name: table.name });
+      await installOutbox(pg, table);
+      await createTarget(deps.clickhouse, table);
+      await markReady(pg, table, {
+        fingerprint: await fingerprintTable(pg, table),
+        loadPosition: { offsets: await endOffsets(deps, table.topic), headers: {} },
       });
     }
     return {
-      id: replica.id,
-      generation: replica.generation,
-      topic: replica.topic,
-      target: `${replica.target.database}.${replica.target.table}`,
-      key: replica.key,
+      id: table.id,
+      generation: table.generation,
+      topic: table.topic,
+      target: `${table.target.database}.${table.target.table}`,
+      key: table.key,
       estimatedRows: inspection.estimatedRows,
     };
   });
@@ -49,9 +49,9 @@ async function register(
   pg: Queryable,
   request: PrepareRequest,
   inspection: Awaited<ReturnType<typeof inspectTable>>,
-): ReturnType<typeof registerReplica> {
+): ReturnType<typeof registerTable> {
   const { options, pipeline } = request;
-  const others = await listReplicas(pg, pipeline);
+  const others = await listTables(pg, pipeline);
   const target = targetOf(options.target, request, deps.settings, others);
   const topic = options.topic ?? topicOf(request, deps.settings, others);
   const { partitions } = await withAdmin(deps, (admin) =>
@@ -71,7 +71,7 @@ async function register(
     target,
   };
   const targetGeneration = await highestGeneration(deps.clickhouse, target);
-  return registerReplica(pg, {
+  return registerTable(pg, {
     pipeline,
     name: { schema: request.schema, table: request.table },
     relation: inspection.relation,

@@ -1,24 +1,24 @@
 import { setTimeout as rest } from 'node:timers/promises';
-import type { EnterOptions } from '../src/connect/turnstile.js';
+import type { AcquireOptions } from '../src/connect/semaphore.js';
 import type { OutboxBatch } from '../src/domain/batch.js';
 import type { Changes } from '../src/domain/change.js';
-import { SMALL_ROWS } from '../src/domain/crowd.js';
-import { Frontier } from '../src/domain/frontier.js';
-import { LagClock } from '../src/domain/lag.js';
+import { SMALL_ROWS } from '../src/pipeline/small-batch-throttle.js';
+import { OutboxWatermark } from '../src/source/outbox/watermark.js';
+import { LagClock } from '../src/pipeline/lag-clock.js';
 import type { SliceReceipt, SliceRequest } from '../src/domain/receipt.js';
-import type { Replica } from '../src/domain/replica.js';
+import type { ReplicatedTable } from '../src/domain/replicated-table.js';
 import { countBatch } from '../src/observe/count-batch.js';
 import { advanceOutbox, type SentBatch } from '../src/ledger/outbox.js';
-import { claimStage, type PublishStage } from '../src/ledger/stage.js';
-import { readBatch, type BatchReading } from '../src/source/drain.js';
+import { claimStage, type PublishStage } from '../src/ledger/stages.js';
+import { readBatch, type BatchReading } from '../src/source/outbox/drain.js';
 import { ensureFlushed } from '../src/source/flush.js';
-import { Pace } from '../src/source/pace.js';
+import { PollBackoff } from '../src/pipeline/poll-backoff.js';
 import type { Sent } from '../src/transport/publisher.js';
 import { checkSourceHistory } from './check-source.js';
 import type { Deps } from './deps.js';
-import { findPreparedReplica } from './find-replica.js';
-import { FOR_THE_BROKER, patiently } from './patience.js';
-import { runSlice, type Slice } from './slice.js';
+import { findPreparedTable } from './find-prepared-table.js';
+import { BROKER_RETRY, retryTransient } from '../src/pipeline/retry.js';
+import { runSlice, type Slice } from '../src/pipeline/slice.js';
 
 /** Events in the first batch of a slice; later ones follow the measured size of a row. */
 const FIRST_LIMIT = 1_000;
@@ -41,18 +41,18 @@ const NO_LONGER_MS = 10_000;
  */
 export async function publishSlice(deps: Deps, request: SliceRequest): Promise<SliceReceipt> {
   const publish = async (slice: Slice): Promise<SliceReceipt> => {
-    let replica = await findPreparedReplica(deps.pool, request);
-    const claim = { replicaId: replica.id, stage: 'publish', owner: deps.owner } as const;
+    let table = await findPreparedTable(deps.pool, request);
+    const claim = { tableId: table.id, stage: 'publish', owner: deps.owner } as const;
     const stage = await claimStage<PublishStage>(deps.pool, claim);
-    const { sequence, fingerprint } = await checkSourceHistory(deps.pool, replica, stage, request);
-    replica = { ...replica, fingerprint };
+    const { sequence, fingerprint } = await checkSourceHistory(deps.pool, table, stage, request);
+    table = { ...table, fingerprint };
     const publisher = await deps.publisher();
     const lag = new LagClock();
-    const pace = new Pace(PACE);
+    const pace = new PollBackoff(PACE);
     const member = {};
-    const frontier = new Frontier(sequence.last, stage.lowWater);
+    const frontier = new OutboxWatermark(sequence.last, stage.lowWater);
     let checkedAt = Date.now();
-    const position = { replicaId: replica.id, epoch: stage.epoch };
+    const position = { tableId: table.id, epoch: stage.epoch };
     const total = { batches: 0, rows: 0, bytes: 0, first: '', last: stage.position.last ?? '0' };
     // Up to where nobody waits for anything: it was sent, or is not there to be sent.
     let done = [BigInt(total.last), BigInt(stage.lowWater)].reduce((a, b) => (a > b ? a : b));
@@ -62,14 +62,14 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
 
     /** Of the last look into the outbox. */
     let lookMs = 0;
-    const waiting = (): number => Math.max(0, Number(frontier.drawn - done));
+    const waiting = (): number => Math.max(0, Number(frontier.allocated - done));
     const advance = async (sent: SentBatch | null): Promise<void> => {
       const advanced = await advanceOutbox(deps.pool, position, sent, slice.ending.aborted ? 0 : limit);
       pending = advanced.next;
       if (sent === null) lookMs = advanced.tookMs;
-      frontier.learn(advanced.lastDrawn ?? total.last, advanced.lowWater);
-      if (pending === undefined && !slice.ending.aborted) done = frontier.drawn;
-      lag.observe(frontier.drawn, Date.now());
+      frontier.advance(advanced.lastDrawn ?? total.last, advanced.lowWater);
+      if (pending === undefined && !slice.ending.aborted) done = frontier.allocated;
+      lag.observe(frontier.allocated, Date.now());
     };
     const report = (): void =>
       slice.progress({
@@ -83,11 +83,11 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
 
     const readAndSend = async (named: OutboxBatch): Promise<{ sent: Sent; events: number }> => {
       report();
-      const reading = lendAndRead(deps, replica, named, { signal: slice.signal, onWait: report });
+      const reading = lendAndRead(deps, table, named, { signal: slice.signal, onWait: report });
       const consignment = {
-        topic: replica.topic,
-        partitions: replica.partitions,
-        format: replica.format,
+        topic: table.topic,
+        partitions: table.partitions,
+        format: table.format,
         generation: named.generation,
         batch: named.batch,
         beforeSend: () => {
@@ -101,13 +101,13 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
 
     /** Waits until the outbox may show something new. */
     const mayHaveEvents = async (): Promise<boolean> => {
-      if (frontier.isSettled) {
-        pace.busy();
-        const watched = { sequence: sequence.oid, seen: String(frontier.drawn) };
+      if (frontier.isCaughtUp) {
+        pace.reset();
+        const watched = { sequence: sequence.oid, seen: String(frontier.allocated) };
         return deps.watch.wait(watched, { signal: slice.ending, timeoutMs: REPORT_MS });
       }
       // Something was drawn that cannot be seen: looking costs a walk over it, so a slow look is followed by a long rest.
-      const restMs = Math.min(Math.max(pace.idle(), lookMs * REST_TO_LOOK), NO_LONGER_MS);
+      const restMs = Math.min(Math.max(pace.nextMs(), lookMs * REST_TO_LOOK), NO_LONGER_MS);
       await rest(restMs, undefined, { signal: slice.ending }).catch(() => undefined);
       return !slice.ending.aborted;
     };
@@ -115,12 +115,12 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
       if (pending === undefined) {
         if (await mayHaveEvents()) {
           await advance(null);
-          if (pending !== undefined) pace.busy();
+          if (pending !== undefined) pace.reset();
         }
         if (Date.now() - checkedAt > request.sliceMs) {
           // A slice in which nothing moves is a long one: what no event announces must not go unseen for so long.
-          const now = await checkSourceHistory(deps.pool, replica, { batch }, request);
-          replica = { ...replica, fingerprint: now.fingerprint };
+          const now = await checkSourceHistory(deps.pool, table, { batch }, request);
+          table = { ...table, fingerprint: now.fingerprint };
           checkedAt = Date.now();
         }
         report();
@@ -128,12 +128,12 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
       }
       const named: OutboxBatch = pending;
       const startedAt = performance.now();
-      const { sent, events } = await patiently(slice, () => readAndSend(named), FOR_THE_BROKER);
+      const { sent, events } = await retryTransient(slice, () => readAndSend(named), BROKER_RETRY);
       const durationMs = performance.now() - startedAt;
       if (sent.rows < SMALL_ROWS) {
-        deps.crowds.publish.note(member, durationMs);
+        deps.throttles.publish.record(member, durationMs);
         // The next batch, which is named with the confirmation of this one, grows meanwhile.
-        const left = deps.crowds.publish.apartMs() - durationMs;
+        const left = deps.throttles.publish.intervalMs() - durationMs;
         if (left > 1) await rest(left, undefined, { signal: slice.ending }).catch(() => undefined);
       }
       frontier.confirmed(named, events);
@@ -154,7 +154,7 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
       batches: total.batches,
       rows: total.rows,
       bytes: total.bytes,
-      witness: { batch, highest: total.last },
+      checkpoint: { batch, highest: total.last },
       moved: movedText(total),
       waiting: waiting(),
       lagSeconds: lag.seconds(done, Date.now()),
@@ -164,11 +164,11 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
 }
 
 /** A batch is read over a lent connection, given back when all of it was read: an idle table holds none. */
-function lendAndRead(deps: Deps, replica: Replica, batch: OutboxBatch, options: EnterOptions): BatchReading {
+function lendAndRead(deps: Deps, table: ReplicatedTable, batch: OutboxBatch, options: AcquireOptions): BatchReading {
   let reading: BatchReading | undefined;
   async function* read(): AsyncGenerator<Changes, void, undefined> {
     await using lease = await deps.reading.lease(options);
-    reading = readBatch(lease.client, replica, batch, options);
+    reading = readBatch(lease.client, table, batch, options);
     yield* reading.changes;
     lease.keep();
   }

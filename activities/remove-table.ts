@@ -1,10 +1,10 @@
 import type { RemoveRequest } from '../src/domain/receipt.js';
 import { formatTableName } from '../src/domain/table-name.js';
-import { deleteReplica, findReplica, findReplicaId } from '../src/ledger/replica.js';
-import { dropTarget } from '../src/sink/target.js';
-import { removeOutbox } from '../src/source/outbox.js';
+import { deleteTable, findTable, findTableId } from '../src/ledger/tables.js';
+import { dropTarget } from '../src/clickhouse/target.js';
+import { removeOutbox } from '../src/source/outbox/install.js';
 import type { Deps } from './deps.js';
-import { UNBOUNDED, runSlice } from './slice.js';
+import { UNBOUNDED, runSlice } from '../src/pipeline/slice.js';
 
 /**
  * Takes a table out: its triggers and outbox first, so that its writers no longer pay for it, then (if asked) the target,
@@ -15,11 +15,11 @@ export async function removeTable(deps: Deps, request: RemoveRequest): Promise<v
     await using pg = await deps.connectSource(`remove ${formatTableName(request)}`, {
       signal: slice.ending,
     });
-    const replica = await findReplica(pg, request.pipeline, request);
-    const id = replica?.id ?? (await findReplicaId(pg, request.pipeline, request));
+    const table = await findTable(pg, request.pipeline, request);
+    const id = table?.id ?? (await findTableId(pg, request.pipeline, request));
     if (id === undefined) return;
     await removeOutbox(pg, { id, name: { schema: request.schema, table: request.table } });
-    if (request.dropTarget && replica !== undefined) await dropTarget(deps.clickhouse, replica.target, replica);
-    await deleteReplica(pg, id);
+    if (request.dropTarget && table !== undefined) await dropTarget(deps.clickhouse, table.target, table);
+    await deleteTable(pg, id);
   });
 }

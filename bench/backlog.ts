@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import type { MessageFormat, Replica } from '../src/domain/replica.js';
+import type { MessageFormat, ReplicatedTable } from '../src/domain/replicated-table.js';
 import { highest, lowest, shareCores, type Ceiling } from './ceiling.js';
 import { startClock, type Timing } from './clock.js';
 import { drainCeiling, tableCopyCeiling } from './drain-ceiling.js';
@@ -66,27 +66,27 @@ async function measureFormat(run: Run, format: MessageFormat): Promise<FormatRes
   // With no worker the triggers go on collecting.
   tell(`${format}: filling`);
   await fillOrders(stage.postgres, alone, rows, stage);
-  const replica = await replicaOf(stage.postgres, alone);
+  const table = await replicaOf(stage.postgres, alone);
   tell(`${format}: reading to nowhere`);
-  const drain = await drainCeiling(stage, replica, rows);
+  const drain = await drainCeiling(stage, table, rows);
   const copy = await tableCopyCeiling(stage, alone, rows);
-  const sample = await sampleChanges(stage, replica);
+  const sample = await sampleChanges(stage, table);
   tell(`${format}: publish alone`);
-  const publish = await workShift(run, 'producer', (pid) => publishAlone(run, replica, pid));
+  const publish = await workShift(run, 'producer', (pid) => publishAlone(run, table, pid));
   tell(`${format}: load alone`);
-  const load = await workShift(run, 'consumer', (pid) => loadAlone(run, replica, pid));
+  const load = await workShift(run, 'consumer', (pid) => loadAlone(run, table, pid));
   await requireAll(run, alone);
 
   tell(`${format}: Kafka alone`);
-  const consume = [await consumeCeiling(stage, replica.topic, rows), await readerCeiling(stage, replica, rows)];
+  const consume = [await consumeCeiling(stage, table.topic, rows), await readerCeiling(stage, table, rows)];
   const sampler = new Sampler();
-  await readTopic(stage, replica.topic, sampler.add);
+  await readTopic(stage, table.topic, sampler.add);
   const produce = [
-    await produceCeiling(stage, replica.topic, sampler.finish(), rows),
-    await publisherCeiling(stage, replica, sample, rows),
+    await produceCeiling(stage, table.topic, sampler.finish(), rows),
+    await publisherCeiling(stage, table, sample, rows),
   ];
   tell(`${format}: ClickHouse alone`);
-  const inserts = await insertCeilings(stage, replica, rows, rows / load.result.batches);
+  const inserts = await insertCeilings(stage, table, rows, rows / load.result.batches);
   const [json] = inserts;
   await workShift(run, 'all', async () => {
     await stage.cli('remove', alone, '--drop-target', '--yes');
@@ -134,8 +134,8 @@ async function bothAtOnce({ stage, options }: Run, format: MessageFormat, pid: n
 }
 
 /** The worker has not begun yet. Until the ledger has confirmed that all of it is in Kafka. */
-async function publishAlone({ stage, options }: Run, replica: Replica, pid: number): Promise<Passage> {
-  const watch = new LedgerWatch(stage.postgres, replica, stage.signal);
+async function publishAlone({ stage, options }: Run, table: ReplicatedTable, pid: number): Promise<Passage> {
+  const watch = new LedgerWatch(stage.postgres, table, stage.signal);
   const before = await watch.look('publish');
   await watch.claimed(before);
   const stop = startClock(stage, pid);
@@ -144,12 +144,12 @@ async function publishAlone({ stage, options }: Run, replica: Replica, pid: numb
   return { timing: stop(), batches: (await watch.look('publish')).batch - before.batch };
 }
 
-async function loadAlone({ stage, options }: Run, replica: Replica, pid: number): Promise<Passage> {
-  const watch = new LedgerWatch(stage.postgres, replica, stage.signal);
+async function loadAlone({ stage, options }: Run, table: ReplicatedTable, pid: number): Promise<Passage> {
+  const watch = new LedgerWatch(stage.postgres, table, stage.signal);
   const before = await watch.look('load');
   await watch.claimed(before);
   const stop = startClock(stage, pid);
-  await watch.until('Loading', 'load', () => isQueryable(stage, replica.target.table, options.rows));
+  await watch.until('Loading', 'load', () => isQueryable(stage, table.target.table, options.rows));
   const timing = stop();
   // The last batch is confirmed a moment after its rows can be queried.
   await watch.until('The last confirmation', 'load', ({ rows }) => Number(rows) >= options.rows);

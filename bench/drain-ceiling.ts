@@ -1,9 +1,9 @@
 import type { ClientBase } from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
 import type { OutboxBatch } from '../src/domain/batch.js';
-import type { Replica } from '../src/domain/replica.js';
-import { drainSql } from '../src/source/drain-sql.js';
-import { outboxTable } from '../src/source/outbox-names.js';
+import type { ReplicatedTable } from '../src/domain/replicated-table.js';
+import { drainSql } from '../src/source/outbox/drain-sql.js';
+import { outboxTable } from '../src/source/outbox/names.js';
 import { BEGIN_READING, LOOK_UP_BY_INDEX } from '../src/source/session.js';
 import { ceilingOf, type Ceiling } from './ceiling.js';
 import { timed } from './clock.js';
@@ -13,16 +13,16 @@ import type { Stage } from './stage.js';
 const BATCH_EVENTS = 20_000n;
 
 /** The outbox joined to its table, to nowhere: the drain's own statement, batch after batch, on one connection. */
-export async function drainCeiling(stage: Stage, replica: Replica, rows: number): Promise<Ceiling> {
+export async function drainCeiling(stage: Stage, table: ReplicatedTable, rows: number): Promise<Ceiling> {
   await using pg = await stage.connect('drain ceiling');
-  const bounds = await boundsOf(pg, replica);
-  const { generation } = replica;
+  const bounds = await boundsOf(pg, table);
+  const { generation } = table;
   const timing = await timed(stage, async () => {
     for (let first = BigInt(bounds.first); first <= BigInt(bounds.last); first += BATCH_EVENTS) {
       const last = String(first + BATCH_EVENTS - 1n);
       const batch = { batch: 1, generation, first: String(first), last, snapshot: bounds.snapshot };
       await pg.query(`${BEGIN_READING};${LOOK_UP_BY_INDEX}`);
-      await copyToNowhere(pg, drainSql(replica, batch));
+      await copyToNowhere(pg, drainSql(table, batch));
       await pg.query('commit');
     }
   });
@@ -30,7 +30,7 @@ export async function drainCeiling(stage: Stage, replica: Replica, rows: number)
 }
 
 /** @throws Error where nothing waits */
-async function boundsOf(pg: ClientBase, { id }: Replica): Promise<{ first: string; last: string; snapshot: string }> {
+async function boundsOf(pg: ClientBase, { id }: ReplicatedTable): Promise<{ first: string; last: string; snapshot: string }> {
   const found = await pg.query<{
     first: string;
     last: string;
@@ -43,10 +43,10 @@ async function boundsOf(pg: ClientBase, { id }: Replica): Promise<{ first: strin
 }
 
 /** The first of what waits, named as the ledger would. */
-export async function firstBatch(pg: ClientBase, replica: Replica): Promise<OutboxBatch> {
-  const { first, snapshot } = await boundsOf(pg, replica);
+export async function firstBatch(pg: ClientBase, table: ReplicatedTable): Promise<OutboxBatch> {
+  const { first, snapshot } = await boundsOf(pg, table);
   const last = String(BigInt(first) + BATCH_EVENTS - 1n);
-  return { batch: 1, generation: replica.generation, first, last, snapshot };
+  return { batch: 1, generation: table.generation, first, last, snapshot };
 }
 
 export async function tableCopyCeiling(stage: Stage, table: string, rows: number): Promise<Ceiling> {

@@ -5,10 +5,10 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { percentile } from '../src/demo/percentile.js';
 import { until } from '../src/demo/until.js';
-import type { Replica } from '../src/domain/replica.js';
-import { findReplica } from '../src/ledger/replica.js';
-import { copyInsertSettings } from '../src/sink/insert-settings.js';
-import { copyRows, copySql } from '../src/source/copy.js';
+import type { ReplicatedTable } from '../src/domain/replicated-table.js';
+import { findTable } from '../src/ledger/tables.js';
+import { copyInsertSettings } from '../src/clickhouse/insert-settings.js';
+import { copyRows, copySql } from '../src/source/copy/copy-rows.js';
 import { ceilingOf, type Ceiling } from './ceiling.js';
 import { startClock, timed, type Timing } from './clock.js';
 import { copyToNowhere } from './drain-ceiling.js';
@@ -47,9 +47,9 @@ export const firstLoad: Scenario = {
       const ceilings: (readonly Ceiling[])[] = [];
       for (let round = 1; round <= ROUNDS; round += 1) {
         tell(`round ${round} of ${ROUNDS}`);
-        const { timing, replica } = await load(run, pid, rows);
+        const { timing, table } = await load(run, pid, rows);
         loads.push(timing);
-        ceilings.push(await measureCeilings(stage, replica, rows, options.stateDir));
+        ceilings.push(await measureCeilings(stage, table, rows, options.stateDir));
         await stage.cli('remove', TABLE, '--drop-target', '--yes');
       }
       const last = loads.at(-1);
@@ -61,15 +61,15 @@ export const firstLoad: Scenario = {
 };
 
 /** From the claim of the copy, so with its drawn position and its wait for writers, until the ledger says that it is done. */
-async function load({ stage }: Run, pid: number, rows: number): Promise<{ timing: Timing; replica: Replica }> {
-  let replica: Replica | undefined;
+async function load({ stage }: Run, pid: number, rows: number): Promise<{ timing: Timing; table: ReplicatedTable }> {
+  let table: ReplicatedTable | undefined;
   const added = stage.cli('add', TABLE, '--no-wait');
   await until('The replica', { deadlineMs: 60_000, everyMs: 5, signal: stage.signal }, async () => {
-    replica = await findReplica(stage.postgres, 'default', { schema: 'public', table: TABLE });
-    return replica !== undefined;
+    table = await findTable(stage.postgres, 'default', { schema: 'public', table: TABLE });
+    return table !== undefined;
   });
-  if (replica === undefined) throw new Error('the table was not prepared');
-  const watch = new LedgerWatch(stage.postgres, replica, stage.signal);
+  if (table === undefined) throw new Error('the table was not prepared');
+  const watch = new LedgerWatch(stage.postgres, table, stage.signal);
   await watch.until('The copy', 'copy', ({ epoch }) => epoch !== '0', 5);
   const stop = startClock(stage, pid);
   await watch.until('The end of the copy', 'copy', ({ position }) => position.done !== undefined);
@@ -77,24 +77,24 @@ async function load({ stage }: Run, pid: number, rows: number): Promise<{ timing
   await added;
   const there = await count(stage.clickhouse, /* sql */ `select count() as n from ${TABLE}_current`);
   if (there !== rows) throw new Error(`${there} of ${rows} rows came over`);
-  return { timing, replica };
+  return { timing, table: table };
 }
 
 async function measureCeilings(
   stage: Stage,
-  replica: Replica,
+  table: ReplicatedTable,
   rows: number,
   stateDir: string,
 ): Promise<readonly Ceiling[]> {
   await using pg = await stage.connect('copy ceilings');
-  const read = await timed(stage, () => copyToNowhere(pg, copySql(replica, POSITION)));
+  const read = await timed(stage, () => copyToNowhere(pg, copySql(table, POSITION)));
   const file = join(stateDir, 'first-load.tsv');
   try {
-    await pipeline(copyRows(pg, replica, POSITION, stage), createWriteStream(file));
-    const insert = await intoBareTable(stage, replica, rows, () =>
+    await pipeline(copyRows(pg, table, POSITION, stage), createWriteStream(file));
+    const insert = await intoBareTable(stage, table, rows, () =>
       createReadStream(file, { highWaterMark: 256 * 1024 }),
     );
-    const pipe = await intoBareTable(stage, replica, rows, () => copyRows(pg, replica, POSITION, stage));
+    const pipe = await intoBareTable(stage, table, rows, () => copyRows(pg, table, POSITION, stage));
     return [
       ceilingOf('COPY to nowhere', rows, read),
       ceilingOf('TSV file to ClickHouse', rows, insert),
@@ -105,10 +105,10 @@ async function measureCeilings(
   }
 }
 
-async function intoBareTable(stage: Stage, replica: Replica, rows: number, open: () => Readable): Promise<Timing> {
+async function intoBareTable(stage: Stage, table: ReplicatedTable, rows: number, open: () => Readable): Promise<Timing> {
   const { clickhouse } = stage;
   const bare = `${TABLE}_bare`;
-  const source = `${replica.target.database}.${replica.target.table}`;
+  const source = `${table.target.database}.${table.target.table}`;
   await clickhouse.command({ query: /* sql */ `create table ${bare} as ${source}` });
   try {
     const settings = await copyInsertSettings(clickhouse);

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
-import type { Replica } from '../src/domain/replica.js';
-import { namedInsertSettings } from '../src/sink/insert-settings.js';
-import { copyRows } from '../src/source/copy.js';
+import type { ReplicatedTable } from '../src/domain/replicated-table.js';
+import { namedInsertSettings } from '../src/clickhouse/insert-settings.js';
+import { copyRows } from '../src/source/copy/copy-rows.js';
 import { ceilingOf, type Ceiling } from './ceiling.js';
 import { timed } from './clock.js';
 import { count, type Stage } from './stage.js';
@@ -16,32 +16,32 @@ const NEWLINE = 0x0a;
  */
 export async function insertCeilings(
   stage: Stage,
-  replica: Replica,
+  table: ReplicatedTable,
   rows: number,
   rowsPerInsert: number,
 ): Promise<readonly Ceiling[]> {
   const json = new Bodies(rowsPerInsert);
-  await readTopic(stage, replica.topic, (messages) => {
+  await readTopic(stage, table.topic, (messages) => {
     for (const { value } of messages) if (value !== null) json.addLines(value);
   });
-  const ceilings = [await insertBodies(stage, replica, 'JSONEachRow', json.finish(), rows)];
+  const ceilings = [await insertBodies(stage, table, 'JSONEachRow', json.finish(), rows)];
   const tsv = new Bodies(rowsPerInsert);
   await using pg = await stage.connect('rows for a ceiling');
-  for await (const chunk of copyRows(pg, replica, '1', stage) as AsyncIterable<Buffer>) tsv.addText(chunk);
-  ceilings.push(await insertBodies(stage, replica, 'TabSeparated', tsv.finish(), rows));
+  for await (const chunk of copyRows(pg, table, '1', stage) as AsyncIterable<Buffer>) tsv.addText(chunk);
+  ceilings.push(await insertBodies(stage, table, 'TabSeparated', tsv.finish(), rows));
   return ceilings;
 }
 
 async function insertBodies(
   stage: Stage,
-  replica: Replica,
+  table: ReplicatedTable,
   format: 'JSONEachRow' | 'TabSeparated',
   bodies: readonly Buffer[],
   rows: number,
 ): Promise<Ceiling> {
   const { clickhouse } = stage;
-  const bare = `${replica.target.table}_bare`;
-  const source = `${replica.target.database}.${replica.target.table}`;
+  const bare = `${table.target.table}_bare`;
+  const source = `${table.target.database}.${table.target.table}`;
   await clickhouse.command({ query: /* sql */ `create table ${bare} as ${source}` });
   try {
     const timing = await timed(stage, async () => {

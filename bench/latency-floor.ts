@@ -1,7 +1,7 @@
 import { BEGIN_READING, LOOK_UP_BY_INDEX } from '../src/source/session.js';
-import { drainSql } from '../src/source/drain-sql.js';
-import { outboxTable } from '../src/source/outbox-names.js';
-import { removeOutbox } from '../src/source/outbox.js';
+import { drainSql } from '../src/source/outbox/drain-sql.js';
+import { outboxTable } from '../src/source/outbox/names.js';
+import { removeOutbox } from '../src/source/outbox/install.js';
 import { percentile } from '../src/demo/percentile.js';
 import { capture } from './captured.js';
 import { copyToNowhere } from './drain-ceiling.js';
@@ -38,7 +38,7 @@ function floorStep(name: string, milliseconds: readonly number[]): FloorStep {
 async function drainOnce(stage: Stage): Promise<readonly number[]> {
   await using pg = await stage.connect('latency floor');
   await createOrders(pg, TABLE);
-  const replica = await capture(pg, TABLE, FLOOR_ID);
+  const table = await capture(pg, TABLE, FLOOR_ID);
   const outbox = outboxTable(FLOOR_ID);
   const taken: number[] = [];
   for (let id = 1; id <= TIMES; id += 1) {
@@ -49,12 +49,12 @@ async function drainOnce(stage: Stage): Promise<readonly number[]> {
     );
     const { seq, snapshot } = found.rows[0] ?? { seq: '0', snapshot: '' };
     await pg.query(`${BEGIN_READING};${LOOK_UP_BY_INDEX}`);
-    await copyToNowhere(pg, drainSql(replica, { batch: 1, generation: 1, first: seq, last: seq, snapshot }));
+    await copyToNowhere(pg, drainSql(table, { batch: 1, generation: 1, first: seq, last: seq, snapshot }));
     await pg.query('commit');
     taken.push(performance.now() - startedAt);
     await pg.query(/* sql */ `delete from ${outbox}`);
   }
-  await removeOutbox(pg, replica);
+  await removeOutbox(pg, table);
   await pg.query(/* sql */ `drop table ${TABLE}`);
   return taken;
 }

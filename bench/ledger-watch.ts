@@ -1,8 +1,8 @@
 import type { Pool, ClientBase } from 'pg';
 import type { Stage as StageName } from '../src/domain/receipt.js';
-import type { Replica } from '../src/domain/replica.js';
+import type { ReplicatedTable } from '../src/domain/replicated-table.js';
 import { until } from '../src/demo/until.js';
-import { readStages, type StageRow } from '../src/ledger/stage.js';
+import { readStages, type StageRow } from '../src/ledger/stages.js';
 
 const DEADLINE_MS = 300_000;
 const START_LOOK_MS = 10;
@@ -14,12 +14,12 @@ type Row = StageRow<{ readonly last?: string; readonly done?: string; readonly r
 /** Watches a stage of a table in the ledger: what the slices themselves say of their work. */
 export class LedgerWatch {
   readonly #pg: ClientBase | Pool;
-  readonly #replica: Pick<Replica, 'id'>;
+  readonly #replica: Pick<ReplicatedTable, 'id'>;
   readonly #signal: AbortSignal;
 
-  constructor(pg: ClientBase | Pool, replica: Pick<Replica, 'id'>, signal: AbortSignal) {
+  constructor(pg: ClientBase | Pool, table: Pick<ReplicatedTable, 'id'>, signal: AbortSignal) {
     this.#pg = pg;
-    this.#replica = replica;
+    this.#replica = table;
     this.#signal = signal;
   }
 

@@ -1,6 +1,6 @@
 import type { ClientBase } from 'pg';
-import type { Replica } from '../src/domain/replica.js';
-import { findReplica } from '../src/ledger/replica.js';
+import type { ReplicatedTable } from '../src/domain/replicated-table.js';
+import { findTable } from '../src/ledger/tables.js';
 
 const FILL_ROWS = 10_000;
 /** PG2CLICK_PIPELINE by default. */
@@ -48,8 +48,8 @@ export async function rowBytes(pg: ClientBase, table: string): Promise<number> {
 }
 
 /** @throws Error where the table is not replicated */
-export async function replicaOf(pg: ClientBase, table: string): Promise<Replica> {
-  const replica = await findReplica(pg, PIPELINE, { schema: 'public', table });
+export async function replicaOf(pg: ClientBase, table: string): Promise<ReplicatedTable> {
+  const replica = await findTable(pg, PIPELINE, { schema: 'public', table });
   if (replica === undefined) throw new Error(`${table} is not replicated`);
   return replica;
 }

@@ -49,7 +49,7 @@ export async function measureOutage(
     const replica = await replicaOf(setUp, table);
     await setUp[Symbol.asyncDispose]();
     const commits = new Commits(stage, table, rowsPerSecond);
-    const timeline = startTimeline(stage, { replica, commits, say });
+    const timeline = startTimeline(stage, { table: replica, commits, say });
     const wait = (what: string, condition: () => boolean): Promise<void> =>
       until(what, { deadlineMs: DEADLINE_MS, everyMs: LOOK_MS, signal }, condition);
     await wait('The first row', () => timeline.visible > 0);

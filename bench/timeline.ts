@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connectClickHouse } from '../src/connect/clickhouse.js';
 import { createPostgresPool } from '../src/connect/postgres.js';
-import type { Replica } from '../src/domain/replica.js';
+import type { ReplicatedTable } from '../src/domain/replicated-table.js';
 import type { Commits } from './commits.js';
 import { count, type Stage } from './stage.js';
 
@@ -38,7 +38,7 @@ export interface Timeline {
 }
 
 export interface TimelineOptions {
-  readonly replica: Replica;
+  readonly table: ReplicatedTable;
   readonly commits: Commits;
   readonly say: (line: string) => void;
 }
@@ -51,7 +51,7 @@ interface LedgerRow {
 }
 
 /** Looks at every stage each second, and says so every five. Servers that are away are asked again. */
-export function startTimeline(stage: Stage, { replica, commits, say }: TimelineOptions): Timeline {
+export function startTimeline(stage: Stage, { table: replica, commits, say }: TimelineOptions): Timeline {
   const pool = createPostgresPool(stage.settings, { max: 2, name: 'timeline' });
   const clickhouse = connectClickHouse(stage.settings, { requestTimeoutMs: 2_000, connections: 2 });
   const startedAt = performance.now();

@@ -1,7 +1,7 @@
 import { pino } from 'pino';
 import { Changes } from '../src/domain/change.js';
-import type { Replica } from '../src/domain/replica.js';
-import { readBatch } from '../src/source/drain.js';
+import type { ReplicatedTable } from '../src/domain/replicated-table.js';
+import { readBatch } from '../src/source/outbox/drain.js';
 import { Fetcher } from '../src/transport/fetcher.js';
 import { openProducer } from '../src/transport/publisher.js';
 import { openReader } from '../src/transport/reader.js';
@@ -16,9 +16,9 @@ const SILENT = pino({ level: 'silent' });
 const TAKE = { maxRows: 200_000, maxBytes: 32_000_000, waitMs: 1_000 };
 
 /** The changes of one batch of the backlog, to be published again and again: copies, since what the drain gives is lent. */
-export async function sampleChanges(stage: Stage, replica: Replica): Promise<readonly Changes[]> {
+export async function sampleChanges(stage: Stage, table: ReplicatedTable): Promise<readonly Changes[]> {
   await using pg = await stage.connect('sample of changes');
-  const reading = readBatch(pg, replica, await firstBatch(pg, replica), stage);
+  const reading = readBatch(pg, table, await firstBatch(pg, table), stage);
   const sample: Changes[] = [];
   for await (const lent of reading.changes) sample.push(copyOf(lent));
   return sample;
@@ -27,7 +27,7 @@ export async function sampleChanges(stage: Stage, replica: Replica): Promise<rea
 /** Our own publisher sends as many rows as the backlog has, without PostgreSQL and ledger. */
 export async function publisherCeiling(
   stage: Stage,
-  { topic, format }: Replica,
+  { topic, format }: ReplicatedTable,
   sample: readonly Changes[],
   rows: number,
 ): Promise<Ceiling> {
@@ -49,7 +49,7 @@ export async function publisherCeiling(
 }
 
 /** Our own reader takes the topic from its beginning to its end, and does nothing with it. */
-export async function readerCeiling(stage: Stage, { topic, generation }: Replica, rows: number): Promise<Ceiling> {
+export async function readerCeiling(stage: Stage, { topic, generation }: ReplicatedTable, rows: number): Promise<Ceiling> {
   const fetcher = new Fetcher(stage.kafka);
   try {
     const stop = startClock(stage);

@@ -1,7 +1,7 @@
 import type { ClientBase } from 'pg';
 import { percentile } from '../src/demo/percentile.js';
-import { outboxTable } from '../src/source/outbox-names.js';
-import { removeOutbox } from '../src/source/outbox.js';
+import { outboxTable } from '../src/source/outbox/names.js';
+import { removeOutbox } from '../src/source/outbox/install.js';
 import { capture } from './captured.js';
 import { createOrders, insertOrders } from './orders.js';
 import type { Report, Scenario } from './scenario.js';
@@ -57,7 +57,7 @@ export const triggerCost: Scenario = {
     const { postgres } = stage;
     await createOrders(postgres, TABLES.plain);
     await createOrders(postgres, TABLES.captured);
-    const replica = await capture(postgres, TABLES.captured, OUTBOX_ID);
+    const table = await capture(postgres, TABLES.captured, OUTBOX_ID);
     // Right after a checkpoint, every page goes into the WAL whole: those of both variants once, early.
     await postgres.query('checkpoint');
     const results: WorkResult[] = [];
@@ -65,7 +65,7 @@ export const triggerCost: Scenario = {
       tell(`${work.what}, batches of ${work.batch}, ${work.writers} writers`);
       results.push(await compare(stage, work, turnSeconds(options.seconds)));
     }
-    await removeOutbox(postgres, replica);
+    await removeOutbox(postgres, table);
     await postgres.query(/* sql */ `drop table ${TABLES.plain}, ${TABLES.captured}`);
     return report(results, turnSeconds(options.seconds));
   },

@@ -9,7 +9,7 @@ import {
   type StageTotals,
   type TableState,
   type Task,
-  type Trouble,
+  type TaskFailure,
 } from './table-state.js';
 
 export function statusOf(state: TableState, address: TableAddress, running: readonly Task[]): TableStatus {
@@ -39,12 +39,12 @@ export function summaryOf(task: Task, state: TableState, address: TableAddress):
     case 'remove':
       return clip(`${task} ${table}`);
     case 'publish': {
-      const witness = state.stages.publish.witness;
-      return witness === null ? 'publish from the start' : `publish after seq ${witness.highest}`;
+      const checkpoint = state.stages.publish.checkpoint;
+      return checkpoint === null ? 'publish from the start' : `publish after seq ${checkpoint.highest}`;
     }
     case 'load': {
-      const witness = state.stages.load.witness;
-      return witness === null ? 'load from the start' : `load after batch ${witness.batch}`;
+      const checkpoint = state.stages.load.checkpoint;
+      return checkpoint === null ? 'load from the start' : `load after batch ${checkpoint.batch}`;
     }
     default:
       return task satisfies never;
@@ -83,8 +83,8 @@ export function currentDetails(state: TableState, address: TableAddress): string
     .join('\n\n');
 }
 
-function troubles(state: TableState): readonly Trouble[] {
-  return state.hiccup === null ? state.parks : [...state.parks, state.hiccup];
+function troubles(state: TableState): readonly TaskFailure[] {
+  return state.lastTransientFailure === null ? state.parks : [...state.parks, state.lastTransientFailure];
 }
 
 function pauseLine({ pause }: TableState): string {
@@ -93,11 +93,11 @@ function pauseLine({ pause }: TableState): string {
   return `Paused since ${pause.since}${reason}. Changes wait in the outbox and in Kafka.`;
 }
 
-function troubleBlock({ where, kind, message, remedy, since }: Trouble): string {
+function troubleBlock({ where, kind, message, remedy, since }: TaskFailure): string {
   return `> **${where}: ${kind}** since ${since}\n>\n> ${plain(message)}\n>\n> **What to do:** ${plain(remedy)}`;
 }
 
-function copyLine({ copied, prepared, life }: TableState): string {
+function copyLine({ copied, prepared, lifecycle: life }: TableState): string {
   if (copied !== null)
     return `First load: ${count(copied.rows)} rows, ${megabytes(copied.bytes)} in ${copied.seconds.toFixed(1)} s.`;
   if (life.step !== 'running') return '';

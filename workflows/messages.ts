@@ -1,7 +1,7 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import type { CopyReceipt, PrepareReceipt, Stage, TableAddress } from '../src/domain/receipt.js';
-import type { ReplicaOptions } from '../src/domain/replica.js';
-import type { IgnoredMessage, Pause, Phase, StageTotals, TableState, Task, Trouble } from './table-state.js';
+import type { TableOptions } from '../src/domain/replicated-table.js';
+import type { IgnoredMessage, Pause, Phase, StageTotals, TableState, Task, TaskFailure } from './table-state.js';
 
 /** Workflow type; the id of a table's workflow is `workflowIdOf(pipeline, name)`. */
 export const REPLICATE_TABLE = 'replicateTable';
@@ -13,7 +13,7 @@ export interface ReplicateTableInput {
   readonly schema?: string | undefined;
   /** Default `default`. */
   readonly pipeline?: string | undefined;
-  readonly options?: ReplicaOptions | undefined;
+  readonly options?: TableOptions | undefined;
   /** How long one slice of publishing or loading runs, milliseconds; default 60,000. */
   readonly sliceMs?: number | undefined;
   /** Where the activities are polled; default the queues every worker polls. Others isolate a pipeline, or a test. */
@@ -71,9 +71,9 @@ export interface TableStatus extends TableAddress {
   /** Age of the oldest change not in ClickHouse yet, as of the last slices. */
   readonly lagSeconds: number;
   /** What holds the table up; without a park, the last failure that is being retried. */
-  readonly failure: Trouble | null;
+  readonly failure: TaskFailure | null;
   /** Tasks that wait for `resume`, oldest first. */
-  readonly parks: readonly Trouble[];
+  readonly parks: readonly TaskFailure[];
   /** The last signal that could not be understood. */
   readonly ignored: IgnoredMessage | null;
 }

@@ -137,18 +137,23 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
         return { type: 'prepared', receipt: await activities.prepareTable.executeWithOptions(options, [request]) };
       }
       case 'copy': {
-        const request = { ...address, witness: null, sliceMs };
+        const request = { ...address, checkpoint: null, sliceMs };
         return { type: 'copied', receipt: await activities.copyTable.executeWithOptions(options, [request]) };
       }
       case 'publish':
       case 'load': {
         const slice = task === 'publish' ? activities.publishSlice : activities.loadSlice;
-        const request = { ...address, witness: state.stages[task].witness, sliceMs, idleMs: IDLE_SLICES * sliceMs };
+        const request = {
+          ...address,
+          checkpoint: state.stages[task].checkpoint,
+          sliceMs,
+          idleMs: IDLE_SLICES * sliceMs,
+        };
         const receipt = await slice.executeWithOptions(options, [request]);
         return { type: 'sliceEnded', at: now(), receipt: { ...receipt, stage: task } };
       }
       case 'remove': {
-        const dropTarget = state.life.step === 'removing' && state.life.dropTarget;
+        const dropTarget = state.lifecycle.step === 'removing' && state.lifecycle.dropTarget;
         await activities.removeTable.executeWithOptions(options, [{ ...address, dropTarget }]);
         return { type: 'removed', at: now() };
       }
@@ -199,9 +204,9 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
         running.set(task, scope);
         void run(task, scope);
       }
-      if (running.size === 0 && (leaving || state.life.step === 'removed')) {
+      if (running.size === 0 && (leaving || state.lifecycle.step === 'removed')) {
         await condition(allHandlersFinished);
-        if (state.life.step === 'removed') return statusOf(state, address, []);
+        if (state.lifecycle.step === 'removed') return statusOf(state, address, []);
         await continueAsNew({ ...input, ...address, state: reduce(state, { type: 'continued' }) });
       }
       const seen = turns;

@@ -86,7 +86,7 @@ function resume(state: TableState): Handled {
 }
 
 function remove(state: TableState, dropTarget: boolean, at: string): Handled {
-  const { life } = state;
+  const { lifecycle: life } = state;
   const asked = { type: 'removeRequested', at, dropTarget } as const;
   const target = dropTarget ? 'dropping the target' : 'keeping the target';
   if (!isLeaving(state) || isParked(state, 'remove')) return change(state, asked, `Removing, ${target}.`);

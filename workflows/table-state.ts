@@ -1,4 +1,4 @@
-import type { CopyReceipt, PrepareReceipt, SliceReceipt, Stage, Witness } from '../src/domain/receipt.js';
+import type { CopyReceipt, PrepareReceipt, SliceReceipt, Stage, Checkpoint } from '../src/domain/receipt.js';
 import type { FailureKind } from '../src/failure/kinds.js';
 
 /**
@@ -19,16 +19,16 @@ import type { FailureKind } from '../src/failure/kinds.js';
  * The phase that people see is derived from the three, never stored:
  *   removed, removing (parked, if the removal itself is), paused, parked, preparing, copying, streaming: the first that holds.
  *
- * Positions are not kept here but in the ledger: whatever is lost of this state costs totals and a witness, never a row.
+ * Positions are not kept here but in the ledger: whatever is lost of this state costs totals and a checkpoint, never a row.
  */
 export interface TableState {
   readonly stateVersion: 1;
-  readonly life: Life;
+  readonly lifecycle: Lifecycle;
   readonly pause: Pause | null;
   /** Oldest first, at most one a task. */
-  readonly parks: readonly Trouble[];
+  readonly parks: readonly TaskFailure[];
   /** The last failure that needed no person, until its task succeeds. */
-  readonly hiccup: Trouble | null;
+  readonly lastTransientFailure: TaskFailure | null;
   readonly prepared: PrepareReceipt | null;
   readonly copied: CopyReceipt | null;
   readonly stages: Readonly<Record<Stage, StageTotals>>;
@@ -42,7 +42,7 @@ export interface TableState {
   readonly startedAt: string;
 }
 
-export type Life =
+export type Lifecycle =
   | { readonly step: 'preparing' }
   | { readonly step: 'running' }
   | { readonly step: 'removing'; readonly dropTarget: boolean; readonly since: string }
@@ -67,7 +67,7 @@ export interface FailureReport {
   readonly remedy: string;
 }
 
-export interface Trouble extends FailureReport {
+export interface TaskFailure extends FailureReport {
   readonly where: Task;
   readonly since: string;
 }
@@ -78,7 +78,7 @@ export interface StageTotals {
   readonly batches: number;
   readonly rows: number;
   readonly bytes: number;
-  readonly witness: Witness | null;
+  readonly checkpoint: Checkpoint | null;
   /** What the last slice that moved anything moved, and when it ended. */
   readonly moved: string;
   readonly movedAt: string | null;
@@ -122,7 +122,7 @@ const NO_TOTALS: StageTotals = {
   batches: 0,
   rows: 0,
   bytes: 0,
-  witness: null,
+  checkpoint: null,
   moved: '',
   movedAt: null,
   waiting: 0,
@@ -133,10 +133,10 @@ const NO_TOTALS: StageTotals = {
 export function initialState(startedAt: string): TableState {
   return {
     stateVersion: 1,
-    life: { step: 'preparing' },
+    lifecycle: { step: 'preparing' },
     pause: null,
     parks: [],
-    hiccup: null,
+    lastTransientFailure: null,
     prepared: null,
     copied: null,
     stages: { publish: NO_TOTALS, load: NO_TOTALS },
@@ -151,8 +151,8 @@ export function initialState(startedAt: string): TableState {
 export function reduce(state: TableState, event: TableEvent): TableState {
   switch (event.type) {
     case 'prepared': {
-      const life = state.life.step === 'preparing' ? ({ step: 'running' } as const) : state.life;
-      return { ...succeed(state, 'prepare'), life, prepared: event.receipt };
+      const life = state.lifecycle.step === 'preparing' ? ({ step: 'running' } as const) : state.lifecycle;
+      return { ...succeed(state, 'prepare'), lifecycle: life, prepared: event.receipt };
     }
     case 'copied':
       return { ...succeed(state, 'copy'), copied: event.receipt };
@@ -162,8 +162,14 @@ export function reduce(state: TableState, event: TableEvent): TableState {
       return { ...succeed(state, stage), stages };
     }
     case 'removed': {
-      const dropTarget = state.life.step === 'removing' && state.life.dropTarget;
-      return { ...state, life: { step: 'removed', dropTarget, at: event.at }, pause: null, parks: [], hiccup: null };
+      const dropTarget = state.lifecycle.step === 'removing' && state.lifecycle.dropTarget;
+      return {
+        ...state,
+        lifecycle: { step: 'removed', dropTarget, at: event.at },
+        pause: null,
+        parks: [],
+        lastTransientFailure: null,
+      };
     }
     case 'failed':
       return fail(state, { where: event.where, since: event.at, ...event.failure }, event.parked);
@@ -192,7 +198,7 @@ export function wantedTasks(state: TableState): readonly Task[] {
 }
 
 export function phaseOf(state: TableState): Phase {
-  switch (state.life.step) {
+  switch (state.lifecycle.step) {
     case 'removed':
       return 'removed';
     case 'removing':
@@ -201,16 +207,16 @@ export function phaseOf(state: TableState): Phase {
     case 'running':
       if (state.pause !== null) return 'paused';
       if (state.parks.length > 0) return 'parked';
-      if (state.life.step === 'preparing') return 'preparing';
+      if (state.lifecycle.step === 'preparing') return 'preparing';
       return state.copied === null ? 'copying' : 'streaming';
     default:
-      return state.life satisfies never;
+      return state.lifecycle satisfies never;
   }
 }
 
 /** What holds the table up, or slowed it down last: the oldest park first. */
-export function failureOf(state: TableState): Trouble | null {
-  return state.parks[0] ?? state.hiccup;
+export function failureOf(state: TableState): TaskFailure | null {
+  return state.parks[0] ?? state.lastTransientFailure;
 }
 
 /** Age of the oldest change that is not in ClickHouse yet, in seconds, as far as the last slices knew. */
@@ -224,7 +230,7 @@ export function isParked(state: TableState, task: Task): boolean {
 
 /** Being removed, or gone. */
 export function isLeaving(state: TableState): boolean {
-  return state.life.step === 'removing' || state.life.step === 'removed';
+  return state.lifecycle.step === 'removing' || state.lifecycle.step === 'removed';
 }
 
 /**
@@ -237,7 +243,7 @@ export function upgradeState(carried: TableState): TableState {
 }
 
 function tasksOf(state: TableState): readonly Task[] {
-  switch (state.life.step) {
+  switch (state.lifecycle.step) {
     case 'preparing':
       return ['prepare'];
     case 'running':
@@ -247,28 +253,34 @@ function tasksOf(state: TableState): readonly Task[] {
     case 'removed':
       return [];
     default:
-      return state.life satisfies never;
+      return state.lifecycle satisfies never;
   }
 }
 
 function succeed(state: TableState, task: Task): TableState {
-  return state.hiccup?.where === task ? { ...state, hiccup: null } : state;
+  return state.lastTransientFailure?.where === task ? { ...state, lastTransientFailure: null } : state;
 }
 
-function fail(state: TableState, trouble: Trouble, parked: boolean): TableState {
+function fail(state: TableState, trouble: TaskFailure, parked: boolean): TableState {
   // A slice that fails while it is being stopped for the removal holds nothing up any more.
   if (isLeaving(state) && trouble.where !== 'remove') return state;
-  if (!parked) return { ...state, hiccup: trouble };
+  if (!parked) return { ...state, lastTransientFailure: trouble };
   const others = state.parks.filter((park) => park.where !== trouble.where);
-  const hiccup = state.hiccup?.where === trouble.where ? null : state.hiccup;
-  return { ...state, parks: [...others, trouble], hiccup };
+  const hiccup = state.lastTransientFailure?.where === trouble.where ? null : state.lastTransientFailure;
+  return { ...state, parks: [...others, trouble], lastTransientFailure: hiccup };
 }
 
 function requestRemoval(state: TableState, dropTarget: boolean, at: string): TableState {
-  if (state.life.step === 'removed') return state;
+  if (state.lifecycle.step === 'removed') return state;
   // A removal that runs keeps its terms: its activity was given them. One that is parked may be asked for anew.
-  if (state.life.step === 'removing' && !isParked(state, 'remove')) return state;
-  return { ...state, life: { step: 'removing', dropTarget, since: at }, pause: null, parks: [], hiccup: null };
+  if (state.lifecycle.step === 'removing' && !isParked(state, 'remove')) return state;
+  return {
+    ...state,
+    lifecycle: { step: 'removing', dropTarget, since: at },
+    pause: null,
+    parks: [],
+    lastTransientFailure: null,
+  };
 }
 
 function add(totals: StageTotals, receipt: SliceReceipt, at: string): StageTotals {
@@ -278,7 +290,7 @@ function add(totals: StageTotals, receipt: SliceReceipt, at: string): StageTotal
     batches: totals.batches + receipt.batches,
     rows: totals.rows + receipt.rows,
     bytes: totals.bytes + receipt.bytes,
-    witness: later(totals.witness, receipt.witness),
+    checkpoint: later(totals.checkpoint, receipt.checkpoint),
     moved: moves ? receipt.moved : totals.moved,
     movedAt: moves ? at : totals.movedAt,
     waiting: receipt.waiting,
@@ -287,7 +299,7 @@ function add(totals: StageTotals, receipt: SliceReceipt, at: string): StageTotal
   };
 }
 
-/** A witness never goes back, whatever a slice says: a ledger that was set back must not talk it down. */
-function later(known: Witness | null, told: Witness): Witness {
+/** A checkpoint never goes back, whatever a slice says: a ledger that was set back must not talk it down. */
+function later(known: Checkpoint | null, told: Checkpoint): Checkpoint {
   return known !== null && known.batch > told.batch ? known : told;
 }

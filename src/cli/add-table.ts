@@ -5,9 +5,9 @@ import { requireSlots } from '../control/capacity.js';
 import { startTable } from '../control/start-table.js';
 import { viewPipeline } from '../control/table-view.js';
 import { countWorkers, missingQueues } from '../control/workers.js';
-import type { MessageFormat, ReplicaOptions } from '../domain/replica.js';
+import type { MessageFormat, TableOptions } from '../domain/replicated-table.js';
 import { formatTableName, parseTableName, type TableName } from '../domain/table-name.js';
-import { inspectTable } from '../source/inspect.js';
+import { inspectTable } from '../source/catalog/inspect.js';
 import { ensureSearchAttributes } from '../worker/search-attributes.js';
 import type { Exit } from './exit-code.js';
 import { watchTable } from './watch-table.js';
@@ -85,7 +85,7 @@ async function conclude(
   return exit;
 }
 
-function replicaOptions({ key, topic, target, format }: AddOptions): ReplicaOptions {
+function replicaOptions({ key, topic, target, format }: AddOptions): TableOptions {
   return {
     ...(key === undefined ? {} : { key }),
     ...(topic === undefined ? {} : { topic }),

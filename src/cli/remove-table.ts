@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createInterface } from 'node:readline/promises';
 import { chalkStderr } from 'chalk';
-import { askTable, notReplicated } from '../control/ask-table.js';
+import { sendCommand, notReplicated } from '../control/send-command.js';
 import { describeTable } from '../control/describe-table.js';
 import { startRemoval } from '../control/start-table.js';
 import { viewPipeline } from '../control/table-view.js';
@@ -34,7 +34,7 @@ export async function removeTable(session: Session, table: string, options: Remo
     const message: Record<string, boolean> = dropTarget ? { dropTarget } : {};
     let answer: Answer | undefined;
     if (view.phase === 'stopped') await startRemoval(client, { ...name, pipeline }, { dropTarget });
-    else answer = await askTable(client, { ...name, pipeline, action: 'remove', message });
+    else answer = await sendCommand(client, { ...name, pipeline, action: 'remove', message });
     const exit = answer?.accepted === false ? 'failed' : await waitForEnd(session, servers, name);
     const text = {
       done: `${chalkStderr.green('✔')} ${title} is removed${dropTarget ? ', its target dropped' : '; its target stays'}.`,

@@ -1,5 +1,5 @@
 import { chalkStderr } from 'chalk';
-import { askTable, type TableRequest } from '../control/ask-table.js';
+import { sendCommand, type TableRequest } from '../control/send-command.js';
 import { parseTableName } from '../domain/table-name.js';
 import type { Exit } from './exit-code.js';
 import { withTemporal } from './servers.js';
@@ -13,7 +13,9 @@ export async function requestOf(
 ): Promise<Exit> {
   const name = parseTableName(table);
   const { pipeline } = session.settings;
-  const answer = await withTemporal(session, ({ client }) => askTable(client, { ...name, pipeline, action, message }));
+  const answer = await withTemporal(session, ({ client }) =>
+    sendCommand(client, { ...name, pipeline, action, message }),
+  );
   if (session.json) {
     session.print(JSON.stringify({ accepted: answer?.accepted ?? true, answered: answer !== undefined, ...answer }));
   } else if (answer === undefined) {

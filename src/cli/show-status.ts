@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLogUpdate } from 'log-update';
-import { notReplicated } from '../control/ask-table.js';
+import { notReplicated } from '../control/send-command.js';
 import { viewPipeline, type PipelineView } from '../control/table-view.js';
 import { parseTableName, type TableName } from '../domain/table-name.js';
 import type { Exit } from './exit-code.js';

@@ -80,7 +80,7 @@ export function createPostgresPool(
     /** A statement that is not answered by then fails, and its connection is ended; COPY counts as one too. Default: never. */
     readonly statementMs?: number;
     /** Shared with other pools of the same server; default: the pool's own. */
-    readonly fate?: Fate;
+    readonly fate?: IdleConnectionGroup;
     readonly log?: Log;
   },
 ): pg.Pool {
@@ -93,7 +93,7 @@ export function createPostgresPool(
     ...(options.statementMs === undefined ? {} : { query_timeout: options.statementMs }),
   });
   pool.on('error', (error) => options.log?.debug({ error }, 'an idle connection to postgres broke'));
-  (options.fate ?? new Fate()).join(pool);
+  (options.fate ?? new IdleConnectionGroup()).join(pool);
   return pool;
 }
 
@@ -102,7 +102,7 @@ export function createPostgresPool(
  * borrows it the time that it takes to find out. When one is given up, the idle ones of all these pools go too; new ones cost
  * milliseconds.
  */
-export class Fate {
+export class IdleConnectionGroup {
   readonly #idle = new Set<pg.PoolClient>();
 
   join(pool: pg.Pool): void {

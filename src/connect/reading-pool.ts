@@ -1,6 +1,6 @@
 import type { ClientBase, Pool } from 'pg';
 import { classifyPostgres } from '../failure/classify-postgres.js';
-import { Turnstile, type EnterOptions } from './turnstile.js';
+import { Semaphore, type AcquireOptions } from './semaphore.js';
 
 /** A connection for one piece of reading. `await using` gives it back, or ends it. */
 export interface Lease extends AsyncDisposable {
@@ -17,17 +17,17 @@ export interface Lease extends AsyncDisposable {
  */
 export class ReadingPool {
   readonly #pool: Pool;
-  readonly #turnstile: Turnstile;
+  readonly #turnstile: Semaphore;
 
   /** @param pool of as many connections as are lent: the waiting is done here, where it is fair and has no time limit */
   constructor(pool: Pool) {
     this.#pool = pool;
-    this.#turnstile = new Turnstile(pool.options.max);
+    this.#turnstile = new Semaphore(pool.options.max);
   }
 
   /** Aborting the signal ends the connection, also once it is lent. @throws the signal's reason; Failure `SourceUnavailable` and its like */
-  async lease(options: EnterOptions): Promise<Lease> {
-    const place = await this.#turnstile.enter(options);
+  async lease(options: AcquireOptions): Promise<Lease> {
+    const place = await this.#turnstile.acquire(options);
     try {
       const client = await this.#pool.connect();
       // The pool listens only while a connection is idle; the next statement on a broken one fails and tells.

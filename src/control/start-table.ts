@@ -1,12 +1,12 @@
 import { WorkflowExecutionAlreadyStartedError, type Client } from '@temporalio/client';
 import { defineSearchAttributeKey, SearchAttributeType, type SearchAttributePair } from '@temporalio/common';
 import { TASK_QUEUES, type TableAddress } from '../domain/receipt.js';
-import type { ReplicaOptions } from '../domain/replica.js';
+import type { TableOptions } from '../domain/replicated-table.js';
 import { formatTableName, workflowIdOf } from '../domain/table-name.js';
 import { REPLICATE_TABLE, type RemoveMessage, type ReplicateTableInput } from '../../workflows/messages.js';
 
 export interface StartRequest extends TableAddress {
-  readonly options?: ReplicaOptions | undefined;
+  readonly options?: TableOptions | undefined;
   readonly sliceMs?: number | undefined;
 }
 

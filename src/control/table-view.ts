@@ -1,10 +1,10 @@
 import type { Client } from '@temporalio/client';
-import type { MessageFormat, Replica } from '../domain/replica.js';
+import type { MessageFormat, ReplicatedTable } from '../domain/replicated-table.js';
 import { formatTableName, parseTableName, workflowIdOf, type TableName } from '../domain/table-name.js';
 import { policyOf, type FailureKind } from '../failure/kinds.js';
-import { listReplicas } from '../ledger/replica.js';
+import { listTables } from '../ledger/tables.js';
 import type { Queryable } from '../connect/queryable.js';
-import { readStages, type StageRow } from '../ledger/stage.js';
+import { readStages, type StageRow } from '../ledger/stages.js';
 import type { TableStatus } from '../../workflows/messages.js';
 import type { Phase, Task } from '../../workflows/table-state.js';
 import {
@@ -80,13 +80,13 @@ export interface ViewSource {
 /** Everything of a pipeline: what the ledger holds, and what Temporal runs that is not prepared yet. */
 export async function viewPipeline(source: ViewSource, only?: TableName): Promise<PipelineView> {
   const { pg, client, pipeline } = source;
-  const replicas = await readLedger(pg, pipeline);
+  const replicated = await readLedger(pg, pipeline);
   const [listed, workers] = await Promise.all([
     only === undefined ? listTableWorkflows(client, pipeline) : [],
     countWorkers(client),
   ]);
   const names = new Map<string, TableName>();
-  for (const { name } of replicas) names.set(workflowIdOf(pipeline, name), name);
+  for (const { name } of replicated) names.set(workflowIdOf(pipeline, name), name);
   for (const workflowId of listed) names.set(workflowId, nameOf(workflowId, pipeline));
   if (only !== undefined) {
     names.clear();
@@ -95,10 +95,10 @@ export async function viewPipeline(source: ViewSource, only?: TableName): Promis
   // PostgreSQL is asked one after the other, on one connection; Temporal, where a question may take seconds, all at once.
   const known: KnownTable[] = [];
   for (const [workflowId, name] of names) {
-    const replica = replicas.find((each) => workflowIdOf(pipeline, each.name) === workflowId);
-    const stages = replica === undefined ? [] : await readStages(pg, replica.id);
-    const backlog = replica === undefined ? null : await countBacklog(pg, replica.id, stages);
-    known.push({ workflowId, name, replica, stages, backlog });
+    const table = replicated.find((each) => workflowIdOf(pipeline, each.name) === workflowId);
+    const stages = table === undefined ? [] : await readStages(pg, table.id);
+    const backlog = table === undefined ? null : await countBacklog(pg, table.id, stages);
+    known.push({ workflowId, name, table, stages, backlog });
   }
   const tables = await Promise.all(known.map((table) => viewTable(source, table, workers.workflow > 0)));
   return {
@@ -110,19 +110,19 @@ export async function viewPipeline(source: ViewSource, only?: TableName): Promis
 }
 
 /** @returns undefined for a table that neither the ledger nor Temporal knows, or that was removed */
-async function viewTable(source: ViewSource, table: KnownTable, asked: boolean): Promise<TableView | undefined> {
-  const { workflowId, replica } = table;
+async function viewTable(source: ViewSource, known: KnownTable, asked: boolean): Promise<TableView | undefined> {
+  const { workflowId } = known;
   const description = await describeTable(source.client, workflowId);
-  if (replica === undefined && description?.running !== true) return undefined;
+  if (known.table === undefined && description?.running !== true) return undefined;
   const status = asked && description?.running === true ? await queryTable(source.client, workflowId) : undefined;
-  return compose({ ...table, description, status, source });
+  return compose({ ...known, description, status, source });
 }
 
 /** What the ledger knows of a table. */
 interface KnownTable {
   readonly workflowId: string;
   readonly name: TableName;
-  readonly replica: Replica | undefined;
+  readonly table: ReplicatedTable | undefined;
   readonly stages: readonly StageRow[];
   readonly backlog: number | null;
 }
@@ -134,7 +134,7 @@ interface KnownEverywhere extends KnownTable {
 }
 
 function compose(known: KnownEverywhere): TableView {
-  const { workflowId, replica, stages, description, status, source } = known;
+  const { workflowId, table, stages, description, status, source } = known;
   const pending = description?.pending ?? [];
   const rowsOf = (stage: StageRow['stage']) => Number(stages.find((each) => each.stage === stage)?.rows ?? 0);
   const progressOf = (task: Task) => pending.find((each) => each.task === task)?.progress;
@@ -147,10 +147,10 @@ function compose(known: KnownEverywhere): TableView {
     phase,
     answering: status !== undefined,
     running: pending.map(({ task }) => task),
-    target: replica === undefined ? null : `${replica.target.database}.${replica.target.table}`,
-    topic: replica?.topic ?? null,
-    format: replica?.format ?? null,
-    key: replica?.key ?? null,
+    target: table === undefined ? null : `${table.target.database}.${table.target.table}`,
+    topic: table?.topic ?? null,
+    format: table?.format ?? null,
+    key: table?.key ?? null,
     estimatedRows: status?.prepared?.estimatedRows ?? null,
     copiedRows: copied ? (status?.copied?.rows ?? rowsOf('copy')) : (progressOf('copy')?.rows ?? 0),
     copied,
@@ -237,9 +237,9 @@ async function countBacklog(pg: Queryable, id: string, stages: readonly StageRow
 /** SQLSTATE of a schema or table that is not there: nothing was ever replicated. */
 const NO_LEDGER = ['3F000', '42P01'];
 
-async function readLedger(pg: Queryable, pipeline: string): Promise<readonly Replica[]> {
+async function readLedger(pg: Queryable, pipeline: string): Promise<readonly ReplicatedTable[]> {
   try {
-    return await listReplicas(pg, pipeline);
+    return await listTables(pg, pipeline);
   } catch (error) {
     const cause = error instanceof Error ? (error.cause as { code?: unknown } | undefined) : undefined;
     if (NO_LEDGER.includes(String(cause?.code))) return [];

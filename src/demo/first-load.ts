@@ -1,5 +1,5 @@
 import { startTable } from '../control/start-table.js';
-import { findReplica } from '../ledger/replica.js';
+import { findTable } from '../ledger/tables.js';
 import type { Cast, Telling } from './cast.js';
 import { PIPELINE } from './environment.js';
 import { isQuiet } from './gauges.js';
@@ -28,7 +28,7 @@ export async function loadFirst({ screen, signal }: Telling, cast: Cast): Promis
   let lookedAt = Date.now();
   await screen.show(livePicture(scenery), () =>
     until('The first load', { deadlineMs: DEADLINE_MS, everyMs: LOOK_EVERY_MS, signal }, async () => {
-      for (const table of tables) table.ledgerId ??= (await findReplica(environment.pool, PIPELINE, table.name))?.id;
+      for (const table of tables) table.ledgerId ??= (await findTable(environment.pool, PIPELINE, table.name))?.id;
       if (Date.now() - lookedAt > LOOK_FOR_PARKED_MS) {
         lookedAt = Date.now();
         await expectNoPark(environment);

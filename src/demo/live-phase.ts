@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { askTable } from '../control/ask-table.js';
+import { sendCommand } from '../control/send-command.js';
 import { quoteCh } from '../domain/identifier.js';
 import type { Cast, Telling } from './cast.js';
 import { PIPELINE } from './environment.js';
@@ -120,7 +120,7 @@ function faultsOf(cast: Cast, probe: Probe, { signal }: Telling): readonly Fault
   const { environment, worker, scenery } = cast;
   const { stack, temporal } = environment;
   const ask = async (action: 'pause' | 'resume', reason?: string): Promise<void> => {
-    await askTable(temporal.client, {
+    await sendCommand(temporal.client, {
       ...NOTES,
       pipeline: PIPELINE,
       action,

@@ -36,9 +36,9 @@ export interface LoadPosition {
  * The deduplication token of a load batch: table, generation, batch number and ranges. Only for content that a retry
  * reproduces byte for byte, which a range of offsets does.
  */
-export function loadToken(replica: { pipeline: string; id: string }, batch: OffsetBatch): string {
+export function loadToken(table: { pipeline: string; id: string }, batch: OffsetBatch): string {
   const ranges = Object.entries(batch.ranges)
     .toSorted(([a], [b]) => Number(a) - Number(b))
     .map(([partition, { first, last }]) => `${partition}:${first}-${last}`);
-  return `pg2click/${replica.pipeline}/${replica.id}/${batch.generation}/${batch.batch}/${ranges.join(',')}`;
+  return `pg2click/${table.pipeline}/${table.id}/${batch.generation}/${batch.batch}/${ranges.join(',')}`;
 }

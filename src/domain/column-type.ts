@@ -1,4 +1,4 @@
-import type { Column, Replica } from './replica.js';
+import type { Column, ReplicatedTable } from './replicated-table.js';
 
 /** An SQL expression of PostgreSQL, given the (quoted) expression of a column. */
 type Expression = (column: string) => string;
@@ -138,9 +138,9 @@ export const DELETED_COLUMN = '_deleted';
  * of a tombstone.
  * @throws TypeError for a column that `columnType` does not know: such a table is refused when it is added
  */
-export function targetColumns(replica: Pick<Replica, 'columns'>): { name: string; type: string }[] {
+export function targetColumns(table: Pick<ReplicatedTable, 'columns'>): { name: string; type: string }[] {
   return [
-    ...byPosition(replica.columns).map((column) => ({
+    ...byPosition(table.columns).map((column) => ({
       name: column.name,
       type: knownType(column).clickhouse(column),
     })),

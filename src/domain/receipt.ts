@@ -1,4 +1,4 @@
-import type { ReplicaOptions } from './replica.js';
+import type { TableOptions } from './replicated-table.js';
 import type { TableName } from './table-name.js';
 
 /** The two loops of a table. With Kafka between them they run side by side. */
@@ -11,7 +11,7 @@ export interface TableAddress extends TableName {
 }
 
 export interface PrepareRequest extends TableAddress {
-  readonly options: ReplicaOptions;
+  readonly options: TableOptions;
 }
 
 /** What preparing found and made: shown to people. */
@@ -26,8 +26,8 @@ export interface PrepareReceipt {
   readonly estimatedRows: number | null;
 }
 
-/** What the last receipt said was confirmed: a witness outside the ledger, which may be set back by a restore. */
-export interface Witness {
+/** What the last receipt said was confirmed: a checkpoint outside the ledger, which may be set back by a restore. */
+export interface Checkpoint {
   readonly batch: number;
   /** publish: last `seq`; load: highest `seq` loaded. Decimal. */
   readonly highest: string;
@@ -35,7 +35,7 @@ export interface Witness {
 
 export interface SliceRequest extends TableAddress {
   /** Null before the first receipt. */
-  readonly witness: Witness | null;
+  readonly checkpoint: Checkpoint | null;
   /** How long the slice runs, milliseconds. */
   readonly sliceMs: number;
   /** How long it runs while nothing at all moves and nothing waits; `sliceMs` when absent. */
@@ -49,7 +49,7 @@ export interface SliceReceipt {
   readonly rows: number;
   /** Bytes sent to Kafka, or inserted into ClickHouse. */
   readonly bytes: number;
-  readonly witness: Witness;
+  readonly checkpoint: Checkpoint;
   /** publish: `seq 120001..135000`; load: `0:120001..135000`; empty when nothing moved. */
   readonly moved: string;
   /** Events or messages still waiting when the slice ended (an estimate). */

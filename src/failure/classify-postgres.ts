@@ -4,37 +4,37 @@ import { Failure } from './failure.js';
 import type { FailureKind } from './kinds.js';
 
 /** What went wrong, said in our words: `while` is followed by what we were doing. */
-interface Verdict {
+interface Classification {
   readonly kind: FailureKind;
   readonly sentence: string;
 }
 
-const UNAVAILABLE: Verdict = { kind: 'SourceUnavailable', sentence: 'PostgreSQL could not be reached' };
-const RESTARTING: Verdict = { kind: 'SourceUnavailable', sentence: 'PostgreSQL is starting or stopping' };
-const BUSY: Verdict = { kind: 'SourceUnavailable', sentence: 'PostgreSQL has no connections or memory left' };
-const DISK_FULL: Verdict = { kind: 'SourceUnavailable', sentence: 'PostgreSQL has no room left on its disk' };
-const LOCKED: Verdict = { kind: 'LockTimeout', sentence: 'A lock on the table was not free in time' };
-const REPEAT: Verdict = {
+const UNAVAILABLE: Classification = { kind: 'SourceUnavailable', sentence: 'PostgreSQL could not be reached' };
+const RESTARTING: Classification = { kind: 'SourceUnavailable', sentence: 'PostgreSQL is starting or stopping' };
+const BUSY: Classification = { kind: 'SourceUnavailable', sentence: 'PostgreSQL has no connections or memory left' };
+const DISK_FULL: Classification = { kind: 'SourceUnavailable', sentence: 'PostgreSQL has no room left on its disk' };
+const LOCKED: Classification = { kind: 'LockTimeout', sentence: 'A lock on the table was not free in time' };
+const REPEAT: Classification = {
   kind: 'LockTimeout',
   sentence: 'PostgreSQL gave up a transaction that conflicted with another',
 };
-const CANCELLED: Verdict = { kind: 'SourceUnavailable', sentence: 'PostgreSQL cancelled the statement' };
-const REFUSED: Verdict = { kind: 'Unauthorized', sentence: 'PostgreSQL refused the user or its password' };
-const FORBIDDEN: Verdict = { kind: 'Unauthorized', sentence: 'The PostgreSQL user lacks a privilege' };
-const NO_DATABASE: Verdict = { kind: 'Misconfigured', sentence: 'The database does not exist in PostgreSQL' };
-const READ_ONLY: Verdict = {
+const CANCELLED: Classification = { kind: 'SourceUnavailable', sentence: 'PostgreSQL cancelled the statement' };
+const REFUSED: Classification = { kind: 'Unauthorized', sentence: 'PostgreSQL refused the user or its password' };
+const FORBIDDEN: Classification = { kind: 'Unauthorized', sentence: 'The PostgreSQL user lacks a privilege' };
+const NO_DATABASE: Classification = { kind: 'Misconfigured', sentence: 'The database does not exist in PostgreSQL' };
+const READ_ONLY: Classification = {
   kind: 'SourceUnavailable',
   sentence: 'This PostgreSQL server takes no writes (is it a standby?)',
 };
-const GONE: Verdict = { kind: 'MissingTable', sentence: 'A table is not there any more' };
-const ALTERED: Verdict = {
+const GONE: Classification = { kind: 'MissingTable', sentence: 'A table is not there any more' };
+const ALTERED: Classification = {
   kind: 'SourceChanged',
   sentence: 'A column or type is not as it was when the table was added',
 };
-const FULL: Verdict = { kind: 'Misconfigured', sentence: 'A limit of PostgreSQL was reached' };
+const FULL: Classification = { kind: 'Misconfigured', sentence: 'A limit of PostgreSQL was reached' };
 
 /** By SQLSTATE; a class of two characters stands for those of its codes that have no line of their own. */
-const BY_SQLSTATE: Readonly<Record<string, Verdict>> = {
+const BY_SQLSTATE: Readonly<Record<string, Classification>> = {
   '08': UNAVAILABLE, // connection_exception
   '28': REFUSED, // invalid_authorization_specification, invalid_password
   '53': BUSY, // insufficient_resources, too_many_connections
@@ -65,7 +65,7 @@ const BY_SQLSTATE: Readonly<Record<string, Verdict>> = {
 };
 
 /** By `errno` code of the socket. */
-const BY_ERRNO: Readonly<Record<string, Verdict>> = {
+const BY_ERRNO: Readonly<Record<string, Classification>> = {
   ECONNREFUSED: UNAVAILABLE,
   ECONNRESET: UNAVAILABLE,
   ECONNABORTED: UNAVAILABLE,
@@ -94,7 +94,7 @@ export function classifyPostgres(error: unknown, what: string): Failure {
   return new Failure(verdict.kind, { message: `${verdict.sentence} while ${what}.`, cause: error });
 }
 
-function verdictOf(error: unknown): Verdict {
+function verdictOf(error: unknown): Classification {
   const code = codeOf(error);
   if (error instanceof DatabaseError && code !== undefined) {
     return (

@@ -1,7 +1,7 @@
 import type { TableName } from '../domain/table-name.js';
 import { majorOf } from '../domain/version.js';
 import { rowsOfLast, type Queryable } from '../connect/queryable.js';
-import { ask } from './ask.js';
+import { query } from './query.js';
 
 /** What waits for a stage of a table, and what it moved so far. */
 export interface StageBacklog {
@@ -121,8 +121,8 @@ function eventsSql(tables: readonly Pick<LedgerRow, 'id' | 'lowWater'>[]): strin
 }
 
 /** One message of two statements is one transaction: the limits end with it. */
-async function askBounded<Row>(pg: Queryable, query: string): Promise<readonly Row[]> {
-  return rowsOfLast(await ask(pg, `${BOUNDED}; ${query}`, []));
+async function askBounded<Row>(pg: Queryable, text: string): Promise<readonly Row[]> {
+  return rowsOfLast(await query(pg, `${BOUNDED}; ${text}`, []));
 }
 
 function toBacklog(row: LedgerRow, found: EventsRow | undefined): TableBacklog {

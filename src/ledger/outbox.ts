@@ -1,6 +1,6 @@
 import type { OutboxBatch } from '../domain/batch.js';
 import type { Queryable } from '../connect/queryable.js';
-import { ask } from './ask.js';
+import { query } from './query.js';
 
 /** A publish batch that has been sent: `events` outbox rows were read for it. */
 export interface SentBatch {
@@ -29,11 +29,11 @@ export interface OutboxAdvance {
  */
 export async function advanceOutbox(
   pg: Queryable,
-  stage: { replicaId: string; epoch: string },
+  stage: { tableId: string; epoch: string },
   sent: SentBatch | null,
   limit: number,
 ): Promise<OutboxAdvance> {
-  const advanced = await ask<{
+  const advanced = await query<{
     pending: OutboxBatch | null;
     lastDrawn: string | null;
     lowWater: string;
@@ -43,7 +43,7 @@ export async function advanceOutbox(
     /* sql */ `select pending, last_drawn::text as "lastDrawn", low_water::text as "lowWater",
         (extract(epoch from clock_timestamp() - statement_timestamp()) * 1000)::float8 as "tookMs"
       from pg2click.advance_outbox($1, $2, $3, $4, $5, $6, $7)`,
-    [stage.replicaId, stage.epoch, sent?.batch ?? null, sent?.events ?? null, sent?.rows ?? 0, sent?.bytes ?? 0, limit],
+    [stage.tableId, stage.epoch, sent?.batch ?? null, sent?.events ?? null, sent?.rows ?? 0, sent?.bytes ?? 0, limit],
   );
   const row = advanced.rows[0];
   return {

@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { classifyPostgres } from '../failure/classify-postgres.js';
 import type { Queryable } from '../connect/queryable.js';
 import { ensureFlushed } from './flush.js';
-import { outboxTable } from './outbox-names.js';
+import { outboxTable } from './outbox/names.js';
 
 const SHORTEST_PAUSE_MS = 5;
 const LONGEST_PAUSE_MS = 250;
@@ -25,7 +25,7 @@ const WRITING_MODES: readonly string[] = [
  * It is on disk before it is used: after a crash the sequence never gives it out again.
  * @returns decimal
  */
-export async function drawPosition(pg: Queryable, id: string): Promise<string> {
+export async function allocatePosition(pg: Queryable, id: string): Promise<string> {
   try {
     const drawn = await pg.query<{ position: string }>(
       /* sql */ `select nextval(pg_get_serial_sequence($1, 'seq'))::text as position`,

@@ -147,7 +147,7 @@ async function lookFor(connection: Connection, topic: string): Promise<TopicPlac
     const ask = async (timestamp: -1 | -2): Promise<{ partition: number; offset: string }[]> => {
       const asked = led.map((partition) => ({ partition, timestamp }));
       const answer = await broker.listOffsets({
-        replicaId: -1,
+        tableId: -1,
         isolationLevel: 0,
         topics: [{ topic, partitions: asked }],
       });

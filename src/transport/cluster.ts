@@ -40,7 +40,7 @@ export interface KafkaBroker {
   disconnect(): Promise<void>;
   /** `-1` asks for the next offset to be written, `-2` for the first one there is. */
   listOffsets(request: {
-    replicaId: -1;
+    tableId: -1;
     isolationLevel: 0;
     topics: { topic: string; partitions: { partition: number; timestamp: -1 | -2 }[] }[];
   }): Promise<{ responses: { partitions: { partition: number; offset: string }[] }[] }>;

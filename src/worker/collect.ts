@@ -4,13 +4,13 @@ import type { Client } from '@temporalio/client';
 import pRetry from 'p-retry';
 import type { Queryable } from '../connect/queryable.js';
 import { listPhases, type ListedTable } from '../control/list-phases.js';
-import { LagClock } from '../domain/lag.js';
+import { LagClock } from '../pipeline/lag-clock.js';
 import { formatTableName } from '../domain/table-name.js';
 import { readBacklog, type StageBacklog, type TableBacklog } from '../ledger/backlog.js';
-import { GaugeBoard, type Reading } from '../observe/gauge-board.js';
+import { GaugeSet, type Reading } from '../observe/gauge-set.js';
 import type { Log } from '../observe/log.js';
 import type { Meters } from '../observe/meters.js';
-import { countParts } from '../sink/parts.js';
+import { countParts } from '../clickhouse/parts.js';
 
 export interface CollectorDeps {
   readonly pg: Queryable;
@@ -36,9 +36,9 @@ export async function collectUntil(deps: CollectorDeps, signal: AbortSignal, eve
 
 export class Collector {
   readonly #deps: CollectorDeps;
-  readonly #ledger: GaugeBoard;
-  readonly #sink: GaugeBoard;
-  readonly #control: GaugeBoard;
+  readonly #ledger: GaugeSet;
+  readonly #sink: GaugeSet;
+  readonly #control: GaugeSet;
   readonly #clocks = new Map<string, LagClock>();
   #oldest: { readonly xid: string; readonly since: number } | undefined;
   /** As the ledger had them last: a ClickHouse that answers is asked about them also while PostgreSQL does not. */
@@ -46,9 +46,9 @@ export class Collector {
 
   constructor(deps: CollectorDeps) {
     this.#deps = deps;
-    this.#ledger = new GaugeBoard(deps.meters);
-    this.#sink = new GaugeBoard(deps.meters);
-    this.#control = new GaugeBoard(deps.meters);
+    this.#ledger = new GaugeSet(deps.meters);
+    this.#sink = new GaugeSet(deps.meters);
+    this.#control = new GaugeSet(deps.meters);
   }
 
   /** One look at all of them. Never rejects. */
@@ -61,7 +61,7 @@ export class Collector {
   }
 
   /** Once more at once: a table that was removed in between fails the look, and a hole would reset an alert that is due. */
-  async #show(board: GaugeBoard, what: string, look: () => Promise<readonly Reading[]>): Promise<void> {
+  async #show(board: GaugeSet, what: string, look: () => Promise<readonly Reading[]>): Promise<void> {
     try {
       board.replace(await pRetry(look, { retries: 1, minTimeout: 100 }));
     } catch (error) {

@@ -9,7 +9,7 @@ import { collectUntil } from './collect.js';
 import { openHealthServer } from './health-server.js';
 import { openProbes, ServerWatch } from './server-watch.js';
 import type { RunningWorker, WorkerRole } from './start.js';
-import { tellVitalsUntil } from './vitals.js';
+import { tellVitalsUntil } from './process-metrics.js';
 
 export interface ObserveOptions {
   readonly settings: Settings;

@@ -1,7 +1,7 @@
 import { Client, Connection } from '@temporalio/client';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { advanceOutbox } from '../../src/ledger/outbox.js';
-import { claimStage } from '../../src/ledger/stage.js';
+import { claimStage } from '../../src/ledger/stages.js';
 import { connectClickHouse } from '../../src/connect/clickhouse.js';
 import { createPostgresPool } from '../../src/connect/postgres.js';
 import { Collector, type CollectorDeps } from '../../src/worker/collect.js';
@@ -117,11 +117,11 @@ it('guesses bytes from the rows moved so far', async () => {
 it('a batch that was named and never sent is as old as its name, also for a process that has just started', async () => {
   const { table } = await watch();
   await path.source.query(`insert into ${table.name.table} values (1, 'x')`);
-  const replicaId = table.receipt.id;
-  const { epoch } = await claimStage(path.deps.pool, { replicaId, stage: 'publish', owner: 'test' });
-  await advanceOutbox(path.deps.pool, { replicaId, epoch }, null, 10);
+  const tableId = table.receipt.id;
+  const { epoch } = await claimStage(path.deps.pool, { tableId: tableId, stage: 'publish', owner: 'test' });
+  await advanceOutbox(path.deps.pool, { tableId: tableId, epoch }, null, 10);
   await path.source.query(
-    `update pg2click.stage set updated_at = now() - interval '1 hour' where replica_id = ${replicaId}`,
+    `update pg2click.stage set updated_at = now() - interval '1 hour' where replica_id = ${tableId}`,
   );
   const { collector, gauge } = startWatching(table);
   await collector.look();

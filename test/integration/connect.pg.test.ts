@@ -1,5 +1,5 @@
 import { beforeAll, expect, it } from 'vitest';
-import { connectPostgres, createPostgresPool, Fate } from '../../src/connect/postgres.js';
+import { connectPostgres, createPostgresPool, IdleConnectionGroup } from '../../src/connect/postgres.js';
 import { Failure } from '../../src/failure/failure.js';
 import { loadSettings, type Settings } from '../../src/settings/settings.js';
 import { environmentOf } from '../support/clients.js';
@@ -102,7 +102,7 @@ it('a pool has the same sessions', async () => {
 it('pools of one server give up their idle connections together, when one of them died without a word', async () => {
   const proxy = await openProxy(settings.postgres);
   const there = load({ PG_HOST: proxy.host, PG_PORT: String(proxy.port) });
-  const fate = new Fate();
+  const fate = new IdleConnectionGroup();
   const pool = createPostgresPool(there, { max: 4, statementMs: 500, fate });
   const other = createPostgresPool(there, { max: 2, fate });
   try {

@@ -1,9 +1,9 @@
 import { PassThrough, Readable } from 'node:stream';
 import { expect, test } from 'vitest';
-import type { Replica } from '../../src/domain/replica.js';
+import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
 import { composeVersion } from '../../src/domain/version.js';
-import { insertCopy } from '../../src/sink/copy.js';
-import { createTarget } from '../../src/sink/target.js';
+import { insertCopy } from '../../src/clickhouse/insert-copy.js';
+import { createTarget } from '../../src/clickhouse/target.js';
 import { column, openSink, replicaOf, rowsOf } from '../support/sink.js';
 import { waitFor } from '../support/stack.js';
 import { openWire } from '../support/wire.js';
@@ -14,7 +14,7 @@ const { ch, database } = sink;
 const VERSION = composeVersion(1, 7n);
 const never = new AbortController().signal;
 
-async function newTarget(): Promise<{ replica: Replica; table: string }> {
+async function newTarget(): Promise<{ replica: ReplicatedTable; table: string }> {
   const replica = replicaOf(sink, [column('id', 'bigint'), column('v', 'text')]);
   await createTarget(ch, replica);
   const table = `${database}.${replica.target.table}`;
@@ -99,30 +99,30 @@ test('a copy is repeated without harm, and anew after the table was emptied by h
 });
 
 test('an error of the source ends the copy with that error, at once', async () => {
-  const { replica } = await newTarget();
+  const { replica: table } = await newTarget();
   const rows = new PassThrough();
   const gone = new Error('the source is gone');
   rows.write(line(1).repeat(10_000));
   setTimeout(() => rows.destroy(gone), 50);
-  await expect(within(insertCopy(ch, replica, rows, { signal: never }), 3_000)).rejects.toBe(gone);
+  await expect(within(insertCopy(ch, table, rows, { signal: never }), 3_000)).rejects.toBe(gone);
 });
 
 test('a source that ends without an end is an error too', async () => {
-  const { replica } = await newTarget();
+  const { replica: table } = await newTarget();
   const rows = new PassThrough();
   rows.write(line(1).repeat(10_000));
   setTimeout(() => rows.destroy(), 50);
-  await expect(within(insertCopy(ch, replica, rows, { signal: never }), 3_000)).rejects.toMatchObject({
+  await expect(within(insertCopy(ch, table, rows, { signal: never }), 3_000)).rejects.toMatchObject({
     kind: 'SourceUnavailable',
   });
 });
 
 test('a source that had failed before the copy began does not hang it', async () => {
-  const { replica } = await newTarget();
+  const { replica: table } = await newTarget();
   const rows = new PassThrough();
   rows.on('error', () => {});
   rows.destroy(new Error('early'));
-  await expect(within(insertCopy(ch, replica, rows, { signal: never }), 3_000)).rejects.toThrow('early');
+  await expect(within(insertCopy(ch, table, rows, { signal: never }), 3_000)).rejects.toThrow('early');
 });
 
 test('the caller can give up, and then nothing reads the source any more', async () => {
@@ -151,11 +151,11 @@ test('the caller can give up, and then nothing reads the source any more', async
 });
 
 test('a server that stops reading stops the source', async () => {
-  const { replica } = await newTarget();
+  const { replica: table } = await newTarget();
   const rows = endless();
   const abort = new AbortController();
   wire.next = { kind: 'stall' };
-  const copied = insertCopy(wire.ch, replica, rows, { signal: abort.signal });
+  const copied = insertCopy(wire.ch, table, rows, { signal: abort.signal });
   copied.catch(() => undefined);
   let last = -1;
   await waitFor(
@@ -172,13 +172,13 @@ test('a server that stops reading stops the source', async () => {
 });
 
 test('a refused row ends the copy, is told by place, and the source is let go', async () => {
-  const { replica } = await newTarget();
+  const { replica: table } = await newTarget();
   const rows = Readable.from(
     [line(1), `rosebud\tv\t${VERSION}\t0\n`, ...Array.from({ length: 50_000 }, (_, id) => line(id))],
     { objectMode: false },
   );
   const error = await within(
-    insertCopy(ch, replica, rows, { signal: never }).catch((caught: unknown) => caught),
+    insertCopy(ch, table, rows, { signal: never }).catch((caught: unknown) => caught),
     20_000,
   );
   expect(error).toMatchObject({ kind: 'RowRefused', message: expect.not.stringContaining('rosebud') });
@@ -186,7 +186,7 @@ test('a refused row ends the copy, is told by place, and the source is let go', 
 });
 
 test('a refusal that comes while the source still flows is that refusal', async () => {
-  const { replica } = await newTarget();
+  const { replica: table } = await newTarget();
   const rows = endless();
   wire.next = {
     kind: 'answer',
@@ -201,17 +201,17 @@ test('a refusal that comes while the source still flows is that refusal', async 
       });
     },
   };
-  await expect(within(insertCopy(wire.ch, replica, rows, { signal: never }), 5_000)).rejects.toMatchObject({
+  await expect(within(insertCopy(wire.ch, table, rows, { signal: never }), 5_000)).rejects.toMatchObject({
     kind: 'RowRefused',
   });
   expect(rows.destroyed).toBe(true);
 });
 
 test('a connection that is cut ends the copy, and the source is let go', async () => {
-  const { replica } = await newTarget();
+  const { replica: table } = await newTarget();
   const rows = endless();
   wire.next = { kind: 'cut-request', afterBytes: 2_000_000 };
-  await expect(within(insertCopy(wire.ch, replica, rows, { signal: never }), 10_000)).rejects.toMatchObject({
+  await expect(within(insertCopy(wire.ch, table, rows, { signal: never }), 10_000)).rejects.toMatchObject({
     kind: 'SinkUnavailable',
   });
   expect(rows.destroyed).toBe(true);

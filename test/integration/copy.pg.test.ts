@@ -3,7 +3,7 @@ import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { targetColumns } from '../../src/domain/column-type.js';
 import { composeVersion } from '../../src/domain/version.js';
-import { copyRows } from '../../src/source/copy.js';
+import { copyRows } from '../../src/source/copy/copy-rows.js';
 import { freshDatabase } from '../support/stack.js';
 import { connectSource, replicate } from '../support/source-table.js';
 
@@ -24,8 +24,8 @@ describe('copying a table', async () => {
     await client.query(
       `alter table t drop gone; insert into t ("B", id, "a\tb") values ('x\\y', 1, true), (null, 2, null)`,
     );
-    const replica = await replicate(client, { schema: 'public', table: 't' }, { generation: 2 });
-    expect(targetColumns(replica).map(({ name }) => name)).toEqual([
+    const table = await replicate(client, { schema: 'public', table: 't' }, { generation: 2 });
+    expect(targetColumns(table).map(({ name }) => name)).toEqual([
       'B',
       'id',
       'twice',
@@ -34,7 +34,7 @@ describe('copying a table', async () => {
       '_version',
       '_deleted',
     ]);
-    const copied = await text(copyRows(client, replica, '7', { signal: AbortSignal.timeout(10_000) }));
+    const copied = await text(copyRows(client, table, '7', { signal: AbortSignal.timeout(10_000) }));
     const version = composeVersion(2, 7n);
     expect(copied.split('\n').toSorted()).toEqual([
       '',
@@ -45,12 +45,12 @@ describe('copying a table', async () => {
   });
 
   it('ends with the reason of the signal, and its connection can still be closed', async () => {
-    const replica = await replicate(client, { schema: 'public', table: 'big' });
+    const table = await replicate(client, { schema: 'public', table: 'big' });
     const own = await connectSource(address);
     const controller = new AbortController();
     const reason = new Error('enough');
     const read = async (): Promise<void> => {
-      for await (const chunk of copyRows(own, replica, '1', { signal: controller.signal }))
+      for await (const chunk of copyRows(own, table, '1', { signal: controller.signal }))
         if ((chunk as Buffer).length > 0) controller.abort(reason);
     };
     await expect(read()).rejects.toBe(reason);
@@ -58,11 +58,11 @@ describe('copying a table', async () => {
   });
 
   it('fails when the connection breaks in the middle: it never ends as if it were complete', async () => {
-    const replica = await replicate(client, { schema: 'public', table: 'big' });
+    const table = await replicate(client, { schema: 'public', table: 'big' });
     const own = await connectSource(address);
     const { pid } = (await own.query<{ pid: number }>(`select pg_backend_pid() as pid`)).rows[0] ?? { pid: 0 };
     const read = async (): Promise<void> => {
-      for await (const chunk of copyRows(own, replica, '1', { signal: AbortSignal.timeout(10_000) }))
+      for await (const chunk of copyRows(own, table, '1', { signal: AbortSignal.timeout(10_000) }))
         if ((chunk as Buffer).length > 0) await client.query(`select pg_terminate_backend($1)`, [pid]);
     };
     await expect(read()).rejects.toMatchObject({ name: 'Failure', kind: 'SourceUnavailable' });

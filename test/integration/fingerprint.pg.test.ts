@@ -1,8 +1,8 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Replica } from '../../src/domain/replica.js';
-import { explainFingerprint } from '../../src/source/fingerprint-difference.js';
-import { fingerprintTable } from '../../src/source/fingerprint.js';
+import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
+import { explainFingerprint } from '../../src/source/catalog/fingerprint-difference.js';
+import { fingerprintTable } from '../../src/source/catalog/fingerprint.js';
 import { freshDatabase, freshName } from '../support/stack.js';
 import { connectSource, replicate } from '../support/source-table.js';
 
@@ -16,14 +16,14 @@ describe('the fingerprint of a source', async () => {
   });
   afterAll(() => client.end());
 
-  const make = async (): Promise<[string, Replica]> => {
+  const make = async (): Promise<[string, ReplicatedTable]> => {
     const table = freshName('t');
     await client.query(`create type ${table}_mood as enum ('fine', 'sad');
       create table ${table} (id int primary key, v text, w varchar(5), m ${table}_mood not null default 'fine', g int generated always as (41) stored);
       insert into ${table} select i, 'a', 'b' from generate_series(1, 100) i`);
     return [table, await replicate(client, { schema: 'public', table })];
   };
-  const run = async (table: string, replica: Replica, statements: string): Promise<void> => {
+  const run = async (table: string, replica: ReplicatedTable, statements: string): Promise<void> => {
     // Each by itself: VACUUM takes no company.
     for (const statement of statements.replaceAll('TABLE', table).replaceAll('ID', replica.id).split(';'))
       await client.query(statement);

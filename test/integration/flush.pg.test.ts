@@ -1,9 +1,9 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { OutboxBatch } from '../../src/domain/batch.js';
-import { readBatch } from '../../src/source/drain.js';
+import { readBatch } from '../../src/source/outbox/drain.js';
 import { ensureFlushed } from '../../src/source/flush.js';
-import { drawPosition } from '../../src/source/settle.js';
+import { allocatePosition } from '../../src/source/settle.js';
 import { freshDatabase } from '../support/stack.js';
 import { connectSource, nameBatch, replicate } from '../support/source-table.js';
 
@@ -41,10 +41,10 @@ describe('before anything is sent', async () => {
   });
 
   it('a batch that was read says whether all of it is', async () => {
-    const replica = await replicate(client, { schema: 'public', table: 't' });
+    const table = await replicate(client, { schema: 'public', table: 't' });
     const read = async (): Promise<boolean> => {
-      const batch = (await nameBatch(client, replica)) as OutboxBatch;
-      const reading = readBatch(client, replica, batch, { signal: AbortSignal.timeout(20_000) });
+      const batch = (await nameBatch(client, table)) as OutboxBatch;
+      const reading = readBatch(client, table, batch, { signal: AbortSignal.timeout(20_000) });
       for await (const changes of reading.changes) expect([changes.length, reading.isFlushed]).toEqual([all, false]);
       return reading.isFlushed;
     };
@@ -64,13 +64,13 @@ describe('before anything is sent', async () => {
   });
 
   it('a drawn position is on it too, so that no crash gives it out again', async () => {
-    const replica = await replicate(client, { schema: 'public', table: 't' });
+    const table = await replicate(client, { schema: 'public', table: 't' });
     let late = 0;
     for (let round = 1; round <= 20; round++) {
-      await careless.query(`select nextval('pg2click.outbox_${replica.id}_seq_seq') from generate_series(1, 40)`);
+      await careless.query(`select nextval('pg2click.outbox_${table.id}_seq_seq') from generate_series(1, 40)`);
       const position = await written();
       if (!(await isFlushed(position))) late += 1;
-      await drawPosition(client, replica.id);
+      await allocatePosition(client, table.id);
       expect(await isFlushed(position)).toBe(true);
     }
     expect(late).toBeGreaterThan(0);

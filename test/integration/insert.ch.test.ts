@@ -2,12 +2,12 @@ import { ClickHouseLogLevel, createClient } from '@clickhouse/client';
 import type { ClickHouseClient } from '@clickhouse/client';
 import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
-import type { Replica } from '../../src/domain/replica.js';
+import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
 import { composeVersion } from '../../src/domain/version.js';
 import { CLICKHOUSE_CODES } from '../../src/failure/classify-clickhouse.js';
 import { Failure } from '../../src/failure/failure.js';
-import { insertValues } from '../../src/sink/insert.js';
-import { createTarget } from '../../src/sink/target.js';
+import { insertValues } from '../../src/clickhouse/insert.js';
+import { createTarget } from '../../src/clickhouse/target.js';
 import { clickhouseOptions } from '../support/clients.js';
 import { column, openSink, replicaOf, rowsOf } from '../support/sink.js';
 import { addressOf, freshName } from '../support/stack.js';
@@ -26,7 +26,7 @@ const COLUMNS = [
   column('at', 'timestamp with time zone', { nullable: true }),
 ];
 
-async function newTarget(): Promise<{ replica: Replica; table: string }> {
+async function newTarget(): Promise<{ replica: ReplicatedTable; table: string }> {
   const replica = replicaOf(sink, COLUMNS);
   await createTarget(ch, replica);
   const table = `${database}.${replica.target.table}`;
@@ -50,11 +50,11 @@ const rows = (count: number): Buffer[] => Array.from({ length: count }, (_, inde
 
 const insert = (
   client: ClickHouseClient,
-  replica: Replica,
+  table: ReplicatedTable,
   values: readonly Buffer[],
   more: { token?: string; signal?: AbortSignal } = {},
 ): Promise<{ rows: number; bytes: number }> =>
-  insertValues(client, replica, {
+  insertValues(client, table, {
     values,
     token: more.token ?? freshName('token'),
     signal: more.signal ?? new AbortController().signal,
@@ -62,12 +62,12 @@ const insert = (
 
 const countOf = async (table: string): Promise<number> =>
   Number((await rowsOf<{ n: string }>(sink, `select count() as n from ${table}`))[0]?.n);
-const partsOf = async (replica: Replica): Promise<number> =>
+const partsOf = async (table: ReplicatedTable): Promise<number> =>
   Number(
     (
       await rowsOf<{ n: string }>(
         sink,
-        `select count() as n from system.parts where active and database = '${database}' and table = '${replica.target.table}'`,
+        `select count() as n from system.parts where active and database = '${database}' and table = '${table.target.table}'`,
       )
     )[0]?.n,
   );
@@ -84,9 +84,9 @@ describe('an insert', () => {
   });
 
   test('goes chunked, in chunks of many rows, never with a length that could be cut short', async () => {
-    const { replica } = await newTarget();
+    const { replica: table } = await newTarget();
     wire.inserts.length = 0;
-    const { bytes } = await insert(wire.ch, replica, rows(20_000));
+    const { bytes } = await insert(wire.ch, table, rows(20_000));
     const [seen] = wire.inserts;
     expect(seen?.headers['transfer-encoding']).toBe('chunked');
     expect(seen?.headers['content-length']).toBeUndefined();
@@ -106,9 +106,9 @@ describe('an insert', () => {
   });
 
   test('sends the settings it rests on, and only those that the server knows', async () => {
-    const { replica } = await newTarget();
+    const { replica: table } = await newTarget();
     wire.inserts.length = 0;
-    await insert(wire.ch, replica, [row(1)], { token: 'one two' });
+    await insert(wire.ch, table, [row(1)], { token: 'one two' });
     const sent = Object.fromEntries(wire.inserts[0]?.parameters ?? []);
     expect(sent).toMatchObject({
       async_insert: '0',
@@ -173,9 +173,9 @@ describe('whatever the profile of the user says', async () => {
   });
 
   test('a column that the target does not have is never dropped, and capitals count', async () => {
-    const { replica } = await newTarget();
+    const { replica: table } = await newTarget();
     for (const more of [{ unknown: 1 }, { name: undefined, NAME: 'x' }])
-      await expect(insert(hostile.ch, replica, [row(1, more)])).rejects.toMatchObject({ kind: 'SchemaMismatch' });
+      await expect(insert(hostile.ch, table, [row(1, more)])).rejects.toMatchObject({ kind: 'SchemaMismatch' });
   });
 
   test('a NULL never becomes the default of a text', async () => {
@@ -290,10 +290,10 @@ describe('what ClickHouse refuses', () => {
   });
 
   test('a wrong password is not an outage', async () => {
-    const { replica } = await newTarget();
+    const { replica: table } = await newTarget();
     const stranger = createClient({ ...clickhouseOptions(addressOf('clickhouse')), password: 'wrong', log: QUIET });
     try {
-      await expect(insert(stranger, replica, [row(1)])).rejects.toMatchObject({ kind: 'Unauthorized' });
+      await expect(insert(stranger, table, [row(1)])).rejects.toMatchObject({ kind: 'Unauthorized' });
     } finally {
       await stranger.close();
     }
@@ -302,10 +302,10 @@ describe('what ClickHouse refuses', () => {
 
 describe('a connection', () => {
   test('that nobody answers is an outage', async () => {
-    const { replica } = await newTarget();
+    const { replica: table } = await newTarget();
     const nobody = createClient({ url: 'http://127.0.0.1:9', log: QUIET });
     try {
-      await expect(insert(nobody, replica, [row(1)])).rejects.toMatchObject({ kind: 'SinkUnavailable' });
+      await expect(insert(nobody, table, [row(1)])).rejects.toMatchObject({ kind: 'SinkUnavailable' });
     } finally {
       await nobody.close();
     }
@@ -333,19 +333,19 @@ describe('a connection', () => {
   });
 
   test('to a proxy that answers in its own words is an outage, and its words are not ours', async () => {
-    const { replica } = await newTarget();
+    const { replica: table } = await newTarget();
     wire.next = {
       kind: 'answer',
       respond: (request, response) => {
         request.resume().on('end', () => response.writeHead(502).end('<html>Bad gateway, rosebud</html>'));
       },
     };
-    const failure = await insert(wire.ch, replica, [row(1)]).catch((error: unknown) => error as Failure);
+    const failure = await insert(wire.ch, table, [row(1)]).catch((error: unknown) => error as Failure);
     expect(failure).toMatchObject({ kind: 'SinkUnavailable', message: expect.not.stringContaining('rosebud') });
   });
 
   test('whose error comes after status 200 is an error', async () => {
-    const { replica } = await newTarget();
+    const { replica: table } = await newTarget();
     wire.next = {
       kind: 'answer',
       respond: (request, response) => {
@@ -355,11 +355,11 @@ describe('a connection', () => {
         });
       },
     };
-    await expect(insert(wire.ch, replica, [row(1)])).rejects.toMatchObject({ kind: 'SinkBusy' });
+    await expect(insert(wire.ch, table, [row(1)])).rejects.toMatchObject({ kind: 'SinkBusy' });
   });
 
   test('whose error comes before the body was sent is that error, not an outage', async () => {
-    const { replica } = await newTarget();
+    const { replica: table } = await newTarget();
     wire.next = {
       kind: 'answer',
       respond: (request, response) => {
@@ -373,7 +373,7 @@ describe('a connection', () => {
         });
       },
     };
-    await expect(insert(wire.ch, replica, rows(200_000))).rejects.toMatchObject({ kind: 'RowRefused' });
+    await expect(insert(wire.ch, table, rows(200_000))).rejects.toMatchObject({ kind: 'RowRefused' });
   });
 
   test('is given up at once when the caller gives up, before and while it is used', async () => {

@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { inspectTable } from '../../src/source/inspect.js';
+import { inspectTable } from '../../src/source/catalog/inspect.js';
 import { freshDatabase, freshName } from '../support/stack.js';
 import { connectSource } from '../support/source-table.js';
 

@@ -1,9 +1,9 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { OutboxBatch } from '../../src/domain/batch.js';
-import type { Replica } from '../../src/domain/replica.js';
-import { readBatch } from '../../src/source/drain.js';
-import { drainSql } from '../../src/source/drain-sql.js';
+import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
+import { readBatch } from '../../src/source/outbox/drain.js';
+import { drainSql } from '../../src/source/outbox/drain-sql.js';
 import { LOOK_UP_BY_INDEX } from '../../src/source/session.js';
 import { textOf } from '../support/spans.js';
 import { freshDatabase, freshName, waitFor } from '../support/stack.js';
@@ -24,16 +24,16 @@ describe('reading a named batch', async () => {
   });
   afterAll(() => Promise.all(clients.map((each) => each.end())));
 
-  const make = async (columns = 'id int primary key, v text'): Promise<[string, Replica]> => {
+  const make = async (columns = 'id int primary key, v text'): Promise<[string, ReplicatedTable]> => {
     const table = freshName('t');
     await client.query(`create table ${table} (${columns})`);
     return [table, await replicate(client, { schema: 'public', table })];
   };
-  const name = async (replica: Replica): Promise<OutboxBatch> => (await nameBatch(client, replica)) as OutboxBatch;
+  const name = async (table: ReplicatedTable): Promise<OutboxBatch> => (await nameBatch(client, table)) as OutboxBatch;
   const keys = (seen: readonly { key: unknown }[]): unknown[] => seen.map(({ key }) => key);
 
   it('reads what the snapshot of the name sees, also when more was committed since', async () => {
-    const [t, replica] = await make();
+    const [t, table] = await make();
     const late = await connect();
     await late.query('begin');
     await late.query(`insert into ${t} values (1, 'late')`);
@@ -43,39 +43,39 @@ describe('reading a named batch', async () => {
     await late.query(`insert into ${t} values (5, 'late')`);
     await late.query(`release s`);
     await client.query(`insert into ${t} values (6, 'd')`);
-    const batch = await name(replica);
+    const batch = await name(table);
     await late.query('commit');
-    const { seen, events } = await readAll(client, replica, batch);
+    const { seen, events } = await readAll(client, table, batch);
     expect(keys(seen)).toEqual([[2], [3], [4], [6]]);
     expect(events).toBe(4);
-    expect(keys(await drain(client, replica))).toHaveLength(6);
+    expect(keys(await drain(client, table))).toHaveLength(6);
   });
 
   it('counts every outbox row, marks and repeated keys too', async () => {
-    const [t, replica] = await make();
+    const [t, table] = await make();
     await client.query(`insert into ${t} values (1, 'a')`);
     await client.query(`update ${t} set v = 'b'`);
     await client.query(`update ${t} set id = 2`);
     await client.query(`truncate ${t}; truncate ${t}`);
-    const { seen, events } = await readAll(client, replica, await name(replica));
+    const { seen, events } = await readAll(client, table, await name(table));
     expect(seen).toHaveLength(3);
     expect(events).toBe(6);
   });
 
   it('finds the newest row under the old name when it is read again', async () => {
-    const [t, replica] = await make();
+    const [t, table] = await make();
     await client.query(`insert into ${t} values (1, 'a')`);
-    const batch = await name(replica);
+    const batch = await name(table);
     await client.query(`update ${t} set v = 'b'`);
-    const { seen } = await readAll(client, replica, batch);
+    const { seen } = await readAll(client, table, batch);
     expect(seen.map(({ value, seq }) => [value['v'], seq])).toEqual([['b', 1n]]);
   });
 
   it('gives about as much at a time as it gets, and cuts no row', async () => {
-    const [t, replica] = await make();
+    const [t, table] = await make();
     await client.query(`insert into ${t} select i, repeat('\\"tab' || chr(9), i % 50) from generate_series(1, 2500) i`);
     await client.query(`insert into ${t} select -i, repeat('€x', 100000) from generate_series(1, 8) i`);
-    const reading = readBatch(client, replica, await name(replica), { signal: new AbortController().signal });
+    const reading = readBatch(client, table, await name(table), { signal: new AbortController().signal });
     let rows = 0;
     let largest = 0;
     for await (const changes of reading.changes) {
@@ -93,10 +93,10 @@ describe('reading a named batch', async () => {
   });
 
   it('gives up a row of more than 100 MB before it holds it', async () => {
-    const [t, replica] = await make();
+    const [t, table] = await make();
     await client.query(`insert into ${t} select 1, repeat('x', 101000000)`);
     const own = await connectSource(address);
-    const reading = readBatch(own, replica, await name(replica), { signal: new AbortController().signal });
+    const reading = readBatch(own, table, await name(table), { signal: new AbortController().signal });
     const failure = await reading.changes[Symbol.asyncIterator]()
       .next()
       .catch((error: unknown) => error);
@@ -106,17 +106,17 @@ describe('reading a named batch', async () => {
   });
 
   it('writes the same text whatever the session is set to', async () => {
-    const [t, replica] = await make(
+    const [t, table] = await make(
       'id timestamptz primary key, at timestamp, d date, f double precision, r real, n numeric(9,2)',
     );
     await client.query(
       `insert into ${t} values ('2024-07-01 02:30:00+02', '2024-02-29 01:02:03', '2024-12-31', 0.30000000000000004, 0.1, 1.5)`,
     );
-    const batch = await name(replica);
+    const batch = await name(table);
     const odd = await connect();
     await odd.query(`set timezone = 'Asia/Tokyo'; set datestyle = 'German, DMY'; set extra_float_digits = -10;
       set statement_timeout = 1; set default_transaction_isolation = serializable; set default_transaction_read_only = on`);
-    const { seen } = await readAll(odd, replica, batch);
+    const { seen } = await readAll(odd, table, batch);
     expect(seen[0]?.key).toEqual(['2024-07-01 00:30:00+00']);
     expect(seen[0]?.value).toMatchObject({
       id: '2024-07-01 00:30:00+00',
@@ -130,28 +130,28 @@ describe('reading a named batch', async () => {
 
   // Rows that a policy hides would arrive as tombstones.
   it('fails where row-level security would hide rows', async () => {
-    const [t, replica] = await make();
+    const [t, table] = await make();
     await client.query(`insert into ${t} values (1, 'a')`);
     const role = freshName('blind');
     await client.query(`create role ${role}; grant select on ${t} to ${role}; grant usage on schema pg2click to ${role};
-      grant select on pg2click.outbox_${replica.id} to ${role};
+      grant select on pg2click.outbox_${table.id} to ${role};
       alter table ${t} enable row level security; create policy none on ${t} using (false)`);
     const blind = await connect();
     await blind.query(`set role ${role}; set row_security = on`);
-    await expect(readAll(blind, replica, await name(replica))).rejects.toMatchObject({ kind: 'Unauthorized' });
+    await expect(readAll(blind, table, await name(table))).rejects.toMatchObject({ kind: 'Unauthorized' });
     await client.query(`drop owned by ${role}; drop role ${role}`);
   });
 
   it('looks every key up in the index, whatever the statistics say', async () => {
     await client.query(`create collation ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false)`);
     for (const type of ['int', 'text', 'text collate ci', 'text collate "C"', 'varchar(9)', 'numeric(9,1)', 'uuid']) {
-      const [t, replica] = await make(`id ${type} primary key, v text`);
+      const [t, table] = await make(`id ${type} primary key, v text`);
       const value = type === 'uuid' ? `md5(i::text)::uuid` : type === 'int' ? 'i' : 'i::text';
       await client.query(
         `insert into ${t} select (${value})::${type}, 'x' from generate_series(1, 300) i; analyze ${t}`,
       );
-      await client.query(`analyze pg2click.outbox_${replica.id}`);
-      const select = drainSql(replica, await name(replica))
+      await client.query(`analyze pg2click.outbox_${table.id}`);
+      const select = drainSql(table, await name(table))
         .replace(/^\s*copy \(/u, '')
         .replace(/\) to stdout.*$/su, '');
       const explain = async (settings: string): Promise<string> => {
@@ -168,11 +168,11 @@ describe('reading a named batch', async () => {
   });
 
   it('ends with the reason of the signal, and its connection can still be closed', async () => {
-    const [t, replica] = await make();
+    const [t, table] = await make();
     await client.query(`insert into ${t} select i, repeat('x', 10000) from generate_series(1, 5000) i`);
     const own = await connectSource(address);
     const controller = new AbortController();
-    const reading = readBatch(own, replica, await name(replica), { signal: controller.signal });
+    const reading = readBatch(own, table, await name(table), { signal: controller.signal });
     const reason = new Error('enough');
     const read = async (): Promise<void> => {
       for await (const changes of reading.changes) if (changes.length > 0) controller.abort(reason);
@@ -183,11 +183,11 @@ describe('reading a named batch', async () => {
   });
 
   it('leaves nothing hanging when its reader stops early', async () => {
-    const [t, replica] = await make();
+    const [t, table] = await make();
     await client.query(`insert into ${t} select i, repeat('x', 10000) from generate_series(1, 5000) i`);
     const own = await connectSource(address);
     const pid = await pidOf(own);
-    const reading = readBatch(own, replica, await name(replica), { signal: new AbortController().signal });
+    const reading = readBatch(own, table, await name(table), { signal: new AbortController().signal });
     for await (const changes of reading.changes) if (changes.length > 0) break;
     await own.end();
     await waitFor(async () => (await client.query(`select from pg_stat_activity where pid = ${pid}`)).rowCount === 0, {
@@ -197,11 +197,11 @@ describe('reading a named batch', async () => {
   });
 
   it('fails, and says so, when the connection breaks in the middle', async () => {
-    const [t, replica] = await make();
+    const [t, table] = await make();
     await client.query(`insert into ${t} select i, repeat('x', 10000) from generate_series(1, 5000) i`);
     const own = await connectSource(address);
     const pid = await pidOf(own);
-    const reading = readBatch(own, replica, await name(replica), { signal: new AbortController().signal });
+    const reading = readBatch(own, table, await name(table), { signal: new AbortController().signal });
     const read = async (): Promise<void> => {
       for await (const changes of reading.changes)
         if (changes.length > 0) await client.query(`select pg_terminate_backend($1)`, [pid]);
@@ -212,16 +212,16 @@ describe('reading a named batch', async () => {
   });
 
   it('waits for a lock no longer than 5 seconds, and says what is gone', async () => {
-    const [t, replica] = await make();
+    const [t, table] = await make();
     await client.query(`insert into ${t} values (1, 'a')`);
-    const batch = await name(replica);
+    const batch = await name(table);
     const holder = await connect();
     await holder.query(`begin; lock table ${t}`);
     const began = Date.now();
-    await expect(readAll(await connect(), replica, batch)).rejects.toMatchObject({ kind: 'LockTimeout' });
+    await expect(readAll(await connect(), table, batch)).rejects.toMatchObject({ kind: 'LockTimeout' });
     expect(Date.now() - began).toBeLessThan(20_000);
     await holder.query(`drop table ${t}; commit`);
-    await expect(readAll(await connect(), replica, batch)).rejects.toMatchObject({ kind: 'MissingTable' });
+    await expect(readAll(await connect(), table, batch)).rejects.toMatchObject({ kind: 'MissingTable' });
   });
 });
 

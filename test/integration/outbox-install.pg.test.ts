@@ -1,8 +1,8 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Replica } from '../../src/domain/replica.js';
-import { fingerprintTable } from '../../src/source/fingerprint.js';
-import { installOutbox, removeOutbox } from '../../src/source/outbox.js';
+import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
+import { fingerprintTable } from '../../src/source/catalog/fingerprint.js';
+import { installOutbox, removeOutbox } from '../../src/source/outbox/install.js';
 import { freshDatabase, freshName } from '../support/stack.js';
 import { connectSource, drain, replicate } from '../support/source-table.js';
 
@@ -17,7 +17,7 @@ describe('the outbox of a table', async () => {
   });
   afterAll(() => Promise.all([client.end(), writer.end()]));
 
-  const make = async (columns = 'id int primary key, v text'): Promise<[string, Replica]> => {
+  const make = async (columns = 'id int primary key, v text'): Promise<[string, ReplicatedTable]> => {
     const table = freshName('t');
     await client.query(`create table ${table} (${columns})`);
     return [table, await replicate(client, { schema: 'public', table })];
@@ -32,51 +32,51 @@ describe('the outbox of a table', async () => {
     ).rowCount ?? -1;
 
   it('is not made again when it is there: the source looks as before', async () => {
-    const [t, replica] = await make();
-    const before = await fingerprintTable(client, replica);
+    const [t, table] = await make();
+    const before = await fingerprintTable(client, table);
     await writer.query(`begin; insert into ${t} values (1)`);
-    await installOutbox(client, replica);
+    await installOutbox(client, table);
     await writer.query('commit');
-    expect(await fingerprintTable(client, replica)).toBe(before);
+    expect(await fingerprintTable(client, table)).toBe(before);
   });
 
   it('is made again where one of its triggers is missing or off', async () => {
-    const [t, replica] = await make();
-    await client.query(`drop trigger pg2click_${replica.id}_insert on ${t}; alter table ${t} disable trigger user`);
-    await installOutbox(client, replica);
+    const [t, table] = await make();
+    await client.query(`drop trigger pg2click_${table.id}_insert on ${t}; alter table ${t} disable trigger user`);
+    await installOutbox(client, table);
     await client.query(`insert into ${t} values (1); update ${t} set v = 'b'`);
-    expect(await drain(client, replica)).toHaveLength(1);
+    expect(await drain(client, table)).toHaveLength(1);
   });
 
   it('waits no longer than 5 seconds for writers, leaves nothing behind then, and lets them go on', async () => {
-    const [t, replica] = await make();
-    await removeOutbox(client, replica);
+    const [t, table] = await make();
+    await removeOutbox(client, table);
     await writer.query(`begin; insert into ${t} values (1)`);
     const began = Date.now();
-    await expect(installOutbox(client, replica)).rejects.toMatchObject({ kind: 'LockTimeout' });
+    await expect(installOutbox(client, table)).rejects.toMatchObject({ kind: 'LockTimeout' });
     expect(Date.now() - began).toBeLessThan(20_000);
-    expect(await leftovers(replica.id)).toBe(0);
+    expect(await leftovers(table.id)).toBe(0);
     await writer.query('commit');
-    await installOutbox(client, replica);
+    await installOutbox(client, table);
   });
 
   it('catches a transaction that began before it and had not touched the table', async () => {
-    const [t, replica] = await make();
-    await removeOutbox(client, replica);
+    const [t, table] = await make();
+    await removeOutbox(client, table);
     await writer.query(`begin isolation level repeatable read; select 1`);
-    await installOutbox(client, replica);
+    await installOutbox(client, table);
     await writer.query(`insert into ${t} values (1); commit`);
-    expect(await drain(client, replica)).toHaveLength(1);
+    expect(await drain(client, table)).toHaveLength(1);
   });
 
   it('is taken off without a trace, wherever its table is by now', async () => {
-    const [t, replica] = await make();
+    const [t, table] = await make();
     await client.query(`create schema if not exists elsewhere; alter table ${t} set schema elsewhere;
       alter table elsewhere.${t} rename to "Moved ${t}"`);
-    await removeOutbox(client, replica);
-    expect(await leftovers(replica.id)).toBe(0);
+    await removeOutbox(client, table);
+    expect(await leftovers(table.id)).toBe(0);
     await client.query(`insert into elsewhere."Moved ${t}" values (1)`);
-    await removeOutbox(client, replica);
+    await removeOutbox(client, table);
 
     const [other, gone] = await make();
     await client.query(`drop table ${other}`);
@@ -88,9 +88,9 @@ describe('the outbox of a table', async () => {
     await client.query(
       `create domain code as varchar(5) not null check (value <> ''); create type "Mood" as enum ('a')`,
     );
-    const [t, replica] = await make('c code primary key, v int');
+    const [t, table] = await make('c code primary key, v int');
     await client.query(`insert into ${t} values ('x', 1); truncate ${t}`);
-    expect((await drain(client, replica)).map(({ kind }) => kind)).toEqual(['row', 'truncate']);
+    expect((await drain(client, table)).map(({ kind }) => kind)).toEqual(['row', 'truncate']);
     const [u, second] = await make(
       'a "Mood", b bool, c numeric(5,1), d uuid, e date, f timestamptz, primary key (a, b, c, d, e, f)',
     );

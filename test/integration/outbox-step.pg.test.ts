@@ -2,10 +2,10 @@ import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { migrateLedger } from '../../src/ledger/migrate.js';
 import { advanceOutbox, type OutboxAdvance } from '../../src/ledger/outbox.js';
-import { markReady, registerReplica } from '../../src/ledger/replica.js';
-import { claimStage, readStages, type PublishStage } from '../../src/ledger/stage.js';
+import { markReady, registerTable } from '../../src/ledger/tables.js';
+import { claimStage, readStages, type PublishStage } from '../../src/ledger/stages.js';
 import type { OutboxBatch } from '../../src/domain/batch.js';
-import type { Replica } from '../../src/domain/replica.js';
+import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
 import { freshDatabase, freshName, waitFor } from '../support/stack.js';
 
 /** The step that names and confirms publish batches, on an outbox written by hand: its guards, one by one. */
@@ -19,8 +19,8 @@ describe('the outbox step', async () => {
     return client;
   };
   let ledger: pg.Client;
-  let replica: Replica;
-  let claim: { replicaId: string; epoch: string };
+  let replica: ReplicatedTable;
+  let claim: { tableId: string; epoch: string };
   let outbox: string;
 
   beforeAll(async () => {
@@ -30,7 +30,7 @@ describe('the outbox step', async () => {
   afterAll(() => Promise.all(clients.map((client) => client.end())));
   beforeEach(async () => {
     const table = freshName('orders');
-    replica = await registerReplica(ledger, {
+    replica = await registerTable(ledger, {
       pipeline: 'test',
       name: { schema: 'public', table },
       relation: '1',
@@ -52,9 +52,9 @@ describe('the outbox step', async () => {
     claim = await claimAnew();
   });
 
-  const claimAnew = async (): Promise<{ replicaId: string; epoch: string }> => {
-    const stage = await claimStage<PublishStage>(ledger, { replicaId: replica.id, stage: 'publish', owner: 'test' });
-    return { replicaId: replica.id, epoch: stage.epoch };
+  const claimAnew = async (): Promise<{ tableId: string; epoch: string }> => {
+    const stage = await claimStage<PublishStage>(ledger, { tableId: replica.id, stage: 'publish', owner: 'test' });
+    return { tableId: replica.id, epoch: stage.epoch };
   };
   /** Changes with every lock that is taken on the stage's row, and with every update. */
   const rowVersion = async (): Promise<string> => {

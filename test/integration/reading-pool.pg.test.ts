@@ -3,8 +3,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createPostgresPool } from '../../src/connect/postgres.js';
 import { ReadingPool } from '../../src/connect/reading-pool.js';
 import type { OutboxBatch } from '../../src/domain/batch.js';
-import type { Replica } from '../../src/domain/replica.js';
-import { readBatch } from '../../src/source/drain.js';
+import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
+import { readBatch } from '../../src/source/outbox/drain.js';
 import { freshDatabase, waitFor } from '../support/stack.js';
 import { connectSource, nameBatch, replicate, settingsOf } from '../support/source-table.js';
 
@@ -27,7 +27,7 @@ describe('the connections that tables share', async () => {
   afterAll(() => client.end());
 
   interface Filled {
-    readonly replica: Replica;
+    readonly replica: ReplicatedTable;
     readonly batch: OutboxBatch;
   }
   const make = async (table: string, rows: number): Promise<Filled> => {
@@ -36,9 +36,9 @@ describe('the connections that tables share', async () => {
     await client.query(`insert into ${table} select i, repeat('x', 1000) from generate_series(1, ${rows}) i`);
     return { replica, batch: (await nameBatch(client, replica)) as OutboxBatch };
   };
-  const read = async (pool: ReadingPool, { replica, batch }: Filled): Promise<number> => {
+  const read = async (pool: ReadingPool, { replica: table, batch }: Filled): Promise<number> => {
     await using lease = await pool.lease({ signal: never() });
-    const reading = readBatch(lease.client, replica, batch, { signal: never() });
+    const reading = readBatch(lease.client, table, batch, { signal: never() });
     let rows = 0;
     for await (const changes of reading.changes) rows += changes.length;
     lease.keep();

@@ -43,7 +43,7 @@ it('prepares, copies and streams, and shows it', async () => {
   expect(await currentDetails(table)).toContain('**streaming**');
 });
 
-it('starts the next slice at once, with the witness of the last', async () => {
+it('starts the next slice at once, with the checkpoint of the last', async () => {
   const requests: SliceRequest[] = [];
   const table = await tables.start({
     input: { sliceMs: 50 },
@@ -55,7 +55,7 @@ it('starts the next slice at once, with the witness of the last', async () => {
     },
   });
   const { stages } = await table.until('four slices', (status) => status.stages.publish.slices >= 4);
-  const witnesses = requests.map(({ witness }) => witness?.batch ?? null);
+  const witnesses = requests.map(({ checkpoint }) => checkpoint?.batch ?? null);
   expect(witnesses.slice(0, 4)).toEqual([null, 1, 2, 3]);
   expect(stages.publish).toMatchObject({ rows: stages.publish.slices * 10, bytes: stages.publish.slices * 100 });
 });
@@ -276,7 +276,7 @@ it('carries everything over when it continues as new', async () => {
   }
   const status = await table.until('a second run that streams', (s) => s.runs === 2 && isStreaming(s));
   expect(status).toMatchObject({ prepared: PREPARED, copied: COPIED, ignored: { name: 'pause' } });
-  expect(status.stages.publish.witness?.batch).toBe(status.stages.publish.slices);
+  expect(status.stages.publish.checkpoint?.batch).toBe(status.stages.publish.slices);
   expect(status.stages.load.slices).toBeGreaterThan(0);
   const repeat = await table.handle.executeUpdate(requestPause, { args: [{ requestId: 'r1' }] });
   expect(repeat).toMatchObject({ changed: false, phase: 'streaming' });

@@ -3,12 +3,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { migrateLedger } from '../../src/ledger/migrate.js';
 import type { Settings } from '../../src/settings/settings.js';
 import { connectPostgres } from '../../src/connect/postgres.js';
-import { explainFingerprint } from '../../src/source/fingerprint-difference.js';
-import { fingerprintTable } from '../../src/source/fingerprint.js';
+import { explainFingerprint } from '../../src/source/catalog/fingerprint-difference.js';
+import { fingerprintTable } from '../../src/source/catalog/fingerprint.js';
 import { ensureFlushed } from '../../src/source/flush.js';
-import { inspectTable } from '../../src/source/inspect.js';
-import { removeOutbox } from '../../src/source/outbox.js';
-import { drawPosition, settle } from '../../src/source/settle.js';
+import { inspectTable } from '../../src/source/catalog/inspect.js';
+import { removeOutbox } from '../../src/source/outbox/install.js';
+import { allocatePosition, settle } from '../../src/source/settle.js';
 import { leastRole, roleScriptFor } from '../support/least-role.js';
 import { freshDatabase, freshName, leastRoleOf, type PostgresAddress } from '../support/stack.js';
 import { drain, nameBatch, readAll, replicate, settingsOf } from '../support/source-table.js';
@@ -99,17 +99,17 @@ describe('the role that pg2click connects as', async () => {
     const t = await make();
     expect(await migrateLedger(our)).not.toHaveLength(0);
     expect(await migrateLedger(our)).toEqual([]);
-    const replica = await add(t);
-    const before = await fingerprintTable(our, replica);
+    const table = await add(t);
+    const before = await fingerprintTable(our, table);
     await admin.query(`set session_replication_role = replica; insert into shop.${t} values (1, 'a'), (2, 'b');
       reset session_replication_role; delete from shop.${t} where id = 2; truncate shop.${t}`);
-    expect((await drain(our, replica)).map(({ kind }) => kind)).toEqual(['row', 'row', 'truncate']);
-    await drawPosition(our, replica.id);
+    expect((await drain(our, table)).map(({ kind }) => kind)).toEqual(['row', 'row', 'truncate']);
+    await allocatePosition(our, table.id);
     await ensureFlushed(our);
-    await settle(our, replica.relation, { signal: AbortSignal.timeout(5_000) });
-    expect(explainFingerprint(before, await fingerprintTable(our, replica))).toBe('');
-    await removeOutbox(our, replica);
-    expect(await leftovers(replica.id)).toBe(0);
+    await settle(our, table.relation, { signal: AbortSignal.timeout(5_000) });
+    expect(explainFingerprint(before, await fingerprintTable(our, table))).toBe('');
+    await removeOutbox(our, table);
+    expect(await leftovers(table.id)).toBe(0);
     await admin.query(`insert into shop.${t} values (3)`);
   });
 
@@ -126,20 +126,20 @@ describe('the role that pg2click connects as', async () => {
 
   it('waits no longer than 5 seconds for writers when it takes the outbox off, and takes all of it or nothing', async () => {
     const t = await make();
-    const replica = await add(t);
+    const table = await add(t);
     await admin.query(`begin; insert into shop.${t} values (1)`);
-    await expect(removeOutbox(our, replica)).rejects.toMatchObject({ kind: 'LockTimeout' });
+    await expect(removeOutbox(our, table)).rejects.toMatchObject({ kind: 'LockTimeout' });
     await admin.query('commit');
-    expect(await drain(our, replica)).toHaveLength(1);
-    await removeOutbox(our, replica);
-    expect(await leftovers(replica.id)).toBe(0);
+    expect(await drain(our, table)).toHaveLength(1);
+    await removeOutbox(our, table);
+    expect(await leftovers(table.id)).toBe(0);
   });
 
   it('leaves the owner free to alter the table, to take our triggers off, and to drop it', async () => {
     const t = await make();
-    const replica = await add(t);
+    const table = await add(t);
     await admin.query(`alter table shop.${t} alter id type bigint, add x int; alter table shop.${t} rename to ${t}_new;
-      insert into shop.${t}_new values (1); drop trigger pg2click_${replica.id}_insert on shop.${t}_new;
+      insert into shop.${t}_new values (1); drop trigger pg2click_${table.id}_insert on shop.${t}_new;
       drop table shop.${t}_new`);
   });
 
@@ -217,12 +217,12 @@ describe('the role that pg2click connects as', async () => {
 
     it('moves rows with SELECT alone, and stops without it', async () => {
       const t = await make();
-      const replica = await add(t);
+      const table = await add(t);
       await admin.query(`revoke trigger on table shop.${t} from ${role}; insert into shop.${t} values (1)`);
-      expect(await drain(our, replica)).toHaveLength(1);
+      expect(await drain(our, table)).toHaveLength(1);
       await admin.query(`revoke select on table shop.${t} from ${role}; insert into shop.${t} values (2)`);
       const other = await connectPostgres(settings, { name: 'test' });
-      await expect(drain(other, replica)).rejects.toMatchObject({ kind: 'Unauthorized' });
+      await expect(drain(other, table)).rejects.toMatchObject({ kind: 'Unauthorized' });
       await other.end();
     });
 
@@ -234,10 +234,10 @@ describe('the role that pg2click connects as', async () => {
         message: expect.stringContaining('hides rows') as string,
       });
       await admin.query(`alter table shop.${t} disable row level security`);
-      const replica = await add(t);
+      const table = await add(t);
       await admin.query(`insert into shop.${t} values (1); alter table shop.${t} enable row level security`);
       const other = await connectPostgres(settings, { name: 'test' });
-      await expect(drain(other, replica)).rejects.toMatchObject({ kind: 'Unauthorized' });
+      await expect(drain(other, table)).rejects.toMatchObject({ kind: 'Unauthorized' });
       await other.end();
     });
   });
@@ -336,21 +336,21 @@ describe('the role that pg2click connects as', async () => {
           as $$begin raise exception 'seen by %', current_user; end$$;
         create operator public.= (leftarg = shop.${kind}_id, rightarg = int, function = public.spy_equal)`);
       const t = await make(`id shop.${kind}_id, k shop.${kind}, v shop.${kind}, primary key (id, k)`);
-      const replica = await add(t);
+      const table = await add(t);
       await admin.query(`insert into shop.${t} values (1, 'a', 'a')`);
-      expect(await drain(our, replica)).toMatchObject([{ key: [1, 'a'], value: { id: 1, k: 'a', v: 'a' } }]);
+      expect(await drain(our, table)).toMatchObject([{ key: [1, 'a'], value: { id: 1, k: 'a', v: 'a' } }]);
     });
 
     it('no view of theirs is read under the name of a table that was dropped', async () => {
       const t = await make();
-      const replica = await add(t);
+      const table = await add(t);
       await admin.query(`insert into shop.${t} values (1, 'a')`);
-      const batch = await nameBatch(our, replica);
+      const batch = await nameBatch(our, table);
       await admin.query(`drop table shop.${t};
         create function shop.${t}() returns text language plpgsql as $$begin raise exception 'seen by %', current_user; end$$;
         create view shop.${t} as select 1 as id, shop.${t}() as v`);
       const other = await connectPostgres(settings, { name: 'test' });
-      await expect(batch === undefined ? undefined : readAll(other, replica, batch)).rejects.toMatchObject({
+      await expect(batch === undefined ? undefined : readAll(other, table, batch)).rejects.toMatchObject({
         kind: 'MissingTable',
         message: `shop.${t} is another table now than the one that was added.`,
       });
@@ -395,9 +395,9 @@ describe('the script that makes the role', () => {
       await admin.query(`alter role ${role} password 'least'; create schema shop; grant usage on schema shop to ${role};
         create table shop.t (id int primary key); grant select, trigger on table shop.t to ${role}`);
       const our = await connectPostgres(settingsOf({ ...superuser, user: role, password: 'least' }), { name: 'test' });
-      const replica = await replicate(our, { schema: 'shop', table: 't' });
+      const table = await replicate(our, { schema: 'shop', table: 't' });
       await admin.query('insert into shop.t values (1)');
-      expect(await drain(our, replica)).toHaveLength(1);
+      expect(await drain(our, table)).toHaveLength(1);
       await our.end();
     } finally {
       await admin.end();

@@ -2,7 +2,7 @@ import { Kafka, logLevel, type Admin } from 'kafkajs';
 import { expect, test } from 'vitest';
 import type { StackAddresses } from '../../src/embedded/stack.js';
 import { Failure } from '../../src/failure/failure.js';
-import { readBatch } from '../../src/source/drain.js';
+import { readBatch } from '../../src/source/outbox/drain.js';
 import { openProducer, type Publisher } from '../../src/transport/publisher.js';
 import { ensureTopic } from '../../src/transport/topic.js';
 import { changesBetween, idsOf, silentLog } from '../support/kafka.js';
@@ -81,9 +81,9 @@ test('rows of 64 MB are published in the memory of a few of them', async () => {
   await makeTopic(kafka, 'large', 90 * MB);
   const pg = await connectSource(stack.addresses.postgres);
   await pg.query('create table large (id int primary key, v text)');
-  const replica = await replicate(pg, { schema: 'public', table: 'large' });
+  const table = await replicate(pg, { schema: 'public', table: 'large' });
   await pg.query(`insert into large select id, repeat('x', ${64 * MB}) from generate_series(1, 5) id`);
-  const batch = await nameBatch(pg, replica);
+  const batch = await nameBatch(pg, table);
   if (batch === undefined) throw new Error('nothing to publish');
   const publisher = await openProducer(kafka, silentLog);
 
@@ -91,7 +91,7 @@ test('rows of 64 MB are published in the memory of a few of them', async () => {
     let peak = 0;
     const before = process.memoryUsage.rss();
     const watch = setInterval(() => (peak = Math.max(peak, process.memoryUsage.rss())), 5);
-    const reading = readBatch(pg, replica, batch, { signal: new AbortController().signal });
+    const reading = readBatch(pg, table, batch, { signal: new AbortController().signal });
     const consignment = { topic: 'large', partitions: 1, format, generation: 1, batch: 1 };
     expect(await publisher.send(consignment, reading.changes)).toMatchObject({ rows: 5, messages: 5 });
     clearInterval(watch);

@@ -1,8 +1,8 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { inspectTable } from '../../src/source/inspect.js';
-import { fingerprintTable } from '../../src/source/fingerprint.js';
-import { explainFingerprint } from '../../src/source/fingerprint-difference.js';
+import { inspectTable } from '../../src/source/catalog/inspect.js';
+import { fingerprintTable } from '../../src/source/catalog/fingerprint.js';
+import { explainFingerprint } from '../../src/source/catalog/fingerprint-difference.js';
 import { freshDatabase, freshName, waitFor } from '../support/stack.js';
 import { byText, connectSource, drain, replicate } from '../support/source-table.js';
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import type { Replica } from '../../src/domain/replica.js';
-import { createTarget, dropTarget, highestGeneration, verifyTarget } from '../../src/sink/target.js';
-import { sinkState } from '../../src/sink/state.js';
+import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
+import { createTarget, dropTarget, highestGeneration, verifyTarget } from '../../src/clickhouse/target.js';
+import { sinkState } from '../../src/clickhouse/state.js';
 import { column, openSink, replicaOf, rowsOf } from '../support/sink.js';
 
 const sink = await openSink('target');
@@ -11,7 +11,7 @@ const id = column('id', 'bigint');
 const amount = column('amount', 'numeric', { precision: 10, scale: 2 });
 const note = column('note', 'text', { nullable: true });
 
-const orders = (more: Partial<Replica> = {}): Replica => replicaOf(sink, [id, amount, note], more);
+const orders = (more: Partial<ReplicatedTable> = {}): ReplicatedTable => replicaOf(sink, [id, amount, note], more);
 const sql = (query: string): Promise<unknown> => ch.command({ query });
 const inDatabase = async (table: string): Promise<string[]> =>
   (await rowsOf<{ name: string }>(sink, `show tables from ${database} like '${table}%'`)).map(({ name }) => name);
@@ -46,18 +46,18 @@ describe('a new target', () => {
   });
 
   test('is made once, however often it is asked for, and after a crash between its parts', async () => {
-    const replica = orders();
-    await createTarget(ch, replica);
-    await sql(`drop view ${database}.${replica.target.table}_current`);
-    await sql(`drop table ${database}.${replica.target.table}_floor sync`);
-    await createTarget(ch, replica);
-    await createTarget(ch, replica);
-    expect(await inDatabase(replica.target.table)).toHaveLength(3);
+    const table = orders();
+    await createTarget(ch, table);
+    await sql(`drop view ${database}.${table.target.table}_current`);
+    await sql(`drop table ${database}.${table.target.table}_floor sync`);
+    await createTarget(ch, table);
+    await createTarget(ch, table);
+    expect(await inDatabase(table.target.table)).toHaveLength(3);
   });
 
   test('makes its database too', async () => {
-    const replica = orders();
-    const elsewhere = { ...replica, target: { database: `${database}_new`, table: 'orders' } };
+    const table = orders();
+    const elsewhere = { ...table, target: { database: `${database}_new`, table: 'orders' } };
     try {
       await createTarget(ch, elsewhere);
       expect(await sinkState(ch, elsewhere.target)).toEqual({ exists: true, highest: null });
@@ -75,15 +75,15 @@ describe('a new target', () => {
     ['a dot', 'a.b'],
   ])('takes names with %s, for tables, columns and keys', async (_what, name) => {
     const columns = [column(name, 'text'), column(`${name}2`, 'integer', { nullable: true })];
-    const replica = replicaOf(sink, columns, {
+    const table = replicaOf(sink, columns, {
       key: [name],
       name: { schema: name, table: name },
       target: { database, table: name },
     });
-    await createTarget(ch, replica);
-    await createTarget(ch, replica);
-    await dropTarget(ch, replica.target, replica);
-    expect(await sinkState(ch, replica.target)).toEqual({ exists: false, highest: null });
+    await createTarget(ch, table);
+    await createTarget(ch, table);
+    await dropTarget(ch, table.target, table);
+    expect(await sinkState(ch, table.target)).toEqual({ exists: false, highest: null });
   });
 
   test('is refused when its view would have too long a name, before anything is made', async () => {
@@ -94,30 +94,30 @@ describe('a new target', () => {
   });
 
   test('keeps the order of a composite key, not that of the columns', async () => {
-    const replica = orders({ key: ['amount', 'id'] });
-    await createTarget(ch, replica);
-    await createTarget(ch, replica);
+    const table = orders({ key: ['amount', 'id'] });
+    await createTarget(ch, table);
+    await createTarget(ch, table);
     expect(
-      await rowsOf(sink, `select sorting_key from system.tables where name = '${replica.target.table}'`),
+      await rowsOf(sink, `select sorting_key from system.tables where name = '${table.target.table}'`),
     ).toMatchObject([{ sorting_key: expect.stringMatching(/^\(?amount, id\)?$/u) }]);
   });
 
   test.each(['_version', '_deleted', '_row_exists'])('refuses a column called %s', async (name) => {
-    const replica = replicaOf(sink, [id, column(name, 'bigint')]);
-    await expect(createTarget(ch, replica)).rejects.toMatchObject({
+    const table = replicaOf(sink, [id, column(name, 'bigint')]);
+    await expect(createTarget(ch, table)).rejects.toMatchObject({
       kind: 'UnsuitableTable',
       message: expect.stringContaining(`"${name}"`),
     });
-    expect(await inDatabase(replica.target.table)).toEqual([]);
+    expect(await inDatabase(table.target.table)).toEqual([]);
   });
 
   test('gets its view again when it was added again with other columns', async () => {
-    const replica = orders();
-    await createTarget(ch, replica);
-    await sql(`drop table ${database}.${replica.target.table} sync`);
-    const fewer = { ...replica, columns: replica.columns.slice(0, 2) };
+    const table = orders();
+    await createTarget(ch, table);
+    await sql(`drop table ${database}.${table.target.table} sync`);
+    const fewer = { ...table, columns: table.columns.slice(0, 2) };
     await createTarget(ch, fewer);
-    expect(await rowsOf(sink, `describe table ${database}.${replica.target.table}_current`)).toHaveLength(2);
+    expect(await rowsOf(sink, `describe table ${database}.${table.target.table}_current`)).toHaveLength(2);
   });
 });
 
@@ -154,15 +154,15 @@ describe('a target that exists', () => {
       'column "note" is MATERIALIZED',
     ],
   ])('is refused for %s, which is named', async (_what, columns, message) => {
-    const replica = orders();
+    const table = orders();
     await sql(
-      `create table ${database}.${replica.target.table} ${columns} engine = ReplacingMergeTree(_version, _deleted) order by id`,
+      `create table ${database}.${table.target.table} ${columns} engine = ReplacingMergeTree(_version, _deleted) order by id`,
     );
-    await expect(createTarget(ch, replica)).rejects.toMatchObject({
+    await expect(createTarget(ch, table)).rejects.toMatchObject({
       kind: 'SchemaMismatch',
       message: expect.stringContaining(message),
     });
-    expect(await inDatabase(replica.target.table), 'nothing else is made').toEqual([replica.target.table]);
+    expect(await inDatabase(table.target.table), 'nothing else is made').toEqual([table.target.table]);
   });
 
   const COLUMNS = '(id Int64, amount Decimal(10, 2), note Nullable(String), _version UInt128, _deleted UInt8)';
@@ -187,9 +187,9 @@ describe('a target that exists', () => {
       'its TTL takes tombstones away',
     ],
   ])('is refused for %s', async (_what, engine, message) => {
-    const replica = orders();
-    await sql(`create table ${database}.${replica.target.table} ${COLUMNS} ${engine}`);
-    await expect(createTarget(ch, replica)).rejects.toMatchObject({
+    const table = orders();
+    await sql(`create table ${database}.${table.target.table} ${COLUMNS} ${engine}`);
+    await expect(createTarget(ch, table)).rejects.toMatchObject({
       kind: 'SchemaMismatch',
       message: expect.stringContaining(message),
     });
@@ -213,105 +213,105 @@ describe('a target that exists', () => {
       'partition by intDiv(id, 1000) order by id ttl toDateTime(id) + interval 100 year delete where _deleted = 0',
     ],
   ])('is taken although a user made it: %s', async (_what, columns, rest) => {
-    const replica = orders();
+    const table = orders();
     await sql(
-      `create table ${database}.${replica.target.table} ${columns} engine = ReplacingMergeTree(_version, _deleted) ${rest}`,
+      `create table ${database}.${table.target.table} ${columns} engine = ReplacingMergeTree(_version, _deleted) ${rest}`,
     );
-    await createTarget(ch, replica);
-    expect(await inDatabase(replica.target.table)).toHaveLength(3);
+    await createTarget(ch, table);
+    expect(await inDatabase(table.target.table)).toHaveLength(3);
 
-    await dropTarget(ch, replica.target, replica);
-    expect(await inDatabase(replica.target.table), 'what a user made a user drops').toEqual([replica.target.table]);
+    await dropTarget(ch, table.target, table);
+    expect(await inDatabase(table.target.table), 'what a user made a user drops').toEqual([table.target.table]);
   });
 
   test('is looked at again on request, for what a user altered since', async () => {
-    const replica = orders();
-    await createTarget(ch, replica);
-    await verifyTarget(ch, replica);
-    await sql(`alter table ${database}.${replica.target.table} modify column amount Decimal(10, 1)`);
-    await expect(verifyTarget(ch, replica)).rejects.toMatchObject({ kind: 'SchemaMismatch' });
-    await sql(`drop table ${database}.${replica.target.table} sync`);
-    await expect(verifyTarget(ch, replica)).rejects.toMatchObject({ kind: 'SinkSetBack' });
+    const table = orders();
+    await createTarget(ch, table);
+    await verifyTarget(ch, table);
+    await sql(`alter table ${database}.${table.target.table} modify column amount Decimal(10, 1)`);
+    await expect(verifyTarget(ch, table)).rejects.toMatchObject({ kind: 'SchemaMismatch' });
+    await sql(`drop table ${database}.${table.target.table} sync`);
+    await expect(verifyTarget(ch, table)).rejects.toMatchObject({ kind: 'SinkSetBack' });
   });
 
   test('is told from one that is dropped while it is looked at', async () => {
-    const replica = orders();
-    await createTarget(ch, replica);
+    const table = orders();
+    await createTarget(ch, table);
     const dropping = new Proxy(ch, {
       get(target, name, receiver) {
         if (name !== 'query') return Reflect.get(target, name, receiver) as unknown;
         return async (params: Parameters<typeof ch.query>[0]) => {
-          if (params.query.includes('system.columns')) await sql(`drop table ${database}.${replica.target.table} sync`);
+          if (params.query.includes('system.columns')) await sql(`drop table ${database}.${table.target.table} sync`);
           return target.query(params);
         };
       },
     });
-    await expect(verifyTarget(dropping, replica)).rejects.toMatchObject({ kind: 'SinkSetBack' });
+    await expect(verifyTarget(dropping, table)).rejects.toMatchObject({ kind: 'SinkSetBack' });
   });
 });
 
 describe('a target that is taken', () => {
-  const other = (replica: Replica, table: string): Replica => ({
+  const other = (replica: ReplicatedTable, table: string): ReplicatedTable => ({
     ...replica,
     name: { schema: 'public', table: 'other' },
     target: { database, table },
   });
 
   test('by another table, or by the same one of another pipeline', async () => {
-    const replica = orders();
-    await createTarget(ch, replica);
-    for (const taker of [other(replica, replica.target.table), { ...replica, pipeline: 'staging' }])
+    const table = orders();
+    await createTarget(ch, table);
+    for (const taker of [other(table, table.target.table), { ...table, pipeline: 'staging' }])
       await expect(createTarget(ch, taker)).rejects.toMatchObject({
         kind: 'TargetTaken',
-        message: expect.stringContaining(`default/public.${replica.name.table}`),
+        message: expect.stringContaining(`default/public.${table.name.table}`),
       });
   });
 
   test('although a user made it: the floor beside it tells whose it is', async () => {
-    const replica = orders();
+    const table = orders();
     await sql(
-      `create table ${database}.${replica.target.table} (id Int64, amount Decimal(10, 2), note Nullable(String), _version UInt128, _deleted UInt8) engine = ReplacingMergeTree(_version, _deleted) order by id`,
+      `create table ${database}.${table.target.table} (id Int64, amount Decimal(10, 2), note Nullable(String), _version UInt128, _deleted UInt8) engine = ReplacingMergeTree(_version, _deleted) order by id`,
     );
-    await createTarget(ch, replica);
-    await expect(createTarget(ch, other(replica, replica.target.table))).rejects.toMatchObject({ kind: 'TargetTaken' });
+    await createTarget(ch, table);
+    await expect(createTarget(ch, other(table, table.target.table))).rejects.toMatchObject({ kind: 'TargetTaken' });
   });
 
   test.each(['floor', 'current'])('because it is the %s of another', async (suffix) => {
-    const replica = orders();
-    await createTarget(ch, replica);
+    const table = orders();
+    await createTarget(ch, table);
     for (const taker of [
-      other(replica, `${replica.target.table}_${suffix}`),
-      { ...replica, target: { database, table: `${replica.target.table}_${suffix}` } },
+      other(table, `${table.target.table}_${suffix}`),
+      { ...table, target: { database, table: `${table.target.table}_${suffix}` } },
     ])
       await expect(createTarget(ch, taker)).rejects.toMatchObject({ kind: 'TargetTaken' });
   });
 
   test.each(['floor', 'current'])('because its %s would be the target of another', async (suffix) => {
-    const replica = orders();
-    await createTarget(ch, other(replica, `${replica.target.table}_${suffix}`));
-    await expect(createTarget(ch, replica)).rejects.toMatchObject({ kind: 'TargetTaken' });
-    expect(await inDatabase(replica.target.table)).not.toContain(replica.target.table);
+    const table = orders();
+    await createTarget(ch, other(table, `${table.target.table}_${suffix}`));
+    await expect(createTarget(ch, table)).rejects.toMatchObject({ kind: 'TargetTaken' });
+    expect(await inDatabase(table.target.table)).not.toContain(table.target.table);
   });
 
   test('by something else of a user', async () => {
-    const replica = orders();
-    await sql(`create view ${database}.${replica.target.table} as select 1 as id`);
-    await expect(createTarget(ch, replica)).rejects.toMatchObject({ kind: 'TargetTaken' });
+    const table = orders();
+    await sql(`create view ${database}.${table.target.table} as select 1 as id`);
+    await expect(createTarget(ch, table)).rejects.toMatchObject({ kind: 'TargetTaken' });
   });
 
   test('is not dropped by the one that did not get it', async () => {
-    const replica = orders();
-    await createTarget(ch, replica);
-    await dropTarget(ch, replica.target, { pipeline: 'staging', name: replica.name });
-    expect(await inDatabase(replica.target.table)).toHaveLength(3);
-    await dropTarget(ch, replica.target, replica);
-    await dropTarget(ch, replica.target, replica);
-    expect(await inDatabase(replica.target.table)).toEqual([]);
+    const table = orders();
+    await createTarget(ch, table);
+    await dropTarget(ch, table.target, { pipeline: 'staging', name: table.name });
+    expect(await inDatabase(table.target.table)).toHaveLength(3);
+    await dropTarget(ch, table.target, table);
+    await dropTarget(ch, table.target, table);
+    expect(await inDatabase(table.target.table)).toEqual([]);
   });
 
   test('by two at once goes to one of them', async () => {
-    const replica = orders();
-    const takers = ['one', 'two', 'three', 'four'].map((pipeline) => ({ ...replica, pipeline }));
+    const table = orders();
+    const takers = ['one', 'two', 'three', 'four'].map((pipeline) => ({ ...table, pipeline }));
     const results = await Promise.allSettled(takers.map((taker) => createTarget(ch, taker)));
     const won = results.filter(({ status }) => status === 'fulfilled');
     const lost = results.filter((result) => result.status === 'rejected');
@@ -322,27 +322,27 @@ describe('a target that is taken', () => {
 
 describe('what a target remembers', () => {
   test('is nothing without a table, or in one of another shape', async () => {
-    const replica = orders();
-    expect(await sinkState(ch, replica.target)).toEqual({ exists: false, highest: null });
-    expect(await highestGeneration(ch, replica.target)).toBe(0);
-    await sql(`create table ${database}.${replica.target.table} (id Int64) engine = MergeTree order by id`);
-    expect(await highestGeneration(ch, replica.target)).toBe(0);
+    const table = orders();
+    expect(await sinkState(ch, table.target)).toEqual({ exists: false, highest: null });
+    expect(await highestGeneration(ch, table.target)).toBe(0);
+    await sql(`create table ${database}.${table.target.table} (id Int64) engine = MergeTree order by id`);
+    expect(await highestGeneration(ch, table.target)).toBe(0);
     expect(await highestGeneration(ch, { database: 'nowhere', table: 'x' })).toBe(0);
   });
 
   test('is the highest version of table and floor, tombstones included', async () => {
-    const replica = orders();
-    await createTarget(ch, replica);
-    expect(await sinkState(ch, replica.target)).toEqual({ exists: true, highest: null });
+    const table = orders();
+    await createTarget(ch, table);
+    expect(await sinkState(ch, table.target)).toEqual({ exists: true, highest: null });
     const version = (generation: bigint, seq: bigint): bigint => (generation << 120n) | (seq << 64n);
     await sql(
-      `insert into ${database}.${replica.target.table} (id, _version, _deleted) values (1, ${version(2n, 7n)}, 0), (2, ${version(2n, 9n)}, 1)`,
+      `insert into ${database}.${table.target.table} (id, _version, _deleted) values (1, ${version(2n, 7n)}, 0), (2, ${version(2n, 9n)}, 1)`,
     );
-    expect(await sinkState(ch, replica.target)).toEqual({ exists: true, highest: version(2n, 9n) });
-    await sql(`insert into ${database}.${replica.target.table}_floor (version) values (${version(3n, 1n)})`);
-    expect(await sinkState(ch, replica.target)).toEqual({ exists: true, highest: version(3n, 1n) });
-    expect(await highestGeneration(ch, replica.target)).toBe(3);
-    await sql(`drop table ${database}.${replica.target.table} sync`);
-    expect(await sinkState(ch, replica.target)).toEqual({ exists: false, highest: version(3n, 1n) });
+    expect(await sinkState(ch, table.target)).toEqual({ exists: true, highest: version(2n, 9n) });
+    await sql(`insert into ${database}.${table.target.table}_floor (version) values (${version(3n, 1n)})`);
+    expect(await sinkState(ch, table.target)).toEqual({ exists: true, highest: version(3n, 1n) });
+    expect(await highestGeneration(ch, table.target)).toBe(3);
+    await sql(`drop table ${database}.${table.target.table} sync`);
+    expect(await sinkState(ch, table.target)).toEqual({ exists: false, highest: version(3n, 1n) });
   });
 });

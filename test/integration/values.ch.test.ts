@@ -7,10 +7,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { targetColumns } from '../../src/domain/column-type.js';
 import { quoteCh } from '../../src/domain/identifier.js';
 import type { OutboxBatch } from '../../src/domain/batch.js';
-import type { Replica } from '../../src/domain/replica.js';
-import { copyRows } from '../../src/source/copy.js';
-import { readBatch } from '../../src/source/drain.js';
-import { drawPosition } from '../../src/source/settle.js';
+import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
+import { copyRows } from '../../src/source/copy/copy-rows.js';
+import { readBatch } from '../../src/source/outbox/drain.js';
+import { allocatePosition } from '../../src/source/settle.js';
 import { textOf } from '../support/spans.js';
 import { addressOf, freshDatabase, freshName, freshSink } from '../support/stack.js';
 import { connectSource, nameBatch, replicate } from '../support/source-table.js';
@@ -117,13 +117,13 @@ describe('a value of PostgreSQL', async () => {
   };
 
   const roads = {
-    copy: async (table: string, replica: Replica): Promise<void> => {
-      const rows = copyRows(client, replica, await drawPosition(client, replica.id), {
+    copy: async (table: string, replica: ReplicatedTable): Promise<void> => {
+      const rows = copyRows(client, replica, await allocatePosition(client, replica.id), {
         signal: AbortSignal.timeout(20_000),
       });
       await clickhouse(`insert into ${table} format TabSeparated`, await readText(rows));
     },
-    drain: async (table: string, replica: Replica): Promise<void> => {
+    drain: async (table: string, replica: ReplicatedTable): Promise<void> => {
       const batch = (await nameBatch(client, replica)) as OutboxBatch;
       const values: string[] = [];
       const reading = readBatch(client, replica, batch, { signal: AbortSignal.timeout(20_000) });
@@ -136,22 +136,22 @@ describe('a value of PostgreSQL', async () => {
   const make = async (
     type: string,
     nullable: boolean,
-  ): Promise<{ source: string; target: string; replica: Replica }> => {
+  ): Promise<{ source: string; target: string; table: ReplicatedTable }> => {
     const source = freshName('t');
     await client.query(`create table ${source} (id int primary key, v ${type} ${nullable ? '' : 'not null'})`);
-    const replica = await replicate(client, { schema: 'public', table: source });
+    const table = await replicate(client, { schema: 'public', table: source });
     const target = freshName('t');
-    const columns = targetColumns(replica).map(({ name, type: chType }) => `${quoteCh(name)} ${chType}`);
+    const columns = targetColumns(table).map(({ name, type: chType }) => `${quoteCh(name)} ${chType}`);
     await clickhouse(
       `create table ${target} (${columns.join(', ')}) engine = ReplacingMergeTree(_version, _deleted) order by id`,
     );
-    return { source, target, replica };
+    return { source, target, table: table };
   };
 
   for (const [type, values] of Object.entries(FAITHFUL)) {
     for (const road of ['copy', 'drain'] as const) {
       it(`of type ${type} is the same by ${road}`, async () => {
-        const { source, target, replica } = await make(type, true);
+        const { source, target, table: replica } = await make(type, true);
         const all = [...values, null];
         for (const [id, value] of all.entries())
           await client.query(`insert into ${source} values ($1, $2)`, [id, value]);
@@ -170,7 +170,7 @@ describe('a value of PostgreSQL', async () => {
   for (const [type, values] of Object.entries(REFUSED)) {
     it(`of type ${type} that ClickHouse would change is refused: ${values.join(', ')}`, async () => {
       for (const nullable of [false, true]) {
-        const { source, target, replica } = await make(type, nullable);
+        const { source, target, table: replica } = await make(type, nullable);
         for (const value of values) {
           await client.query(`truncate ${source}; delete from pg2click.outbox_${replica.id}`);
           await client.query(`insert into ${source} values (1, $1)`, [value]);
@@ -184,7 +184,7 @@ describe('a value of PostgreSQL', async () => {
 
   it('of a float that is not a number arrives as what it is', async () => {
     for (const road of ['copy', 'drain'] as const) {
-      const { source, target, replica } = await make('double precision', false);
+      const { source, target, table: replica } = await make('double precision', false);
       await client.query(`insert into ${source} values (1, 'NaN'), (2, 'Infinity'), (3, '-Infinity')`);
       await roads[road](target, replica);
       expect(await clickhouse(`select v from ${target} order by id format TabSeparated`)).toBe('nan\ninf\n-inf\n');

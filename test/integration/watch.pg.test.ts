@@ -2,9 +2,9 @@ import { setMaxListeners } from 'node:events';
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { connectPostgres } from '../../src/connect/postgres.js';
-import type { Replica } from '../../src/domain/replica.js';
-import { readOutboxSequence } from '../../src/source/outbox-sequence.js';
-import { OutboxWatch, type Watched } from '../../src/source/watch.js';
+import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
+import { readOutboxSequence } from '../../src/source/outbox/sequence.js';
+import { OutboxWatch, type Watched } from '../../src/source/outbox/watch.js';
 import { ownStack, ownStateDir } from '../support/own-stack.js';
 import { freshDatabase, waitFor, type PostgresAddress } from '../support/stack.js';
 import { connectSource, replicate, settingsOf } from '../support/source-table.js';
@@ -16,7 +16,7 @@ describe('the watch', async () => {
   const address = await freshDatabase('watch');
   let client: pg.Client;
   let writer: pg.Client;
-  let replica: Replica;
+  let table: ReplicatedTable;
   const watches: OutboxWatch[] = [];
   const open = (to: PostgresAddress = address): OutboxWatch => {
     const watch = new OutboxWatch(() => connectPostgres(settingsOf(to), { name: 'watch' }));
@@ -27,17 +27,17 @@ describe('the watch', async () => {
     client = await connectSource(address);
     writer = await connectSource(address);
     await client.query(`create table t (id int primary key)`);
-    replica = await replicate(client, { schema: 'public', table: 't' });
+    table = await replicate(client, { schema: 'public', table: 't' });
   });
   afterEach(() => Promise.all(watches.splice(0).map((watch) => watch.close())));
   afterAll(() => Promise.all([client.end(), writer.end()]));
 
-  const sequenceOf = async ({ id }: Replica): Promise<Watched> => {
+  const sequenceOf = async ({ id }: ReplicatedTable): Promise<Watched> => {
     const { oid, last } = await readOutboxSequence(client, id);
     return { sequence: oid, seen: last };
   };
-  const makeTables = async (prefix: string, many: number): Promise<Replica[]> => {
-    const replicas: Replica[] = [];
+  const makeTables = async (prefix: string, many: number): Promise<ReplicatedTable[]> => {
+    const replicas: ReplicatedTable[] = [];
     for (let i = 0; i < many; i += 1) {
       await client.query(`create table ${prefix}_${i} (id int primary key)`);
       replicas.push(await replicate(client, { schema: 'public', table: `${prefix}_${i}` }));
@@ -52,24 +52,24 @@ describe('the watch', async () => {
 
   it('says no when its time is over, or its signal aborted', async () => {
     const watch = open();
-    const watched = await sequenceOf(replica);
+    const watched = await sequenceOf(table);
     expect(await watch.wait(watched, { signal: never(), timeoutMs: 20 })).toBe(false);
     expect(await watch.wait(watched, { signal: AbortSignal.timeout(20) })).toBe(false);
   });
 
   it('tells of a position as soon as it is drawn, committed or not, and of none that was known', async () => {
     const watch = open();
-    const before = await sequenceOf(replica);
+    const before = await sequenceOf(table);
     const waiting = watch.wait(before, { signal: never() });
     await writer.query(`begin; insert into t values (1)`);
     expect(await waiting).toBe(true);
     await writer.query('commit');
-    expect(await watch.wait(await sequenceOf(replica), { signal: never(), timeoutMs: 50 })).toBe(false);
+    expect(await watch.wait(await sequenceOf(table), { signal: never(), timeoutMs: 50 })).toBe(false);
   });
 
   it('notices a change within a second, also when it has long been idle', async () => {
     const watch = open();
-    const watched = await sequenceOf(replica);
+    const watched = await sequenceOf(table);
     await watch.wait(watched, { signal: never(), timeoutMs: 1_000 });
     const waiting = watch.wait(watched, { signal: never() });
     const startedAt = performance.now();

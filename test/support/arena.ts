@@ -11,11 +11,11 @@ import { viewPipeline } from '../../src/control/table-view.js';
 import { compareTable, isEqual, type Comparison } from '../../src/demo/compare.js';
 import { startWorkerProcess, type WorkerProcess } from '../../src/demo/worker-process.js';
 import { quoteCh } from '../../src/domain/identifier.js';
-import type { MessageFormat } from '../../src/domain/replica.js';
+import type { MessageFormat } from '../../src/domain/replicated-table.js';
 import { workflowIdOf, type TableName } from '../../src/domain/table-name.js';
 import type { StackAddresses } from '../../src/embedded/stack.js';
 import { migrateLedger } from '../../src/ledger/migrate.js';
-import { findReplica } from '../../src/ledger/replica.js';
+import { findTable } from '../../src/ledger/tables.js';
 import { loadSettings } from '../../src/settings/settings.js';
 import { ensureSearchAttributes } from '../../src/worker/search-attributes.js';
 import { clickhouseOptions, environmentOf } from './clients.js';
@@ -184,7 +184,7 @@ export async function openArena(addresses: StackAddresses, elsewhere: Partial<St
       const ids: string[] = [];
       for (const name of names) {
         ids.push(
-          await waitFor(async () => (await findReplica(admin, pipeline, name))?.id, {
+          await waitFor(async () => (await findTable(admin, pipeline, name))?.id, {
             deadlineMs: LOAD_DEADLINE_MS,
             what: `${name.table} in the ledger`,
           }),

@@ -9,8 +9,8 @@ import { prepareTable } from '../../activities/prepare-table.js';
 import { publishSlice } from '../../activities/publish-slice.js';
 import { removeTable } from '../../activities/remove-table.js';
 import { compareTable, isEqual, type Comparison } from '../../src/demo/compare.js';
-import type { CopyReceipt, PrepareReceipt, SliceReceipt, SliceRequest, Witness } from '../../src/domain/receipt.js';
-import type { ReplicaOptions } from '../../src/domain/replica.js';
+import type { CopyReceipt, PrepareReceipt, SliceReceipt, SliceRequest, Checkpoint } from '../../src/domain/receipt.js';
+import type { TableOptions } from '../../src/domain/replicated-table.js';
 import { parseTableName, type TableName } from '../../src/domain/table-name.js';
 import { migrateLedger } from '../../src/ledger/migrate.js';
 import { createLogger } from '../../src/observe/log.js';
@@ -30,11 +30,11 @@ export interface Path {
   readonly source: pg.Client;
   /** Another session of the user's, ended with the file. */
   session(): Promise<pg.Client>;
-  add(table: string, options?: ReplicaOptions): Promise<Followed>;
+  add(table: string, options?: TableOptions): Promise<Followed>;
   close(): Promise<void>;
 }
 
-/** A replicated table. Every slice carries the witness of the last one, as the workflow does. */
+/** A replicated table. Every slice carries the checkpoint of the last one, as the workflow does. */
 export interface Followed {
   readonly name: TableName;
   readonly receipt: PrepareReceipt;
@@ -96,10 +96,10 @@ export async function openPath(): Promise<Path> {
 async function follow(
   path: { settings: Settings; deps: Deps; source: pg.Client },
   name: TableName,
-  options: ReplicaOptions,
+  options: TableOptions,
 ): Promise<Followed> {
   const address = { pipeline: path.settings.pipeline, ...name };
-  const witness: Record<'publish' | 'load', Witness | null> = { publish: null, load: null };
+  const checkpoint: Record<'publish' | 'load', Checkpoint | null> = { publish: null, load: null };
   const run = <T>(activity: (deps: Deps) => Promise<T>, deps: Partial<Deps> = {}): Promise<T> =>
     new MockActivityEnvironment({}, { logger: QUIET }).run(() => activity({ ...path.deps, ...deps }));
   const slice = async (
@@ -108,8 +108,8 @@ async function follow(
     deps?: Partial<Deps>,
     sliceMs = SLICE_MS,
   ): Promise<SliceReceipt> => {
-    const receipt = await run((all) => activity(all, { ...address, witness: witness[stage], sliceMs }), deps);
-    witness[stage] = receipt.witness;
+    const receipt = await run((all) => activity(all, { ...address, checkpoint: checkpoint[stage], sliceMs }), deps);
+    checkpoint[stage] = receipt.checkpoint;
     return receipt;
   };
   const receipt = await run((deps) => prepareTable(deps, { ...address, options }));
@@ -123,7 +123,7 @@ async function follow(
   const followed: Followed = {
     name,
     receipt,
-    copy: () => run((deps) => copyTable(deps, { ...address, witness: null, sliceMs: SLICE_MS })),
+    copy: () => run((deps) => copyTable(deps, { ...address, checkpoint: null, sliceMs: SLICE_MS })),
     publish: (deps) => slice('publish', publishSlice, deps),
     load: (deps, sliceMs) => slice('load', loadSlice, deps, sliceMs),
     async settle() {

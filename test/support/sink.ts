@@ -1,7 +1,7 @@
 import { createClient, ClickHouseLogLevel } from '@clickhouse/client';
 import type { ClickHouseClient } from '@clickhouse/client';
 import { afterAll } from 'vitest';
-import type { Column, Replica } from '../../src/domain/replica.js';
+import type { Column, ReplicatedTable } from '../../src/domain/replicated-table.js';
 import { clickhouseOptions } from './clients.js';
 import { freshName, freshSink } from './stack.js';
 
@@ -27,7 +27,11 @@ export function column(name: string, type: string, more: Partial<Column> = {}): 
 }
 
 /** A replica of `public.<table>` with the given columns, keyed by the first. */
-export function replicaOf(sink: TestSink, columns: readonly Column[], more: Partial<Replica> = {}): Replica {
+export function replicaOf(
+  sink: TestSink,
+  columns: readonly Column[],
+  more: Partial<ReplicatedTable> = {},
+): ReplicatedTable {
   const table = freshName('t');
   return {
     id: '1',

@@ -1,12 +1,12 @@
 import pg from 'pg';
 import type { OutboxBatch } from '../../src/domain/batch.js';
 import type { Change } from '../../src/domain/change.js';
-import type { Replica, TriggerLevel } from '../../src/domain/replica.js';
+import type { ReplicatedTable, TriggerLevel } from '../../src/domain/replicated-table.js';
 import type { TableName } from '../../src/domain/table-name.js';
 import { loadSettings, type Settings } from '../../src/settings/settings.js';
-import { readBatch } from '../../src/source/drain.js';
-import { inspectTable } from '../../src/source/inspect.js';
-import { installOutbox } from '../../src/source/outbox.js';
+import { readBatch } from '../../src/source/outbox/drain.js';
+import { inspectTable } from '../../src/source/catalog/inspect.js';
+import { installOutbox } from '../../src/source/outbox/install.js';
 import { textOf } from './spans.js';
 import { environmentOf } from './clients.js';
 import type { PostgresAddress } from './stack.js';
@@ -35,13 +35,13 @@ export async function replicate(
   client: pg.Client,
   name: TableName,
   options: { key?: readonly string[]; triggerLevel?: TriggerLevel; generation?: number } = {},
-): Promise<Replica> {
+): Promise<ReplicatedTable> {
   await client.query(
     /* sql */ `do $$ begin if to_regnamespace('pg2click') is null then create schema pg2click; end if; end $$`,
   );
   const inspection = await inspectTable(client, name, { key: options.key });
   lastId += 1;
-  const replica: Replica = {
+  const table: ReplicatedTable = {
     id: String(lastId),
     pipeline: 'test',
     name,
@@ -56,21 +56,21 @@ export async function replicate(
     target: { database: 'unused', table: 'unused' },
     fingerprint: '',
   };
-  await installOutbox(client, replica);
-  return replica;
+  await installOutbox(client, table);
+  return table;
 }
 
 /** Names everything that is visible in the outbox now, as the ledger does; undefined when it is empty. */
-export async function nameBatch(client: pg.Client, replica: Replica): Promise<OutboxBatch | undefined> {
+export async function nameBatch(client: pg.Client, table: ReplicatedTable): Promise<OutboxBatch | undefined> {
   const named = await client.query<{
     first: string | null;
     last: string;
     snapshot: string;
   }>(/* sql */ `select min(seq)::text as first, max(seq)::text as last, pg_current_snapshot()::text as snapshot
-      from pg2click.outbox_${replica.id}`);
+      from pg2click.outbox_${table.id}`);
   const [row] = named.rows;
   if (row === undefined || row.first === null) return undefined;
-  return { batch: 1, generation: replica.generation, first: row.first, last: row.last, snapshot: row.snapshot };
+  return { batch: 1, generation: table.generation, first: row.first, last: row.last, snapshot: row.snapshot };
 }
 
 /** A change with its bytes decoded, for a test to look at. */
@@ -84,10 +84,10 @@ export interface Seen {
 /** Reads the batch; the outbox is left as it is. */
 export async function readAll(
   client: pg.Client,
-  replica: Replica,
+  table: ReplicatedTable,
   batch: OutboxBatch,
 ): Promise<{ seen: Seen[]; events: number }> {
-  const reading = readBatch(client, replica, batch, { signal: new AbortController().signal });
+  const reading = readBatch(client, table, batch, { signal: new AbortController().signal });
   const seen: Seen[] = [];
   for await (const changes of reading.changes) for (const change of changes) seen.push(decode(change));
   return { seen, events: reading.events() };
@@ -103,12 +103,12 @@ export function decode({ kind, key, value, seq }: Change): Seen {
 }
 
 /** Names all, reads it, deletes what was named. @throws where other events than those read were there to delete */
-export async function drain(client: pg.Client, replica: Replica): Promise<Seen[]> {
-  const batch = await nameBatch(client, replica);
+export async function drain(client: pg.Client, table: ReplicatedTable): Promise<Seen[]> {
+  const batch = await nameBatch(client, table);
   if (batch === undefined) return [];
-  const { seen, events } = await readAll(client, replica, batch);
+  const { seen, events } = await readAll(client, table, batch);
   const deleted = await client.query(
-    /* sql */ `delete from pg2click.outbox_${replica.id}
+    /* sql */ `delete from pg2click.outbox_${table.id}
       where seq between $1 and $2 and pg_visible_in_snapshot(xid, $3)`,
     [batch.first, batch.last, batch.snapshot],
   );

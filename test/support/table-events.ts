@@ -18,13 +18,13 @@ export const PREPARED: PrepareReceipt = {
 export const COPIED: CopyReceipt = { rows: 1_000, bytes: 64_000, seconds: 0.5, position: '7' };
 
 export function slice(stage: Stage, receipt: Partial<SliceReceipt> = {}): SliceReceipt {
-  const witness = { batch: 1, highest: '10' };
+  const checkpoint = { batch: 1, highest: '10' };
   return {
     stage,
     batches: 1,
     rows: 10,
     bytes: 640,
-    witness,
+    checkpoint: checkpoint,
     moved: 'seq 1..10',
     waiting: 0,
     lagSeconds: 0,

@@ -133,8 +133,8 @@ export async function idleSlice(
   } finally {
     clearInterval(beat);
   }
-  const batch = (request.witness?.batch ?? 0) + 1;
-  return slice(stage, { witness: { batch, highest: String(batch * 10) }, ...receipt });
+  const batch = (request.checkpoint?.batch ?? 0) + 1;
+  return slice(stage, { checkpoint: { batch, highest: String(batch * 10) }, ...receipt });
 }
 
 /** Activities of a table that is well. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { columnType, targetColumns } from '../../src/domain/column-type.js';
-import type { Column } from '../../src/domain/replica.js';
-import { readNumericModifier } from '../../src/source/catalog.js';
+import type { Column } from '../../src/domain/replicated-table.js';
+import { readNumericModifier } from '../../src/source/catalog/catalog.js';
 
 const column = (type: string, more: Partial<Column> = {}): Column => ({
   name: 'c',

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Change } from '../../src/domain/change.js';
-import { DrainLines } from '../../src/source/drain-lines.js';
+import { DrainLines } from '../../src/source/outbox/drain-lines.js';
 import { textOf } from '../support/spans.js';
 
 const TEXT = [

@@ -97,7 +97,7 @@ describe('resume', () => {
 describe('remove', () => {
   it.each([false, true])('removes, dropTarget %s', (dropTarget) => {
     const { state, answer } = ask(streaming, 'remove', { dropTarget });
-    expect(state.life).toEqual({ step: 'removing', dropTarget, since: LATER });
+    expect(state.lifecycle).toEqual({ step: 'removing', dropTarget, since: LATER });
     expect(answer).toMatchObject({ accepted: true, changed: true, phase: 'removing' });
   });
 
@@ -106,7 +106,7 @@ describe('remove', () => {
     expect(ask(removing, 'remove').answer).toMatchObject({ accepted: true, changed: false });
     const { state, answer } = ask(removing, 'remove', { dropTarget: true });
     expect(answer).toMatchObject({ accepted: false, changed: false });
-    expect(state.life).toMatchObject({ dropTarget: false });
+    expect(state.lifecycle).toMatchObject({ dropTarget: false });
   });
 });
 

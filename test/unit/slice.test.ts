@@ -1,7 +1,7 @@
 import { ActivityCancellationDetails } from '@temporalio/common';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { describe, expect, it } from 'vitest';
-import { runSlice, UNBOUNDED, type Slice } from '../../activities/slice.js';
+import { runSlice, UNBOUNDED, type Slice } from '../../src/pipeline/slice.js';
 import type { SliceProgress } from '../../src/domain/receipt.js';
 
 const IDLE: SliceProgress = { stage: 'publish', rows: 0, batches: 0, moved: '', waiting: 0, lagSeconds: 0 };

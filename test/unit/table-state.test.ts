@@ -134,7 +134,7 @@ describe('what is known', () => {
       lagSeconds: 0,
       endedAt: LATER,
     });
-    expect(load).toMatchObject({ slices: 0, rows: 0, witness: null, endedAt: null });
+    expect(load).toMatchObject({ slices: 0, rows: 0, checkpoint: null, endedAt: null });
   });
 
   it('remembers what moved last through slices that moved nothing', () => {
@@ -146,14 +146,14 @@ describe('what is known', () => {
     expect(after(idle).stages.load).toMatchObject({ moved: '', movedAt: null });
   });
 
-  it('never lets a witness go back', () => {
+  it('never lets a checkpoint go back', () => {
     const ahead = { batch: 7, highest: '70' };
     const behind = { batch: 3, highest: '30' };
-    const told = after(sliceEnded('load', { witness: ahead }), sliceEnded('load', { witness: behind }));
-    expect(told.stages.load.witness).toEqual(ahead);
-    expect(reduce(told, sliceEnded('load', { witness: { batch: 8, highest: '80' } })).stages.load.witness?.batch).toBe(
-      8,
-    );
+    const told = after(sliceEnded('load', { checkpoint: ahead }), sliceEnded('load', { checkpoint: behind }));
+    expect(told.stages.load.checkpoint).toEqual(ahead);
+    expect(
+      reduce(told, sliceEnded('load', { checkpoint: { batch: 8, highest: '80' } })).stages.load.checkpoint?.batch,
+    ).toBe(8);
   });
 
   it('has the lag of the stage that lags more', () => {
@@ -194,15 +194,15 @@ describe('a failure', () => {
 
 describe('a removal', () => {
   it('keeps the terms it began with', () => {
-    expect(after(removeRequested(false), removeRequested(true)).life).toMatchObject({
+    expect(after(removeRequested(false), removeRequested(true)).lifecycle).toMatchObject({
       step: 'removing',
       dropTarget: false,
     });
-    expect(after(removeRequested(true), removed).life).toEqual({ step: 'removed', dropTarget: true, at: AT });
+    expect(after(removeRequested(true), removed).lifecycle).toEqual({ step: 'removed', dropTarget: true, at: AT });
   });
 
   it('takes new terms when it was parked', () => {
-    expect(after(removeRequested(false), parked('remove'), removeRequested(true)).life).toMatchObject({
+    expect(after(removeRequested(false), parked('remove'), removeRequested(true)).lifecycle).toMatchObject({
       dropTarget: true,
     });
   });

@@ -1,0 +1,94 @@
+import { Readable } from 'node:stream';
+import type { ClickHouseClient } from '@clickhouse/client';
+import type { ReplicatedTable } from '../domain/replicated-table.js';
+import { Failure } from '../failure/failure.js';
+import { namedInsertSettings } from './insert-settings.js';
+import { targetNames } from './names.js';
+import { sendInsert } from './send.js';
+
+const SECOND = 1_000;
+const MINUTE = 60 * SECOND;
+
+/** Row by row a chunk each would cost more than parsing them; 128 KB is where it stops mattering. */
+const CHUNK_BYTES = 128 * 1024;
+/**
+ * How long an answer is waited for. An insert takes seconds: one that is silent for longer may hang on a connection that
+ * died without a word. Whoever really needs longer is given twice as long each time.
+ */
+const FIRST_TIMEOUT_MS = 30 * SECOND;
+const LAST_TIMEOUT_MS = 5 * MINUTE;
+const NEWLINE = 0x0a;
+
+export interface InsertRequest {
+  /** JSON objects, or blocks of several, one a line; none ends with a newline. */
+  readonly values: readonly Buffer[];
+  /** Names the content: a repeat of it inside the table's window is dropped, views included. */
+  readonly token: string;
+  readonly signal: AbortSignal;
+  /** 1, the default, for the first try to insert these values. */
+  readonly attempt?: number | undefined;
+}
+
+export interface Inserted {
+  readonly rows: number;
+  /** Of the body, before any compression. */
+  readonly bytes: number;
+}
+
+/**
+ * Inserts the values as they are, unparsed, as one block: all of them or none. Rows are counted as sent: a repeat counts
+ * like the first time.
+ *
+ * @throws Failure `RowRefused`, `SchemaMismatch`, `SinkBusy`, `SinkUnavailable` (the outcome is unknown: send the same
+ *   values under the same token), `SinkSetBack` (the table is gone); the signal's reason when it is aborted
+ */
+export async function insertValues(
+  ch: ClickHouseClient,
+  table: ReplicatedTable,
+  request: InsertRequest,
+): Promise<Inserted> {
+  const { values, token, signal, attempt = 1 } = request;
+  if (values.length === 0) return { rows: 0, bytes: 0 };
+  const names = targetNames(table.target);
+  const timeoutMs = Math.min(LAST_TIMEOUT_MS, FIRST_TIMEOUT_MS * 2 ** (attempt - 1));
+  const deadline = AbortSignal.timeout(timeoutMs);
+  // Without a list of columns: with hundreds of long names it would outgrow what servers take in a URL.
+  const query = /* sql */ `insert into ${names.sql.table} format JSONEachRow`;
+  const settings = await namedInsertSettings(ch, token);
+  try {
+    const body = Readable.from(chunks(values), { objectMode: false });
+    await sendInsert(ch, table, { query, body, settings, signal: AbortSignal.any([signal, deadline]) });
+  } catch (error) {
+    if (signal.aborted || !deadline.aborted) throw error;
+    const text = `ClickHouse gave no answer within ${timeoutMs / SECOND} s while inserting into ${names.shown}.`;
+    throw new Failure('SinkUnavailable', { message: text });
+  }
+  return { rows: countRows(values), bytes: values.reduce((sum, value) => sum + value.length + 1, 0) };
+}
+
+/** Joins the values with newlines into chunks of about `CHUNK_BYTES`; a larger value is a chunk of its own. */
+function* chunks(values: readonly Buffer[]): Generator<Buffer> {
+  let chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+  let filled = 0;
+  for (const value of values) {
+    if (filled > 0 && filled + value.length + 1 > chunk.length) {
+      yield chunk.subarray(0, filled);
+      // The socket may still hold the last one.
+      chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+      filled = 0;
+    }
+    if (value.length + 1 > chunk.length) chunk = Buffer.allocUnsafe(value.length + 1);
+    value.copy(chunk, filled);
+    filled += value.length;
+    chunk[filled] = NEWLINE;
+    filled += 1;
+  }
+  if (filled > 0) yield chunk.subarray(0, filled);
+}
+
+function countRows(values: readonly Buffer[]): number {
+  let rows = values.length;
+  for (const value of values)
+    for (let at = value.indexOf(NEWLINE); at !== -1; at = value.indexOf(NEWLINE, at + 1)) rows += 1;
+  return rows;
+}

@@ -1,0 +1,135 @@
+import type { ClickHouseClient } from '@clickhouse/client';
+import type { Part } from '../domain/part.js';
+import { generationOf, type Version } from '../domain/version.js';
+import { select } from './catalog.js';
+import { quoteText, targetNames, type Target } from './names.js';
+
+/** More unknown parts than this are not asked for one by one: the whole table is as quick. */
+const MOST_ASKED = 500;
+
+export interface PartsState {
+  /** The highest version of the parts that are known now; 0 for none. */
+  readonly highest: Version;
+  /** A part that holds it. */
+  readonly newest: Part | undefined;
+  /** A part whose rows went away though nobody asked for it. */
+  readonly lost: Part | undefined;
+}
+
+/** As `system.parts` tells it. */
+type ActivePart = Omit<Part, 'highest'>;
+
+/**
+ * What the parts of a worker's targets tell: the highest version that is there, and whether anything that was there is gone.
+ *
+ * Asking a table for its highest version reads a column of it, 7 ms a million rows; but parts never change, so each has to be
+ * read once only. An idle table's are all known. The highest version alone is a weak checkpoint: a table that is emptied and then
+ * gets one more row has it again. So parts that were seen must be there later, or have been merged into one that is.
+ *
+ * Its invariant: what it says is held by a part that was active when it was asked. It may say less than the table holds.
+ */
+export class PartTracker {
+  readonly #clickhouse: ClickHouseClient;
+  readonly #known = new Map<string, readonly Part[]>();
+
+  constructor(clickhouse: ClickHouseClient) {
+    this.#clickhouse = clickhouse;
+  }
+
+  /**
+   * @param generation of the table: what older lives of it have left may go
+   * @param seen parts that somebody else saw
+   * @throws Failure those of ClickHouse
+   */
+  async inspect(target: Target, generation: number, seen: readonly (Part | undefined)[] = []): Promise<PartsState> {
+    const { shown } = targetNames(target);
+    const { active, expiring } = await this.#readActive(target);
+    const known = this.#known.get(shown) ?? [];
+    const parts = await this.#readHighest(target, active, known);
+    const lasting = parts.filter((part) => !expiring.includes(part.name));
+    const before = [...known, ...seen.filter((part) => part !== undefined)];
+    const gone = before.filter(
+      (part) => generationOf(BigInt(part.highest)) === generation && !active.some((each) => covers(each, part)),
+    );
+    const lost = await this.#firstLost(target, gone);
+    // What is lost stays known: whoever asks again is told again.
+    this.#known.set(shown, lost === undefined ? lasting : [...lasting, ...gone]);
+    const highest = parts.reduce((most, part) => (BigInt(part.highest) > most ? BigInt(part.highest) : most), 0n);
+    return { highest, newest: lasting.find((part) => BigInt(part.highest) === highest), lost };
+  }
+
+  /** @returns the parts that hold rows; and the names of those whose rows go away when their time has come */
+  async #readActive({ database, table }: Target): Promise<{ active: readonly ActivePart[]; expiring: string[] }> {
+    const rows = await select<ActivePart & { expires: number }>(
+      this.#clickhouse,
+      // The path ends in a slash; before it the part, and before that its table.
+      /* sql */ `select name, splitByChar('/', path)[-3] as home, partition_id as partition,
+          toString(min_block_number) as firstBlock, toString(max_block_number) as lastBlock,
+          toString(data_version) as mutation, hash_of_all_files as hash,
+          toUnixTimestamp(delete_ttl_info_max) > 0 or notEmpty(rows_where_ttl_info.expression) as expires
+        from system.parts
+        where active and rows > 0 and database = {database: String} and table = {table: String}`,
+      { database, table },
+      `looking at the parts of ${database}.${table}`,
+    );
+    return {
+      active: rows.map(({ expires: _expires, ...part }) => part),
+      expiring: rows.filter(({ expires }) => expires !== 0).map(({ name }) => name),
+    };
+  }
+
+  async #readHighest(target: Target, active: readonly ActivePart[], known: readonly Part[]): Promise<readonly Part[]> {
+    const { shown, sql } = targetNames(target);
+    const seen = active.map((part) => ({ part, highest: known.find((each) => isSame(each, part))?.highest }));
+    const unknown = seen.filter(({ highest }) => highest === undefined).map(({ part }) => part);
+    const byName = new Map<string, string>();
+    if (unknown.length > 0 && unknown.length <= MOST_ASKED) {
+      const names = unknown.map(({ name }) => quoteText(name));
+      const read = await select<{ part: string; highest: string }>(
+        this.#clickhouse,
+        /* sql */ `select _part as part, toString(max(_version)) as highest from ${sql.table}
+          where _part in (${names.join()}) group by _part`,
+        {},
+        `reading the highest version of ${shown}`,
+      );
+      for (const { part, highest } of read) byName.set(part, highest);
+    }
+    // A part that was merged away in between is not read, and stays unknown.
+    return seen.flatMap(({ part, highest = byName.get(part.name) }) =>
+      highest === undefined ? [] : [{ ...part, highest }],
+    );
+  }
+
+  /** Rows may go by a TRUNCATE of the source, which leaves a floor, by a DELETE of somebody's, or to another part. */
+  async #firstLost(target: Target, gone: readonly Part[]): Promise<Part | undefined> {
+    const { sql, shown } = targetNames(target);
+    for (const part of gone) {
+      const [found] = await select<{ isExplained: number }>(
+        this.#clickhouse,
+        /* sql */ `select toUInt128({highest: String}) <= (select max(version) from ${sql.floor})
+            or exists (
+              select 1 from system.mutations
+              where database = {database: String} and table = {table: String}
+                and (command ilike '%delete%' or command ilike '%_row_exists%')
+                and arrayMax(block_numbers.number) > toInt64({mutation: String}))
+            or exists (select 1 from ${sql.table} where _version = toUInt128({highest: String})) as isExplained`,
+        { ...target, highest: part.highest, mutation: part.mutation },
+        `looking for rows of ${shown} that were confirmed`,
+      );
+      if (found === undefined || !found.isExplained) return part;
+    }
+    return undefined;
+  }
+}
+
+/** Parts never change: one of the same name and content is the same. */
+function isSame(a: ActivePart, b: ActivePart): boolean {
+  return a.name === b.name && a.home === b.home && a.hash === b.hash;
+}
+
+function covers(now: ActivePart, before: Part): boolean {
+  if (now.home !== before.home || now.partition !== before.partition) return false;
+  // A table that was emptied may, after a restart of the server, count from the beginning.
+  if (now.name === before.name) return now.hash === before.hash;
+  return BigInt(now.firstBlock) <= BigInt(before.firstBlock) && BigInt(now.lastBlock) >= BigInt(before.lastBlock);
+}

@@ -1,0 +1,61 @@
+const TELL_EVERY_MS = 1_000;
+
+export interface AcquireOptions {
+  readonly signal: AbortSignal;
+  /** Told once a second, and at once, how many are ahead. */
+  readonly onWait?: ((ahead: number) => void) | undefined;
+}
+
+/** Lets so many in at a time, in the order in which they came. */
+export class Semaphore {
+  #free: number;
+  readonly #queue: (() => void)[] = [];
+
+  constructor(places: number) {
+    this.#free = places;
+  }
+
+  /** @returns leave, by disposing of it. @throws the signal's reason, while waiting */
+  async acquire({ signal, onWait }: AcquireOptions): Promise<Disposable> {
+    signal.throwIfAborted();
+    if (this.#free > 0) this.#free -= 1;
+    else await this.#turn(signal, onWait);
+    let inside = true;
+    return {
+      [Symbol.dispose]: () => {
+        if (inside) this.#leave();
+        inside = false;
+      },
+    };
+  }
+
+  /** The place is handed on, never free for a moment in which somebody else could take it. */
+  #leave(): void {
+    const next = this.#queue.shift();
+    if (next === undefined) this.#free += 1;
+    else next();
+  }
+
+  #turn(signal: AbortSignal, onWait: AcquireOptions['onWait']): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const stop = (): void => {
+        clearInterval(telling);
+        signal.removeEventListener('abort', onAbort);
+      };
+      const enter = (): void => {
+        stop();
+        resolve();
+      };
+      const onAbort = (): void => {
+        stop();
+        this.#queue.splice(this.#queue.indexOf(enter), 1);
+        reject(signal.reason as Error);
+      };
+      const tell = (): void => onWait?.(this.#queue.indexOf(enter));
+      this.#queue.push(enter);
+      signal.addEventListener('abort', onAbort, { once: true });
+      const telling = setInterval(tell, TELL_EVERY_MS);
+      tell();
+    });
+  }
+}

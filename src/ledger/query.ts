@@ -1,0 +1,56 @@
+import type { QueryResult, QueryResultRow } from 'pg';
+import type { Queryable } from '../connect/queryable.js';
+import { classifyPostgres } from '../failure/classify-postgres.js';
+import { Failure } from '../failure/failure.js';
+
+/** One statement of the ledger. @throws Failure, whatever it is that went wrong */
+export async function query<Row extends QueryResultRow>(
+  pg: Queryable,
+  text: string,
+  values: readonly unknown[],
+): Promise<QueryResult<Row>> {
+  try {
+    return await pg.query<Row>(text, [...values]);
+  } catch (error) {
+    throw classify(error);
+  }
+}
+
+/** Throws: the stage has another owner now, or its table was removed. */
+export function fenced(stage: string): never {
+  throw new Failure('Fenced', { message: `Another attempt has claimed the ${stage} stage of this table.` });
+}
+
+function classify(error: unknown): Failure {
+  const { code, constraint } = error as { code?: unknown; constraint?: unknown };
+  switch (code) {
+    case 'P2C01': // raised by pg2click.advance_outbox
+      return new Failure('Fenced', { message: 'Another attempt has claimed the publish stage of this table.' });
+    case 'P2C02': // likewise; its text holds numbers only
+      return new Failure('OutboxInconsistent', {
+        message: `The outbox of this table lost or gained events by itself: ${(error as Error).message}.`,
+        cause: error,
+      });
+    case '3F000': // invalid_schema_name
+    case '42P01': // undefined_table
+    case '42883': // undefined_function
+      return new Failure('Misconfigured', {
+        message: 'The ledger, or an outbox of it (schema pg2click), is not in this PostgreSQL database.',
+        remedy:
+          'Run "pg2click init" with the same settings; where an outbox was dropped, remove its table and add it again.',
+        cause: error,
+      });
+    case '23505': // unique_violation
+      if (constraint === 'replica_topic' || constraint === 'replica_target')
+        return new Failure('TargetTaken', {
+          message: `Another replicated table already uses this ${constraint === 'replica_topic' ? 'topic' : 'target'}.`,
+          remedy: 'Add the table with --topic and --target of its own.',
+          cause: error,
+        });
+      break;
+    default:
+  }
+  const failure = classifyPostgres(error, 'using the ledger');
+  if (failure.kind !== 'SourceUnavailable') return failure;
+  return new Failure('LedgerUnavailable', { message: failure.message, cause: error });
+}

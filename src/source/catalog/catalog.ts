@@ -1,0 +1,191 @@
+import type { Column } from '../../domain/replicated-table.js';
+import type { TableName } from '../../domain/table-name.js';
+import type { Queryable } from '../../connect/queryable.js';
+
+/** A relation as `pg_class` and its neighbours tell it, with everything that decides whether it can be replicated. */
+export interface CatalogTable {
+  /** `pg_class.oid`, decimal. */
+  readonly relation: string;
+  /** `pg_class.relkind`. */
+  readonly kind: string;
+  /** `pg_class.relpersistence`. */
+  readonly persistence: string;
+  /** Part of an inheritance tree or of a partitioned table, as parent or as child. */
+  readonly inherits: boolean;
+  /** A subscription applies changes to it: statement triggers do not fire then. */
+  readonly subscribed: boolean;
+  /** Row-level security would hide rows from our role. */
+  readonly rowsHidden: boolean;
+  readonly rights: TableRights;
+  /** `pg_class.reltuples`, null when it was never counted. */
+  readonly estimatedRows: number | null;
+  readonly columns: readonly Column[];
+  readonly uniqueIndexes: readonly UniqueIndex[];
+}
+
+/** What our role may do with a table. */
+export interface TableRights {
+  /** USAGE on its schema. */
+  readonly schema: boolean;
+  readonly select: boolean;
+  readonly trigger: boolean;
+  /** As its owner, a member of it or a superuser; or by the function that an administrator made for that. */
+  readonly enableAlways: boolean;
+}
+
+export interface UniqueIndex {
+  readonly name: string;
+  readonly primary: boolean;
+  readonly valid: boolean;
+  /** Not deferrable. */
+  readonly immediate: boolean;
+  /** It has a predicate or expressions. */
+  readonly incomplete: boolean;
+  /** A btree whose `=` is that of the column type and of the column's collation. */
+  readonly plain: boolean;
+  /** Key columns in index order, without those that are only included. */
+  readonly columns: readonly string[];
+}
+
+/** The server around the table. */
+export interface CatalogServer {
+  /** The role that we are. */
+  readonly role: string;
+  readonly inRecovery: boolean;
+  /** Publications that would publish the outbox too, and break their subscribers. */
+  readonly publications: readonly string[];
+}
+
+/** Whether the function of `sql/roles/postgres.sql` is there for us, asked without naming what we may not look into. */
+const MAY_CALL_ENABLE_ALWAYS = /* sql */ `exists (
+  select from pg_catalog.pg_proc f join pg_catalog.pg_namespace s on s.oid = f.pronamespace
+  where s.nspname = 'pg2click_admin' and f.proname = 'enable_always'
+    and pg_catalog.has_schema_privilege(s.oid, 'usage') and pg_catalog.has_function_privilege(f.oid, 'execute'))`;
+
+/** @returns undefined where no such relation is */
+export async function readCatalog(pg: Queryable, name: TableName): Promise<CatalogTable | undefined> {
+  const found = await pg.query<Omit<CatalogTable, 'rights' | 'columns' | 'uniqueIndexes'> & { rights: string }>(
+    /* sql */ `
+    select c.oid::text as relation, c.relkind::text as kind, c.relpersistence::text as persistence,
+      exists (select from pg_catalog.pg_inherits i where c.oid in (i.inhparent, i.inhrelid)) as inherits,
+      exists (select from pg_catalog.pg_subscription_rel s where s.srrelid = c.oid) as subscribed,
+      c.relkind in ('r', 'p') and pg_catalog.row_security_active(c.oid) as "rowsHidden",
+      pg_catalog.json_build_object(
+        'schema', pg_catalog.has_schema_privilege(n.oid, 'usage'),
+        'select', pg_catalog.has_table_privilege(c.oid, 'select'),
+        'trigger', pg_catalog.has_table_privilege(c.oid, 'trigger'),
+        'enableAlways', pg_catalog.pg_has_role(c.relowner, 'usage') or ${MAY_CALL_ENABLE_ALWAYS})::text as rights,
+      case when c.reltuples >= 0 then c.reltuples::float8 end as "estimatedRows"
+    from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = $1 and c.relname = $2`,
+    [name.schema, name.table],
+  );
+  const table = found.rows[0];
+  if (table === undefined) return undefined;
+  return {
+    ...table,
+    rights: JSON.parse(table.rights) as TableRights,
+    columns: await readColumns(pg, table.relation),
+    uniqueIndexes: await readUniqueIndexes(pg, table.relation),
+  };
+}
+
+/** Schemas that hold a table of this name, for the person who forgot to write one. */
+export async function findSchemasOf(pg: Queryable, table: string): Promise<string[]> {
+  const found = await pg.query<{ schema: string }>(
+    /* sql */ `select n.nspname::text as schema
+      from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+      where c.relname = $1 and c.relkind in ('r', 'p') order by 1`,
+    [table],
+  );
+  return found.rows.map((row) => row.schema);
+}
+
+export async function readServer(pg: Queryable): Promise<CatalogServer> {
+  const found = await pg.query<CatalogServer & { bySchema: boolean }>(/* sql */ `
+    select current_user::text as role, pg_catalog.pg_is_in_recovery() as "inRecovery",
+      array(select p.pubname::text from pg_catalog.pg_publication p where p.puballtables order by 1) as publications,
+      pg_catalog.to_regclass('pg_catalog.pg_publication_namespace') is not null as "bySchema"`);
+  const [row] = found.rows;
+  if (row === undefined) throw new Error('a select without a table returned no row');
+  const { role, inRecovery, publications, bySchema } = row;
+  if (!bySchema) return { role, inRecovery, publications };
+  const ofSchema = await pg.query<{ name: string }>(/* sql */ `
+    select p.pubname::text as name
+    from pg_catalog.pg_publication p
+    join pg_catalog.pg_publication_namespace s on s.pnpubid = p.oid
+    join pg_catalog.pg_namespace n on n.oid = s.pnnspid
+    where n.nspname = 'pg2click' order by 1`);
+  return { role, inRecovery, publications: [...publications, ...ofSchema.rows.map((row) => row.name)] };
+}
+
+interface ColumnRow extends Column {
+  readonly modifier: number;
+}
+
+/**
+ * The columns by position. A domain counts as the type it is made of. A NOT NULL that was never validated (PostgreSQL 18)
+ * counts as nullable, and so does one that only the domain has.
+ */
+async function readColumns(pg: Queryable, relation: string): Promise<Column[]> {
+  const found = await pg.query<ColumnRow>(
+    /* sql */ `
+    select a.attname::text as name, a.attnum::int as position, base.modifier,
+      case when t.typtype = 'e' then 'enum'
+           when t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace then pg_catalog.format_type(t.oid, null)
+           else n.nspname || '.' || t.typname end as type,
+      not a.attnotnull or exists (
+        select from pg_catalog.pg_constraint k
+        where k.conrelid = a.attrelid and k.contype = 'n' and a.attnum = any (k.conkey) and not k.convalidated
+      ) as nullable
+    from pg_catalog.pg_attribute a
+    cross join lateral (
+      with recursive level (type, modifier, depth) as (
+        select a.atttypid, a.atttypmod, 0
+        union all
+        select d.typbasetype, d.typtypmod, level.depth + 1
+        from level join pg_catalog.pg_type d on d.oid = level.type and d.typtype = 'd'
+      )
+      select level.type, level.modifier from level order by level.depth desc limit 1
+    ) base
+    join pg_catalog.pg_type t on t.oid = base.type
+    join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+    where a.attrelid = $1::oid and a.attnum > 0 and not a.attisdropped
+    order by a.attnum`,
+    [relation],
+  );
+  return found.rows.map(({ modifier, ...column }) =>
+    column.type === 'numeric' && modifier >= 0 ? { ...column, ...readNumericModifier(modifier) } : column,
+  );
+}
+
+/** The scale is a signed number of 11 bits since PostgreSQL 15; before, it was never that large. */
+export function readNumericModifier(modifier: number): { precision: number; scale: number } {
+  const packed = modifier - 4;
+  return { precision: (packed >> 16) & 0xff_ff, scale: ((packed & 0x7_ff) ^ 0x4_00) - 0x4_00 };
+}
+
+/** Every unique index, suitable or not: what keeps one from serving as the key is worth saying. */
+export async function readUniqueIndexes(pg: Queryable, relation: string): Promise<UniqueIndex[]> {
+  const found = await pg.query<UniqueIndex>(
+    /* sql */ `
+    select c.relname::text as name, i.indisprimary as primary, i.indisvalid and i.indisready and i.indislive as valid,
+      i.indimmediate as immediate, i.indpred is not null or i.indexprs is not null as incomplete,
+      m.amname = 'btree' and parts.plain as plain, parts.columns
+    from pg_catalog.pg_index i
+    join pg_catalog.pg_class c on c.oid = i.indexrelid
+    join pg_catalog.pg_am m on m.oid = c.relam
+    cross join lateral (
+      select array_agg(a.attname::text order by part.place) as columns,
+        coalesce(bool_and((o.opcdefault or o.opcname = 'varchar_ops')
+          and i.indcollation[part.place - 1] = a.attcollation), false) as plain
+      from generate_series(1, i.indnkeyatts::int) as part (place)
+      left join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[part.place - 1]
+      left join pg_catalog.pg_opclass o on o.oid = i.indclass[part.place - 1]
+    ) parts
+    where i.indrelid = $1::oid and i.indisunique
+    order by i.indisprimary desc, c.relname`,
+    [relation],
+  );
+  return found.rows;
+}

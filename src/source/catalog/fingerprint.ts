@@ -1,0 +1,131 @@
+import type { ReplicatedTable } from '../../domain/replicated-table.js';
+import { classifyPostgres } from '../../failure/classify-postgres.js';
+import { Failure } from '../../failure/failure.js';
+import type { Queryable } from '../../connect/queryable.js';
+import { readUniqueIndexes } from './catalog.js';
+import { guaranteesKey } from './key-index.js';
+import { outboxTable } from '../outbox/names.js';
+
+/** Everything of the source that can change what the target should hold without any event, or that keeps events from coming. */
+export interface Fingerprint {
+  /** The cluster and the database in it: sequences and transaction ids of another one mean something else. */
+  readonly server: string;
+  /** Schema and name, quoted. */
+  readonly name: string;
+  readonly kind: string;
+  readonly persistence: string;
+  readonly subscribed: boolean;
+  /** Parents and children, by oid. */
+  readonly relatives: readonly string[];
+  /** `relfilenode`: a rewrite changes it, but so do VACUUM FULL and TRUNCATE. */
+  readonly file: string;
+  /** Whether a suitable unique index on the key is there. */
+  readonly keyed: boolean;
+  /** By position. */
+  readonly columns: Readonly<Record<string, FingerprintColumn>>;
+  /** Labels of the enum types in use, by the oid of the label. */
+  readonly labels: Readonly<Record<string, string>>;
+  /** By name. */
+  readonly triggers: Readonly<Record<string, FingerprintTrigger>>;
+  /** Oid and sequence options of the outbox; null where it is gone. */
+  readonly outbox: string | null;
+}
+
+interface FingerprintColumn {
+  readonly name: string;
+  readonly type: string;
+  readonly typeName: string;
+  readonly modifier: number;
+  readonly collation: string;
+  readonly notNull: boolean;
+  /** Expression of a generated column. */
+  readonly generated: string | null;
+  /** `pg_attribute.xmin`: ALTER TYPE .. USING leaves nothing else behind, but SET STATISTICS changes it too. */
+  readonly row: string;
+}
+
+interface FingerprintTrigger {
+  /** Oids of trigger and function. */
+  readonly identity: string;
+  /** `tgenabled`: `A` while it fires in every session. */
+  readonly enabled: string;
+  /** xmin of both: a trigger that was switched off and on again differs in nothing else. */
+  readonly row: string;
+}
+
+/**
+ * The source as it is now, as JSON text. Read at the start of every slice and compared with what it was when the table was
+ * added: a difference that matters means that changes may have gone by unseen.
+ * @throws Failure `MissingTable` when the table was dropped
+ */
+export async function fingerprintTable(
+  pg: Queryable,
+  table: Pick<ReplicatedTable, 'id' | 'relation' | 'key'>,
+): Promise<string> {
+  try {
+    const indexes = await readUniqueIndexes(pg, table.relation);
+    const found = await pg.query<{ fingerprint: string }>(FINGERPRINT, [
+      table.relation,
+      `^capture_${table.id}_[a-z]+$`,
+      outboxTable(table.id),
+    ]);
+    const [row] = found.rows;
+    if (row === undefined)
+      throw new Failure('MissingTable', { message: 'The table that was added is not in PostgreSQL any more.' });
+    const read = JSON.parse(row.fingerprint) as Omit<Fingerprint, 'keyed'>;
+    return JSON.stringify({ ...read, keyed: guaranteesKey(indexes, table.key) } satisfies Fingerprint);
+  } catch (error) {
+    throw classifyPostgres(error, 'looking whether the source table was changed');
+  }
+}
+
+/** One statement, so that all of it is of one moment; jsonb orders its keys, so that equal states are equal texts. */
+const FINGERPRINT = /* sql */ `
+  select jsonb_build_object(
+    'server', (select system_identifier::text from pg_catalog.pg_control_system())
+      || '/' || (select oid::text from pg_catalog.pg_database where datname = current_database()),
+    'name', format('%I.%I', n.nspname, c.relname),
+    'kind', c.relkind::text,
+    'persistence', c.relpersistence::text,
+    'subscribed', exists (select from pg_catalog.pg_subscription_rel s where s.srrelid = c.oid),
+    'relatives', array(
+      select case when i.inhrelid = c.oid then 'of ' || i.inhparent else i.inhrelid::text end
+      from pg_catalog.pg_inherits i where c.oid in (i.inhparent, i.inhrelid) order by 1),
+    'file', c.relfilenode::text,
+    'columns', (
+      select jsonb_object_agg(a.attnum, jsonb_build_object(
+        'name', a.attname, 'type', a.atttypid::text, 'typeName', format_type(a.atttypid, a.atttypmod),
+        'modifier', a.atttypmod, 'collation', a.attcollation::text,
+        'notNull', a.attnotnull and not exists (
+          select from pg_catalog.pg_constraint k
+          where k.conrelid = c.oid and k.contype = 'n' and a.attnum = any (k.conkey) and not k.convalidated),
+        'generated', case when a.attgenerated <> '' then pg_get_expr(d.adbin, d.adrelid) end,
+        'row', a.xmin::text))
+      from pg_catalog.pg_attribute a
+      left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+      where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
+    'labels', (
+      with recursive used (oid) as (
+        select a.atttypid from pg_catalog.pg_attribute a
+        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+        union
+        select t.typbasetype from used join pg_catalog.pg_type t on t.oid = used.oid and t.typtype = 'd'
+      )
+      select coalesce(jsonb_object_agg(e.oid, e.enumlabel), '{}')
+      from pg_catalog.pg_enum e where e.enumtypid in (select used.oid from used)),
+    'triggers', (
+      select coalesce(jsonb_object_agg(t.tgname, jsonb_build_object(
+        'identity', t.oid || '/' || f.oid, 'enabled', t.tgenabled::text, 'row', t.xmin || '/' || f.xmin)), '{}')
+      from pg_catalog.pg_trigger t
+      join pg_catalog.pg_proc f on f.oid = t.tgfoid and f.pronamespace = to_regnamespace('pg2click') and f.proname ~ $2
+      where t.tgrelid = c.oid),
+    'outbox', (
+      select o.oid || '/' || s.seqrelid || '/' || s.seqincrement || '/' || s.seqcache || '/' || s.seqcycle
+      from pg_catalog.pg_class o
+      join pg_catalog.pg_depend d on d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = o.oid
+        and d.classid = 'pg_catalog.pg_class'::regclass and d.deptype = 'i'
+      join pg_catalog.pg_sequence s on s.seqrelid = d.objid
+      where o.oid = to_regclass($3))
+  )::text as fingerprint
+  from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  where c.oid = $1::oid`;

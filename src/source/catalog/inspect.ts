@@ -1,0 +1,159 @@
+import { quotePg } from '../../domain/identifier.js';
+import { columnType, DELETED_COLUMN, VERSION_COLUMN } from '../../domain/column-type.js';
+import type { Column, TriggerLevel } from '../../domain/replicated-table.js';
+import { formatTableName, type TableName } from '../../domain/table-name.js';
+import { Failure } from '../../failure/failure.js';
+import type { Queryable } from '../../connect/queryable.js';
+import { findSchemasOf, readCatalog, readServer, type CatalogServer, type CatalogTable } from './catalog.js';
+import { roleScript } from '../../package-root.js';
+import { chooseKey } from './key-index.js';
+import { qualified } from '../outbox/names.js';
+
+/** What adding a table has to know of it. */
+export interface TableInspection {
+  /** `pg_class.oid`, decimal. */
+  readonly relation: string;
+  /** By position. */
+  readonly columns: readonly Column[];
+  /** Column names, in the order of the index that guarantees them. */
+  readonly key: readonly string[];
+  readonly triggerLevel: TriggerLevel;
+  /** A guess of the planner's; null when nothing counted the table yet. */
+  readonly estimatedRows: number | null;
+}
+
+/**
+ * Looks a table up and decides whether it can be replicated without losing or changing anything.
+ * @throws Failure `MissingTable`, `UnsuitableTable`, `UnsupportedType`, `Unauthorized`
+ */
+export async function inspectTable(
+  pg: Queryable,
+  name: TableName,
+  options: { key?: readonly string[] | undefined } = {},
+): Promise<TableInspection> {
+  const server = await readServer(pg);
+  const table = await readCatalog(pg, name);
+  if (table === undefined) throw await missing(pg, name);
+  return judge(table, server, name, options.key);
+}
+
+/** The decision alone, of what the catalogue said. */
+export function judge(
+  table: CatalogTable,
+  server: CatalogServer,
+  name: TableName,
+  key?: readonly string[],
+): TableInspection {
+  const title = formatTableName(name);
+  refuseRelation(table, name);
+  refuseServer(server);
+  refuseRights(table, server, name);
+  refuseColumns(table, title);
+  return {
+    relation: table.relation,
+    columns: table.columns,
+    key: chooseKey(table, name, key),
+    triggerLevel: table.subscribed ? 'row' : 'statement',
+    estimatedRows: table.estimatedRows,
+  };
+}
+
+/** By `pg_class.relkind`: what is not a table that holds rows of its own. */
+const OTHER_KINDS: Readonly<Record<string, string>> = {
+  v: 'a view',
+  m: 'a materialized view',
+  f: 'a foreign table',
+  S: 'a sequence',
+  i: 'an index',
+  I: 'an index',
+  c: 'a composite type',
+  t: 'a TOAST table',
+  p: 'a partitioned table',
+};
+
+const SYSTEM_SCHEMAS: readonly string[] = ['pg_catalog', 'information_schema', 'pg_toast'];
+
+function refuseRelation(table: CatalogTable, name: TableName): void {
+  const title = formatTableName(name);
+  const refuse = (what: string, remedy?: string) => {
+    throw new Failure('UnsuitableTable', { message: `${title} is ${what}: it cannot be replicated.`, remedy });
+  };
+  if (name.schema === 'pg2click') refuse(`pg2click's own`, 'Choose another table.');
+  if (SYSTEM_SCHEMAS.includes(name.schema)) refuse('a system table', 'Choose another table.');
+  // A leaf can be written, truncated, attached and detached without its parent's triggers ever firing.
+  if (table.kind === 'p') refuse('a partitioned table', 'Add its partitions one by one once they can be: not yet.');
+  if (table.kind !== 'r') refuse(OTHER_KINDS[table.kind] ?? 'not a table', 'Choose the table that holds the rows.');
+  if (table.inherits) refuse('part of an inheritance tree or a partition', 'Choose a table that stands alone.');
+  if (table.persistence === 't') refuse('a temporary table', 'Choose a permanent table.');
+  if (table.persistence === 'u')
+    refuse('an unlogged table', 'A crash empties it without a trace. Make it permanent: ALTER TABLE .. SET LOGGED.');
+}
+
+function refuseServer(server: CatalogServer): void {
+  if (server.inRecovery)
+    throw new Failure('UnsuitableTable', {
+      message: 'This PostgreSQL server is a standby: triggers cannot be made there.',
+      remedy: 'Set the address of the primary.',
+    });
+  const [publication] = server.publications;
+  if (publication !== undefined)
+    throw new Failure('UnsuitableTable', {
+      message: `The publication ${publication} would publish the tables of pg2click too, and stop its subscribers.`,
+      remedy: 'Let the publication name its tables, or schemas other than pg2click.',
+    });
+}
+
+/** A right that is missing is named with the statement that grants it. */
+function refuseRights({ rights, rowsHidden }: CatalogTable, { role }: CatalogServer, name: TableName): void {
+  const title = formatTableName(name);
+  const grantee = quotePg(role);
+  const refuse = (what: string, remedy: string) => {
+    throw new Failure('Unauthorized', { message: `The PostgreSQL role "${role}" may not ${what}.`, remedy });
+  };
+  if (!rights.schema)
+    refuse(`use the schema of ${title}`, `grant usage on schema ${quotePg(name.schema)} to ${grantee}`);
+  if (!rights.select) refuse(`read ${title}`, `grant select on table ${qualified(name)} to ${grantee}`);
+  if (!rights.trigger) refuse(`put triggers on ${title}`, `grant trigger on table ${qualified(name)} to ${grantee}`);
+  if (!rights.enableAlways)
+    refuse(
+      `let triggers of ${title} fire in every session, which takes the owner of the table`,
+      `Let an administrator run ${roleScript} in the database, or make the role a member of the owner.`,
+    );
+  if (rowsHidden)
+    throw new Failure('UnsuitableTable', {
+      message: `Row-level security hides rows of ${title} from the PostgreSQL role "${role}": they would look deleted.`,
+      remedy: 'Give it BYPASSRLS, or use a role to which the policies do not apply.',
+    });
+}
+
+function refuseColumns(table: CatalogTable, title: string): void {
+  const unsupported = table.columns.filter((column) => columnType(column) === undefined);
+  if (unsupported.length > 0)
+    throw new Failure('UnsupportedType', {
+      message: `${title} has columns of types that cannot be replicated: ${unsupported.map(describe).join(', ')}.`,
+      remedy: unsupported.every((column) => column.type === 'numeric')
+        ? 'Declare them as numeric(p,s) with p at most 76 and s between 0 and p.'
+        : 'Change their types, or leave the table out.',
+    });
+  const ours = table.columns.find(({ name }) => name === VERSION_COLUMN || name === DELETED_COLUMN);
+  if (ours !== undefined)
+    throw new Failure('UnsuitableTable', {
+      message: `${title} has a column ${ours.name}: pg2click adds a column of that name to the target.`,
+      remedy: 'Rename the column.',
+    });
+}
+
+function describe({ name, type, precision, scale }: Column): string {
+  if (type !== 'numeric') return `${name} (${type})`;
+  return precision === undefined ? `${name} (numeric without a precision)` : `${name} (numeric(${precision},${scale}))`;
+}
+
+async function missing(pg: Queryable, name: TableName): Promise<Failure> {
+  const [elsewhere] = await findSchemasOf(pg, name.table);
+  return new Failure('MissingTable', {
+    message: `There is no table ${formatTableName(name)} in PostgreSQL.`,
+    ...(elsewhere === undefined
+      ? {}
+      : { remedy: `Did you mean ${formatTableName({ schema: elsewhere, table: name.table })}?` }),
+  });
+}

@@ -1,0 +1,95 @@
+import { addAbortSignal } from 'node:stream';
+import type { ClientBase, QueryConfig } from 'pg';
+import { to as copyTo } from 'pg-copy-streams';
+import { rowsOfLast } from '../../connect/queryable.js';
+import type { OutboxBatch } from '../../domain/batch.js';
+import { MOST_MESSAGE_BYTES, type Changes } from '../../domain/change.js';
+import type { ReplicatedTable } from '../../domain/replicated-table.js';
+import { formatTableName } from '../../domain/table-name.js';
+import { classifyPostgres } from '../../failure/classify-postgres.js';
+import { Failure } from '../../failure/failure.js';
+import { DrainLines } from './drain-lines.js';
+import { drainSql } from './drain-sql.js';
+import { IS_FLUSHED } from '../flush.js';
+import { BEGIN_READING, LOOK_UP_BY_INDEX } from '../session.js';
+import { lockRowSchemaSql, requireRowSchema } from '../catalog/row-schema.js';
+
+/** Waits for a lock 2 s at most: what takes this long hangs on a connection that died without a word. */
+const FIRST_ANSWER_MS = 15_000;
+
+export interface BatchReading {
+  /** One change for each key of the batch and one for its TRUNCATE marks: 64 KB at a time, or one row that is larger. */
+  readonly changes: AsyncIterable<Changes>;
+  /**
+   * Outbox rows that were read: as many must be there to delete when the batch is confirmed.
+   * @throws Error before the end of `changes`
+   */
+  events(): number;
+  /** All of it was read, and is on the disk of the source: see `ensureFlushed`. */
+  readonly isFlushed: boolean;
+}
+
+/**
+ * Reads a named batch: its keys, joined to the table as it is now. A row that is there is an upsert, one that is gone a
+ * tombstone. A retry may find newer rows under the same versions; what made them newer is in a later batch.
+ *
+ * Measured with 10 columns and 280 bytes of JSON, 300,000 keys in batches of 20,000: 6.8 us of one core of PostgreSQL a row
+ * (some 145,000 rows/s), 1.8 of them for the keys alone; Node takes 2.5 us meanwhile, most of it in pg-copy-streams.
+ * @param pg a connection of its own, on which nothing else runs until `changes` has ended. A reading that was abandoned,
+ * aborted or failed leaves it in the middle of a COPY: end it.
+ * @throws (from `changes`) the signal's reason; Failure `SourceUnavailable`, `SourceChanged`, `MissingTable`, `LockTimeout`
+ */
+export function readBatch(
+  pg: ClientBase,
+  table: Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'columns' | 'key' | 'generation'>,
+  batch: OutboxBatch,
+  { signal }: { signal: AbortSignal },
+): BatchReading {
+  const title = formatTableName(table.name);
+  const lines = new DrainLines();
+  let ended = false;
+  let isFlushed = false;
+
+  async function* read(): AsyncGenerator<Changes, void, undefined> {
+    signal.throwIfAborted();
+    try {
+      const beginning = `${BEGIN_READING};${LOOK_UP_BY_INDEX};${lockRowSchemaSql(table)}`;
+      requireRowSchema(await pg.query({ text: beginning, query_timeout: FIRST_ANSWER_MS } as QueryConfig), table);
+      const stream = pg.query(copyTo(drainSql(table, batch)));
+      addAbortSignal(signal, stream);
+      for await (const chunk of stream as AsyncIterable<Buffer>) {
+        const changes = lines.feed(chunk);
+        if (lines.cutBytes > MOST_MESSAGE_BYTES) throw tooLarge(batch, title);
+        if (changes.length > 0) yield changes;
+      }
+      // Asked in the same message: with small batches a round trip of its own would be a tenth of the time.
+      const [told] = rowsOfLast<{ flushed: boolean }>(await pg.query(`commit; ${IS_FLUSHED}`));
+      isFlushed = told?.flushed === true;
+    } catch (error) {
+      signal.throwIfAborted();
+      throw classifyPostgres(error, `reading batch ${batch.batch} of ${title}`);
+    }
+    if (lines.cutBytes > 0)
+      throw new Failure('SourceUnavailable', { message: `PostgreSQL cut batch ${batch.batch} of ${title} short.` });
+    ended = true;
+  }
+
+  return {
+    changes: read(),
+    events: () => {
+      if (!ended) throw new Error('the events of a batch are known when all its changes were read');
+      return lines.events;
+    },
+    get isFlushed() {
+      return isFlushed;
+    },
+  };
+}
+
+/** Before more of it is held: a row of PostgreSQL's may be 1 GB. */
+function tooLarge(batch: OutboxBatch, title: string): Failure {
+  return new Failure('MessageTooLarge', {
+    message: `A row of ${title} in publish batch ${batch.batch} is larger than ${MOST_MESSAGE_BYTES} bytes, the most that goes through Kafka.`,
+    remedy: 'Make the row smaller (its key alone is in the outbox, so the new state is what is sent), then resume.',
+  });
+}

@@ -1,0 +1,127 @@
+import type { Column, ReplicatedTable } from '../../domain/replicated-table.js';
+import { formatTableName, type TableName } from '../../domain/table-name.js';
+import { classifyPostgres } from '../../failure/classify-postgres.js';
+import { Failure } from '../../failure/failure.js';
+import type { Queryable } from '../../connect/queryable.js';
+import { captureFunction, OUTBOX_EVENTS, outboxTable, qualified, triggerName } from './names.js';
+import { captureFunctionSql, enableAlwaysSql, outboxTableSql, triggerSql, type KeyColumn } from './capture-sql.js';
+import { inTransaction } from '../transaction.js';
+
+/**
+ * The user's writers queue behind our wait for the table's lock: rather give up and come back. A synchronous commit, so that what was
+ * announced is there after a crash.
+ */
+const BEGIN = /* sql */ `begin; set local lock_timeout = '5s'; set local synchronous_commit = on;
+  set local search_path = pg_catalog, pg_temp`;
+
+type OutboxOwner = Pick<ReplicatedTable, 'id' | 'name' | 'columns' | 'key' | 'triggerLevel'>;
+
+/**
+ * Makes the outbox of a table, its trigger functions and its triggers, in one transaction. Does nothing where all of them
+ * are there: making the triggers anew would look like a change of the source. From its return on, every change of the table
+ * by any transaction leaves its key in the outbox.
+ * @param pg a connection of its own, not a pool
+ * @throws Failure `LockTimeout` when writers hold the table for more than 5 seconds
+ */
+export async function installOutbox(pg: Queryable, table: OutboxOwner): Promise<void> {
+  const what = `making the outbox of ${formatTableName(table.name)}`;
+  try {
+    if (await isInstalled(pg, table)) return;
+    await inTransaction(pg, BEGIN, async () => {
+      const key = await readKeyColumns(pg, table);
+      const columns = key.map(({ column }) => column);
+      const owned = await ownsTable(pg, table);
+      await pg.query(outboxTableSql(table.id, key));
+      for (const event of OUTBOX_EVENTS) {
+        await pg.query(captureFunctionSql(table.id, event, table.triggerLevel, columns));
+        await pg.query(/* sql */ `revoke all on function ${captureFunction(table.id, event)}() from public`);
+        await pg.query(triggerSql(table, event, table.triggerLevel));
+        await pg.query(enableAlwaysSql(table, event, owned));
+      }
+    });
+  } catch (error) {
+    throw classifyPostgres(error, what);
+  }
+}
+
+/**
+ * Takes the triggers off, wherever their table is by now, and drops the functions and the outbox. Nothing happens where
+ * nothing is left. The triggers go with the functions they call: to drop one by its name takes the owner of its table.
+ * @param pg a connection of its own, not a pool
+ * @throws Failure `LockTimeout` when the table is in use for more than 5 seconds
+ */
+export async function removeOutbox(pg: Queryable, { id, name }: { id: string; name: TableName }): Promise<void> {
+  try {
+    await inTransaction(pg, BEGIN, async () => {
+      // The user's table is locked (with its triggers) before the outbox, as its writers do: no deadlock with them.
+      for (const event of OUTBOX_EVENTS)
+        await pg.query(/* sql */ `drop function if exists ${captureFunction(id, event)}() cascade`);
+      await pg.query(/* sql */ `drop table if exists ${outboxTable(id)}`);
+    });
+  } catch (error) {
+    throw classifyPostgres(error, `removing the outbox of ${formatTableName(name)}`);
+  }
+}
+
+async function isInstalled(pg: Queryable, table: OutboxOwner): Promise<boolean> {
+  const found = await pg.query<{ triggers: number }>(
+    /* sql */ `select count(*)::int as triggers from pg_catalog.pg_trigger t
+      join pg_catalog.pg_proc f on f.oid = t.tgfoid and f.pronamespace = pg_catalog.to_regnamespace('pg2click')
+      where t.tgrelid = pg_catalog.to_regclass($1) and t.tgname = any ($2) and t.tgenabled = 'A'
+        and pg_catalog.to_regclass($3) is not null`,
+    [qualified(table.name), OUTBOX_EVENTS.map((event) => triggerName(table.id, event)), outboxTable(table.id)],
+  );
+  return found.rows[0]?.triggers === OUTBOX_EVENTS.length;
+}
+
+async function ownsTable(pg: Queryable, { name }: OutboxOwner): Promise<boolean> {
+  const found = await pg.query<{ owned: boolean }>(
+    /* sql */ `select pg_has_role(c.relowner, 'usage') as owned from pg_class c where c.oid = to_regclass($1)`,
+    [qualified(name)],
+  );
+  return found.rows[0]?.owned === true;
+}
+
+/**
+ * Types and collations of the key columns, in key order, under a search path that qualifies every name.
+ * @throws Failure `Unauthorized`: types are usable by all unless someone took that away, but not the schemas they are in
+ */
+async function readKeyColumns(pg: Queryable, table: OutboxOwner): Promise<KeyColumn[]> {
+  const found = await pg.query<{ name: string; type: string; collation: string | null; missing: string | null }>(
+    /* sql */ `
+    with recursive level (name, type, collated, depth) as (
+      select a.attname, a.atttypid, a.attcollation, 0
+      from pg_attribute a where a.attrelid = to_regclass($1) and a.attname = any ($2) and not a.attisdropped
+      union all
+      select level.name, d.typbasetype, level.collated, level.depth + 1
+      from level join pg_type d on d.oid = level.type and d.typtype = 'd'
+    )
+    select distinct on (level.name) level.name::text as name, format_type(level.type, null) as type,
+      case when c.oid is not null then format('%I.%I', n.nspname, c.collname) end as "collation",
+      case when not has_schema_privilege(t.typnamespace, 'usage')
+             then format('grant usage on schema %s to %I', t.typnamespace::regnamespace, current_user)
+           when not has_type_privilege(t.oid, 'usage')
+             then format('grant usage on type %s to %I', format_type(t.oid, null), current_user)
+           when not has_schema_privilege(n.oid, 'usage') then format('grant usage on schema %I to %I', n.nspname, current_user)
+      end as missing
+    from level
+    join pg_type t on t.oid = level.type
+    left join (pg_collation c join pg_namespace n on n.oid = c.collnamespace) on c.oid = level.collated
+    order by level.name, level.depth desc`,
+    [qualified(table.name), table.key],
+  );
+  return table.key.map((name) => {
+    const column: Column | undefined = table.columns.find((candidate) => candidate.name === name);
+    const row = found.rows.find((candidate) => candidate.name === name);
+    if (column === undefined || row === undefined)
+      throw new Failure('SourceChanged', {
+        message: `${formatTableName(table.name)} has lost its key column ${name} since it was inspected.`,
+      });
+    if (row.missing !== null)
+      throw new Failure('Unauthorized', {
+        message: `The PostgreSQL role may not use the type or collation of column ${name} of ${formatTableName(table.name)}.`,
+        remedy: row.missing,
+      });
+    return { column, type: row.type, collation: row.collation };
+  });
+}

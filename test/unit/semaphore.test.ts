@@ -1,0 +1,43 @@
+import { describe, expect, it } from 'vitest';
+import { Semaphore } from '../../src/connect/semaphore.js';
+
+const NEVER = new AbortController().signal;
+
+describe('a turnstile', () => {
+  it('lets as many in as it has places, and the others in the order in which they came', async () => {
+    const turnstile = new Semaphore(2);
+    const entered: number[] = [];
+    const inside = await Promise.all([turnstile.acquire({ signal: NEVER }), turnstile.acquire({ signal: NEVER })]);
+    const waiting = [1, 2, 3].map(async (name) => {
+      const place = await turnstile.acquire({ signal: NEVER });
+      entered.push(name);
+      return place;
+    });
+    await new Promise(setImmediate);
+    expect(entered).toEqual([]);
+    inside[0]?.[Symbol.dispose]();
+    await new Promise(setImmediate);
+    expect(entered).toEqual([1]);
+    inside[0]?.[Symbol.dispose]();
+    await new Promise(setImmediate);
+    expect(entered).toEqual([1]);
+    inside[1]?.[Symbol.dispose]();
+    (await waiting[0])?.[Symbol.dispose]();
+    await Promise.all(waiting);
+    expect(entered).toEqual([1, 2, 3]);
+  });
+
+  it('tells how many are ahead, and lets go of one who gives up', async () => {
+    const turnstile = new Semaphore(1);
+    const place = await turnstile.acquire({ signal: NEVER });
+    const told: number[] = [];
+    const tired = new AbortController();
+    const first = turnstile.acquire({ signal: tired.signal, onWait: (ahead) => told.push(ahead) });
+    const second = turnstile.acquire({ signal: NEVER, onWait: (ahead) => told.push(ahead) });
+    expect(told).toEqual([0, 1]);
+    tired.abort(new Error('enough'));
+    await expect(first).rejects.toThrow('enough');
+    place[Symbol.dispose]();
+    await expect(second).resolves.toBeDefined();
+  });
+});
