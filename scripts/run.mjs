@@ -16,12 +16,12 @@ const LOCK = join(ROOT, 'package-lock.json');
 const INSTALLED = join(ROOT, 'node_modules', '.pg2click-installed');
 const BUILT = join(ROOT, 'dist', '.pg2click-built');
 /** What `npm run build` reads. */
-const SOURCES = ['src', 'workflows', 'activities', 'test', 'bench', 'tsconfig.json', 'package.json'];
+const SOURCES = ['src', 'workflows', 'activities', 'test', 'dev', 'tsconfig.json', 'package.json'];
 
 const [task, ...args] = process.argv.slice(2);
 const commands = {
   demo: [join('dist', 'src', 'cli', 'main.js'), 'demo', ...args],
-  bench: [join('dist', 'bench', 'main.js'), ...args],
+  bench: [join('dist', 'dev', 'bench', 'main.js'), ...args],
   test: [join('node_modules', 'vitest', 'vitest.mjs'), 'run', ...args],
 };
 const command = Object.hasOwn(commands, task ?? '') ? commands[task] : undefined;

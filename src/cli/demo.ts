@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError } from 'commander';
-import type { Ending } from '../demo/demo.js';
+import type { Ending } from '../../dev/demo/demo.js';
 import type { Exit } from './exit-code.js';
 import { runCommand } from './session.js';
 
@@ -28,7 +28,7 @@ export function demoCommand(): Command {
 const EXITS: Readonly<Record<Ending, Exit>> = { verified: 'done', different: 'failed', interrupted: 'interrupted' };
 
 async function demo({ keep = false, seconds, json = false }: DemoOptions): Promise<Exit> {
-  const { runDemo } = await import('../demo/demo.js');
+  const { runDemo } = await import('../../dev/demo/demo.js');
   return EXITS[await runDemo({ keep, seconds, json })];
 }
 

@@ -1,6 +1,6 @@
 import { dirname, resolve } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
-import { PARTS, type PortName, type StackAddresses } from '../embedded/part.js';
+import { PARTS, type PortName, type StackAddresses } from '../../dev/stack/part.js';
 import { port } from '../settings/value-kind.js';
 import type { Settings } from '../settings/settings.js';
 import type { Exit } from './exit-code.js';
@@ -39,7 +39,7 @@ export function devCommand(): Command {
 }
 
 async function dev({ settings }: Session, options: DevOptions): Promise<Exit> {
-  const { runDev } = await import('../embedded/dev.js');
+  const { runDev } = await import('../../dev/stack/dev.js');
   const ports: Partial<Record<PortName, number>> = {};
   for (const [name, given] of [
     ['postgres', options.postgresPort],

@@ -1,6 +1,6 @@
 import { connect, type ConnectionOptions } from 'node:tls';
 import { explainTls, type TlsTrouble } from '../failure/explain-tls.js';
-import type { Part } from '../embedded/part.js';
+import type { Part } from '../../dev/stack/part.js';
 import type { Settings } from '../settings/settings.js';
 import { TLS_NAMES, type Tls } from '../settings/tls.js';
 

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import type { MessageFormat } from '../domain/replicated-table.js';
-import type { Part } from '../embedded/part.js';
+import type { Part } from '../../dev/stack/part.js';
 import { Failure } from '../failure/failure.js';
 import { readEnvFile, readLayers, type Layer, type WrittenSettings } from './layer.js';
 import { Secret } from './secret.js';

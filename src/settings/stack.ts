@@ -1,7 +1,7 @@
 import { dirname } from 'node:path';
-import { isAlive } from '../embedded/child.js';
-import { readStackFile, type StackFile } from '../embedded/stack-file.js';
-import type { Part, StackAddresses } from '../embedded/part.js';
+import { isAlive } from '../../dev/stack/child.js';
+import { readStackFile, type StackFile } from '../../dev/stack/stack-file.js';
+import type { Part, StackAddresses } from '../../dev/stack/part.js';
 import type { Written, WrittenSettings } from './layer.js';
 import type { SettingName } from './table.js';
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { isEqual } from '../../src/demo/compare.js';
+import { isEqual } from '../../dev/compare/compare.js';
 import { openArena, type Arena } from '../support/arena.js';
 import { beat, BEATS, createBeats } from '../support/beats.js';
 import { proxied, type Proxies } from '../support/proxied.js';

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { isEqual } from '../../src/demo/compare.js';
-import { createFlights, FLIGHTS, readFlights } from '../../src/demo/flights.js';
-import { createGates, GATES } from '../../src/demo/gates.js';
-import { createNotes, NOTES } from '../../src/demo/notes.js';
-import { seededRandom } from '../../src/demo/random.js';
-import { startWriter } from '../../src/demo/writer.js';
+import { isEqual } from '../../dev/compare/compare.js';
+import { createFlights, FLIGHTS, readFlights } from '../../dev/demo/flights.js';
+import { createGates, GATES } from '../../dev/demo/gates.js';
+import { createNotes, NOTES } from '../../dev/demo/notes.js';
+import { seededRandom } from '../../dev/demo/random.js';
+import { startWriter } from '../../dev/demo/writer.js';
 import { openArena, type Arena } from '../support/arena.js';
 import { addressOf, freshDatabase, freshSink } from '../support/stack.js';
 

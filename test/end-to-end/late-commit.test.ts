@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isEqual } from '../../src/demo/compare.js';
-import { createFlights, FLIGHTS, readFlights } from '../../src/demo/flights.js';
-import { createGates, GATES } from '../../src/demo/gates.js';
-import { createNotes, NOTES } from '../../src/demo/notes.js';
-import { summarise } from '../../src/demo/percentile.js';
-import { startProbe } from '../../src/demo/probe.js';
-import { startWriter } from '../../src/demo/writer.js';
+import { isEqual } from '../../dev/compare/compare.js';
+import { createFlights, FLIGHTS, readFlights } from '../../dev/demo/flights.js';
+import { createGates, GATES } from '../../dev/demo/gates.js';
+import { createNotes, NOTES } from '../../dev/demo/notes.js';
+import { summarise } from '../../dev/demo/percentile.js';
+import { startProbe } from '../../dev/demo/probe.js';
+import { startWriter } from '../../dev/demo/writer.js';
 import { openArena, type Arena } from '../support/arena.js';
 import { addressOf, freshDatabase, freshSink, waitFor } from '../support/stack.js';
 

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { expect, it, onTestFinished } from 'vitest';
-import { isEqual } from '../../src/demo/compare.js';
-import { createFlights, FLIGHTS, readFlights } from '../../src/demo/flights.js';
-import { createGates, GATES } from '../../src/demo/gates.js';
-import { createNotes, NOTES } from '../../src/demo/notes.js';
-import { startWriter } from '../../src/demo/writer.js';
-import { PARTS } from '../../src/embedded/stack.js';
+import { isEqual } from '../../dev/compare/compare.js';
+import { createFlights, FLIGHTS, readFlights } from '../../dev/demo/flights.js';
+import { createGates, GATES } from '../../dev/demo/gates.js';
+import { createNotes, NOTES } from '../../dev/demo/notes.js';
+import { startWriter } from '../../dev/demo/writer.js';
+import { PARTS } from '../../dev/stack/stack.js';
 import { openArena, type Arena } from '../support/arena.js';
 import { ownStack, ownStateDir } from '../support/own-stack.js';
 import { waitFor } from '../support/stack.js';

@@ -1,19 +1,19 @@
 import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, afterEach, describe, expect, it } from 'vitest';
-import { isEqual } from '../../src/demo/compare.js';
-import { createFlights, FLIGHTS, readFlights } from '../../src/demo/flights.js';
-import { createGates } from '../../src/demo/gates.js';
-import { createNotes, NOTES } from '../../src/demo/notes.js';
-import { startWriter, type Writer } from '../../src/demo/writer.js';
-import { startStack, type Part, type Stack } from '../../src/embedded/stack.js';
+import { isEqual } from '../../dev/compare/compare.js';
+import { createFlights, FLIGHTS, readFlights } from '../../dev/demo/flights.js';
+import { createGates } from '../../dev/demo/gates.js';
+import { createNotes, NOTES } from '../../dev/demo/notes.js';
+import { startWriter, type Writer } from '../../dev/demo/writer.js';
+import { startStack, type Part, type Stack } from '../../dev/stack/stack.js';
 import { openArena, type Arena, type Standing } from '../support/arena.js';
 import { beat, BEATS, createBeats } from '../support/beats.js';
 import { runCli } from '../support/cli.js';
 import { newStateDir } from '../support/state-dir.js';
 import { waitFor } from '../support/wait-for.js';
 
-/** Away for seconds only; `bench/outages.ts` stays away for a minute and measures. */
+/** Away for seconds only; `dev/bench/outages.ts` stays away for a minute and measures. */
 const AWAY_MS = 4_000;
 /** Back-offs are 5 seconds at most; the machine may be busy. */
 const FLOWS_MS = 45_000;

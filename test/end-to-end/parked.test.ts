@@ -2,7 +2,7 @@ import type { Client } from 'pg';
 import type { Admin } from 'kafkajs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connectKafka } from '../../src/connect/kafka.js';
-import { isEqual } from '../../src/demo/compare.js';
+import { isEqual } from '../../dev/compare/compare.js';
 import { queryTable } from '../../src/control/describe-table.js';
 import type { FailureView } from '../../src/control/table-view.js';
 import type { FailureKind } from '../../src/failure/kinds.js';

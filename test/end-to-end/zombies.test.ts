@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { isEqual } from '../../src/demo/compare.js';
-import type { WorkerProcess } from '../../src/demo/worker-process.js';
+import { isEqual } from '../../dev/compare/compare.js';
+import type { WorkerProcess } from '../../dev/demo/worker-process.js';
 import { openArena, type Arena } from '../support/arena.js';
 import { beat, BEATS, createBeats } from '../support/beats.js';
 import { proxied, type Proxies } from '../support/proxied.js';

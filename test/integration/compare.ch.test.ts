@@ -1,7 +1,7 @@
 import { createClient, type ClickHouseClient } from '@clickhouse/client';
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { compareTable, isEqual, type Comparison } from '../../src/demo/compare.js';
+import { compareTable, isEqual, type Comparison } from '../../dev/compare/compare.js';
 import { clickhouseOptions } from '../support/clients.js';
 import { freshDatabase, freshSink } from '../support/stack.js';
 

@@ -2,7 +2,7 @@ import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { identify, isAlive, type ProcessIdentity } from '../../src/embedded/child.js';
+import { identify, isAlive, type ProcessIdentity } from '../../dev/stack/child.js';
 import { packageRoot } from '../../src/package-root.js';
 import { withoutSettings } from '../../src/settings/settings.js';
 import { ownStateDir, processesOf } from '../support/own-stack.js';
@@ -15,7 +15,7 @@ interface Running {
 }
 
 function startBench(stateDir: string, ...args: string[]): Running {
-  const main = join(packageRoot, 'dist', 'bench', 'main.js');
+  const main = join(packageRoot, 'dist', 'dev', 'bench', 'main.js');
   const child = spawn(process.execPath, [main, '--state-dir', stateDir, ...args], { env: withoutSettings() });
   const heard = { out: '', err: '' };
   child.stdout.setEncoding('utf8').on('data', (text: string) => (heard.out += text));

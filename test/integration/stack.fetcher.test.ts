@@ -1,7 +1,7 @@
 import type { Kafka } from 'kafkajs';
 import { rmSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startStack, type Stack } from '../../src/embedded/stack.js';
+import { startStack, type Stack } from '../../dev/stack/stack.js';
 import { Fetcher } from '../../src/transport/fetcher.js';
 import { openProducer, type Publisher } from '../../src/transport/publisher.js';
 import { openReader, type Fetched, type TopicReading } from '../../src/transport/reader.js';

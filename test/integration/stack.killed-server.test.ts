@@ -2,7 +2,7 @@ import { Client, Connection } from '@temporalio/client';
 import kafkajs from 'kafkajs';
 import pg from 'pg';
 import { expect, test } from 'vitest';
-import { readStackFile, type Part, type StackAddresses } from '../../src/embedded/stack.js';
+import { readStackFile, type Part, type StackAddresses } from '../../dev/stack/stack.js';
 import { ownStack, ownStateDir, processesOf } from '../support/own-stack.js';
 
 const PARTS = ['postgres', 'kafka', 'clickhouse', 'temporal'] as const;

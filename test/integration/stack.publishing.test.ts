@@ -1,6 +1,6 @@
 import { Kafka, logLevel, type Admin } from 'kafkajs';
 import { expect, test } from 'vitest';
-import type { StackAddresses } from '../../src/embedded/stack.js';
+import type { StackAddresses } from '../../dev/stack/stack.js';
 import { Failure } from '../../src/failure/failure.js';
 import { readBatch } from '../../src/source/outbox/drain.js';
 import { openProducer, type Publisher } from '../../src/transport/publisher.js';

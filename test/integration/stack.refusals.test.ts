@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { identify, isAlive } from '../../src/embedded/child.js';
-import { startStack, type Part, type StackOptions } from '../../src/embedded/stack.js';
-import { writeStackFile } from '../../src/embedded/stack-file.js';
+import { identify, isAlive } from '../../dev/stack/child.js';
+import { startStack, type Part, type StackOptions } from '../../dev/stack/stack.js';
+import { writeStackFile } from '../../dev/stack/stack-file.js';
 import { Failure } from '../../src/failure/failure.js';
 import { ownStateDir, processesOf } from '../support/own-stack.js';
 

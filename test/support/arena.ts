@@ -8,12 +8,12 @@ import { connectTemporal, type TemporalClient } from '../../src/connect/temporal
 import { describeTable, type TableDescription } from '../../src/control/describe-table.js';
 import { startTable } from '../../src/control/start-table.js';
 import { viewPipeline } from '../../src/control/table-view.js';
-import { compareTable, isEqual, type Comparison } from '../../src/demo/compare.js';
-import { startWorkerProcess, type WorkerProcess } from '../../src/demo/worker-process.js';
+import { compareTable, isEqual, type Comparison } from '../../dev/compare/compare.js';
+import { startWorkerProcess, type WorkerProcess } from '../../dev/demo/worker-process.js';
 import { quoteCh } from '../../src/domain/identifier.js';
 import type { MessageFormat } from '../../src/domain/replicated-table.js';
 import { workflowIdOf, type TableName } from '../../src/domain/table-name.js';
-import type { StackAddresses } from '../../src/embedded/stack.js';
+import type { StackAddresses } from '../../dev/stack/stack.js';
 import { migrateLedger } from '../../src/ledger/migrate.js';
 import { findTable } from '../../src/ledger/tables.js';
 import { loadSettings } from '../../src/settings/settings.js';

@@ -9,7 +9,7 @@ import { ClickHouseLogLevel, createClient, type ClickHouseClient } from '@clickh
 import type { ClickHouseClientConfigOptions } from '@clickhouse/client';
 import { packageRoot } from '../../src/package-root.js';
 
-const MAIN = join(packageRoot, 'dist', 'src', 'embedded', 'clickhouse-front', 'main.js');
+const MAIN = join(packageRoot, 'dist', 'dev', 'clickhouse-front', 'main.js');
 const PASSWORD = 'front-test';
 
 /** A front of the test's own, from the build, over a folder of its own. */

@@ -1,7 +1,7 @@
 import type { ClickHouseClientConfigOptions } from '@clickhouse/client';
 import type { TLSConfig } from '@temporalio/client';
 import type { KafkaConfig } from 'kafkajs';
-import type { StackAddresses } from '../../src/embedded/stack.js';
+import type { StackAddresses } from '../../dev/stack/stack.js';
 import { settingsOf } from '../../src/settings/stack.js';
 
 /*

@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { TestProject } from 'vitest/node';
-import { readStackFile, startStack, type StackAddresses, type StackEvent } from '../../src/embedded/stack.js';
+import { readStackFile, startStack, type StackAddresses, type StackEvent } from '../../dev/stack/stack.js';
 import { Failure } from '../../src/failure/failure.js';
 import { newStateDir, sweep } from './state-dir.js';
 

@@ -1,10 +1,10 @@
 import { appendFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { endProcess } from '../../src/embedded/child.js';
-import { kafkaServer } from '../../src/embedded/kafka.js';
-import { launchServer } from '../../src/embedded/launch.js';
-import type { PartContext, Server } from '../../src/embedded/part.js';
-import { choosePorts } from '../../src/embedded/port.js';
+import { endProcess } from '../../dev/stack/child.js';
+import { kafkaServer } from '../../dev/stack/kafka.js';
+import { launchServer } from '../../dev/stack/launch.js';
+import type { PartContext, Server } from '../../dev/stack/part.js';
+import { choosePorts } from '../../dev/stack/port.js';
 
 export interface GuardedKafka {
   readonly bootstrap: string;

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import type { KeyPair } from '../../src/embedded/certificates.js';
+import type { KeyPair } from '../../dev/stack/certificates.js';
 
 /** A port of 127.0.0.1 where somebody shows a certificate and has nothing else to say. */
 export interface Impostor {

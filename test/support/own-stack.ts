@@ -8,7 +8,7 @@ import {
   type Stack,
   type StackEvent,
   type StackOptions,
-} from '../../src/embedded/stack.js';
+} from '../../dev/stack/stack.js';
 import { newStateDir } from './state-dir.js';
 
 /** A state folder of this test's own; what still runs on it when the test ends is ended, and the folder removed. */

@@ -8,7 +8,7 @@ import { loadSlice } from '../../activities/load-slice.js';
 import { prepareTable } from '../../activities/prepare-table.js';
 import { publishSlice } from '../../activities/publish-slice.js';
 import { removeTable } from '../../activities/remove-table.js';
-import { compareTable, isEqual, type Comparison } from '../../src/demo/compare.js';
+import { compareTable, isEqual, type Comparison } from '../../dev/compare/compare.js';
 import type { CopyReceipt, PrepareReceipt, SliceReceipt, SliceRequest, Checkpoint } from '../../src/domain/receipt.js';
 import type { TableOptions } from '../../src/domain/replicated-table.js';
 import { parseTableName, type TableName } from '../../src/domain/table-name.js';

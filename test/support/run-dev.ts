@@ -1,6 +1,6 @@
 // The program behind the tests that kill it: `pg2click dev` on the folder given, without the parts that are named after it.
-import { runDev } from '../../src/embedded/dev.js';
-import type { StackAddresses } from '../../src/embedded/stack.js';
+import { runDev } from '../../dev/stack/dev.js';
+import type { StackAddresses } from '../../dev/stack/stack.js';
 
 const [stateDir, ...without] = process.argv.slice(2);
 if (stateDir === undefined) throw new Error('Usage: run-dev STATE_DIR [PART_NOT_TO_START...]');

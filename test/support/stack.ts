@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { createClient } from '@clickhouse/client';
 import pg from 'pg';
 import { afterAll, inject } from 'vitest';
-import type { Part, StackAddresses } from '../../src/embedded/stack.js';
+import type { Part, StackAddresses } from '../../dev/stack/stack.js';
 import { clickhouseOptions } from './clients.js';
 import './global-setup.js';
 

@@ -1,8 +1,8 @@
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { identify } from '../../src/embedded/child.js';
-import { endOrphans } from '../../src/embedded/stack.js';
+import { identify } from '../../dev/stack/child.js';
+import { endOrphans } from '../../dev/stack/stack.js';
 
 const PREFIX = 'pg2click-test-';
 

@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { highest, lowest, shareCores, type Ceiling } from '../../bench/ceiling.js';
-import { paceOf } from '../../bench/paced-writer.js';
-import { topSelfTime, type CpuProfile } from '../../bench/profile.js';
-import { coreSeconds, readStat, spentBetween } from '../../bench/usage.js';
-import { percentile } from '../../src/demo/percentile.js';
+import { highest, lowest, shareCores, type Ceiling } from '../../dev/bench/ceiling.js';
+import { paceOf } from '../../dev/bench/paced-writer.js';
+import { topSelfTime, type CpuProfile } from '../../dev/bench/profile.js';
+import { coreSeconds, readStat, spentBetween } from '../../dev/bench/usage.js';
+import { percentile } from '../../dev/demo/percentile.js';
 
 describe('a percentile', () => {
   const hundred = Array.from({ length: 100 }, (_, index) => 100 - index);

@@ -1,7 +1,7 @@
 import { CommanderError } from 'commander';
 import { describe, expect, test, vi } from 'vitest';
-import { readOptions } from '../../bench/options.js';
-import { SCENARIOS } from '../../bench/scenarios.js';
+import { readOptions } from '../../dev/bench/options.js';
+import { SCENARIOS } from '../../dev/bench/scenarios.js';
 
 const NAMES = ['backlog', 'latency', 'first-load'];
 const scenarios = NAMES.map((name) => ({ name, summary: `measures ${name}` }));

@@ -1,6 +1,6 @@
 import { Chalk } from 'chalk';
 import { describe, expect, test } from 'vitest';
-import { percent, renderTable } from '../../bench/table.js';
+import { percent, renderTable } from '../../dev/bench/table.js';
 
 const plain = new Chalk({ level: 0 });
 

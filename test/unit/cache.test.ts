@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { cacheDirectory, cached } from '../../src/embedded/cache.js';
+import { cacheDirectory, cached } from '../../dev/stack/cache.js';
 
 let cache: string;
 

@@ -1,7 +1,7 @@
 import { parseError } from '@clickhouse/client';
 import { expect, it } from 'vitest';
-import { asFrontError, errorText } from '../../src/embedded/clickhouse-front/front-error.js';
-import { statusOf } from '../../src/embedded/clickhouse-front/status.js';
+import { asFrontError, errorText } from '../../dev/clickhouse-front/front-error.js';
+import { statusOf } from '../../dev/clickhouse-front/status.js';
 
 const FROM_FILE = `Code: 27. DB::Exception: Code: 27. DB::Exception: Cannot parse input: (at row 1)
 : (in file/uri /tmp/spool/1): While executing ParallelParsingBlockInputFormat: While executing File: data for INSERT was parsed from file. (CANNOT_PARSE_INPUT_ASSERTION_FAILED) (version 26.7.2.1). (CANNOT_PARSE_INPUT_ASSERTION_FAILED)`;

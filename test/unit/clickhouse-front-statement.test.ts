@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseStatement } from '../../src/embedded/clickhouse-front/statement.js';
+import { parseStatement } from '../../dev/clickhouse-front/statement.js';
 
 const parse = (sql: string) => parseStatement(Buffer.from(sql, 'utf8'));
 

@@ -1,8 +1,8 @@
 import { Chalk } from 'chalk';
 import { describe, expect, it } from 'vitest';
-import type { Comparison } from '../../src/demo/compare.js';
-import { percentile, summarise } from '../../src/demo/percentile.js';
-import { composeResult, resultLines, type Observations } from '../../src/demo/result.js';
+import type { Comparison } from '../../dev/compare/compare.js';
+import { percentile, summarise } from '../../dev/demo/percentile.js';
+import { composeResult, resultLines, type Observations } from '../../dev/demo/result.js';
 
 const PLAIN = new Chalk({ level: 0 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Lines } from '../../src/demo/lines.js';
+import { Lines } from '../../dev/compare/lines.js';
 
 async function keysOf(chunks: readonly string[]): Promise<string[]> {
   async function* source(): AsyncGenerator<Buffer> {

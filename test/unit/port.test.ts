@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { PORT_NAMES } from '../../src/embedded/part.js';
-import { choosePorts } from '../../src/embedded/port.js';
+import { PORT_NAMES } from '../../dev/stack/part.js';
+import { choosePorts } from '../../dev/stack/port.js';
 
 test('ports are distinct, outside the range of outgoing connections, and stay what they were', async () => {
   const chosen = await choosePorts({}, {});

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { makeAuthority, makeCertificate } from '../../src/embedded/certificates.js';
+import { makeAuthority, makeCertificate } from '../../dev/stack/certificates.js';
 import { Failure } from '../../src/failure/failure.js';
 import { loadSettings, type Settings } from '../../src/settings/settings.js';
 

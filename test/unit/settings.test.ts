@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { identify } from '../../src/embedded/child.js';
+import { identify } from '../../dev/stack/child.js';
 import { Failure } from '../../src/failure/failure.js';
 import { loadSettings, withoutSettings, type LoadOptions, type Settings } from '../../src/settings/settings.js';
 

@@ -1,0 +1,221 @@
+import { availableParallelism } from 'node:os';
+import type { MessageFormat, ReplicatedTable } from '../../src/domain/replicated-table.js';
+import { highest, lowest, shareCores, type Ceiling } from './ceiling.js';
+import { startClock, type Timing } from './clock.js';
+import { drainCeiling, tableCopyCeiling } from './drain-ceiling.js';
+import { insertCeilings } from './insert-ceilings.js';
+import { LedgerWatch } from './ledger-watch.js';
+import { createOrders, fillOrders, replicaOf, rowBytes } from './orders.js';
+import type { Report, Run, Scenario } from './scenario.js';
+import { profileTable, workShift, type Shift } from './shift.js';
+import { count } from './stage.js';
+import { percent, type Table } from './table.js';
+import { publisherCeiling, readerCeiling, sampleChanges } from './transport-ceilings.js';
+import { consumeCeiling, produceCeiling, readTopic, Sampler } from './topic-ceilings.js';
+
+const STEPS = ['publish', 'load', 'both'] as const;
+type Step = (typeof STEPS)[number];
+
+/** One way through the backlog. */
+interface Passage {
+  readonly timing: Timing;
+  readonly batches: number;
+}
+
+interface Measured {
+  readonly rowsPerSecond: number;
+  readonly seconds: number;
+  readonly ceiling: { readonly name: string; readonly rowsPerSecond: number };
+  readonly ratio: number;
+  readonly coreSeconds: Timing['coreSeconds'];
+  readonly workerPeakMB: number | undefined;
+  readonly rowsPerBatch: number;
+}
+
+interface FormatResult {
+  readonly steps: Readonly<Record<Step, Measured>>;
+  readonly ceilings: readonly Ceiling[];
+  readonly profiles: readonly Table[];
+}
+
+export const backlog: Scenario = {
+  name: 'backlog',
+  summary: 'rows that waited: publish alone, load alone, both at once, as json and packed',
+  async run(run) {
+    const results: [MessageFormat, FormatResult][] = [];
+    for (const format of run.options.formats) results.push([format, await measureFormat(run, format)]);
+    const bytes = await rowBytes(run.stage.postgres, tableOf(run.options.formats[0] ?? 'json', 'alone'));
+    return report(run, bytes, results);
+  },
+};
+
+const tableOf = (format: MessageFormat, step: 'alone' | 'both'): string => `backlog_${format}_${step}`;
+
+async function measureFormat(run: Run, format: MessageFormat): Promise<FormatResult> {
+  const { stage, tell, options } = run;
+  const { rows } = options;
+  const alone = tableOf(format, 'alone');
+  tell(`${format}: both at once`);
+  const both = await workShift(run, 'all', async (pid) => {
+    const passage = await bothAtOnce(run, format, pid);
+    await createOrders(stage.postgres, alone);
+    await stage.cli('add', alone, '--format', format);
+    return passage;
+  });
+
+  // With no worker the triggers go on collecting.
+  tell(`${format}: filling`);
+  await fillOrders(stage.postgres, alone, rows, stage);
+  const table = await replicaOf(stage.postgres, alone);
+  tell(`${format}: reading to nowhere`);
+  const drain = await drainCeiling(stage, table, rows);
+  const copy = await tableCopyCeiling(stage, alone, rows);
+  const sample = await sampleChanges(stage, table);
+  tell(`${format}: publish alone`);
+  const publish = await workShift(run, 'producer', (pid) => publishAlone(run, table, pid));
+  tell(`${format}: load alone`);
+  const load = await workShift(run, 'consumer', (pid) => loadAlone(run, table, pid));
+  await requireAll(run, alone);
+
+  tell(`${format}: Kafka alone`);
+  const consume = [await consumeCeiling(stage, table.topic, rows), await readerCeiling(stage, table, rows)];
+  const sampler = new Sampler();
+  await readTopic(stage, table.topic, sampler.add);
+  const produce = [
+    await produceCeiling(stage, table.topic, sampler.finish(), rows),
+    await publisherCeiling(stage, table, sample, rows),
+  ];
+  tell(`${format}: ClickHouse alone`);
+  const inserts = await insertCeilings(stage, table, rows, rows / load.result.batches);
+  const [json] = inserts;
+  await workShift(run, 'all', async () => {
+    await stage.cli('remove', alone, '--drop-target', '--yes');
+    return {};
+  });
+
+  const into = [drain, highest(produce)].filter((link) => link !== undefined);
+  const out = [highest(consume), json].filter((link) => link !== undefined);
+  const links = [...into, ...out];
+  const cores = shareCores('all four on these cores', links, rows, availableParallelism());
+  const step = (shift: Shift<Passage>, of: readonly Ceiling[]): Measured => measured(shift, of, rows);
+  return {
+    steps: {
+      publish: step(publish, into),
+      load: step(load, out),
+      both: step(both, [...links, cores]),
+    },
+    ceilings: [copy, drain, ...produce, ...consume, ...inserts, cores],
+    profiles: Object.entries({ publish, load, both }).flatMap(([name, { profile }]) =>
+      profile === undefined ? [] : [profileTable(`${format}, ${name}`, profile)],
+    ),
+  };
+}
+
+/** The table is paused while it is filled; timed from the first slice's claim until every row can be queried. */
+async function bothAtOnce({ stage, options }: Run, format: MessageFormat, pid: number): Promise<Passage> {
+  const table = tableOf(format, 'both');
+  await createOrders(stage.postgres, table);
+  await stage.cli('add', table, '--format', format);
+  await stage.cli('pause', table);
+  await fillOrders(stage.postgres, table, options.rows, stage);
+  const watch = new LedgerWatch(stage.postgres, await replicaOf(stage.postgres, table), stage.signal);
+  const before = await watch.look('publish');
+  const loadBefore = await watch.look('load');
+  const resumed = stage.cli('resume', table);
+  await watch.claimed(before);
+  const stop = startClock(stage, pid);
+  await watch.until('The backlog', 'load', () => isQueryable(stage, table, options.rows));
+  const timing = stop();
+  await resumed;
+  await requireAll({ stage, options }, table);
+  const { batch } = await watch.look('load');
+  await stage.cli('remove', table, '--drop-target', '--yes');
+  return { timing, batches: batch - loadBefore.batch };
+}
+
+/** The worker has not begun yet. Until the ledger has confirmed that all of it is in Kafka. */
+async function publishAlone({ stage, options }: Run, table: ReplicatedTable, pid: number): Promise<Passage> {
+  const watch = new LedgerWatch(stage.postgres, table, stage.signal);
+  const before = await watch.look('publish');
+  await watch.claimed(before);
+  const stop = startClock(stage, pid);
+  const published = Number(before.rows) + options.rows;
+  await watch.until('Publishing', 'publish', ({ rows }) => Number(rows) >= published);
+  return { timing: stop(), batches: (await watch.look('publish')).batch - before.batch };
+}
+
+async function loadAlone({ stage, options }: Run, table: ReplicatedTable, pid: number): Promise<Passage> {
+  const watch = new LedgerWatch(stage.postgres, table, stage.signal);
+  const before = await watch.look('load');
+  await watch.claimed(before);
+  const stop = startClock(stage, pid);
+  await watch.until('Loading', 'load', () => isQueryable(stage, table.target.table, options.rows));
+  const timing = stop();
+  // The last batch is confirmed a moment after its rows can be queried.
+  await watch.until('The last confirmation', 'load', ({ rows }) => Number(rows) >= options.rows);
+  return { timing, batches: (await watch.look('load')).batch - before.batch };
+}
+
+/** Counted from the parts' own headers: nothing is read. A row that was sent twice would count twice: see `requireAll`. */
+async function isQueryable({ clickhouse }: Run['stage'], table: string, rows: number): Promise<boolean> {
+  return (await count(clickhouse, /* sql */ `select count() as n from ${table}`)) >= rows;
+}
+
+/** @throws Error unless every row is there once: a fast figure of a wrong result is worth nothing */
+async function requireAll({ stage, options }: Pick<Run, 'stage' | 'options'>, table: string): Promise<void> {
+  const there = await count(stage.clickhouse, /* sql */ `select uniqExact(id) as n from ${table}_current`);
+  if (there !== options.rows) throw new Error(`${there} of ${options.rows} rows of ${table} came over`);
+}
+
+function measured({ result, workerPeakMB }: Shift<Passage>, ceilings: readonly Ceiling[], rows: number): Measured {
+  const { timing, batches } = result;
+  const rowsPerSecond = Math.round(rows / timing.seconds);
+  const { name = '', rowsPerSecond: most = Number.NaN } = lowest(ceilings) ?? {};
+  return {
+    rowsPerSecond,
+    seconds: Math.round(timing.seconds * 100) / 100,
+    ceiling: { name, rowsPerSecond: most },
+    ratio: Math.round((rowsPerSecond / most) * 1_000) / 1_000,
+    coreSeconds: timing.coreSeconds,
+    workerPeakMB,
+    rowsPerBatch: Math.round(rows / Math.max(1, batches)),
+  };
+}
+
+function report({ options }: Run, bytes: number, results: readonly [MessageFormat, FormatResult][]): Report {
+  const { rows } = options;
+  const cores = (spent: Timing['coreSeconds']): (number | undefined)[] =>
+    ['worker', 'client', 'postgres', 'kafka', 'clickhouse', 'temporal'].map((who) => spent[who]);
+  const figures: Table = {
+    title: `backlog: ${rows.toLocaleString('en-US')} rows of ${bytes} bytes, 10 columns, 1 partition`,
+    heads: ['format', 'step', 'rows/s', 'of ceiling', 'ceiling rows/s', 'ceiling', 'worker peak MB', 'rows/batch'],
+    rows: results.flatMap(([format, { steps }]) =>
+      STEPS.map((step) => {
+        const { rowsPerSecond, ratio, ceiling, workerPeakMB, rowsPerBatch } = steps[step];
+        return [
+          format,
+          step,
+          rowsPerSecond,
+          percent(ratio),
+          ceiling.rowsPerSecond,
+          ceiling.name,
+          workerPeakMB,
+          rowsPerBatch,
+        ];
+      }),
+    ),
+  };
+  const work: Table = {
+    title: `core-seconds per ${rows.toLocaleString('en-US')} rows, by process; what has no worker is a bare ceiling`,
+    heads: ['format', 'what', 'rows/s', 'worker', 'client', 'PostgreSQL', 'Kafka', 'ClickHouse', 'Temporal'],
+    rows: results.flatMap(([format, { steps, ceilings }]) => [
+      ...STEPS.map((step) => [format, step, steps[step].rowsPerSecond, ...cores(steps[step].coreSeconds)]),
+      ...ceilings.map(({ name, rowsPerSecond, coreSeconds }) => [format, name, rowsPerSecond, ...cores(coreSeconds)]),
+    ]),
+  };
+  const result = Object.fromEntries(results.map(([format, { steps, ceilings }]) => [format, { ...steps, ceilings }]));
+  return {
+    tables: [figures, work, ...results.flatMap(([, { profiles }]) => profiles)],
+    result: { rows, rowBytes: bytes, repetitions: 1, ...result },
+  };
+}

@@ -1,0 +1,109 @@
+import { Readable } from 'node:stream';
+import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
+import { namedInsertSettings } from '../../src/clickhouse/insert-settings.js';
+import { copyRows } from '../../src/source/copy/copy-rows.js';
+import { ceilingOf, type Ceiling } from './ceiling.js';
+import { timed } from './clock.js';
+import { count, type Stage } from './stage.js';
+import { readTopic } from './topic-ceilings.js';
+
+const CHUNK_BYTES = 128 * 1024;
+const NEWLINE = 0x0a;
+
+/**
+ * The same rows from memory into a table of the same definition, in inserts of as many rows as the load slice's had.
+ * @param rowsPerInsert of the loader, on average
+ */
+export async function insertCeilings(
+  stage: Stage,
+  table: ReplicatedTable,
+  rows: number,
+  rowsPerInsert: number,
+): Promise<readonly Ceiling[]> {
+  const json = new Bodies(rowsPerInsert);
+  await readTopic(stage, table.topic, (messages) => {
+    for (const { value } of messages) if (value !== null) json.addLines(value);
+  });
+  const ceilings = [await insertBodies(stage, table, 'JSONEachRow', json.finish(), rows)];
+  const tsv = new Bodies(rowsPerInsert);
+  await using pg = await stage.connect('rows for a ceiling');
+  for await (const chunk of copyRows(pg, table, '1', stage) as AsyncIterable<Buffer>) tsv.addText(chunk);
+  ceilings.push(await insertBodies(stage, table, 'TabSeparated', tsv.finish(), rows));
+  return ceilings;
+}
+
+async function insertBodies(
+  stage: Stage,
+  table: ReplicatedTable,
+  format: 'JSONEachRow' | 'TabSeparated',
+  bodies: readonly Buffer[],
+  rows: number,
+): Promise<Ceiling> {
+  const { clickhouse } = stage;
+  const bare = `${table.target.table}_bare`;
+  const source = `${table.target.database}.${table.target.table}`;
+  await clickhouse.command({ query: /* sql */ `create table ${bare} as ${source}` });
+  try {
+    const timing = await timed(stage, async () => {
+      for (const [index, body] of bodies.entries()) {
+        const { stream } = await clickhouse.exec({
+          query: /* sql */ `insert into ${bare} format ${format}`,
+          values: Readable.from(chunksOf(body), { objectMode: false }),
+          clickhouse_settings: await namedInsertSettings(clickhouse, `${bare}/${format}/${index}`),
+          abort_signal: stage.signal,
+        });
+        stream.resume();
+      }
+    });
+    const there = await count(clickhouse, /* sql */ `select count() as n from ${bare}`);
+    if (there < rows) throw new Error(`${there} of ${rows} rows came into ${bare} as ${format}`);
+    return ceilingOf(`${format} insert`, rows, timing);
+  } finally {
+    await clickhouse.command({ query: /* sql */ `drop table ${bare} sync` });
+  }
+}
+
+function* chunksOf(body: Buffer): Generator<Buffer> {
+  for (let at = 0; at < body.length; at += CHUNK_BYTES) yield body.subarray(at, at + CHUNK_BYTES);
+}
+
+/** Lines gathered into bodies of so many rows. */
+class Bodies {
+  readonly #rowsPerBody: number;
+  readonly #bodies: Buffer[] = [];
+  #parts: Buffer[] = [];
+  #rows = 0;
+
+  constructor(rowsPerBody: number) {
+    this.#rowsPerBody = Math.max(1, Math.round(rowsPerBody));
+  }
+
+  /** Lines without a newline at their end: one, or several. */
+  addLines(lines: Buffer): void {
+    this.addText(lines);
+    this.addText(Buffer.of(NEWLINE));
+  }
+
+  addText(text: Buffer): void {
+    let from = 0;
+    for (let at = text.indexOf(NEWLINE); at >= 0; at = text.indexOf(NEWLINE, at + 1)) {
+      this.#rows += 1;
+      if (this.#rows < this.#rowsPerBody) continue;
+      this.#parts.push(text.subarray(from, at + 1));
+      this.#close();
+      from = at + 1;
+    }
+    if (from < text.length) this.#parts.push(text.subarray(from));
+  }
+
+  finish(): readonly Buffer[] {
+    this.#close();
+    return this.#bodies;
+  }
+
+  #close(): void {
+    if (this.#parts.length > 0) this.#bodies.push(Buffer.concat(this.#parts));
+    this.#parts = [];
+    this.#rows = 0;
+  }
+}

@@ -1,0 +1,93 @@
+import { loadavg } from 'node:os';
+import { join, relative } from 'node:path';
+import { rm } from 'node:fs/promises';
+import { CommanderError } from 'commander';
+import { openScreen, type Screen } from '../demo/screen.js';
+import { Failure } from '../../src/failure/failure.js';
+import { describeMachine, machineLine, type Machine } from './machine.js';
+import { readOptions, type BenchOptions } from './options.js';
+import { SCENARIOS } from './scenarios.js';
+import { openStage, type Stage } from './stage.js';
+import { renderTable } from './table.js';
+
+const INTERRUPTED = 130;
+
+process.exitCode = await main();
+
+async function main(): Promise<number> {
+  let options: BenchOptions;
+  try {
+    options = readOptions(process.argv.slice(2), SCENARIOS);
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode;
+    throw error;
+  }
+  const stop = new AbortController();
+  const onSignal = (): void => {
+    if (stop.signal.aborted) process.exit(INTERRUPTED);
+    process.stderr.write('stopping what was started; once more to leave at once\n');
+    stop.abort(new Error('interrupted'));
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
+  const screen = await openScreen(options.json ? process.stderr : process.stdout);
+  try {
+    const measured = await runAll(options, screen, stop.signal);
+    screen.close();
+    if (options.json) process.stdout.write(`${JSON.stringify(measured)}\n`);
+    return 0;
+  } catch (error) {
+    screen.close();
+    if (stop.signal.aborted) return INTERRUPTED;
+    const told = error instanceof Failure ? error.message : error instanceof Error ? error.stack : String(error);
+    process.stderr.write(`error: ${told}\n`);
+    return 1;
+  }
+}
+
+/** What `--json` prints: each scenario's figures under its name. */
+interface Measured {
+  readonly machine: Machine;
+  readonly options: Pick<BenchOptions, 'rows' | 'seconds'>;
+  readonly elapsedSeconds: number;
+  readonly scenarios: Readonly<Record<string, object>>;
+}
+
+async function runAll(options: BenchOptions, screen: Screen, signal: AbortSignal): Promise<Measured> {
+  const startedAt = Date.now();
+  const [loadBefore = 0] = loadavg();
+  const { stateDir, rows, seconds } = options;
+  screen.say(`\n  ${screen.paint.bold('pg2click bench')}  ${screen.paint.dim(relative(process.cwd(), stateDir))}\n`);
+  await rm(join(stateDir, 'profiles'), { recursive: true, force: true });
+  await using stage = await screen.step('start PostgreSQL, Kafka, ClickHouse and Temporal on this machine', (tell) =>
+    openStage({
+      stateDir,
+      signal,
+      report: (event) => {
+        if (event.kind === 'step') tell(event.text);
+        // What a server that is gone gives is no figure.
+        if (event.kind === 'died' || event.kind === 'note') screen.say(`  ${event.text}`);
+      },
+    }),
+  );
+  const machine = await describeMachine(stage, loadBefore);
+  const scenarios = await runScenarios(options, screen, stage);
+  screen.say(`\n  ${screen.paint.dim(machineLine(machine))}\n`);
+  return {
+    machine,
+    options: { rows, seconds },
+    elapsedSeconds: Math.round((Date.now() - startedAt) / 1_000),
+    scenarios,
+  };
+}
+
+async function runScenarios(options: BenchOptions, screen: Screen, stage: Stage): Promise<Measured['scenarios']> {
+  const results: Record<string, object> = {};
+  for (const scenario of SCENARIOS.filter(({ name }) => options.only.includes(name))) {
+    const report = await screen.step(scenario.name, (tell) => scenario.run({ stage, options, tell }));
+    results[scenario.name] = report.result;
+    for (const table of report.tables)
+      for (const line of ['', ...renderTable(table, screen.paint)]) screen.say(line === '' ? '' : `  ${line}`);
+    screen.say('');
+  }
+  return results;
+}

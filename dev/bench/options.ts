@@ -1,0 +1,86 @@
+import { resolve } from 'node:path';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { MESSAGE_FORMATS, type MessageFormat } from '../../src/domain/replicated-table.js';
+import { STATE_DIR } from './stage.js';
+
+/** What a run of the benchmarks was asked for. */
+export interface BenchOptions {
+  /** Names of scenarios, in the order of the registry. */
+  readonly only: readonly string[];
+  /** Of the backlog, of the small rows that memory is measured with, and half of those of the first load. */
+  readonly rows: number;
+  /** Of the messages of the backlog. */
+  readonly formats: readonly MessageFormat[];
+  /** How long each rate is measured; the other scenarios scale their short measurements with it. */
+  readonly seconds: number;
+  readonly json: boolean;
+  /** Start workers with V8's CPU profiler, and say where their time goes. */
+  readonly profile: boolean;
+  /** Emptied at the start. */
+  readonly stateDir: string;
+}
+
+interface Named {
+  readonly name: string;
+  readonly summary: string;
+}
+
+/**
+ * @param argv as in `process.argv`, without the program and the script
+ * @throws CommanderError after it has written why, also for `--help`
+ */
+export function readOptions(argv: readonly string[], scenarios: readonly Named[]): BenchOptions {
+  const names = scenarios.map(({ name }) => name);
+  const command = new Command('npm run bench --')
+    .description(
+      'Measures pg2click on a local stack of its own, each figure beside what the same servers do without it in the same run.',
+    )
+    .addOption(
+      new Option('--only <names>', 'scenarios, separated by commas').argParser((text) => readNames(text, names)),
+    )
+    .addOption(new Option('--rows <n>', 'rows of the backlog').default(500_000).argParser(readCount))
+    .addOption(
+      new Option('--format <format>', 'of its messages (default: both, one after the other)').choices(MESSAGE_FORMATS),
+    )
+    .addOption(new Option('--seconds <n>', 'of each rate that latency is measured at').default(20).argParser(readCount))
+    .option('--profile', 'profile the workers, and show the functions that take most of their time', false)
+    .addOption(new Option('--state-dir <folder>', 'where the servers and profiles are').default(STATE_DIR))
+    .option('--json', 'tables on standard error, and one JSON object as the last line of standard output', false)
+    .addHelpText(
+      'after',
+      `
+Scenarios:
+${scenarios.map(({ name, summary }) => `  ${name.padEnd(12)}${summary}`).join('\n')}
+
+Examples:
+  npm run bench
+  npm run bench -- --only backlog,latency --rows 100000 --seconds 10
+  npm run bench -- --only backlog --profile
+  npm run --silent bench -- --json | tail -1 > figures.json`,
+    )
+    .exitOverride();
+  command.parse([...argv], { from: 'user' });
+  const { format, only, ...given } = command.opts<
+    Omit<BenchOptions, 'only' | 'formats'> & { readonly only?: readonly string[]; readonly format?: MessageFormat }
+  >();
+  return {
+    ...given,
+    only: only ?? names,
+    formats: format === undefined ? MESSAGE_FORMATS : [format],
+    stateDir: resolve(given.stateDir),
+  };
+}
+
+function readNames(text: string, names: readonly string[]): readonly string[] {
+  const wanted = text.split(',').map((name) => name.trim());
+  const strange = wanted.find((name) => !names.includes(name));
+  if (strange !== undefined)
+    throw new InvalidArgumentError(`There is no scenario "${strange}", only ${names.join(', ')}.`);
+  return names.filter((name) => wanted.includes(name));
+}
+
+function readCount(text: string): number {
+  const number = Number(text.replaceAll('_', ''));
+  if (!Number.isSafeInteger(number) || number < 1) throw new InvalidArgumentError('It must be a whole number above 0.');
+  return number;
+}

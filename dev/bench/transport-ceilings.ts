@@ -1,0 +1,82 @@
+import { pino } from 'pino';
+import { Changes } from '../../src/domain/change.js';
+import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
+import { readBatch } from '../../src/source/outbox/drain.js';
+import { Fetcher } from '../../src/transport/fetcher.js';
+import { openProducer } from '../../src/transport/publisher.js';
+import { openReader } from '../../src/transport/reader.js';
+import { ceilingOf, type Ceiling } from './ceiling.js';
+import { startClock } from './clock.js';
+import { firstBatch } from './drain-ceiling.js';
+import type { Stage } from './stage.js';
+import { makeTopic } from './topic-ceilings.js';
+
+const SILENT = pino({ level: 'silent' });
+/** As the load slice takes them. */
+const TAKE = { maxRows: 200_000, maxBytes: 32_000_000, waitMs: 1_000 };
+
+/** The changes of one batch of the backlog, to be published again and again: copies, since what the drain gives is lent. */
+export async function sampleChanges(stage: Stage, table: ReplicatedTable): Promise<readonly Changes[]> {
+  await using pg = await stage.connect('sample of changes');
+  const reading = readBatch(pg, table, await firstBatch(pg, table), stage);
+  const sample: Changes[] = [];
+  for await (const lent of reading.changes) sample.push(copyOf(lent));
+  return sample;
+}
+
+/** Our own publisher sends as many rows as the backlog has, without PostgreSQL and ledger. */
+export async function publisherCeiling(
+  stage: Stage,
+  { topic, format }: ReplicatedTable,
+  sample: readonly Changes[],
+  rows: number,
+): Promise<Ceiling> {
+  const bare = `${topic}.bare-publisher`;
+  await makeTopic(stage, bare);
+  const publisher = await openProducer(stage.kafka, SILENT);
+  try {
+    const stop = startClock(stage);
+    let sent = 0;
+    for (let batch = 1; sent < rows; batch += 1) {
+      stage.signal.throwIfAborted();
+      const consignment = { topic: bare, partitions: 1, format, generation: 1, batch };
+      sent += (await publisher.send(consignment, oneAfterTheOther(sample))).rows;
+    }
+    return ceilingOf('our produce', sent, stop());
+  } finally {
+    await publisher.close();
+  }
+}
+
+/** Our own reader takes the topic from its beginning to its end, and does nothing with it. */
+export async function readerCeiling(
+  stage: Stage,
+  { topic, generation }: ReplicatedTable,
+  rows: number,
+): Promise<Ceiling> {
+  const fetcher = new Fetcher(stage.kafka);
+  try {
+    const stop = startClock(stage);
+    const reading = await openReader(fetcher, topic, { log: SILENT }).start({ '0': '0' }, { generation });
+    let taken = 0;
+    while (taken < rows) {
+      const fetched = await reading.take({ ...TAKE, signal: stage.signal });
+      stage.signal.throwIfAborted();
+      if (fetched === undefined) throw new Error(`topic ${topic} ends after ${taken} of ${rows} rows`);
+      taken += fetched.rows;
+    }
+    return ceilingOf('our fetch', taken, stop());
+  } finally {
+    fetcher.close();
+  }
+}
+
+async function* oneAfterTheOther(sample: readonly Changes[]): AsyncGenerator<Changes> {
+  yield* sample;
+}
+
+function copyOf(lent: Changes): Changes {
+  const copy = new Changes(Uint8Array.from(lent.text));
+  for (const { seq, key, value } of lent) copy.push(seq.start, seq.end, key.start, key.end, value.start, value.end);
+  return copy;
+}

@@ -1,0 +1,188 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { sendCommand } from '../../src/control/send-command.js';
+import { quoteCh } from '../../src/domain/identifier.js';
+import type { Cast, Telling } from './cast.js';
+import { PIPELINE } from './environment.js';
+import { runFaults, type Fault } from './faults.js';
+import { FLIGHTS } from './flights.js';
+import { expectNoPark } from './parked.js';
+import { isQuiet } from './gauges.js';
+import { livePicture } from './live-block.js';
+import { NOTES } from './notes.js';
+import { startProbe, type Probe, type ProbeSample } from './probe.js';
+import { until } from './until.js';
+import { startWriter, type Writer, type WriterTotals } from './writer.js';
+
+const CONNECTIONS = 3;
+/** Brisk for two cores that run four servers too: a transaction changes about nine rows. */
+const TRANSACTIONS_PER_SECOND = 90;
+const PROBE_EVERY_MS = 50;
+const OUTAGE_MS = 5_000;
+const PAUSE_MS = 3_000;
+/** The slices of a killed worker are given to another one after 10 s. */
+const FLOWS_AGAIN_MS = 20_000;
+/** After the last fault it is written to for so long, whatever the faults took. */
+const WRITE_ON_MS = 1_500;
+const QUIET_DEADLINE_MS = 120_000;
+const LOOK_EVERY_MS = 200;
+
+export interface LivePhase {
+  readonly live: { readonly totals: WriterTotals; readonly seconds: number };
+  readonly faults: readonly { readonly at: number; readonly what: string }[];
+  readonly quietAfterSeconds: number;
+  readonly samples: readonly ProbeSample[];
+  readonly calmUntil: number;
+}
+
+/** Chapter three: it is written to and broken at the same time, and comes to rest. */
+export async function runLive(telling: Telling, cast: Cast): Promise<LivePhase> {
+  const { screen, seconds, signal } = telling;
+  const { scenery } = cast;
+  const probe = await openProbe(telling, cast);
+  const writer = openWriter(telling, cast);
+  Object.assign(scenery, { probe, writer });
+  const startedAt = Date.now();
+  const clock = (): number => Math.floor((Date.now() - startedAt) / 1_000);
+  scenery.clock = () => `${clock()} s of ${seconds}`;
+  const faults: { at: number; what: string }[] = [];
+  let calmUntil = Number.POSITIVE_INFINITY;
+  let live = { totals: writer.totals, seconds: 0 };
+  let quietAfterSeconds = 0;
+
+  screen.say('');
+  screen.say(`  ${screen.paint.bold(`${seconds} s of writing, while things break`)}`);
+  await screen.show(livePicture(scenery), async () => {
+    const broken = runFaults(faultsOf(cast, probe, telling), {
+      startedAt,
+      seconds,
+      signal,
+      told: (fault, at) => {
+        calmUntil = Math.min(calmUntil, performance.now());
+        faults.push({ at: Math.round(at * 10) / 10, what: fault.title });
+        screen.say(
+          `  ${screen.paint.yellow('⚡')} ${screen.paint.dim(`${at.toFixed(1).padStart(5)} s`)}  ${fault.title}`,
+        );
+      },
+    });
+    // A writer that cannot go on ends the phase at once.
+    const end = sleep(seconds * 1_000, undefined, { signal });
+    const after = broken.then(() => sleep(WRITE_ON_MS, undefined, { signal }));
+    await Promise.race([Promise.all([end, after]), failureOf(writer)]);
+    await writer.stop();
+    probe.hush();
+    const stoppedAt = Date.now();
+    live = { totals: { ...writer.totals }, seconds: (stoppedAt - startedAt) / 1_000 };
+    scenery.clock = () => `the writer is done; ${((Date.now() - stoppedAt) / 1_000).toFixed(0)} s until quiet`;
+    await waitForQuiet(telling, cast, probe);
+    quietAfterSeconds = (Date.now() - stoppedAt) / 1_000;
+    scenery.clock = () => `quiet after ${quietAfterSeconds.toFixed(1)} s`;
+  });
+  await probe.stop();
+  return { live, faults, quietAfterSeconds, samples: probe.samples, calmUntil };
+}
+
+async function openProbe({ curtain }: Telling, { environment, tables }: Cast): Promise<Probe> {
+  const view = tables.find((table) => table.name === FLIGHTS)?.view;
+  const probe = startProbe({
+    postgres: await environment.connect('probe'),
+    clickhouse: environment.clickhouse,
+    insert: /* sql */ `insert into flights (id, delay, distance, time) values ($1, 0, 0, 0)`,
+    // A row that has one version only is in the view as soon as it is in the table. Asking the view merges parts each time:
+    // that took a quarter of a core, and made what it measures slower.
+    select: /* sql */ `
+      select id from ${quoteCh(view?.database ?? '')}.${quoteCh(FLIGHTS.table)}
+      where id between {first: Int64} and {last: Int64} and _deleted = 0`,
+    everyMs: PROBE_EVERY_MS,
+  });
+  curtain.add(() => probe.stop());
+  return probe;
+}
+
+function openWriter({ curtain }: Telling, { environment, sizes }: Cast): Writer {
+  const writer = startWriter({
+    connect: () => environment.connect('writer'),
+    connections: CONNECTIONS,
+    seed: 1,
+    flights: sizes.flights,
+    notes: sizes.notes,
+    rate: TRANSACTIONS_PER_SECOND,
+  });
+  curtain.add(() => writer.stop());
+  return writer;
+}
+
+/** Never resolves; rejects with what the writer ended of. */
+function failureOf(writer: Writer): Promise<never> {
+  return writer.ended.then(() => new Promise<never>(() => undefined));
+}
+
+function faultsOf(cast: Cast, probe: Probe, { signal }: Telling): readonly Fault[] {
+  const { environment, worker, scenery } = cast;
+  const { stack, temporal } = environment;
+  const ask = async (action: 'pause' | 'resume', reason?: string): Promise<void> => {
+    await sendCommand(temporal.client, {
+      ...NOTES,
+      pipeline: PIPELINE,
+      action,
+      message: reason === undefined ? {} : { reason },
+    });
+  };
+  const killWorker = async (): Promise<void> => {
+    await worker.kill();
+    scenery.trouble = 'the new worker gets the slices once Temporal misses their heartbeats (10 s)';
+    await worker.start();
+  };
+  return [
+    {
+      at: 0.4,
+      get title() {
+        return `kill -9 ${worker.pid}: the worker is gone; another one is started`;
+      },
+      run: killWorker,
+    },
+    {
+      at: 0.48,
+      title: `ClickHouse is stopped for ${OUTAGE_MS / 1_000} s; the writer notices nothing`,
+      async run() {
+        scenery.trouble = 'ClickHouse is down';
+        await stack.kill('clickhouse', 'SIGTERM');
+        await sleep(OUTAGE_MS, undefined, { signal });
+        await stack.start('clickhouse');
+        scenery.trouble = '';
+      },
+    },
+    {
+      at: 0.75,
+      title: `"${NOTES.table}" is paused for ${PAUSE_MS / 1_000} s; the other tables go on`,
+      async run() {
+        await ask('pause', 'part of the demo');
+        scenery.trouble = `"${NOTES.table}" is paused`;
+        await sleep(PAUSE_MS, undefined, { signal });
+        await ask('resume');
+        scenery.trouble = '';
+      },
+    },
+    {
+      at: 0.92,
+      ready: async () => {
+        // To be killed in the middle of its work, not while it waits for some.
+        const flows = until('Work', { deadlineMs: FLOWS_AGAIN_MS, everyMs: 50, signal }, () => probe.lagMs() < 1_000);
+        await flows.catch(() => signal.throwIfAborted());
+      },
+      get title() {
+        return `kill -9 ${worker.pid}: the worker is gone again; another one is started`;
+      },
+      run: killWorker,
+    },
+  ];
+}
+
+async function waitForQuiet({ signal }: Telling, cast: Cast, probe: Probe): Promise<void> {
+  let looks = 0;
+  await until('Quiet', { deadlineMs: QUIET_DEADLINE_MS, everyMs: LOOK_EVERY_MS, signal }, async () => {
+    looks += 1;
+    if (looks % 20 === 0) await expectNoPark(cast.environment);
+    if (probe.waiting === 0) cast.scenery.trouble = '';
+    return probe.waiting === 0 && isQuiet(await cast.scenery.gauges.look());
+  });
+}

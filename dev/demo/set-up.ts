@@ -1,0 +1,94 @@
+import type { Part, StackEvent } from '../stack/stack.js';
+import { PARTS } from '../stack/part.js';
+import { migrateLedger } from '../../src/ledger/migrate.js';
+import { ensureSearchAttributes } from '../../src/worker/search-attributes.js';
+import type { Cast, Telling } from './cast.js';
+import { openEnvironment, type Environment } from './environment.js';
+import { createFlights, FLIGHTS, readFlights, type Flight } from './flights.js';
+import { createGates, GATE_COUNT, GATES } from './gates.js';
+import { startGauges, type WatchedTable } from './gauges.js';
+import { number } from './live-block.js';
+import { createNotes, NOTES } from './notes.js';
+import type { Tell } from './screen.js';
+
+/** Every tenth flight has a note. */
+const FLIGHTS_PER_NOTE = 10;
+/** Counting 230,000 live rows takes some 100 ms of a core on both sides together. */
+const GAUGE_EVERY_MS = 2_000;
+
+const TITLES: Readonly<Record<Part, string>> = {
+  postgres: 'PostgreSQL',
+  kafka: 'Kafka',
+  clickhouse: 'ClickHouse',
+  temporal: 'Temporal',
+};
+
+/** Chapter one: servers, data, a worker. */
+export async function setUp(telling: Telling): Promise<Cast> {
+  const { screen } = telling;
+  const [environment, flights] = await Promise.all([
+    screen.step('start PostgreSQL, Kafka, ClickHouse and Temporal on this machine', (tell) =>
+      openEnvironment({ ...telling, report: reporter(telling, tell) }),
+    ),
+    readFlights(),
+  ]);
+  const noted = flights.filter((_flight, index) => index % FLIGHTS_PER_NOTE === 0);
+  const { temporal, settings } = environment;
+  await ensureSearchAttributes(temporal.operator, settings.temporal.namespace);
+
+  const [worker] = await Promise.all([
+    screen.step(
+      'start a worker, a process of its own',
+      () => environment.startWorker((text) => screen.say(`  ${screen.paint.red('✖')} ${text}`)),
+      ({ pid }) => ({ told: `pid ${pid}`, well: true }),
+    ),
+    screen.step(
+      'fill three tables in PostgreSQL',
+      () => fill(environment, flights, noted),
+      () => ({
+        told: `${number(flights.length)} US flights, ${number(noted.length)} messy notes, ${number(GATE_COUNT)} gates`,
+        well: true,
+      }),
+    ),
+  ]);
+  const tables = [FLIGHTS, NOTES, GATES].map((name): WatchedTable => ({
+    name,
+    title: name.table,
+    view: { database: settings.clickhouse.database, table: `${name.table}_current` },
+    ledgerId: undefined,
+  }));
+  const gauges = startGauges({
+    postgres: await environment.connect('gauges'),
+    clickhouse: environment.clickhouse,
+    tables,
+    everyMs: GAUGE_EVERY_MS,
+  });
+  telling.curtain.add(() => gauges.stop());
+  return {
+    environment,
+    worker,
+    tables,
+    scenery: { tables, gauges, trouble: '', clock: () => '' },
+    sizes: { flights: flights.length, notes: noted.length, gates: GATE_COUNT },
+  };
+}
+
+async function fill(environment: Environment, flights: readonly Flight[], noted: readonly Flight[]): Promise<void> {
+  const [pg, other] = await Promise.all([environment.connect('setup'), environment.connect('setup')]);
+  await migrateLedger(pg);
+  await Promise.all([createFlights(pg, flights), createNotes(other, noted)]);
+  await createGates(pg);
+}
+
+/** Parts that are not ready yet, with what they are at; what dies later, and was not told to, is said. */
+function reporter({ screen }: Telling, tell: Tell): (event: StackEvent) => void {
+  const steps = new Map<Part, string>(PARTS.map((part) => [part, '']));
+  return (event) => {
+    if (event.kind === 'note') screen.say(`  ${event.text}`);
+    if (event.kind === 'died') screen.say(`  ${screen.paint.red('✖')} ${event.text}`);
+    if (event.kind === 'step') steps.set(event.part, ` (${event.text})`);
+    if (event.kind === 'ready') steps.delete(event.part);
+    const waiting = [...steps].map(([part, step]) => `${TITLES[part]}${step}`);
+    tell(waiting.length === 0 ? '' : `waiting for ${waiting.join(', ')}`);
+  };
+}
