@@ -11,7 +11,10 @@ export interface Timing {
 
 /** Starts now. @param worker the worker's pid, where one takes part; without one this process does what is measured */
 export function startClock({ stack }: Stage, worker?: number): () => Timing {
-  const servers = (['postgres', 'kafka', 'clickhouse', 'temporal'] as const).map((part) => [part, stack.pid(part)]);
+  const servers = (['postgres', 'kafka', 'clickhouse', 'temporal'] as const).map((server) => [
+    server,
+    stack.pid(server),
+  ]);
   const look = (): CoreSeconds => ({
     ...(worker === undefined ? { client: ownSeconds() } : coreSeconds({ worker })),
     ...coreSeconds(Object.fromEntries(servers) as Record<string, number | undefined>),

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describeTable } from '../../src/control/describe-table.js';
 import { workflowIdOf } from '../../src/domain/table-name.js';
-import { identify } from '../stack/child.js';
 import { createOrders, fillOrders } from './orders.js';
 import type { Report, Run, Scenario } from './scenario.js';
 import { workShift } from './shift.js';
 import { count } from './stage.js';
 import { peakMegabytes, resetPeak } from './usage.js';
+import { identify } from '../../src/settings/process-identity.js';
 
 const DEADLINE_MS = 180_000;
 const LOOK_MS = 100;

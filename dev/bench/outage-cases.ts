@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Part } from '../stack/stack.js';
 import type { Stage } from './stage.js';
+import type { ServerName } from '../../src/settings/server-name.js';
 
 export interface OutageCase {
   readonly title: string;
@@ -61,27 +61,27 @@ export const CASES = {
 
 export type CaseName = keyof typeof CASES;
 
-function killed(part: Part, title: string, awayMs: number): OutageCase {
+function killed(server: ServerName, title: string, awayMs: number): OutageCase {
   return {
     title: `${title} is killed, and away for ${awayMs / SECOND} s`,
     back: `${title} answers again`,
     workers: 1,
-    run: (trouble) => away(trouble, part, title, 'SIGKILL', awayMs),
+    run: (trouble) => away(trouble, server, title, 'SIGKILL', awayMs),
   };
 }
 
 async function away(
   { stage, note, mark }: Trouble,
-  part: Part,
+  server: ServerName,
   title: string,
   signal: NodeJS.Signals,
   awayMs: number,
 ): Promise<void> {
-  await stage.stack.kill(part, signal);
+  await stage.stack.kill(server, signal);
   note(`${title} gone`);
   await sleep(awayMs, undefined, { signal: stage.signal });
   note(`${title} started`);
-  await stage.stack.start(part);
+  await stage.stack.start(server);
   await mark(performance.now());
   note(`${title} answers`);
 }

@@ -13,11 +13,12 @@ import { Curtain } from '../demo/environment.js';
 import { until } from '../demo/until.js';
 import { MAIN } from '../demo/worker-process.js';
 import { TASK_QUEUES } from '../../src/domain/receipt.js';
-import { endProcess, identify } from '../stack/child.js';
+import { endProcess } from '../stack/child.js';
 import { startStack, type Stack, type StackEvent } from '../stack/stack.js';
 import { packageRoot } from '../../src/package-root.js';
 import { loadSettings, withoutSettings, type Settings } from '../../src/settings/settings.js';
 import type { WorkerRole } from '../../src/worker/start.js';
+import { identify } from '../../src/settings/process-identity.js';
 
 /** `TASK_QUEUE_TYPE_ACTIVITY` of Temporal's API. */
 const ACTIVITY_QUEUE = 2;

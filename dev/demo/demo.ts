@@ -1,4 +1,5 @@
 import { join, relative } from 'node:path';
+import type { DemoEnding, DemoOptions } from '../../src/cli/dev-tools.js';
 import type { Telling } from './cast.js';
 import { Curtain, PIPELINE, type Environment } from './environment.js';
 import { loadFirst } from './first-load.js';
@@ -9,21 +10,12 @@ import { setUp } from './set-up.js';
 import { verifyAll } from './verify.js';
 import { MAIN } from './worker-process.js';
 
-export interface DemoOptions {
-  /** Servers and worker stay until Ctrl-C, for a look around. */
-  readonly keep: boolean;
-  /** How long the live writer runs. */
-  readonly seconds: number;
-  /** Only the result on standard output, as one JSON object; the story goes to standard error. */
-  readonly json: boolean;
+export interface RunDemoOptions extends DemoOptions {
   /** Ends it as Ctrl-C does. */
   readonly signal?: AbortSignal;
   /** Default: `.pg2click/demo` in the current folder. Emptied at the start. */
   readonly stateDir?: string;
 }
-
-/** How a demo ends. */
-export type Ending = 'verified' | 'different' | 'interrupted';
 
 /**
  * Sets up four servers and a worker, fills tables, replicates them, writes to them while things break, and compares every
@@ -31,7 +23,7 @@ export type Ending = 'verified' | 'different' | 'interrupted';
  * @returns whether every row was equal, or that it was interrupted before that was known
  * @throws Failure where something could not be started or a table was parked
  */
-export async function runDemo(options: DemoOptions): Promise<Ending> {
+export async function runDemo(options: RunDemoOptions): Promise<DemoEnding> {
   const stop = new AbortController();
   const onSignal = (): void => {
     if (stop.signal.aborted) process.exit(130);

@@ -1,5 +1,4 @@
-import type { Part, StackEvent } from '../stack/stack.js';
-import { PARTS } from '../stack/part.js';
+import type { StackEvent } from '../stack/stack.js';
 import { migrateLedger } from '../../src/ledger/migrate.js';
 import { ensureSearchAttributes } from '../../src/worker/search-attributes.js';
 import type { Cast, Telling } from './cast.js';
@@ -10,13 +9,14 @@ import { startGauges, type WatchedTable } from './gauges.js';
 import { number } from './live-block.js';
 import { createNotes, NOTES } from './notes.js';
 import type { Tell } from './screen.js';
+import { type ServerName, SERVER_NAMES } from '../../src/settings/server-name.js';
 
 /** Every tenth flight has a note. */
 const FLIGHTS_PER_NOTE = 10;
 /** Counting 230,000 live rows takes some 100 ms of a core on both sides together. */
 const GAUGE_EVERY_MS = 2_000;
 
-const TITLES: Readonly<Record<Part, string>> = {
+const TITLES: Readonly<Record<ServerName, string>> = {
   postgres: 'PostgreSQL',
   kafka: 'Kafka',
   clickhouse: 'ClickHouse',
@@ -82,13 +82,13 @@ async function fill(environment: Environment, flights: readonly Flight[], noted:
 
 /** Parts that are not ready yet, with what they are at; what dies later, and was not told to, is said. */
 function reporter({ screen }: Telling, tell: Tell): (event: StackEvent) => void {
-  const steps = new Map<Part, string>(PARTS.map((part) => [part, '']));
+  const steps = new Map<ServerName, string>(SERVER_NAMES.map((server) => [server, '']));
   return (event) => {
     if (event.kind === 'note') screen.say(`  ${event.text}`);
     if (event.kind === 'died') screen.say(`  ${screen.paint.red('✖')} ${event.text}`);
-    if (event.kind === 'step') steps.set(event.part, ` (${event.text})`);
-    if (event.kind === 'ready') steps.delete(event.part);
-    const waiting = [...steps].map(([part, step]) => `${TITLES[part]}${step}`);
+    if (event.kind === 'step') steps.set(event.server, ` (${event.text})`);
+    if (event.kind === 'ready') steps.delete(event.server);
+    const waiting = [...steps].map(([server, step]) => `${TITLES[server]}${step}`);
     tell(waiting.length === 0 ? '' : `waiting for ${waiting.join(', ')}`);
   };
 }

@@ -1,17 +1,10 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import {
-  endProcess,
-  isAlive,
-  signalProcess,
-  spawnChild,
-  type Child,
-  type Exit,
-  type ProcessIdentity,
-} from '../stack/child.js';
+import { endProcess, signalProcess, spawnChild, type Child, type Exit } from '../stack/child.js';
 import { Failure } from '../../src/failure/failure.js';
 import { packageRoot } from '../../src/package-root.js';
 import { withoutSettings } from '../../src/settings/settings.js';
+import { isAlive, type ProcessIdentity } from '../../src/settings/process-identity.js';
 
 export const MAIN = join(packageRoot, 'dist', 'src', 'cli', 'main.js');
 

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { identify } from './child.js';
+import { identify } from '../../src/settings/process-identity.js';
 
 /** Where downloads and builds are kept, outside the checkout: `PG2CLICK_CACHE`, else `XDG_CACHE_HOME/pg2click`, else `~/.cache/pg2click`. */
 export function cacheDirectory(env: NodeJS.ProcessEnv = process.env): string {

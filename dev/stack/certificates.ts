@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { generate as Generate } from 'selfsigned';
 import { Failure } from '../../src/failure/failure.js';
-import type { Certificates } from './part.js';
+import type { Certificates } from './server.js';
 
 /** A certificate and its private key, PEM. */
 export interface KeyPair {

@@ -1,18 +1,12 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stripVTControlCharacters } from 'node:util';
-import type { Launch } from './part.js';
+import { identify, isAlive, type ProcessIdentity } from '../../src/settings/process-identity.js';
+import type { Launch } from './server.js';
 
 const LOG_MAX_BYTES = 10 * 1024 * 1024;
-
-/** A process that cannot be mistaken for a later one with the same pid. */
-export interface ProcessIdentity {
-  readonly pid: number;
-  /** Opaque: clock ticks since boot where there is /proc, else what `ps` prints. */
-  readonly startTime: string;
-}
 
 /** How a process ended. */
 export interface Exit {
@@ -27,33 +21,6 @@ export interface Child {
   readonly logFile: string;
   /** Size of the log when this process started: what it wrote itself comes after. */
   readonly logStart: number;
-}
-
-/** The identity of a live process, or undefined: a zombie counts as dead, since some containers never reap orphans. */
-export function identify(pid: number): ProcessIdentity | undefined {
-  if (process.platform === 'linux') {
-    let stat: string;
-    try {
-      stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    } catch {
-      return undefined;
-    }
-    // The name, in parentheses, may itself hold blanks and parentheses: fields are counted from its end, state is the third.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    const startTime = fields[19];
-    return fields[0] === 'Z' || fields[0] === 'X' || startTime === undefined ? undefined : { pid, startTime };
-  }
-  try {
-    const line = execFileSync('ps', ['-o', 'stat=,lstart=', '-p', String(pid)], { encoding: 'utf8' }).trim();
-    const [state, ...lstart] = line.split(/\s+/);
-    return state === undefined || state.startsWith('Z') ? undefined : { pid, startTime: lstart.join(' ') };
-  } catch {
-    return undefined;
-  }
-}
-
-export function isAlive(identity: ProcessIdentity): boolean {
-  return identify(identity.pid)?.startTime === identity.startTime;
 }
 
 /**

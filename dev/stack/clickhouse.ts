@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { Failure } from '../../src/failure/failure.js';
 import { packageRoot } from '../../src/package-root.js';
-import type { PartContext, Server } from './part.js';
+import type { ServerContext, Server } from './server.js';
 
 const USER = 'default';
 
@@ -75,7 +75,7 @@ export const clickhouseServer: Server<'clickhouse'> = {
 };
 
 /** The files of a secure stack's front, and the arguments that name them. */
-async function writeTls({ directory, tls }: PartContext): Promise<string[]> {
+async function writeTls({ directory, tls }: ServerContext): Promise<string[]> {
   if (tls === undefined) return [];
   const [cert, key] = [join(directory, 'server.pem'), join(directory, 'server.key')];
   await writeFile(cert, tls.cert);

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { addressTable, showProgress } from './progress.js';
-import { PARTS, startStack, type Part, type Ports, type Stack, type StackAddresses, type StackEvent } from './stack.js';
+import { SERVER_NAMES, type ServerName } from '../../src/settings/server-name.js';
+import { startStack, type Ports, type Stack, type StackAddresses, type StackEvent } from './stack.js';
 
 const FIRST_RESTART_MS = 500;
 const LAST_RESTART_MS = 30_000;
@@ -26,7 +27,7 @@ export interface DevOptions {
  */
 export async function runDev(options: DevOptions): Promise<void> {
   const out = options.out ?? process.stdout;
-  const external = new Set(PARTS.filter((part) => options.external?.[part] !== undefined));
+  const external = new Set(SERVER_NAMES.filter((server) => options.external?.[server] !== undefined));
   const asked = new AbortController();
   const onSignal = () => {
     if (asked.signal.aborted) process.exit(130);
@@ -68,28 +69,28 @@ export async function runDev(options: DevOptions): Promise<void> {
 /** Starts again what died, after a pause that doubles up to 30 s while it keeps dying. */
 function reviver(asked: AbortSignal, out: NodeJS.WriteStream) {
   let stack: Stack | undefined;
-  const early = new Set<Part>();
-  const attempts = new Map<Part, { readonly pauseMs: number; readonly at: number }>();
-  const revive = async (part: Part): Promise<void> => {
-    if (stack === undefined) return void early.add(part);
-    const before = attempts.get(part);
+  const early = new Set<ServerName>();
+  const attempts = new Map<ServerName, { readonly pauseMs: number; readonly at: number }>();
+  const revive = async (server: ServerName): Promise<void> => {
+    if (stack === undefined) return void early.add(server);
+    const before = attempts.get(server);
     const pauseMs =
       before === undefined || Date.now() - before.at > STABLE_MS
         ? FIRST_RESTART_MS
         : Math.min(before.pauseMs * 2, LAST_RESTART_MS);
-    attempts.set(part, { pauseMs, at: Date.now() + pauseMs });
+    attempts.set(server, { pauseMs, at: Date.now() + pauseMs });
     try {
       await sleep(pauseMs, undefined, { signal: asked });
-      await stack.start(part);
+      await stack.start(server);
     } catch {
       // Its start was reported as failed.
-      if (!asked.aborted) await revive(part);
+      if (!asked.aborted) await revive(server);
     }
   };
-  const begin = (part: Part) => void revive(part).catch((error: unknown) => out.write(`${String(error)}\n`));
+  const begin = (server: ServerName) => void revive(server).catch((error: unknown) => out.write(`${String(error)}\n`));
   return {
     on: (event: StackEvent) => {
-      if (event.kind === 'died') begin(event.part);
+      if (event.kind === 'died') begin(event.server);
     },
     /** What died while others were still starting is started now. */
     of: (started: Stack) => {

@@ -4,7 +4,7 @@ import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Failure } from '../../src/failure/failure.js';
 import { cached } from './cache.js';
-import type { PartContext, Server } from './part.js';
+import type { ServerContext, Server } from './server.js';
 import { isMissingProgram, runTool } from './tool.js';
 
 const VERSION = '4.1.1';
@@ -95,7 +95,7 @@ export const kafkaServer: Server<'kafka'> = {
   },
 };
 
-function serverProperties(context: PartContext): string {
+function serverProperties(context: ServerContext): string {
   const { ports, directory } = context;
   return `process.roles=broker,controller
 node.id=1
@@ -120,14 +120,14 @@ log.cleaner.dedupe.buffer.size=16777216
 `;
 }
 
-function openListeners({ ports }: PartContext): string {
+function openListeners({ ports }: ServerContext): string {
   return `listeners=PLAINTEXT://127.0.0.1:${ports.kafka},CONTROLLER://127.0.0.1:${ports.kafkaController}
 advertised.listeners=PLAINTEXT://127.0.0.1:${ports.kafka}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT`;
 }
 
 /** Users by TLS on one port, client certificates on the other, on which the broker also speaks to itself. */
-function secureListeners({ ports, directory, secrets }: PartContext): string {
+function secureListeners({ ports, directory, secrets }: ServerContext): string {
   const login = (mechanism: string, module: string): string =>
     `listener.name.sasl_ssl.${mechanism}.sasl.jaas.config=org.apache.kafka.common.security.${module}`;
   return `listeners=SASL_SSL://127.0.0.1:${ports.kafka},SSL://127.0.0.1:${ports.kafkaSsl},CONTROLLER://127.0.0.1:${ports.kafkaController}
@@ -145,7 +145,7 @@ ${login('scram-sha-256', 'scram.ScramLoginModule required;')}
 ${login('scram-sha-512', 'scram.ScramLoginModule required;')}`;
 }
 
-async function writeKeys({ directory, tls }: PartContext): Promise<void> {
+async function writeKeys({ directory, tls }: ServerContext): Promise<void> {
   if (tls === undefined) return;
   await writeFile(join(directory, 'ca.pem'), tls.ca);
   await writeFile(join(directory, 'server.pem'), `${tls.key}${tls.cert}`, { mode: 0o600 });
@@ -175,7 +175,7 @@ async function findJava(signal: AbortSignal): Promise<string> {
   });
 }
 
-async function download(context: PartContext, directory: string): Promise<void> {
+async function download(context: ServerContext, directory: string): Promise<void> {
   const pom = join(directory, 'pom.xml');
   await writeFile(pom, POM);
   let files = 0;
@@ -214,7 +214,7 @@ async function download(context: PartContext, directory: string): Promise<void> 
 }
 
 /** Formats the data folder once; the marker comes last, so that a killed format starts over. */
-async function format(context: PartContext, java: string, jvm: readonly string[], properties: string): Promise<void> {
+async function format(context: ServerContext, java: string, jvm: readonly string[], properties: string): Promise<void> {
   const marker = join(context.directory, 'formatted');
   if (existsSync(marker)) return;
   context.step('formatting the log folder');

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure } from '../../src/failure/failure.js';
 import { endProcess, lastMeaningfulLine, spawnChild, type Child, type Exit } from './child.js';
-import type { PartContext, Server } from './part.js';
+import type { ServerContext, Server } from './server.js';
 import { assertFree } from './port.js';
 
 /** A broker on a busy two-core machine took 15 s; crash recovery of a large PostgreSQL takes longer. */
@@ -17,7 +17,7 @@ const RETRY_EVERY_MS = 300;
  */
 export async function launchServer(
   server: Server,
-  context: PartContext,
+  context: ServerContext,
   logFile: string,
   onSpawn: (child: Child) => void,
 ): Promise<Child> {
@@ -47,7 +47,7 @@ export function describeExit({ code, signal }: Exit): string {
 }
 
 /** @returns how the process ended, or undefined when it answers */
-async function untilReady(server: Server, context: PartContext, child: Child): Promise<Exit | undefined> {
+async function untilReady(server: Server, context: ServerContext, child: Child): Promise<Exit | undefined> {
   let exit: Exit | undefined;
   void child.exited.then((how) => (exit = how));
   const deadline = Date.now() + READY_DEADLINE_MS;

@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure } from '../../src/failure/failure.js';
-import { PORT_NAMES, type PortName, type Ports } from './part.js';
+import { PORT_NAMES, type PortName, type Ports } from './server.js';
 
 /**
  * Below the ranges that Linux (32768) and macOS (49152) take for outgoing connections: a port of those, remembered, may be

@@ -6,7 +6,7 @@ import { arch, platform } from 'node:process';
 import { dirname, join, relative } from 'node:path';
 import pg from 'pg';
 import { Failure } from '../../src/failure/failure.js';
-import type { PartContext, Server, StackSecrets } from './part.js';
+import type { ServerContext, Server, StackSecrets } from './server.js';
 import { isMissingProgram, runTool } from './tool.js';
 
 const USER = 'postgres';
@@ -169,7 +169,7 @@ async function restoreLinks(packageDirectory: string): Promise<void> {
 }
 
 async function initialise(
-  context: PartContext,
+  context: ServerContext,
   native: string,
   directory: string,
   account: Account | undefined,
@@ -215,7 +215,7 @@ hostssl replication all 127.0.0.1/32 scram-sha-256
 
 /** Writes the files of a secure stack's server; the settings that name them. */
 async function secured(
-  { tls }: PartContext,
+  { tls }: ServerContext,
   directory: string,
   account: Account | undefined,
 ): Promise<Readonly<Record<string, string>>> {
@@ -235,7 +235,7 @@ async function secured(
   };
 }
 
-function dataDirectory({ directory, secrets }: PartContext, account: Account | undefined): string {
+function dataDirectory({ directory, secrets }: ServerContext, account: Account | undefined): string {
   return account === undefined || isReachable(dirname(directory)) ? directory : sharedData(directory, secrets);
 }
 

@@ -1,4 +1,5 @@
-import { PARTS, SERVERS, type Part, type Stack, type StackEvent } from './stack.js';
+import { SERVER_NAMES, type ServerName } from '../../src/settings/server-name.js';
+import { SERVERS, type Stack, type StackEvent } from './stack.js';
 
 /** In a log, a step that only counts on is repeated this seldom. */
 const REPEAT_EVERY_MS = 10_000;
@@ -12,7 +13,7 @@ export interface Progress {
 }
 
 /**
- * On a terminal one moving line a part, elsewhere one line for each thing that happens.
+ * On a terminal one moving line a server, elsewhere one line for each thing that happens.
  * @param out where it is written, standard output as a rule
  */
 export async function showProgress(out: NodeJS.WriteStream): Promise<Progress> {
@@ -20,14 +21,14 @@ export async function showProgress(out: NodeJS.WriteStream): Promise<Progress> {
   if (!out.isTTY) return lines;
   const { createLogUpdate } = await import('log-update');
   const picture = createLogUpdate(out);
-  const states = new Map<Part, { readonly text: string; readonly mark?: string }>();
+  const states = new Map<ServerName, { readonly text: string; readonly mark?: string }>();
   const startedAt = Date.now();
   const paint = () => {
     const frame = SPINNER[Math.floor(Date.now() / 100) % SPINNER.length] ?? '';
     picture(
-      PARTS.flatMap((part) => {
-        const state = states.get(part);
-        return state === undefined ? [] : [`${state.mark ?? frame} ${label(part)}  ${state.text}`];
+      SERVER_NAMES.flatMap((server) => {
+        const state = states.get(server);
+        return state === undefined ? [] : [`${state.mark ?? frame} ${label(server)}  ${state.text}`];
       }).join('\n') + `\n  ${seconds(Date.now() - startedAt)}`,
     );
   };
@@ -41,7 +42,7 @@ export async function showProgress(out: NodeJS.WriteStream): Promise<Progress> {
         out.write(`${event.text}\n`);
       } else {
         const mark = { step: undefined, ready: '✔', died: '✖', failed: '✖', stopped: '■' }[event.kind];
-        states.set(event.part, { text: describe(event), ...(mark === undefined ? {} : { mark }) });
+        states.set(event.server, { text: describe(event), ...(mark === undefined ? {} : { mark }) });
       }
       paint();
     },
@@ -56,9 +57,9 @@ export async function showProgress(out: NodeJS.WriteStream): Promise<Progress> {
 }
 
 /** The table of addresses, for a person; passwords stay in stack.json. */
-export function addressTable(stack: Stack, external: ReadonlySet<Part>): string {
+export function addressTable(stack: Stack, external: ReadonlySet<ServerName>): string {
   const { postgres, kafka, clickhouse, temporal } = stack.addresses;
-  const yours = (part: Part) => (external.has(part) ? '  (yours)' : '');
+  const yours = (server: ServerName) => (external.has(server) ? '  (yours)' : '');
   return [
     `${label('postgres')}  ${postgres.host}:${postgres.port}  database ${postgres.database}, user ${postgres.user}${yours('postgres')}`,
     `${label('kafka')}  ${kafka.bootstrap}${yours('kafka')}`,
@@ -69,16 +70,16 @@ export function addressTable(stack: Stack, external: ReadonlySet<Part>): string 
 }
 
 function lineByLine(out: NodeJS.WriteStream): (event: StackEvent) => void {
-  const last = new Map<Part, { readonly subject: string; readonly at: number }>();
+  const last = new Map<ServerName, { readonly subject: string; readonly at: number }>();
   return (event) => {
     if (event.kind === 'step') {
       // "downloading: 3 files" and "downloading: 4 files" are one subject.
       const subject = event.text.split(':')[0] ?? '';
-      const before = last.get(event.part);
+      const before = last.get(event.server);
       if (before?.subject === subject && Date.now() - before.at < REPEAT_EVERY_MS) return;
-      last.set(event.part, { subject, at: Date.now() });
+      last.set(event.server, { subject, at: Date.now() });
     }
-    out.write(`${SERVERS[event.part].title}: ${describe(event)}\n`);
+    out.write(`${SERVERS[event.server].title}: ${describe(event)}\n`);
   };
 }
 
@@ -98,8 +99,8 @@ function describe(event: StackEvent): string {
   }
 }
 
-function label(part: Part): string {
-  return SERVERS[part].title.padEnd(11);
+function label(server: ServerName): string {
+  return SERVERS[server].title.padEnd(11);
 }
 
 function seconds(milliseconds: number): string {

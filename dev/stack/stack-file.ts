@@ -2,17 +2,22 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Failure } from '../../src/failure/failure.js';
-import type { ProcessIdentity } from './child.js';
-import type { Part, Ports, StackAddresses, StackSecrets } from './part.js';
+import type { ProcessIdentity } from '../../src/settings/process-identity.js';
+import type { ServerName } from '../../src/settings/server-name.js';
+import type { Ports, StackAddresses, StackSecrets } from './server.js';
+import { settingsOf } from './stack-settings.js';
 
-/** What a state folder remembers in `stack.json`: other commands read `addresses`, the next start reads the rest. */
+/**
+ * What a state folder remembers in `stack.json`. Beside this, the file holds `settings`: what somebody would write in `.env` to
+ * use the servers, by server. That, `owner` and `children` is what the product reads of it (`src/settings/stack.ts`).
+ */
 export interface StackFile {
   /** The process that holds the stack, while one does. */
   readonly owner?: ProcessIdentity;
-  readonly children: Readonly<Partial<Record<Part, ProcessIdentity>>>;
+  readonly children: Readonly<Partial<Record<ServerName, ProcessIdentity>>>;
   readonly ports: Partial<Ports>;
   readonly secrets: StackSecrets;
-  /** Of the parts that this stack starts itself; those set by the user are not repeated here. */
+  /** Of the servers that this stack starts itself; those set by the user are not repeated here. */
   readonly addresses: Partial<StackAddresses>;
 }
 
@@ -44,7 +49,8 @@ export function readStackFile(stateDir: string): StackFile | undefined {
 export function writeStackFile(stateDir: string, file: StackFile): void {
   const path = join(stateDir, 'stack.json');
   const aside = `${path}.${process.pid}.tmp`;
-  writeFileSync(aside, `${JSON.stringify(file, null, 2)}\n`, { mode: 0o600 });
+  const content = { ...file, settings: settingsOf(file.addresses) };
+  writeFileSync(aside, `${JSON.stringify(content, null, 2)}\n`, { mode: 0o600 });
   renameSync(aside, path);
 }
 

@@ -1,32 +1,32 @@
 import { chmodSync, existsSync, mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { Failure } from '../../src/failure/failure.js';
-import { endProcess, identify, isAlive, signalProcess, type Child } from './child.js';
+import { identify, isAlive } from '../../src/settings/process-identity.js';
+import { SERVER_NAMES, type ServerName } from '../../src/settings/server-name.js';
+import { endProcess, signalProcess, type Child } from './child.js';
 import { ensureCertificates } from './certificates.js';
 import { clickhouseServer } from './clickhouse.js';
 import { kafkaServer } from './kafka.js';
 import { describeExit, launchServer } from './launch.js';
 import {
-  PARTS,
   type Certificates,
-  type Door,
-  type Part,
-  type PartContext,
+  type Closable,
+  type ServerContext,
   type Ports,
   type Server,
   type StackAddresses,
   type StackEvent,
   type StackTls,
-} from './part.js';
+} from './server.js';
 import { choosePorts } from './port.js';
 import { postgresServer } from './postgres.js';
 import { newSecrets, readStackFile, writeStackFile, type StackFile } from './stack-file.js';
 import { temporalServer } from './temporal.js';
 
-export { PARTS, type Part, type Ports, type StackAddresses, type StackEvent } from './part.js';
+export { type Ports, type StackAddresses, type StackEvent } from './server.js';
 export { readStackFile, type StackFile } from './stack-file.js';
 
-export const SERVERS: { readonly [P in Part]: Server<P> } = {
+export const SERVERS: { readonly [P in ServerName]: Server<P> } = {
   postgres: postgresServer,
   kafka: kafkaServer,
   clickhouse: clickhouseServer,
@@ -40,12 +40,12 @@ export interface StackOptions {
   /** Holds all data, logs and `stack.json`; made when missing. */
   readonly stateDir: string;
   /** What to start; all by default. */
-  readonly parts?: readonly Part[];
+  readonly servers?: readonly ServerName[];
   /** Ports to use instead of those remembered or free. */
   readonly ports?: Partial<Ports>;
   /** Servers of the user's own: used as they are, not started. */
   readonly external?: Partial<StackAddresses>;
-  /** Removes the data of the parts that are started. */
+  /** Removes the data of the servers that are started. */
   readonly reset?: boolean;
   /**
    * Every server over TLS only, with certificates of an authority of the state folder's own; Kafka asks for a user as well.
@@ -57,19 +57,19 @@ export interface StackOptions {
   readonly signal?: AbortSignal;
 }
 
-/** A running stack. Each operation on a part waits for the one before. */
+/** A running stack. Each operation on a server waits for the one before. */
 export interface Stack {
   readonly stateDir: string;
-  /** Of every part; one that was neither started nor given has nothing listening at its address. */
+  /** Of every server; one that was neither started nor given has nothing listening at its address. */
   readonly addresses: StackAddresses;
-  /** The part's pid, while it runs. */
-  pid(part: Part): number | undefined;
+  /** The server's pid, while it runs. */
+  pid(server: ServerName): number | undefined;
   /** Sends a signal; unless it is one that a server survives, resolves once the server is gone. `SIGQUIT` is PostgreSQL's immediate stop. */
-  kill(part: Part, signal?: NodeJS.Signals): Promise<void>;
-  /** Starts a part that is not running, on its state and at its old address, and resolves when it answers. */
-  start(part: Part): Promise<void>;
+  kill(server: ServerName, signal?: NodeJS.Signals): Promise<void>;
+  /** Starts a server that is not running, on its state and at its old address, and resolves when it answers. */
+  start(server: ServerName): Promise<void>;
   /** An orderly stop and a start. */
-  restart(part: Part): Promise<void>;
+  restart(server: ServerName): Promise<void>;
   /** An orderly stop of all that this stack started. The state stays. */
   stop(): Promise<void>;
 }
@@ -85,11 +85,12 @@ export interface Stack {
  */
 export async function startStack(options: StackOptions): Promise<Stack> {
   const stack = new LocalStack(options, await claim(options));
-  const parts = (options.parts ?? PARTS).filter((part) => options.external?.[part] === undefined);
-  for (const part of PARTS) {
-    if (options.external?.[part] !== undefined) options.report({ kind: 'ready', part, elapsedMs: 0, external: true });
+  const servers = (options.servers ?? SERVER_NAMES).filter((server) => options.external?.[server] === undefined);
+  for (const server of SERVER_NAMES) {
+    if (options.external?.[server] !== undefined)
+      options.report({ kind: 'ready', server, elapsedMs: 0, external: true });
   }
-  const results = await Promise.allSettled(parts.map((part) => stack.start(part)));
+  const results = await Promise.allSettled(servers.map((server) => stack.start(server)));
   const failures = results.filter((result) => result.status === 'rejected');
   const [first] = failures;
   if (first !== undefined) {
@@ -114,7 +115,7 @@ async function claim(options: StackOptions): Promise<Claim> {
       remedy: 'Use that one, stop it first, or choose another state folder.',
     });
   }
-  const stray = before === undefined ? PARTS.find((part) => existsSync(join(stateDir, part))) : undefined;
+  const stray = before === undefined ? SERVER_NAMES.find((server) => existsSync(join(stateDir, server))) : undefined;
   if (stray !== undefined) {
     // Maybe not ours at all: neither used nor wiped.
     throw new Failure('Misconfigured', {
@@ -123,15 +124,17 @@ async function claim(options: StackOptions): Promise<Claim> {
     });
   }
   if (before !== undefined) await endChildren(before, options.report);
-  const parts = (options.parts ?? PARTS).filter((part) => options.external?.[part] === undefined);
+  const servers = (options.servers ?? SERVER_NAMES).filter((server) => options.external?.[server] === undefined);
   const secrets = { ...newSecrets(), ...before?.secrets };
   if (options.reset === true) {
-    await Promise.all(parts.map((part) => SERVERS[part].wipe(join(stateDir, part), secrets)));
+    await Promise.all(servers.map((server) => SERVERS[server].wipe(join(stateDir, server), secrets)));
   }
   const ports = await choosePorts(options.ports ?? {}, before?.ports ?? {});
   const owner = identify(process.pid);
   const tls = options.secure === true ? await ensureCertificates(stateDir) : undefined;
-  const addresses = Object.fromEntries(parts.map((part) => [part, SERVERS[part].address(ports, secrets, shown(tls))]));
+  const addresses = Object.fromEntries(
+    servers.map((server) => [server, SERVERS[server].address(ports, secrets, shown(tls))]),
+  );
   const file = { ...(owner === undefined ? {} : { owner }), children: {}, ports, secrets, addresses };
   writeStackFile(stateDir, file);
   return { file, tls };
@@ -160,11 +163,11 @@ export async function endOrphans(stateDir: string): Promise<boolean> {
 
 async function endChildren(file: StackFile, report: (event: StackEvent) => void): Promise<void> {
   await Promise.all(
-    PARTS.map(async (part) => {
-      const orphan = file.children[part];
+    SERVER_NAMES.map(async (server) => {
+      const orphan = file.children[server];
       if (orphan === undefined || !isAlive(orphan)) return;
-      const { title, stopSignal } = SERVERS[part];
-      report({ kind: 'note', part, text: `ending ${title} of a run that was killed (pid ${orphan.pid})` });
+      const { title, stopSignal } = SERVERS[server];
+      report({ kind: 'note', server, text: `ending ${title} of a run that was killed (pid ${orphan.pid})` });
       await endProcess(orphan, stopSignal);
     }),
   );
@@ -174,16 +177,16 @@ class LocalStack implements Stack {
   readonly stateDir: string;
   readonly addresses: StackAddresses;
   readonly #options: StackOptions;
-  readonly #running = new Map<Part, Child>();
-  /** The last operation on each part, which the next one waits for. */
-  readonly #busy = new Map<Part, Promise<unknown>>();
-  readonly #doors = new Map<Part, Door>();
+  readonly #running = new Map<ServerName, Child>();
+  /** The last operation on each server, which the next one waits for. */
+  readonly #busy = new Map<ServerName, Promise<unknown>>();
+  readonly #proxies = new Map<ServerName, Closable>();
   readonly #tls: Certificates | undefined;
   #file: StackFile & { readonly ports: Ports };
   /** Ends starts that are under way when the stack stops. */
   readonly #stopping = new AbortController();
   #stopped: Promise<void> = Promise.resolve();
-  /** Until all parts have started once, the caller's signal counts too. */
+  /** Until all servers have started once, the caller's signal counts too. */
   #signal: AbortSignal;
 
   constructor(options: StackOptions, { file, tls }: Claim) {
@@ -209,27 +212,27 @@ class LocalStack implements Stack {
     this.#signal = this.#stopping.signal;
   }
 
-  pid(part: Part): number | undefined {
-    return this.#running.get(part)?.identity.pid;
+  pid(server: ServerName): number | undefined {
+    return this.#running.get(server)?.identity.pid;
   }
 
-  start(part: Part): Promise<void> {
-    return this.#queued(part, () => this.#start(part));
+  start(server: ServerName): Promise<void> {
+    return this.#queued(server, () => this.#start(server));
   }
 
-  async kill(part: Part, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+  async kill(server: ServerName, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
     if (GENTLE_SIGNALS.has(signal)) {
-      const child = this.#running.get(part);
+      const child = this.#running.get(server);
       if (child !== undefined) signalProcess(child.identity, signal);
       return;
     }
-    await this.#queued(part, () => this.#end(part, signal));
+    await this.#queued(server, () => this.#end(server, signal));
   }
 
-  restart(part: Part): Promise<void> {
-    return this.#queued(part, async () => {
-      await this.#end(part, SERVERS[part].stopSignal);
-      await this.#start(part);
+  restart(server: ServerName): Promise<void> {
+    return this.#queued(server, async () => {
+      await this.#end(server, SERVERS[server].stopSignal);
+      await this.#start(server);
     });
   }
 
@@ -243,7 +246,9 @@ class LocalStack implements Stack {
 
   async #endAll(): Promise<void> {
     await Promise.all(
-      PARTS.map((part) => this.#queued(part, () => this.#end(part, SERVERS[part].stopSignal)).catch(() => undefined)),
+      SERVER_NAMES.map((server) =>
+        this.#queued(server, () => this.#end(server, SERVERS[server].stopSignal)).catch(() => undefined),
+      ),
     );
     process.removeListener('exit', this.#onProcessExit);
     const { owner: _released, ...file } = this.#file;
@@ -251,84 +256,84 @@ class LocalStack implements Stack {
     writeStackFile(this.stateDir, this.#file);
   }
 
-  async #start(part: Part): Promise<void> {
-    if (this.#running.has(part) || this.#stopping.signal.aborted) return;
+  async #start(server: ServerName): Promise<void> {
+    if (this.#running.has(server) || this.#stopping.signal.aborted) return;
     const { report } = this.#options;
     const startedAt = Date.now();
-    const context: PartContext = {
-      directory: join(this.stateDir, part),
+    const context: ServerContext = {
+      directory: join(this.stateDir, server),
       ports: this.#file.ports,
       secrets: this.#file.secrets,
       tls: this.#tls,
       signal: this.#signal,
-      step: (text) => report({ kind: 'step', part, text }),
-      note: (text) => report({ kind: 'note', part, text }),
+      step: (text) => report({ kind: 'step', server, text }),
+      note: (text) => report({ kind: 'note', server, text }),
     };
     try {
-      const logFile = join(this.stateDir, 'logs', `${part}.log`);
-      const child = await launchServer(SERVERS[part], context, logFile, (spawned) => this.#remember(part, spawned));
-      const door = await SERVERS[part].openDoor?.(context);
-      if (door !== undefined) this.#doors.set(part, door);
+      const logFile = join(this.stateDir, 'logs', `${server}.log`);
+      const child = await launchServer(SERVERS[server], context, logFile, (spawned) => this.#remember(server, spawned));
+      const proxy = await SERVERS[server].startProxy?.(context);
+      if (proxy !== undefined) this.#proxies.set(server, proxy);
       void child.exited.then((exit) => {
-        if (this.#running.get(part) !== child) return;
-        void this.#closeDoor(part);
-        this.#forget(part);
+        if (this.#running.get(server) !== child) return;
+        void this.#closeProxy(server);
+        this.#forget(server);
         report({
           kind: 'died',
-          part,
-          text: `${SERVERS[part].title} ${describeExit(exit)}; its log is ${child.logFile}`,
+          server,
+          text: `${SERVERS[server].title} ${describeExit(exit)}; its log is ${child.logFile}`,
         });
       });
     } catch (error) {
-      this.#forget(part);
+      this.#forget(server);
       if (!this.#signal.aborted) {
-        report({ kind: 'failed', part, text: error instanceof Error ? error.message : String(error) });
+        report({ kind: 'failed', server, text: error instanceof Error ? error.message : String(error) });
       }
       throw error;
     }
-    report({ kind: 'ready', part, elapsedMs: Date.now() - startedAt, external: false });
+    report({ kind: 'ready', server, elapsedMs: Date.now() - startedAt, external: false });
   }
 
-  async #end(part: Part, signal: NodeJS.Signals): Promise<void> {
-    const child = this.#running.get(part);
+  async #end(server: ServerName, signal: NodeJS.Signals): Promise<void> {
+    const child = this.#running.get(server);
     if (child === undefined) return;
-    this.#running.delete(part); // its end is no surprise now
-    await this.#closeDoor(part);
+    this.#running.delete(server); // its end is no surprise now
+    await this.#closeProxy(server);
     await endProcess(child.identity, signal);
-    this.#forget(part);
-    this.#options.report({ kind: 'stopped', part });
+    this.#forget(server);
+    this.#options.report({ kind: 'stopped', server });
   }
 
-  async #closeDoor(part: Part): Promise<void> {
-    const door = this.#doors.get(part);
-    this.#doors.delete(part);
-    await door?.close();
+  async #closeProxy(server: ServerName): Promise<void> {
+    const proxy = this.#proxies.get(server);
+    this.#proxies.delete(server);
+    await proxy?.close();
   }
 
-  #queued<T>(part: Part, operation: () => Promise<T>): Promise<T> {
-    const result = (this.#busy.get(part) ?? Promise.resolve()).then(operation, operation);
+  #queued<T>(server: ServerName, operation: () => Promise<T>): Promise<T> {
+    const result = (this.#busy.get(server) ?? Promise.resolve()).then(operation, operation);
     this.#busy.set(
-      part,
+      server,
       result.catch(() => undefined),
     );
     return result;
   }
 
-  #remember(part: Part, child: Child): void {
-    this.#running.set(part, child);
-    this.#file = { ...this.#file, children: { ...this.#file.children, [part]: child.identity } };
+  #remember(server: ServerName, child: Child): void {
+    this.#running.set(server, child);
+    this.#file = { ...this.#file, children: { ...this.#file.children, [server]: child.identity } };
     writeStackFile(this.stateDir, this.#file);
   }
 
-  #forget(part: Part): void {
-    this.#running.delete(part);
-    const { [part]: _gone, ...children } = this.#file.children;
+  #forget(server: ServerName): void {
+    this.#running.delete(server);
+    const { [server]: _gone, ...children } = this.#file.children;
     this.#file = { ...this.#file, children };
     writeStackFile(this.stateDir, this.#file);
   }
 
   /** A process that exits without `stop`, as after an uncaught exception, still asks its servers to stop. */
   readonly #onProcessExit = (): void => {
-    for (const [part, child] of this.#running) signalProcess(child.identity, SERVERS[part].stopSignal);
+    for (const [server, child] of this.#running) signalProcess(child.identity, SERVERS[server].stopSignal);
   };
 }

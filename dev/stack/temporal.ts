@@ -4,8 +4,8 @@ import { delimiter, join } from 'node:path';
 import { SEARCH_ATTRIBUTES } from '../../src/domain/search-attributes.js';
 import { Failure } from '../../src/failure/failure.js';
 import { cached } from './cache.js';
-import type { PartContext, Server } from './part.js';
-import { openTlsDoor } from './tls-door.js';
+import type { ServerContext, Server } from './server.js';
+import { startTlsProxy } from './tls-proxy.js';
 import { isMissingProgram, runTool } from './tool.js';
 
 /** The last version that `go install` accepts: later ones have a replace directive in their go.mod. */
@@ -69,8 +69,8 @@ export const temporalServer: Server<'temporal'> = {
   },
 
   /** The development server cannot serve TLS: a proxy in this process does it. The UI stays without. */
-  async openDoor({ ports, tls }) {
-    return tls === undefined ? undefined : openTlsDoor({ from: ports.temporal, to: ports.temporalPlain, ...tls });
+  async startProxy({ ports, tls }) {
+    return tls === undefined ? undefined : startTlsProxy({ from: ports.temporal, to: ports.temporalPlain, ...tls });
   },
 
   async wipe(directory) {
@@ -78,17 +78,17 @@ export const temporalServer: Server<'temporal'> = {
   },
 };
 
-function ownPort({ ports, tls }: PartContext): number {
+function ownPort({ ports, tls }: ServerContext): number {
   return tls === undefined ? ports.temporal : ports.temporalPlain;
 }
 
 /** Builds the server from its Go module: 3 minutes on 2 cores from an empty module cache, 250 MB. */
-async function build(context: PartContext, directory: string): Promise<void> {
+async function build(context: ServerContext, directory: string): Promise<void> {
   const say = (text: string) => context.step(`building Temporal ${VERSION} with Go (about 3 minutes, once): ${text}`);
   say('starting');
   const startedAt = Date.now();
   let modules = 0;
-  // The compiler says nothing while it works, for the longest part.
+  // The compiler says nothing while it works, for the longest server.
   const clock = setInterval(() => {
     const downloads = modules === 0 ? '' : `${modules} modules downloaded, `;
     say(`${downloads}${Math.round((Date.now() - startedAt) / 1_000)} s`);

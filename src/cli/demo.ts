@@ -1,9 +1,9 @@
 import { Command, InvalidArgumentError } from 'commander';
-import type { Ending } from '../../dev/demo/demo.js';
+import type { DemoEnding } from './dev-tools.js';
 import type { Exit } from './exit-code.js';
 import { runCommand } from './session.js';
 
-interface DemoOptions {
+interface DemoFlags {
   readonly keep?: boolean;
   readonly seconds: number;
   readonly json?: boolean;
@@ -20,15 +20,16 @@ export function demoCommand(): Command {
     .option('--keep', "leave everything running at the end, for a look at Temporal's UI")
     .option('--json', 'print the result as one JSON object')
     .addHelpText('after', `\nExamples:\n  pg2click demo\n  pg2click demo --seconds 60 --keep`)
-    .action((options: DemoOptions, command: Command) =>
-      runCommand(command, () => demo(options), { ownSignals: true, isolated: true }),
+    .action((flags: DemoFlags, command: Command) =>
+      runCommand(command, () => demo(flags), { ownSignals: true, isolated: true }),
     );
 }
 
-const EXITS: Readonly<Record<Ending, Exit>> = { verified: 'done', different: 'failed', interrupted: 'interrupted' };
+const EXITS: Readonly<Record<DemoEnding, Exit>> = { verified: 'done', different: 'failed', interrupted: 'interrupted' };
 
-async function demo({ keep = false, seconds, json = false }: DemoOptions): Promise<Exit> {
-  const { runDemo } = await import('../../dev/demo/demo.js');
+async function demo({ keep = false, seconds, json = false }: DemoFlags): Promise<Exit> {
+  const { loadDevTools } = await import('./dev-tools.js');
+  const { runDemo } = await loadDevTools();
   return EXITS[await runDemo({ keep, seconds, json })];
 }
 

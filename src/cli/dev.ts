@@ -1,12 +1,11 @@
 import { dirname, resolve } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
-import { PARTS, type PortName, type StackAddresses } from '../../dev/stack/part.js';
 import { port } from '../settings/value-kind.js';
-import type { Settings } from '../settings/settings.js';
+import type { DevOptions } from './dev-tools.js';
 import type { Exit } from './exit-code.js';
 import { runCommand, type Session } from './session.js';
 
-interface DevOptions {
+interface DevFlags {
   readonly reset?: boolean;
   readonly secure?: boolean;
   readonly postgresPort?: number;
@@ -33,45 +32,30 @@ export function devCommand(): Command {
     .option('--temporal-port <port>', 'instead of a free one', readPort)
     .option('--ui-port <port>', "of Temporal's web UI, instead of a free one", readPort)
     .addHelpText('after', `\nExamples:\n  pg2click dev\n  pg2click dev --reset --ui-port 8233`)
-    .action((options: DevOptions, command: Command) =>
-      runCommand(command, (session) => dev(session, options), { ownSignals: true, readsStack: false }),
+    .action((flags: DevFlags, command: Command) =>
+      runCommand(command, (session) => dev(session, flags), { ownSignals: true, readsStack: false }),
     );
 }
 
-async function dev({ settings }: Session, options: DevOptions): Promise<Exit> {
-  const { runDev } = await import('../../dev/stack/dev.js');
-  const ports: Partial<Record<PortName, number>> = {};
-  for (const [name, given] of [
-    ['postgres', options.postgresPort],
-    ['kafka', options.kafkaPort],
-    ['clickhouse', options.clickhousePort],
-    ['temporal', options.temporalPort],
-    ['temporalUi', options.uiPort],
-  ] as const)
-    if (given !== undefined) ports[name] = given;
+async function dev({ settings }: Session, flags: DevFlags): Promise<Exit> {
+  const { loadDevTools } = await import('./dev-tools.js');
+  const { runDev } = await loadDevTools();
+  const ports: DevOptions['ports'] = {
+    postgres: flags.postgresPort,
+    kafka: flags.kafkaPort,
+    clickhouse: flags.clickhousePort,
+    temporal: flags.temporalPort,
+    temporalUi: flags.uiPort,
+  };
   const file = settings.where.PG2CLICK_STACK_FILE === undefined ? undefined : process.env['PG2CLICK_STACK_FILE'];
   await runDev({
     stateDir: file === undefined ? resolve(STACK_FOLDER) : dirname(resolve(file)),
-    reset: options.reset ?? false,
-    secure: options.secure ?? false,
+    reset: flags.reset ?? false,
+    secure: flags.secure ?? false,
     ports,
-    external: externalParts(settings),
+    settings,
   });
   return 'done';
-}
-
-/** The servers whose address the user wrote. */
-export function externalParts(settings: Settings): Partial<StackAddresses> {
-  const { postgres, kafka, clickhouse, temporal } = settings;
-  const addresses: StackAddresses = {
-    postgres: { ...postgres, password: postgres.password.reveal() },
-    kafka: { bootstrap: kafka.brokers.join(',') },
-    clickhouse: { ...clickhouse, password: clickhouse.password.reveal() },
-    temporal: { address: temporal.address, namespace: temporal.namespace, uiUrl: temporal.uiUrl ?? '' },
-  };
-  return Object.fromEntries(
-    PARTS.filter((part) => settings.parts[part] === 'written').map((part) => [part, addresses[part]]),
-  );
 }
 
 function readPort(written: string): number {

@@ -56,8 +56,8 @@ async function init(session: Session, global: GlobalOptions): Promise<Exit> {
 
 /** Never over a file that is there, and not where everything is told by other means. */
 function writeEnvFile(session: Session): boolean {
-  const { parts } = session.settings;
-  if (Object.values(parts).some((origin) => origin === 'written')) return false;
+  const { origins } = session.settings;
+  if (Object.values(origins).some((origin) => origin === 'written')) return false;
   try {
     writeFileSync('.env', renderEnvFile(), { flag: 'wx', mode: 0o600 });
   } catch {

@@ -1,6 +1,6 @@
 import { connect, type ConnectionOptions } from 'node:tls';
 import { explainTls, type TlsTrouble } from '../failure/explain-tls.js';
-import type { Part } from '../../dev/stack/part.js';
+import type { ServerName } from '../settings/server-name.js';
 import type { Settings } from '../settings/settings.js';
 import { TLS_NAMES, type Tls } from '../settings/tls.js';
 
@@ -15,7 +15,7 @@ export function nodeTlsOptions({ verify, ca, client }: Tls): ConnectionOptions {
 }
 
 /** What each server's settings say about TLS, in words for a remedy. */
-const WORDS: Readonly<Record<Part, { address: string; on: string; off: string; otherName: string }>> = {
+const WORDS: Readonly<Record<ServerName, { address: string; on: string; off: string; otherName: string }>> = {
   postgres: {
     address: 'PG_HOST',
     on: 'PG_SSLMODE=verify-full',
@@ -44,15 +44,15 @@ export interface TlsExplained {
 }
 
 /** Why TLS with a server failed, and which settings help; undefined where TLS is not the reason. */
-export function explainTlsTo(part: Part, error: unknown, settings: Settings): TlsExplained | undefined {
+export function explainTlsTo(server: ServerName, error: unknown, settings: Settings): TlsExplained | undefined {
   const trouble = explainTls(error);
   if (trouble === undefined) return undefined;
-  return { sentence: trouble.sentence, remedy: remedyOf(part, trouble, settings) };
+  return { sentence: trouble.sentence, remedy: remedyOf(server, trouble, settings) };
 }
 
-function remedyOf(part: Part, { fault }: TlsTrouble, { where }: Settings): string {
-  const { ca, cert, key } = TLS_NAMES[part];
-  const { address, otherName } = WORDS[part];
+function remedyOf(server: ServerName, { fault }: TlsTrouble, { where }: Settings): string {
+  const { ca, cert, key } = TLS_NAMES[server];
+  const { address, otherName } = WORDS[server];
   switch (fault) {
     case 'authority':
       return where[ca] === undefined
@@ -67,7 +67,7 @@ function remedyOf(part: Part, { fault }: TlsTrouble, { where }: Settings): strin
         ? `Set ${cert} and ${key}.`
         : `Check the certificate in ${cert} ${where[cert]}: who signed it, and when it ends.`;
     case 'plain':
-      return explainTlsMissing(part).remedy;
+      return explainTlsMissing(server).remedy;
     case 'other':
       return `Check ${address}, and which versions of TLS the server takes.`;
     default:
@@ -76,8 +76,8 @@ function remedyOf(part: Part, { fault }: TlsTrouble, { where }: Settings): strin
 }
 
 /** Said of a server that hangs up on a greeting in TLS. */
-export function explainTlsMissing(part: Part): TlsExplained {
-  const { address, off } = WORDS[part];
+export function explainTlsMissing(server: ServerName): TlsExplained {
+  const { address, off } = WORDS[server];
   return {
     sentence: 'does not speak TLS on this port',
     remedy: `Check the port in ${address}, or switch TLS off: ${off}.`,
@@ -85,10 +85,10 @@ export function explainTlsMissing(part: Part): TlsExplained {
 }
 
 /** Said of a server that hangs up on us where we speak without TLS. */
-export function explainTlsWanted(part: Part): TlsExplained {
+export function explainTlsWanted(server: ServerName): TlsExplained {
   return {
     sentence: 'speaks TLS on this port, and we do not',
-    remedy: `Set ${WORDS[part].on}, and ${TLS_NAMES[part].ca} where its CA is one of your own.`,
+    remedy: `Set ${WORDS[server].on}, and ${TLS_NAMES[server].ca} where its CA is one of your own.`,
   };
 }
 

@@ -1,12 +1,12 @@
 import { existsSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import type { MessageFormat } from '../domain/replicated-table.js';
-import type { Part } from '../../dev/stack/part.js';
+import type { ServerName } from './server-name.js';
 import { Failure } from '../failure/failure.js';
 import { readEnvFile, readLayers, type Layer, type WrittenSettings } from './layer.js';
 import { Secret } from './secret.js';
 import { readSecurity, type Sasl, type Security } from './security.js';
-import { originOf, readStack, type PartOrigin } from './stack.js';
+import { originOf, readStack, type AddressOrigin } from './stack.js';
 import { SETTINGS, SETTING_NAMES, type SettingName, type SettingValues } from './table.js';
 import { readTemporal, type TemporalConnection } from './temporal.js';
 import type { Tls } from './tls.js';
@@ -74,7 +74,7 @@ export interface Settings {
   /** Show where an unexpected error came from. */
   readonly debug: boolean;
   /** Per server: whether the user wrote its address, a local stack runs it, or it is where it usually is. */
-  readonly parts: Readonly<Record<Part, PartOrigin>>;
+  readonly origins: Readonly<Record<ServerName, AddressOrigin>>;
   /** Per setting, where its value comes from, for messages: "in .env". Absent: the default. */
   readonly where: Readonly<Partial<Record<SettingName, string>>>;
   /** Sentences about names that look like settings and are none. */
@@ -111,7 +111,7 @@ export function loadSettings(options: LoadOptions = {}): Settings {
   const temporalVariables = { ...file?.variables, ...env };
   const own = readTemporal(temporalVariables, written, { configFile, directory });
   const stack = openStack(options.stackFile, directory, withTemporal(written, own.found));
-  const parts = Object.freeze({
+  const origins = Object.freeze({
     postgres: originOf('postgres', written, stack),
     kafka: originOf('kafka', written, stack),
     clickhouse: originOf('clickhouse', written, stack),
@@ -124,7 +124,7 @@ export function loadSettings(options: LoadOptions = {}): Settings {
     ? readTemporal(temporalVariables, all, { configFile: false, directory })
     : own;
   const security = readSecurity(values, all, directory);
-  return compose(values, { all, parts, warnings: [...warnings, ...security.warnings], temporal, security });
+  return compose(values, { all, origins, warnings: [...warnings, ...security.warnings], temporal, security });
 }
 
 /** `env` without any name that pg2click reads: for starting a process that must not meet a production database. */
@@ -210,7 +210,7 @@ function compose(
   values: SettingValues,
   told: {
     all: WrittenSettings;
-    parts: Settings['parts'];
+    origins: Settings['origins'];
     warnings: readonly string[];
     temporal: { address: string; namespace: string; connection: TemporalConnection };
     security: Security;
@@ -264,7 +264,7 @@ function compose(
     },
     log: { level: values.PG2CLICK_LOG_LEVEL, format: values.PG2CLICK_LOG_FORMAT, secrets: Object.freeze(secrets) },
     debug: values.PG2CLICK_DEBUG === '1',
-    parts: told.parts,
+    origins: told.origins,
     where: Object.freeze(Object.fromEntries([...told.all].map(([name, { where }]) => [name, where]))),
     warnings: Object.freeze(told.warnings),
   };

@@ -1,12 +1,13 @@
-import { dirname } from 'node:path';
-import { isAlive } from '../../dev/stack/child.js';
-import { readStackFile, type StackFile } from '../../dev/stack/stack-file.js';
-import type { Part, StackAddresses } from '../../dev/stack/part.js';
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { Failure } from '../failure/failure.js';
 import type { Written, WrittenSettings } from './layer.js';
-import type { SettingName } from './table.js';
+import { isAlive } from './process-identity.js';
+import { SERVER_NAMES, type ServerName } from './server-name.js';
+import { isSettingName, type SettingName } from './table.js';
 
 /** The settings that say where a server is: where one of them is written, the local stack's server is not used. */
-const ADDRESS_NAMES: Readonly<Record<Part, readonly SettingName[]>> = {
+const ADDRESS_NAMES: Readonly<Record<ServerName, readonly SettingName[]>> = {
   postgres: ['PG_URL', 'PG_HOST', 'PG_PORT'],
   kafka: ['KAFKA_BOOTSTRAP'],
   clickhouse: ['CH_URL', 'CH_HOST', 'CH_PORT'],
@@ -14,99 +15,69 @@ const ADDRESS_NAMES: Readonly<Record<Part, readonly SettingName[]>> = {
 };
 
 /** Who says where a server is: the user's settings, a running local stack, or nobody. */
-export type PartOrigin = 'written' | 'stack' | 'default';
+export type AddressOrigin = 'written' | 'stack' | 'default';
 
-export function originOf(part: Part, written: WrittenSettings, fromStack: WrittenSettings): PartOrigin {
-  const names = ADDRESS_NAMES[part];
+export function originOf(server: ServerName, written: WrittenSettings, fromStack: WrittenSettings): AddressOrigin {
+  const names = ADDRESS_NAMES[server];
   if (names.some((name) => written.has(name))) return 'written';
   return names.some((name) => fromStack.has(name)) ? 'stack' : 'default';
 }
 
+const processIdentity = z.object({ pid: z.number(), startTime: z.string() });
+
+/** What a local stack publishes in `stack.json` for us; the rest of the file is its own. */
+const published = z.object({
+  /** The process that holds the stack, while one does. */
+  owner: processIdentity.optional(),
+  /** Its servers' processes: they outlive a killed `pg2click dev`, and the next one ends them. */
+  children: z.record(z.string(), processIdentity).default({}),
+  /** By server, what somebody would write in `.env` to use it. */
+  settings: z.partialRecord(z.enum(SERVER_NAMES), z.record(z.string(), z.string())).optional(),
+});
+
 /**
- * The addresses of a local stack, for the servers whose address nobody wrote.
- * @param file path of a `stack.json` that is used whatever it says of its processes, or a folder's that counts only while
- *   the stack runs
+ * The settings that a local stack publishes, for the servers whose address nobody wrote.
+ * @param file a `stack.json`; `onlyRunning`: it counts only while its stack runs
+ * @returns nothing where there is no such file
+ * @throws Failure `Misconfigured` when it cannot be read, or is no file of this version
  */
 export function readStack(file: { path: string; onlyRunning: boolean }, written: WrittenSettings): WrittenSettings {
-  const stack = readStackFile(dirname(file.path));
+  const stack = readPublished(file.path);
   if (stack === undefined || (file.onlyRunning && !isRunning(stack))) return new Map();
+  if (stack.settings === undefined) throw notOurs(file.path);
   const found = new Map<SettingName, Written>();
   const where = `in ${file.path}`;
-  for (const [part, values] of Object.entries(settingsOf(stack.addresses)) as [Part, Values][]) {
-    if (ADDRESS_NAMES[part].some((name) => written.has(name))) continue;
-    for (const [name, value] of Object.entries(values))
-      if (value !== '') found.set(name as SettingName, { value, where });
+  for (const server of SERVER_NAMES) {
+    if (ADDRESS_NAMES[server].some((name) => written.has(name))) continue;
+    for (const [name, value] of Object.entries(stack.settings[server] ?? {}))
+      if (isSettingName(name) && value !== '') found.set(name, { value, where });
   }
   return found;
 }
 
-type Values = Partial<Record<SettingName, string>>;
-
-/** What somebody would write to use the servers of a stack, by server. */
-export function settingsOf({
-  postgres,
-  kafka,
-  clickhouse,
-  temporal,
-}: Partial<StackAddresses>): Partial<Record<Part, Values>> {
-  return {
-    ...(postgres === undefined ? {} : { postgres: postgresSettings(postgres) }),
-    ...(kafka === undefined ? {} : { kafka: kafkaSettings(kafka) }),
-    ...(clickhouse === undefined ? {} : { clickhouse: clickhouseSettings(clickhouse) }),
-    ...(temporal === undefined ? {} : { temporal: temporalSettings(temporal) }),
-  };
+function readPublished(path: string): z.infer<typeof published> | undefined {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw new Failure('Misconfigured', { message: `Cannot read ${path}.`, cause: error });
+  }
+  try {
+    return published.parse(JSON.parse(text));
+  } catch (error) {
+    throw notOurs(path, error);
+  }
 }
 
-function postgresSettings({ host, port, database, user, password, ssl }: StackAddresses['postgres']): Values {
-  return {
-    PG_HOST: host,
-    PG_PORT: String(port),
-    PG_DB: database,
-    PG_USER: user,
-    PG_PASSWORD: password,
-    ...(ssl === undefined ? {} : { PG_SSLMODE: 'verify-full', PG_SSLROOTCERT: ssl.caFile }),
-  };
+function notOurs(path: string, cause?: unknown): Failure {
+  return new Failure('Misconfigured', {
+    message: `${path} is not a file that a local stack of this version wrote.`,
+    remedy: 'Stop that stack and start it again with "pg2click dev", or remove the file.',
+    cause,
+  });
 }
 
-function kafkaSettings({ bootstrap, ssl, sasl }: StackAddresses['kafka']): Values {
-  return {
-    KAFKA_BOOTSTRAP: bootstrap,
-    ...(ssl === undefined ? {} : { KAFKA_TLS: 'true', KAFKA_TLS_CA: ssl.caFile }),
-    ...(sasl === undefined
-      ? {}
-      : {
-          KAFKA_SASL_MECHANISM: sasl.mechanism,
-          KAFKA_SASL_USERNAME: sasl.username,
-          KAFKA_SASL_PASSWORD: sasl.password,
-        }),
-  };
-}
-
-function clickhouseSettings({ url, database, user, password, ssl }: StackAddresses['clickhouse']): Values {
-  const { hostname, port, protocol } = new URL(url);
-  return {
-    CH_HOST: hostname,
-    CH_PORT: port === '' ? (protocol === 'https:' ? '443' : '80') : port,
-    CH_DB: database,
-    CH_USER: user,
-    CH_PASSWORD: password,
-    ...(ssl === undefined ? {} : { CH_TLS: 'true', CH_TLS_CA: ssl.caFile }),
-  };
-}
-
-/** The name: grpc-js warns on standard error where it is an IP address. */
-function temporalSettings({ address, namespace, uiUrl, ssl }: StackAddresses['temporal']): Values {
-  return {
-    TEMPORAL_ADDRESS: address,
-    TEMPORAL_NAMESPACE: namespace,
-    PG2CLICK_UI_URL: uiUrl,
-    ...(ssl === undefined
-      ? {}
-      : { TEMPORAL_TLS: 'true', TEMPORAL_TLS_SERVER_CA_CERT_PATH: ssl.caFile, TEMPORAL_TLS_SERVER_NAME: 'localhost' }),
-  };
-}
-
-/** Servers outlive a killed `pg2click dev`, and the next one takes them over. */
-function isRunning(stack: StackFile): boolean {
-  return [stack.owner, ...Object.values(stack.children)].some((process) => process !== undefined && isAlive(process));
+function isRunning({ owner, children }: z.infer<typeof published>): boolean {
+  return [owner, ...Object.values(children)].some((each) => each !== undefined && isAlive(each));
 }

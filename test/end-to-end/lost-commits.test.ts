@@ -6,10 +6,10 @@ import { createFlights, FLIGHTS, readFlights } from '../../dev/demo/flights.js';
 import { createGates, GATES } from '../../dev/demo/gates.js';
 import { createNotes, NOTES } from '../../dev/demo/notes.js';
 import { startWriter } from '../../dev/demo/writer.js';
-import { PARTS } from '../../dev/stack/stack.js';
 import { openArena, type Arena } from '../support/arena.js';
 import { ownStack, ownStateDir } from '../support/own-stack.js';
 import { waitFor } from '../support/stack.js';
+import { SERVER_NAMES } from '../../src/settings/server-name.js';
 
 const CRASHES = Number(process.env['PG2CLICK_CRASHES'] ?? 3);
 const BETWEEN_MS = 4_000;
@@ -31,7 +31,7 @@ async function commitUnsafely(pg: Client, first: number): Promise<number[]> {
 }
 
 it(`both sides are equal after ${CRASHES} immediate stops of PostgreSQL, although commits that were seen are lost`, async () => {
-  const { stack } = await ownStack(ownStateDir(), PARTS);
+  const { stack } = await ownStack(ownStateDir(), SERVER_NAMES);
   const arena: Arena = await openArena(stack.addresses);
   onTestFinished(() => arena.close());
   const pg = await arena.connect();

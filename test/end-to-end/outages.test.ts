@@ -6,12 +6,13 @@ import { createFlights, FLIGHTS, readFlights } from '../../dev/demo/flights.js';
 import { createGates } from '../../dev/demo/gates.js';
 import { createNotes, NOTES } from '../../dev/demo/notes.js';
 import { startWriter, type Writer } from '../../dev/demo/writer.js';
-import { startStack, type Part, type Stack } from '../../dev/stack/stack.js';
+import { startStack, type Stack } from '../../dev/stack/stack.js';
 import { openArena, type Arena, type Standing } from '../support/arena.js';
 import { beat, BEATS, createBeats } from '../support/beats.js';
 import { runCli } from '../support/cli.js';
 import { newStateDir } from '../support/state-dir.js';
 import { waitFor } from '../support/wait-for.js';
+import type { ServerName } from '../../src/settings/server-name.js';
 
 /** Away for seconds only; `dev/bench/outages.ts` stays away for a minute and measures. */
 const AWAY_MS = 4_000;
@@ -66,17 +67,17 @@ describe('a server that goes away and comes back', () => {
 
   /** Takes it away twice, first in order and then by kill -9. @returns how long rows took to flow after it was back */
   const outage = async (
-    part: Part,
+    server: ServerName,
     during: () => Promise<void>,
     before: () => Promise<unknown> = () => Promise.resolve(),
   ): Promise<void> => {
     for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
       await before();
-      await stack.kill(part, part === 'postgres' && signal === 'SIGTERM' ? 'SIGINT' : signal);
+      await stack.kill(server, server === 'postgres' && signal === 'SIGTERM' ? 'SIGINT' : signal);
       try {
         await during();
       } finally {
-        await stack.start(part);
+        await stack.start(server);
       }
       const { loaded } = await look();
       const [beatMs, flightsMs] = await Promise.all([
@@ -85,7 +86,7 @@ describe('a server that goes away and comes back', () => {
           waitFor(async () => (await look()).loaded > loaded, { deadlineMs: FLOWS_MS, what: 'flights to load' }),
         ),
       ]);
-      console.log(`${part}, ${signal}: rows flow ${beatMs} and ${flightsMs} ms after it answers again`);
+      console.log(`${server}, ${signal}: rows flow ${beatMs} and ${flightsMs} ms after it answers again`);
     }
     await writer.stop();
     const comparisons = await arena.settle(SETTLE_MS);

@@ -2,11 +2,11 @@ import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { identify, isAlive, type ProcessIdentity } from '../../dev/stack/child.js';
 import { packageRoot } from '../../src/package-root.js';
 import { withoutSettings } from '../../src/settings/settings.js';
 import { ownStateDir, processesOf } from '../support/own-stack.js';
 import { waitFor } from '../support/wait-for.js';
+import { identify, isAlive, type ProcessIdentity } from '../../src/settings/process-identity.js';
 
 interface Running {
   readonly child: ChildProcess;

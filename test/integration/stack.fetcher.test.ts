@@ -20,7 +20,7 @@ let kafka: Kafka;
 let publisher: Publisher;
 
 beforeAll(async () => {
-  stack = await startStack({ stateDir, parts: ['kafka'], report: () => undefined });
+  stack = await startStack({ stateDir, servers: ['kafka'], report: () => undefined });
   brokers = stack.addresses.kafka.bootstrap.split(',');
   kafka = connectTestKafka({ brokers });
   publisher = await openProducer(kafka, silentLog);

@@ -35,20 +35,20 @@ it('a worker is ready while it reaches all four servers, says which it does not,
   expect(check('/healthz').status).toBe(0);
 
   const told = { clickhouse: 'SinkUnavailable', temporal: 'TemporalUnavailable' } as const;
-  for (const part of ['clickhouse', 'temporal'] as const) {
-    await stack.kill(part);
-    const { body } = await until(`the loss of ${part} to be noticed`, ({ status }) => status === 503);
+  for (const server of ['clickhouse', 'temporal'] as const) {
+    await stack.kill(server);
+    const { body } = await until(`the loss of ${server} to be noticed`, ({ status }) => status === 503);
     expect(body).toMatchObject({ ready: false, worker: 'polling' });
-    expect(body.problems.map(({ what, kind }) => ({ what, kind }))).toEqual([{ what: part, kind: told[part] }]);
+    expect(body.problems.map(({ what, kind }) => ({ what, kind }))).toEqual([{ what: server, kind: told[server] }]);
     expect(JSON.stringify(body)).not.toContain(env['PG_PASSWORD']);
     expect(JSON.stringify(body)).not.toContain(env['CH_PASSWORD']);
     // Restarting it would help nothing: it is alive, and will go on by itself.
     expect(await probe(port, '/healthz')).toEqual({ status: 200, body: { alive: true, worker: 'polling' } });
     const refused = check('/readyz');
     expect(refused.status).toBe(1);
-    expect(refused.stderr).toContain(part);
-    await stack.start(part);
-    await until(`${part} to be back`, ({ status }) => status === 200);
+    expect(refused.stderr).toContain(server);
+    await stack.start(server);
+    await until(`${server} to be back`, ({ status }) => status === 200);
   }
   expect((await probe<{ error: string }>(port, '/metrics')).status).toBe(404);
 

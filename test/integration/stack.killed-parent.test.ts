@@ -3,11 +3,11 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import pg from 'pg';
 import { expect, onTestFinished, test } from 'vitest';
-import { isAlive } from '../../dev/stack/child.js';
 import { readStackFile } from '../../dev/stack/stack.js';
 import { packageRoot } from '../../src/package-root.js';
 import { ownStateDir, processesOf } from '../support/own-stack.js';
 import { waitFor } from '../support/wait-for.js';
+import { isAlive } from '../../src/settings/process-identity.js';
 
 test('after kill -9 of the parent the next start ends what it left, and goes on with the same state', async () => {
   const stateDir = ownStateDir();

@@ -2,22 +2,23 @@ import { Client, Connection } from '@temporalio/client';
 import kafkajs from 'kafkajs';
 import pg from 'pg';
 import { expect, test } from 'vitest';
-import { readStackFile, type Part, type StackAddresses } from '../../dev/stack/stack.js';
+import { readStackFile, type StackAddresses } from '../../dev/stack/stack.js';
 import { ownStack, ownStateDir, processesOf } from '../support/own-stack.js';
+import type { ServerName } from '../../src/settings/server-name.js';
 
-const PARTS = ['postgres', 'kafka', 'clickhouse', 'temporal'] as const;
+const SERVER_NAMES = ['postgres', 'kafka', 'clickhouse', 'temporal'] as const;
 
 test('state and addresses survive kill -9 of each server, an immediate stop of PostgreSQL, and a stop of all', async () => {
   const stateDir = ownStateDir();
-  const { stack, events } = await ownStack(stateDir, PARTS);
-  for (const part of PARTS) await KEEPSAKES[part].leave(stack.addresses);
+  const { stack, events } = await ownStack(stateDir, SERVER_NAMES);
+  for (const server of SERVER_NAMES) await KEEPSAKES[server].leave(stack.addresses);
 
-  for (const part of PARTS) {
-    const before = stack.pid(part);
-    await stack.kill(part);
-    await stack.start(part);
-    expect(stack.pid(part)).not.toBe(before);
-    expect(await KEEPSAKES[part].find(stack.addresses), `${part} after kill -9`).toBe(1);
+  for (const server of SERVER_NAMES) {
+    const before = stack.pid(server);
+    await stack.kill(server);
+    await stack.start(server);
+    expect(stack.pid(server)).not.toBe(before);
+    expect(await KEEPSAKES[server].find(stack.addresses), `${server} after kill -9`).toBe(1);
   }
   await stack.kill('postgres', 'SIGQUIT');
   await stack.start('postgres');
@@ -28,10 +29,10 @@ test('state and addresses survive kill -9 of each server, an immediate stop of P
   expect(processesOf(stateDir)).toEqual([]);
   expect(readStackFile(stateDir)).toMatchObject({ children: {} });
 
-  const again = await ownStack(stateDir, PARTS);
+  const again = await ownStack(stateDir, SERVER_NAMES);
   expect(again.stack.addresses).toEqual(stack.addresses);
-  for (const part of PARTS) {
-    expect(await KEEPSAKES[part].find(again.stack.addresses), `${part} after a stop and a start`).toBe(1);
+  for (const server of SERVER_NAMES) {
+    expect(await KEEPSAKES[server].find(again.stack.addresses), `${server} after a stop and a start`).toBe(1);
   }
 });
 
@@ -42,7 +43,7 @@ test('a server that dies unasked is reported, and reset starts it empty at the s
   process.kill(first.stack.pid('postgres') ?? 0, 'SIGKILL');
   await expect
     .poll(() => first.events.filter((event) => event.kind === 'died'), { timeout: 10_000 })
-    .toMatchObject([{ part: 'postgres', text: expect.stringContaining('was ended by SIGKILL') as string }]);
+    .toMatchObject([{ server: 'postgres', text: expect.stringContaining('was ended by SIGKILL') as string }]);
   await first.stack.stop();
 
   const empty = await ownStack(stateDir, ['postgres'], { reset: true });
@@ -52,7 +53,7 @@ test('a server that dies unasked is reported, and reset starts it empty at the s
 
 /** What is left in each server, acknowledged, and how many of it are found later. */
 const KEEPSAKES: Readonly<
-  Record<Part, { leave(to: StackAddresses): Promise<unknown>; find(from: StackAddresses): Promise<number> }>
+  Record<ServerName, { leave(to: StackAddresses): Promise<unknown>; find(from: StackAddresses): Promise<number> }>
 > = {
   postgres: {
     leave: (to) => sql(to, /* sql */ `create table keepsake as select 1 as id`),

@@ -6,11 +6,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { identify, isAlive } from '../../dev/stack/child.js';
-import { startStack, type Part, type StackOptions } from '../../dev/stack/stack.js';
+import { startStack, type StackOptions } from '../../dev/stack/stack.js';
 import { writeStackFile } from '../../dev/stack/stack-file.js';
 import { Failure } from '../../src/failure/failure.js';
 import { ownStateDir, processesOf } from '../support/own-stack.js';
+import { identify, isAlive } from '../../src/settings/process-identity.js';
+import type { ServerName } from '../../src/settings/server-name.js';
 
 test('a port in use is named in one sentence, and nothing is left running', async () => {
   const squatter = createServer();
@@ -33,9 +34,9 @@ test.each([
   ['temporal', [], 'There is no temporal on PATH, and no go to build it with.', 'TEMPORAL_ADDRESS'],
 ] as const)(
   '%s with only %j on PATH says what is missing and what works without it',
-  async (part, present, message, setting) => {
+  async (server, present, message, setting) => {
     onlyOnPath(present);
-    const failure = await refusal(ownStateDir(), [part]);
+    const failure = await refusal(ownStateDir(), [server]);
     expect(failure.message).toBe(message);
     expect(failure.remedy).toMatch(/^Install .* or set/);
     expect(failure.remedy).toContain(setting);
@@ -63,7 +64,7 @@ test('a download that fails leaves no half-filled cache, and the build tool’s 
 
 test('a server that gives up at its start is quoted with its log, and its siblings are stopped', async () => {
   const stateDir = ownStateDir();
-  const before = await startStack({ stateDir, parts: ['postgres'], report: () => undefined });
+  const before = await startStack({ stateDir, servers: ['postgres'], report: () => undefined });
   await before.stop();
   writeFileSync(join(stateDir, 'postgres', 'cluster', 'PG_VERSION'), '9.6\n');
   const failure = await refusal(stateDir, ['postgres', 'temporal']);
@@ -87,7 +88,7 @@ test('a stranger that got an orphan’s pid is left alone', async () => {
     secrets: { postgres: 'unused', kafka: 'unused', clickhouse: 'unused' },
     addresses: {},
   });
-  const stack = await startStack({ stateDir, parts: [], report: () => undefined });
+  const stack = await startStack({ stateDir, servers: [], report: () => undefined });
   await stack.stop();
   expect(isAlive(identity)).toBe(true);
 });
@@ -104,7 +105,7 @@ test('a folder that is not a stack’s is neither used nor wiped', async () => {
 
 test('a changed password ends the wait at once', async () => {
   const stateDir = ownStateDir();
-  const first = await startStack({ stateDir, parts: ['postgres'], report: () => undefined });
+  const first = await startStack({ stateDir, servers: ['postgres'], report: () => undefined });
   const client = new pg.Client({ ...first.addresses.postgres });
   await client.connect();
   await client.query(/* sql */ `alter role postgres password 'another'`);
@@ -120,7 +121,7 @@ test('an abort while it starts ends what was started', async () => {
   const abort = new AbortController();
   const start = startStack({
     stateDir,
-    parts: ['postgres', 'temporal'],
+    servers: ['postgres', 'temporal'],
     signal: abort.signal,
     report: (event) => event.kind === 'ready' && abort.abort(new Error('not wanted any more')),
   });
@@ -130,10 +131,10 @@ test('an abort while it starts ends what was started', async () => {
 
 async function refusal(
   stateDir: string,
-  parts: readonly Part[],
+  servers: readonly ServerName[],
   options: Partial<StackOptions> = {},
 ): Promise<Failure> {
-  const failure = await startStack({ stateDir, parts, report: () => undefined, ...options }).then(
+  const failure = await startStack({ stateDir, servers, report: () => undefined, ...options }).then(
     () => new Error('the stack started'),
     (error: unknown) => error,
   );

@@ -10,7 +10,7 @@ import { connectPostgres } from '../../src/connect/postgres.js';
 import { connectTemporal } from '../../src/connect/temporal.js';
 import { isEqual } from '../../dev/compare/compare.js';
 import { makeAuthority, makeCertificate, type KeyPair } from '../../dev/stack/certificates.js';
-import { PARTS, readStackFile, startStack, type Part, type Stack } from '../../dev/stack/stack.js';
+import { readStackFile, startStack, type Stack } from '../../dev/stack/stack.js';
 import { Failure } from '../../src/failure/failure.js';
 import { loadSettings, type Settings } from '../../src/settings/settings.js';
 import { openArena } from '../support/arena.js';
@@ -20,6 +20,7 @@ import { startGuardedKafka } from '../support/guarded-kafka.js';
 import { openImpostor } from '../support/impostor.js';
 import { newStateDir } from '../support/state-dir.js';
 import { waitFor } from '../support/wait-for.js';
+import { SERVER_NAMES, type ServerName } from '../../src/settings/server-name.js';
 
 let stateDir: string;
 let stack: Stack;
@@ -40,7 +41,7 @@ afterAll(async () => {
   rmSync(stateDir, { recursive: true, force: true });
 });
 
-const PROBES: Readonly<Record<Part, (settings: Settings) => Promise<unknown>>> = {
+const PROBES: Readonly<Record<ServerName, (settings: Settings) => Promise<unknown>>> = {
   postgres: async (settings) => {
     await using pg = await connectPostgres(settings, { name: 'test' });
     const { rows } = await pg.query(/* sql */ `select ssl from pg_stat_ssl where pid = pg_backend_pid()`);
@@ -51,14 +52,14 @@ const PROBES: Readonly<Record<Part, (settings: Settings) => Promise<unknown>>> =
   temporal: async (settings) => (await connectTemporal(settings)).close(),
 };
 
-function probe(part: Part, changes: Record<string, string | undefined> = {}): Promise<unknown> {
+function probe(server: ServerName, changes: Record<string, string | undefined> = {}): Promise<unknown> {
   const changed = Object.entries({ ...env, ...changes }).filter(([, value]) => value !== undefined);
-  return PROBES[part](loadSettings({ env: Object.fromEntries(changed), envFile: false, stackFile: false }));
+  return PROBES[server](loadSettings({ env: Object.fromEntries(changed), envFile: false, stackFile: false }));
 }
 
 /** What a person is told. */
-async function told(part: Part, changes: Record<string, string | undefined>): Promise<string> {
-  const error: unknown = await probe(part, changes).then(
+async function told(server: ServerName, changes: Record<string, string | undefined>): Promise<string> {
+  const error: unknown = await probe(server, changes).then(
     () => 'it was let in',
     (failure: unknown) => failure,
   );
@@ -67,7 +68,7 @@ async function told(part: Part, changes: Record<string, string | undefined>): Pr
   return `${message} ${remedy ?? ''}`;
 }
 
-const CA: Readonly<Record<Part, string>> = {
+const CA: Readonly<Record<ServerName, string>> = {
   postgres: 'PG_SSLROOTCERT',
   kafka: 'KAFKA_TLS_CA',
   clickhouse: 'CH_TLS_CA',
@@ -75,16 +76,16 @@ const CA: Readonly<Record<Part, string>> = {
 };
 
 /** The server somewhere else. */
-function at(part: Part, host: string, port?: number): Record<string, string> {
+function at(server: ServerName, host: string, port?: number): Record<string, string> {
   const { postgres, kafka, clickhouse, temporal } = stack.addresses;
   const there = (address: string): string => `${host}:${port ?? address.split(':')[1]}`;
-  const elsewhere: Record<Part, Record<string, string>> = {
+  const elsewhere: Record<ServerName, Record<string, string>> = {
     postgres: { PG_HOST: host, PG_PORT: String(port ?? postgres.port) },
     kafka: { KAFKA_BOOTSTRAP: there(kafka.bootstrap) },
     clickhouse: { CH_HOST: host, CH_PORT: String(port ?? new URL(clickhouse.url).port) },
     temporal: { TEMPORAL_ADDRESS: there(temporal.address) },
   };
-  return elsewhere[part];
+  return elsewhere[server];
 }
 
 function fileOf(content: string): string {
@@ -95,24 +96,24 @@ function fileOf(content: string): string {
   return path;
 }
 
-describe.each(PARTS)('the certificate of %s', (part) => {
+describe.each(SERVER_NAMES)('the certificate of %s', (server) => {
   it('lets us in where its CA and its name are right', async () => {
-    const seen = await probe(part);
-    if (part === 'postgres') expect(seen).toEqual([{ ssl: true }]);
+    const seen = await probe(server);
+    if (server === 'postgres') expect(seen).toEqual([{ ssl: true }]);
   });
 
   it('is refused where its CA is not known, and where it is another', async () => {
-    expect(await told(part, { [CA[part]]: undefined })).toContain(
-      `shows a certificate whose authority is not trusted here. Name the file with its CA in ${CA[part]}.`,
+    expect(await told(server, { [CA[server]]: undefined })).toContain(
+      `shows a certificate whose authority is not trusted here. Name the file with its CA in ${CA[server]}.`,
     );
     const stranger = fileOf((await makeAuthority()).cert);
-    expect(await told(part, { [CA[part]]: stranger })).toContain(
-      `shows a certificate whose authority is not trusted here. The CA in ${CA[part]} in the environment did not sign it`,
+    expect(await told(server, { [CA[server]]: stranger })).toContain(
+      `shows a certificate whose authority is not trusted here. The CA in ${CA[server]} in the environment did not sign it`,
     );
   });
 
   it('is refused under a name that it does not have', async () => {
-    const message = await told(part, { ...at(part, '0.0.0.0'), TEMPORAL_TLS_SERVER_NAME: undefined });
+    const message = await told(server, { ...at(server, '0.0.0.0'), TEMPORAL_TLS_SERVER_NAME: undefined });
     expect(message).toMatch(
       /shows a certificate (?:for localhost, 127\.0\.0\.1, not for 0\.0\.0\.0|that is not for its name)\. Write in /u,
     );
@@ -122,22 +123,22 @@ describe.each(PARTS)('the certificate of %s', (part) => {
     const authority = await makeAuthority();
     const impostor = await openImpostor(await makeCertificate(authority, { days: -1 }));
     onTestFinished(() => impostor.close());
-    const changes = { ...at(part, '127.0.0.1', impostor.port), [CA[part]]: fileOf(authority.cert) };
-    expect(await told(part, changes)).toContain('shows a certificate that has expired. Renew the certificate');
+    const changes = { ...at(server, '127.0.0.1', impostor.port), [CA[server]]: fileOf(authority.cert) };
+    expect(await told(server, changes)).toContain('shows a certificate that has expired. Renew the certificate');
   });
 });
 
 describe('who mixes up TLS and plain text is told so', () => {
-  const off: Readonly<Record<Part, Record<string, string | undefined>>> = {
+  const off: Readonly<Record<ServerName, Record<string, string | undefined>>> = {
     postgres: { PG_SSLMODE: 'disable', PG_SSLROOTCERT: undefined },
     kafka: { KAFKA_TLS: 'false', KAFKA_TLS_CA: undefined },
     clickhouse: { CH_TLS: 'false', CH_TLS_CA: undefined },
     temporal: { TEMPORAL_TLS: 'false', TEMPORAL_TLS_SERVER_NAME: undefined, [CA.temporal]: undefined },
   };
 
-  it.each(PARTS)('where %s wants TLS', async (part) => {
-    expect(await told(part, off[part])).toContain(
-      part === 'postgres'
+  it.each(SERVER_NAMES)('where %s wants TLS', async (server) => {
+    expect(await told(server, off[server])).toContain(
+      server === 'postgres'
         ? 'if it wants TLS, set PG_SSLMODE=verify-full'
         : 'speaks TLS on this port, and we do not. Set ',
     );

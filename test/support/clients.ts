@@ -2,7 +2,7 @@ import type { ClickHouseClientConfigOptions } from '@clickhouse/client';
 import type { TLSConfig } from '@temporalio/client';
 import type { KafkaConfig } from 'kafkajs';
 import type { StackAddresses } from '../../dev/stack/stack.js';
-import { settingsOf } from '../../src/settings/stack.js';
+import { settingsOf } from '../../dev/stack/stack-settings.js';
 
 /*
  * How clients take the addresses of a stack, secure or not. `pg` takes an address as it is; what a test starts by settings

@@ -51,5 +51,5 @@ export default async function setup(project: TestProject): Promise<(() => Promis
 function show(event: StackEvent): void {
   if (event.kind === 'step' || event.kind === 'stopped') return;
   const text = event.kind === 'ready' ? `ready in ${(event.elapsedMs / 1_000).toFixed(1)} s` : event.text;
-  console.log(`stack: ${event.part}: ${text}`);
+  console.log(`stack: ${event.server}: ${text}`);
 }

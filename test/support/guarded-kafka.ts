@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { endProcess } from '../../dev/stack/child.js';
 import { kafkaServer } from '../../dev/stack/kafka.js';
 import { launchServer } from '../../dev/stack/launch.js';
-import type { PartContext, Server } from '../../dev/stack/part.js';
+import type { ServerContext, Server } from '../../dev/stack/server.js';
 import { choosePorts } from '../../dev/stack/port.js';
 
 export interface GuardedKafka {
@@ -23,7 +23,7 @@ export async function startGuardedKafka(
   const ports = await choosePorts({}, {});
   // A port of a server that is not started here.
   const own = ports.postgres;
-  const context: PartContext = {
+  const context: ServerContext = {
     directory: join(directory, 'kafka'),
     ports,
     secrets: { postgres: 'unused', kafka: 'unused', clickhouse: 'unused' },

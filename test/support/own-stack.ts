@@ -1,15 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { onTestFinished } from 'vitest';
-import {
-  endOrphans,
-  startStack,
-  type Part,
-  type Stack,
-  type StackEvent,
-  type StackOptions,
-} from '../../dev/stack/stack.js';
+import { endOrphans, startStack, type Stack, type StackEvent, type StackOptions } from '../../dev/stack/stack.js';
 import { newStateDir } from './state-dir.js';
+import type { ServerName } from '../../src/settings/server-name.js';
 
 /** A state folder of this test's own; what still runs on it when the test ends is ended, and the folder removed. */
 export function ownStateDir(): string {
@@ -24,11 +18,11 @@ export function ownStateDir(): string {
 /** A stack of this test's own, stopped when the test ends; its events are kept in `events`. */
 export async function ownStack(
   stateDir: string,
-  parts: readonly Part[],
+  servers: readonly ServerName[],
   options: Partial<StackOptions> = {},
 ): Promise<{ readonly stack: Stack; readonly events: readonly StackEvent[] }> {
   const events: StackEvent[] = [];
-  const stack = await startStack({ stateDir, parts, report: (event) => events.push(event), ...options });
+  const stack = await startStack({ stateDir, servers, report: (event) => events.push(event), ...options });
   onTestFinished(() => stack.stop());
   return { stack, events };
 }

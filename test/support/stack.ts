@@ -2,18 +2,19 @@ import { randomBytes } from 'node:crypto';
 import { createClient } from '@clickhouse/client';
 import pg from 'pg';
 import { afterAll, inject } from 'vitest';
-import type { Part, StackAddresses } from '../../dev/stack/stack.js';
+import type { StackAddresses } from '../../dev/stack/stack.js';
 import { clickhouseOptions } from './clients.js';
 import './global-setup.js';
+import type { ServerName } from '../../src/settings/server-name.js';
 
 export { waitFor } from './wait-for.js';
 
 /** The address of one server of the run's stack. */
-export function addressOf<P extends Part>(part: P): StackAddresses[P] {
-  const address = (inject('stack') as Partial<StackAddresses> | undefined)?.[part];
+export function addressOf<P extends ServerName>(server: P): StackAddresses[P] {
+  const address = (inject('stack') as Partial<StackAddresses> | undefined)?.[server];
   if (address !== undefined) return address;
   throw new Error(
-    `This run's stack has no ${part}: see PG2CLICK_TEST_STACK, or name the file *.${part}.test.ts or so.`,
+    `This run's stack has no ${server}: see PG2CLICK_TEST_STACK, or name the file *.${server}.test.ts or so.`,
   );
 }
 

@@ -1,8 +1,8 @@
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { identify } from '../../dev/stack/child.js';
 import { endOrphans } from '../../dev/stack/stack.js';
+import { identify } from '../../src/settings/process-identity.js';
 
 const PREFIX = 'pg2click-test-';
 

@@ -4,7 +4,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { endProcess, identify, isAlive, lastMeaningfulLine, spawnChild } from '../../dev/stack/child.js';
+import { endProcess, lastMeaningfulLine, spawnChild } from '../../dev/stack/child.js';
+import { identify, isAlive } from '../../src/settings/process-identity.js';
 
 test('a process is known by pid and start time, and gone once it ended', async () => {
   const child = spawn('sleep', ['60']);

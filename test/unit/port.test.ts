@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { PORT_NAMES } from '../../dev/stack/part.js';
+import { PORT_NAMES } from '../../dev/stack/server.js';
 import { choosePorts } from '../../dev/stack/port.js';
 
 test('ports are distinct, outside the range of outgoing connections, and stay what they were', async () => {

@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { identify } from '../../dev/stack/child.js';
 import { Failure } from '../../src/failure/failure.js';
 import { loadSettings, withoutSettings, type LoadOptions, type Settings } from '../../src/settings/settings.js';
+import { newSecrets, writeStackFile } from '../../dev/stack/stack-file.js';
+import { identify, type ProcessIdentity } from '../../src/settings/process-identity.js';
 
 let directory: string;
 
@@ -41,7 +42,7 @@ describe('where settings come from', () => {
     expect(settings.clickhouse).toMatchObject({ url: 'http://localhost:8123', database: 'default', user: 'default' });
     expect(settings.kafka.brokers).toEqual(['localhost:9092']);
     expect(settings.temporal).toMatchObject({ address: 'localhost:7233', namespace: 'default' });
-    expect(settings.parts).toEqual({
+    expect(settings.origins).toEqual({
       postgres: 'default',
       kafka: 'default',
       clickhouse: 'default',
@@ -102,10 +103,17 @@ describe('the local stack', () => {
     temporal: { address: '127.0.0.1:20004', namespace: 'default', uiUrl: 'http://127.0.0.1:20005/' },
   };
 
-  function stackFile(owner: object | undefined): void {
-    mkdirSync(join(directory, '.pg2click', 'dev'), { recursive: true });
-    const stack = { owner, children: {}, ports: {}, secrets: {}, addresses };
-    writeFileSync(join(directory, '.pg2click', 'dev', 'stack.json'), JSON.stringify(stack));
+  /** As the stack writes it. */
+  function stackFile(owner: ProcessIdentity | undefined): void {
+    const stateDir = join(directory, '.pg2click', 'dev');
+    mkdirSync(stateDir, { recursive: true });
+    writeStackFile(stateDir, {
+      ...(owner === undefined ? {} : { owner }),
+      children: {},
+      ports: {},
+      secrets: newSecrets(),
+      addresses,
+    });
   }
 
   it('is used where nothing is written, while it runs', () => {
@@ -115,14 +123,24 @@ describe('the local stack', () => {
     expect(settings.postgres.password.reveal()).toBe('stack-secret');
     expect(settings.clickhouse.url).toBe('http://127.0.0.1:20003');
     expect(settings.temporal).toMatchObject({ address: '127.0.0.1:20004', uiUrl: 'http://127.0.0.1:20005' });
-    expect(settings.parts.kafka).toBe('stack');
+    expect(settings.origins.kafka).toBe('stack');
   });
 
   it('is not used once its processes are gone, unless it is named', () => {
     stackFile({ pid: process.pid, startTime: 'of another process' });
-    expect(load().parts.postgres).toBe('default');
-    expect(load({ PG2CLICK_STACK_FILE: '.pg2click/dev/stack.json' }).parts.postgres).toBe('stack');
+    expect(load().origins.postgres).toBe('default');
+    expect(load({ PG2CLICK_STACK_FILE: '.pg2click/dev/stack.json' }).origins.postgres).toBe('stack');
     expect(refusal({ PG2CLICK_STACK_FILE: 'elsewhere.json' }).message).toContain('There is no file elsewhere.json');
+  });
+
+  it('is refused where another version wrote its file, and says what to do', () => {
+    const folder = join(directory, '.pg2click', 'dev');
+    mkdirSync(folder, { recursive: true });
+    const path = join('.pg2click', 'dev', 'stack.json');
+    writeFileSync(join(directory, path), JSON.stringify({ owner: identify(process.pid), children: {}, addresses }));
+    const { message, remedy } = refusal();
+    expect(message).toContain('is not a file that a local stack of this version wrote');
+    expect(remedy).toContain('start it again with "pg2click dev"');
   });
 
   it('gives nothing of a server whose address is written, not even its password', () => {
@@ -131,7 +149,7 @@ describe('the local stack', () => {
     expect(settings.postgres).toMatchObject({ host: 'db.example', port: 5432, database: 'postgres' });
     expect(settings.postgres.password.reveal()).toBe('');
     expect(settings.temporal).toMatchObject({ address: 'temporal.example:7233', uiUrl: undefined });
-    expect(settings.parts).toEqual({ postgres: 'written', kafka: 'stack', clickhouse: 'stack', temporal: 'written' });
+    expect(settings.origins).toEqual({ postgres: 'written', kafka: 'stack', clickhouse: 'stack', temporal: 'written' });
   });
 
   it('yields to the configuration file of the Temporal command line', () => {
@@ -139,7 +157,7 @@ describe('the local stack', () => {
     const file = write('temporal.toml', '[profile.default]', 'address = "from.toml:7233"', 'namespace = "orders"');
     const settings = load({ TEMPORAL_CONFIG_FILE: file });
     expect(settings.temporal).toMatchObject({ address: 'from.toml:7233', namespace: 'orders' });
-    expect(settings.parts.temporal).toBe('written');
+    expect(settings.origins.temporal).toBe('written');
   });
 });
 

@@ -1,11 +1,8 @@
-/** The servers of the local stack, in the order people read them. */
-export const PARTS = ['postgres', 'kafka', 'clickhouse', 'temporal'] as const;
-
-export type Part = (typeof PARTS)[number];
+import type { ServerName } from '../../src/settings/server-name.js';
 
 /**
  * Every port the stack listens on. `kafkaController` is Kafka's own and of no use to a client. Only of a secure stack:
- * `kafkaSsl`, which takes client certificates instead of users, and `temporalPlain`, Temporal itself behind its TLS door.
+ * `kafkaSsl`, which takes client certificates instead of users, and `temporalPlain`, Temporal itself behind its TLS proxy.
  */
 export const PORT_NAMES = [
   'postgres',
@@ -68,19 +65,19 @@ export interface StackSecrets {
 
 /** What happens while a stack starts, runs and stops, for whoever shows it. */
 export type StackEvent =
-  /** Replaces the part's last step: "downloading Kafka: 31 files". */
-  | { readonly kind: 'step'; readonly part: Part; readonly text: string }
+  /** Replaces the server's last step: "downloading Kafka: 31 files". */
+  | { readonly kind: 'step'; readonly server: ServerName; readonly text: string }
   /** Worth keeping on the screen. */
-  | { readonly kind: 'note'; readonly part: Part; readonly text: string }
-  | { readonly kind: 'ready'; readonly part: Part; readonly elapsedMs: number; readonly external: boolean }
+  | { readonly kind: 'note'; readonly server: ServerName; readonly text: string }
+  | { readonly kind: 'ready'; readonly server: ServerName; readonly elapsedMs: number; readonly external: boolean }
   /** Died without being asked to; `text` says how and names its log. */
-  | { readonly kind: 'died'; readonly part: Part; readonly text: string }
-  | { readonly kind: 'failed'; readonly part: Part; readonly text: string }
-  | { readonly kind: 'stopped'; readonly part: Part };
+  | { readonly kind: 'died'; readonly server: ServerName; readonly text: string }
+  | { readonly kind: 'failed'; readonly server: ServerName; readonly text: string }
+  | { readonly kind: 'stopped'; readonly server: ServerName };
 
-/** What a part needs to know to run. */
-export interface PartContext {
-  /** The part's own data folder. */
+/** What a server needs to know to run. */
+export interface ServerContext {
+  /** The server's own data folder. */
   readonly directory: string;
   readonly ports: Ports;
   readonly secrets: StackSecrets;
@@ -99,8 +96,8 @@ export interface Certificates extends StackTls {
   readonly key: string;
 }
 
-/** Stands before a server. */
-export interface Door {
+/** Something that runs beside a server. */
+export interface Closable {
   close(): Promise<void>;
 }
 
@@ -115,7 +112,7 @@ export interface Launch {
 }
 
 /** One server: how to make it ready to run, run it, know that it answers, and end it. */
-export interface Server<P extends Part = Part> {
+export interface Server<P extends ServerName = ServerName> {
   readonly title: string;
   readonly portNames: readonly PortName[];
   /** The setting that names a server of the user's own instead. */
@@ -126,11 +123,11 @@ export interface Server<P extends Part = Part> {
   readonly startRetries: number;
   address(ports: Ports, secrets: StackSecrets, tls: StackTls | undefined): StackAddresses[P];
   /** Downloads, builds, formats: all that is done before the process starts; idempotent, and safe to be killed in. */
-  prepare(context: PartContext): Promise<Launch>;
+  prepare(context: ServerContext): Promise<Launch>;
   /** Resolves when the server answers, rejects while it does not yet; with a `Failure` when it never will. */
-  probe(context: PartContext): Promise<void>;
-  /** What this process does for the part while it runs; closed before the part ends. */
-  openDoor?(context: PartContext): Promise<Door | undefined>;
-  /** Removes the part's data. */
+  probe(context: ServerContext): Promise<void>;
+  /** What this process does for the server while it runs; closed before the server ends. */
+  startProxy?(context: ServerContext): Promise<Closable | undefined>;
+  /** Removes the server's data. */
   wipe(directory: string, secrets: StackSecrets): Promise<void>;
 }

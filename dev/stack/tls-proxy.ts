@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { createServer } from 'node:tls';
-import type { Door } from './part.js';
+import type { Closable } from './server.js';
 
-export interface TlsDoorOptions {
+export interface TlsProxyOptions {
   /** Ports on 127.0.0.1: where TLS comes in, and where it goes on without. */
   readonly from: number;
   readonly to: number;
@@ -13,7 +13,7 @@ export interface TlsDoorOptions {
 }
 
 /** Serves TLS for a server that cannot: what comes out of it is passed on as it is, HTTP/2 included. */
-export async function openTlsDoor({ from, to, cert, key }: TlsDoorOptions): Promise<Door> {
+export async function startTlsProxy({ from, to, cert, key }: TlsProxyOptions): Promise<Closable> {
   const sockets = new Set<Socket>();
   const server = createServer({ cert, key, ALPNProtocols: ['h2', 'http/1.1'] }, (inside) => {
     const behind = connect({ port: to, host: '127.0.0.1', noDelay: true });
