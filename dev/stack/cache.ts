@@ -12,6 +12,10 @@ export function cacheDirectory(env: NodeJS.ProcessEnv = process.env): string {
   return join(xdg === undefined || xdg === '' ? join(homedir(), '.cache') : xdg, 'pg2click');
 }
 
+export function isCached(name: string): boolean {
+  return existsSync(join(cacheDirectory(), name));
+}
+
 /**
  * The cache entry `name`, made by `fill` when it is not there. It appears whole or not at all: it is filled aside and renamed,
  * so a killed or a second run at the same time does no harm.

@@ -1,18 +1,13 @@
-import { accessSync, constants } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { SEARCH_ATTRIBUTES } from '../../src/domain/search-attributes.js';
-import { Failure } from '../../src/failure/failure.js';
-import { cached } from './cache.js';
 import type { ServerContext, Server } from './server.js';
+import { findTemporal } from './temporal-program.js';
 import { startTlsProxy } from './tls-proxy.js';
-import { isMissingProgram, runTool } from './tool.js';
 
-/** The last version that `go install` accepts: later ones have a replace directive in their go.mod. */
-const VERSION = '1.5.1';
 const NAMESPACE = 'default';
 
-/** Temporal's development server, with its UI: `temporal` on PATH, else one that is built once into the cache. */
+/** Temporal's development server, with its UI. */
 export const temporalServer: Server<'temporal'> = {
   title: 'Temporal',
   portNames: ['temporal', 'temporalPlain', 'temporalUi'],
@@ -28,8 +23,7 @@ export const temporalServer: Server<'temporal'> = {
   }),
 
   async prepare(context) {
-    const command =
-      onPath('temporal') ?? join(await cached(`temporal-${VERSION}`, (to) => build(context, to)), 'temporal');
+    const command = await findTemporal(context);
     await mkdir(context.directory, { recursive: true, mode: 0o700 });
     return {
       command,
@@ -80,59 +74,4 @@ export const temporalServer: Server<'temporal'> = {
 
 function ownPort({ ports, tls }: ServerContext): number {
   return tls === undefined ? ports.temporal : ports.temporalPlain;
-}
-
-/** Builds the server from its Go module: 3 minutes on 2 cores from an empty module cache, 250 MB. */
-async function build(context: ServerContext, directory: string): Promise<void> {
-  const say = (text: string) => context.step(`building Temporal ${VERSION} with Go (about 3 minutes, once): ${text}`);
-  say('starting');
-  const startedAt = Date.now();
-  let modules = 0;
-  // The compiler says nothing while it works, for the longest server.
-  const clock = setInterval(() => {
-    const downloads = modules === 0 ? '' : `${modules} modules downloaded, `;
-    say(`${downloads}${Math.round((Date.now() - startedAt) / 1_000)} s`);
-  }, 1_000);
-  try {
-    const { code, tail } = await runTool({
-      command: 'go',
-      args: ['install', `github.com/temporalio/cli/cmd/temporal@v${VERSION}`],
-      env: { ...process.env, GOBIN: directory, GOFLAGS: '-mod=mod', CGO_ENABLED: '0' },
-      cwd: directory,
-      signal: context.signal,
-      onLine: (line) => {
-        if (line.startsWith('go: downloading')) modules++;
-      },
-    });
-    if (code === 0) return;
-    const reason = tail.findLast((line) => !line.startsWith('go: downloading')) ?? 'no message';
-    throw new Failure('Misconfigured', {
-      message: `Go could not build the Temporal server: ${reason}`,
-      remedy:
-        'Check the network and that Go is 1.21 or later, put a temporal program on PATH, or set TEMPORAL_ADDRESS to use a server of your own; the other servers do not need it.',
-    });
-  } catch (error) {
-    if (!isMissingProgram(error)) throw error;
-    throw new Failure('Misconfigured', {
-      message: 'There is no temporal on PATH, and no go to build it with.',
-      remedy:
-        'Install the Temporal CLI (docs.temporal.io/cli) or Go 1.21 or later, or set TEMPORAL_ADDRESS to use a server of your own; the other servers do not need it.',
-    });
-  } finally {
-    clearInterval(clock);
-  }
-}
-
-function onPath(program: string): string | undefined {
-  for (const directory of (process.env['PATH'] ?? '').split(delimiter)) {
-    if (directory === '') continue;
-    const path = join(directory, program);
-    try {
-      accessSync(path, constants.X_OK);
-      return path;
-    } catch {
-      // not in this one
-    }
-  }
-  return undefined;
 }
