@@ -29,7 +29,7 @@ async function main(): Promise<number> {
     stop.abort(new Error('interrupted'));
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
-  const screen = await openScreen(options.json ? process.stderr : process.stdout);
+  const screen = openScreen(options.json ? process.stderr : process.stdout);
   try {
     const measured = await runAll(options, screen, stop.signal);
     screen.close();

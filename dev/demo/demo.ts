@@ -33,7 +33,7 @@ export async function runDemo(options: RunDemoOptions): Promise<DemoEnding> {
   for (const signal of signals) process.on(signal, onSignal);
   const signal = options.signal === undefined ? stop.signal : AbortSignal.any([stop.signal, options.signal]);
   const out = options.json ? process.stderr : process.stdout;
-  const screen = await openScreen(out);
+  const screen = openScreen(out);
   const curtain = new Curtain();
   let result: DemoResult | undefined;
   const stateDir = options.stateDir ?? join(process.cwd(), '.pg2click', 'demo');

