@@ -5,8 +5,18 @@
 //   node scripts/run.mjs test [arguments of `vitest run`]
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
-import { constants } from 'node:os';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { constants, homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -28,7 +38,19 @@ const command = Object.hasOwn(commands, task ?? '') ? commands[task] : undefined
 if (command === undefined) fail('Usage: node scripts/run.mjs demo|bench|test [arguments]');
 
 checkNode();
+/** What runs now. It ends with us, whoever ends us. */
+const children = new Set();
+let handedOver = false;
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.on(signal, () => {
+    // Ctrl-C reaches the task by itself, being in our process group; a second one would mean "leave at once" to it.
+    if (handedOver && signal === 'SIGINT') return;
+    for (const child of children) child.kill(signal);
+  });
+}
+let kafka = Promise.resolve();
 if (mustInstall()) {
+  kafka = fetchKafka();
   await step('installing packages (npm ci)', 'npm', ['ci', '--no-audit', '--no-fund']);
 }
 writeFileSync(INSTALLED, lockHash());
@@ -39,6 +61,7 @@ if (!existsSync(BUILT) || Number(readFileSync(BUILT, 'utf8')) < newest) {
   // The time of the newest source that went in, not of the end: an edit made during the build is built next time.
   writeFileSync(BUILT, String(newest));
 }
+await kafka;
 process.exit(await handOver(process.execPath, command));
 
 function checkNode() {
@@ -56,6 +79,30 @@ function mustInstall() {
 
 function lockHash() {
   return createHash('sha256').update(readFileSync(LOCK)).digest('hex');
+}
+
+/**
+ * Kafka's libraries take Maven 14 s on two cores, the longest of all that a first start downloads: they come while npm installs. The
+ * local stack finds them in its cache. Whatever goes wrong is said by the stack, which tries again.
+ */
+async function fetchKafka() {
+  const pom = join(ROOT, 'dev', 'stack', 'kafka-pom.xml');
+  const [, version] = /<kafka\.version>([\d.]+)</u.exec(readFileSync(pom, 'utf8'));
+  const cache = process.env.PG2CLICK_CACHE || join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'pg2click');
+  const entry = join(cache, `kafka-${version}`);
+  if (existsSync(entry) || process.env.KAFKA_BOOTSTRAP || process.env.PG2CLICK_TEST_STACK) return;
+  mkdirSync(cache, { recursive: true });
+  // The name says whose it is: the stack removes those of processes that are gone.
+  const aside = mkdtempSync(`${entry}.tmp-${process.pid}-`);
+  const parameters = ['--batch-mode', '-q', '-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${aside}`];
+  const maven = spawn('mvn', parameters, { stdio: 'ignore' });
+  const code = await ended(maven, () => 1);
+  try {
+    if (code === 0) renameSync(aside, entry);
+  } catch {
+    // another process was faster
+  }
+  rmSync(aside, { recursive: true, force: true });
 }
 
 function newestSource() {
@@ -99,20 +146,23 @@ async function step(what, program, parameters) {
 /** Runs the task as if it had been called itself: same terminal, same exit code. */
 async function handOver(program, parameters) {
   const child = spawn(program, parameters, { cwd: ROOT, stdio: 'inherit' });
-  // Ctrl-C reaches the child by itself, being in our process group; we stay to pass on how it ended.
-  process.on('SIGINT', () => undefined);
-  for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+  handedOver = true;
   return ended(child, (error) => fail(`Cannot run ${program}: ${error.message}`));
 }
 
 function ended(child, onError) {
+  children.add(child);
   return new Promise((resolve) => {
-    child.once('error', onError);
-    child.once('close', (code, signal) => resolve(signal === null ? code : 128 + (constants.signals[signal] ?? 0)));
+    child.once('error', (error) => resolve(onError(error)));
+    child.once('close', (code, signal) => {
+      children.delete(child);
+      resolve(signal === null ? code : 128 + (constants.signals[signal] ?? 0));
+    });
   });
 }
 
 function fail(message, code = 1) {
   process.stderr.write(`${message}\n`);
+  for (const child of children) child.kill();
   process.exit(code);
 }

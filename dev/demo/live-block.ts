@@ -88,14 +88,13 @@ function bar(lag: number): string {
 }
 
 function lineOf({ tables, gauges, writer, probe, trouble, clock }: Scenery, rate: number): string {
-  const levels = gauges.levels();
-  const parts = tables.map((table) => {
-    const { source, target, outbox } = levels.get(table) ?? {};
-    return `${table.title} ${number(source)}/${target === undefined ? 'down' : number(target)} (${number(outbox)} waiting)`;
-  });
+  const levels = [...gauges.levels().entries()].filter(([table]) => tables.includes(table)).map(([, level]) => level);
+  const sum = (of: 'source' | 'target' | 'outbox'): string =>
+    number(levels.reduce((all, level) => all + (level[of] ?? 0), 0));
+  const parts = [`${sum('target')} of ${sum('source')} rows in ClickHouse`, `${sum('outbox')} events in the outbox`];
   if (writer !== undefined) parts.push(`${number(rate)} changes/s`);
-  if (probe !== undefined) parts.push(`lag ${(probe.lagMs() / 1_000).toFixed(2)} s`);
-  return [clock(), ...parts, ...(trouble === '' ? [] : [trouble])].join(', ');
+  if (probe !== undefined) parts.push(`lag ${(probe.lagMs() / 1_000).toFixed(1)} s`);
+  return `${clock()}: ${[...parts, ...(trouble === '' ? [] : [trouble])].join(', ')}`;
 }
 
 /** Of a counter, a second, over the last three seconds. */

@@ -1,27 +1,17 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Failure } from '../../src/failure/failure.js';
+import { packageRoot } from '../../src/package-root.js';
 import { cached } from './cache.js';
 import type { ServerContext, Server } from './server.js';
 import { isMissingProgram, runTool } from './tool.js';
 
-const VERSION = '4.1.1';
 const USER = 'pg2click';
-const DEPENDENCY_PLUGIN = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1';
+/** What Maven downloads; it names the version. */
+const POM = join(packageRoot, 'dev', 'stack', 'kafka-pom.xml');
 const OWN_SERVER = 'or set KAFKA_BOOTSTRAP to use a Kafka of your own; the other servers do not need it.';
-
-/** The broker with a logger: the artifact alone comes without one, and would fail silently. */
-const POM = `<project>
-  <modelVersion>4.0.0</modelVersion>
-  <groupId>pg2click</groupId><artifactId>local-kafka</artifactId><version>1</version><packaging>pom</packaging>
-  <dependencies>
-    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>${VERSION}</version></dependency>
-    <dependency><groupId>org.apache.logging.log4j</groupId><artifactId>log4j-slf4j-impl</artifactId><version>2.24.3</version></dependency>
-  </dependencies>
-</project>
-`;
 
 const LOGGING = `status=error
 appender.out.type=Console
@@ -49,7 +39,8 @@ export const kafkaServer: Server<'kafka'> = {
 
   async prepare(context) {
     const java = await findJava(context.signal);
-    const libraries = await cached(`kafka-${VERSION}`, (directory) => download(context, directory));
+    const version = /<kafka\.version>([\d.]+)</u.exec(await readFile(POM, 'utf8'))?.[1] ?? '';
+    const libraries = await cached(`kafka-${version}`, (directory) => download(context, version, directory));
     await mkdir(context.directory, { recursive: true, mode: 0o700 });
     const properties = join(context.directory, 'server.properties');
     const logging = join(context.directory, 'log4j2.properties');
@@ -175,21 +166,18 @@ async function findJava(signal: AbortSignal): Promise<string> {
   });
 }
 
-async function download(context: ServerContext, directory: string): Promise<void> {
-  const pom = join(directory, 'pom.xml');
-  await writeFile(pom, POM);
+async function download(context: ServerContext, version: string, directory: string): Promise<void> {
   let files = 0;
-  context.step(`downloading Kafka ${VERSION} with Maven (43 MB, once)`);
-  const goal = `${DEPENDENCY_PLUGIN}:copy-dependencies`;
+  context.step(`downloading Kafka ${version} with Maven (43 MB, once)`);
   try {
     const { code, tail } = await runTool({
       command: 'mvn',
-      args: ['--batch-mode', '-f', pom, goal, `-DoutputDirectory=${directory}`, '-DincludeScope=runtime'],
+      args: ['--batch-mode', '-f', POM, 'dependency:copy-dependencies', `-DoutputDirectory=${directory}`],
       cwd: directory,
       signal: context.signal,
       onLine: (line) => {
         if (line.includes('Downloaded') && line.includes('.jar')) {
-          context.step(`downloading Kafka ${VERSION} with Maven: ${++files} files`);
+          context.step(`downloading Kafka ${version} with Maven: ${++files} files`);
         }
       },
     });
@@ -197,7 +185,7 @@ async function download(context: ServerContext, directory: string): Promise<void
       const errors = tail.filter((line) => line.startsWith('[ERROR]')).map((line) => line.slice(7).trim());
       const reason = errors.find((line) => line !== '') ?? tail.at(-1);
       throw new Failure('Misconfigured', {
-        message: `Maven could not download Kafka ${VERSION}: ${reason ?? 'no message'}`,
+        message: `Maven could not download Kafka ${version}: ${reason ?? 'no message'}`,
         remedy: `Check the network or the mirror in ~/.m2/settings.xml, ${OWN_SERVER}`,
       });
     }
