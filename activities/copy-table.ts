@@ -1,52 +1,25 @@
+import { targetTable } from '../src/domain/replicated-table.js';
 import type { CopyReceipt, SliceRequest } from '../src/domain/receipt.js';
-import { formatTableName } from '../src/domain/table-name.js';
-import { composeVersion } from '../src/domain/version.js';
-import { claimStage, finishCopy, type CopyStage } from '../src/ledger/stages.js';
-import { countBatch } from '../src/observe/count-batch.js';
-import { insertCopy } from '../src/clickhouse/insert-copy.js';
-import { deleteBelowFloor, writeFloor } from '../src/clickhouse/floor.js';
-import { copyRows } from '../src/source/copy/copy-rows.js';
-import { allocatePosition, settle } from '../src/source/settle.js';
+import { COPY_STAGE } from '../src/domain/route.js';
+import { ClickHouseWriter, type InsertContent } from '../src/clickhouse/clickhouse-writer.js';
+import { mapContent } from '../src/pipeline/batch.js';
+import { NO_RETRY } from '../src/pipeline/retry.js';
+import { UNBOUNDED } from '../src/pipeline/slice.js';
+import type { StageContext } from '../src/pipeline/stage.js';
+import { CopySource, type CopyRow } from '../src/source/copy/copy-source.js';
 import type { Deps } from './deps.js';
-import { findPreparedTable } from './find-prepared-table.js';
-import { UNBOUNDED, runSlice } from '../src/pipeline/slice.js';
+import { runStageSlice } from './run-stage-slice.js';
 
-/**
- * The first load, beside the live flow: draw a position, wait for the writers of that moment, stream the table. Every
- * copied row carries the drawn position as its version, so each later change wins over it. An attempt that broke off
- * leaves rows of an older position behind, which the next attempt's rows win over: it starts from the beginning.
- */
+/** The first load: the table -> ClickHouse. An attempt that broke off leaves rows behind, which the next one writes again. */
 export async function copyTable(deps: Deps, request: SliceRequest): Promise<CopyReceipt> {
   const startedAt = Date.now();
-  return runSlice(UNBOUNDED, async (slice) => {
-    const table = await findPreparedTable(deps.pool, request);
-    const stage = await claimStage<CopyStage>(deps.pool, { tableId: table.id, stage: 'copy', owner: deps.owner });
-    if (stage.position.done !== undefined)
-      return { rows: Number(stage.position.rows ?? 0), bytes: 0, seconds: 0, position: stage.position.done };
-    // A copy is not worth finishing once it is cancelled: the next attempt starts it again.
-    const signal = AbortSignal.any([slice.signal, slice.ending]);
-    const tell = (moved: string, rows = 0): void =>
-      slice.progress({ stage: 'copy', rows, batches: 0, moved, waiting: 0, lagSeconds: 0 });
-    await using pg = await deps.connectSource(`copy ${formatTableName(request)}`, {
-      copies: true,
-      signal,
-      onWait: (ahead) => tell(`waiting for its turn, ${ahead} ahead of it`),
-    });
-    const position = await allocatePosition(pg, table.id);
-    await settle(pg, table.relation, {
-      signal,
-      onWait: (writers) => tell(`waiting for ${writers} writers`),
-    });
-    const copied = await insertCopy(deps.clickhouse, table, copyRows(pg, table, position, { signal }), {
-      signal,
-      onProgress: (rows) => tell(`${rows} rows`, rows),
-    });
-    // What an older life of the table left in the target: rows that were deleted meanwhile have no tombstone.
-    if (table.generation > 1) await writeFloor(deps.clickhouse, table, composeVersion(table.generation, 0n));
-    await deleteBelowFloor(deps.clickhouse, table);
-    const { newest } = await deps.parts.inspect(table.target, table.generation);
-    await finishCopy(deps.pool, { tableId: table.id, epoch: stage.epoch }, { position, ...copied, part: newest });
-    countBatch(deps.meters, request, { stage: 'copy', ...copied });
-    return { ...copied, position, seconds: (Date.now() - startedAt) / 1_000 };
+  const open = (context: StageContext<CopyRow>) => ({
+    source: mapContent(
+      new CopySource(deps, context, deps.captures.named(context.table.route.capture.kind)),
+      (content): InsertContent => ({ kind: 'stream', ...content }),
+    ),
+    writer: new ClickHouseWriter(deps, targetTable(context.table), { retry: NO_RETRY }),
   });
+  const { rows, bytes, checkpoint } = await runStageSlice(deps, request, COPY_STAGE, open, { length: UNBOUNDED });
+  return { rows, bytes, position: checkpoint.highest, seconds: (Date.now() - startedAt) / 1_000 };
 }

@@ -18,6 +18,11 @@ import { NO_METERS, type Meters } from '../src/observe/meters.js';
 import type { Settings } from '../src/settings/settings.js';
 import { SMALL_INSERTS_A_SECOND } from '../src/clickhouse/insert-throttle.js';
 import { PartTracker } from '../src/clickhouse/part-tracker.js';
+import type { Loader } from '../src/clickhouse/loader.js';
+import { LOADERS } from '../src/clickhouse/loaders.js';
+import type { Capture } from '../src/source/capture.js';
+import { CAPTURES } from '../src/source/captures.js';
+import type { Registry } from '../src/pipeline/registry.js';
 import { OutboxWatch } from '../src/source/outbox/watch.js';
 import { Fetcher } from '../src/transport/fetcher.js';
 import { openOffsetMirror, type OffsetMirror } from '../src/transport/offset-mirror.js';
@@ -46,6 +51,10 @@ export interface Deps {
   readonly watch: OutboxWatch;
   /** A connection of one errand's own, when its turn has come; `await using` ends it. First loads have a queue of theirs. */
   connectSource(name: string, options: AcquireOptions & { readonly copies?: boolean }): Promise<PostgresClient>;
+  /** The ways to see the changes of a table. */
+  readonly captures: Registry<Capture>;
+  /** The ways to load a topic. */
+  readonly loaders: Registry<Loader>;
   readonly kafka: Kafka;
   /** The worker's one producer, made when first asked for. */
   publisher(): Promise<Publisher>;
@@ -62,7 +71,12 @@ export interface Deps {
   close(): Promise<void>;
 }
 
-export function openDeps(settings: Settings, log: Log, meters: Meters = NO_METERS): Deps {
+export function openDeps(
+  settings: Settings,
+  log: Log,
+  meters: Meters = NO_METERS,
+  captures: Registry<Capture> = CAPTURES,
+): Deps {
   const kafka = connectKafka(settings, log);
   const fate = new IdleConnectionGroup();
   const pool = createPostgresPool(settings, {
@@ -101,6 +115,8 @@ export function openDeps(settings: Settings, log: Log, meters: Meters = NO_METER
         throw error;
       }
     },
+    captures,
+    loaders: LOADERS,
     kafka,
     publisher: () => (publisher ??= openProducer(kafka, log)),
     reader(topic) {

@@ -1,12 +1,12 @@
 import type { PrepareReceipt, PrepareRequest } from '../src/domain/receipt.js';
 import { formatTableName, type TableName } from '../src/domain/table-name.js';
 import { Failure } from '../src/failure/failure.js';
-import { findTable, listTables, markReady, registerTable, type Definition } from '../src/ledger/tables.js';
+import { findTable, listTables, markReady, registerTable } from '../src/ledger/tables.js';
 import type { Queryable } from '../src/connect/queryable.js';
-import { createTarget, highestGeneration } from '../src/clickhouse/target.js';
-import { inspectTable } from '../src/source/catalog/inspect.js';
-import { fingerprintTable } from '../src/source/catalog/fingerprint.js';
-import { installOutbox, removeOutbox } from '../src/source/outbox/install.js';
+import { highestGeneration } from '../src/clickhouse/target.js';
+import { loaderNamed, targetTable, type ReplicatedTable } from '../src/domain/replicated-table.js';
+import { loaderOf, MAIN_LOADER, refusalOf, stagesOf, type Route } from '../src/domain/route.js';
+import type { Inspection } from '../src/source/capture.js';
 import { ensureTopic, topicNameFor, topicState } from '../src/transport/topic.js';
 import type { Settings } from '../src/settings/settings.js';
 import type { Deps } from './deps.js';
@@ -21,25 +21,32 @@ export async function prepareTable(deps: Deps, request: PrepareRequest): Promise
   return runSlice(UNBOUNDED, async (slice) => {
     const title = formatTableName(request);
     await using pg = await deps.connectSource(`prepare ${title}`, { signal: slice.ending });
-    const inspection = await inspectTable(pg, request, { key: request.options.key });
+    const capture = deps.captures.named('outbox');
+    const inspection = await capture.inspect(pg, request, { key: request.options.key });
     const known = await findTable(pg, request.pipeline, request);
     const table = known ?? (await register(deps, pg, request, inspection));
+    const { transport, loaders } = table.route;
+    const stages = stagesOf(table.route);
     if (known === undefined) {
-      await removeOutbox(pg, { id: table.id, name: table.name });
-      await installOutbox(pg, table);
-      await createTarget(deps.clickhouse, table);
+      await capture.remove(pg, table);
+      await capture.install(pg, table);
+      for (const { kind, name } of loaders)
+        await deps.loaders.named(kind).prepare(deps.clickhouse, targetTable(table, name));
+      const topicStart = { offsets: await endOffsets(deps, transport.topic), headers: {} };
       await markReady(pg, table, {
-        fingerprint: await fingerprintTable(pg, table),
-        loadPosition: { offsets: await endOffsets(deps, table.topic), headers: {} },
+        fingerprint: await capture.fingerprint(pg, table),
+        positions: Object.fromEntries(stages.map(({ id }) => [id, loaderOf(id) === undefined ? {} : topicStart])),
       });
     }
+    const { target } = loaderNamed(table);
     return {
       id: table.id,
       generation: table.generation,
-      topic: table.topic,
-      target: `${table.target.database}.${table.target.table}`,
+      topic: transport.topic,
+      target: `${target.database}.${target.table}`,
       key: table.key,
       estimatedRows: inspection.estimatedRows,
+      stages,
     };
   });
 }
@@ -48,7 +55,7 @@ async function register(
   deps: Deps,
   pg: Queryable,
   request: PrepareRequest,
-  inspection: Awaited<ReturnType<typeof inspectTable>>,
+  inspection: Inspection,
 ): ReturnType<typeof registerTable> {
   const { options, pipeline } = request;
   const others = await listTables(pg, pipeline);
@@ -61,21 +68,20 @@ async function register(
       retentionMs: deps.settings.kafka.retentionMs,
     }),
   );
-  const definition: Definition = {
-    columns: inspection.columns,
-    key: inspection.key,
-    triggerLevel: inspection.triggerLevel,
-    topic,
-    partitions,
-    format: options.format ?? deps.settings.kafka.format,
-    target,
+  const format = options.format ?? deps.settings.kafka.format;
+  const route: Route = {
+    capture: inspection.capture,
+    transport: { kind: 'kafka', topic, partitions, format, payload: 'row' },
+    loaders: [{ kind: 'worker', name: MAIN_LOADER, target }],
   };
+  const refusal = refusalOf(route, { captures: deps.captures.kinds, loaders: deps.loaders.kinds });
+  if (refusal !== undefined) throw new Failure('UnsuitableTable', { message: refusal });
   const targetGeneration = await highestGeneration(deps.clickhouse, target);
   return registerTable(pg, {
     pipeline,
     name: { schema: request.schema, table: request.table },
     relation: inspection.relation,
-    definition,
+    definition: { columns: inspection.columns, key: inspection.key, route },
     targetGeneration,
   });
 }
@@ -89,8 +95,9 @@ async function endOffsets(deps: Deps, topic: string): Promise<Record<string, str
 }
 
 /** `KAFKA_TOPIC` is singular, as in the recipe: it names the first table's; every other one gets a name of its own. */
-function topicOf(request: PrepareRequest, defaults: Settings, others: readonly { topic: string }[]): string {
-  const free = defaults.kafka.topic !== undefined && !others.some((other) => other.topic === defaults.kafka.topic);
+function topicOf(request: PrepareRequest, defaults: Settings, others: readonly ReplicatedTable[]): string {
+  const free =
+    defaults.kafka.topic !== undefined && !others.some(({ route }) => route.transport.topic === defaults.kafka.topic);
   return free && defaults.kafka.topic !== undefined ? defaults.kafka.topic : topicNameFor(request.pipeline, request);
 }
 
@@ -99,7 +106,7 @@ function targetOf(
   chosen: string | undefined,
   name: TableName,
   defaults: Settings,
-  others: readonly { target: { table: string } }[],
+  others: readonly ReplicatedTable[],
 ): { database: string; table: string } {
   if (chosen !== undefined) {
     const dot = chosen.indexOf('.');
@@ -110,7 +117,7 @@ function targetOf(
   const own = name.schema === 'public' ? name.table : `${name.schema}_${name.table}`;
   const free =
     defaults.clickhouse.table !== undefined &&
-    !others.some((other) => other.target.table === defaults.clickhouse.table);
+    !others.some(({ route }) => route.loaders.some(({ target }) => target.table === defaults.clickhouse.table));
   return {
     database: defaults.clickhouse.database,
     table: free && defaults.clickhouse.table !== undefined ? defaults.clickhouse.table : own,

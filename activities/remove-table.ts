@@ -2,7 +2,6 @@ import type { RemoveRequest } from '../src/domain/receipt.js';
 import { formatTableName } from '../src/domain/table-name.js';
 import { deleteTable, findTable, findTableId } from '../src/ledger/tables.js';
 import { dropTarget } from '../src/clickhouse/target.js';
-import { removeOutbox } from '../src/source/outbox/install.js';
 import type { Deps } from './deps.js';
 import { UNBOUNDED, runSlice } from '../src/pipeline/slice.js';
 
@@ -18,8 +17,10 @@ export async function removeTable(deps: Deps, request: RemoveRequest): Promise<v
     const table = await findTable(pg, request.pipeline, request);
     const id = table?.id ?? (await findTableId(pg, request.pipeline, request));
     if (id === undefined) return;
-    await removeOutbox(pg, { id, name: { schema: request.schema, table: request.table } });
-    if (request.dropTarget && table !== undefined) await dropTarget(deps.clickhouse, table.target, table);
+    const capture = deps.captures.named(table?.route.capture.kind ?? 'outbox');
+    await capture.remove(pg, { id, name: { schema: request.schema, table: request.table } });
+    if (request.dropTarget && table !== undefined)
+      for (const { target } of table.route.loaders) await dropTarget(deps.clickhouse, target, table);
     await deleteTable(pg, id);
   });
 }

@@ -6,10 +6,12 @@ import {
   failureOf,
   lagOf,
   phaseOf,
+  stageSpecs,
   type StageTotals,
   type TableState,
   type Task,
   type TaskFailure,
+  totalsOf,
 } from './table-state.js';
 
 export function statusOf(state: TableState, address: TableAddress, running: readonly Task[]): TableStatus {
@@ -22,7 +24,9 @@ export function statusOf(state: TableState, address: TableAddress, running: read
     running,
     prepared: state.prepared,
     copied: state.copied,
-    stages: state.stages,
+    stages: Object.fromEntries(
+      stageSpecs(state).flatMap(({ id, runs }) => (runs === 'always' ? [[id, totalsOf(state, id)]] : [])),
+    ),
     lagSeconds: lagOf(state),
     failure: failureOf(state),
     parks: state.parks,
@@ -32,23 +36,10 @@ export function statusOf(state: TableState, address: TableAddress, running: read
 
 /** The label of an activity's bar in the timeline, at most 200 bytes. */
 export function summaryOf(task: Task, state: TableState, address: TableAddress): string {
-  const table = formatTableName(address);
-  switch (task) {
-    case 'prepare':
-    case 'copy':
-    case 'remove':
-      return clip(`${task} ${table}`);
-    case 'publish': {
-      const checkpoint = state.stages.publish.checkpoint;
-      return checkpoint === null ? 'publish from the start' : `publish after seq ${checkpoint.highest}`;
-    }
-    case 'load': {
-      const checkpoint = state.stages.load.checkpoint;
-      return checkpoint === null ? 'load from the start' : `load after batch ${checkpoint.batch}`;
-    }
-    default:
-      return task satisfies never;
-  }
+  const { checkpoint } = totalsOf(state, task);
+  const stage = stageSpecs(state).find(({ id }) => id === task);
+  if (stage === undefined || stage.runs === 'once') return clip(`${task} ${formatTableName(address)}`);
+  return checkpoint === null ? `${task} from the start` : `${task} after batch ${checkpoint.batch}`;
 }
 
 /** Values of the search attributes; null unsets. */
@@ -105,9 +96,11 @@ function copyLine({ copied, prepared, lifecycle: life }: TableState): string {
   return `First load: under way${guess === null ? '' : `, about ${count(guess)} rows`}.`;
 }
 
-function stageTable({ stages, prepared }: TableState): string {
-  if (prepared === null) return '';
-  const rows = Object.entries(stages).map(([stage, totals]) => stageRow(stage, totals));
+function stageTable(state: TableState): string {
+  const rows = stageSpecs(state)
+    .filter(({ runs }) => runs === 'always')
+    .map(({ id }) => stageRow(id, totalsOf(state, id)));
+  if (rows.length === 0) return '';
   return [
     '| stage | last moved | rows | batches | bytes | waiting | lag |',
     '| --- | --- | ---: | ---: | ---: | ---: | ---: |',

@@ -1,7 +1,17 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
-import type { CopyReceipt, PrepareReceipt, Stage, TableAddress } from '../src/domain/receipt.js';
+import type { CopyReceipt, TableAddress } from '../src/domain/receipt.js';
+import type { StageId } from '../src/domain/route.js';
 import type { TableOptions } from '../src/domain/replicated-table.js';
-import type { IgnoredMessage, Pause, Phase, StageTotals, TableState, Task, TaskFailure } from './table-state.js';
+import type {
+  IgnoredMessage,
+  Pause,
+  Phase,
+  Prepared,
+  StageTotals,
+  TableState,
+  Task,
+  TaskFailure,
+} from './table-state.js';
 
 /** Workflow type; the id of a table's workflow is `workflowIdOf(pipeline, name)`. */
 export const REPLICATE_TABLE = 'replicateTable';
@@ -63,11 +73,11 @@ export interface TableStatus extends TableAddress {
   /** Activities that run right now. Paused and empty: nothing is touched any more. */
   readonly running: readonly Task[];
   /** Null until prepared. */
-  readonly prepared: PrepareReceipt | null;
+  readonly prepared: Prepared | null;
   /** Null until the first load is done. */
   readonly copied: CopyReceipt | null;
   /** As of the end of the last slice: up to `sliceMs` old. */
-  readonly stages: Readonly<Record<Stage, StageTotals>>;
+  readonly stages: Readonly<Record<StageId, StageTotals>>;
   /** Age of the oldest change not in ClickHouse yet, as of the last slices. */
   readonly lagSeconds: number;
   /** What holds the table up; without a park, the last failure that is being retried. */

@@ -14,6 +14,7 @@ import {
 } from '@temporalio/workflow';
 import { InitialVersioningBehavior } from '@temporalio/common';
 import type { TableAddress } from '../src/domain/receipt.js';
+import { COPY_STAGE } from '../src/domain/route.js';
 import { readActivityFailure } from '../src/failure/application-failure.js';
 import { currentDetails, statusOf, summaryOf } from './display.js';
 import {
@@ -46,12 +47,14 @@ import { searchAttributeWriter } from './search-attributes.js';
 import {
   initialState,
   reduce,
+  stageSpecs,
   type TableEvent,
   type TableState,
   type Task,
-  upgradeState,
+  totalsOf,
   wantedTasks,
 } from './table-state.js';
+import { upgradePrepared, upgradeReceipt, upgradeState } from './upgrade-state.js';
 
 /**
  * The life of one table. The state machine of `table-state.ts` says which tasks should run; this runs them, one activity
@@ -66,7 +69,7 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
   const sliceMs = readSliceMs(input);
   const activities = tableActivities(sliceMs, input.taskQueues);
   const running = new Map<Task, CancellationScope>();
-  const tellSearchAttributes = searchAttributeWriter(address);
+  const updateSearchAttributes = searchAttributeWriter(address);
   let state: TableState = input.state === undefined ? initialState(now()) : upgradeState(input.state);
   let turns = 0;
 
@@ -74,7 +77,7 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
     turns += 1;
     state = next;
     setCurrentDetails(currentDetails(state, address));
-    tellSearchAttributes(state);
+    updateSearchAttributes(state);
   }
 
   function receive(request: Request): Answer {
@@ -131,35 +134,24 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
   /** One activity, from its start to the event that tells how it ended. */
   async function perform(task: Task): Promise<TableEvent> {
     const options = { summary: summaryOf(task, state, address) };
-    switch (task) {
-      case 'prepare': {
-        const request = { ...address, options: input.options ?? {} };
-        return { type: 'prepared', receipt: await activities.prepareTable.executeWithOptions(options, [request]) };
-      }
-      case 'copy': {
-        const request = { ...address, checkpoint: null, sliceMs };
-        return { type: 'copied', receipt: await activities.copyTable.executeWithOptions(options, [request]) };
-      }
-      case 'publish':
-      case 'load': {
-        const slice = task === 'publish' ? activities.publishSlice : activities.loadSlice;
-        const request = {
-          ...address,
-          checkpoint: state.stages[task].checkpoint,
-          sliceMs,
-          idleMs: IDLE_SLICES * sliceMs,
-        };
-        const receipt = await slice.executeWithOptions(options, [request]);
-        return { type: 'sliceEnded', at: now(), receipt: { ...receipt, stage: task } };
-      }
-      case 'remove': {
-        const dropTarget = state.lifecycle.step === 'removing' && state.lifecycle.dropTarget;
-        await activities.removeTable.executeWithOptions(options, [{ ...address, dropTarget }]);
-        return { type: 'removed', at: now() };
-      }
-      default:
-        return task satisfies never;
+    if (task === 'prepare') {
+      const request = { ...address, options: input.options ?? {} };
+      const receipt = await activities.prepareTable.executeWithOptions(options, [request]);
+      return { type: 'prepared', receipt: upgradePrepared(receipt) };
     }
+    if (task === 'remove') {
+      const dropTarget = state.lifecycle.step === 'removing' && state.lifecycle.dropTarget;
+      await activities.removeTable.executeWithOptions(options, [{ ...address, dropTarget }]);
+      return { type: 'removed', at: now() };
+    }
+    const stage = stageSpecs(state).find(({ id }) => id === task);
+    if (stage === undefined) throw misconfigured(`The table has no stage ${task}.`);
+    const request = { ...address, stage: task, sliceMs, checkpoint: totalsOf(state, task).checkpoint };
+    if (stage.activity === 'copyTable')
+      return { type: 'copied', receipt: await activities.copyTable.executeWithOptions(options, [request]) };
+    const idleMs = IDLE_SLICES * sliceMs;
+    const receipt = await activities[stage.activity].executeWithOptions(options, [{ ...request, idleMs }]);
+    return { type: 'sliceEnded', at: now(), receipt: { ...upgradeReceipt(receipt), stage: task } };
   }
 
   /** What a task that was being stopped met on its way out matters only where a person must act. */
@@ -253,7 +245,7 @@ function understood(action: Action, message: unknown): Request {
 function shouldContinueAsNew(running: ReadonlyMap<Task, CancellationScope>): boolean {
   const { continueAsNewSuggested, targetWorkerDeploymentVersionChanged, historyLength, historySize } = workflowInfo();
   if (historyLength > HISTORY_LENGTH_LIMIT || historySize > HISTORY_SIZE_LIMIT) return true;
-  if (running.has('copy') || running.has('remove')) return false;
+  if (running.has(COPY_STAGE) || running.has('remove')) return false;
   return continueAsNewSuggested || targetWorkerDeploymentVersionChanged;
 }
 

@@ -1,12 +1,13 @@
-import type { CopyReceipt, PrepareReceipt, SliceReceipt, Stage, Checkpoint } from '../src/domain/receipt.js';
+import type { Checkpoint, CopyReceipt, PrepareReceipt, SliceReceipt } from '../src/domain/receipt.js';
+import type { StageId, StageSpec } from '../src/domain/route.js';
 import type { FailureKind } from '../src/failure/kinds.js';
 
 /**
  * The life of one table, as a pure state machine.
  *
- *   life        what runs                            moves on when
+ *   lifecycle   what runs                            moves on when
  *   preparing   prepare                              prepared -> running; removal asked for -> removing
- *   running     copy (until copied), publish, load   removal asked for -> removing
+ *   running     its stages; copy until it is done    removal asked for -> removing
  *   removing    remove, after all else has stopped   removed -> removed
  *   removed     nothing; the workflow ends
  *
@@ -19,19 +20,21 @@ import type { FailureKind } from '../src/failure/kinds.js';
  * The phase that people see is derived from the three, never stored:
  *   removed, removing (parked, if the removal itself is), paused, parked, preparing, copying, streaming: the first that holds.
  *
- * Positions are not kept here but in the ledger: whatever is lost of this state costs totals and a checkpoint, never a row.
+ * Which stages a table has is data: preparing it tells. Positions are not kept here but in the ledger: whatever is lost of this
+ * state costs totals and a checkpoint, never a row.
  */
 export interface TableState {
-  readonly stateVersion: 1;
+  readonly stateVersion: 2;
   readonly lifecycle: Lifecycle;
   readonly pause: Pause | null;
   /** Oldest first, at most one a task. */
   readonly parks: readonly TaskFailure[];
   /** The last failure that needed no person, until its task succeeds. */
   readonly lastTransientFailure: TaskFailure | null;
-  readonly prepared: PrepareReceipt | null;
+  readonly prepared: Prepared | null;
   readonly copied: CopyReceipt | null;
-  readonly stages: Readonly<Record<Stage, StageTotals>>;
+  /** By id; of the stages that moved anything, or tried to. */
+  readonly stages: Readonly<Record<StageId, StageTotals>>;
   /** Ids of the requests handled last, oldest first: a repeat does nothing. */
   readonly handled: readonly string[];
   /** The last message that could not be understood: signals have no other way to answer. */
@@ -53,9 +56,13 @@ export interface Pause {
   readonly reason: string | null;
 }
 
-/** The pieces of work: one activity each, and at most one of each at a time. */
-export const TASKS = ['prepare', 'copy', 'publish', 'load', 'remove'] as const;
-export type Task = (typeof TASKS)[number];
+/** A piece of work: `prepare`, `remove`, or a stage of the table. One activity each, and at most one of each at a time. */
+export type Task = StageId;
+
+/** What preparing found and made. */
+export interface Prepared extends PrepareReceipt {
+  readonly stages: readonly StageSpec[];
+}
 
 export const PHASES = ['preparing', 'copying', 'streaming', 'paused', 'parked', 'removing', 'removed'] as const;
 export type Phase = (typeof PHASES)[number];
@@ -95,7 +102,7 @@ export interface IgnoredMessage {
 }
 
 export type TableEvent =
-  | { readonly type: 'prepared'; readonly receipt: PrepareReceipt }
+  | { readonly type: 'prepared'; readonly receipt: Prepared }
   | { readonly type: 'copied'; readonly receipt: CopyReceipt }
   | { readonly type: 'sliceEnded'; readonly at: string; readonly receipt: SliceReceipt }
   | { readonly type: 'removed'; readonly at: string }
@@ -117,7 +124,7 @@ export type TableEvent =
 /** Request ids remembered. Enough for any burst of repeats, small beside the rest of the state. */
 export const HANDLED_LIMIT = 100;
 
-const NO_TOTALS: StageTotals = {
+export const NO_TOTALS: StageTotals = {
   slices: 0,
   batches: 0,
   rows: 0,
@@ -132,14 +139,14 @@ const NO_TOTALS: StageTotals = {
 
 export function initialState(startedAt: string): TableState {
   return {
-    stateVersion: 1,
+    stateVersion: 2,
     lifecycle: { step: 'preparing' },
     pause: null,
     parks: [],
     lastTransientFailure: null,
     prepared: null,
     copied: null,
-    stages: { publish: NO_TOTALS, load: NO_TOTALS },
+    stages: {},
     handled: [],
     ignored: null,
     runs: 1,
@@ -158,7 +165,7 @@ export function reduce(state: TableState, event: TableEvent): TableState {
       return { ...succeed(state, 'copy'), copied: event.receipt };
     case 'sliceEnded': {
       const { stage } = event.receipt;
-      const stages = { ...state.stages, [stage]: add(state.stages[stage], event.receipt, event.at) };
+      const stages = { ...state.stages, [stage]: add(totalsOf(state, stage), event.receipt, event.at) };
       return { ...succeed(state, stage), stages };
     }
     case 'removed': {
@@ -221,7 +228,7 @@ export function failureOf(state: TableState): TaskFailure | null {
 
 /** Age of the oldest change that is not in ClickHouse yet, in seconds, as far as the last slices knew. */
 export function lagOf(state: TableState): number {
-  return Math.max(state.stages.publish.lagSeconds, state.stages.load.lagSeconds);
+  return Math.max(0, ...Object.values(state.stages).map(({ lagSeconds }) => lagSeconds));
 }
 
 export function isParked(state: TableState, task: Task): boolean {
@@ -233,13 +240,13 @@ export function isLeaving(state: TableState): boolean {
   return state.lifecycle.step === 'removing' || state.lifecycle.step === 'removed';
 }
 
-/**
- * Reads the state that an older release carried over continue-as-new. Every older `stateVersion` gets its case here.
- * @throws RangeError for a version of a newer release: the workflow task fails and waits for a worker that knows it
- */
-export function upgradeState(carried: TableState): TableState {
-  if (carried.stateVersion === 1) return carried;
-  throw new RangeError(`state version ${String(carried.stateVersion)} is newer than this worker: upgrade the worker`);
+/** The stages of the table, in the order in which a row meets them; none before it is prepared. */
+export function stageSpecs(state: TableState): readonly StageSpec[] {
+  return state.prepared?.stages ?? [];
+}
+
+export function totalsOf(state: Pick<TableState, 'stages'>, stage: StageId): StageTotals {
+  return state.stages[stage] ?? NO_TOTALS;
 }
 
 function tasksOf(state: TableState): readonly Task[] {
@@ -247,7 +254,9 @@ function tasksOf(state: TableState): readonly Task[] {
     case 'preparing':
       return ['prepare'];
     case 'running':
-      return state.copied === null ? ['copy', 'publish', 'load'] : ['publish', 'load'];
+      return stageSpecs(state)
+        .filter(({ runs }) => runs === 'always' || state.copied === null)
+        .map(({ id }) => id);
     case 'removing':
       return ['remove'];
     case 'removed':

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
-import type { MessageFormat, ReplicatedTable } from '../../src/domain/replicated-table.js';
+import { loaderNamed, type ReplicatedTable } from '../../src/domain/replicated-table.js';
+import type { MessageFormat } from '../../src/domain/route.js';
 import { highest, lowest, shareCores, type Ceiling } from './ceiling.js';
 import { startClock, type Timing } from './clock.js';
 import { drainCeiling, tableCopyCeiling } from './drain-ceiling.js';
@@ -78,11 +79,14 @@ async function measureFormat(run: Run, format: MessageFormat): Promise<FormatRes
   await requireAll(run, alone);
 
   tell(`${format}: Kafka alone`);
-  const consume = [await consumeCeiling(stage, table.topic, rows), await readerCeiling(stage, table, rows)];
+  const consume = [
+    await consumeCeiling(stage, table.route.transport.topic, rows),
+    await readerCeiling(stage, table, rows),
+  ];
   const sampler = new Sampler();
-  await readTopic(stage, table.topic, sampler.add);
+  await readTopic(stage, table.route.transport.topic, sampler.add);
   const produce = [
-    await produceCeiling(stage, table.topic, sampler.finish(), rows),
+    await produceCeiling(stage, table.route.transport.topic, sampler.finish(), rows),
     await publisherCeiling(stage, table, sample, rows),
   ];
   tell(`${format}: ClickHouse alone`);
@@ -120,15 +124,15 @@ async function bothAtOnce({ stage, options }: Run, format: MessageFormat, pid: n
   await fillOrders(stage.postgres, table, options.rows, stage);
   const watch = new LedgerWatch(stage.postgres, await replicaOf(stage.postgres, table), stage.signal);
   const before = await watch.look('publish');
-  const loadBefore = await watch.look('load');
+  const loadBefore = await watch.look('load:main');
   const resumed = stage.cli('resume', table);
   await watch.claimed(before);
   const stop = startClock(stage, pid);
-  await watch.until('The backlog', 'load', () => isQueryable(stage, table, options.rows));
+  await watch.until('The backlog', 'load:main', () => isQueryable(stage, table, options.rows));
   const timing = stop();
   await resumed;
   await requireAll({ stage, options }, table);
-  const { batch } = await watch.look('load');
+  const { batch } = await watch.look('load:main');
   await stage.cli('remove', table, '--drop-target', '--yes');
   return { timing, batches: batch - loadBefore.batch };
 }
@@ -146,14 +150,14 @@ async function publishAlone({ stage, options }: Run, table: ReplicatedTable, pid
 
 async function loadAlone({ stage, options }: Run, table: ReplicatedTable, pid: number): Promise<Passage> {
   const watch = new LedgerWatch(stage.postgres, table, stage.signal);
-  const before = await watch.look('load');
+  const before = await watch.look('load:main');
   await watch.claimed(before);
   const stop = startClock(stage, pid);
-  await watch.until('Loading', 'load', () => isQueryable(stage, table.target.table, options.rows));
+  await watch.until('Loading', 'load:main', () => isQueryable(stage, loaderNamed(table).target.table, options.rows));
   const timing = stop();
   // The last batch is confirmed a moment after its rows can be queried.
-  await watch.until('The last confirmation', 'load', ({ rows }) => Number(rows) >= options.rows);
-  return { timing, batches: (await watch.look('load')).batch - before.batch };
+  await watch.until('The last confirmation', 'load:main', ({ rows }) => Number(rows) >= options.rows);
+  return { timing, batches: (await watch.look('load:main')).batch - before.batch };
 }
 
 /** Counted from the parts' own headers: nothing is read. A row that was sent twice would count twice: see `requireAll`. */

@@ -16,15 +16,16 @@ export async function capture(pg: ClientBase, table: string, id: string): Promis
     name,
     relation,
     generation: 1,
+    shape: 1,
     columns,
     key,
-    triggerLevel,
-    topic: table,
-    partitions: 1,
-    format: 'json',
-    target: { database: 'default', table },
+    route: {
+      capture: { kind: 'outbox', triggerLevel },
+      transport: { kind: 'kafka', topic: table, partitions: 1, format: 'json', payload: 'row' },
+      loaders: [{ kind: 'worker', name: 'main', target: { database: 'default', table } }],
+    },
     fingerprint: '',
   };
-  await installOutbox(pg, replica);
+  await installOutbox(pg, { ...replica, triggerLevel });
   return replica;
 }

@@ -5,7 +5,7 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { percentile } from '../demo/percentile.js';
 import { until } from '../demo/until.js';
-import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
+import { loaderNamed, type ReplicatedTable } from '../../src/domain/replicated-table.js';
 import { findTable } from '../../src/ledger/tables.js';
 import { copyInsertSettings } from '../../src/clickhouse/insert-settings.js';
 import { copyRows, copySql } from '../../src/source/copy/copy-rows.js';
@@ -111,7 +111,8 @@ async function intoBareTable(
 ): Promise<Timing> {
   const { clickhouse } = stage;
   const bare = `${TABLE}_bare`;
-  const source = `${table.target.database}.${table.target.table}`;
+  const { target } = loaderNamed(table);
+  const source = `${target.database}.${target.table}`;
   await clickhouse.command({ query: /* sql */ `create table ${bare} as ${source}` });
   try {
     const settings = await copyInsertSettings(clickhouse);

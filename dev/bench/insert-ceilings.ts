@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
+import { loaderNamed, type ReplicatedTable } from '../../src/domain/replicated-table.js';
 import { namedInsertSettings } from '../../src/clickhouse/insert-settings.js';
 import { copyRows } from '../../src/source/copy/copy-rows.js';
 import { ceilingOf, type Ceiling } from './ceiling.js';
@@ -21,7 +21,7 @@ export async function insertCeilings(
   rowsPerInsert: number,
 ): Promise<readonly Ceiling[]> {
   const json = new Bodies(rowsPerInsert);
-  await readTopic(stage, table.topic, (messages) => {
+  await readTopic(stage, table.route.transport.topic, (messages) => {
     for (const { value } of messages) if (value !== null) json.addLines(value);
   });
   const ceilings = [await insertBodies(stage, table, 'JSONEachRow', json.finish(), rows)];
@@ -40,8 +40,9 @@ async function insertBodies(
   rows: number,
 ): Promise<Ceiling> {
   const { clickhouse } = stage;
-  const bare = `${table.target.table}_bare`;
-  const source = `${table.target.database}.${table.target.table}`;
+  const { target } = loaderNamed(table);
+  const bare = `${target.table}_bare`;
+  const source = `${target.database}.${target.table}`;
   await clickhouse.command({ query: /* sql */ `create table ${bare} as ${source}` });
   try {
     const timing = await timed(stage, async () => {

@@ -1,5 +1,5 @@
 import type { Pool, ClientBase } from 'pg';
-import type { Stage as StageName } from '../../src/domain/receipt.js';
+import type { StageId } from '../../src/domain/route.js';
 import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
 import { until } from '../demo/until.js';
 import { readStages, type StageRow } from '../../src/ledger/stages.js';
@@ -23,7 +23,7 @@ export class LedgerWatch {
     this.#signal = signal;
   }
 
-  async look(stage: StageName | 'copy'): Promise<Row> {
+  async look(stage: StageId): Promise<Row> {
     const row = (await readStages(this.#pg, this.#replica.id)).find((each) => each.stage === stage);
     if (row === undefined) throw new Error(`the ledger has no stage ${stage} of replica ${this.#replica.id}`);
     return row as Row;
@@ -36,7 +36,7 @@ export class LedgerWatch {
 
   async until(
     what: string,
-    stage: StageName | 'copy',
+    stage: StageId,
     condition: (row: Row) => boolean | Promise<boolean>,
     everyMs = LOOK_MS,
   ): Promise<void> {

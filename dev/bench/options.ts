@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { MESSAGE_FORMATS, type MessageFormat } from '../../src/domain/replicated-table.js';
+import { MESSAGE_FORMATS, type MessageFormat } from '../../src/domain/route.js';
 import { STATE_DIR } from './stage.js';
 
 /** What a run of the benchmarks was asked for. */

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connectClickHouse } from '../../src/connect/clickhouse.js';
 import { createPostgresPool } from '../../src/connect/postgres.js';
-import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
+import { loaderNamed, type ReplicatedTable } from '../../src/domain/replicated-table.js';
 import type { Commits } from './commits.js';
 import { count, type Stage } from './stage.js';
 
@@ -64,7 +64,7 @@ export function startTimeline(stage: Stage, { table: replica, commits, say }: Ti
     visible >= commits.last ? 0 : (performance.now() - (commits.committedAt(visible + 1) ?? performance.now())) / 1_000;
   const pause = (ms: number): Promise<void> => sleep(ms, undefined, { signal: stopping.signal }).catch(() => undefined);
   const look = async (): Promise<void> => {
-    const query = /* sql */ `select max(id) as n from ${replica.target.table} where id > ${visible}`;
+    const query = /* sql */ `select max(id) as n from ${loaderNamed(replica).target.table} where id > ${visible}`;
     visible = Math.max(visible, await count(clickhouse, query));
   };
   const keepLooking = async (): Promise<void> => {

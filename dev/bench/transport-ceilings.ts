@@ -27,10 +27,11 @@ export async function sampleChanges(stage: Stage, table: ReplicatedTable): Promi
 /** Our own publisher sends as many rows as the backlog has, without PostgreSQL and ledger. */
 export async function publisherCeiling(
   stage: Stage,
-  { topic, format }: ReplicatedTable,
+  { route: { transport } }: ReplicatedTable,
   sample: readonly Changes[],
   rows: number,
 ): Promise<Ceiling> {
+  const { topic, format } = transport;
   const bare = `${topic}.bare-publisher`;
   await makeTopic(stage, bare);
   const publisher = await openProducer(stage.kafka, SILENT);
@@ -51,18 +52,21 @@ export async function publisherCeiling(
 /** Our own reader takes the topic from its beginning to its end, and does nothing with it. */
 export async function readerCeiling(
   stage: Stage,
-  { topic, generation }: ReplicatedTable,
+  { route, generation }: ReplicatedTable,
   rows: number,
 ): Promise<Ceiling> {
   const fetcher = new Fetcher(stage.kafka);
   try {
     const stop = startClock(stage);
-    const reading = await openReader(fetcher, topic, { log: SILENT }).start({ '0': '0' }, { generation });
+    const reading = await openReader(fetcher, route.transport.topic, { log: SILENT }).start(
+      { '0': '0' },
+      { generation },
+    );
     let taken = 0;
     while (taken < rows) {
       const fetched = await reading.take({ ...TAKE, signal: stage.signal });
       stage.signal.throwIfAborted();
-      if (fetched === undefined) throw new Error(`topic ${topic} ends after ${taken} of ${rows} rows`);
+      if (fetched === undefined) throw new Error(`topic ${route.transport.topic} ends after ${taken} of ${rows} rows`);
       taken += fetched.rows;
     }
     return ceilingOf('our fetch', taken, stop());

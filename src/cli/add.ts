@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import { MESSAGE_FORMATS } from '../domain/replicated-table.js';
+import { MESSAGE_FORMATS } from '../domain/route.js';
 import type { AddOptions } from './add-table.js';
 import { runCommand } from './session.js';
 

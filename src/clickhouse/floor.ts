@@ -1,10 +1,10 @@
 import type { ClickHouseClient } from '@clickhouse/client';
-import type { ReplicatedTable } from '../domain/replicated-table.js';
+import type { TargetTable } from '../domain/replicated-table.js';
 import type { Version } from '../domain/version.js';
 import { execute, select } from './catalog.js';
 import { targetNames } from './names.js';
 
-type FloorOwner = Pick<ReplicatedTable, 'target'>;
+type FloorOwner = Pick<TargetTable, 'target'>;
 
 /**
  * Hides every row at or below `version`: what a TRUNCATE is. Idempotent, and in any order: the highest floor counts.

@@ -3,7 +3,7 @@ import type { Readable, TransformCallback } from 'node:stream';
 import type { ClickHouseClient } from '@clickhouse/client';
 import { targetColumns } from '../domain/column-type.js';
 import { quoteCh } from '../domain/identifier.js';
-import type { ReplicatedTable } from '../domain/replicated-table.js';
+import type { TargetTable } from '../domain/replicated-table.js';
 import { Failure } from '../failure/failure.js';
 import type { Inserted } from './insert.js';
 import { copyInsertSettings } from './insert-settings.js';
@@ -30,7 +30,7 @@ export interface CopyOptions {
  */
 export async function insertCopy(
   ch: ClickHouseClient,
-  table: ReplicatedTable,
+  table: TargetTable,
   rows: Readable,
   options: CopyOptions,
 ): Promise<Inserted> {

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import type { ClickHouseClient } from '@clickhouse/client';
-import type { ReplicatedTable } from '../domain/replicated-table.js';
+import type { TargetTable } from '../domain/replicated-table.js';
 import { Failure } from '../failure/failure.js';
 import { namedInsertSettings } from './insert-settings.js';
 import { targetNames } from './names.js';
@@ -44,7 +44,7 @@ export interface Inserted {
  */
 export async function insertValues(
   ch: ClickHouseClient,
-  table: ReplicatedTable,
+  table: TargetTable,
   request: InsertRequest,
 ): Promise<Inserted> {
   const { values, token, signal, attempt = 1 } = request;

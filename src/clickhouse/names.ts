@@ -1,8 +1,8 @@
 import { quoteCh } from '../domain/identifier.js';
-import type { ReplicatedTable } from '../domain/replicated-table.js';
+import type { TargetTable } from '../domain/replicated-table.js';
 import { formatTableName } from '../domain/table-name.js';
 
-export type Target = ReplicatedTable['target'];
+export type Target = TargetTable['target'];
 
 /** The three objects of a target. `table`, `floor` and `view` are bare names; `sql` holds them qualified and quoted. */
 export interface TargetNames {
@@ -35,7 +35,7 @@ export type TargetRole = 'table' | 'floor' | 'view';
  * The comment that marks an object as ours and tells whose it is. The role is part of it: the floor of `orders` must not
  * pass for a target called `orders_floor`.
  */
-export function ownerMark(table: Pick<ReplicatedTable, 'pipeline' | 'name'>, role: TargetRole): string {
+export function ownerMark(table: Pick<TargetTable, 'pipeline' | 'name'>, role: TargetRole): string {
   const owner = `pg2click ${table.pipeline}/${formatTableName(table.name)}`;
   return role === 'table' ? owner : `${owner} ${role}`;
 }

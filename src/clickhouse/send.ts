@@ -2,7 +2,7 @@ import { finished } from 'node:stream/promises';
 import type { Readable } from 'node:stream';
 import { ClickHouseError, parseError } from '@clickhouse/client';
 import type { ClickHouseClient, ClickHouseSettings } from '@clickhouse/client';
-import type { ReplicatedTable } from '../domain/replicated-table.js';
+import type { TargetTable } from '../domain/replicated-table.js';
 import { classifyClickHouse } from '../failure/classify-clickhouse.js';
 import { Failure } from '../failure/failure.js';
 import { findObject } from './catalog.js';
@@ -28,7 +28,7 @@ export interface Insert {
  * @throws the signal's reason when it is aborted; else a Failure. After `SinkUnavailable` nobody knows whether the rows
  *   are in: send the same again.
  */
-export async function sendInsert(ch: ClickHouseClient, table: ReplicatedTable, insert: Insert): Promise<void> {
+export async function sendInsert(ch: ClickHouseClient, table: TargetTable, insert: Insert): Promise<void> {
   const { query, body, settings, signal } = insert;
   const names = targetNames(table.target);
   try {
@@ -61,7 +61,7 @@ async function readAnswer(stream: Readable, signal: AbortSignal): Promise<string
 }
 
 /** "Unknown table" is also what a materialized view on the target says when its own table is gone. */
-async function whichTableIsGone(ch: ClickHouseClient, table: ReplicatedTable, failure: Failure): Promise<Failure> {
+async function whichTableIsGone(ch: ClickHouseClient, table: TargetTable, failure: Failure): Promise<Failure> {
   const names = targetNames(table.target);
   if ((await findObject(ch, table.target.database, names.table)) === undefined)
     return new Failure('SinkSetBack', {

@@ -1,7 +1,7 @@
 import type { ClickHouseClient } from '@clickhouse/client';
 import { byPosition, targetColumns } from '../domain/column-type.js';
 import { quoteCh } from '../domain/identifier.js';
-import type { ReplicatedTable } from '../domain/replicated-table.js';
+import type { TargetTable } from '../domain/replicated-table.js';
 import { formatTableName } from '../domain/table-name.js';
 import { generationOf } from '../domain/version.js';
 import { Failure } from '../failure/failure.js';
@@ -29,7 +29,7 @@ const RESERVED_COLUMNS = new Set(['_version', '_deleted', '_row_exists']);
  * @throws Failure `UnsuitableTable` a column has a reserved name; `TargetTaken` the target, its floor or its view belongs to
  *   something else; `SchemaMismatch` the table does not fit the source; and those of ClickHouse
  */
-export async function createTarget(ch: ClickHouseClient, table: ReplicatedTable): Promise<void> {
+export async function createTarget(ch: ClickHouseClient, table: TargetTable): Promise<void> {
   refuseReservedColumns(table);
   const names = targetNames(table.target);
   if (!(await databaseExists(ch, table.target.database)))
@@ -59,7 +59,7 @@ export async function createTarget(ch: ClickHouseClient, table: ReplicatedTable)
  * Compares the table, column by column, with what the replica needs.
  * @throws Failure `SinkSetBack` there is no such table; `SchemaMismatch` names every difference
  */
-export async function verifyTarget(ch: ClickHouseClient, table: ReplicatedTable): Promise<void> {
+export async function verifyTarget(ch: ClickHouseClient, table: TargetTable): Promise<void> {
   const names = targetNames(table.target);
   const object = await findObject(ch, table.target.database, names.table);
   const columns = await listColumns(ch, table.target.database, names.table);
@@ -88,7 +88,7 @@ export async function highestGeneration(ch: ClickHouseClient, target: Target): P
 export async function dropTarget(
   ch: ClickHouseClient,
   target: Target,
-  owner?: Pick<ReplicatedTable, 'pipeline' | 'name'>,
+  owner?: Pick<TargetTable, 'pipeline' | 'name'>,
 ): Promise<void> {
   const names = targetNames(target);
   for (const role of ['view', 'floor', 'table'] as const) {
@@ -104,7 +104,7 @@ export async function dropTarget(
   }
 }
 
-function refuseReservedColumns(table: ReplicatedTable): void {
+function refuseReservedColumns(table: TargetTable): void {
   const reserved = table.columns.find((column) => RESERVED_COLUMNS.has(column.name));
   if (reserved === undefined) return;
   throw new Failure('UnsuitableTable', {
@@ -114,7 +114,7 @@ function refuseReservedColumns(table: ReplicatedTable): void {
 }
 
 /** A name becomes a file name, in which every byte but ASCII letters, digits and `_` takes three. */
-async function refuseLongName(ch: ClickHouseClient, replica: ReplicatedTable): Promise<void> {
+async function refuseLongName(ch: ClickHouseClient, replica: TargetTable): Promise<void> {
   const { database, table } = replica.target;
   const what = `measuring names of ${database}`;
   const probe = /* sql */ `select name from system.functions where name = 'getMaxTableNameLengthForDatabase'`;
@@ -137,7 +137,7 @@ async function refuseLongName(ch: ClickHouseClient, replica: ReplicatedTable): P
  * @returns whether the object exists
  * @throws Failure `TargetTaken` when it is not this replica's
  */
-async function checkOwner(ch: ClickHouseClient, table: ReplicatedTable, role: TargetRole): Promise<boolean> {
+async function checkOwner(ch: ClickHouseClient, table: TargetTable, role: TargetRole): Promise<boolean> {
   const names = targetNames(table.target);
   const object = await findObject(ch, table.target.database, names[role]);
   if (object === undefined) return false;
@@ -155,7 +155,7 @@ async function checkOwner(ch: ClickHouseClient, table: ReplicatedTable, role: Ta
 }
 
 /** After a table was removed and added again with other columns its old view may still be there. */
-async function refreshView(ch: ClickHouseClient, table: ReplicatedTable): Promise<void> {
+async function refreshView(ch: ClickHouseClient, table: TargetTable): Promise<void> {
   const names = targetNames(table.target);
   const shown = await listColumns(ch, table.target.database, names.view);
   const wanted = byPosition(table.columns).map(({ name }) => name);
@@ -164,14 +164,14 @@ async function refreshView(ch: ClickHouseClient, table: ReplicatedTable): Promis
   await execute(ch, statement, `replacing view ${table.target.database}.${names.view}`);
 }
 
-function definitionOf(table: ReplicatedTable, role: TargetRole): string {
+function definitionOf(table: TargetTable, role: TargetRole): string {
   const names = targetNames(table.target);
   if (role === 'table') return tableDefinition(table, names);
   if (role === 'floor') return floorDefinition(table, names);
   return viewDefinition(table, names, /* sql */ `create view if not exists`);
 }
 
-function tableDefinition(table: ReplicatedTable, names: TargetNames): string {
+function tableDefinition(table: TargetTable, names: TargetNames): string {
   const columns = targetColumns(table).map(({ name, type }) => `  ${quoteCh(name)} ${type}`);
   return /* sql */ `
 create table if not exists ${names.sql.table}
@@ -185,7 +185,7 @@ comment ${quoteText(ownerMark(table, 'table'))}`;
 }
 
 /** One row a TRUNCATE. The time is for people; nothing rests on it. */
-function floorDefinition(table: ReplicatedTable, names: TargetNames): string {
+function floorDefinition(table: TargetTable, names: TargetNames): string {
   return /* sql */ `
 create table if not exists ${names.sql.floor}
 (
@@ -201,7 +201,7 @@ comment ${quoteText(ownerMark(table, 'floor'))}`;
  * The live rows. `max` of an empty floor is 0, below every version, so no floor hides nothing. FINAL already leaves
  * tombstones out; the condition repeats it for servers that read parts without merging them.
  */
-function viewDefinition(table: ReplicatedTable, names: TargetNames, create: string): string {
+function viewDefinition(table: TargetTable, names: TargetNames, create: string): string {
   const columns = byPosition(table.columns).map(({ name }) => `  ${quoteCh(name)}`);
   return /* sql */ `
 ${create} ${names.sql.view}

@@ -1,6 +1,7 @@
 import { WorkflowNotFoundError, type Client, type WorkflowExecutionDescription } from '@temporalio/client';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import type { SliceProgress } from '../domain/receipt.js';
+import { COPY_STAGE, loadStage, MAIN_LOADER, PUBLISH_STAGE } from '../domain/route.js';
 import { FAILURE_KINDS, isFailureKind, policyOf, type FailureKind } from '../failure/kinds.js';
 import { statusQuery, type TableStatus } from '../../workflows/messages.js';
 import { PHASES, type Phase, type Task } from '../../workflows/table-state.js';
@@ -78,9 +79,9 @@ const FAILURE = defineSearchAttributeKey('Pg2clickFailure', SearchAttributeType.
 
 const TASK_OF_ACTIVITY: Readonly<Record<string, Task>> = {
   prepareTable: 'prepare',
-  copyTable: 'copy',
-  publishSlice: 'publish',
-  loadSlice: 'load',
+  copyTable: COPY_STAGE,
+  publishSlice: PUBLISH_STAGE,
+  loadSlice: loadStage(MAIN_LOADER),
   removeTable: 'remove',
 };
 
@@ -88,14 +89,16 @@ type RawActivity = NonNullable<WorkflowExecutionDescription['raw']['pendingActiv
 type RawPayloads = NonNullable<RawActivity['heartbeatDetails']>['payloads'];
 
 function readPending(activity: RawActivity): PendingTask[] {
-  const task = TASK_OF_ACTIVITY[activity.activityType?.name ?? ''];
-  if (task === undefined) return [];
+  const usual = TASK_OF_ACTIVITY[activity.activityType?.name ?? ''];
+  if (usual === undefined) return [];
+  const progress = readFirst<SliceProgress>(activity.heartbeatDetails?.payloads);
   return [
     {
-      task,
+      // Which of several loaders it is, its heartbeats tell.
+      task: progress?.stage ?? usual,
       attempt: activity.attempt ?? 1,
       failure: readFailure(activity),
-      progress: readFirst<SliceProgress>(activity.heartbeatDetails?.payloads),
+      progress,
     },
   ];
 }

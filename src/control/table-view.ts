@@ -1,5 +1,6 @@
 import type { Client } from '@temporalio/client';
-import type { MessageFormat, ReplicatedTable } from '../domain/replicated-table.js';
+import type { ReplicatedTable } from '../domain/replicated-table.js';
+import type { MessageFormat } from '../domain/route.js';
 import { formatTableName, parseTableName, workflowIdOf, type TableName } from '../domain/table-name.js';
 import { policyOf, type FailureKind } from '../failure/kinds.js';
 import { listTables } from '../ledger/tables.js';
@@ -140,6 +141,7 @@ function compose(known: KnownEverywhere): TableView {
   const progressOf = (task: Task) => pending.find((each) => each.task === task)?.progress;
   // The ledger knows first: the workflow hears of it with the receipt.
   const copied = (stages.find((each) => each.stage === 'copy')?.batch ?? 0) > 0;
+  const target = table?.route.loaders[0]?.target;
   const phase = description?.running === true ? (status?.phase ?? description.phase ?? 'unknown') : 'stopped';
   return {
     table: formatTableName(known.name),
@@ -147,18 +149,18 @@ function compose(known: KnownEverywhere): TableView {
     phase,
     answering: status !== undefined,
     running: pending.map(({ task }) => task),
-    target: table === undefined ? null : `${table.target.database}.${table.target.table}`,
-    topic: table?.topic ?? null,
-    format: table?.format ?? null,
+    target: target === undefined ? null : `${target.database}.${target.table}`,
+    topic: table?.route.transport.topic ?? null,
+    format: table?.route.transport.format ?? null,
     key: table?.key ?? null,
     estimatedRows: status?.prepared?.estimatedRows ?? null,
     copiedRows: copied ? (status?.copied?.rows ?? rowsOf('copy')) : (progressOf('copy')?.rows ?? 0),
     copied,
     publishedRows: rowsOf('publish'),
-    loadedRows: rowsOf('load'),
+    loadedRows: rowsOf('load:main'),
     waiting: {
       publish: known.backlog,
-      load: progressOf('load')?.waiting ?? Math.max(0, rowsOf('publish') - rowsOf('load')),
+      load: progressOf('load:main')?.waiting ?? Math.max(0, rowsOf('publish') - rowsOf('load:main')),
     },
     lagSeconds: phase === 'streaming' || phase === 'copying' ? lagOf(pending, status) : null,
     paused: status?.paused ?? null,
@@ -170,7 +172,7 @@ function compose(known: KnownEverywhere): TableView {
 /** The running slices know it now; the workflow, as of the slices that ended. */
 function lagOf(pending: readonly PendingTask[], status: TableStatus | undefined): number | null {
   const told = pending.flatMap(({ task, progress }) =>
-    (task === 'publish' || task === 'load') && progress !== undefined ? [progress.lagSeconds] : [],
+    task !== 'copy' && progress !== undefined ? [progress.lagSeconds] : [],
   );
   if (told.length > 0) return Math.max(...told);
   return status?.lagSeconds ?? null;

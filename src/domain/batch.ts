@@ -1,10 +1,16 @@
 /**
- * A batch is named, then moved, then confirmed. The name is an immutable range: a retry rebuilds the batch from it alone.
- * Batch numbers count from 1 per table and stage, without gaps.
+ * A batch is named, then moved, then confirmed. The name is immutable: a retry rebuilds the batch from it alone. Batch numbers
+ * count from 1 per table and stage, without gaps.
  */
-export interface OutboxBatch {
+export interface BatchName {
   readonly batch: number;
   readonly generation: number;
+  /** The form of the table whose columns the batch has; absent, 1, in names of releases that had no forms. */
+  readonly shape?: number;
+}
+
+/** Events of an outbox. */
+export interface OutboxBatch extends BatchName {
   /** Decimal strings of bigint: the `seq` of the first and the last event, inclusive. */
   readonly first: string;
   readonly last: string;
@@ -18,27 +24,26 @@ export interface OffsetRange {
   readonly last: string;
 }
 
-export interface OffsetBatch {
-  readonly batch: number;
-  readonly generation: number;
+/** Offsets of a topic. */
+export interface OffsetBatch extends BatchName {
   /** By partition number. */
   readonly ranges: Readonly<Record<string, OffsetRange>>;
 }
 
-/** Where loading stands: by partition number the next offset to read, and the header of the record before it. */
-export interface LoadPosition {
-  readonly offsets: Readonly<Record<string, string>>;
-  /** Text of the batch header of the record at `offset - 1`: read again at the start of a slice, it tells a topic made anew. */
-  readonly headers: Readonly<Record<string, string>>;
+/** A copy of a whole table. */
+export interface CopyBatch extends BatchName {
+  /** The allocated position, the version of every copied row. Decimal. */
+  readonly position: string;
 }
 
 /**
- * The deduplication token of a load batch: table, generation, batch number and ranges. Only for content that a retry
- * reproduces byte for byte, which a range of offsets does.
+ * The deduplication token of a load batch: table, stage, generation, batch number and ranges. Only for content that a retry
+ * reproduces byte for byte, which a range of offsets does. The stage is in it because two loaders of a table may cut the same
+ * range.
  */
-export function loadToken(table: { pipeline: string; id: string }, batch: OffsetBatch): string {
+export function loadToken(table: { pipeline: string; id: string }, stage: string, batch: OffsetBatch): string {
   const ranges = Object.entries(batch.ranges)
     .toSorted(([a], [b]) => Number(a) - Number(b))
     .map(([partition, { first, last }]) => `${partition}:${first}-${last}`);
-  return `pg2click/${table.pipeline}/${table.id}/${batch.generation}/${batch.batch}/${ranges.join(',')}`;
+  return `pg2click/${table.pipeline}/${table.id}/${stage}/${batch.generation}/${batch.batch}/${ranges.join(',')}`;
 }

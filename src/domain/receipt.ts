@@ -1,9 +1,6 @@
 import type { TableOptions } from './replicated-table.js';
+import type { StageId, StageSpec } from './route.js';
 import type { TableName } from './table-name.js';
-
-/** The two loops of a table. With Kafka between them they run side by side. */
-export const STAGES = ['publish', 'load'] as const;
-export type Stage = (typeof STAGES)[number];
 
 /** Which table, in which pipeline: the argument of every activity begins with it. */
 export interface TableAddress extends TableName {
@@ -24,16 +21,20 @@ export interface PrepareReceipt {
   readonly key: readonly string[];
   /** `reltuples`: a guess for the progress of the first load; null when PostgreSQL has none. */
   readonly estimatedRows: number | null;
+  /** What runs for the table, in the order in which a row meets it; absent in receipts of before stages were data. */
+  readonly stages?: readonly StageSpec[];
 }
 
 /** What the last receipt said was confirmed: a checkpoint outside the ledger, which may be set back by a restore. */
 export interface Checkpoint {
   readonly batch: number;
-  /** publish: last `seq`; load: highest `seq` loaded. Decimal. */
+  /** Of a stage that drains an outbox: last `seq`; of one that reads a topic: highest `seq` loaded. Decimal. */
   readonly highest: string;
 }
 
 export interface SliceRequest extends TableAddress {
+  /** Which stage; absent in requests of before stages were data: then the activity tells it. */
+  readonly stage?: StageId;
   /** Null before the first receipt. */
   readonly checkpoint: Checkpoint | null;
   /** How long the slice runs, milliseconds. */
@@ -44,13 +45,13 @@ export interface SliceRequest extends TableAddress {
 
 /** The small answer of a slice: numbers and positions, never rows. */
 export interface SliceReceipt {
-  readonly stage: Stage;
+  readonly stage: StageId;
   readonly batches: number;
   readonly rows: number;
   /** Bytes sent to Kafka, or inserted into ClickHouse. */
   readonly bytes: number;
   readonly checkpoint: Checkpoint;
-  /** publish: `seq 120001..135000`; load: `0:120001..135000`; empty when nothing moved. */
+  /** `seq 120001..135000`, `offset 7..20`; empty when nothing moved. */
   readonly moved: string;
   /** Events or messages still waiting when the slice ended (an estimate). */
   readonly waiting: number;
@@ -73,7 +74,7 @@ export interface RemoveRequest extends TableAddress {
 
 /** What a slice tells while it runs: a hint for displays, never the truth of a position. */
 export interface SliceProgress {
-  readonly stage: Stage | 'copy';
+  readonly stage: StageId;
   readonly rows: number;
   readonly batches: number;
   readonly moved: string;

@@ -1,3 +1,4 @@
+import { MAIN_LOADER, type LoaderSpec, type MessageFormat, type Route, type Target } from './route.js';
 import type { TableName } from './table-name.js';
 
 /** A column of the source table, as the catalogue tells it. */
@@ -13,10 +14,6 @@ export interface Column {
   readonly scale?: number;
   readonly nullable: boolean;
 }
-
-/** How rows travel in Kafka: one row a message, or many rows a message, newline-separated. */
-export const MESSAGE_FORMATS = ['json', 'packed'] as const;
-export type MessageFormat = (typeof MESSAGE_FORMATS)[number];
 
 /** Row-level where statement triggers would not fire: partitioned and inherited tables, tables fed by a subscription. */
 export const TRIGGER_LEVELS = ['statement', 'row'] as const;
@@ -42,15 +39,32 @@ export interface ReplicatedTable {
   readonly relation: string;
   /** 1..255; rises whenever positions start again. Part of every version, batch name and token. */
   readonly generation: number;
+  /** From 1; rises when the columns change. Part of every version, message and batch name. */
+  readonly shape: number;
   readonly columns: readonly Column[];
   /** Key column names, in key order. */
   readonly key: readonly string[];
-  readonly triggerLevel: TriggerLevel;
-  readonly topic: string;
-  /** Partitions of the topic when it was made; adding some parks the table. */
-  readonly partitions: number;
-  readonly format: MessageFormat;
-  readonly target: { readonly database: string; readonly table: string };
+  readonly route: Route;
   /** Fingerprint of the source table: what no event announces, so it is compared at every slice. */
   readonly fingerprint: string;
+}
+
+/** A table as one of its loaders sees it. */
+export interface TargetTable extends Pick<
+  ReplicatedTable,
+  'id' | 'pipeline' | 'name' | 'generation' | 'shape' | 'columns' | 'key'
+> {
+  readonly target: Target;
+}
+
+/** @throws Error where the table has no loader of that name: its stage would not run */
+export function loaderNamed(table: Pick<ReplicatedTable, 'route'>, name = MAIN_LOADER): LoaderSpec {
+  const loader = table.route.loaders.find((each) => each.name === name);
+  if (loader === undefined) throw new Error(`the table has no loader "${name}"`);
+  return loader;
+}
+
+/** The table as its loader `name` sees it. @throws Error as `loaderNamed` */
+export function targetTable(table: ReplicatedTable, name = MAIN_LOADER): TargetTable {
+  return { ...table, target: loaderNamed(table, name).target };
 }

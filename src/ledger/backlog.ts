@@ -85,7 +85,7 @@ export async function readBacklog(pg: Queryable): Promise<Backlog> {
 
 /** `loaded` is a version, generation and all; its major part is the position. */
 const LEDGER = /* sql */ `
-  select r.id::text, r.pipeline, r.schema_name as "schema", r.table_name as "table", r.definition -> 'target' as target,
+  select r.id::text, r.pipeline, r.schema_name as "schema", r.table_name as "table", r.definition #> '{route,loaders,0,target}' as target,
     coalesce(pg_catalog.pg_sequence_last_value(
       pg_catalog.pg_get_serial_sequence('pg2click.outbox_' || r.id, 'seq')), 0)::text as drawn,
     p.low_water::text as "lowWater",
@@ -101,9 +101,9 @@ const LEDGER = /* sql */ `
     (l.bytes / nullif(l.rows, 0))::float8 as "loadBytesPerRow",
     pg_catalog.pg_total_relation_size(o.oid)::text as "outboxBytes",
     pg_catalog.pg_stat_get_dead_tuples(o.oid)::text as "deadTuples"
-  from pg2click.replica r
-  join pg2click.stage p on p.replica_id = r.id and p.stage = 'publish'
-  join pg2click.stage l on l.replica_id = r.id and l.stage = 'load'
+  from pg2click.replicated_table r
+  join pg2click.stage p on p.table_id = r.id and p.stage = 'publish'
+  join pg2click.stage l on l.table_id = r.id and l.stage = 'load:main'
   join pg_catalog.pg_class o on o.oid = pg_catalog.to_regclass('pg2click.outbox_' || r.id)
   where r.ready
   order by r.id`;

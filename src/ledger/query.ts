@@ -25,7 +25,7 @@ function classify(error: unknown): Failure {
   const { code, constraint } = error as { code?: unknown; constraint?: unknown };
   switch (code) {
     case 'P2C01': // raised by pg2click.advance_outbox
-      return new Failure('Fenced', { message: 'Another attempt has claimed the publish stage of this table.' });
+      return new Failure('Fenced', { message: 'Another attempt has claimed this stage of the table.' });
     case 'P2C02': // likewise; its text holds numbers only
       return new Failure('OutboxInconsistent', {
         message: `The outbox of this table lost or gained events by itself: ${(error as Error).message}.`,
@@ -41,9 +41,9 @@ function classify(error: unknown): Failure {
         cause: error,
       });
     case '23505': // unique_violation
-      if (constraint === 'replica_topic' || constraint === 'replica_target')
+      if (constraint === 'table_topic' || constraint === 'table_target')
         return new Failure('TargetTaken', {
-          message: `Another replicated table already uses this ${constraint === 'replica_topic' ? 'topic' : 'target'}.`,
+          message: `Another replicated table already uses this ${constraint === 'table_topic' ? 'topic' : 'target'}.`,
           remedy: 'Add the table with --topic and --target of its own.',
           cause: error,
         });

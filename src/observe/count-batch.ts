@@ -1,9 +1,10 @@
 import type { TableAddress } from '../domain/receipt.js';
+import type { StageId } from '../domain/route.js';
 import { formatTableName } from '../domain/table-name.js';
 import type { Meters } from './meters.js';
 
 export interface MovedBatch {
-  readonly stage: 'publish' | 'load' | 'copy';
+  readonly stage: StageId;
   readonly rows: number;
   readonly bytes: number;
   /** Milliseconds; left out where the histogram does not know the stage. */

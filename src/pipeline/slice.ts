@@ -6,7 +6,7 @@ import { Failure } from '../failure/failure.js';
 export const UNBOUNDED = 'unbounded';
 
 /** A tick keeps a slow insert alive; it stops, and the slice fails, when nothing at all has moved for this long. */
-const PATIENCE_MS = 5 * 60_000;
+const STALL_TIMEOUT_MS = 5 * 60_000;
 const TICK_MS = 1_000;
 /** Slices of tables that were woken together do not all end together: they are shorter by up to this share. */
 const SPREAD = 0.2;
@@ -42,6 +42,13 @@ export interface Slice {
  */
 type SliceLength = Pick<SliceRequest, 'sliceMs' | 'idleMs'>;
 
+export interface SliceOptions {
+  /** Without progress for this long the slice fails, milliseconds; 5 minutes by default. */
+  readonly stallTimeoutMs?: number;
+  /** How long it goes on after Temporal gave it up, milliseconds; 20 s by default. */
+  readonly givenUpMs?: number;
+}
+
 /**
  * Runs `body` as a slice of the current activity. A cancelled slice ends with its receipt once the batch in hand is
  * confirmed; only when that takes longer than the grace is it broken off, which is safe at any point: the batch is named. What is
@@ -50,10 +57,7 @@ type SliceLength = Pick<SliceRequest, 'sliceMs' | 'idleMs'>;
 export async function runSlice<T>(
   length: SliceLength | typeof UNBOUNDED,
   body: (slice: Slice) => Promise<T>,
-  {
-    patienceMs = PATIENCE_MS,
-    givenUpMs = GIVEN_UP_MS,
-  }: { readonly patienceMs?: number; readonly givenUpMs?: number } = {},
+  { stallTimeoutMs = STALL_TIMEOUT_MS, givenUpMs = GIVEN_UP_MS }: SliceOptions = {},
 ): Promise<T> {
   const context = Context.current();
   const hard = new AbortController();
@@ -89,8 +93,8 @@ export async function runSlice<T>(
     context.heartbeat(latest);
   };
   const tick = setInterval(() => {
-    if (Date.now() - movedAt < patienceMs) heartbeat();
-    else hard.abort(new Failure('NoProgress', { message: `Nothing moved for ${patienceMs / 1_000} seconds.` }));
+    if (Date.now() - movedAt < stallTimeoutMs) heartbeat();
+    else hard.abort(new Failure('NoProgress', { message: `Nothing moved for ${stallTimeoutMs / 1_000} seconds.` }));
   }, TICK_MS);
   try {
     return await body({

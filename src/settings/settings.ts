@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
-import type { MessageFormat } from '../domain/replicated-table.js';
+import type { MessageFormat } from '../domain/route.js';
 import type { ServerName } from './server-name.js';
 import { Failure } from '../failure/failure.js';
 import { readEnvFile, readLayers, type Layer, type WrittenSettings } from './layer.js';

@@ -1,4 +1,4 @@
-import { MESSAGE_FORMATS } from '../domain/replicated-table.js';
+import { MESSAGE_FORMATS } from '../domain/route.js';
 import { setting, type Setting } from './setting.js';
 import {
   brokers,

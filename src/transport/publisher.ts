@@ -1,6 +1,6 @@
 import type { Kafka } from 'kafkajs';
 import { MOST_MESSAGE_BYTES, type Changes } from '../domain/change.js';
-import type { MessageFormat } from '../domain/replicated-table.js';
+import type { MessageFormat } from '../domain/route.js';
 import { Failure } from '../failure/failure.js';
 import type { Log } from '../observe/log.js';
 import { envelopeFor } from './envelope/envelope-for.js';

@@ -118,8 +118,8 @@ it('a batch that was named and never sent is as old as its name, also for a proc
   const { table } = await watch();
   await path.source.query(`insert into ${table.name.table} values (1, 'x')`);
   const tableId = table.receipt.id;
-  const { epoch } = await claimStage(path.deps.pool, { tableId: tableId, stage: 'publish', owner: 'test' });
-  await advanceOutbox(path.deps.pool, { tableId: tableId, epoch }, null, 10);
+  const { epoch } = await claimStage(path.deps.pool, { tableId, stage: 'publish', owner: 'test' });
+  await advanceOutbox(path.deps.pool, { tableId, stage: 'publish', epoch }, null, 10);
   await path.source.query(
     `update pg2click.stage set updated_at = now() - interval '1 hour' where replica_id = ${tableId}`,
   );

@@ -1,10 +1,10 @@
 import { PassThrough, Readable } from 'node:stream';
 import { expect, test } from 'vitest';
-import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
+import type { TargetTable } from '../../src/domain/replicated-table.js';
 import { composeVersion } from '../../src/domain/version.js';
 import { insertCopy } from '../../src/clickhouse/insert-copy.js';
 import { createTarget } from '../../src/clickhouse/target.js';
-import { column, openSink, replicaOf, rowsOf } from '../support/sink.js';
+import { column, openSink, targetTableOf, rowsOf } from '../support/sink.js';
 import { waitFor } from '../support/stack.js';
 import { openWire } from '../support/wire.js';
 
@@ -14,8 +14,8 @@ const { ch, database } = sink;
 const VERSION = composeVersion(1, 7n);
 const never = new AbortController().signal;
 
-async function newTarget(): Promise<{ replica: ReplicatedTable; table: string }> {
-  const replica = replicaOf(sink, [column('id', 'bigint'), column('v', 'text')]);
+async function newTarget(): Promise<{ replica: TargetTable; table: string }> {
+  const replica = targetTableOf(sink, [column('id', 'bigint'), column('v', 'text')]);
   await createTarget(ch, replica);
   const table = `${database}.${replica.target.table}`;
   await ch.command({ query: `system stop merges ${table}` });
@@ -73,7 +73,7 @@ test('a copy of no rows is nothing', async () => {
 });
 
 test('a copy names its columns, so the order of a table that a user made does not matter', async () => {
-  const replica = replicaOf(sink, [column('id', 'bigint'), column('v', 'text')]);
+  const replica = targetTableOf(sink, [column('id', 'bigint'), column('v', 'text')]);
   const table = `${database}.${replica.target.table}`;
   await ch.command({
     query: `create table ${table} (_deleted UInt8, v String, _version UInt128, loaded DateTime default now(), id Int64)

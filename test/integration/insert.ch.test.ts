@@ -2,14 +2,14 @@ import { ClickHouseLogLevel, createClient } from '@clickhouse/client';
 import type { ClickHouseClient } from '@clickhouse/client';
 import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
-import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
+import type { TargetTable } from '../../src/domain/replicated-table.js';
 import { composeVersion } from '../../src/domain/version.js';
 import { CLICKHOUSE_CODES } from '../../src/failure/classify-clickhouse.js';
 import { Failure } from '../../src/failure/failure.js';
 import { insertValues } from '../../src/clickhouse/insert.js';
 import { createTarget } from '../../src/clickhouse/target.js';
 import { clickhouseOptions } from '../support/clients.js';
-import { column, openSink, replicaOf, rowsOf } from '../support/sink.js';
+import { column, openSink, targetTableOf, rowsOf } from '../support/sink.js';
 import { addressOf, freshName } from '../support/stack.js';
 import { openWire } from '../support/wire.js';
 
@@ -26,8 +26,8 @@ const COLUMNS = [
   column('at', 'timestamp with time zone', { nullable: true }),
 ];
 
-async function newTarget(): Promise<{ replica: ReplicatedTable; table: string }> {
-  const replica = replicaOf(sink, COLUMNS);
+async function newTarget(): Promise<{ replica: TargetTable; table: string }> {
+  const replica = targetTableOf(sink, COLUMNS);
   await createTarget(ch, replica);
   const table = `${database}.${replica.target.table}`;
   await ch.command({ query: `system stop merges ${table}` });
@@ -50,7 +50,7 @@ const rows = (count: number): Buffer[] => Array.from({ length: count }, (_, inde
 
 const insert = (
   client: ClickHouseClient,
-  table: ReplicatedTable,
+  table: TargetTable,
   values: readonly Buffer[],
   more: { token?: string; signal?: AbortSignal } = {},
 ): Promise<{ rows: number; bytes: number }> =>
@@ -62,7 +62,7 @@ const insert = (
 
 const countOf = async (table: string): Promise<number> =>
   Number((await rowsOf<{ n: string }>(sink, `select count() as n from ${table}`))[0]?.n);
-const partsOf = async (table: ReplicatedTable): Promise<number> =>
+const partsOf = async (table: TargetTable): Promise<number> =>
   Number(
     (
       await rowsOf<{ n: string }>(

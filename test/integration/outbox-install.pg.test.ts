@@ -2,7 +2,8 @@ import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
 import { fingerprintTable } from '../../src/source/catalog/fingerprint.js';
-import { installOutbox, removeOutbox } from '../../src/source/outbox/install.js';
+import { removeOutbox } from '../../src/source/outbox/install.js';
+import { outboxCapture } from '../../src/source/outbox/outbox-capture.js';
 import { freshDatabase, freshName } from '../support/stack.js';
 import { connectSource, drain, replicate } from '../support/source-table.js';
 
@@ -35,7 +36,7 @@ describe('the outbox of a table', async () => {
     const [t, table] = await make();
     const before = await fingerprintTable(client, table);
     await writer.query(`begin; insert into ${t} values (1)`);
-    await installOutbox(client, table);
+    await outboxCapture.install(client, table);
     await writer.query('commit');
     expect(await fingerprintTable(client, table)).toBe(before);
   });
@@ -43,7 +44,7 @@ describe('the outbox of a table', async () => {
   it('is made again where one of its triggers is missing or off', async () => {
     const [t, table] = await make();
     await client.query(`drop trigger pg2click_${table.id}_insert on ${t}; alter table ${t} disable trigger user`);
-    await installOutbox(client, table);
+    await outboxCapture.install(client, table);
     await client.query(`insert into ${t} values (1); update ${t} set v = 'b'`);
     expect(await drain(client, table)).toHaveLength(1);
   });
@@ -53,18 +54,18 @@ describe('the outbox of a table', async () => {
     await removeOutbox(client, table);
     await writer.query(`begin; insert into ${t} values (1)`);
     const began = Date.now();
-    await expect(installOutbox(client, table)).rejects.toMatchObject({ kind: 'LockTimeout' });
+    await expect(outboxCapture.install(client, table)).rejects.toMatchObject({ kind: 'LockTimeout' });
     expect(Date.now() - began).toBeLessThan(20_000);
     expect(await leftovers(table.id)).toBe(0);
     await writer.query('commit');
-    await installOutbox(client, table);
+    await outboxCapture.install(client, table);
   });
 
   it('catches a transaction that began before it and had not touched the table', async () => {
     const [t, table] = await make();
     await removeOutbox(client, table);
     await writer.query(`begin isolation level repeatable read; select 1`);
-    await installOutbox(client, table);
+    await outboxCapture.install(client, table);
     await writer.query(`insert into ${t} values (1); commit`);
     expect(await drain(client, table)).toHaveLength(1);
   });

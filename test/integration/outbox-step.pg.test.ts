@@ -3,7 +3,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { migrateLedger } from '../../src/ledger/migrate.js';
 import { advanceOutbox, type OutboxAdvance } from '../../src/ledger/outbox.js';
 import { markReady, registerTable } from '../../src/ledger/tables.js';
-import { claimStage, readStages, type PublishStage } from '../../src/ledger/stages.js';
+import { claimStage, readStages, type StageClaim } from '../../src/ledger/stages.js';
+import type { OutboxRow } from '../../src/source/outbox/outbox-source.js';
 import type { OutboxBatch } from '../../src/domain/batch.js';
 import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
 import { freshDatabase, freshName, waitFor } from '../support/stack.js';
@@ -20,7 +21,7 @@ describe('the outbox step', async () => {
   };
   let ledger: pg.Client;
   let replica: ReplicatedTable;
-  let claim: { tableId: string; epoch: string };
+  let claim: StageClaim;
   let outbox: string;
 
   beforeAll(async () => {
@@ -38,29 +39,29 @@ describe('the outbox step', async () => {
       definition: {
         columns: [],
         key: ['id'],
-        triggerLevel: 'statement',
-        topic: table,
-        partitions: 1,
-        format: 'json',
-        target: { database: 'test', table },
+        route: {
+          capture: { kind: 'outbox', triggerLevel: 'statement' },
+          transport: { kind: 'kafka', topic: table, partitions: 1, format: 'json', payload: 'row' },
+          loaders: [{ kind: 'worker', name: 'main', target: { database: 'test', table } }],
+        },
       },
     });
     outbox = `pg2click.outbox_${replica.id}`;
     await ledger.query(`create table ${outbox} (xid xid8 not null default pg_current_xact_id(),
       seq bigint generated always as identity primary key, mark "char", k1 bigint)`);
-    await markReady(ledger, replica, { fingerprint: '', loadPosition: {} });
+    await markReady(ledger, replica, { fingerprint: '', positions: { copy: {}, publish: {}, 'load:main': {} } });
     claim = await claimAnew();
   });
 
-  const claimAnew = async (): Promise<{ tableId: string; epoch: string }> => {
-    const stage = await claimStage<PublishStage>(ledger, { tableId: replica.id, stage: 'publish', owner: 'test' });
-    return { tableId: replica.id, epoch: stage.epoch };
+  const claimAnew = async (): Promise<StageClaim> => {
+    const stage = await claimStage<OutboxRow>(ledger, { tableId: replica.id, stage: 'publish', owner: 'test' });
+    return { tableId: replica.id, stage: 'publish', epoch: stage.epoch };
   };
   /** Changes with every lock that is taken on the stage's row, and with every update. */
   const rowVersion = async (): Promise<string> => {
     const found = await ledger.query<{ version: string }>(
       `select ctid || '/' || xmin || '/' || xmax as version from pg2click.stage
-      where replica_id = ${replica.id} and stage = 'publish'`,
+      where table_id = ${replica.id} and stage = 'publish'`,
     );
     return found.rows[0]?.version ?? '';
   };
@@ -75,8 +76,8 @@ describe('the outbox step', async () => {
   };
   const advance = (sent: { batch: number; events: number } | null, limit = 1_000): Promise<OutboxAdvance> =>
     advanceOutbox(ledger, claim, sent === null ? null : { ...sent, rows: sent.events, bytes: 0 }, limit);
-  const stage = async (): Promise<PublishStage> =>
-    (await readStages(ledger, replica.id)).find((row) => row.stage === 'publish') as PublishStage;
+  const stage = async (): Promise<OutboxRow> =>
+    (await readStages(ledger, replica.id)).find((row) => row.stage === 'publish') as OutboxRow;
   const drain = async (): Promise<number[]> => {
     const keys: number[] = [];
     let next = (await advance(null)).next;
@@ -176,7 +177,7 @@ describe('the outbox step', async () => {
     for (let i = 0; i < 2; i += 1) expect((await advanceOutbox(ledger, claim, null, 10)).next).toBeUndefined();
     const before = await rowVersion();
     for (let i = 0; i < 3; i += 1)
-      expect(await advanceOutbox(ledger, claim, null, 10)).toMatchObject({ lastDrawn: '1', lowWater: '0' });
+      expect(await advanceOutbox(ledger, claim, null, 10)).toMatchObject({ lastAllocated: '1', lowWater: '0' });
     expect(await rowVersion()).toBe(before);
     await late.query('commit');
     expect((await advanceOutbox(ledger, claim, null, 10)).next).toMatchObject({ first: '1', last: '1' });
@@ -186,7 +187,7 @@ describe('the outbox step', async () => {
     const before = await rowVersion();
     expect(await advanceOutbox(ledger, claim, null, 10)).toMatchObject({
       next: undefined,
-      lastDrawn: '0',
+      lastAllocated: '0',
       lowWater: '0',
     });
     expect(await rowVersion()).toBe(before);

@@ -1,3 +1,4 @@
+import { totalsOf } from '../../workflows/table-state.js';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Context } from '@temporalio/activity';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
@@ -54,10 +55,13 @@ it('starts the next slice at once, with the checkpoint of the last', async () =>
       },
     },
   });
-  const { stages } = await table.until('four slices', (status) => status.stages.publish.slices >= 4);
+  const { stages } = await table.until('four slices', (status) => totalsOf(status, 'publish').slices >= 4);
   const witnesses = requests.map(({ checkpoint }) => checkpoint?.batch ?? null);
   expect(witnesses.slice(0, 4)).toEqual([null, 1, 2, 3]);
-  expect(stages.publish).toMatchObject({ rows: stages.publish.slices * 10, bytes: stages.publish.slices * 100 });
+  expect(stages['publish']).toMatchObject({
+    rows: totalsOf({ stages }, 'publish').slices * 10,
+    bytes: totalsOf({ stages }, 'publish').slices * 100,
+  });
 });
 
 it('publishes and loads while the first load runs', async () => {
@@ -66,7 +70,10 @@ it('publishes and loads while the first load runs', async () => {
     input: { sliceMs: 50 },
     activities: { copyTable: () => copying.promise.then(() => COPIED) },
   });
-  const status = await table.until('slices', (s) => s.stages.load.slices > 1 && s.stages.publish.slices > 1);
+  const status = await table.until(
+    'slices',
+    (s) => totalsOf(s, 'load:main').slices > 1 && totalsOf(s, 'publish').slices > 1,
+  );
   expect(status).toMatchObject({ phase: 'copying', copied: null });
   copying.resolve();
   await table.until('streaming', isStreaming);
@@ -111,22 +118,29 @@ it('parks only the stage that a person must look at; resume tries it again', asy
       loadSlice: (request) => {
         const cause = new Error('Cannot parse input: "Jane Doe"');
         if (refusing) throw new Failure('RowRefused', { message: 'orders: row 7 was refused.', cause });
-        return idleSlice('load', request);
+        return idleSlice('load:main', request);
       },
     },
   });
   const parked = await table.until('parked', (status) => status.phase === 'parked');
-  expect(parked.failure).toMatchObject({ where: 'load', kind: 'RowRefused', message: 'orders: row 7 was refused.' });
+  expect(parked.failure).toMatchObject({
+    where: 'load:main',
+    kind: 'RowRefused',
+    message: 'orders: row 7 was refused.',
+  });
   expect(parked.failure?.remedy).toContain('then resume');
-  const later = await table.until('publishing', (s) => s.stages.publish.slices > parked.stages.publish.slices + 1);
-  expect(later.stages.load.slices).toBe(0);
+  const later = await table.until(
+    'publishing',
+    (s) => totalsOf(s, 'publish').slices > totalsOf(parked, 'publish').slices + 1,
+  );
+  expect(totalsOf(later, 'load:main').slices).toBe(0);
   expect(await searchAttribute(table, 'Pg2clickFailure')).toBe('RowRefused');
   expect(await currentDetails(table)).toContain('**What to do:**');
 
   refusing = false;
   const answer = await table.handle.executeUpdate(requestResume, { args: [{}] });
   expect(answer).toMatchObject({ accepted: true, changed: true, message: 'Resumed. Tried again: load.' });
-  expect((await table.until('loading', (status) => status.stages.load.slices > 0)).failure).toBeNull();
+  expect((await table.until('loading', (status) => totalsOf(status, 'load:main').slices > 0)).failure).toBeNull();
   expect(await searchAttribute(table, 'Pg2clickFailure')).toBeUndefined();
 });
 
@@ -156,11 +170,11 @@ it('leaves what passes to the retries of Temporal', async () => {
         attempts += 1;
         if (attempts === 1) throw new Failure('SinkUnavailable', { message: 'ClickHouse does not answer.' });
         if (attempts === 2) throw new Error('nobody thought of this');
-        return idleSlice('load', request);
+        return idleSlice('load:main', request);
       },
     },
   });
-  const status = await table.until('loading', (s) => s.stages.load.slices > 0);
+  const status = await table.until('loading', (s) => totalsOf(s, 'load:main').slices > 0);
   expect(status).toMatchObject({ phase: 'streaming', parks: [], failure: null });
 });
 
@@ -225,7 +239,7 @@ it('removes when nothing else runs any more, and ends with the status of a remov
     activities: {
       loadSlice: async (request) => {
         inHand += 1;
-        const receipt = await idleSlice('load', request);
+        const receipt = await idleSlice('load:main', request);
         await sleep(300);
         inHand -= 1;
         return receipt;
@@ -276,8 +290,8 @@ it('carries everything over when it continues as new', async () => {
   }
   const status = await table.until('a second run that streams', (s) => s.runs === 2 && isStreaming(s));
   expect(status).toMatchObject({ prepared: PREPARED, copied: COPIED, ignored: { name: 'pause' } });
-  expect(status.stages.publish.checkpoint?.batch).toBe(status.stages.publish.slices);
-  expect(status.stages.load.slices).toBeGreaterThan(0);
+  expect(totalsOf(status, 'publish').checkpoint?.batch).toBe(totalsOf(status, 'publish').slices);
+  expect(totalsOf(status, 'load:main').slices).toBeGreaterThan(0);
   const repeat = await table.handle.executeUpdate(requestPause, { args: [{ requestId: 'r1' }] });
   expect(repeat).toMatchObject({ changed: false, phase: 'streaming' });
 });

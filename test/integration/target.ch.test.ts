@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
+import type { TargetTable } from '../../src/domain/replicated-table.js';
 import { createTarget, dropTarget, highestGeneration, verifyTarget } from '../../src/clickhouse/target.js';
 import { sinkState } from '../../src/clickhouse/state.js';
-import { column, openSink, replicaOf, rowsOf } from '../support/sink.js';
+import { column, openSink, targetTableOf, rowsOf } from '../support/sink.js';
 
 const sink = await openSink('target');
 const { ch, database } = sink;
@@ -11,7 +11,7 @@ const id = column('id', 'bigint');
 const amount = column('amount', 'numeric', { precision: 10, scale: 2 });
 const note = column('note', 'text', { nullable: true });
 
-const orders = (more: Partial<ReplicatedTable> = {}): ReplicatedTable => replicaOf(sink, [id, amount, note], more);
+const orders = (more: Partial<TargetTable> = {}): TargetTable => targetTableOf(sink, [id, amount, note], more);
 const sql = (query: string): Promise<unknown> => ch.command({ query });
 const inDatabase = async (table: string): Promise<string[]> =>
   (await rowsOf<{ name: string }>(sink, `show tables from ${database} like '${table}%'`)).map(({ name }) => name);
@@ -75,7 +75,7 @@ describe('a new target', () => {
     ['a dot', 'a.b'],
   ])('takes names with %s, for tables, columns and keys', async (_what, name) => {
     const columns = [column(name, 'text'), column(`${name}2`, 'integer', { nullable: true })];
-    const table = replicaOf(sink, columns, {
+    const table = targetTableOf(sink, columns, {
       key: [name],
       name: { schema: name, table: name },
       target: { database, table: name },
@@ -103,7 +103,7 @@ describe('a new target', () => {
   });
 
   test.each(['_version', '_deleted', '_row_exists'])('refuses a column called %s', async (name) => {
-    const table = replicaOf(sink, [id, column(name, 'bigint')]);
+    const table = targetTableOf(sink, [id, column(name, 'bigint')]);
     await expect(createTarget(ch, table)).rejects.toMatchObject({
       kind: 'UnsuitableTable',
       message: expect.stringContaining(`"${name}"`),
@@ -251,7 +251,7 @@ describe('a target that exists', () => {
 });
 
 describe('a target that is taken', () => {
-  const other = (replica: ReplicatedTable, table: string): ReplicatedTable => ({
+  const other = (replica: TargetTable, table: string): TargetTable => ({
     ...replica,
     name: { schema: 'public', table: 'other' },
     target: { database, table },

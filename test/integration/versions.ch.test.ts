@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
-import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
+import type { TargetTable } from '../../src/domain/replicated-table.js';
 import { composeVersion } from '../../src/domain/version.js';
 import { deleteBelowFloor, writeFloor } from '../../src/clickhouse/floor.js';
 import { insertValues } from '../../src/clickhouse/insert.js';
 import { sinkState } from '../../src/clickhouse/state.js';
 import { createTarget } from '../../src/clickhouse/target.js';
-import { column, openSink, replicaOf, rowsOf } from '../support/sink.js';
+import { column, openSink, targetTableOf, rowsOf } from '../support/sink.js';
 import { freshName, waitFor } from '../support/stack.js';
 
 const sink = await openSink('versions');
@@ -18,14 +18,14 @@ interface Event {
   readonly v?: string;
 }
 
-async function newTarget(): Promise<ReplicatedTable> {
-  const table = replicaOf(sink, [column('id', 'bigint'), column('v', 'text')]);
+async function newTarget(): Promise<TargetTable> {
+  const table = targetTableOf(sink, [column('id', 'bigint'), column('v', 'text')]);
   await createTarget(ch, table);
   return table;
 }
 
 /** One insert. */
-async function load(table: ReplicatedTable, events: readonly Event[]): Promise<void> {
+async function load(table: TargetTable, events: readonly Event[]): Promise<void> {
   const values = events.map(({ id, seq, v }) => {
     const version = String(composeVersion(1, BigInt(seq)));
     const row = v === undefined ? { id, _version: version, _deleted: 1 } : { id, v, _version: version, _deleted: 0 };
@@ -34,15 +34,15 @@ async function load(table: ReplicatedTable, events: readonly Event[]): Promise<v
   await insertValues(ch, table, { values, token: freshName('token'), signal: new AbortController().signal });
 }
 
-const live = (table: ReplicatedTable, settings = ''): Promise<{ id: number; v: string }[]> =>
+const live = (table: TargetTable, settings = ''): Promise<{ id: number; v: string }[]> =>
   rowsOf(sink, `select id, v from ${database}.${table.target.table}_current order by id ${settings}`);
-const stored = (table: ReplicatedTable): Promise<{ id: number; seq: number }[]> =>
+const stored = (table: TargetTable): Promise<{ id: number; seq: number }[]> =>
   rowsOf(
     sink,
     `select id, toUInt32(bitAnd(bitShiftRight(_version, 64), 0xffffffff)) as seq
      from ${database}.${table.target.table} order by id, seq`,
   );
-const merge = (table: ReplicatedTable): Promise<unknown> =>
+const merge = (table: TargetTable): Promise<unknown> =>
   ch.command({ query: `optimize table ${database}.${table.target.table} final` });
 
 function permutations<T>(list: readonly T[]): T[][] {

@@ -1,3 +1,4 @@
+import { totalsOf } from '../../workflows/table-state.js';
 import { Connection } from '@temporalio/client';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { SEARCH_ATTRIBUTES } from '../../src/domain/search-attributes.js';
@@ -23,7 +24,7 @@ it('stops after the batches in hand, long before a slice is over, and another wo
   const table = await tables.start({
     activities: {
       loadSlice: async (request) => {
-        const receipt = await idleSlice('load', request);
+        const receipt = await idleSlice('load:main', request);
         loaded += 1;
         return receipt;
       },
@@ -33,18 +34,18 @@ it('stops after the batches in hand, long before a slice is over, and another wo
   await table.worker.stop();
   expect(loaded).toBe(1);
   await table.join();
-  const status = await table.until('the next slices', (s) => isStreaming(s) && s.stages.load.slices === 1);
+  const status = await table.until('the next slices', (s) => isStreaming(s) && totalsOf(s, 'load:main').slices === 1);
   expect(status.stages).toMatchObject({ publish: { slices: 1, rows: 10 }, load: { slices: 1, rows: 10 } });
 });
 
 it('of one role leaves the other role’s work to others, and runs workflows all the same', async () => {
   const table = await tables.start({ worker: { role: 'producer' }, input: { sliceMs: 50 } });
-  const alone = await table.until('publishing', ({ stages }) => stages.publish.slices > 2);
-  expect(alone.stages.load.slices).toBe(0);
+  const alone = await table.until('publishing', ({ stages }) => totalsOf({ stages }, 'publish').slices > 2);
+  expect(totalsOf(alone, 'load:main').slices).toBe(0);
   await table.worker.stop();
   await table.join({ role: 'consumer' });
-  const { stages } = await table.until('loading', (status) => status.stages.load.slices > 2);
-  expect(stages.publish.slices - alone.stages.publish.slices).toBeLessThanOrEqual(2);
+  const { stages } = await table.until('loading', (status) => totalsOf(status, 'load:main').slices > 2);
+  expect(totalsOf({ stages }, 'publish').slices - totalsOf(alone, 'publish').slices).toBeLessThanOrEqual(2);
 });
 
 it('tells Temporal the kind, the sentence and the remedy of a failure, and nothing that a server said', async () => {

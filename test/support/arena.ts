@@ -11,7 +11,7 @@ import { viewPipeline } from '../../src/control/table-view.js';
 import { compareTable, isEqual, type Comparison } from '../../dev/compare/compare.js';
 import { startWorkerProcess, type WorkerProcess } from '../../dev/demo/worker-process.js';
 import { quoteCh } from '../../src/domain/identifier.js';
-import type { MessageFormat } from '../../src/domain/replicated-table.js';
+import type { MessageFormat } from '../../src/domain/route.js';
 import { workflowIdOf, type TableName } from '../../src/domain/table-name.js';
 import type { StackAddresses } from '../../dev/stack/stack.js';
 import { migrateLedger } from '../../src/ledger/migrate.js';

@@ -1,7 +1,7 @@
 import { createClient, ClickHouseLogLevel } from '@clickhouse/client';
 import type { ClickHouseClient } from '@clickhouse/client';
 import { afterAll } from 'vitest';
-import type { Column, ReplicatedTable } from '../../src/domain/replicated-table.js';
+import type { Column, TargetTable } from '../../src/domain/replicated-table.js';
 import { clickhouseOptions } from './clients.js';
 import { freshName, freshSink } from './stack.js';
 
@@ -26,27 +26,22 @@ export function column(name: string, type: string, more: Partial<Column> = {}): 
   return { name, type, position: 0, nullable: false, ...more };
 }
 
-/** A replica of `public.<table>` with the given columns, keyed by the first. */
-export function replicaOf(
+/** A target for `public.<table>` with the given columns, keyed by the first. */
+export function targetTableOf(
   sink: TestSink,
   columns: readonly Column[],
-  more: Partial<ReplicatedTable> = {},
-): ReplicatedTable {
+  more: Partial<TargetTable> = {},
+): TargetTable {
   const table = freshName('t');
   return {
     id: '1',
     pipeline: 'default',
     name: { schema: 'public', table },
-    relation: '16384',
     generation: 1,
+    shape: 1,
     columns: columns.map((one, index) => ({ ...one, position: index + 1 })),
     key: columns.slice(0, 1).map(({ name }) => name),
-    triggerLevel: 'statement',
-    topic: table,
-    partitions: 1,
-    format: 'json',
     target: { database: sink.database, table },
-    fingerprint: '{}',
     ...more,
   };
 }

@@ -30,7 +30,7 @@ export function settingsOf(postgres: PostgresAddress): Settings {
 
 let lastId = 0;
 
-/** Puts an outbox on a table that exists, as adding it does, and makes up the rest of a replica. */
+/** Puts an outbox on a table that exists, as adding it does, and makes up the rest of a replicated table. */
 export async function replicate(
   client: pg.Client,
   name: TableName,
@@ -40,6 +40,7 @@ export async function replicate(
     /* sql */ `do $$ begin if to_regnamespace('pg2click') is null then create schema pg2click; end if; end $$`,
   );
   const inspection = await inspectTable(client, name, { key: options.key });
+  const triggerLevel = options.triggerLevel ?? inspection.triggerLevel;
   lastId += 1;
   const table: ReplicatedTable = {
     id: String(lastId),
@@ -47,16 +48,17 @@ export async function replicate(
     name,
     relation: inspection.relation,
     generation: options.generation ?? 1,
+    shape: 1,
     columns: inspection.columns,
     key: inspection.key,
-    triggerLevel: options.triggerLevel ?? inspection.triggerLevel,
-    topic: 'unused',
-    partitions: 1,
-    format: 'json',
-    target: { database: 'unused', table: 'unused' },
+    route: {
+      capture: { kind: 'outbox', triggerLevel },
+      transport: { kind: 'kafka', topic: 'unused', partitions: 1, format: 'json', payload: 'row' },
+      loaders: [{ kind: 'worker', name: 'main', target: { database: 'unused', table: 'unused' } }],
+    },
     fingerprint: '',
   };
-  await installOutbox(client, table);
+  await installOutbox(client, { ...table, triggerLevel });
   return table;
 }
 

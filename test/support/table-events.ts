@@ -1,30 +1,39 @@
-import type { CopyReceipt, PrepareReceipt, SliceReceipt, Stage } from '../../src/domain/receipt.js';
+import type { CopyReceipt, SliceReceipt } from '../../src/domain/receipt.js';
+import { stagesOf, type StageId } from '../../src/domain/route.js';
 import type { FailureKind } from '../../src/failure/kinds.js';
-import { initialState, reduce, type TableEvent, type TableState, type Task } from '../../workflows/table-state.js';
+import {
+  initialState,
+  type Prepared,
+  reduce,
+  type TableEvent,
+  type TableState,
+  type Task,
+} from '../../workflows/table-state.js';
 
 /** The clock of scripted lives. */
 export const AT = '2026-01-01T00:00:00.000Z';
 export const LATER = '2026-01-01T00:01:00.000Z';
 
-export const PREPARED: PrepareReceipt = {
+export const PREPARED: Prepared = {
   id: '1',
   generation: 1,
   topic: 'default.public.orders',
   target: 'default.orders',
   key: ['id'],
   estimatedRows: 1_000,
+  stages: stagesOf({ loaders: [{ kind: 'worker', name: 'main', target: { database: 'default', table: 'orders' } }] }),
 };
 
 export const COPIED: CopyReceipt = { rows: 1_000, bytes: 64_000, seconds: 0.5, position: '7' };
 
-export function slice(stage: Stage, receipt: Partial<SliceReceipt> = {}): SliceReceipt {
+export function slice(stage: StageId, receipt: Partial<SliceReceipt> = {}): SliceReceipt {
   const checkpoint = { batch: 1, highest: '10' };
   return {
     stage,
     batches: 1,
     rows: 10,
     bytes: 640,
-    checkpoint: checkpoint,
+    checkpoint,
     moved: 'seq 1..10',
     waiting: 0,
     lagSeconds: 0,
@@ -38,7 +47,7 @@ export const paused: TableEvent = { type: 'paused', at: AT, reason: null };
 export const resumed: TableEvent = { type: 'resumed' };
 export const removed: TableEvent = { type: 'removed', at: AT };
 
-export function sliceEnded(stage: Stage, receipt: Partial<SliceReceipt> = {}): TableEvent {
+export function sliceEnded(stage: StageId, receipt: Partial<SliceReceipt> = {}): TableEvent {
   return { type: 'sliceEnded', at: LATER, receipt: slice(stage, receipt) };
 }
 

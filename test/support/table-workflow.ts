@@ -7,7 +7,8 @@ import { NativeConnection } from '@temporalio/worker';
 import { pino } from 'pino';
 import { afterAll, beforeAll, onTestFinished } from 'vitest';
 import { portableHistory } from '../../src/control/portable-history.js';
-import type { ReplicationActivities, SliceReceipt, SliceRequest, Stage } from '../../src/domain/receipt.js';
+import type { ReplicationActivities, SliceReceipt, SliceRequest } from '../../src/domain/receipt.js';
+import type { StageId } from '../../src/domain/route.js';
 import { workflowIdOf } from '../../src/domain/table-name.js';
 import { installRuntime } from '../../src/worker/runtime.js';
 import { type RunningWorker, startWorker, type WorkerSettings } from '../../src/worker/start.js';
@@ -122,7 +123,7 @@ async function record(test: string, handle: WorkflowHandle): Promise<void> {
 
 /** Does nothing until the slice's time is over or it is told to stop; then says what `receipt` says. */
 export async function idleSlice(
-  stage: Stage,
+  stage: StageId,
   request: SliceRequest,
   receipt: Partial<SliceReceipt> = {},
 ): Promise<SliceReceipt> {
@@ -142,6 +143,6 @@ export const STEADY: ReplicationActivities = {
   prepareTable: () => Promise.resolve(PREPARED),
   copyTable: () => Promise.resolve(COPIED),
   publishSlice: (request) => idleSlice('publish', request),
-  loadSlice: (request) => idleSlice('load', request),
+  loadSlice: (request) => idleSlice('load:main', request),
   removeTable: () => Promise.resolve(),
 };

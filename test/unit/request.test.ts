@@ -65,13 +65,13 @@ describe('pause', () => {
 
 describe('resume', () => {
   it('lifts the pause and every park, and says what is tried again', () => {
-    const { state, answer } = ask(after(prepared, copied, parked('load'), parked('publish'), paused), 'resume');
+    const { state, answer } = ask(after(prepared, copied, parked('load:main'), parked('publish'), paused), 'resume');
     expect(phaseOf(state)).toBe('streaming');
     expect(answer).toEqual({
       accepted: true,
       changed: true,
       phase: 'streaming',
-      message: 'Resumed. Tried again: load, publish.',
+      message: 'Resumed. Tried again: load:main, publish.',
     });
   });
 

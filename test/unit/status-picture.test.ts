@@ -8,7 +8,7 @@ const ORDERS: TableView = {
   workflowId: 'replicate/default/public.orders',
   phase: 'streaming',
   answering: true,
-  running: ['publish', 'load'],
+  running: ['publish', 'load:main'],
   target: 'default.orders',
   topic: 'default.public.orders',
   format: 'json',
@@ -56,7 +56,7 @@ it('a first load shows how far it is of an estimate that may be wrong', () => {
 
 it('trouble stands below its table: what, since when, and what to do', () => {
   const failure = {
-    task: 'load',
+    task: 'load:main',
     kind: 'RowRefused',
     message: 'ClickHouse refused a row.',
     remedy: 'Correct it.',
@@ -65,12 +65,12 @@ it('trouble stands below its table: what, since when, and what to do', () => {
     attempt: null,
   } as const;
   expect(drawn(view([{ ...ORDERS, phase: 'parked', failure }])).slice(-2)).toEqual([
-    '      load is parked (RowRefused, since 2026-11-22T09:00:00Z): ClickHouse refused a row.',
+    '      load:main is parked (RowRefused, since 2026-11-22T09:00:00Z): ClickHouse refused a row.',
     '      → Correct it.',
   ]);
   const retried = drawn(view([{ ...ORDERS, failure: { ...failure, retrying: true, attempt: 7 } }]));
   expect(retried[3]).toContain('◌ retrying');
-  expect(retried.at(-2)).toContain('load is being retried (attempt 7, RowRefused): ClickHouse refused a row.');
+  expect(retried.at(-2)).toContain('load:main is being retried (attempt 7, RowRefused): ClickHouse refused a row.');
 });
 
 it('says when nobody works, when nobody answers, and when there is nothing', () => {

@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { TASKS } from '../../workflows/table-state.js';
 import { currentDetails, searchAttributesOf, statusOf, summaryOf } from '../../workflows/display.js';
 import {
   after,
@@ -18,7 +17,7 @@ const streaming = after(
   prepared,
   copied,
   sliceEnded('publish', { rows: 1_234_567, moved: 'seq 1..9', bytes: 5_000_000 }),
-  sliceEnded('load', { lagSeconds: 12.4, waiting: 3 }),
+  sliceEnded('load:main', { lagSeconds: 12.4, waiting: 3 }),
 );
 
 describe('the current details', () => {
@@ -27,13 +26,13 @@ describe('the current details', () => {
     expect(page).toContain('### public.orders → ClickHouse `default.orders`: **streaming**');
     expect(page).toContain('First load: 1,000 rows, 64 kB in 0.5 s.');
     expect(page).toMatch(/\| publish \| `seq 1\.\.9` at \S+ \| 1,234,567 \| 1 \| 5\.0 MB \| 0 \| 0 s \|/u);
-    expect(page).toMatch(/\| load \|.*\| 3 \| 12 s \|/u);
+    expect(page).toMatch(/\| load:main \|.*\| 3 \| 12 s \|/u);
     expect(page).toContain('`pause`');
   });
 
   it('say what is wrong and what to do about it', () => {
-    const page = currentDetails(after(prepared, copied, parked('load', 'RowRefused')), address);
-    expect(page).toContain(`> **load: RowRefused** since ${AT}`);
+    const page = currentDetails(after(prepared, copied, parked('load:main', 'RowRefused')), address);
+    expect(page).toContain(`> **load:main: RowRefused** since ${AT}`);
     expect(page).toContain('> **What to do:** Do something.');
     expect(page).toContain('`resume`');
   });
@@ -59,7 +58,7 @@ describe('the search attributes', () => {
       Pg2clickLagSeconds: 12,
       Pg2clickFailure: null,
     });
-    expect(searchAttributesOf(after(prepared, parked('load', 'RowRefused')), address).Pg2clickFailure).toBe(
+    expect(searchAttributesOf(after(prepared, parked('load:main', 'RowRefused')), address).Pg2clickFailure).toBe(
       'RowRefused',
     );
   });
@@ -68,27 +67,28 @@ describe('the search attributes', () => {
 describe('the summary of an activity', () => {
   it('says where it starts', () => {
     expect(summaryOf('publish', after(prepared), address)).toBe('publish from the start');
-    expect(summaryOf('publish', streaming, address)).toBe('publish after seq 10');
-    expect(summaryOf('load', streaming, address)).toBe('load after batch 1');
+    expect(summaryOf('publish', streaming, address)).toBe('publish after batch 1');
+    expect(summaryOf('load:main', streaming, address)).toBe('load:main after batch 1');
     expect(summaryOf('copy', after(prepared), address)).toBe('copy public.orders');
   });
 
   it('stays below the 200 bytes that the server takes, for the longest names too', () => {
     const long = { pipeline: 'default', schema: '"'.repeat(63), table: 'ü'.repeat(31) };
-    for (const task of TASKS) expect(Buffer.byteLength(summaryOf(task, streaming, long))).toBeLessThanOrEqual(200);
+    for (const task of ['prepare', 'copy', 'publish', 'load:main', 'remove'])
+      expect(Buffer.byteLength(summaryOf(task, streaming, long))).toBeLessThanOrEqual(200);
   });
 });
 
 describe('the status', () => {
   it('is plain JSON', () => {
-    const status = statusOf(streaming, address, ['publish', 'load']);
+    const status = statusOf(streaming, address, ['publish', 'load:main']);
     expect(JSON.parse(JSON.stringify(status))).toEqual(status);
     expect(status).toMatchObject({
       ...address,
       phase: 'streaming',
       runs: 1,
       lagSeconds: 12.4,
-      running: ['publish', 'load'],
+      running: ['publish', 'load:main'],
     });
   });
 });

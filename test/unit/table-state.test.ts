@@ -3,16 +3,17 @@ import {
   failureOf,
   HANDLED_LIMIT,
   lagOf,
+  NO_TOTALS,
   type Phase,
   phaseOf,
   reduce,
   type TableEvent,
   type TableState,
   type Task,
-  TASKS,
-  upgradeState,
+  totalsOf,
   wantedTasks,
 } from '../../workflows/table-state.js';
+import { upgradeState } from '../../workflows/upgrade-state.js';
 import {
   after,
   AT,
@@ -33,47 +34,57 @@ import {
 describe('a life', () => {
   const lives: readonly [string, readonly TableEvent[], Phase, readonly Task[]][] = [
     ['new', [], 'preparing', ['prepare']],
-    ['prepared', [prepared], 'copying', ['copy', 'publish', 'load']],
-    ['copied', [prepared, copied], 'streaming', ['publish', 'load']],
-    ['streaming on', [prepared, copied, sliceEnded('publish'), sliceEnded('load')], 'streaming', ['publish', 'load']],
+    ['prepared', [prepared], 'copying', ['copy', 'publish', 'load:main']],
+    ['copied', [prepared, copied], 'streaming', ['publish', 'load:main']],
+    [
+      'streaming on',
+      [prepared, copied, sliceEnded('publish'), sliceEnded('load:main')],
+      'streaming',
+      ['publish', 'load:main'],
+    ],
     ['removal asked for', [prepared, copied, removeRequested()], 'removing', ['remove']],
     ['removal asked for before it was prepared', [removeRequested()], 'removing', ['remove']],
     ['removed', [prepared, copied, removeRequested(), removed], 'removed', []],
 
     ['paused while preparing', [paused], 'paused', []],
     ['prepared by the activity that a pause was stopping', [paused, prepared], 'paused', []],
-    ['resumed after that', [paused, prepared, resumed], 'copying', ['copy', 'publish', 'load']],
+    ['resumed after that', [paused, prepared, resumed], 'copying', ['copy', 'publish', 'load:main']],
     ['paused while copying', [prepared, paused], 'paused', []],
     [
       'copied by the activity that a pause was stopping',
       [prepared, paused, copied, resumed],
       'streaming',
-      ['publish', 'load'],
+      ['publish', 'load:main'],
     ],
     ['paused while streaming', [prepared, copied, paused], 'paused', []],
-    ['resumed', [prepared, copied, paused, resumed], 'streaming', ['publish', 'load']],
+    ['resumed', [prepared, copied, paused, resumed], 'streaming', ['publish', 'load:main']],
     ['removal asked for while paused', [prepared, copied, paused, removeRequested()], 'removing', ['remove']],
     ['paused while removing', [prepared, copied, removeRequested(), paused], 'removing', ['remove']],
 
     ['parked while preparing', [parked('prepare')], 'parked', []],
     ['resumed after that', [parked('prepare'), resumed], 'preparing', ['prepare']],
-    ['parked in the first load', [prepared, parked('copy')], 'parked', ['publish', 'load']],
-    ['parked in loading', [prepared, copied, parked('load')], 'parked', ['publish']],
-    ['parked in publishing', [prepared, copied, parked('publish')], 'parked', ['load']],
-    ['parked in both', [prepared, copied, parked('publish'), parked('load')], 'parked', []],
+    ['parked in the first load', [prepared, parked('copy')], 'parked', ['publish', 'load:main']],
+    ['parked in loading', [prepared, copied, parked('load:main')], 'parked', ['publish']],
+    ['parked in publishing', [prepared, copied, parked('publish')], 'parked', ['load:main']],
+    ['parked in both', [prepared, copied, parked('publish'), parked('load:main')], 'parked', []],
     [
       'resumed after that',
-      [prepared, copied, parked('publish'), parked('load'), resumed],
+      [prepared, copied, parked('publish'), parked('load:main'), resumed],
       'streaming',
-      ['publish', 'load'],
+      ['publish', 'load:main'],
     ],
-    ['parked and paused', [prepared, copied, parked('load'), paused], 'paused', []],
-    ['parked by the slice that a pause was stopping', [prepared, copied, paused, parked('load')], 'paused', []],
-    ['resumed after that', [prepared, copied, paused, parked('load'), resumed], 'streaming', ['publish', 'load']],
+    ['parked and paused', [prepared, copied, parked('load:main'), paused], 'paused', []],
+    ['parked by the slice that a pause was stopping', [prepared, copied, paused, parked('load:main')], 'paused', []],
+    [
+      'resumed after that',
+      [prepared, copied, paused, parked('load:main'), resumed],
+      'streaming',
+      ['publish', 'load:main'],
+    ],
     ['removal asked for while parked', [prepared, parked('copy'), removeRequested()], 'removing', ['remove']],
     [
       'parked by the slice that a removal was stopping',
-      [prepared, removeRequested(), parked('load')],
+      [prepared, removeRequested(), parked('load:main')],
       'removing',
       ['remove'],
     ],
@@ -81,7 +92,7 @@ describe('a life', () => {
     ['resumed after that', [prepared, removeRequested(), parked('remove'), resumed], 'removing', ['remove']],
     ['removal asked for again', [removeRequested(), parked('remove'), removeRequested()], 'removing', ['remove']],
 
-    ['a passing failure', [prepared, copied, stumbled('load')], 'streaming', ['publish', 'load']],
+    ['a passing failure', [prepared, copied, stumbled('load:main')], 'streaming', ['publish', 'load:main']],
   ];
 
   it.each(lives)('%s: is in the right phase, and wants the right tasks', (_, events, phase, tasks) => {
@@ -98,9 +109,9 @@ describe('a life', () => {
       resumed,
       removed,
       removeRequested(true),
-      ...TASKS.flatMap((task) => [parked(task), stumbled(task)]),
+      ...['prepare', 'copy', 'publish', 'load:main', 'remove'].flatMap((task) => [parked(task), stumbled(task)]),
       sliceEnded('publish'),
-      sliceEnded('load'),
+      sliceEnded('load:main'),
       { type: 'continued' },
     ];
     const states: TableState[] = [after()];
@@ -124,8 +135,8 @@ describe('what is known', () => {
   it('adds up slices by stage', () => {
     const first = sliceEnded('publish', { rows: 10, bytes: 100, batches: 2, waiting: 5, lagSeconds: 3 });
     const second = sliceEnded('publish', { rows: 1, bytes: 1, batches: 1, waiting: 0, lagSeconds: 0 });
-    const { publish, load } = after(prepared, first, second).stages;
-    expect(publish).toMatchObject({
+    const state = after(prepared, first, second);
+    expect(totalsOf(state, 'publish')).toMatchObject({
       slices: 2,
       rows: 11,
       bytes: 101,
@@ -134,61 +145,69 @@ describe('what is known', () => {
       lagSeconds: 0,
       endedAt: LATER,
     });
-    expect(load).toMatchObject({ slices: 0, rows: 0, checkpoint: null, endedAt: null });
+    expect(totalsOf(state, 'load:main')).toMatchObject({ slices: 0, rows: 0, checkpoint: null, endedAt: null });
   });
 
   it('remembers what moved last through slices that moved nothing', () => {
-    const idle = sliceEnded('load', { rows: 0, batches: 0, moved: '' });
-    expect(after(sliceEnded('load', { moved: '0:1..9' }), idle).stages.load).toMatchObject({
+    const idle = sliceEnded('load:main', { rows: 0, batches: 0, moved: '' });
+    expect(after(sliceEnded('load:main', { moved: '0:1..9' }), idle).stages['load:main']).toMatchObject({
       moved: '0:1..9',
       movedAt: LATER,
     });
-    expect(after(idle).stages.load).toMatchObject({ moved: '', movedAt: null });
+    expect(after(idle).stages['load:main']).toMatchObject({ moved: '', movedAt: null });
   });
 
   it('never lets a checkpoint go back', () => {
     const ahead = { batch: 7, highest: '70' };
     const behind = { batch: 3, highest: '30' };
-    const told = after(sliceEnded('load', { checkpoint: ahead }), sliceEnded('load', { checkpoint: behind }));
-    expect(told.stages.load.checkpoint).toEqual(ahead);
+    const told = after(sliceEnded('load:main', { checkpoint: ahead }), sliceEnded('load:main', { checkpoint: behind }));
+    expect(told.stages['load:main']?.checkpoint).toEqual(ahead);
     expect(
-      reduce(told, sliceEnded('load', { checkpoint: { batch: 8, highest: '80' } })).stages.load.checkpoint?.batch,
+      reduce(told, sliceEnded('load:main', { checkpoint: { batch: 8, highest: '80' } })).stages['load:main']?.checkpoint
+        ?.batch,
     ).toBe(8);
   });
 
   it('has the lag of the stage that lags more', () => {
     expect(lagOf(after())).toBe(0);
-    expect(lagOf(after(sliceEnded('publish', { lagSeconds: 2 }), sliceEnded('load', { lagSeconds: 40 })))).toBe(40);
+    expect(lagOf(after(sliceEnded('publish', { lagSeconds: 2 }), sliceEnded('load:main', { lagSeconds: 40 })))).toBe(
+      40,
+    );
   });
 });
 
 describe('a failure', () => {
   it('that parks is shown, the oldest first, until it is resumed', () => {
-    const state = after(prepared, parked('load', 'RowRefused', AT), parked('publish', 'SourceChanged', LATER));
-    expect(failureOf(state)).toMatchObject({ where: 'load', kind: 'RowRefused', since: AT, remedy: 'Do something.' });
+    const state = after(prepared, parked('load:main', 'RowRefused', AT), parked('publish', 'SourceChanged', LATER));
+    expect(failureOf(state)).toMatchObject({
+      where: 'load:main',
+      kind: 'RowRefused',
+      since: AT,
+      remedy: 'Do something.',
+    });
     expect(failureOf(reduce(state, resumed))).toBeNull();
   });
 
   it('that parks a task again replaces its park', () => {
-    const state = after(prepared, parked('load', 'RowRefused'), parked('load', 'TopicReplaced'));
+    const state = after(prepared, parked('load:main', 'RowRefused'), parked('load:main', 'TopicReplaced'));
     expect(state.parks.map(({ kind }) => kind)).toEqual(['TopicReplaced']);
   });
 
   it('that passes is shown until its task succeeds', () => {
-    const state = after(prepared, copied, stumbled('load'));
+    const state = after(prepared, copied, stumbled('load:main'));
     expect(failureOf(state)?.kind).toBe('SinkUnavailable');
     expect(failureOf(reduce(state, sliceEnded('publish')))?.kind).toBe('SinkUnavailable');
-    expect(failureOf(reduce(state, sliceEnded('load')))).toBeNull();
+    expect(failureOf(reduce(state, sliceEnded('load:main')))).toBeNull();
   });
 
   it('that passes hides behind one that parks', () => {
-    const state = after(prepared, copied, stumbled('load'), parked('publish', 'SourceChanged'));
+    const state = after(prepared, copied, stumbled('load:main'), parked('publish', 'SourceChanged'));
     expect(failureOf(state)?.kind).toBe('SourceChanged');
   });
 
   it('of a slice is forgotten when the table is being removed', () => {
-    expect(failureOf(after(prepared, parked('load'), removeRequested()))).toBeNull();
-    expect(failureOf(after(prepared, removeRequested(), stumbled('load')))).toBeNull();
+    expect(failureOf(after(prepared, parked('load:main'), removeRequested()))).toBeNull();
+    expect(failureOf(after(prepared, removeRequested(), stumbled('load:main')))).toBeNull();
   });
 });
 
@@ -224,6 +243,26 @@ describe('what is carried to the next run', () => {
   it('is read back as it is, and refused when a newer release wrote it', () => {
     const state = after(prepared, copied);
     expect(upgradeState(state)).toBe(state);
-    expect(() => upgradeState({ ...state, stateVersion: 2 } as unknown as TableState)).toThrow(/upgrade the worker/u);
+    expect(() => upgradeState({ ...state, stateVersion: 3 } as unknown as TableState)).toThrow(/upgrade the worker/u);
+  });
+
+  it('of the release that had two stages only is taken over: its parks, totals and checkpoints', () => {
+    const { lifecycle, lastTransientFailure, stages: _stages, ...same } = after(prepared, copied, parked('publish'));
+    const { stages: _specs, ...receipt } = PREPARED;
+    const totals = { ...NO_TOTALS, rows: 7, witness: { batch: 3, highest: '30' } };
+    const carried = {
+      ...same,
+      stateVersion: 1,
+      life: lifecycle,
+      hiccup: lastTransientFailure,
+      prepared: receipt,
+      parks: [{ where: 'load', kind: 'RowRefused', message: 'm', remedy: 'r', since: AT }],
+      stages: { publish: totals, load: { ...totals, rows: 5 } },
+    };
+    const state = upgradeState(carried as unknown as TableState);
+    expect(state).toMatchObject({ stateVersion: 2, prepared: PREPARED, lifecycle, lastTransientFailure: null });
+    expect(wantedTasks(state)).toEqual(['publish']);
+    expect(totalsOf(state, 'load:main')).toMatchObject({ rows: 5, checkpoint: { batch: 3, highest: '30' } });
+    expect(Object.keys(state)).not.toContain('hiccup');
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
+import type { TargetTable } from '../../src/domain/replicated-table.js';
 import { findMisfits, readIdentifiers } from '../../src/clickhouse/fit.js';
 import type { SinkColumn } from '../../src/clickhouse/catalog.js';
 import { ownerMark, quoteText } from '../../src/clickhouse/names.js';
@@ -22,7 +22,7 @@ describe('an engine', () => {
   const table = {
     columns: [{ name: 'id', type: 'bigint', position: 1, nullable: false }],
     key: ['id'],
-  } as unknown as ReplicatedTable;
+  } as unknown as TargetTable;
   const column = (name: string, type: string): SinkColumn => ({ name, type, defaultKind: '', inPartitionKey: false });
   const columns = [column('id', 'Int64'), column('_version', 'UInt128'), column('_deleted', 'UInt8')];
   const misfits = (engineFull: string): readonly string[] =>

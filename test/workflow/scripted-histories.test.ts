@@ -67,7 +67,7 @@ describe('a table', () => {
         .task()
         .schedules('publishSlice')
         .completes('publishSlice', slice('publish'))
-        .completes('loadSlice', slice('load'))
+        .completes('loadSlice', slice('load:main'))
         .task()
         .schedules('publishSlice', 'loadSlice')
         .nothingElse(),
@@ -75,7 +75,7 @@ describe('a table', () => {
   });
 
   it('tells its lag at most once a minute', async () => {
-    const lagging = (lagSeconds: number) => slice('load', { lagSeconds });
+    const lagging = (lagSeconds: number) => slice('load:main', { lagSeconds });
     await replay(
       streaming()
         .after(30)
@@ -124,7 +124,7 @@ describe('a pause', () => {
         .completes('publishSlice', slice('publish'))
         .task()
         .schedules('publishSlice')
-        .completes('loadSlice', slice('load'))
+        .completes('loadSlice', slice('load:main'))
         .task()
         .schedules('loadSlice')
         .nothingElse(),
@@ -229,7 +229,7 @@ describe('a failure', () => {
         .fires(1)
         .task()
         .schedules('loadSlice')
-        .completes('loadSlice', slice('load'))
+        .completes('loadSlice', slice('load:main'))
         .task()
         .tells({ Pg2clickFailure: null })
         .schedules('loadSlice')
@@ -249,7 +249,7 @@ describe('a removal', () => {
         .completes('publishSlice', slice('publish'))
         .isCancelled('copyTable')
         .task()
-        .completes('loadSlice', slice('load'))
+        .completes('loadSlice', slice('load:main'))
         .task()
         .schedules('removeTable')
         .completes('removeTable')
@@ -281,7 +281,7 @@ describe('a history that grows long', () => {
         .completes('publishSlice', slice('publish'))
         .task({ suggestContinueAsNew: true })
         .cancels('loadSlice')
-        .completes('loadSlice', slice('load'))
+        .completes('loadSlice', slice('load:main'))
         .task({ suggestContinueAsNew: true })
         .continuesAsNew(),
     );
@@ -312,14 +312,14 @@ describe('a history that grows long', () => {
         .tells(phase('paused'))
         .cancels('publishSlice', 'loadSlice')
         .completes('publishSlice', slice('publish'))
-        .completes('loadSlice', slice('load'))
+        .completes('loadSlice', slice('load:main'))
         .task({ targetWorkerDeploymentVersionChanged: true })
         .continuesAsNew(),
     );
   });
 
   it('goes on in the next run where it was', async () => {
-    const state = after(prepared, copied, sliceEnded('load', { lagSeconds: 7 }));
+    const state = after(prepared, copied, sliceEnded('load:main', { lagSeconds: 7 }));
     await replay(
       new ScriptedHistory({ state })
         .task()
@@ -352,7 +352,7 @@ describe('these scripts', () => {
         streaming()
           .completes('publishSlice', slice('publish'))
           .task()
-          .completes('loadSlice', slice('load'))
+          .completes('loadSlice', slice('load:main'))
           .task()
           .schedules('loadSlice'),
     ],

@@ -1,4 +1,4 @@
-import type { Column, ReplicatedTable } from '../../domain/replicated-table.js';
+import type { Column, ReplicatedTable, TriggerLevel } from '../../domain/replicated-table.js';
 import { formatTableName, type TableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
@@ -14,7 +14,7 @@ import { inTransaction } from '../transaction.js';
 const BEGIN = /* sql */ `begin; set local lock_timeout = '5s'; set local synchronous_commit = on;
   set local search_path = pg_catalog, pg_temp`;
 
-type OutboxOwner = Pick<ReplicatedTable, 'id' | 'name' | 'columns' | 'key' | 'triggerLevel'>;
+type OutboxOwner = Pick<ReplicatedTable, 'id' | 'name' | 'columns' | 'key'> & { readonly triggerLevel: TriggerLevel };
 
 /**
  * Makes the outbox of a table, its trigger functions and its triggers, in one transaction. Does nothing where all of them

@@ -1,4 +1,4 @@
-import type { MessageFormat } from '../../domain/replicated-table.js';
+import type { MessageFormat } from '../../domain/route.js';
 import type { Envelope } from './envelope.js';
 import { JsonEnvelope } from './json.js';
 import { PackedEnvelope } from './packed.js';

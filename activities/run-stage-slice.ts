@@ -1,0 +1,54 @@
+import type { BatchName } from '../src/domain/batch.js';
+import type { SliceReceipt, SliceRequest } from '../src/domain/receipt.js';
+import type { StageId } from '../src/domain/route.js';
+import { claimStage, type StageRow } from '../src/ledger/stages.js';
+import { countBatch } from '../src/observe/count-batch.js';
+import type { BatchSource, BatchWriter } from '../src/pipeline/batch.js';
+import { runStage } from '../src/pipeline/run-stage.js';
+import { runSlice, type SliceOptions, type UNBOUNDED } from '../src/pipeline/slice.js';
+import type { StageContext } from '../src/pipeline/stage.js';
+import type { Deps } from './deps.js';
+import { findPreparedTable } from './find-prepared-table.js';
+
+/** The two ends of a stage. */
+export interface StageEnds<Name extends BatchName, Content> {
+  readonly source: BatchSource<Name, Content>;
+  readonly writer: BatchWriter<Content>;
+}
+
+export interface StageSliceOptions extends SliceOptions {
+  /** Default: as the request says. */
+  readonly length?: typeof UNBOUNDED;
+}
+
+/**
+ * One slice of a stage, as every stage activity runs it: find the table, claim the stage, open its ends, run the loop.
+ * @param stage used where the request names none
+ */
+export async function runStageSlice<Row extends StageRow, Name extends BatchName, Content>(
+  deps: Deps,
+  request: SliceRequest,
+  stage: StageId,
+  open: (context: StageContext<Row>) => Promise<StageEnds<Name, Content>> | StageEnds<Name, Content>,
+  options: StageSliceOptions = {},
+): Promise<SliceReceipt> {
+  const id = request.stage ?? stage;
+  return runSlice(
+    options.length ?? request,
+    async (slice) => {
+      const table = await findPreparedTable(deps.pool, request);
+      const row = await claimStage<Row>(deps.pool, { tableId: table.id, stage: id, owner: deps.owner });
+      const claim = { tableId: table.id, stage: id, epoch: row.epoch };
+      const { source, writer } = await open({ table, stage: id, slice, request, row, claim });
+      await using opened = source;
+      const totals = await runStage(slice, opened, writer, {
+        stage: id,
+        proof: row.proof,
+        verifyEveryMs: request.sliceMs,
+        onBatch: (batch) => countBatch(deps.meters, request, { stage: id, ...batch }),
+      });
+      return { stage: id, ...totals, ...opened.state() };
+    },
+    options,
+  );
+}

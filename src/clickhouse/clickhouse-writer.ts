@@ -1,0 +1,118 @@
+import type { Readable } from 'node:stream';
+import type { ClickHouseClient } from '@clickhouse/client';
+import type { Queryable } from '../connect/queryable.js';
+import type { BatchName } from '../domain/batch.js';
+import type { Part } from '../domain/part.js';
+import type { Checkpoint } from '../domain/receipt.js';
+import type { TargetTable } from '../domain/replicated-table.js';
+import { COPY_STAGE } from '../domain/route.js';
+import { composeVersion, type Version } from '../domain/version.js';
+import { readStages } from '../ledger/stages.js';
+import type { BatchWriter, WriteOptions, Written } from '../pipeline/batch.js';
+import type { RetryPolicy } from '../pipeline/retry.js';
+import type { SmallBatchThrottle } from '../pipeline/small-batch-throttle.js';
+import { deleteBelowFloor, writeFloor } from './floor.js';
+import { insertCopy } from './insert-copy.js';
+import { InsertThrottle } from './insert-throttle.js';
+import { insertValues } from './insert.js';
+import type { PartTracker } from './part-tracker.js';
+import { verifySinkHistory } from './verify-history.js';
+
+/** Rows in memory: one block, all of them or none. */
+export interface InsertValues {
+  readonly kind: 'values';
+  /** JSON objects, or newline-separated blocks of them. */
+  readonly values: readonly Buffer[];
+  /** Rows in the values. */
+  readonly rows: number;
+  readonly bytes: number;
+  /** Only where a repeat reads the same bytes; never for rows that are read from PostgreSQL again. */
+  readonly token: string;
+  /** Every row at or below it is hidden from then on: a TRUNCATE. */
+  readonly floor: Version | undefined;
+}
+
+/** COPY text, of any length. */
+export interface InsertStream {
+  readonly kind: 'stream';
+  readonly rows: Readable;
+  readonly floor: Version | undefined;
+}
+
+export type InsertContent = InsertValues | InsertStream;
+
+export interface ClickHouseServices {
+  readonly clickhouse: ClickHouseClient;
+  readonly parts: PartTracker;
+  /** The ledger. */
+  readonly pool: Queryable;
+}
+
+/** The ledger's `proof` of a stage that writes to ClickHouse: a part of the target that was there. */
+type PartProof = Part | undefined;
+
+/** Inserts into a target table. */
+export class ClickHouseWriter implements BatchWriter<InsertContent> {
+  readonly retry: RetryPolicy;
+  readonly #services: ClickHouseServices;
+  readonly #table: TargetTable;
+  readonly #throttle: InsertThrottle | undefined;
+  /** The batch that the throttle knows the start of. */
+  #begun = 0;
+
+  constructor(
+    services: ClickHouseServices,
+    table: TargetTable,
+    { retry, throttle }: { readonly retry: RetryPolicy; readonly throttle?: SmallBatchThrottle },
+  ) {
+    this.#services = services;
+    this.#table = table;
+    this.retry = retry;
+    this.#throttle = throttle && new InsertThrottle(services.clickhouse, table.target, throttle);
+  }
+
+  async verify({ highest }: Checkpoint, proof: unknown): Promise<PartProof> {
+    const { clickhouse, parts, pool } = this.#services;
+    const copy = (await readStages(pool, this.#table.id)).find(({ stage }) => stage === COPY_STAGE);
+    const { done, rows } = (copy?.position ?? {}) as { readonly done?: string; readonly rows?: string };
+    const { generation } = this.#table;
+    const copied = done === undefined || rows === '0' ? 0n : composeVersion(generation, BigInt(done));
+    const loaded = highest === '0' ? 0n : composeVersion(generation, BigInt(highest));
+    return verifySinkHistory(clickhouse, parts, this.#table, {
+      highest: copied > loaded ? copied : loaded,
+      parts: [copy?.proof, proof].map((part) => (part ?? undefined) as PartProof),
+    });
+  }
+
+  async write({ batch }: BatchName, content: InsertContent, options: WriteOptions): Promise<Written> {
+    if (batch !== this.#begun) this.#throttle?.begin();
+    this.#begun = batch;
+    return content.kind === 'values' ? this.#insertValues(content, options) : this.#insertStream(content, options);
+  }
+
+  async rest({ rows }: Written, _tookMs: number, signal: AbortSignal): Promise<void> {
+    this.#throttle?.loaded(rows);
+    await this.#throttle?.wait(signal);
+  }
+
+  async #insertValues(content: InsertValues, { signal, attempt }: WriteOptions): Promise<Written> {
+    const { clickhouse } = this.#services;
+    const { values, token, rows, bytes, floor } = content;
+    if (values.length > 0) await insertValues(clickhouse, this.#table, { values, token, signal, attempt });
+    if (floor !== undefined) {
+      await writeFloor(clickhouse, this.#table, floor);
+      await deleteBelowFloor(clickhouse, this.#table);
+    }
+    return { rows, bytes };
+  }
+
+  async #insertStream({ rows, floor }: InsertStream, { signal, onProgress }: WriteOptions): Promise<Written> {
+    const { clickhouse, parts } = this.#services;
+    const inserted = await insertCopy(clickhouse, this.#table, rows, { signal, onProgress });
+    if (floor !== undefined) await writeFloor(clickhouse, this.#table, floor);
+    // Copied rows may lie below a floor that came meanwhile.
+    await deleteBelowFloor(clickhouse, this.#table);
+    const { newest } = await parts.inspect(this.#table.target, this.#table.generation);
+    return { ...inserted, proof: newest };
+  }
+}

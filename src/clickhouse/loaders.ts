@@ -1,0 +1,9 @@
+import { Registry } from '../pipeline/registry.js';
+import type { Loader } from './loader.js';
+import { createTarget } from './target.js';
+
+/** Our worker inserts: its stage is `load:<name>`. */
+const workerLoader: Loader = { kind: 'worker', prepare: createTarget };
+
+/** To add a loader: a file that exports a `Loader`, and its name in this list. */
+export const LOADERS = new Registry<Loader>('loader', [workerLoader]);

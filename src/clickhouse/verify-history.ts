@@ -1,0 +1,66 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ClickHouseClient } from '@clickhouse/client';
+import type { Part } from '../domain/part.js';
+import type { TargetTable } from '../domain/replicated-table.js';
+import { formatTableName } from '../domain/table-name.js';
+import type { Version } from '../domain/version.js';
+import { Failure } from '../failure/failure.js';
+import type { PartsState, PartTracker } from './part-tracker.js';
+import { sinkState } from './state.js';
+import { verifyTarget } from './target.js';
+
+/** A replica of ClickHouse may be behind the one that was asked before. */
+const ATTEMPTS = 3;
+const BETWEEN_ATTEMPTS_MS = 1_000;
+
+/** What a target must hold. */
+export interface Expected {
+  /** The highest version that was confirmed; 0 for none. */
+  readonly highest: Version;
+  /** Parts that were there. */
+  readonly parts: readonly (Part | undefined)[];
+}
+
+/**
+ * Compares what was confirmed with what ClickHouse holds: the highest version, and the parts that were there before.
+ * @returns a part that is there now, to expect the next time; undefined where nothing was confirmed yet
+ * @throws Failure `SinkSetBack`, `SchemaMismatch`
+ */
+export async function verifySinkHistory(
+  clickhouse: ClickHouseClient,
+  tracker: PartTracker,
+  table: TargetTable,
+  expected: Expected,
+): Promise<Part | undefined> {
+  // Someone's ALTER to a narrower type would wrap values without a word.
+  await verifyTarget(clickhouse, table);
+  if (expected.highest === 0n) return undefined;
+  for (let attempt = 1; ; attempt += 1) {
+    const found = await inspectSink(clickhouse, tracker, table, expected);
+    if (typeof found !== 'string') return found.newest;
+    if (attempt >= ATTEMPTS)
+      throw new Failure('SinkSetBack', {
+        message: `${table.target.database}.${table.target.table} in ClickHouse ${found} for ${formatTableName(table.name)}.`,
+      });
+    await sleep(BETWEEN_ATTEMPTS_MS);
+  }
+}
+
+/** @returns what is missing, as the middle of a sentence */
+async function inspectSink(
+  clickhouse: ClickHouseClient,
+  tracker: PartTracker,
+  table: TargetTable,
+  { highest, parts }: Expected,
+): Promise<PartsState | string> {
+  const state = await tracker.inspect(table.target, table.generation, parts).catch(async (error: unknown) => {
+    // Dropped in between: reported as such, not as the error of whichever query met it.
+    if (error instanceof Failure && error.kind === 'SinkSetBack') await verifyTarget(clickhouse, table);
+    throw error;
+  });
+  if (state.lost !== undefined)
+    return `has lost the part ${state.lost.name}, and nothing that was merged from it is there: it held rows that were confirmed`;
+  if (state.highest >= highest) return state;
+  const sink = await sinkState(clickhouse, table.target);
+  return (sink.highest ?? 0n) >= highest ? state : 'holds nothing of the newest batches that were confirmed';
+}

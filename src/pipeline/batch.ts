@@ -1,0 +1,107 @@
+import type { BatchName } from '../domain/batch.js';
+import type { Checkpoint } from '../domain/receipt.js';
+import type { RetryPolicy } from './retry.js';
+
+/** What a writer made durable. */
+export interface Written {
+  /** Rows and tombstones. */
+  readonly rows: number;
+  /** As they were sent. */
+  readonly bytes: number;
+  /** Replaces the proof of the last `verify`. */
+  readonly proof?: unknown;
+}
+
+/** Where a source stands, for displays and for the receipt. */
+export interface SourceState {
+  /** What this slice moved: `seq 12..40`; empty for nothing. */
+  readonly moved: string;
+  /** Events, messages or rows that wait, as far as is known. */
+  readonly waiting: number;
+  /** Age of the oldest that waits, seconds; 0 where nothing waits. */
+  readonly lagSeconds: number;
+  /** The last confirmed batch. */
+  readonly checkpoint: Checkpoint;
+}
+
+export interface ReadOptions {
+  /** Aborted when the content is not wanted any more. */
+  readonly signal: AbortSignal;
+  /** Something happened that shows the source is alive: a place in a queue, a first byte. */
+  readonly onProgress: (note?: string) => void;
+}
+
+/**
+ * Where the batches of a stage come from. It owns the stage's row in the ledger: names are journalled and confirmed through it.
+ *
+ * The stage loop calls it from one place at a time. Names come in order, one at a time: the next one is asked for when the
+ * last one is confirmed. A name is journalled before it is returned. A source may be left at any point: whatever is named and
+ * not confirmed is the `pending` of the next attempt. Every call may throw a Failure, `Fenced` once another attempt claimed
+ * the stage.
+ */
+export interface BatchSource<Name extends BatchName, Content> extends AsyncDisposable {
+  /** Named by an earlier attempt, and not confirmed: it comes first. */
+  readonly pending: Name | undefined;
+  /** Nothing will be named any more: a copy is done. A stream is never finished. */
+  readonly isFinished: boolean;
+  /** What no batch announces, such as a changed table or a restored server: checked before the first batch, then again and again. */
+  verify(): Promise<void>;
+  /**
+   * Waits a second or so for something to move, and names it.
+   * @returns undefined where nothing came, or the signal was aborted
+   */
+  nameNext(options: ReadOptions): Promise<Name | undefined>;
+  /** The content of a named batch. Called again for the same name when writing it failed. */
+  read(name: Name, options: ReadOptions): Promise<Content> | Content;
+  /** Confirms the batch, and names the next one in the same statement where that is wanted and something waits. */
+  confirm(name: Name, written: Written, options: { readonly nameNext: boolean }): Promise<Name | undefined>;
+  state(): SourceState;
+}
+
+export interface WriteOptions {
+  readonly signal: AbortSignal;
+  /** 1 for the first time that this content is written; repeats wait longer. */
+  readonly attempt: number;
+  /** Rows of the batch that were handed over so far. */
+  readonly onProgress: (rows?: number) => void;
+}
+
+/**
+ * Where batches go. What `write` returned for is durable; it may be repeated for the same name, by this attempt or by the
+ * next, with the same content or with content that carries higher versions.
+ */
+export interface BatchWriter<Content> {
+  readonly retry: RetryPolicy;
+  /**
+   * Compares what the ledger believes with what this end of the path holds: before the first batch, now and then, and before a
+   * batch is written again.
+   * @param proof of the last batch that was confirmed
+   * @returns the proof to keep with the next one
+   * @throws Failure where what was confirmed is gone
+   */
+  verify(checkpoint: Checkpoint, proof: unknown): Promise<unknown>;
+  write(name: BatchName, content: Content, options: WriteOptions): Promise<Written>;
+  /** Rests after a batch where small ones come too fast: the next one grows meanwhile. Ends early when the signal is aborted. */
+  rest(written: Written, tookMs: number, signal: AbortSignal): Promise<void>;
+}
+
+/** The source, with its content turned into what a writer takes. */
+export function mapContent<Name extends BatchName, From, To>(
+  source: BatchSource<Name, From>,
+  map: (content: From, name: Name) => To,
+): BatchSource<Name, To> {
+  return {
+    get pending() {
+      return source.pending;
+    },
+    get isFinished() {
+      return source.isFinished;
+    },
+    verify: () => source.verify(),
+    nameNext: (options) => source.nameNext(options),
+    read: async (name, options) => map(await source.read(name, options), name),
+    confirm: (name, written, options) => source.confirm(name, written, options),
+    state: () => source.state(),
+    [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
+  };
+}

@@ -1,0 +1,115 @@
+import type { BatchName } from '../domain/batch.js';
+import type { SliceProgress } from '../domain/receipt.js';
+import type { BatchSource, BatchWriter, Written } from './batch.js';
+import { retryTransient } from './retry.js';
+import type { Slice } from './slice.js';
+
+/** What a slice of a stage moved. */
+export interface StageTotals {
+  readonly batches: number;
+  readonly rows: number;
+  readonly bytes: number;
+}
+
+/** A batch that was confirmed, as the metrics count it. */
+export interface StageBatch extends Written {
+  /** Of reading and writing it. */
+  readonly durationMs: number;
+  /** An earlier attempt had named it, and may have written it. */
+  readonly again: boolean;
+}
+
+export interface StageOptions {
+  readonly stage: string;
+  /** Of the ledger, when the stage was claimed. */
+  readonly proof: unknown;
+  /** How often both ends are verified while nothing moves, milliseconds. */
+  readonly verifyEveryMs: number;
+  readonly onBatch: (batch: StageBatch) => void;
+}
+
+/**
+ * The loop of every stage: names a batch, reads it, writes it, confirms it, and waits where there is none. It is the only one.
+ *
+ * Its invariant: a batch is written only after its name is in the ledger, and confirmed only after it is written. So a crash at
+ * any point leaves at most one named batch, which the next attempt writes again. It ends when the slice is ending and no batch
+ * is in hand, or when the source is finished.
+ * @throws what source and writer throw; the slice's signal's reason
+ */
+export async function runStage<Name extends BatchName, Content>(
+  slice: Slice,
+  source: BatchSource<Name, Content>,
+  writer: BatchWriter<Content>,
+  options: StageOptions,
+): Promise<StageTotals> {
+  let totals: StageTotals = { batches: 0, rows: 0, bytes: 0 };
+  let proof = options.proof;
+  let verifiedAt = 0;
+
+  const report = (note?: string, inFlight = 0): void => {
+    const { moved, waiting, lagSeconds } = source.state();
+    const { batches, rows } = totals;
+    const progress = {
+      stage: options.stage,
+      rows: rows + inFlight,
+      batches,
+      moved: note ?? moved,
+      waiting,
+      lagSeconds,
+    };
+    slice.progress(progress satisfies SliceProgress);
+  };
+  const verifyWriter = async (): Promise<void> => {
+    proof = await writer.verify(source.state().checkpoint, proof);
+  };
+  const verify = async (): Promise<void> => {
+    await source.verify();
+    await retryTransient(slice, verifyWriter, writer.retry);
+    verifiedAt = Date.now();
+  };
+  const move = async (name: Name): Promise<Written> => {
+    report();
+    return retryTransient(
+      slice,
+      async (attempt) => {
+        // A server that is back may have lost what it had confirmed and not yet written to its disk.
+        if (attempt > 1) await verifyWriter();
+        const content = await source.read(name, { signal: slice.signal, onProgress: report });
+        return writer.write(name, content, {
+          signal: slice.signal,
+          attempt: slice.attempt - 1 + attempt,
+          onProgress: (rows) => report(undefined, rows),
+        });
+      },
+      writer.retry,
+    );
+  };
+
+  await verify();
+  const { pending } = source;
+  let name = pending;
+  while (name !== undefined || !(slice.ending.aborted || source.isFinished)) {
+    if (name === undefined) {
+      name = await source.nameNext({ signal: slice.ending, onProgress: report });
+      // A slice in which nothing moves is a long one: what no batch announces must not go unseen for so long.
+      if (Date.now() - verifiedAt > options.verifyEveryMs) await verify();
+      report();
+      continue;
+    }
+    const startedAt = performance.now();
+    const written = await move(name);
+    const durationMs = performance.now() - startedAt;
+    await writer.rest(written, durationMs, slice.ending);
+    proof = written.proof ?? proof;
+    const confirmed = name;
+    name = await source.confirm(confirmed, { ...written, proof }, { nameNext: !slice.ending.aborted });
+    totals = {
+      batches: totals.batches + 1,
+      rows: totals.rows + written.rows,
+      bytes: totals.bytes + written.bytes,
+    };
+    options.onBatch({ ...written, durationMs, again: confirmed === pending });
+    report();
+  }
+  return totals;
+}

@@ -1,0 +1,46 @@
+import type { Queryable } from '../connect/queryable.js';
+import type { BatchName } from '../domain/batch.js';
+import type { Column, ReplicatedTable } from '../domain/replicated-table.js';
+import type { CaptureSpec } from '../domain/route.js';
+import type { TableName } from '../domain/table-name.js';
+import type { BatchSource } from '../pipeline/batch.js';
+import type { StageContext } from '../pipeline/stage.js';
+import type { OutboxServices } from './outbox/outbox-source.js';
+import type { RowBatch } from './row-batch.js';
+
+/** What adding a table has to know of it. */
+export interface Inspection {
+  /** `pg_class.oid`, decimal. */
+  readonly relation: string;
+  /** By position. */
+  readonly columns: readonly Column[];
+  /** Column names, in the order of the index that guarantees them. */
+  readonly key: readonly string[];
+  /** A guess of the planner's; null when nothing counted the table yet. */
+  readonly estimatedRows: number | null;
+  /** How this capture will see its changes. */
+  readonly capture: CaptureSpec;
+}
+
+/** What the sources of captures need of the worker. */
+export type CaptureServices = OutboxServices;
+
+/** A way to see the changes of a table. */
+export interface Capture {
+  readonly kind: string;
+  /** @throws Failure for a table whose changes it cannot see without losing or changing anything */
+  inspect(pg: Queryable, name: TableName, options: { key?: readonly string[] | undefined }): Promise<Inspection>;
+  /**
+   * Makes what it needs in PostgreSQL. Idempotent. Every change that commits after its return is captured.
+   * @param pg a connection of its own, not a pool
+   */
+  install(pg: Queryable, table: ReplicatedTable): Promise<void>;
+  /** Takes away what `install` made, also half of it. Idempotent. */
+  remove(pg: Queryable, table: { readonly id: string; readonly name: TableName }): Promise<void>;
+  /** What the table is now, as text: kept in the ledger, for the source to compare. */
+  fingerprint(pg: Queryable, table: ReplicatedTable): Promise<string>;
+  /** A position, decimal, below that of every change that is captured from now on, and on disk. A copy carries it as its version. */
+  allocatePosition(pg: Queryable, table: ReplicatedTable): Promise<string>;
+  /** Its changes, as batches of a stage that was claimed. */
+  open(services: CaptureServices, stage: StageContext): BatchSource<BatchName, RowBatch>;
+}

@@ -1,0 +1,6 @@
+import { Registry } from '../pipeline/registry.js';
+import type { Capture } from './capture.js';
+import { outboxCapture } from './outbox/outbox-capture.js';
+
+/** To add a capture: a file that exports a `Capture`, and its name in this list. */
+export const CAPTURES = new Registry<Capture>('capture', [outboxCapture]);

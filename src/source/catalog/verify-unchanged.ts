@@ -1,0 +1,25 @@
+import type { Queryable } from '../../connect/queryable.js';
+import type { ReplicatedTable } from '../../domain/replicated-table.js';
+import { formatTableName } from '../../domain/table-name.js';
+import { Failure } from '../../failure/failure.js';
+import { saveFingerprint } from '../../ledger/tables.js';
+import { explainFingerprint } from './fingerprint-difference.js';
+import { fingerprintTable } from './fingerprint.js';
+
+/**
+ * Compares the table with what it was when it was added: what no event announces must be noticed before anything is read.
+ * @returns the fingerprint to compare the next one with
+ * @throws Failure `SourceChanged`, `MissingTable`
+ */
+export async function verifyUnchanged(pg: Queryable, table: ReplicatedTable): Promise<string> {
+  const fingerprint = await fingerprintTable(pg, table);
+  // Texts differ after VACUUM FULL and the like too: only what matters is explained.
+  const change = explainFingerprint(table.fingerprint, fingerprint);
+  if (change !== '')
+    throw new Failure('SourceChanged', {
+      message: `${formatTableName(table.name)} was changed in a way that no event announces: ${change}.`,
+    });
+  // A harmless change is remembered, so that the next one is judged by itself.
+  if (fingerprint !== table.fingerprint) await saveFingerprint(pg, table.id, fingerprint);
+  return fingerprint;
+}

@@ -1,0 +1,126 @@
+import type { Readable } from 'node:stream';
+import type { Queryable } from '../../connect/queryable.js';
+import type { PostgresClient } from '../../connect/postgres.js';
+import type { AcquireOptions } from '../../connect/semaphore.js';
+import type { CopyBatch } from '../../domain/batch.js';
+import { formatTableName } from '../../domain/table-name.js';
+import { composeVersion, type Version } from '../../domain/version.js';
+import { advanceStage, type StageRow } from '../../ledger/stages.js';
+import type { BatchSource, ReadOptions, SourceState, Written } from '../../pipeline/batch.js';
+import type { StageContext } from '../../pipeline/stage.js';
+import type { Capture } from '../capture.js';
+import { settle } from '../settle.js';
+import { copyRows } from './copy-rows.js';
+
+/** `done`: the allocated position of the copy that is done, decimal; `rows`: how many it had. */
+export interface CopyPosition {
+  readonly done?: string;
+  readonly rows?: string;
+}
+
+export type CopyRow = StageRow<CopyPosition, CopyBatch>;
+
+export interface CopyServices {
+  /** The ledger. */
+  readonly pool: Queryable;
+  /** A connection of the copy's own, when its turn has come. */
+  connectSource(name: string, options: AcquireOptions & { readonly copies: true }): Promise<PostgresClient>;
+}
+
+export interface CopyContent {
+  /** COPY text, with the columns of `targetColumns` in their order. */
+  readonly rows: Readable;
+  /** Rows of the target at or below it are of an older generation: those deleted meanwhile have no tombstone. */
+  readonly floor: Version | undefined;
+}
+
+/**
+ * A whole table as one batch, beside the live flow: allocate a position, wait for the writers of that moment, name the batch,
+ * stream the table. Every copied row carries the position as its version, so each later change wins over it, and so does every
+ * row of a repeat under the same name: what changed between two attempts has an event of its own.
+ */
+export class CopySource implements BatchSource<CopyBatch, CopyContent> {
+  readonly pending: CopyBatch | undefined;
+  readonly #services: CopyServices;
+  readonly #capture: Capture;
+  readonly #stage: StageContext<CopyRow>;
+  readonly #title: string;
+  #connection: PostgresClient | undefined;
+  #position: CopyPosition;
+  #batch: number;
+
+  constructor(services: CopyServices, stage: StageContext<CopyRow>, capture: Capture) {
+    this.#services = services;
+    this.#capture = capture;
+    this.#stage = stage;
+    this.#title = formatTableName(stage.table.name);
+    this.#position = stage.row.position;
+    this.#batch = stage.row.batch;
+    this.pending = stage.row.pending ?? undefined;
+  }
+
+  get isFinished(): boolean {
+    return this.#position.done !== undefined;
+  }
+
+  get position(): CopyPosition {
+    return this.#position;
+  }
+
+  verify(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async nameNext({ signal, onProgress }: ReadOptions): Promise<CopyBatch> {
+    const { table, claim } = this.#stage;
+    const pg = await this.#connect({ signal, onProgress });
+    const position = await this.#capture.allocatePosition(pg, table);
+    await settle(pg, table.relation, {
+      signal,
+      onWait: (writers) => onProgress(`waiting for ${writers} writers`),
+    });
+    const { generation, shape } = table;
+    const name = { batch: this.#batch + 1, generation, shape, position };
+    await advanceStage(this.#services.pool, claim, null, name);
+    return name;
+  }
+
+  async read(name: CopyBatch, options: ReadOptions): Promise<CopyContent> {
+    const { table } = this.#stage;
+    const pg = await this.#connect(options);
+    return {
+      rows: copyRows(pg, table, name.position, options),
+      floor: table.generation > 1 ? composeVersion(table.generation, 0n) : undefined,
+    };
+  }
+
+  async confirm({ batch, position }: CopyBatch, { rows, bytes, proof }: Written): Promise<undefined> {
+    const done = { done: position, rows: String(rows) };
+    await advanceStage(this.#services.pool, this.#stage.claim, { batch, position: done, proof, rows, bytes }, null);
+    this.#position = done;
+    this.#batch = batch;
+    return undefined;
+  }
+
+  state(): SourceState {
+    return {
+      moved: this.#position.rows === undefined ? '' : `${this.#position.rows} rows`,
+      waiting: 0,
+      lagSeconds: 0,
+      checkpoint: { batch: this.#batch, highest: this.#position.done ?? '0' },
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#connection?.[Symbol.asyncDispose]();
+  }
+
+  async #connect({ signal, onProgress }: ReadOptions): Promise<PostgresClient> {
+    this.#connection ??= await this.#services.connectSource(`copy ${this.#title}`, {
+      copies: true,
+      signal,
+      onWait: (ahead) => onProgress(`waiting for its turn, ${ahead} ahead of it`),
+    });
+    return this.#connection;
+  }
+}

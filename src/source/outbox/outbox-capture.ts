@@ -1,0 +1,40 @@
+import { TRIGGER_LEVELS, type ReplicatedTable, type TriggerLevel } from '../../domain/replicated-table.js';
+import { Failure } from '../../failure/failure.js';
+import type { BatchName } from '../../domain/batch.js';
+import type { BatchSource } from '../../pipeline/batch.js';
+import type { StageContext } from '../../pipeline/stage.js';
+import type { Capture } from '../capture.js';
+import { fingerprintTable } from '../catalog/fingerprint.js';
+import { inspectTable } from '../catalog/inspect.js';
+import type { RowBatch } from '../row-batch.js';
+import { allocatePosition } from '../settle.js';
+import { installOutbox, removeOutbox } from './install.js';
+import { OutboxSource, type OutboxRow } from './outbox-source.js';
+
+/** Triggers write the keys of changed rows into an outbox table, in the user's transaction. */
+export const outboxCapture: Capture = {
+  kind: 'outbox',
+
+  async inspect(pg, name, options) {
+    const { triggerLevel, ...inspection } = await inspectTable(pg, name, options);
+    return { ...inspection, capture: { kind: 'outbox', triggerLevel } };
+  },
+
+  install: (pg, table) => installOutbox(pg, { ...table, triggerLevel: triggerLevelOf(table) }),
+  remove: (pg, table) => removeOutbox(pg, table),
+  fingerprint: (pg, table) => fingerprintTable(pg, table),
+  allocatePosition: (pg, table) => allocatePosition(pg, table.id),
+
+  open: (services, stage): BatchSource<BatchName, RowBatch> =>
+    new OutboxSource(services, stage as StageContext<OutboxRow>) as BatchSource<BatchName, RowBatch>,
+};
+
+/** @throws Failure `Misconfigured` for a ledger that somebody wrote into */
+function triggerLevelOf({ route }: ReplicatedTable): TriggerLevel {
+  const level = TRIGGER_LEVELS.find((each) => each === route.capture['triggerLevel']);
+  if (level !== undefined) return level;
+  throw new Failure('Misconfigured', {
+    message: 'The ledger says of this table no level at which its triggers fire.',
+    remedy: 'Remove the table and add it again.',
+  });
+}

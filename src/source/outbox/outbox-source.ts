@@ -1,0 +1,184 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Queryable } from '../../connect/queryable.js';
+import type { ReadingPool } from '../../connect/reading-pool.js';
+import type { OutboxBatch } from '../../domain/batch.js';
+import type { Changes } from '../../domain/change.js';
+import type { Checkpoint } from '../../domain/receipt.js';
+import type { ReplicatedTable } from '../../domain/replicated-table.js';
+import { formatTableName } from '../../domain/table-name.js';
+import { Failure } from '../../failure/failure.js';
+import { advanceOutbox, type MovedEvents } from '../../ledger/outbox.js';
+import type { StageRow } from '../../ledger/stages.js';
+import type { BatchSource, ReadOptions, SourceState, Written } from '../../pipeline/batch.js';
+import { LagClock } from '../../pipeline/lag-clock.js';
+import { PollBackoff } from '../../pipeline/poll-backoff.js';
+import type { StageContext } from '../../pipeline/stage.js';
+import { verifyUnchanged } from '../catalog/verify-unchanged.js';
+import { ensureFlushed } from '../flush.js';
+import type { RowBatch } from '../row-batch.js';
+import { readBatch, type BatchReading } from './drain.js';
+import { readOutboxSequence, type OutboxSequence } from './sequence.js';
+import type { OutboxWatch } from './watch.js';
+import { OutboxWatermark } from './watermark.js';
+
+/** Events in the first batch of a slice; later ones follow the measured size of a row. */
+const FIRST_LIMIT = 1_000;
+/** A batch is read again whole after a failure, and its name costs one synchronous commit (1 to 5 ms). */
+const MAX_EVENTS = 20_000;
+const BATCH_BYTES = 8_000_000;
+/** An idle slice reports at least this often. */
+const WAIT_MS = 1_000;
+/** Between two polls for an event that is allocated and cannot be seen: its transaction is open, or was rolled back. */
+const BACKOFF = { shortestMs: 5, longestMs: 250, growth: 1.5 };
+/** A poll walks over all events that cannot be seen, so a slow one is followed by a pause of so many times its length. */
+const REST_TO_POLL = 4;
+const LONGEST_REST_MS = 10_000;
+
+/** The last `seq` of the last confirmed batch, decimal; absent before the first. */
+export interface OutboxPosition {
+  readonly last?: string;
+}
+
+export type OutboxRow = StageRow<OutboxPosition, OutboxBatch>;
+
+/** What an outbox source needs of the worker. */
+export interface OutboxServices {
+  /** The ledger, which is in the database of the outbox. */
+  readonly pool: Queryable;
+  /** Connections that are lent to one batch at a time: an idle table holds none. */
+  readonly reading: ReadingPool;
+  readonly watch: OutboxWatch;
+}
+
+/**
+ * The changes of a table, as its outbox has them: keys, joined to the rows as they are when a batch is read. A retry may read
+ * newer rows under the same versions; what made them newer is in a later batch.
+ */
+export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
+  readonly isFinished = false;
+  readonly pending: OutboxBatch | undefined;
+  readonly #services: OutboxServices;
+  readonly #stage: StageContext<OutboxRow>;
+  readonly #lag = new LagClock();
+  readonly #backoff = new PollBackoff(BACKOFF);
+  #table: ReplicatedTable;
+  #sequence: OutboxSequence | undefined;
+  readonly #watermark: OutboxWatermark;
+  #checkpoint: Checkpoint;
+  /** Everything up to this `seq` is confirmed, or will never exist. */
+  #done: bigint;
+  #first = '';
+  #limit = FIRST_LIMIT;
+  /** How long the last poll of the outbox took PostgreSQL. */
+  #pollMs = 0;
+  #reading: BatchReading | undefined;
+
+  constructor(services: OutboxServices, stage: StageContext<OutboxRow>) {
+    const { row } = stage;
+    this.#services = services;
+    this.#stage = stage;
+    this.#table = stage.table;
+    this.pending = row.pending ?? undefined;
+    const last = row.position.last ?? '0';
+    this.#checkpoint = { batch: row.batch, highest: last };
+    this.#done = BigInt(last) > BigInt(row.lowWater) ? BigInt(last) : BigInt(row.lowWater);
+    this.#watermark = new OutboxWatermark(row.lowWater, row.lowWater);
+  }
+
+  /** @throws Failure `SourceChanged`, `MissingTable`, `LedgerSetBack`, `SourceSetBack` */
+  async verify(): Promise<void> {
+    const { pool } = this.#services;
+    const { batch } = this.#checkpoint;
+    const { checkpoint } = this.#stage.request;
+    const title = formatTableName(this.#table.name);
+    this.#table = { ...this.#table, fingerprint: await verifyUnchanged(pool, this.#table) };
+    if (checkpoint !== null && batch < checkpoint.batch)
+      throw new Failure('LedgerSetBack', {
+        message: `The ledger says that batch ${batch} of ${title} is the last published; batch ${checkpoint.batch} was confirmed before.`,
+      });
+    this.#sequence = await readOutboxSequence(pool, this.#table.id);
+    this.#watermark.advance(this.#sequence.last, '0');
+    if (checkpoint !== null && BigInt(this.#sequence.last) < BigInt(checkpoint.highest))
+      throw new Failure('SourceSetBack', {
+        message: `The outbox of ${title} stands at ${this.#sequence.last}; ${checkpoint.highest} was published before.`,
+      });
+  }
+
+  async nameNext({ signal }: ReadOptions): Promise<OutboxBatch | undefined> {
+    if (!(await this.#mayHaveEvents(signal))) return undefined;
+    const name = await this.#advance(null, true);
+    if (name !== undefined) this.#backoff.reset();
+    return name;
+  }
+
+  read(name: OutboxBatch, { signal, onProgress }: ReadOptions): RowBatch {
+    const { reading } = this.#services;
+    const table = this.#table;
+    const hold = (batch: BatchReading): BatchReading => (this.#reading = batch);
+    this.#reading = undefined;
+    async function* changes(): AsyncGenerator<Changes, void, undefined> {
+      await using lease = await reading.lease({ signal, onWait: () => onProgress() });
+      yield* hold(readBatch(lease.client, table, name, { signal })).changes;
+      lease.keep();
+    }
+    return {
+      changes: changes(),
+      durable: () => {
+        onProgress();
+        return this.#reading?.isFlushed === true ? Promise.resolve() : ensureFlushed(this.#services.pool);
+      },
+    };
+  }
+
+  async confirm(
+    name: OutboxBatch,
+    { rows, bytes, proof }: Written,
+    { nameNext }: { readonly nameNext: boolean },
+  ): Promise<OutboxBatch | undefined> {
+    if (this.#reading === undefined) throw new Error(`batch ${name.batch} is confirmed, and was not read`);
+    const events = this.#reading.events();
+    this.#watermark.confirmed(name, events);
+    const next = await this.#advance({ batch: name.batch, events, rows, bytes, proof }, nameNext);
+    this.#checkpoint = { batch: name.batch, highest: name.last };
+    this.#first ||= name.first;
+    if (BigInt(name.last) > this.#done) this.#done = BigInt(name.last);
+    const rowBytes = Math.max(1, bytes / Math.max(1, rows));
+    this.#limit = Math.min(MAX_EVENTS, Math.max(1, Math.floor(BATCH_BYTES / rowBytes)));
+    return next;
+  }
+
+  state(): SourceState {
+    return {
+      moved: this.#first === '' ? '' : `seq ${this.#first}..${this.#checkpoint.highest}`,
+      waiting: Math.max(0, Number(this.#watermark.allocated - this.#done)),
+      lagSeconds: this.#lag.seconds(this.#done, Date.now()),
+      checkpoint: this.#checkpoint,
+    };
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async #advance(moved: MovedEvents | null, nameNext: boolean): Promise<OutboxBatch | undefined> {
+    const { pool } = this.#services;
+    const advanced = await advanceOutbox(pool, this.#stage.claim, moved, nameNext ? this.#limit : 0);
+    if (moved === null) this.#pollMs = advanced.tookMs;
+    this.#watermark.advance(advanced.lastAllocated ?? this.#checkpoint.highest, advanced.lowWater);
+    if (advanced.next === undefined && nameNext) this.#done = this.#watermark.allocated;
+    this.#lag.observe(this.#watermark.allocated, Date.now());
+    return advanced.next;
+  }
+
+  /** Waits until the outbox may show something new. */
+  async #mayHaveEvents(signal: AbortSignal): Promise<boolean> {
+    if (this.#watermark.isCaughtUp && this.#sequence !== undefined) {
+      this.#backoff.reset();
+      const watched = { sequence: this.#sequence.oid, seen: String(this.#watermark.allocated) };
+      return this.#services.watch.wait(watched, { signal, timeoutMs: WAIT_MS });
+    }
+    const restMs = Math.min(Math.max(this.#backoff.nextMs(), this.#pollMs * REST_TO_POLL), LONGEST_REST_MS);
+    await sleep(restMs, undefined, { signal }).catch(() => undefined);
+    return !signal.aborted;
+  }
+}

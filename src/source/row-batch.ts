@@ -1,0 +1,12 @@
+import type { Changes } from '../domain/change.js';
+
+/** The rows of a batch, on their way out of PostgreSQL. */
+export interface RowBatch {
+  /** To be read once, to its end or not at all. */
+  readonly changes: AsyncIterable<Changes>;
+  /**
+   * Awaited before the first byte of what was read leaves: a row may be visible before its writer's commit is on disk, and would
+   * be sent although a crash takes it back.
+   */
+  durable(): Promise<void>;
+}

@@ -1,0 +1,52 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { BatchName } from '../domain/batch.js';
+import type { KafkaTransport } from '../domain/route.js';
+import type { BatchWriter, WriteOptions, Written } from '../pipeline/batch.js';
+import { BROKER_RETRY } from '../pipeline/retry.js';
+import { SMALL_ROWS, type SmallBatchThrottle } from '../pipeline/small-batch-throttle.js';
+import type { RowBatch } from '../source/row-batch.js';
+import type { Publisher } from '../transport/publisher.js';
+
+/** Writes the rows of a batch into a table's topic. A crash may leave a part of it there: it is written again whole. */
+export class TopicBatchWriter implements BatchWriter<RowBatch> {
+  readonly retry = BROKER_RETRY;
+  readonly #publisher: Publisher;
+  readonly #transport: KafkaTransport;
+  readonly #throttle: SmallBatchThrottle;
+
+  constructor(publisher: Publisher, transport: KafkaTransport, throttle: SmallBatchThrottle) {
+    this.#publisher = publisher;
+    this.#transport = transport;
+    this.#throttle = throttle;
+  }
+
+  verify(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  async write({ batch, generation }: BatchName, content: RowBatch, { onProgress }: WriteOptions): Promise<Written> {
+    const { topic, partitions, format } = this.#transport;
+    return this.#publisher.send(
+      {
+        topic,
+        partitions,
+        format,
+        generation,
+        batch,
+        beforeSend: () => {
+          onProgress();
+          return content.durable();
+        },
+      },
+      content.changes,
+    );
+  }
+
+  /** The next batch, which is named with the confirmation of this one, grows meanwhile. */
+  async rest({ rows }: Written, tookMs: number, signal: AbortSignal): Promise<void> {
+    if (rows >= SMALL_ROWS) return;
+    this.#throttle.record(this, tookMs);
+    const leftMs = this.#throttle.intervalMs() - tookMs;
+    if (leftMs > 1) await sleep(leftMs, undefined, { signal }).catch(() => undefined);
+  }
+}

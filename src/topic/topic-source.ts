@@ -1,0 +1,172 @@
+import type { Queryable } from '../connect/queryable.js';
+import type { OffsetBatch } from '../domain/batch.js';
+import type { Checkpoint } from '../domain/receipt.js';
+import type { KafkaTransport } from '../domain/route.js';
+import { formatTableName } from '../domain/table-name.js';
+import { composeVersion, majorOf } from '../domain/version.js';
+import { Failure } from '../failure/failure.js';
+import { advanceStage, type StageRow } from '../ledger/stages.js';
+import type { BatchSource, ReadOptions, SourceState, Written } from '../pipeline/batch.js';
+import type { StageContext } from '../pipeline/stage.js';
+import type { Fetched, TopicReader, TopicReading } from '../transport/reader.js';
+import type { OffsetMirror } from '../transport/offset-mirror.js';
+
+/**
+ * One insert is one block: far below the 500,000 rows and 100 MB where ClickHouse would split it. Larger ones than this gain
+ * nothing any more, and two of them are held in memory.
+ */
+const LIMITS = { maxRows: 200_000, maxBytes: 12_000_000 };
+/** How long one wait for an idle topic lasts. */
+const WAIT_MS = 1_000;
+
+/** Where reading stands: by partition number. */
+export interface TopicPosition {
+  /** The next offset to read, decimal. */
+  readonly offsets: Readonly<Record<string, string>>;
+  /** Header of the record at `offset - 1`: read again at the start of a slice, it tells a topic that was deleted and made again. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** Highest version that was loaded, decimal; absent before the first batch. */
+  readonly highest?: string;
+}
+
+export type TopicRow = StageRow<TopicPosition, OffsetBatch>;
+
+export interface TopicServices {
+  /** The ledger. */
+  readonly pool: Queryable;
+  reader(topic: string): TopicReader;
+  /** The public consumer group's offsets, for lag tools; best effort. */
+  readonly mirror: OffsetMirror;
+}
+
+/**
+ * The messages of a table's topic, from the position in the ledger, never from a consumer group's. A batch is a range of
+ * offsets of each partition, so a retry reads the same bytes.
+ */
+export class TopicSource implements BatchSource<OffsetBatch, Fetched> {
+  readonly isFinished = false;
+  readonly pending: OffsetBatch | undefined;
+  readonly #services: TopicServices;
+  readonly #stage: StageContext<TopicRow>;
+  readonly #topic: string;
+  readonly #reader: TopicReader;
+  #reading: TopicReading | undefined;
+  #position: TopicPosition;
+  #batch: number;
+  /** Of the batch that is named, once it was fetched. */
+  #fetched: Fetched | undefined;
+  #moved: { readonly first: string; readonly last: string } | undefined;
+  #lagSeconds = 0;
+
+  constructor(services: TopicServices, stage: StageContext<TopicRow>, transport: KafkaTransport) {
+    this.#services = services;
+    this.#stage = stage;
+    this.#topic = transport.topic;
+    this.#reader = services.reader(transport.topic);
+    this.#position = stage.row.position;
+    this.#batch = stage.row.batch;
+    this.pending = stage.row.pending ?? undefined;
+  }
+
+  /** @throws Failure `LedgerSetBack`; with the first call those of a topic that is not what it was */
+  async verify(): Promise<void> {
+    const { checkpoint } = this.#stage.request;
+    const { table } = this.#stage;
+    if (checkpoint !== null && this.#batch < checkpoint.batch)
+      throw new Failure('LedgerSetBack', {
+        message: `The ledger says that batch ${this.#batch} of ${formatTableName(table.name)} is the last loaded; batch ${checkpoint.batch} was confirmed before.`,
+      });
+    await this.#open();
+  }
+
+  async nameNext({ signal }: ReadOptions): Promise<OffsetBatch | undefined> {
+    const reading = await this.#open();
+    const fetched = await reading.take({ ...LIMITS, waitMs: WAIT_MS, signal });
+    if (fetched === undefined) {
+      this.#lagSeconds = 0;
+      return undefined;
+    }
+    const name = this.#nameOf(fetched, this.#batch + 1);
+    await advanceStage(this.#services.pool, this.#stage.claim, null, name);
+    this.#fetched = fetched;
+    return name;
+  }
+
+  async read(name: OffsetBatch, { signal }: ReadOptions): Promise<Fetched> {
+    const reading = await this.#open();
+    return (this.#fetched ??= await reading.takeExactly(name.ranges, { signal }));
+  }
+
+  async confirm(
+    { batch }: OffsetBatch,
+    { rows, bytes, proof }: Written,
+    { nameNext }: { readonly nameNext: boolean },
+  ): Promise<OffsetBatch | undefined> {
+    const fetched = this.#fetched;
+    if (fetched === undefined) throw new Error(`batch ${batch} is confirmed, and was not read`);
+    const reading = await this.#open();
+    const position = positionAfter(this.#position, fetched, this.#stage.table.generation);
+    this.#position = position;
+    const following = nameNext
+      ? await reading.take({ ...LIMITS, waitMs: 0, signal: this.#stage.slice.ending })
+      : undefined;
+    const name = following === undefined ? undefined : this.#nameOf(following, batch + 1);
+    await advanceStage(this.#services.pool, this.#stage.claim, { batch, position, proof, rows, bytes }, name ?? null);
+    this.#batch = batch;
+    this.#fetched = following;
+    this.#services.mirror.commit(this.#topic, position.offsets);
+    const [range] = Object.values(fetched.ranges);
+    if (range !== undefined) this.#moved = { first: this.#moved?.first ?? range.first, last: range.last };
+    this.#lagSeconds = Math.max(0, (Date.now() - fetched.oldestTimestampMs) / 1_000);
+    return name;
+  }
+
+  state(): SourceState {
+    const waiting = this.#reading?.waiting() ?? 0;
+    return {
+      moved: this.#moved === undefined ? '' : `offset ${this.#moved.first}..${this.#moved.last}`,
+      waiting,
+      lagSeconds: waiting === 0 && this.#fetched === undefined ? 0 : this.#lagSeconds,
+      checkpoint: this.#checkpoint(),
+    };
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#reading?.[Symbol.dispose]();
+    return Promise.resolve();
+  }
+
+  #checkpoint(): Checkpoint {
+    return { batch: this.#batch, highest: String(majorOf(BigInt(this.#position.highest ?? '0'))) };
+  }
+
+  /** Also reads the record before the position again, and compares it with what the ledger remembers of it. */
+  async #open(): Promise<TopicReading> {
+    this.#reading ??= await this.#reader.start(this.#position.offsets, {
+      generation: this.#stage.table.generation,
+      headers: this.#position.headers,
+    });
+    return this.#reading;
+  }
+
+  /** @throws Failure `Unexpected` unless it continues where the confirmed batches end: whatever a reader does, nothing is passed over */
+  #nameOf(fetched: Fetched, batch: number): OffsetBatch {
+    const { offsets } = this.#position;
+    for (const [partition, { first }] of Object.entries(fetched.ranges))
+      if (first !== offsets[partition])
+        throw new Failure('Unexpected', {
+          message: `Offset ${first} of ${this.#topic}/${partition} was read where ${offsets[partition]} comes next.`,
+        });
+    return { batch, generation: this.#stage.table.generation, ranges: fetched.ranges };
+  }
+}
+
+function positionAfter(position: TopicPosition, fetched: Fetched, generation: number): TopicPosition {
+  const offsets = { ...position.offsets };
+  for (const [partition, { last }] of Object.entries(fetched.ranges)) offsets[partition] = String(BigInt(last) + 1n);
+  const before = BigInt(position.highest ?? '0');
+  // Messages of an older generation load nothing: ClickHouse would be asked for a version that it never got.
+  const fetchedTo = fetched.highest === '0' ? 0n : composeVersion(generation, BigInt(fetched.highest));
+  const highest = fetchedTo > before ? fetchedTo : before;
+  return { offsets, headers: { ...position.headers, ...fetched.headers }, highest: String(highest) };
+}

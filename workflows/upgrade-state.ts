@@ -1,0 +1,70 @@
+import type { Checkpoint, PrepareReceipt, SliceReceipt } from '../src/domain/receipt.js';
+import { loadStage, MAIN_LOADER, stagesOf } from '../src/domain/route.js';
+import type { Prepared, StageTotals, TableState, TaskFailure } from './table-state.js';
+
+/** The stages of every table of before stages were data. */
+const FIRST_STAGES = stagesOf({
+  loaders: [{ kind: 'worker', name: MAIN_LOADER, target: { database: '', table: '' } }],
+});
+
+/**
+ * Reads the state that an older release carried over continue-as-new. Every older `stateVersion` has its case here.
+ * @throws RangeError for a version of a newer release: the workflow task fails and waits for a worker that knows it
+ */
+export function upgradeState(carried: TableState | FirstState): TableState {
+  switch (carried.stateVersion) {
+    case 2:
+      return carried;
+    case 1:
+      return upgradeFirst(carried);
+    default:
+      throw new RangeError(
+        `state version ${String((carried as { stateVersion: unknown }).stateVersion)} is newer than this worker: upgrade the worker`,
+      );
+  }
+}
+
+/** Receipts of before stages were data name none. */
+export function upgradePrepared(receipt: PrepareReceipt): Prepared {
+  return { ...receipt, stages: receipt.stages ?? FIRST_STAGES };
+}
+
+/** Receipts of before that called the checkpoint a witness. */
+export function upgradeReceipt(receipt: SliceReceipt): SliceReceipt {
+  const { witness } = receipt as { readonly witness?: Checkpoint };
+  return witness === undefined ? receipt : { ...receipt, checkpoint: witness };
+}
+
+/** Version 1: of the release that had no other stages than these two, and other names. */
+interface FirstState extends Omit<
+  TableState,
+  'stateVersion' | 'lifecycle' | 'lastTransientFailure' | 'prepared' | 'stages'
+> {
+  readonly stateVersion: 1;
+  readonly life: TableState['lifecycle'];
+  readonly hiccup: TaskFailure | null;
+  readonly prepared: PrepareReceipt | null;
+  readonly stages: Readonly<Record<'publish' | 'load', FirstTotals>>;
+}
+
+type FirstTotals = Omit<StageTotals, 'checkpoint'> & { readonly witness: Checkpoint | null };
+
+function upgradeFirst({ life, hiccup, stages, ...carried }: FirstState): TableState {
+  return {
+    ...carried,
+    stateVersion: 2,
+    lifecycle: life,
+    parks: carried.parks.map(upgradeFailure),
+    lastTransientFailure: hiccup === null ? null : upgradeFailure(hiccup),
+    prepared: carried.prepared === null ? null : upgradePrepared(carried.prepared),
+    stages: { publish: upgradeTotals(stages.publish), [loadStage(MAIN_LOADER)]: upgradeTotals(stages.load) },
+  };
+}
+
+function upgradeFailure(failure: TaskFailure): TaskFailure {
+  return failure.where === 'load' ? { ...failure, where: loadStage(MAIN_LOADER) } : failure;
+}
+
+function upgradeTotals({ witness, ...totals }: FirstTotals): StageTotals {
+  return { ...totals, checkpoint: witness };
+}
