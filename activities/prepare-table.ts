@@ -3,6 +3,7 @@ import { formatTableName, type TableName } from '../src/domain/table-name.js';
 import { Failure } from '../src/failure/failure.js';
 import { findTable, listTables, markReady, registerTable } from '../src/ledger/tables.js';
 import type { Queryable } from '../src/connect/queryable.js';
+import { readSinkIdentity } from '../src/clickhouse/identity.js';
 import { highestGeneration } from '../src/clickhouse/target.js';
 import { loaderNamed, targetTable, type ReplicatedTable } from '../src/domain/replicated-table.js';
 import { loaderOf, MAIN_LOADER, refusalOf, stagesOf, type Route } from '../src/domain/route.js';
@@ -72,7 +73,7 @@ async function register(
   const route: Route = {
     capture: inspection.capture,
     transport: { kind: 'kafka', topic, partitions, format, payload: 'row' },
-    loaders: [{ kind: 'worker', name: MAIN_LOADER, target }],
+    loaders: [{ kind: 'worker', name: MAIN_LOADER, target, server: await readSinkIdentity(deps.clickhouse) }],
   };
   const refusal = refusalOf(route, { captures: deps.captures.kinds, loaders: deps.loaders.kinds });
   if (refusal !== undefined) throw new Failure('UnsuitableTable', { message: refusal });

@@ -119,9 +119,9 @@ export function startTimeline(stage: Stage, { table: replica, commits, say }: Ti
 async function readLedger(pool: ReturnType<typeof createPostgresPool>, id: string): Promise<LedgerRow> {
   const { rows } = await pool.query<LedgerRow>(/* sql */ `
     select
-      (select rows::float8 from pg2click.stage where replica_id = ${id} and stage = 'publish') as published,
-      (select rows::float8 from pg2click.stage where replica_id = ${id} and stage = 'load') as loaded,
-      (select owner from pg2click.stage where replica_id = ${id} and stage = 'load') as loader,
+      (select rows::float8 from pg2click.stage where table_id = ${id} and stage = 'publish') as published,
+      (select rows::float8 from pg2click.stage where table_id = ${id} and stage = 'load:main') as loaded,
+      (select owner from pg2click.stage where table_id = ${id} and stage = 'load:main') as loader,
       (select count(*)::float8 from pg2click.outbox_${id}) as outbox`);
   const [row] = rows;
   if (row === undefined) throw new Error('the ledger is empty');

@@ -26,14 +26,14 @@ export async function removeTable(session: Session, table: string, options: Remo
   const title = formatTableName(name);
   return withServers(session, async (servers) => {
     const { client } = servers.temporal;
-    const source = { pg: servers.pg, client, pipeline, uiUrl: temporal.uiUrl };
+    const source = { pg: servers.pg, client, pipeline, queues: servers.queues, uiUrl: temporal.uiUrl };
     const [view] = (await viewPipeline(source, name)).tables;
     if (view === undefined) throw notReplicated({ ...name, pipeline });
     if (options.yes !== true) await confirm(session, title, dropTarget ? view.target : null);
 
     const message: Record<string, boolean> = dropTarget ? { dropTarget } : {};
     let answer: Answer | undefined;
-    if (view.phase === 'stopped') await startRemoval(client, { ...name, pipeline }, { dropTarget });
+    if (view.phase === 'stopped') await startRemoval(client, { ...name, pipeline, taskQueue: servers.queues.workflow }, { dropTarget });
     else answer = await sendCommand(client, { ...name, pipeline, action: 'remove', message });
     const exit = answer?.accepted === false ? 'failed' : await waitForEnd(session, servers, name);
     const text = {
@@ -68,7 +68,7 @@ async function confirm(session: Session, title: string, dropped: string | null):
 
 async function waitForEnd(
   session: Session,
-  { temporal }: Servers,
+  { temporal, queues }: Servers,
   name: TableName,
 ): Promise<'done' | 'waiting' | 'unhealthy' | 'failed'> {
   const workflowId = workflowIdOf(session.settings.pipeline, name);
@@ -77,8 +77,8 @@ async function waitForEnd(
     if (description?.running !== true) return description?.ended === 'COMPLETED' ? 'done' : 'failed';
     if (description.phase === 'parked') return 'unhealthy';
     if (look % 20 === 0) {
-      const missing = missingQueues(await countWorkers(temporal.client));
-      if (missing.some((queue) => queue !== 'pg2click-consumer')) return 'waiting';
+      const missing = missingQueues(await countWorkers(temporal.client, queues));
+      if (missing.some((queue) => queue !== queues.consumer)) return 'waiting';
     }
     const retried = description.pending.find(({ task, failure }) => task === 'remove' && failure !== undefined);
     if (retried?.failure !== undefined && look % 20 === 10) session.tell(`retrying: ${retried.failure.message}`);

@@ -1,6 +1,6 @@
 import { WorkflowExecutionAlreadyStartedError, type Client } from '@temporalio/client';
 import { defineSearchAttributeKey, SearchAttributeType, type SearchAttributePair } from '@temporalio/common';
-import { TASK_QUEUES, type TableAddress } from '../domain/receipt.js';
+import type { TableAddress } from '../domain/receipt.js';
 import type { TableOptions } from '../domain/replicated-table.js';
 import { formatTableName, workflowIdOf } from '../domain/table-name.js';
 import { REPLICATE_TABLE, type RemoveMessage, type ReplicateTableInput } from '../../workflows/messages.js';
@@ -8,6 +8,8 @@ import { REPLICATE_TABLE, type RemoveMessage, type ReplicateTableInput } from '.
 export interface StartRequest extends TableAddress {
   readonly options?: TableOptions | undefined;
   readonly sliceMs?: number | undefined;
+  /** The deployment's, of workflows. */
+  readonly taskQueue: string;
 }
 
 /**
@@ -33,7 +35,7 @@ export async function startRemoval(client: Client, request: StartRequest, messag
   });
 }
 
-function startOptions({ pipeline, schema, table, options, sliceMs }: StartRequest) {
+function startOptions({ pipeline, schema, table, options, sliceMs, taskQueue }: StartRequest) {
   const title = formatTableName({ schema, table });
   const input: ReplicateTableInput = {
     pipeline,
@@ -44,7 +46,7 @@ function startOptions({ pipeline, schema, table, options, sliceMs }: StartReques
   };
   return {
     workflowId: workflowIdOf(pipeline, { schema, table }),
-    taskQueue: TASK_QUEUES.workflow,
+    taskQueue,
     args: [input] as [ReplicateTableInput],
     workflowIdReusePolicy: 'ALLOW_DUPLICATE' as const,
     typedSearchAttributes: searchAttributes(pipeline, title),

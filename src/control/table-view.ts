@@ -1,6 +1,7 @@
 import type { Client } from '@temporalio/client';
 import type { ReplicatedTable } from '../domain/replicated-table.js';
 import type { MessageFormat } from '../domain/route.js';
+import type { TaskQueues } from '../domain/deployment.js';
 import { formatTableName, parseTableName, workflowIdOf, type TableName } from '../domain/table-name.js';
 import { policyOf, type FailureKind } from '../failure/kinds.js';
 import { listTables } from '../ledger/tables.js';
@@ -75,6 +76,8 @@ export interface ViewSource {
   readonly pg: Queryable;
   readonly client: Client;
   readonly pipeline: string;
+  /** The deployment's. */
+  readonly queues: TaskQueues;
   readonly uiUrl: string | undefined;
 }
 
@@ -84,7 +87,7 @@ export async function viewPipeline(source: ViewSource, only?: TableName): Promis
   const replicated = await readLedger(pg, pipeline);
   const [listed, workers] = await Promise.all([
     only === undefined ? listTableWorkflows(client, pipeline) : [],
-    countWorkers(client),
+    countWorkers(client, source.queues),
   ]);
   const names = new Map<string, TableName>();
   for (const { name } of replicated) names.set(workflowIdOf(pipeline, name), name);

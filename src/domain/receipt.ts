@@ -5,6 +5,8 @@ import type { TableName } from './table-name.js';
 /** Which table, in which pipeline: the argument of every activity begins with it. */
 export interface TableAddress extends TableName {
   readonly pipeline: string;
+  /** Identity of the deployment that asks; absent where its workflow runs on queues with names of their own. */
+  readonly deployment?: string | undefined;
 }
 
 export interface PrepareRequest extends TableAddress {
@@ -35,6 +37,8 @@ export interface Checkpoint {
 export interface SliceRequest extends TableAddress {
   /** Which stage; absent in requests of before stages were data: then the activity tells it. */
   readonly stage?: StageId;
+  /** Ledger id of the table, as preparing told it; absent in requests of before. */
+  readonly tableId?: string | undefined;
   /** Null before the first receipt. */
   readonly checkpoint: Checkpoint | null;
   /** How long the slice runs, milliseconds. */
@@ -90,10 +94,3 @@ export interface ReplicationActivities {
   loadSlice(request: SliceRequest): Promise<SliceReceipt>;
   removeTable(request: RemoveRequest): Promise<void>;
 }
-
-/** Task queues: workflows are polled by every role; the other two are split by what they read. */
-export const TASK_QUEUES = {
-  workflow: 'pg2click',
-  producer: 'pg2click-producer',
-  consumer: 'pg2click-consumer',
-} as const;

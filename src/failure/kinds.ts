@@ -50,6 +50,12 @@ export const FAILURE_POLICIES = {
     delayMs: 1 * SECOND,
     remedy: 'Another attempt took the table over; nothing to do.',
   },
+  WrongWorker: {
+    treatment: 'transient',
+    delayMs: 1 * SECOND,
+    remedy:
+      'A worker with the settings of another source or of another ClickHouse polls the same task queue: stop it. The table goes on by itself.',
+  },
   NoProgress: { treatment: 'transient', remedy: 'A server accepted work and never answered; the slice starts again.' },
   WorkerLost: {
     treatment: 'transient',

@@ -130,7 +130,7 @@ describe('a server that goes away and comes back', () => {
         async (see) => {
           const pending = (await arena.describe(FLIGHTS))?.pending ?? [];
           see(pending);
-          const loading = pending.find(({ task }) => task === 'load');
+          const loading = pending.find(({ task }) => task === 'load:main');
           return /^(?:Source|Ledger)Unavailable$/u.test(loading?.failure?.kind ?? '');
         },
         { deadlineMs: 20_000, what: 'loading to say that PostgreSQL is away', everyMs: 200 },

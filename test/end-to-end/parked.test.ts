@@ -76,7 +76,7 @@ describe('lost history, through a worker, its workflow and the command line', ()
       'LedgerSetBack',
       (lost) =>
         lost.pg.query(
-          /* sql */ `update pg2click.stage set batch = batch - 1, epoch = epoch + 1 where replica_id = $1`,
+          /* sql */ `update pg2click.stage set batch = batch - 1, epoch = epoch + 1 where table_id = $1`,
           [lost.id],
         ),
     ],

@@ -96,7 +96,7 @@ describe('a worker that is frozen, or cut off', { timeout: 180_000 }, () => {
       proxies[server].freeze();
       await write(`late for ${server}`);
       // Named, and not confirmed: it is in hand.
-      const stage = server === 'kafka' ? 'publish' : 'load';
+      const stage = server === 'kafka' ? 'publish' : 'load:main';
       await waitFor(() => withSource((pg) => isPending(pg, beats, stage)), {
         deadlineMs: 10_000,
         what: 'a named batch',
@@ -170,10 +170,10 @@ describe('a worker that is frozen, or cut off', { timeout: 180_000 }, () => {
 /** Writes down every batch that is confirmed, and under which claim. */
 async function keepAccount(pg: Client): Promise<void> {
   await pg.query(/* sql */ `
-    create table public.account (n bigint generated always as identity, replica_id bigint, stage text, batch bigint, epoch bigint);
+    create table public.account (n bigint generated always as identity, table_id bigint, stage text, batch bigint, epoch bigint);
     create function public.account() returns trigger language plpgsql security definer as $$
     begin
-      insert into public.account (replica_id, stage, batch, epoch) values (new.replica_id, new.stage, new.batch, new.epoch);
+      insert into public.account (table_id, stage, batch, epoch) values (new.table_id, new.stage, new.batch, new.epoch);
       return null;
     end $$;
     create trigger account after update on pg2click.stage for each row when (old.batch <> new.batch)
@@ -185,14 +185,14 @@ async function readAccount(pg: Client): Promise<readonly unknown[]> {
   const found = await pg.query(/* sql */ `
     select * from (
       select *, lag(batch) over turn as batch_before, lag(epoch) over turn as epoch_before
-      from account window turn as (partition by replica_id, stage order by n)) confirmed
+      from account window turn as (partition by table_id, stage order by n)) confirmed
     where batch <> batch_before + 1 or epoch < epoch_before`);
   return found.rows;
 }
 
 async function isPending(pg: Client, id: string, stage: string): Promise<boolean> {
   const found = await pg.query(
-    /* sql */ `select from pg2click.stage where replica_id = $1 and stage = $2 and pending is not null`,
+    /* sql */ `select from pg2click.stage where table_id = $1 and stage = $2 and pending is not null`,
     [id, stage],
   );
   return found.rowCount === 1;

@@ -121,7 +121,7 @@ it('a batch that was named and never sent is as old as its name, also for a proc
   const { epoch } = await claimStage(path.deps.pool, { tableId, stage: 'publish', owner: 'test' });
   await advanceOutbox(path.deps.pool, { tableId, stage: 'publish', epoch }, null, 10);
   await path.source.query(
-    `update pg2click.stage set updated_at = now() - interval '1 hour' where replica_id = ${tableId}`,
+    `update pg2click.stage set updated_at = now() - interval '1 hour' where table_id = ${tableId}`,
   );
   const { collector, gauge } = startWatching(table);
   await collector.look();

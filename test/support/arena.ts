@@ -163,7 +163,7 @@ export async function openArena(addresses: StackAddresses, elsewhere: Partial<St
     describe: (name) => describeTable(temporal.client, workflowIdOf(pipeline, name)),
     async look(id) {
       const found = await admin.query<{ stage: string; rows: number; owner: string }>(
-        /* sql */ `select stage, rows::float8 as rows, owner from pg2click.stage where replica_id = $1`,
+        /* sql */ `select stage, rows::float8 as rows, owner from pg2click.stage where table_id = $1`,
         [id],
       );
       const outbox = await admin.query<{ n: number }>(/* sql */ `select count(*)::int as n from pg2click.outbox_${id}`);
@@ -171,10 +171,10 @@ export async function openArena(addresses: StackAddresses, elsewhere: Partial<St
       const pidOf = (stage: string) => Number(of(stage)?.owner.split('/').at(-1));
       return {
         published: of('publish')?.rows ?? 0,
-        loaded: of('load')?.rows ?? 0,
+        loaded: of('load:main')?.rows ?? 0,
         outbox: outbox.rows[0]?.n ?? 0,
         publisher: pidOf('publish'),
-        loader: pidOf('load'),
+        loader: pidOf('load:main'),
       };
     },
     async add(...names) {
