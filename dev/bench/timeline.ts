@@ -3,7 +3,7 @@ import { connectClickHouse } from '../../src/connect/clickhouse.js';
 import { createPostgresPool } from '../../src/connect/postgres.js';
 import { loaderNamed, type ReplicatedTable } from '../../src/domain/replicated-table.js';
 import type { Commits } from './commits.js';
-import { count, type Stage } from './stage.js';
+import { count, type BenchEnvironment } from './environment.js';
 
 const SAMPLE_MS = 1_000;
 const SHOW_EVERY = 5;
@@ -51,9 +51,12 @@ interface LedgerRow {
 }
 
 /** Looks at every stage each second, and says so every five. Servers that are away are asked again. */
-export function startTimeline(stage: Stage, { table: replica, commits, say }: TimelineOptions): Timeline {
-  const pool = createPostgresPool(stage.settings, { max: 2, name: 'timeline' });
-  const clickhouse = connectClickHouse(stage.settings, { requestTimeoutMs: 2_000, connections: 2 });
+export function startTimeline(
+  environment: BenchEnvironment,
+  { table: replica, commits, say }: TimelineOptions,
+): Timeline {
+  const pool = createPostgresPool(environment.settings, { max: 2, name: 'timeline' });
+  const clickhouse = connectClickHouse(environment.settings, { requestTimeoutMs: 2_000, connections: 2 });
   const startedAt = performance.now();
   const stopping = new AbortController();
   const samples: Sample[] = [];
@@ -129,7 +132,7 @@ async function readLedger(pool: ReturnType<typeof createPostgresPool>, id: strin
 }
 
 function show({ second, committed, outbox, published, loaded, lagSeconds, notes }: Sample): string {
-  const told = notes.length === 0 ? '' : `   ${notes.join(', ')}`;
+  const remarks = notes.length === 0 ? '' : `   ${notes.join(', ')}`;
   const text = line(
     String(second),
     figure(committed),
@@ -138,7 +141,7 @@ function show({ second, committed, outbox, published, loaded, lagSeconds, notes 
     figure(loaded),
     lagSeconds.toFixed(1),
   );
-  return `${text}${told}`;
+  return `${text}${remarks}`;
 }
 
 function figure(value: number | undefined): string {

@@ -80,7 +80,13 @@ async function conclude(
 ): Promise<Exit> {
   const { pipeline, temporal } = session.settings;
   if (!session.json) return exit;
-  const source = { pg: servers.pg, client: servers.temporal.client, pipeline, queues: servers.queues, uiUrl: temporal.uiUrl };
+  const source = {
+    pg: servers.pg,
+    client: servers.temporal.client,
+    pipeline,
+    queues: servers.queues,
+    uiUrl: temporal.uiUrl,
+  };
   const { tables, workers } = await viewPipeline(source, name);
   session.print(JSON.stringify({ started, workers, table: tables[0] ?? null }));
   return exit;

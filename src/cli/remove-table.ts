@@ -33,7 +33,8 @@ export async function removeTable(session: Session, table: string, options: Remo
 
     const message: Record<string, boolean> = dropTarget ? { dropTarget } : {};
     let answer: Answer | undefined;
-    if (view.phase === 'stopped') await startRemoval(client, { ...name, pipeline, taskQueue: servers.queues.workflow }, { dropTarget });
+    if (view.phase === 'stopped')
+      await startRemoval(client, { ...name, pipeline, taskQueue: servers.queues.workflow }, { dropTarget });
     else answer = await sendCommand(client, { ...name, pipeline, action: 'remove', message });
     const exit = answer?.accepted === false ? 'failed' : await waitForEnd(session, servers, name);
     const text = {

@@ -23,7 +23,10 @@ export async function showStatus(
   const name = table === undefined ? undefined : parseTableName(table);
   const { settings, json, signal } = session;
   return withServers(session, async ({ pg, temporal, queues }) => {
-    const { pipeline, temporal: { uiUrl } } = settings;
+    const {
+      pipeline,
+      temporal: { uiUrl },
+    } = settings;
     const source = { pg, client: temporal.client, pipeline, queues, uiUrl };
     const live = watch && !json && process.stdout.isTTY ? createLogUpdate(process.stdout) : undefined;
     let before: PipelineView | undefined;

@@ -20,7 +20,13 @@ const REPEAT_MS = 15_000;
  */
 export async function watchTable(session: Session, servers: Servers, name: TableName): Promise<Exit> {
   const { pipeline, temporal } = session.settings;
-  const source = { pg: servers.pg, client: servers.temporal.client, pipeline, queues: servers.queues, uiUrl: temporal.uiUrl };
+  const source = {
+    pg: servers.pg,
+    client: servers.temporal.client,
+    pipeline,
+    queues: servers.queues,
+    uiUrl: temporal.uiUrl,
+  };
   const show = shower(session);
   let heardAt = Date.now();
   try {

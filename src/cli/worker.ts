@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { NativeConnection } from '@temporalio/worker';
 import { Command, Option } from 'commander';
 import type { Activities } from '../../activities/index.js';
 import { taskQueuesOf, type Deployment } from '../domain/deployment.js';
@@ -40,7 +41,8 @@ Examples:
     );
 }
 
-async function runWorker({ settings, log }: Session, role: WorkerRole): Promise<Exit> {
+async function runWorker(session: Session, role: WorkerRole): Promise<Exit> {
+  const { settings, log } = session;
   const bundlePath = join(packageRoot, 'dist', 'workflow-bundle.js');
   if (!existsSync(bundlePath)) {
     throw new Failure('Misconfigured', {
@@ -68,9 +70,7 @@ async function runWorker({ settings, log }: Session, role: WorkerRole): Promise<
     log,
     metricsAddress: metricsAddress && (await freeAddress(metricsAddress, 'PG2CLICK_METRICS')),
   });
-  await checkBefore(session);
   const observation = await observeWorker({ settings, role, version: readVersion(), meters, log });
-  const connection = await temporalWorkerConnection(settings);
   const activities = createActivities(settings, log, meters);
   const stop = new AbortController();
   // The first signal is the SDK's, which lets slices finish; two Ctrl-C within a blink of a process group are one.
@@ -86,10 +86,13 @@ async function runWorker({ settings, log }: Session, role: WorkerRole): Promise<
     stop.abort();
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, onSignal);
+  let connection: NativeConnection | undefined;
   try {
+    await checkBefore(session);
     const deployment = await waitForDeployment(activities, log, stop.signal);
     if (deployment === undefined) return 'interrupted';
     log.info({ deployment: deployment.id, database: deployment.database, pipeline: deployment.pipeline }, 'serving');
+    connection = await temporalWorkerConnection(settings);
     const worker = await startWorker({
       taskQueues: taskQueuesOf(deployment.id),
       connection,
@@ -109,7 +112,7 @@ async function runWorker({ settings, log }: Session, role: WorkerRole): Promise<
     // Before the connection that it uses.
     await observation.close();
     await activities.close();
-    await connection.close();
+    await connection?.close();
   }
 }
 

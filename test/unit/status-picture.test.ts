@@ -1,3 +1,4 @@
+import { taskQueuesOf } from '../../src/domain/deployment.js';
 import { stripVTControlCharacters } from 'node:util';
 import { expect, it } from 'vitest';
 import { drawPipeline, drawTable } from '../../src/cli/status-picture.js';
@@ -26,7 +27,12 @@ const ORDERS: TableView = {
 };
 
 function view(tables: readonly TableView[], workers = 1, at = '2026-11-22T10:00:00.000Z'): PipelineView {
-  return { pipeline: 'default', at, workers: { workflow: workers, producer: workers, consumer: workers }, tables };
+  return {
+    pipeline: 'default',
+    at,
+    workers: { workflow: workers, producer: workers, consumer: workers, queues: taskQueuesOf('ab12cd34') },
+    tables,
+  };
 }
 
 function drawn(...args: Parameters<typeof drawPipeline>): string[] {
