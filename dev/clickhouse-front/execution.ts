@@ -12,7 +12,7 @@ import { sendWhole, streamResult } from './result.js';
 import { RunningQueries, type Running } from './running.js';
 import { KeptSessions, SessionPool, type Lease } from './session.js';
 import { insertSettings, preludeOf } from './settings.js';
-import { Turnstile } from '../../src/connect/turnstile.js';
+import { Semaphore } from '../../src/connect/semaphore.js';
 import { BodyReader, Spool } from './spool.js';
 import type { Stats } from './stats.js';
 
@@ -30,7 +30,7 @@ export class Execution {
    * Each call into the engine holds a thread of libuv's pool until it is done; with all of them taken, spooling and gunzip could not
    * run, and streaming inserts would wait for each other for ever.
    */
-  readonly #slots: Turnstile;
+  readonly #slots: Semaphore;
   #queued = 0;
   readonly #stats: Stats;
   readonly #pool: SessionPool;
@@ -42,7 +42,7 @@ export class Execution {
   constructor(engine: Engine, stats: Stats, spool: string, slots: number) {
     this.#stats = stats;
     this.running = new RunningQueries(engine);
-    this.#slots = new Turnstile(slots);
+    this.#slots = new Semaphore(slots);
     this.#pool = new SessionPool(engine);
     this.#kept = new KeptSessions(engine);
     this.#spool = new Spool(spool);
@@ -126,7 +126,7 @@ export class Execution {
   ): Promise<Send> {
     const prelude = preludeOf({ ...request, parameters: new Map([...request.parameters, ...asked.formParameters]) });
     this.#queued += 1;
-    using _slot = await this.#slots.enter({ signal: NEVER }).finally(() => (this.#queued -= 1));
+    using _slot = await this.#slots.acquire({ signal: NEVER }).finally(() => (this.#queued -= 1));
     const { session } = request;
     const lease = session === undefined ? await this.#pool.lease(prelude) : await this.#kept.lease(session, prelude);
     let fine = false;
