@@ -72,12 +72,22 @@ export interface CopyReceipt {
 }
 
 export interface RemoveRequest extends TableAddress {
+  /** Ledger id of the table that is meant: another one of its name is left alone. Absent where it was never prepared. */
+  readonly id?: string | undefined;
   /** Drop the target table, its floor and its view too. */
   readonly dropTarget: boolean;
 }
 
-/** What a slice tells while it runs: a hint for displays, never the truth of a position. */
+/** What a removal did in ClickHouse. Names are `database.table`. */
+export interface RemoveReceipt {
+  readonly dropped: readonly string[];
+  /** What is still there; `why` is a clause: `it was not made by pg2click`. */
+  readonly kept: readonly { readonly name: string; readonly why: string }[];
+}
+
+/** What an activity says while it runs: a hint for displays, never the truth of a position. */
 export interface SliceProgress {
+  /** A stage, or `prepare` or `remove`. */
   readonly stage: StageId;
   readonly rows: number;
   readonly batches: number;
@@ -92,5 +102,6 @@ export interface ReplicationActivities {
   copyTable(request: SliceRequest): Promise<CopyReceipt>;
   publishSlice(request: SliceRequest): Promise<SliceReceipt>;
   loadSlice(request: SliceRequest): Promise<SliceReceipt>;
-  removeTable(request: RemoveRequest): Promise<void>;
+  /** Nothing where the attempt cannot know what an earlier one dropped, and in histories of older releases. */
+  removeTable(request: RemoveRequest): Promise<RemoveReceipt | void>;
 }
