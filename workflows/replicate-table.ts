@@ -146,8 +146,9 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
     }
     if (task === 'remove') {
       const dropTarget = state.lifecycle.step === 'removing' && state.lifecycle.dropTarget;
-      await activities.removeTable.executeWithOptions(options, [{ ...address, dropTarget }]);
-      return { type: 'removed', at: now() };
+      const id = state.prepared?.id;
+      const receipt = await activities.removeTable.executeWithOptions(options, [{ ...address, id, dropTarget }]);
+      return { type: 'removed', at: now(), receipt: receipt ?? null };
     }
     const stage = stageSpecs(state).find(({ id }) => id === task);
     if (stage === undefined) throw misconfigured(`The table has no stage ${task}.`);

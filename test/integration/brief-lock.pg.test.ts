@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
-import { installOutbox, removeOutbox } from '../../src/source/outbox/install.js';
+import { outboxCapture } from '../../src/source/outbox/outbox-capture.js';
 import { leastRole } from '../support/least-role.js';
 import { connectSource, replicate } from '../support/source-table.js';
 import { freshDatabase, freshName, waitFor, type PostgresAddress } from '../support/stack.js';
@@ -57,7 +57,7 @@ describe('putting triggers on a table that is in use, and taking them off', asyn
   ] as const;
 
   it.each(CASES)('%s: nobody else waits for it, and who is in the way is named', async (_, installs, holds) => {
-    if (installs) await removeOutbox(ours, table);
+    if (installs) await outboxCapture.remove(ours, table);
     const pid = (await holder.query<{ pid: number }>('select pg_backend_pid() as pid')).rows[0]?.pid ?? 0;
     await holder.query(`begin; ${holds(t)}`);
     const stop = new AbortController();
@@ -67,7 +67,7 @@ describe('putting triggers on a table that is in use, and taking them off', asyn
     ]);
     const said: string[] = [];
     const options = { giveUpMs: HELD_MS, onWait: (who: string) => void said.push(who) };
-    const failure = await (installs ? installOutbox : removeOutbox)(ours, table, options).catch(
+    const failure = await (installs ? outboxCapture.install : outboxCapture.remove)(ours, table, options).catch(
       (error: unknown) => error as Error,
     );
     stop.abort();
@@ -85,14 +85,14 @@ describe('putting triggers on a table that is in use, and taking them off', asyn
       remedy: expect.stringContaining(`select pg_terminate_backend(${pid})`),
     });
     expect(said.at(-1)).toMatch(who);
-    await (installs ? installOutbox : removeOutbox)(ours, table);
+    await (installs ? outboxCapture.install : outboxCapture.remove)(ours, table);
   });
 
   it('goes on within a second or two when the holder ends', async () => {
-    await removeOutbox(ours, table);
+    await outboxCapture.remove(ours, table);
     await holder.query(`begin; insert into ${t} values (1)`);
     const said: string[] = [];
-    const installed = installOutbox(ours, table, { onWait: (who) => void said.push(who) });
+    const installed = outboxCapture.install(ours, table, { onWait: (who) => void said.push(who) });
     await waitFor(() => said.length > 3, { deadlineMs: 10_000, what: 'four looks' });
     await holder.query('commit');
     const endedAt = Date.now();
@@ -101,7 +101,7 @@ describe('putting triggers on a table that is in use, and taking them off', asyn
   });
 
   it('gets its lock although short transactions follow one another without a gap', async () => {
-    await removeOutbox(ours, table);
+    await outboxCapture.remove(ours, table);
     const stop = new AbortController();
     const writers = Promise.all(
       [1, 2, 3, 4].map((w) =>
@@ -111,18 +111,18 @@ describe('putting triggers on a table that is in use, and taking them off', asyn
         ),
       ),
     );
-    await installOutbox(ours, table);
-    await removeOutbox(ours, table);
+    await outboxCapture.install(ours, table);
+    await outboxCapture.remove(ours, table);
     stop.abort();
     const longest = await writers;
     expect(Math.max(...longest)).toBeLessThan(LONGEST_WAIT_MS);
   });
 
   it('names a prepared transaction, which has no process', async () => {
-    await removeOutbox(ours, table);
+    await outboxCapture.remove(ours, table);
     const gid = freshName('gid');
     await holder.query(`begin; insert into ${t} values (1); prepare transaction '${gid}'`);
-    await expect(installOutbox(ours, table, { giveUpMs: 0 })).rejects.toMatchObject({
+    await expect(outboxCapture.install(ours, table, { giveUpMs: 0 })).rejects.toMatchObject({
       kind: 'LockTimeout',
       message: expect.stringMatching(
         new RegExp(`held by the prepared transaction '${gid}' of user \\w+ \\(no process, prepared at 20`, 'u'),
@@ -130,22 +130,22 @@ describe('putting triggers on a table that is in use, and taking them off', asyn
       remedy: expect.stringContaining(`rollback prepared '${gid}'`),
     });
     await holder.query(`commit prepared '${gid}'`);
-    await installOutbox(ours, table);
+    await outboxCapture.install(ours, table);
   });
 
   it('stops waiting as soon as it is told to', async () => {
-    await removeOutbox(ours, table);
+    await outboxCapture.remove(ours, table);
     await holder.query(`begin; insert into ${t} values (1)`);
     const stop = new AbortController();
-    const waiting = installOutbox(ours, table, { signal: stop.signal, onWait: () => stop.abort() });
+    const waiting = outboxCapture.install(ours, table, { signal: stop.signal, onWait: () => stop.abort() });
     await expect(waiting).rejects.toThrow('aborted');
     await holder.query('commit');
   });
 
   it('does nothing when the fence, in its own transaction, says that another attempt took over', async () => {
-    await removeOutbox(ours, table);
+    await outboxCapture.remove(ours, table);
     const fence = () => Promise.reject(new Error('overtaken'));
-    await expect(installOutbox(ours, table, { fence })).rejects.toMatchObject({ cause: { message: 'overtaken' } });
+    await expect(outboxCapture.install(ours, table, { fence })).rejects.toMatchObject({ cause: { message: 'overtaken' } });
     const left = await holder.query(`select from pg_trigger where tgrelid = '${t}'::regclass`);
     expect(left.rowCount).toBe(0);
   });
