@@ -23,8 +23,7 @@ export async function removeTable(
     const repeated = slice.attempt > 1;
     // Before the wait for a turn: this one is meant, and none that is added later.
     const { table, ready } = await readStanding(deps.pool, request.pipeline, request);
-    if (table === undefined || (request.id !== undefined && request.id !== table.id))
-      return repeated ? undefined : { dropped: [], kept: [] };
+    if (table === undefined || isLater(table, request)) return repeated ? undefined : { dropped: [], kept: [] };
     await using pg = await deps.connectSource(`remove ${formatTableName(request)}`, {
       signal: steps.signal,
       onWait: (ahead) => steps.say(`waiting for its turn, ${ahead} ahead of it`),
@@ -52,6 +51,11 @@ export async function removeTable(
     await deleteTable(pg, claim);
     return receipt;
   });
+}
+
+/** Added after the one that is meant. An older one comes back with a backup of PostgreSQL, and has to go too. */
+function isLater({ id }: TargetTable, request: RemoveRequest): boolean {
+  return request.id !== undefined && BigInt(id) > BigInt(request.id);
 }
 
 /** ClickHouse is not asked: a table can be removed while it is away. */

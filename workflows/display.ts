@@ -31,7 +31,7 @@ export function statusOf(state: TableState, address: TableAddress, running: read
     failure: failureOf(state),
     parks: state.parks,
     ignored: state.ignored,
-    removed: state.lifecycle.step === 'removed' ? (state.lifecycle.receipt ?? null) : null,
+    removal: state.lifecycle.step === 'removed' ? (state.lifecycle.receipt ?? null) : null,
   };
 }
 

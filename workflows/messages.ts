@@ -87,7 +87,7 @@ export interface TableStatus extends TableAddress {
   /** The last signal that could not be understood. */
   readonly ignored: IgnoredMessage | null;
   /** What the removal dropped and what it kept; null before, and where nobody knows any more. */
-  readonly removed: RemoveReceipt | null;
+  readonly removal: RemoveReceipt | null;
 }
 
 export const pauseSignal = defineSignal<[PauseMessage]>('pause');

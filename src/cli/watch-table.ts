@@ -96,7 +96,8 @@ function lineOf(view: TableView | undefined, title: string): string {
       : `  ${chalkStderr.yellow(`retrying (attempt ${failure.attempt}): ${failure.message}`)}`;
   const rows =
     view.phase === 'copying' ? `  ${count(view.copiedRows)} rows${share(view.copiedRows, view.estimatedRows)}` : '';
-  return `${view.table}  ${view.phase}${rows}${trouble}`;
+  const doing = view.phase === 'preparing' && trouble === '' && view.doing !== null ? `  ${view.doing}` : '';
+  return `${view.table}  ${view.phase}${rows}${doing}${trouble}`;
 }
 
 interface Shower {

@@ -29,6 +29,8 @@ export interface TableView {
   readonly answering: boolean;
   /** Activities that run, or wait for their next attempt. Paused and empty: nothing is touched any more. */
   readonly running: readonly Task[];
+  /** What preparing, the first load or removing is at, or waits for: `waiting: shop.orders is held by process 4711 (..)`. */
+  readonly doing: string | null;
   readonly target: string | null;
   readonly topic: string | null;
   readonly format: MessageFormat | null;
@@ -152,6 +154,7 @@ function compose(known: KnownEverywhere): TableView {
     phase,
     answering: status !== undefined,
     running: pending.map(({ task }) => task),
+    doing: (progressOf('prepare') ?? progressOf('copy') ?? progressOf('remove'))?.moved ?? null,
     target: target === undefined ? null : `${target.database}.${target.table}`,
     topic: table?.route.transport.topic ?? null,
     format: table?.route.transport.format ?? null,

@@ -72,7 +72,7 @@ export interface CopyReceipt {
 }
 
 export interface RemoveRequest extends TableAddress {
-  /** Ledger id of the table that is meant: another one of its name is left alone. Absent where it was never prepared. */
+  /** Ledger id of the table that is meant: one of its name that was added later is left alone. Absent where it was never prepared. */
   readonly id?: string | undefined;
   /** Drop the target table, its floor and its view too. */
   readonly dropTarget: boolean;

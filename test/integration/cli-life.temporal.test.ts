@@ -102,7 +102,15 @@ it('a table is added, followed, paused, resumed and removed', async () => {
   });
 
   const removed = await runCli(['remove', 'orders', '--yes', '--drop-target', '--json'], { env: settings });
-  expect(JSON.parse(removed.stdout)).toEqual({ table: 'public.orders', removed: true, dropTarget: true, exit: 'done' });
+  const target = `${settings['CH_DB']}.orders`;
+  expect(JSON.parse(removed.stdout)).toEqual({
+    table: 'public.orders',
+    removed: true,
+    dropTarget: true,
+    exit: 'done',
+    dropped: [`${target}_current`, `${target}_floor`, target],
+    kept: [],
+  });
   expect(removed.code).toBe(0);
   expect((await runCli(['status', 'orders'], { env: settings })).code).toBe(5);
 

@@ -10,6 +10,7 @@ const ORDERS: TableView = {
   phase: 'streaming',
   answering: true,
   running: ['publish', 'load:main'],
+  doing: null,
   target: 'default.orders',
   topic: 'default.public.orders',
   format: 'json',
