@@ -47,6 +47,8 @@ export async function prepareTable(
     if (standing.table !== undefined && standing.ready) return receiptOf(standing.table, inspection.estimatedRows);
 
     const { table, claim } = await register(deps, pg, steps, { request, inspection, standing });
+    steps.begin('checking its target');
+    for (const { name } of table.route.loaders) await checkTarget(deps.clickhouse, targetTable(table, name));
     const { topic } = table.route.transport;
     steps.begin(`making the topic ${topic}`);
     const { partitions } = await makeTopic(deps, table);
@@ -72,6 +74,7 @@ export async function prepareTable(
 /** Two tables that are added at once may both find the name of the settings free: the second looks again, and takes its own. */
 const REGISTER_TRIES = 3;
 
+/** Before anything is made, and before the target is checked: what is registered, a removal can find and drop. */
 async function register(
   deps: Deps,
   pg: Queryable,
@@ -84,7 +87,7 @@ async function register(
   const { columns, key, capture, relation } = inspection;
   const server = await readSinkIdentity(deps.clickhouse);
   for (let tries = 1; ; tries += 1) {
-    steps.begin('looking whether its topic and its target are free');
+    steps.begin('choosing its topic and its target');
     const taken = await listTakenNames(pg, pipeline, name);
     const topic = chooseTopic(request, deps.settings, taken);
     const target = chooseTarget(request, deps.settings, taken);
@@ -98,10 +101,9 @@ async function register(
     };
     const refusal = refusalOf(route, { captures: deps.captures.kinds, loaders: deps.loaders.kinds });
     if (refusal !== undefined) throw new Failure('UnsuitableTable', { message: refusal });
+    const targetGeneration = await highestGeneration(deps.clickhouse, target);
+    steps.begin('registering it');
     try {
-      await checkTarget(deps.clickhouse, { pipeline, name, columns, key, target });
-      const targetGeneration = await highestGeneration(deps.clickhouse, target);
-      steps.begin('registering it');
       const definition = { columns, key, route };
       return await registerTable(pg, { pipeline, name, relation, definition, targetGeneration }, standing);
     } catch (error) {

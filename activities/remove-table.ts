@@ -1,5 +1,5 @@
 import type { RemoveReceipt, RemoveRequest } from '../src/domain/receipt.js';
-import { targetTable, type TargetTable } from '../src/domain/replicated-table.js';
+import { targetTable, type ReplicatedTable, type TargetTable } from '../src/domain/replicated-table.js';
 import { formatTableName } from '../src/domain/table-name.js';
 import { checkClaim, claimTable, deleteTable, readStanding } from '../src/ledger/registration.js';
 import { dropTarget } from '../src/clickhouse/drop-target.js';
@@ -54,7 +54,7 @@ export async function removeTable(
 }
 
 /** Added after the one that is meant. An older one comes back with a backup of PostgreSQL, and has to go too. */
-function isLater({ id }: TargetTable, request: RemoveRequest): boolean {
+function isLater({ id }: ReplicatedTable, request: RemoveRequest): boolean {
   return request.id !== undefined && BigInt(id) > BigInt(request.id);
 }
 

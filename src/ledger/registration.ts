@@ -107,8 +107,8 @@ export async function registerTable(
     standing.table === undefined
       ? query<TableRow & { epoch: string }>(pg, INSERT, [...values, standing.past])
       : query<TableRow & { epoch: string }>(pg, UPDATE, [...values, standing.table.id, standing.epoch])
-  ).catch((error: unknown) => {
-    throw explainTaken(error, table.name);
+  ).catch(async (error: unknown) => {
+    throw await explainTaken(pg, error, table);
   });
   const row = written.rows[0];
   if (row === undefined) throw overtaken(table.name);
@@ -224,12 +224,24 @@ const TAKEN: Readonly<Record<string, readonly [what: string, option: '--topic' |
   table_target: ['target', '--target'],
 };
 
-function explainTaken(error: unknown, name: TableName): unknown {
+async function explainTaken(pg: Queryable, error: unknown, table: Registration): Promise<unknown> {
   const cause = error instanceof Failure ? (error.cause as { constraint?: unknown } | undefined) : undefined;
   const [what, option] = TAKEN[String(cause?.constraint)] ?? [];
   if (what === undefined || option === undefined) return error;
+  const { pipeline, name, definition } = table;
+  const { topic, target } = definition;
+  const found = await query<{ pipeline: string; schema: string; table: string }>(
+    pg,
+    /* sql */ `select pipeline, schema_name as schema, table_name as table from pg2click.replica
+      where case when $1 = 'topic' then definition ->> 'topic' = $2
+        else pipeline = $3 and definition -> 'target' ->> 'database' = $4 and definition -> 'target' ->> 'table' = $5 end`,
+    [what, topic, pipeline, target.database, target.table],
+  );
+  const owner = found.rows[0];
+  const other = owner === undefined ? 'another table' : `${formatTableName(owner)} of pipeline ${owner.pipeline}`;
+  const shown = what === 'topic' ? topic : `${target.database}.${target.table}`;
   return new Failure('TargetTaken', {
-    message: `Another replicated table already uses the ${what} that ${formatTableName(name)} would have.`,
+    message: `The ${what} ${shown}, which ${formatTableName(name)} would have, is that of ${other}.`,
     remedy: takenRemedy(formatTableName(name), option),
     cause,
   });
