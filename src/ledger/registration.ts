@@ -1,6 +1,6 @@
 import type { Queryable } from '../connect/queryable.js';
 import { literal } from '../domain/identifier.js';
-import type { ReplicatedTable } from '../domain/replicated-table.js';
+import { loaderNamed, type ReplicatedTable } from '../domain/replicated-table.js';
 import type { StageId, Target } from '../domain/route.js';
 import { formatTableName, type TableName } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
@@ -57,11 +57,7 @@ export interface TakenNames {
 }
 
 /** Names that a table may not choose: topics of all pipelines, targets of its own, of prepared tables and of others. */
-export async function listTakenNames(
-  pg: Queryable,
-  pipeline: string,
-  name: TableName,
-): Promise<readonly TakenNames[]> {
+export async function listTakenNames(pg: Queryable, pipeline: string, name: TableName): Promise<readonly TakenNames[]> {
   const found = await query<{ topic: string; targets: readonly Target[]; own: boolean }>(
     pg,
     /* sql */ `select definition #>> '{route,transport,topic}' as topic,
@@ -156,10 +152,11 @@ export async function claimTable(pg: Queryable, { id, name }: Pick<ReplicatedTab
  * @throws Failure `Fenced`
  */
 export async function checkClaim(pg: Queryable, claim: DdlClaim): Promise<void> {
-  const found = await query(pg, /* sql */ `select from pg2click.replicated_table where id = $1 and ddl_epoch = $2 for update`, [
-    claim.id,
-    claim.epoch,
-  ]);
+  const found = await query(
+    pg,
+    /* sql */ `select from pg2click.replicated_table where id = $1 and ddl_epoch = $2 for update`,
+    [claim.id, claim.epoch],
+  );
   if (found.rowCount !== 1) throw overtaken();
 }
 
@@ -171,7 +168,11 @@ export async function checkClaim(pg: Queryable, claim: DdlClaim): Promise<void> 
 export async function markReady(
   pg: Queryable,
   claim: DdlClaim,
-  start: { readonly definition: Definition; readonly fingerprint: string; readonly positions: Readonly<Record<StageId, object>> },
+  start: {
+    readonly definition: Definition;
+    readonly fingerprint: string;
+    readonly positions: Readonly<Record<StageId, object>>;
+  },
 ): Promise<void> {
   const marked = await query(
     pg,
@@ -229,12 +230,13 @@ async function explainTaken(pg: Queryable, error: unknown, table: Registration):
   const [what, option] = TAKEN[String(cause?.constraint)] ?? [];
   if (what === undefined || option === undefined) return error;
   const { pipeline, name, definition } = table;
-  const { topic, target } = definition;
+  const { topic } = definition.route.transport;
+  const { target } = loaderNamed(definition);
   const found = await query<{ pipeline: string; schema: string; table: string }>(
     pg,
-    /* sql */ `select pipeline, schema_name as schema, table_name as table from pg2click.replica
-      where case when $1 = 'topic' then definition ->> 'topic' = $2
-        else pipeline = $3 and definition -> 'target' ->> 'database' = $4 and definition -> 'target' ->> 'table' = $5 end`,
+    /* sql */ `select pipeline, schema_name as schema, table_name as table from pg2click.replicated_table
+      where case when $1 = 'topic' then definition #>> '{route,transport,topic}' = $2
+        else pipeline = $3 and definition #> '{route,loaders,0,target}' = jsonb_build_object('database', $4, 'table', $5) end`,
     [what, topic, pipeline, target.database, target.table],
   );
   const owner = found.rows[0];

@@ -145,7 +145,9 @@ describe('putting triggers on a table that is in use, and taking them off', asyn
   it('does nothing when the fence, in its own transaction, says that another attempt took over', async () => {
     await outboxCapture.remove(ours, table);
     const fence = () => Promise.reject(new Error('overtaken'));
-    await expect(outboxCapture.install(ours, table, { fence })).rejects.toMatchObject({ cause: { message: 'overtaken' } });
+    await expect(outboxCapture.install(ours, table, { fence })).rejects.toMatchObject({
+      cause: { message: 'overtaken' },
+    });
     const left = await holder.query(`select from pg_trigger where tgrelid = '${t}'::regclass`);
     expect(left.rowCount).toBe(0);
   });
