@@ -17,7 +17,7 @@ import type { Queryable } from '../src/connect/queryable.js';
 import { readSinkIdentity } from '../src/clickhouse/identity.js';
 import { checkTarget, highestGeneration } from '../src/clickhouse/target.js';
 import type { Capture, Inspection } from '../src/source/capture.js';
-import { ensureTopic, topicState } from '../src/transport/topic.js';
+import { ensureTopic, topicState } from '../src/topic/admin.js';
 import { chooseTarget, chooseTopic } from './choose-names.js';
 import type { Deps } from './deps.js';
 import { UNBOUNDED, runSlice } from '../src/pipeline/slice.js';

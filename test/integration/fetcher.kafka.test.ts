@@ -1,9 +1,9 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterAll, afterEach, describe, expect, onTestFinished, test } from 'vitest';
-import { Fetcher, type FetcherOptions } from '../../src/transport/fetcher.js';
-import { openProducer } from '../../src/transport/publisher.js';
-import { openReader, type Fetched, type TopicReader } from '../../src/transport/reader.js';
-import { ensureTopic } from '../../src/transport/topic.js';
+import { Fetcher, type FetcherOptions } from '../../src/kafka/client/fetcher.js';
+import { openProducer } from '../../src/topic/writer.js';
+import { openReader, type Fetched, type TopicReader } from '../../src/topic/reader.js';
+import { ensureTopic } from '../../src/topic/admin.js';
 import { kafkaOptions } from '../support/clients.js';
 import { changesBetween, connectTestKafka, freshTopicName, silentLog, withAdmin } from '../support/kafka.js';
 import { NOW, SOON, startReading, takeIds } from '../support/reading.js';
@@ -34,8 +34,16 @@ async function freshTopic(maxMessageBytes?: number): Promise<string> {
 }
 
 async function publish(topic: string, first: number, last: number, width?: number): Promise<void> {
-  const consignment = { topic, partitions: 1, format: 'json', generation: 1, batch: 1 } as const;
-  await (await producing).send(consignment, changesBetween(first, last, width));
+  const request = {
+    topic,
+    partitions: 1,
+    format: 'json',
+    origin: '00000000',
+    generation: 1,
+    shape: 1,
+    batch: 1,
+  } as const;
+  await (await producing).send(request, changesBetween(first, last, width));
 }
 
 const readerOf = (fetcher: Fetcher, topic: string): TopicReader => openReader(fetcher, topic, { log: silentLog });
