@@ -205,8 +205,15 @@ export class KafkaReading implements TopicReading {
 
   /** @throws Failure when nothing more will come */
   async #requireReading(): Promise<void> {
+    // First: locating the topic at brokers that are silent takes as long again.
+    this.#requireResponses();
     if (this.#mustLocate) await this.#followAgain();
     if (this.#failure !== undefined) throw this.#failure;
+    this.#requireResponses();
+  }
+
+  #requireResponses(): void {
+    if (this.#failure !== undefined) return;
     if (Date.now() - this.#subscription.unansweredSinceMs() > RESPONSE_MS) throw this.#fail(this.#silence(RESPONSE_MS));
   }
 

@@ -1,11 +1,20 @@
-import { expect, test } from 'vitest';
-import { createCluster } from '../../src/kafka/client/kafkajs.js';
-import { connectTestKafka } from '../support/kafka.js';
+import { test } from 'vitest';
+import { Cluster } from '../../src/kafka/client/kafkajs.js';
+import { ensureTopic } from '../../src/topic/admin.js';
+import { connectTestKafka, freshTopicName, withAdmin } from '../support/kafka.js';
+import { waitFor } from '../support/stack.js';
 
 test('a connection that is idle sets no timer to look for requests: kafkajs alone would look every millisecond', async () => {
-  const cluster = createCluster(connectTestKafka());
+  const topic = freshTopicName();
+  await withAdmin((admin) => ensureTopic(admin, { topic, retentionMs: 86_400_000 }));
+  const cluster = new Cluster(connectTestKafka());
   await cluster.connect();
-  const [connection] = cluster.brokerPool.seedBroker?.connectionPool.pool ?? [];
-  expect(connection).toMatchObject({ requestQueue: { pending: [], throttleCheckTimeoutId: null } });
-  await cluster.disconnect();
+  const [leader] = (await cluster.leaders(topic)).values();
+  const broker = await cluster.broker(leader ?? -1);
+  const [connection] = broker.connectionPool.pool;
+  await waitFor(
+    () => (connection?.requestQueue as { throttleCheckTimeoutId?: unknown }).throttleCheckTimeoutId === null,
+    { deadlineMs: 1_000, everyMs: 2, what: 'the last timer' },
+  );
+  cluster.hangUpAll(new Error('the test is over'));
 });

@@ -129,7 +129,7 @@ describe('a batch', () => {
       await (await shared).send(named, changesBetween(1, 4_000, 300));
       const expected = Array.from({ length: 4_000 }, (_, index) => {
         const { key, value, seq } = changeOf(index + 1, 300);
-        return `${partitionOf(key, 3)} ${textOf(key)} ${textOf(value)} pg2click=2/9/${index}/1/${textOf(seq)}`;
+        return `${partitionOf(key, 3)} ${textOf(key)} ${textOf(value)} pg2click=2/00000000/2/1/9/${index}/1/${textOf(seq)}`;
       });
       const seen = await consumeAll(topic, 4_000);
       expect(seen.toSorted()).toEqual(expected.toSorted());

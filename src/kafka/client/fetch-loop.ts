@@ -86,8 +86,9 @@ export interface FetchLoopOptions {
  * and whether it is still the same topic.
  *
  * Its invariant: a response counts for a partition only while the partition is in this loop and still wants the offset that was
- * requested. So a partition may leave at any time, and is never handed records that it does not expect next. It joins between two
- * requests, and stays in the loop where it was until then: a move leaves no time in which nobody asks for it.
+ * requested. So a partition may leave at any time, and is never handed records that it does not expect next. It joins when the
+ * loop is connected and about to send a request, and stays in the loop where it was until then: a move leaves no time in which
+ * nobody asks for it.
  */
 export class FetchLoop {
   readonly #options: FetchLoopOptions;
@@ -129,6 +130,7 @@ export class FetchLoop {
     this.#members.delete(partition.key);
     this.#dirty.delete(partition);
     this.#session.forget(partition.key);
+    if (this.isEmpty) this.#notifier.notify();
   }
 
   /** It wants another offset, or has more room. */
@@ -147,23 +149,32 @@ export class FetchLoop {
   /** Until no partition is left. Never rejects. */
   async #run(): Promise<void> {
     const { node, brokers } = this.#options;
-    while (!this.isEmpty) {
+    for (;;) {
+      const [first] = [...this.#members.values(), ...this.#joining];
+      if (first === undefined) break;
       let broker: Broker | undefined;
       this.#session = new FetchSession();
       for (const partition of this.#members.values()) this.#dirty.add(partition);
       try {
-        const topic = await this.#untilWanted();
-        if (topic === undefined) break;
-        broker = await brokers.get(node, topic);
-        while ((await this.#untilWanted()) !== undefined) await this.#fetchFrom(broker);
+        broker = await brokers.get(node, first.target.topic);
+        while (await this.#untilWanted()) await this.#fetchFrom(broker);
       } catch (error) {
         const reason = error instanceof Error ? error : new Error(String(error));
-        if (broker !== undefined) await brokers.hangUp(broker, reason);
+        if (broker === undefined) this.#refuse(reason);
+        else await brokers.hangUp(broker, reason);
         for (const partition of this.#members.values())
-          if (partition.requested !== undefined) this.#lose(partition, reason);
+          if (broker === undefined || partition.requested !== undefined) this.#lose(partition, reason);
       }
     }
     this.#isRunning = false;
+  }
+
+  /** The broker cannot be reached: what another loop has stays there. */
+  #refuse(reason: Error): void {
+    for (const partition of this.#joining) {
+      this.#joining.delete(partition);
+      if (partition.loop === undefined) this.#lose(partition, reason);
+    }
   }
 
   async #fetchFrom(broker: Broker): Promise<void> {
@@ -182,13 +193,12 @@ export class FetchLoop {
     this.#onResponse(fetched, sentAtMs);
   }
 
-  /** @returns a topic of the next request, when there is something to fetch; undefined when no partition is left */
-  async #untilWanted(): Promise<string | undefined> {
+  /** @returns whether there is something to fetch; false when no partition is left */
+  async #untilWanted(): Promise<boolean> {
     for (;;) {
       this.#prepare();
-      if (this.isEmpty) return undefined;
-      const [first] = this.#members.values();
-      if (this.#session.size > 0 && first !== undefined) return first.target.topic;
+      if (this.isEmpty) return false;
+      if (this.#session.size > 0) return true;
       await this.#notifier.wait(this.#dirty.size > 0 ? ROOM_POLL_MS : NOTHING_MS);
     }
   }
