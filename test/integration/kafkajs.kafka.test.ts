@@ -13,7 +13,8 @@ test('a connection that is idle sets no timer to look for requests: kafkajs alon
   const broker = await cluster.broker(leader ?? -1);
   const [connection] = broker.connectionPool.pool;
   await waitFor(
-    () => (connection?.requestQueue as { throttleCheckTimeoutId?: unknown }).throttleCheckTimeoutId === null,
+    () =>
+      (connection?.requestQueue as { throttleCheckTimeoutId?: unknown } | undefined)?.throttleCheckTimeoutId === null,
     { deadlineMs: 1_000, everyMs: 2, what: 'the last timer' },
   );
   cluster.hangUpAll(new Error('the test is over'));
