@@ -31,8 +31,8 @@ export const outboxCapture: Capture = {
   fingerprint: (pg, table) => fingerprintTable(pg, table),
   allocatePosition: (pg, table) => allocatePosition(pg, table.id),
 
-  open: (services, stage): BatchSource<BatchName, RowBatch> =>
-    new OutboxSource(services, stage as StageContext<OutboxRow>) as BatchSource<BatchName, RowBatch>,
+  open: (services, stage, content): BatchSource<BatchName, RowBatch> =>
+    new OutboxSource(services, stage as StageContext<OutboxRow>, content) as BatchSource<BatchName, RowBatch>,
 };
 
 /** @throws Failure `Misconfigured` for a ledger that somebody wrote into */
