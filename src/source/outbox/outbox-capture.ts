@@ -4,7 +4,7 @@ import type { StageContext } from '../../pipeline/stage.js';
 import type { Capture } from '../capture.js';
 import { fingerprintTable } from '../catalog/fingerprint.js';
 import { inspectTable } from '../catalog/inspect.js';
-import type { RowBatch } from '../row-batch.js';
+import type { RowBatch } from '../../pipeline/row-batch.js';
 import { allocatePosition } from '../settle.js';
 import { installOutbox, removeOutbox } from './install.js';
 import { OutboxSource, type OutboxRow } from './outbox-source.js';
