@@ -81,7 +81,9 @@ it('trouble stands below its table: what, since when, and what to do', () => {
 });
 
 it('says when nobody works, when nobody answers, and when there is nothing', () => {
-  expect(drawn(view([ORDERS], 0)).at(-1)).toContain('No worker polls pg2click/ab12cd34, pg2click/ab12cd34/producer, pg2click/ab12cd34/consumer');
+  expect(drawn(view([ORDERS], 0)).at(-1)).toContain(
+    'No worker polls pg2click/ab12cd34, pg2click/ab12cd34/producer, pg2click/ab12cd34/consumer',
+  );
   expect(drawn(view([{ ...ORDERS, answering: false }])).at(-1)).toContain('No worker answered in time');
   expect(drawn(view([])).at(-1)).toContain('pg2click add TABLE');
   expect(drawn(view([{ ...ORDERS, phase: 'stopped' }])).at(-1)).toContain('its workflow does not run');
