@@ -12,7 +12,7 @@ import { inspectTable } from '../source/catalog/inspect.js';
 import { ensureSearchAttributes } from '../worker/search-attributes.js';
 import type { Exit } from './exit-code.js';
 import { watchTable } from './watch-table.js';
-import { plural } from './figures.js';
+import { plural } from '../domain/figures.js';
 import type { Session } from './session.js';
 import { withServers, type Servers } from './servers.js';
 

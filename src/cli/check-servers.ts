@@ -8,7 +8,7 @@ import { Failure } from '../failure/failure.js';
 import { migrateLedger } from '../ledger/migrate.js';
 import { ensureSearchAttributes } from '../worker/search-attributes.js';
 import { roleScript } from '../package-root.js';
-import { plural } from './figures.js';
+import { plural } from '../domain/figures.js';
 import type { Tls } from '../settings/tls.js';
 import type { Session } from './session.js';
 

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { chalkStderr } from 'chalk';
 import { viewPipeline, type TableView } from '../control/table-view.js';
 import { formatTableName, type TableName } from '../domain/table-name.js';
-import { count, share } from './figures.js';
+import { count, share } from '../domain/figures.js';
 import type { Exit } from './exit-code.js';
 import { openLiveText } from './live-text.js';
 import type { Servers } from './servers.js';

@@ -3,10 +3,10 @@ import { workflowIdOf } from '../domain/table-name.js';
 import type { TableAddress } from '../domain/receipt.js';
 import { Failure } from '../failure/failure.js';
 import { describeTable } from './describe-table.js';
+import { RUNNING_TABLES } from './list-tables.js';
 import { countWorkers } from './workers.js';
 
-const RUNNING = `WorkflowType = "replicateTable" AND ExecutionStatus = "Running"`;
-const LOADING = `${RUNNING} AND Pg2clickPhase IN ("preparing", "copying")`;
+const LOADING = `${RUNNING_TABLES} AND Pg2clickPhase IN ("preparing", "copying")`;
 
 /**
  * Refuses a table for which the workers would have no slot: its activities would wait unseen, and so would those of other
@@ -17,7 +17,7 @@ const LOADING = `${RUNNING} AND Pg2clickPhase IN ("preparing", "copying")`;
  */
 export async function requireSlots(client: Client, table: TableAddress, slots: number): Promise<void> {
   const [running, loading, workers] = await Promise.all([
-    client.workflow.count(RUNNING),
+    client.workflow.count(RUNNING_TABLES),
     client.workflow.count(LOADING),
     countWorkers(client),
   ]);

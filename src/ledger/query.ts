@@ -1,5 +1,5 @@
 import type { QueryResult, QueryResultRow } from 'pg';
-import type { Queryable } from '../connect/queryable.js';
+import { rowsOfLast, type Queryable } from '../connect/queryable.js';
 import { classifyPostgres } from '../failure/classify-postgres.js';
 import { Failure } from '../failure/failure.js';
 
@@ -14,6 +14,17 @@ export async function query<Row extends QueryResultRow>(
   } catch (error) {
     throw classify(error);
   }
+}
+
+/** Displays must never be what holds a server up. */
+const BOUNDED = /* sql */ `set local statement_timeout = '10s'; set local lock_timeout = '1s'; set local enable_seqscan = off`;
+
+/**
+ * One statement of a display, bounded in time. Both are one message, and so one transaction: the limits end with it. The
+ * statement takes no parameters. @throws Failure as `query`
+ */
+export async function queryBounded<Row>(pg: Queryable, statement: string): Promise<readonly Row[]> {
+  return rowsOfLast(await query(pg, `${BOUNDED}; ${statement}`, []));
 }
 
 /** Throws: the stage has another owner now, or its table was removed. */
@@ -44,7 +55,7 @@ function classify(error: unknown): Failure {
       if (constraint === 'table_topic' || constraint === 'table_target')
         return new Failure('TargetTaken', {
           message: `Another replicated table already uses this ${constraint === 'table_topic' ? 'topic' : 'target'}.`,
-          remedy: 'Add the table with --topic and --target of its own.',
+          remedy: 'Remove the table, then add it again with a --topic and a --target of its own.',
           cause: error,
         });
       break;

@@ -4,7 +4,7 @@ import type { TableName } from '../domain/table-name.js';
 import type { Queryable } from '../connect/queryable.js';
 import { query } from './query.js';
 
-interface TableRow {
+export interface TableRow {
   id: string;
   pipeline: string;
   schema_name: string;
@@ -19,7 +19,7 @@ interface TableRow {
 /** What a person chose or the catalogue told; kept as one JSON value. */
 export type Definition = Pick<ReplicatedTable, 'columns' | 'key' | 'route'>;
 
-const COLUMNS =
+export const COLUMNS =
   'id::text, pipeline, schema_name, table_name, relation::text, generation::int, shape, definition, fingerprint';
 
 /** @returns undefined where the table is not replicated, or not yet prepared */
@@ -119,7 +119,7 @@ export async function findTableId(pg: Queryable, pipeline: string, name: TableNa
   return found.rows[0]?.id;
 }
 
-function toTable(row: TableRow): ReplicatedTable {
+export function toTable(row: TableRow): ReplicatedTable {
   return {
     id: row.id,
     pipeline: row.pipeline,
