@@ -13,6 +13,7 @@ import {
 import { ReadingPool } from '../src/connect/reading-pool.js';
 import { Semaphore, type AcquireOptions } from '../src/connect/semaphore.js';
 import { SmallBatchThrottle } from '../src/pipeline/small-batch-throttle.js';
+import type { Deployment } from '../src/domain/deployment.js';
 import type { Log } from '../src/observe/log.js';
 import { NO_METERS, type Meters } from '../src/observe/meters.js';
 import type { Settings } from '../src/settings/settings.js';
@@ -23,6 +24,7 @@ import { LOADERS } from '../src/clickhouse/loaders.js';
 import type { Capture } from '../src/source/capture.js';
 import { CAPTURES } from '../src/source/captures.js';
 import type { Registry } from '../src/pipeline/registry.js';
+import { readDeployment } from '../src/source/deployment.js';
 import { OutboxWatch } from '../src/source/outbox/watch.js';
 import { Fetcher } from '../src/transport/fetcher.js';
 import { openOffsetMirror, type OffsetMirror } from '../src/transport/offset-mirror.js';
@@ -51,6 +53,8 @@ export interface Deps {
   readonly watch: OutboxWatch;
   /** A connection of one errand's own, when its turn has come; `await using` ends it. First loads have a queue of theirs. */
   connectSource(name: string, options: AcquireOptions & { readonly copies?: boolean }): Promise<PostgresClient>;
+  /** Who we are; PostgreSQL is asked once, when somebody first wants to know. @throws Failure those of PostgreSQL */
+  deployment(): Promise<Deployment>;
   /** The ways to see the changes of a table. */
   readonly captures: Registry<Capture>;
   /** The ways to load a topic. */
@@ -94,6 +98,7 @@ export function openDeps(
   const queues = { copies: new Semaphore(settings.worker.copies), errands: new Semaphore(DDL_CONCURRENCY) };
   const clickhouse = connectClickHouse(settings);
   let publisher: Promise<Publisher> | undefined;
+  let deployment: Promise<Deployment> | undefined;
   const fetcher = new Fetcher(kafka);
   const readers = new Map<string, TopicReader>();
   const mirror = openOffsetMirror(kafka, { group: settings.kafka.group, log });
@@ -114,6 +119,12 @@ export function openDeps(
         place[Symbol.dispose]();
         throw error;
       }
+    },
+    deployment() {
+      deployment ??= readDeployment(pool, settings.pipeline);
+      // A failed answer is not remembered.
+      deployment.catch(() => (deployment = undefined));
+      return deployment;
     },
     captures,
     loaders: LOADERS,

@@ -1,18 +1,22 @@
-import type { ReplicationActivities } from '../src/domain/receipt.js';
+import type { Deployment } from '../src/domain/deployment.js';
+import type { ReplicationActivities, TableAddress } from '../src/domain/receipt.js';
 import type { Log } from '../src/observe/log.js';
 import type { Meters } from '../src/observe/meters.js';
 import type { Settings } from '../src/settings/settings.js';
 import { copyTable } from './copy-table.js';
-import { openDeps } from './deps.js';
+import { openDeps, type Deps } from './deps.js';
 import { loadSlice } from './load-slice.js';
 import { prepareTable } from './prepare-table.js';
 import { publishSlice } from './publish-slice.js';
 import { removeTable } from './remove-table.js';
+import { requireOwnRequest } from './require-own-request.js';
 
 /** The activities by the task queue that offers them: all that reads PostgreSQL's tables, and Kafka to ClickHouse. */
 export interface Activities {
   readonly producer: Omit<ReplicationActivities, 'loadSlice'>;
   readonly consumer: Pick<ReplicationActivities, 'loadSlice'>;
+  /** Who we are. @throws Failure those of PostgreSQL */
+  deployment(): Promise<Deployment>;
   /** Ends what they share: call it when no slice runs any more. */
   close(): Promise<void>;
 }
@@ -20,14 +24,21 @@ export interface Activities {
 /** Opens nothing yet: every connection is made when a slice first needs it. */
 export function createActivities(settings: Settings, log: Log, meters?: Meters): Activities {
   const deps = openDeps(settings, log, meters);
+  const own =
+    <Request extends TableAddress, Result>(activity: (deps: Deps, request: Request) => Promise<Result>) =>
+    async (request: Request): Promise<Result> => {
+      await requireOwnRequest(deps, request);
+      return activity(deps, request);
+    };
   return {
     producer: {
-      prepareTable: (request) => prepareTable(deps, request),
-      copyTable: (request) => copyTable(deps, request),
-      publishSlice: (request) => publishSlice(deps, request),
-      removeTable: (request) => removeTable(deps, request),
+      prepareTable: own(prepareTable),
+      copyTable: own(copyTable),
+      publishSlice: own(publishSlice),
+      removeTable: own(removeTable),
     },
-    consumer: { loadSlice: (request) => loadSlice(deps, request) },
+    consumer: { loadSlice: own(loadSlice) },
+    deployment: () => deps.deployment(),
     close: () => deps.close(),
   };
 }

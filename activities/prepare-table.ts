@@ -1,89 +1,168 @@
 import type { PrepareReceipt, PrepareRequest } from '../src/domain/receipt.js';
-import { formatTableName, type TableName } from '../src/domain/table-name.js';
-import { Failure } from '../src/failure/failure.js';
-import { findTable, listTables, markReady, registerTable } from '../src/ledger/tables.js';
-import type { Queryable } from '../src/connect/queryable.js';
-import { highestGeneration } from '../src/clickhouse/target.js';
 import { loaderNamed, targetTable, type ReplicatedTable } from '../src/domain/replicated-table.js';
 import { loaderOf, MAIN_LOADER, refusalOf, stagesOf, type Route } from '../src/domain/route.js';
-import type { Inspection } from '../src/source/capture.js';
-import { ensureTopic, topicNameFor, topicState } from '../src/transport/topic.js';
-import type { Settings } from '../src/settings/settings.js';
+import { formatTableName } from '../src/domain/table-name.js';
+import { Failure } from '../src/failure/failure.js';
+import { takenRemedy } from '../src/failure/remedies.js';
+import {
+  checkClaim,
+  listTakenNames,
+  markReady,
+  readStanding,
+  registerTable,
+  type DdlClaim,
+  type Standing,
+} from '../src/ledger/registration.js';
+import type { Queryable } from '../src/connect/queryable.js';
+import { readSinkIdentity } from '../src/clickhouse/identity.js';
+import { checkTarget, highestGeneration } from '../src/clickhouse/target.js';
+import type { Capture, Inspection } from '../src/source/capture.js';
+import { ensureTopic, topicState } from '../src/transport/topic.js';
+import { chooseTarget, chooseTopic } from './choose-names.js';
 import type { Deps } from './deps.js';
 import { UNBOUNDED, runSlice } from '../src/pipeline/slice.js';
+import { stepsOf, type Steps } from '../src/pipeline/steps.js';
 
 /**
- * Makes a table ready: topic, ledger row, outbox with its triggers, target; in this order, so that the triggers (the only
- * part that writers feel) come when all else that can be refused was not. Each step is idempotent, and the row is marked
- * ready last: an attempt that broke off is simply made again.
+ * Makes a table ready. First all that can be refused (names, target, topic), then the outbox with its triggers, the only part that
+ * writers feel, then the target; the row is marked ready last. Each step is idempotent: an attempt that broke off is simply made
+ * again. Each step checks that no other attempt has taken over: one that wakes up late changes nothing.
  */
-export async function prepareTable(deps: Deps, request: PrepareRequest): Promise<PrepareReceipt> {
+export async function prepareTable(
+  deps: Deps,
+  request: PrepareRequest,
+  { lockWaitMs }: { readonly lockWaitMs?: number } = {},
+): Promise<PrepareReceipt> {
   return runSlice(UNBOUNDED, async (slice) => {
-    const title = formatTableName(request);
-    await using pg = await deps.connectSource(`prepare ${title}`, { signal: slice.ending });
+    const steps = stepsOf(slice, 'prepare');
+    // Before the wait for a turn: what others do to the table from here on fences this attempt.
+    const standing = await readStanding(deps.pool, request.pipeline, request);
+    await using pg = await deps.connectSource(`prepare ${formatTableName(request)}`, {
+      signal: steps.signal,
+      onWait: (ahead) => steps.say(`waiting for its turn, ${ahead} ahead of it`),
+    });
+    steps.begin('looking at the table');
     const capture = deps.captures.named('outbox');
     const inspection = await capture.inspect(pg, request, { key: request.options.key });
-    const known = await findTable(pg, request.pipeline, request);
-    const table = known ?? (await register(deps, pg, request, inspection));
-    const { transport, loaders } = table.route;
-    const stages = stagesOf(table.route);
-    if (known === undefined) {
-      await capture.remove(pg, table);
-      await capture.install(pg, table);
-      for (const { kind, name } of loaders)
-        await deps.loaders.named(kind).prepare(deps.clickhouse, targetTable(table, name));
-      const topicStart = { offsets: await endOffsets(deps, transport.topic), headers: {} };
-      await markReady(pg, table, {
-        fingerprint: await capture.fingerprint(pg, table),
-        positions: Object.fromEntries(stages.map(({ id }) => [id, loaderOf(id) === undefined ? {} : topicStart])),
-      });
-    }
-    const { target } = loaderNamed(table);
-    return {
-      id: table.id,
-      generation: table.generation,
-      topic: transport.topic,
-      target: `${target.database}.${target.table}`,
-      key: table.key,
-      estimatedRows: inspection.estimatedRows,
-      stages,
-    };
+    if (standing.table !== undefined && standing.ready) return receiptOf(standing.table, inspection.estimatedRows);
+
+    const { table, claim } = await register(deps, pg, steps, { request, inspection, standing });
+    steps.begin('checking its target');
+    for (const { name } of table.route.loaders) await checkTarget(deps.clickhouse, targetTable(table, name));
+    const { topic } = table.route.transport;
+    steps.begin(`making the topic ${topic}`);
+    const { partitions } = await makeTopic(deps, table);
+    await install(pg, steps, { capture, table, claim, before: standing.table, lockWaitMs });
+    steps.begin('making the target');
+    await checkClaim(pg, claim);
+    for (const { kind, name } of table.route.loaders)
+      await deps.loaders.named(kind).prepare(deps.clickhouse, targetTable(table, name));
+    steps.begin('marking it ready');
+    const { columns, key, route } = table;
+    const topicStart = { offsets: await endOffsets(deps, topic), headers: {} };
+    await markReady(pg, claim, {
+      definition: { columns, key, route: { ...route, transport: { ...route.transport, partitions } } },
+      fingerprint: await capture.fingerprint(pg, table),
+      positions: Object.fromEntries(
+        stagesOf(route).map(({ id }) => [id, loaderOf(id) === undefined ? {} : topicStart]),
+      ),
+    });
+    return receiptOf(table, inspection.estimatedRows);
   });
 }
 
+/** Two tables that are added at once may both find the name of the settings free: the second looks again, and takes its own. */
+const REGISTER_TRIES = 3;
+
+/** Before anything is made, and before the target is checked: what is registered, a removal can find and drop. */
 async function register(
   deps: Deps,
   pg: Queryable,
-  request: PrepareRequest,
-  inspection: Inspection,
+  steps: Steps,
+  known: { readonly request: PrepareRequest; readonly inspection: Inspection; readonly standing: Standing },
 ): ReturnType<typeof registerTable> {
-  const { options, pipeline } = request;
-  const others = await listTables(pg, pipeline);
-  const target = targetOf(options.target, request, deps.settings, others);
-  const topic = options.topic ?? topicOf(request, deps.settings, others);
-  const { partitions } = await withAdmin(deps, (admin) =>
-    ensureTopic(admin, {
-      topic,
-      partitions: deps.settings.kafka.partitions,
-      retentionMs: deps.settings.kafka.retentionMs,
-    }),
-  );
-  const format = options.format ?? deps.settings.kafka.format;
-  const route: Route = {
-    capture: inspection.capture,
-    transport: { kind: 'kafka', topic, partitions, format, payload: 'row' },
-    loaders: [{ kind: 'worker', name: MAIN_LOADER, target }],
+  const { request, inspection, standing } = known;
+  const { options, pipeline, schema, table } = request;
+  const name = { schema, table };
+  const { columns, key, capture, relation } = inspection;
+  const server = await readSinkIdentity(deps.clickhouse);
+  for (let tries = 1; ; tries += 1) {
+    steps.begin('choosing its topic and its target');
+    const taken = await listTakenNames(pg, pipeline, name);
+    const topic = chooseTopic(request, deps.settings, taken);
+    const target = chooseTarget(request, deps.settings, taken);
+    // What the topic really has is known once it is made.
+    const { partitions } = deps.settings.kafka;
+    const format = options.format ?? deps.settings.kafka.format;
+    const route: Route = {
+      capture,
+      transport: { kind: 'kafka', topic, partitions, format, payload: 'row' },
+      loaders: [{ kind: 'worker', name: MAIN_LOADER, target, server }],
+    };
+    const refusal = refusalOf(route, { captures: deps.captures.kinds, loaders: deps.loaders.kinds });
+    if (refusal !== undefined) throw new Failure('UnsuitableTable', { message: refusal });
+    const targetGeneration = await highestGeneration(deps.clickhouse, target);
+    steps.begin('registering it');
+    try {
+      const definition = { columns, key, route };
+      return await registerTable(pg, { pipeline, name, relation, definition, targetGeneration }, standing);
+    } catch (error) {
+      const isTaken = error instanceof Failure && error.kind === 'TargetTaken';
+      const isChosen = options.topic !== undefined && options.target !== undefined;
+      if (!isTaken || isChosen || tries >= REGISTER_TRIES) throw error;
+    }
+  }
+}
+
+/** What Kafka refuses is the name, or what the topic is set up as: either way another one leads out. */
+async function makeTopic(deps: Deps, { route, name }: ReplicatedTable): ReturnType<typeof ensureTopic> {
+  const { topic } = route.transport;
+  const { partitions, retentionMs } = deps.settings.kafka;
+  try {
+    return await withAdmin(deps, (admin) => ensureTopic(admin, { topic, partitions, retentionMs }));
+  } catch (error) {
+    if (!(error instanceof Failure) || error.kind !== 'Misconfigured' || error.remedy !== undefined) throw error;
+    const { message, cause } = error;
+    throw new Failure(error.kind, { message, remedy: takenRemedy(formatTableName(name), '--topic'), cause });
+  }
+}
+
+/**
+ * What an earlier attempt made in PostgreSQL stays where it still fits: to make it again would lock the user's table twice.
+ * @param known `before`: the row as the earlier attempt left it
+ */
+async function install(
+  pg: Queryable,
+  steps: Steps,
+  known: {
+    readonly capture: Capture;
+    readonly table: ReplicatedTable;
+    readonly claim: DdlClaim;
+    readonly before: ReplicatedTable | undefined;
+    readonly lockWaitMs: number | undefined;
+  },
+): Promise<void> {
+  const { capture, table, claim, before, lockWaitMs } = known;
+  const options = {
+    signal: steps.signal,
+    onWait: (holders: string) => steps.say(`waiting: ${holders}`),
+    giveUpMs: lockWaitMs,
+    fence: (transaction: Queryable) => checkClaim(transaction, claim),
   };
-  const refusal = refusalOf(route, { captures: deps.captures.kinds, loaders: deps.loaders.kinds });
-  if (refusal !== undefined) throw new Failure('UnsuitableTable', { message: refusal });
-  const targetGeneration = await highestGeneration(deps.clickhouse, target);
-  return registerTable(pg, {
-    pipeline,
-    name: { schema: request.schema, table: request.table },
-    relation: inspection.relation,
-    definition: { columns: inspection.columns, key: inspection.key, route },
-    targetGeneration,
-  });
+  if (before !== undefined && capture.installationOf(before) !== capture.installationOf(table)) {
+    steps.begin('removing the outbox of an earlier attempt');
+    await capture.remove(pg, table, options);
+  }
+  steps.begin('making outbox and triggers');
+  await capture.install(pg, table, options);
+}
+
+function receiptOf(table: ReplicatedTable, estimatedRows: number | null): PrepareReceipt {
+  const { id, generation, key, route } = table;
+  const { target } = loaderNamed(table);
+  const { topic } = route.transport;
+  const stages = stagesOf(route);
+  return { id, generation, topic, target: `${target.database}.${target.table}`, key, estimatedRows, stages };
 }
 
 /** Messages that are in the topic already belong to an older history of the table: loading starts after them. */
@@ -92,36 +171,6 @@ async function endOffsets(deps: Deps, topic: string): Promise<Record<string, str
   if (state === undefined)
     throw new Failure('TopicReplaced', { message: `The topic ${topic} vanished while it was prepared.` });
   return Object.fromEntries(Object.entries(state.offsets).map(([partition, { high }]) => [partition, high]));
-}
-
-/** `KAFKA_TOPIC` is singular, as in the recipe: it names the first table's; every other one gets a name of its own. */
-function topicOf(request: PrepareRequest, defaults: Settings, others: readonly ReplicatedTable[]): string {
-  const free =
-    defaults.kafka.topic !== undefined && !others.some(({ route }) => route.transport.topic === defaults.kafka.topic);
-  return free && defaults.kafka.topic !== undefined ? defaults.kafka.topic : topicNameFor(request.pipeline, request);
-}
-
-/** `CH_TABLE` likewise; else the table's own name, with its schema in front unless that is `public`. */
-function targetOf(
-  chosen: string | undefined,
-  name: TableName,
-  defaults: Settings,
-  others: readonly ReplicatedTable[],
-): { database: string; table: string } {
-  if (chosen !== undefined) {
-    const dot = chosen.indexOf('.');
-    return dot < 0
-      ? { database: defaults.clickhouse.database, table: chosen }
-      : { database: chosen.slice(0, dot), table: chosen.slice(dot + 1) };
-  }
-  const own = name.schema === 'public' ? name.table : `${name.schema}_${name.table}`;
-  const free =
-    defaults.clickhouse.table !== undefined &&
-    !others.some(({ route }) => route.loaders.some(({ target }) => target.table === defaults.clickhouse.table));
-  return {
-    database: defaults.clickhouse.database,
-    table: free && defaults.clickhouse.table !== undefined ? defaults.clickhouse.table : own,
-  };
 }
 
 async function withAdmin<T>(deps: Deps, use: (admin: ReturnType<Deps['kafka']['admin']>) => Promise<T>): Promise<T> {

@@ -1,26 +1,65 @@
-import type { RemoveRequest } from '../src/domain/receipt.js';
+import type { RemoveReceipt, RemoveRequest } from '../src/domain/receipt.js';
+import { targetTable, type ReplicatedTable, type TargetTable } from '../src/domain/replicated-table.js';
 import { formatTableName } from '../src/domain/table-name.js';
-import { deleteTable, findTable, findTableId } from '../src/ledger/tables.js';
-import { dropTarget } from '../src/clickhouse/target.js';
+import { checkClaim, claimTable, deleteTable, readStanding } from '../src/ledger/registration.js';
+import { dropTarget } from '../src/clickhouse/drop-target.js';
 import type { Deps } from './deps.js';
 import { UNBOUNDED, runSlice } from '../src/pipeline/slice.js';
+import { stepsOf } from '../src/pipeline/steps.js';
 
 /**
- * Takes a table out: its triggers and outbox first, so that its writers no longer pay for it, then (if asked) the target,
- * the ledger row last. The topic stays: other consumers may read it, and its retention empties it. Idempotent.
+ * Takes a table out, half prepared ones too: its triggers and outbox first, so that its writers no longer pay for it, then (if asked)
+ * the target, the ledger row last. The topic stays: other consumers may read it, and its retention empties it. Idempotent. Each step
+ * checks the claim: an attempt that wakes up late leaves the table alone if it was added again.
+ * @returns what it did in ClickHouse; nothing where an earlier attempt has done it all, and took what it knew with it
  */
-export async function removeTable(deps: Deps, request: RemoveRequest): Promise<void> {
-  await runSlice(UNBOUNDED, async (slice) => {
+export async function removeTable(
+  deps: Deps,
+  request: RemoveRequest,
+  { lockWaitMs }: { readonly lockWaitMs?: number } = {},
+): Promise<RemoveReceipt | void> {
+  return runSlice(UNBOUNDED, async (slice) => {
+    const steps = stepsOf(slice, 'remove');
+    const repeated = slice.attempt > 1;
+    // Before the wait for a turn: this one is meant, and none that is added later.
+    const { table, ready } = await readStanding(deps.pool, request.pipeline, request);
+    if (table === undefined || isLater(table, request)) return repeated ? undefined : { dropped: [], kept: [] };
     await using pg = await deps.connectSource(`remove ${formatTableName(request)}`, {
-      signal: slice.ending,
+      signal: steps.signal,
+      onWait: (ahead) => steps.say(`waiting for its turn, ${ahead} ahead of it`),
     });
-    const table = await findTable(pg, request.pipeline, request);
-    const id = table?.id ?? (await findTableId(pg, request.pipeline, request));
-    if (id === undefined) return;
-    const capture = deps.captures.named(table?.route.capture.kind ?? 'outbox');
-    await capture.remove(pg, { id, name: { schema: request.schema, table: request.table } });
-    if (request.dropTarget && table !== undefined)
-      for (const { target } of table.route.loaders) await dropTarget(deps.clickhouse, target, table);
-    await deleteTable(pg, id);
+    steps.begin('claiming the table');
+    const claim = await claimTable(pg, table);
+    steps.begin('removing triggers and outbox');
+    await deps.captures.named(table.route.capture.kind).remove(pg, table, {
+      signal: steps.signal,
+      onWait: (holders) => steps.say(`waiting: ${holders}`),
+      giveUpMs: lockWaitMs,
+      fence: (transaction) => checkClaim(transaction, claim),
+    });
+    steps.begin('looking at the target');
+    const receipt: { dropped: string[]; kept: RemoveReceipt['kept'][number][] } = { dropped: [], kept: [] };
+    for (const { name } of table.route.loaders) {
+      const target = targetTable(table, name);
+      const done = request.dropTarget
+        ? await dropTarget(deps.clickhouse, target, { before: () => checkClaim(pg, claim), repeated })
+        : keepTarget(target, ready);
+      receipt.dropped.push(...done.dropped);
+      receipt.kept.push(...done.kept);
+    }
+    steps.begin('forgetting the table');
+    await deleteTable(pg, claim);
+    return receipt;
   });
+}
+
+/** Added after the one that is meant. An older one comes back with a backup of PostgreSQL, and has to go too. */
+function isLater({ id }: ReplicatedTable, request: RemoveRequest): boolean {
+  return request.id !== undefined && BigInt(id) > BigInt(request.id);
+}
+
+/** ClickHouse is not asked: a table can be removed while it is away. */
+function keepTarget({ target }: TargetTable, ready: boolean): RemoveReceipt {
+  const name = `${target.database}.${target.table}`;
+  return { dropped: [], kept: ready ? [{ name, why: 'its removal was not asked for' }] : [] };
 }

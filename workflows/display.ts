@@ -33,6 +33,7 @@ export function statusOf(state: TableState, address: TableAddress, running: read
     failure: failureOf(state),
     parks: state.parks,
     ignored: state.ignored,
+    removal: state.lifecycle.step === 'removed' ? (state.lifecycle.receipt ?? null) : null,
   };
 }
 

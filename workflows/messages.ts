@@ -1,5 +1,5 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
-import type { CopyReceipt, TableAddress } from '../src/domain/receipt.js';
+import type { CopyReceipt, RemoveReceipt, TableAddress } from '../src/domain/receipt.js';
 import type { StageId } from '../src/domain/route.js';
 import type { TableOptions } from '../src/domain/replicated-table.js';
 import type {
@@ -86,6 +86,8 @@ export interface TableStatus extends TableAddress {
   readonly parks: readonly TaskFailure[];
   /** The last signal that could not be understood. */
   readonly ignored: IgnoredMessage | null;
+  /** What the removal dropped and what it kept; null before, and where nobody knows any more. */
+  readonly removal: RemoveReceipt | null;
 }
 
 export const pauseSignal = defineSignal<[PauseMessage]>('pause');

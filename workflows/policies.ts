@@ -1,7 +1,7 @@
 import { ActivityCancellationType, proxyActivities } from '@temporalio/workflow';
 import type { ActivityInterfaceFor, ActivityOptions } from '@temporalio/workflow';
-import { type ReplicationActivities, TASK_QUEUES } from '../src/domain/receipt.js';
-import type { ReplicateTableInput } from './messages.js';
+import type { TaskQueues } from '../src/domain/deployment.js';
+import type { ReplicationActivities } from '../src/domain/receipt.js';
 
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
@@ -39,14 +39,11 @@ const COMMON = {
 /** Dead within 10 s: slices and copies heartbeat at every batch, and while they wait. */
 const SLICE_HEARTBEAT = 10 * SECOND;
 
-type Queues = NonNullable<ReplicateTableInput['taskQueues']>;
-
 /** The activities of a table with their options; a call may add a summary. */
 export function tableActivities(
   sliceMs: number,
-  queues: Queues = TASK_QUEUES,
+  { producer, consumer }: Pick<TaskQueues, 'producer' | 'consumer'>,
 ): ActivityInterfaceFor<ReplicationActivities> {
-  const { producer, consumer } = queues;
   // DDL under lock timeouts and a topic: seconds. It need not heartbeat oftener than it has something to say.
   const short = { ...COMMON, taskQueue: producer, startToCloseTimeout: 10 * MINUTE, heartbeatTimeout: MINUTE };
   const slice = {

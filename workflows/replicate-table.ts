@@ -6,6 +6,7 @@ import {
   isCancellation,
   log,
   makeContinueAsNewFunc,
+  patched,
   setCurrentDetails,
   setDefaultSignalHandler,
   setHandler,
@@ -13,8 +14,10 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { InitialVersioningBehavior } from '@temporalio/common';
+import { activityQueuesOf, deploymentOf } from '../src/domain/deployment.js';
 import type { TableAddress } from '../src/domain/receipt.js';
 import { COPY_STAGE } from '../src/domain/route.js';
+import { workflowIdOf } from '../src/domain/table-name.js';
 import { readActivityFailure } from '../src/failure/application-failure.js';
 import { currentDetails, statusOf, summaryOf } from './display.js';
 import {
@@ -66,8 +69,10 @@ import { upgradePrepared, upgradeReceipt, upgradeState } from './upgrade-state.j
  */
 export async function replicateTable(input: ReplicateTableInput): Promise<TableStatus> {
   const address = readAddress(input);
+  requireOwnId(address);
   const sliceMs = readSliceMs(input);
-  const activities = tableActivities(sliceMs, input.taskQueues);
+  const { taskQueue } = workflowInfo();
+  const activities = tableActivities(sliceMs, input.taskQueues ?? activityQueuesOf(taskQueue));
   const running = new Map<Task, CancellationScope>();
   const updateSearchAttributes = searchAttributeWriter(address);
   let state: TableState = input.state === undefined ? initialState(now()) : upgradeState(input.state);
@@ -141,12 +146,14 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
     }
     if (task === 'remove') {
       const dropTarget = state.lifecycle.step === 'removing' && state.lifecycle.dropTarget;
-      await activities.removeTable.executeWithOptions(options, [{ ...address, dropTarget }]);
-      return { type: 'removed', at: now() };
+      const id = state.prepared?.id;
+      const receipt = await activities.removeTable.executeWithOptions(options, [{ ...address, id, dropTarget }]);
+      return { type: 'removed', at: now(), receipt: receipt ?? null };
     }
     const stage = stageSpecs(state).find(({ id }) => id === task);
     if (stage === undefined) throw misconfigured(`The table has no stage ${task}.`);
-    const request = { ...address, stage: task, sliceMs, checkpoint: totalsOf(state, task).checkpoint };
+    const tableId = state.prepared?.id;
+    const request = { ...address, tableId, stage: task, sliceMs, checkpoint: totalsOf(state, task).checkpoint };
     if (stage.activity === 'copyTable')
       return { type: 'copied', receipt: await activities.copyTable.executeWithOptions(options, [request]) };
     const idleMs = IDLE_SLICES * sliceMs;
@@ -219,7 +226,26 @@ function readAddress(input: ReplicateTableInput): TableAddress {
       'The input names no table: give one JSON object such as {"table":"orders","schema":"public","pipeline":"default"}.',
     );
   }
-  return { pipeline, schema, table };
+  return { pipeline, schema, table, ...ownDeployment() };
+}
+
+function ownDeployment(): Pick<TableAddress, 'deployment'> {
+  const deployment = deploymentOf(workflowInfo().taskQueue);
+  return deployment === undefined ? {} : { deployment };
+}
+
+/**
+ * Two workflows of one table would fence each other for ever, and the id is what keeps a table from being replicated twice.
+ * @throws ApplicationFailure `Misconfigured`, which ends the workflow
+ */
+function requireOwnId(address: TableAddress): void {
+  const { workflowId } = workflowInfo();
+  const own = workflowIdOf(address.pipeline, address);
+  // Workflows of before this check may run under other ids.
+  if (workflowId === own || !patched('own-id')) return;
+  throw misconfigured(
+    `This workflow has the id "${workflowId}", and its input names the table of "${own}": start it again with that id.`,
+  );
 }
 
 function readSliceMs({ sliceMs = DEFAULT_SLICE_MS }: ReplicateTableInput): number {

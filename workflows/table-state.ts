@@ -1,4 +1,4 @@
-import type { Checkpoint, CopyReceipt, PrepareReceipt, SliceReceipt } from '../src/domain/receipt.js';
+import type { Checkpoint, CopyReceipt, PrepareReceipt, RemoveReceipt, SliceReceipt } from '../src/domain/receipt.js';
 import type { StageId, StageSpec } from '../src/domain/route.js';
 import type { FailureKind } from '../src/failure/kinds.js';
 
@@ -49,7 +49,13 @@ export type Lifecycle =
   | { readonly step: 'preparing' }
   | { readonly step: 'running' }
   | { readonly step: 'removing'; readonly dropTarget: boolean; readonly since: string }
-  | { readonly step: 'removed'; readonly dropTarget: boolean; readonly at: string };
+  | {
+      readonly step: 'removed';
+      readonly dropTarget: boolean;
+      readonly at: string;
+      /** Null where nobody knows any more what was dropped; absent in states of before. */
+      readonly receipt?: RemoveReceipt | null;
+    };
 
 export interface Pause {
   readonly since: string;
@@ -105,7 +111,7 @@ export type TableEvent =
   | { readonly type: 'prepared'; readonly receipt: Prepared }
   | { readonly type: 'copied'; readonly receipt: CopyReceipt }
   | { readonly type: 'sliceEnded'; readonly at: string; readonly receipt: SliceReceipt }
-  | { readonly type: 'removed'; readonly at: string }
+  | { readonly type: 'removed'; readonly at: string; readonly receipt: RemoveReceipt | null }
   | {
       readonly type: 'failed';
       readonly at: string;
@@ -172,7 +178,7 @@ export function reduce(state: TableState, event: TableEvent): TableState {
       const dropTarget = state.lifecycle.step === 'removing' && state.lifecycle.dropTarget;
       return {
         ...state,
-        lifecycle: { step: 'removed', dropTarget, at: event.at },
+        lifecycle: { step: 'removed', dropTarget, at: event.at, receipt: event.receipt },
         pause: null,
         parks: [],
         lastTransientFailure: null,

@@ -8,8 +8,8 @@ import { insertCeilings } from './insert-ceilings.js';
 import { LedgerWatch } from './ledger-watch.js';
 import { createOrders, fillOrders, replicaOf, rowBytes } from './orders.js';
 import type { Report, Run, Scenario } from './scenario.js';
-import { profileTable, workShift, type Shift } from './shift.js';
-import { count } from './stage.js';
+import { profileTable, runWorker, type WorkerRun } from './worker-run.js';
+import { count } from './environment.js';
 import { percent, type Table } from './table.js';
 import { publisherCeiling, readerCeiling, sampleChanges } from './transport-ceilings.js';
 import { consumeCeiling, produceCeiling, readTopic, Sampler } from './topic-ceilings.js';
@@ -45,7 +45,7 @@ export const backlog: Scenario = {
   async run(run) {
     const results: [MessageFormat, FormatResult][] = [];
     for (const format of run.options.formats) results.push([format, await measureFormat(run, format)]);
-    const bytes = await rowBytes(run.stage.postgres, tableOf(run.options.formats[0] ?? 'json', 'alone'));
+    const bytes = await rowBytes(run.environment.postgres, tableOf(run.options.formats[0] ?? 'json', 'alone'));
     return report(run, bytes, results);
   },
 };
@@ -53,47 +53,47 @@ export const backlog: Scenario = {
 const tableOf = (format: MessageFormat, step: 'alone' | 'both'): string => `backlog_${format}_${step}`;
 
 async function measureFormat(run: Run, format: MessageFormat): Promise<FormatResult> {
-  const { stage, tell, options } = run;
+  const { environment, report, options } = run;
   const { rows } = options;
   const alone = tableOf(format, 'alone');
-  tell(`${format}: both at once`);
-  const both = await workShift(run, 'all', async (pid) => {
+  report(`${format}: both at once`);
+  const both = await runWorker(run, 'all', async (pid) => {
     const passage = await bothAtOnce(run, format, pid);
-    await createOrders(stage.postgres, alone);
-    await stage.cli('add', alone, '--format', format);
+    await createOrders(environment.postgres, alone);
+    await environment.cli('add', alone, '--format', format);
     return passage;
   });
 
   // With no worker the triggers go on collecting.
-  tell(`${format}: filling`);
-  await fillOrders(stage.postgres, alone, rows, stage);
-  const table = await replicaOf(stage.postgres, alone);
-  tell(`${format}: reading to nowhere`);
-  const drain = await drainCeiling(stage, table, rows);
-  const copy = await tableCopyCeiling(stage, alone, rows);
-  const sample = await sampleChanges(stage, table);
-  tell(`${format}: publish alone`);
-  const publish = await workShift(run, 'producer', (pid) => publishAlone(run, table, pid));
-  tell(`${format}: load alone`);
-  const load = await workShift(run, 'consumer', (pid) => loadAlone(run, table, pid));
+  report(`${format}: filling`);
+  await fillOrders(environment.postgres, alone, rows, environment);
+  const table = await replicaOf(environment.postgres, alone);
+  report(`${format}: reading to nowhere`);
+  const drain = await drainCeiling(environment, table, rows);
+  const copy = await tableCopyCeiling(environment, alone, rows);
+  const sample = await sampleChanges(environment, table);
+  report(`${format}: publish alone`);
+  const publish = await runWorker(run, 'producer', (pid) => publishAlone(run, table, pid));
+  report(`${format}: load alone`);
+  const load = await runWorker(run, 'consumer', (pid) => loadAlone(run, table, pid));
   await requireAll(run, alone);
 
-  tell(`${format}: Kafka alone`);
+  report(`${format}: Kafka alone`);
   const consume = [
-    await consumeCeiling(stage, table.route.transport.topic, rows),
-    await readerCeiling(stage, table, rows),
+    await consumeCeiling(environment, table.route.transport.topic, rows),
+    await readerCeiling(environment, table, rows),
   ];
   const sampler = new Sampler();
-  await readTopic(stage, table.route.transport.topic, sampler.add);
+  await readTopic(environment, table.route.transport.topic, sampler.add);
   const produce = [
-    await produceCeiling(stage, table.route.transport.topic, sampler.finish(), rows),
-    await publisherCeiling(stage, table, sample, rows),
+    await produceCeiling(environment, table.route.transport.topic, sampler.finish(), rows),
+    await publisherCeiling(environment, table, sample, rows),
   ];
-  tell(`${format}: ClickHouse alone`);
-  const inserts = await insertCeilings(stage, table, rows, rows / load.result.batches);
+  report(`${format}: ClickHouse alone`);
+  const inserts = await insertCeilings(environment, table, rows, rows / load.result.batches);
   const [json] = inserts;
-  await workShift(run, 'all', async () => {
-    await stage.cli('remove', alone, '--drop-target', '--yes');
+  await runWorker(run, 'all', async () => {
+    await environment.cli('remove', alone, '--drop-target', '--yes');
     return {};
   });
 
@@ -101,7 +101,7 @@ async function measureFormat(run: Run, format: MessageFormat): Promise<FormatRes
   const out = [highest(consume), json].filter((link) => link !== undefined);
   const links = [...into, ...out];
   const cores = shareCores('all four on these cores', links, rows, availableParallelism());
-  const step = (shift: Shift<Passage>, of: readonly Ceiling[]): Measured => measured(shift, of, rows);
+  const step = (workerRun: WorkerRun<Passage>, of: readonly Ceiling[]): Measured => measured(workerRun, of, rows);
   return {
     steps: {
       publish: step(publish, into),
@@ -116,44 +116,46 @@ async function measureFormat(run: Run, format: MessageFormat): Promise<FormatRes
 }
 
 /** The table is paused while it is filled; timed from the first slice's claim until every row can be queried. */
-async function bothAtOnce({ stage, options }: Run, format: MessageFormat, pid: number): Promise<Passage> {
+async function bothAtOnce({ environment, options }: Run, format: MessageFormat, pid: number): Promise<Passage> {
   const table = tableOf(format, 'both');
-  await createOrders(stage.postgres, table);
-  await stage.cli('add', table, '--format', format);
-  await stage.cli('pause', table);
-  await fillOrders(stage.postgres, table, options.rows, stage);
-  const watch = new LedgerWatch(stage.postgres, await replicaOf(stage.postgres, table), stage.signal);
+  await createOrders(environment.postgres, table);
+  await environment.cli('add', table, '--format', format);
+  await environment.cli('pause', table);
+  await fillOrders(environment.postgres, table, options.rows, environment);
+  const watch = new LedgerWatch(environment.postgres, await replicaOf(environment.postgres, table), environment.signal);
   const before = await watch.look('publish');
   const loadBefore = await watch.look('load:main');
-  const resumed = stage.cli('resume', table);
+  const resumed = environment.cli('resume', table);
   await watch.claimed(before);
-  const stop = startClock(stage, pid);
-  await watch.until('The backlog', 'load:main', () => isQueryable(stage, table, options.rows));
+  const stop = startClock(environment, pid);
+  await watch.until('The backlog', 'load:main', () => isQueryable(environment, table, options.rows));
   const timing = stop();
   await resumed;
-  await requireAll({ stage, options }, table);
+  await requireAll({ environment, options }, table);
   const { batch } = await watch.look('load:main');
-  await stage.cli('remove', table, '--drop-target', '--yes');
+  await environment.cli('remove', table, '--drop-target', '--yes');
   return { timing, batches: batch - loadBefore.batch };
 }
 
 /** The worker has not begun yet. Until the ledger has confirmed that all of it is in Kafka. */
-async function publishAlone({ stage, options }: Run, table: ReplicatedTable, pid: number): Promise<Passage> {
-  const watch = new LedgerWatch(stage.postgres, table, stage.signal);
+async function publishAlone({ environment, options }: Run, table: ReplicatedTable, pid: number): Promise<Passage> {
+  const watch = new LedgerWatch(environment.postgres, table, environment.signal);
   const before = await watch.look('publish');
   await watch.claimed(before);
-  const stop = startClock(stage, pid);
+  const stop = startClock(environment, pid);
   const published = Number(before.rows) + options.rows;
   await watch.until('Publishing', 'publish', ({ rows }) => Number(rows) >= published);
   return { timing: stop(), batches: (await watch.look('publish')).batch - before.batch };
 }
 
-async function loadAlone({ stage, options }: Run, table: ReplicatedTable, pid: number): Promise<Passage> {
-  const watch = new LedgerWatch(stage.postgres, table, stage.signal);
+async function loadAlone({ environment, options }: Run, table: ReplicatedTable, pid: number): Promise<Passage> {
+  const watch = new LedgerWatch(environment.postgres, table, environment.signal);
   const before = await watch.look('load:main');
   await watch.claimed(before);
-  const stop = startClock(stage, pid);
-  await watch.until('Loading', 'load:main', () => isQueryable(stage, loaderNamed(table).target.table, options.rows));
+  const stop = startClock(environment, pid);
+  await watch.until('Loading', 'load:main', () =>
+    isQueryable(environment, loaderNamed(table).target.table, options.rows),
+  );
   const timing = stop();
   // The last batch is confirmed a moment after its rows can be queried.
   await watch.until('The last confirmation', 'load:main', ({ rows }) => Number(rows) >= options.rows);
@@ -161,17 +163,20 @@ async function loadAlone({ stage, options }: Run, table: ReplicatedTable, pid: n
 }
 
 /** Counted from the parts' own headers: nothing is read. A row that was sent twice would count twice: see `requireAll`. */
-async function isQueryable({ clickhouse }: Run['stage'], table: string, rows: number): Promise<boolean> {
+async function isQueryable({ clickhouse }: Run['environment'], table: string, rows: number): Promise<boolean> {
   return (await count(clickhouse, /* sql */ `select count() as n from ${table}`)) >= rows;
 }
 
 /** @throws Error unless every row is there once: a fast figure of a wrong result is worth nothing */
-async function requireAll({ stage, options }: Pick<Run, 'stage' | 'options'>, table: string): Promise<void> {
-  const there = await count(stage.clickhouse, /* sql */ `select uniqExact(id) as n from ${table}_current`);
+async function requireAll(
+  { environment, options }: Pick<Run, 'environment' | 'options'>,
+  table: string,
+): Promise<void> {
+  const there = await count(environment.clickhouse, /* sql */ `select uniqExact(id) as n from ${table}_current`);
   if (there !== options.rows) throw new Error(`${there} of ${options.rows} rows of ${table} came over`);
 }
 
-function measured({ result, workerPeakMB }: Shift<Passage>, ceilings: readonly Ceiling[], rows: number): Measured {
+function measured({ result, workerPeakMB }: WorkerRun<Passage>, ceilings: readonly Ceiling[], rows: number): Measured {
   const { timing, batches } = result;
   const rowsPerSecond = Math.round(rows / timing.seconds);
   const { name = '', rowsPerSecond: most = Number.NaN } = lowest(ceilings) ?? {};

@@ -1,4 +1,4 @@
-import type { Stage } from './stage.js';
+import type { BenchEnvironment } from './environment.js';
 import { coreSeconds, spentBetween, type CoreSeconds } from './usage.js';
 
 /** How long something took, and who worked for it. */
@@ -10,7 +10,7 @@ export interface Timing {
 }
 
 /** Starts now. @param worker the worker's pid, where one takes part; without one this process does what is measured */
-export function startClock({ stack }: Stage, worker?: number): () => Timing {
+export function startClock({ stack }: BenchEnvironment, worker?: number): () => Timing {
   const servers = (['postgres', 'kafka', 'clickhouse', 'temporal'] as const).map((server) => [
     server,
     stack.pid(server),
@@ -27,8 +27,8 @@ export function startClock({ stack }: Stage, worker?: number): () => Timing {
   };
 }
 
-export async function timed(stage: Stage, work: () => Promise<unknown>): Promise<Timing> {
-  const stop = startClock(stage);
+export async function timed(environment: BenchEnvironment, work: () => Promise<unknown>): Promise<Timing> {
+  const stop = startClock(environment);
   await work();
   return stop();
 }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { insertOrders } from './orders.js';
-import type { Stage } from './stage.js';
+import type { BenchEnvironment } from './environment.js';
 
 const COMMITS_A_SECOND = 50;
 const RECONNECT_MS = 100;
@@ -10,7 +10,7 @@ const CHANGE_EVERY = 10;
 
 /** Writes rows with ascending ids at a steady pace, on one connection, through whatever happens to it. */
 export class Commits {
-  readonly #stage: Stage;
+  readonly #environment: BenchEnvironment;
   readonly #table: string;
   readonly #rows: number;
   readonly #stopping = new AbortController();
@@ -19,8 +19,8 @@ export class Commits {
   readonly #at: number[] = [0];
   #changes = 0;
 
-  constructor(stage: Stage, table: string, rowsPerSecond: number) {
-    this.#stage = stage;
+  constructor(environment: BenchEnvironment, table: string, rowsPerSecond: number) {
+    this.#environment = environment;
     this.#table = table;
     this.#rows = Math.max(1, Math.round(rowsPerSecond / COMMITS_A_SECOND));
     this.#ended = this.#run();
@@ -49,11 +49,11 @@ export class Commits {
   async #run(): Promise<void> {
     while (!this.#isOver()) {
       try {
-        await using pg = await this.#stage.connect('writer');
+        await using pg = await this.#environment.connect('writer');
         await this.#resume(pg);
         await this.#write(pg);
       } catch (error) {
-        this.#stage.signal.throwIfAborted();
+        this.#environment.signal.throwIfAborted();
         if (!(error instanceof Error)) throw error;
         await sleep(RECONNECT_MS);
       }
@@ -61,7 +61,7 @@ export class Commits {
   }
 
   #isOver(): boolean {
-    return this.#stopping.signal.aborted || this.#stage.signal.aborted;
+    return this.#stopping.signal.aborted || this.#environment.signal.aborted;
   }
 
   async #write(pg: Client): Promise<void> {

@@ -7,17 +7,21 @@ import { outboxTable } from '../../src/source/outbox/names.js';
 import { BEGIN_READING, LOOK_UP_BY_INDEX } from '../../src/source/session.js';
 import { ceilingOf, type Ceiling } from './ceiling.js';
 import { timed } from './clock.js';
-import type { Stage } from './stage.js';
+import type { BenchEnvironment } from './environment.js';
 
 /** As many events as the publish slice takes at once. */
 const BATCH_EVENTS = 20_000n;
 
 /** The outbox joined to its table, to nowhere: the drain's own statement, batch after batch, on one connection. */
-export async function drainCeiling(stage: Stage, table: ReplicatedTable, rows: number): Promise<Ceiling> {
-  await using pg = await stage.connect('drain ceiling');
+export async function drainCeiling(
+  environment: BenchEnvironment,
+  table: ReplicatedTable,
+  rows: number,
+): Promise<Ceiling> {
+  await using pg = await environment.connect('drain ceiling');
   const bounds = await boundsOf(pg, table);
   const { generation } = table;
-  const timing = await timed(stage, async () => {
+  const timing = await timed(environment, async () => {
     for (let first = BigInt(bounds.first); first <= BigInt(bounds.last); first += BATCH_EVENTS) {
       const last = String(first + BATCH_EVENTS - 1n);
       const batch = { batch: 1, generation, first: String(first), last, snapshot: bounds.snapshot };
@@ -52,9 +56,9 @@ export async function firstBatch(pg: ClientBase, table: ReplicatedTable): Promis
   return { batch: 1, generation: table.generation, first, last, snapshot };
 }
 
-export async function tableCopyCeiling(stage: Stage, table: string, rows: number): Promise<Ceiling> {
-  await using pg = await stage.connect('copy ceiling');
-  const timing = await timed(stage, () => copyToNowhere(pg, /* sql */ `copy ${table} to stdout`));
+export async function tableCopyCeiling(environment: BenchEnvironment, table: string, rows: number): Promise<Ceiling> {
+  await using pg = await environment.connect('copy ceiling');
+  const timing = await timed(environment, () => copyToNowhere(pg, /* sql */ `copy ${table} to stdout`));
   return ceilingOf('COPY table to nowhere', rows, timing);
 }
 

@@ -15,8 +15,8 @@ import { copyToNowhere } from './drain-ceiling.js';
 import { LedgerWatch } from './ledger-watch.js';
 import { createOrders, fillOrders, rowBytes } from './orders.js';
 import type { Report, Run, Scenario } from './scenario.js';
-import { profileTable, workShift, type Shift } from './shift.js';
-import { count, type Stage } from './stage.js';
+import { profileTable, runWorker, type WorkerRun } from './worker-run.js';
+import { count, type BenchEnvironment } from './environment.js';
 import { percent } from './table.js';
 
 const TABLE = 'first_load';
@@ -36,63 +36,69 @@ export const firstLoad: Scenario = {
   name: 'first-load',
   summary: 'add on a filled table, twice as many rows as the backlog has',
   async run(run) {
-    const { stage, options, tell } = run;
+    const { environment, options, report } = run;
     const rows = 2 * options.rows;
-    tell('filling');
-    await createOrders(stage.postgres, TABLE);
-    await fillOrders(stage.postgres, TABLE, rows, stage);
-    await stage.postgres.query(/* sql */ `vacuum analyze ${TABLE}`);
-    const shift = await workShift(run, 'all', async (pid) => {
+    report('filling');
+    await createOrders(environment.postgres, TABLE);
+    await fillOrders(environment.postgres, TABLE, rows, environment);
+    await environment.postgres.query(/* sql */ `vacuum analyze ${TABLE}`);
+    const workerRun = await runWorker(run, 'all', async (pid) => {
       const loads: Timing[] = [];
       const ceilings: (readonly Ceiling[])[] = [];
       for (let round = 1; round <= ROUNDS; round += 1) {
-        tell(`round ${round} of ${ROUNDS}`);
+        report(`round ${round} of ${ROUNDS}`);
         const { timing, table } = await load(run, pid, rows);
         loads.push(timing);
-        ceilings.push(await measureCeilings(stage, table, rows, options.stateDir));
-        await stage.cli('remove', TABLE, '--drop-target', '--yes');
+        ceilings.push(await measureCeilings(environment, table, rows, options.stateDir));
+        await environment.cli('remove', TABLE, '--drop-target', '--yes');
       }
       const last = loads.at(-1);
       const measured: Loads = { loads, ceilings, ...(last === undefined ? {} : { timing: last }) };
       return measured;
     });
-    return report(shift, rows, await rowBytes(stage.postgres, TABLE));
+    return composeReport(workerRun, rows, await rowBytes(environment.postgres, TABLE));
   },
 };
 
 /** From the claim of the copy, so with its drawn position and its wait for writers, until the ledger says that it is done. */
-async function load({ stage }: Run, pid: number, rows: number): Promise<{ timing: Timing; table: ReplicatedTable }> {
+async function load(
+  { environment }: Run,
+  pid: number,
+  rows: number,
+): Promise<{ timing: Timing; table: ReplicatedTable }> {
   let table: ReplicatedTable | undefined;
-  const added = stage.cli('add', TABLE, '--no-wait');
-  await until('The replica', { deadlineMs: 60_000, everyMs: 5, signal: stage.signal }, async () => {
-    table = await findTable(stage.postgres, 'default', { schema: 'public', table: TABLE });
+  const added = environment.cli('add', TABLE, '--no-wait');
+  await until('The replica', { deadlineMs: 60_000, everyMs: 5, signal: environment.signal }, async () => {
+    table = await findTable(environment.postgres, 'default', { schema: 'public', table: TABLE });
     return table !== undefined;
   });
   if (table === undefined) throw new Error('the table was not prepared');
-  const watch = new LedgerWatch(stage.postgres, table, stage.signal);
+  const watch = new LedgerWatch(environment.postgres, table, environment.signal);
   await watch.until('The copy', 'copy', ({ epoch }) => epoch !== '0', 5);
-  const stop = startClock(stage, pid);
+  const stop = startClock(environment, pid);
   await watch.until('The end of the copy', 'copy', ({ position }) => position.done !== undefined);
   const timing = stop();
   await added;
-  const there = await count(stage.clickhouse, /* sql */ `select count() as n from ${TABLE}_current`);
+  const there = await count(environment.clickhouse, /* sql */ `select count() as n from ${TABLE}_current`);
   if (there !== rows) throw new Error(`${there} of ${rows} rows came over`);
   return { timing, table: table };
 }
 
 async function measureCeilings(
-  stage: Stage,
+  environment: BenchEnvironment,
   table: ReplicatedTable,
   rows: number,
   stateDir: string,
 ): Promise<readonly Ceiling[]> {
-  await using pg = await stage.connect('copy ceilings');
-  const read = await timed(stage, () => copyToNowhere(pg, copySql(table, POSITION)));
+  await using pg = await environment.connect('copy ceilings');
+  const read = await timed(environment, () => copyToNowhere(pg, copySql(table, POSITION)));
   const file = join(stateDir, 'first-load.tsv');
   try {
-    await pipeline(copyRows(pg, table, POSITION, stage), createWriteStream(file));
-    const insert = await intoBareTable(stage, table, rows, () => createReadStream(file, { highWaterMark: 256 * 1024 }));
-    const pipe = await intoBareTable(stage, table, rows, () => copyRows(pg, table, POSITION, stage));
+    await pipeline(copyRows(pg, table, POSITION, environment), createWriteStream(file));
+    const insert = await intoBareTable(environment, table, rows, () =>
+      createReadStream(file, { highWaterMark: 256 * 1024 }),
+    );
+    const pipe = await intoBareTable(environment, table, rows, () => copyRows(pg, table, POSITION, environment));
     return [
       ceilingOf('COPY to nowhere', rows, read),
       ceilingOf('TSV file to ClickHouse', rows, insert),
@@ -104,25 +110,25 @@ async function measureCeilings(
 }
 
 async function intoBareTable(
-  stage: Stage,
+  environment: BenchEnvironment,
   table: ReplicatedTable,
   rows: number,
   open: () => Readable,
 ): Promise<Timing> {
-  const { clickhouse } = stage;
+  const { clickhouse } = environment;
   const bare = `${TABLE}_bare`;
   const { target } = loaderNamed(table);
   const source = `${target.database}.${target.table}`;
   await clickhouse.command({ query: /* sql */ `create table ${bare} as ${source}` });
   try {
     const settings = await copyInsertSettings(clickhouse);
-    const timing = await timed(stage, async () => {
+    const timing = await timed(environment, async () => {
       const query = /* sql */ `insert into ${bare} format TabSeparated`;
       const { stream } = await clickhouse.exec({
         query,
         values: open(),
         clickhouse_settings: settings,
-        abort_signal: stage.signal,
+        abort_signal: environment.signal,
       });
       stream.resume();
     });
@@ -134,7 +140,7 @@ async function intoBareTable(
   }
 }
 
-function report({ result, workerPeakMB, profile }: Shift<Loads>, rows: number, bytes: number): Report {
+function composeReport({ result, workerPeakMB, profile }: WorkerRun<Loads>, rows: number, bytes: number): Report {
   const rate = medianOf(result.loads.map(({ seconds }) => rows / seconds));
   const names = result.ceilings[0]?.map(({ name }) => name) ?? [];
   const ceilings = names.map((name, index) => ({

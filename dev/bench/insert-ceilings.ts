@@ -4,7 +4,7 @@ import { namedInsertSettings } from '../../src/clickhouse/insert-settings.js';
 import { copyRows } from '../../src/source/copy/copy-rows.js';
 import { ceilingOf, type Ceiling } from './ceiling.js';
 import { timed } from './clock.js';
-import { count, type Stage } from './stage.js';
+import { count, type BenchEnvironment } from './environment.js';
 import { readTopic } from './topic-ceilings.js';
 
 const CHUNK_BYTES = 128 * 1024;
@@ -15,43 +15,43 @@ const NEWLINE = 0x0a;
  * @param rowsPerInsert of the loader, on average
  */
 export async function insertCeilings(
-  stage: Stage,
+  environment: BenchEnvironment,
   table: ReplicatedTable,
   rows: number,
   rowsPerInsert: number,
 ): Promise<readonly Ceiling[]> {
   const json = new Bodies(rowsPerInsert);
-  await readTopic(stage, table.route.transport.topic, (messages) => {
+  await readTopic(environment, table.route.transport.topic, (messages) => {
     for (const { value } of messages) if (value !== null) json.addLines(value);
   });
-  const ceilings = [await insertBodies(stage, table, 'JSONEachRow', json.finish(), rows)];
+  const ceilings = [await insertBodies(environment, table, 'JSONEachRow', json.finish(), rows)];
   const tsv = new Bodies(rowsPerInsert);
-  await using pg = await stage.connect('rows for a ceiling');
-  for await (const chunk of copyRows(pg, table, '1', stage) as AsyncIterable<Buffer>) tsv.addText(chunk);
-  ceilings.push(await insertBodies(stage, table, 'TabSeparated', tsv.finish(), rows));
+  await using pg = await environment.connect('rows for a ceiling');
+  for await (const chunk of copyRows(pg, table, '1', environment) as AsyncIterable<Buffer>) tsv.addText(chunk);
+  ceilings.push(await insertBodies(environment, table, 'TabSeparated', tsv.finish(), rows));
   return ceilings;
 }
 
 async function insertBodies(
-  stage: Stage,
+  environment: BenchEnvironment,
   table: ReplicatedTable,
   format: 'JSONEachRow' | 'TabSeparated',
   bodies: readonly Buffer[],
   rows: number,
 ): Promise<Ceiling> {
-  const { clickhouse } = stage;
+  const { clickhouse } = environment;
   const { target } = loaderNamed(table);
   const bare = `${target.table}_bare`;
   const source = `${target.database}.${target.table}`;
   await clickhouse.command({ query: /* sql */ `create table ${bare} as ${source}` });
   try {
-    const timing = await timed(stage, async () => {
+    const timing = await timed(environment, async () => {
       for (const [index, body] of bodies.entries()) {
         const { stream } = await clickhouse.exec({
           query: /* sql */ `insert into ${bare} format ${format}`,
           values: Readable.from(chunksOf(body), { objectMode: false }),
           clickhouse_settings: await namedInsertSettings(clickhouse, `${bare}/${format}/${index}`),
-          abort_signal: stage.signal,
+          abort_signal: environment.signal,
         });
         stream.resume();
       }

@@ -6,7 +6,7 @@ import { percentile } from '../demo/percentile.js';
 import { capture } from './captured.js';
 import { copyToNowhere } from './drain-ceiling.js';
 import { createOrders, insertOrders } from './orders.js';
-import type { Stage } from './stage.js';
+import type { BenchEnvironment } from './environment.js';
 import { makeTopic } from './topic-ceilings.js';
 
 const TIMES = 100;
@@ -21,11 +21,11 @@ export interface FloorStep {
 }
 
 /** The steps that no way through these three servers avoids. Their sum is what one row takes at least. */
-export async function latencyFloor(stage: Stage): Promise<readonly FloorStep[]> {
+export async function latencyFloor(environment: BenchEnvironment): Promise<readonly FloorStep[]> {
   return [
-    floorStep('outbox look and drain', await drainOnce(stage)),
-    floorStep('produce to fetch', await produceToFetch(stage)),
-    floorStep('insert to answered query', await insertToQuery(stage)),
+    floorStep('outbox look and drain', await drainOnce(environment)),
+    floorStep('produce to fetch', await produceToFetch(environment)),
+    floorStep('insert to answered query', await insertToQuery(environment)),
   ];
 }
 
@@ -35,8 +35,8 @@ function floorStep(name: string, milliseconds: readonly number[]): FloorStep {
 }
 
 /** A look that finds an event, and the drain of its one row. */
-async function drainOnce(stage: Stage): Promise<readonly number[]> {
-  await using pg = await stage.connect('latency floor');
+async function drainOnce(environment: BenchEnvironment): Promise<readonly number[]> {
+  await using pg = await environment.connect('latency floor');
   await createOrders(pg, TABLE);
   const table = await capture(pg, TABLE, FLOOR_ID);
   const outbox = outboxTable(FLOOR_ID);
@@ -59,11 +59,15 @@ async function drainOnce(stage: Stage): Promise<readonly number[]> {
   return taken;
 }
 
-async function produceToFetch(stage: Stage): Promise<readonly number[]> {
+async function produceToFetch(environment: BenchEnvironment): Promise<readonly number[]> {
   const topic = TABLE;
-  await makeTopic(stage, topic);
-  const producer = stage.kafka.producer({ idempotent: true, maxInFlightRequests: 1, allowAutoTopicCreation: false });
-  const consumer = stage.kafka.consumer({ groupId: `bench-${topic}`, minBytes: 1, maxWaitTimeInMs: 250 });
+  await makeTopic(environment, topic);
+  const producer = environment.kafka.producer({
+    idempotent: true,
+    maxInFlightRequests: 1,
+    allowAutoTopicCreation: false,
+  });
+  const consumer = environment.kafka.consumer({ groupId: `bench-${topic}`, minBytes: 1, maxWaitTimeInMs: 250 });
   try {
     await Promise.all([producer.connect(), consumer.connect()]);
     await consumer.subscribe({ topic, fromBeginning: true });
@@ -73,7 +77,7 @@ async function produceToFetch(stage: Stage): Promise<readonly number[]> {
     const taken: number[] = [];
     // The first ones pay for the join and for metadata.
     for (let time = -10; time < TIMES; time += 1) {
-      stage.signal.throwIfAborted();
+      environment.signal.throwIfAborted();
       const arrival = new Promise<void>((resolve) => (arrived = resolve));
       const startedAt = performance.now();
       await producer.send({ topic, acks: -1, messages: [{ value }] });
@@ -87,7 +91,7 @@ async function produceToFetch(stage: Stage): Promise<readonly number[]> {
 }
 
 /** An insert of one row, and the query that shows it. */
-async function insertToQuery({ clickhouse }: Stage): Promise<readonly number[]> {
+async function insertToQuery({ clickhouse }: BenchEnvironment): Promise<readonly number[]> {
   await clickhouse.command({
     query: /* sql */ `create table ${TABLE} (id Int64, note String, _version UInt128, _deleted UInt8)
       engine = ReplacingMergeTree(_version, _deleted) order by id`,

@@ -5,8 +5,8 @@ import { latencyFloor, type FloorStep } from './latency-floor.js';
 import { createOrders } from './orders.js';
 import { paceOf, writePaced, type Pace } from './paced-writer.js';
 import type { Report, Run, Scenario } from './scenario.js';
-import { profileTable, workShift } from './shift.js';
-import { Sightings } from './sightings.js';
+import { profileTable, runWorker } from './worker-run.js';
+import { VisibilityWatch } from './visibility.js';
 import { percent } from './table.js';
 
 const RATES = [50, 1_000, 5_000];
@@ -31,47 +31,47 @@ export const latency: Scenario = {
   name: 'latency',
   summary: `commit -> queryable at ${RATES.map((rate) => rate.toLocaleString('en-US')).join(', ')} rows/s`,
   async run(run) {
-    const { stage, tell } = run;
-    tell('the floor');
-    const floor = await latencyFloor(stage);
-    const shift = await workShift(run, 'all', async (pid) => {
-      await createOrders(stage.postgres, TABLE);
-      await stage.cli('add', TABLE);
-      const stop = startClock(stage, pid);
+    const { environment, report } = run;
+    report('the floor');
+    const floor = await latencyFloor(environment);
+    const workerRun = await runWorker(run, 'all', async (pid) => {
+      await createOrders(environment.postgres, TABLE);
+      await environment.cli('add', TABLE);
+      const stop = startClock(environment, pid);
       const rates: RateResult[] = [];
       let from = 1;
       for (const rate of RATES) {
-        tell(`${rate} rows/s`);
+        report(`${rate} rows/s`);
         const { last, ...result } = await measureRate(run, rate, from, pid);
         rates.push(result);
         from = last + 1;
       }
       const timing = stop();
-      await stage.cli('remove', TABLE, '--drop-target', '--yes');
+      await environment.cli('remove', TABLE, '--drop-target', '--yes');
       return { rates, timing };
     });
-    const profiles = shift.profile === undefined ? [] : [profileTable('latency, all rates', shift.profile)];
-    const { tables, result } = report(run, floor, shift.result.rates);
+    const profiles = workerRun.profile === undefined ? [] : [profileTable('latency, all rates', workerRun.profile)];
+    const { tables, result } = composeReport(run, floor, workerRun.result.rates);
     return { tables: [...tables, ...profiles], result };
   },
 };
 
 async function measureRate(
-  { stage, options }: Run,
+  { environment, options }: Run,
   rate: number,
   from: number,
   pid: number,
 ): Promise<RateResult & { readonly last: number }> {
-  await using sightings = await Sightings.open(stage.clickhouse, TABLE, from - 1);
+  await using visibility = await VisibilityWatch.open(environment.clickhouse, TABLE, from - 1);
   const pace = paceOf(rate);
-  const stop = startClock(stage, pid);
+  const stop = startClock(environment, pid);
   const since = performance.now() + WARM_UP_SECONDS * 1_000;
   const seconds = options.seconds + WARM_UP_SECONDS;
-  const written = await writePaced(stage, TABLE, pace, { from, seconds, onCommit: sightings.committed });
-  const patience = { deadlineMs: 60_000, everyMs: 50, signal: stage.signal };
-  await until('The last row', patience, () => sightings.saw(written.last));
+  const written = await writePaced(environment, TABLE, pace, { from, seconds, onCommit: visibility.committed });
+  const patience = { deadlineMs: 60_000, everyMs: 50, signal: environment.signal };
+  await until('The last row', patience, () => visibility.saw(written.last));
   const { coreSeconds } = stop();
-  const latencies = sightings.latencies(since);
+  const latencies = visibility.latencies(since);
   const at = (share: number): number => Math.round((percentile(latencies, share) ?? Number.NaN) * 10) / 10;
   return {
     last: written.last,
@@ -83,12 +83,12 @@ async function measureRate(
     p90: at(0.9),
     p99: at(0.99),
     max: at(1),
-    looks: sightings.looks,
+    looks: visibility.looks,
     coreSeconds,
   };
 }
 
-function report({ options }: Run, floor: readonly FloorStep[], rates: readonly RateResult[]): Report {
+function composeReport({ options }: Run, floor: readonly FloorStep[], rates: readonly RateResult[]): Report {
   const floorMs = Math.round(floor.reduce((sum, { p50 }) => sum + p50, 0) * 10) / 10;
   return {
     tables: [

@@ -1,5 +1,5 @@
 import { arch, availableParallelism, cpus, platform, release, totalmem } from 'node:os';
-import type { Stage } from './stage.js';
+import type { BenchEnvironment } from './environment.js';
 
 /** Where figures were taken: without it they say nothing. */
 export interface Machine {
@@ -15,7 +15,10 @@ export interface Machine {
 }
 
 /** @param loadBefore the load average before the servers were started */
-export async function describeMachine({ postgres, clickhouse }: Stage, loadBefore: number): Promise<Machine> {
+export async function describeMachine(
+  { postgres, clickhouse }: BenchEnvironment,
+  loadBefore: number,
+): Promise<Machine> {
   const server = await postgres.query<{ version: string }>(/* sql */ `select split_part(version(), ' ', 2) as version`);
   const engine = await clickhouse.query({ query: /* sql */ `select version() as version`, format: 'JSONEachRow' });
   const [version] = await engine.json<{ version: string }>();

@@ -7,7 +7,7 @@ import { Failure } from '../../src/failure/failure.js';
 import { describeMachine, machineLine, type Machine } from './machine.js';
 import { readOptions, type BenchOptions } from './options.js';
 import { SCENARIOS } from './scenarios.js';
-import { openStage, type Stage } from './stage.js';
+import { openEnvironment, type BenchEnvironment } from './environment.js';
 import { renderTable } from './table.js';
 
 const INTERRUPTED = 130;
@@ -38,8 +38,8 @@ async function main(): Promise<number> {
   } catch (error) {
     screen.close();
     if (stop.signal.aborted) return INTERRUPTED;
-    const told = error instanceof Failure ? error.message : error instanceof Error ? error.stack : String(error);
-    process.stderr.write(`error: ${told}\n`);
+    const text = error instanceof Failure ? error.message : error instanceof Error ? error.stack : String(error);
+    process.stderr.write(`error: ${text}\n`);
     return 1;
   }
 }
@@ -58,19 +58,21 @@ async function runAll(options: BenchOptions, screen: Screen, signal: AbortSignal
   const { stateDir, rows, seconds } = options;
   screen.say(`\n  ${screen.paint.bold('pg2click bench')}  ${screen.paint.dim(relative(process.cwd(), stateDir))}\n`);
   await rm(join(stateDir, 'profiles'), { recursive: true, force: true });
-  await using stage = await screen.step('start PostgreSQL, Kafka, ClickHouse and Temporal on this machine', (tell) =>
-    openStage({
-      stateDir,
-      signal,
-      report: (event) => {
-        if (event.kind === 'step') tell(event.text);
-        // What a server that is gone gives is no figure.
-        if (event.kind === 'died' || event.kind === 'note') screen.say(`  ${event.text}`);
-      },
-    }),
+  await using environment = await screen.step(
+    'start PostgreSQL, Kafka, ClickHouse and Temporal on this machine',
+    (report) =>
+      openEnvironment({
+        stateDir,
+        signal,
+        report: (event) => {
+          if (event.kind === 'step') report(event.text);
+          // What a server that is gone gives is no figure.
+          if (event.kind === 'died' || event.kind === 'note') screen.say(`  ${event.text}`);
+        },
+      }),
   );
-  const machine = await describeMachine(stage, loadBefore);
-  const scenarios = await runScenarios(options, screen, stage);
+  const machine = await describeMachine(environment, loadBefore);
+  const scenarios = await runScenarios(options, screen, environment);
   screen.say(`\n  ${screen.paint.dim(machineLine(machine))}\n`);
   return {
     machine,
@@ -80,10 +82,14 @@ async function runAll(options: BenchOptions, screen: Screen, signal: AbortSignal
   };
 }
 
-async function runScenarios(options: BenchOptions, screen: Screen, stage: Stage): Promise<Measured['scenarios']> {
+async function runScenarios(
+  options: BenchOptions,
+  screen: Screen,
+  environment: BenchEnvironment,
+): Promise<Measured['scenarios']> {
   const results: Record<string, object> = {};
   for (const scenario of SCENARIOS.filter(({ name }) => options.only.includes(name))) {
-    const report = await screen.step(scenario.name, (tell) => scenario.run({ stage, options, tell }));
+    const report = await screen.step(scenario.name, (report) => scenario.run({ environment, options, report }));
     results[scenario.name] = report.result;
     for (const table of report.tables)
       for (const line of ['', ...renderTable(table, screen.paint)]) screen.say(line === '' ? '' : `  ${line}`);

@@ -10,14 +10,14 @@ import { packageRoot } from '../../src/package-root.js';
 import { startClock, type Timing } from './clock.js';
 import { describeMachine, machineLine } from './machine.js';
 import { createOrders, insertOrders } from './orders.js';
-import { Sightings } from './sightings.js';
+import { VisibilityWatch } from './visibility.js';
 import { countSockets } from './sockets.js';
-import { openBench, type Bench } from './stage.js';
+import { openWithWorker, type EnvironmentWithWorker } from './environment.js';
 
 /**
  * Many tables on one worker, most of them idle: what they cost, and what that does to those that are busy.
  *   node dist/dev/bench/many-tables.js [--tables 200] [--busy 20] [--rate 20] [--seconds 30]
- * One JSON object on standard output, the story on standard error.
+ * One JSON object on standard output, progress on standard error.
  */
 interface Options {
   readonly tables: number;
@@ -44,7 +44,7 @@ const options = new Command('many-tables')
 const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort(new Error('interrupted')));
 const loadBefore = loadavg()[0] ?? 0;
-await using bench = await openBench({
+await using bench = await openWithWorker({
   stateDir: join(packageRoot, '.pg2click', 'bench-many'),
   signal: stop.signal,
 });
@@ -62,7 +62,10 @@ const busy = await lookAt(bench, `${options.busy} busy`, async () => {
 });
 process.stdout.write(`${JSON.stringify({ ...options, machine, addingSeconds, empty, idle, busy, latencyMs })}\n`);
 
-async function addTables({ postgres, temporal, connect }: Bench, tables: number): Promise<number> {
+async function addTables(
+  { postgres, temporal, connect, queues }: EnvironmentWithWorker,
+  tables: number,
+): Promise<number> {
   const startedAt = performance.now();
   await inTurns(tables, WRITERS, async (lane) => {
     const pg = await connect(`maker ${lane}`);
@@ -71,7 +74,8 @@ async function addTables({ postgres, temporal, connect }: Bench, tables: number)
   await inTurns(tables, WRITERS, () =>
     Promise.resolve({
       work: async (table) => {
-        await startTable(temporal.client, { pipeline: 'default', schema: SCHEMA, table: nameOf(table) });
+        const taskQueue = queues.workflow;
+        await startTable(temporal.client, { pipeline: 'default', schema: SCHEMA, table: nameOf(table), taskQueue });
       },
       end: () => Promise.resolve(),
     }),
@@ -86,10 +90,13 @@ async function addTables({ postgres, temporal, connect }: Bench, tables: number)
 }
 
 /** Single-row commits, spread evenly over the tables and the time. */
-async function keepBusy({ clickhouse, connect, signal }: Bench, { busy, rate, seconds }: Options): Promise<unknown> {
-  const probes: Sightings[] = [];
+async function keepBusy(
+  { clickhouse, connect, signal }: EnvironmentWithWorker,
+  { busy, rate, seconds }: Options,
+): Promise<unknown> {
+  const probes: VisibilityWatch[] = [];
   for (let table = 0; table < Math.min(PROBES, busy); table += 1)
-    probes.push(await Sightings.open(clickhouse, nameOf(table), 0));
+    probes.push(await VisibilityWatch.open(clickhouse, nameOf(table), 0));
   const rows = rate * seconds;
   const startedAt = performance.now();
   await inTurns(busy * rows, WRITERS, async (lane) => {
@@ -137,7 +144,7 @@ interface Look {
   readonly kafkaSockets: number;
 }
 
-async function lookAt(bench: Bench, title: string, work: () => Promise<unknown>): Promise<Look> {
+async function lookAt(bench: EnvironmentWithWorker, title: string, work: () => Promise<unknown>): Promise<Look> {
   const stop = startClock(bench, pid);
   await work();
   const { seconds, coreSeconds } = stop();

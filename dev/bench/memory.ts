@@ -3,8 +3,8 @@ import { describeTable } from '../../src/control/describe-table.js';
 import { workflowIdOf } from '../../src/domain/table-name.js';
 import { createOrders, fillOrders } from './orders.js';
 import type { Report, Run, Scenario } from './scenario.js';
-import { workShift } from './shift.js';
-import { count } from './stage.js';
+import { runWorker } from './worker-run.js';
+import { count } from './environment.js';
 import { peakMegabytes, resetPeak } from './usage.js';
 import { identify } from '../../src/settings/process-identity.js';
 
@@ -57,69 +57,69 @@ export const memory: Scenario = {
 
 /** The backlog is written while the table is paused, and then let loose on a fresh worker that plays both roles. */
 async function measureCase(run: Run, { name, table, rows, fill }: Case): Promise<CaseResult> {
-  const { stage, tell } = run;
-  tell(name);
-  const shift = await workShift(
+  const { environment, report } = run;
+  report(name);
+  const measured = await runWorker(
     run,
     'all',
     async (pid) => {
       await fill(run, table, 0);
-      await stage.cli('add', table);
-      await stage.cli('pause', table);
+      await environment.cli('add', table);
+      await environment.cli('pause', table);
       await fill(run, table, rows);
       const idleMB = peakMegabytes(pid);
       resetPeak(pid);
       const startedAt = Date.now();
-      const resumed = stage.cli('resume', table);
+      const resumed = environment.cli('resume', table);
       const outcome = await outcomeOf(run, table, rows, pid);
       const seconds = Math.round((Date.now() - startedAt) / 100) / 10;
       const peakMB = peakMegabytes(pid);
       if (outcome === DIED) {
         // Its next worker would meet the same end.
         await resumed.catch(() => undefined);
-        await stage.temporal.client.workflow
+        await environment.temporal.client.workflow
           .getHandle(workflowIdOf('default', { schema: 'public', table }))
           .terminate();
       } else {
         await resumed;
-        await stage.cli('remove', table, '--drop-target', '--yes');
+        await environment.cli('remove', table, '--drop-target', '--yes');
       }
       return { outcome, seconds, idleMB, peakMB };
     },
     { mayDie: true },
   );
-  await stage.postgres.query(/* sql */ `drop table ${table}`);
-  return { name, rows, ...shift.result };
+  await environment.postgres.query(/* sql */ `drop table ${table}`);
+  return { name, rows, ...measured.result };
 }
 
 const DIED = 'the worker died';
 
-async function outcomeOf({ stage }: Run, table: string, rows: number, pid: number): Promise<string> {
+async function outcomeOf({ environment }: Run, table: string, rows: number, pid: number): Promise<string> {
   const id = workflowIdOf('default', { schema: 'public', table });
   const deadline = Date.now() + DEADLINE_MS;
   while (Date.now() < deadline) {
     if (identify(pid) === undefined) return DIED;
-    if ((await count(stage.clickhouse, /* sql */ `select count() as n from ${table}`)) >= rows) return 'moved';
-    const described = await describeTable(stage.temporal.client, id);
+    if ((await count(environment.clickhouse, /* sql */ `select count() as n from ${table}`)) >= rows) return 'moved';
+    const described = await describeTable(environment.temporal.client, id);
     if (described?.phase === 'parked') return `parked: ${described.failureKind ?? 'unknown'}`;
-    await sleep(LOOK_MS, undefined, { signal: stage.signal });
+    await sleep(LOOK_MS, undefined, { signal: environment.signal });
   }
   return `not done after ${DEADLINE_MS / 1_000} s`;
 }
 
-async function fillSmall({ stage }: Run, table: string, rows: number): Promise<void> {
-  if (rows === 0) return createOrders(stage.postgres, table);
-  await fillOrders(stage.postgres, table, rows, stage);
+async function fillSmall({ environment }: Run, table: string, rows: number): Promise<void> {
+  if (rows === 0) return createOrders(environment.postgres, table);
+  await fillOrders(environment.postgres, table, rows, environment);
 }
 
 function fillWide(bytes: number): Case['fill'] {
-  return async ({ stage }, table, rows) => {
+  return async ({ environment }, table, rows) => {
     if (rows === 0) {
-      await stage.postgres.query(/* sql */ `create table ${table} (id bigint primary key, body text not null)`);
+      await environment.postgres.query(/* sql */ `create table ${table} (id bigint primary key, body text not null)`);
       return;
     }
     const text = /* sql */ `insert into ${table} select i, repeat(md5(i::text), $2::int) from generate_series(1, $1::int) i`;
-    await stage.postgres.query(text, [rows, bytes / DIGEST_BYTES]);
+    await environment.postgres.query(text, [rows, bytes / DIGEST_BYTES]);
   };
 }
 

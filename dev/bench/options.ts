@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { MESSAGE_FORMATS, type MessageFormat } from '../../src/domain/route.js';
-import { STATE_DIR } from './stage.js';
+import { STATE_DIR } from './environment.js';
 
 /** What a run of the benchmarks was asked for. */
 export interface BenchOptions {

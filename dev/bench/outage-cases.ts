@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Stage } from './stage.js';
+import type { BenchEnvironment } from './environment.js';
 import type { ServerName } from '../../src/settings/server-name.js';
 
 export interface OutageCase {
@@ -17,7 +17,7 @@ export interface OutageCase {
 }
 
 export interface Trouble {
-  readonly stage: Stage;
+  readonly environment: BenchEnvironment;
   readonly workers: readonly ChildProcess[];
   /** The pid of the worker that loads the table now. */
   readonly loader: () => Promise<number>;
@@ -44,15 +44,15 @@ export const CASES = {
     title: 'the one of two workers that loads is frozen for 40 s, then thawed',
     back: 'it froze',
     workers: 2,
-    async run({ stage, loader, note, mark }) {
+    async run({ environment, loader, note, mark }) {
       const pid = await loader();
       process.kill(pid, 'SIGSTOP');
       const frozenAt = performance.now();
       note(`worker ${pid} frozen`);
       // What was on its way arrives; nobody can have missed a heartbeat yet.
-      await sleep(LANDING_MS, undefined, { signal: stage.signal });
+      await sleep(LANDING_MS, undefined, { signal: environment.signal });
       await mark(frozenAt);
-      await sleep(40 * SECOND - LANDING_MS, undefined, { signal: stage.signal });
+      await sleep(40 * SECOND - LANDING_MS, undefined, { signal: environment.signal });
       process.kill(pid, 'SIGCONT');
       note(`worker ${pid} thawed`);
     },
@@ -71,17 +71,17 @@ function killed(server: ServerName, title: string, awayMs: number): OutageCase {
 }
 
 async function away(
-  { stage, note, mark }: Trouble,
+  { environment, note, mark }: Trouble,
   server: ServerName,
   title: string,
   signal: NodeJS.Signals,
   awayMs: number,
 ): Promise<void> {
-  await stage.stack.kill(server, signal);
+  await environment.stack.kill(server, signal);
   note(`${title} gone`);
-  await sleep(awayMs, undefined, { signal: stage.signal });
+  await sleep(awayMs, undefined, { signal: environment.signal });
   note(`${title} started`);
-  await stage.stack.start(server);
+  await environment.stack.start(server);
   await mark(performance.now());
   note(`${title} answers`);
 }

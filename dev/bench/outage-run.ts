@@ -4,7 +4,7 @@ import { until } from '../demo/until.js';
 import { Commits } from './commits.js';
 import { createOrders, replicaOf } from './orders.js';
 import type { OutageCase } from './outage-cases.js';
-import { stopWorker, type Stage } from './stage.js';
+import { stopWorker, type BenchEnvironment } from './environment.js';
 import { startTimeline, type Sample } from './timeline.js';
 
 const SECOND = 1_000;
@@ -36,20 +36,20 @@ export interface OutageRun {
 
 /** One case from its workers' start to the comparison of both sides; the table is removed afterwards. */
 export async function measureOutage(
-  stage: Stage,
+  environment: BenchEnvironment,
   { name, outage, rowsPerSecond, say }: OutageRun,
 ): Promise<OutageResult> {
-  const { signal } = stage;
+  const { signal } = environment;
   const table = `orders_${name}`;
-  const workers = await Promise.all(Array.from({ length: outage.workers }, () => stage.startWorker()));
+  const workers = await Promise.all(Array.from({ length: outage.workers }, () => environment.startWorker()));
   try {
-    await using setUp = await stage.connect('set up');
+    await using setUp = await environment.connect('set up');
     await createOrders(setUp, table);
-    await stage.cli('add', table);
+    await environment.cli('add', table);
     const replica = await replicaOf(setUp, table);
     await setUp[Symbol.asyncDispose]();
-    const commits = new Commits(stage, table, rowsPerSecond);
-    const timeline = startTimeline(stage, { table: replica, commits, say });
+    const commits = new Commits(environment, table, rowsPerSecond);
+    const timeline = startTimeline(environment, { table: replica, commits, say });
     const wait = (what: string, condition: () => boolean): Promise<void> =>
       until(what, { deadlineMs: DEADLINE_MS, everyMs: LOOK_MS, signal }, condition);
     await wait('The first row', () => timeline.visible > 0);
@@ -58,7 +58,7 @@ export async function measureOutage(
     let markedAt = 0;
     let markedVisible = 0;
     const trouble = outage.run({
-      stage,
+      environment,
       workers,
       loader: () => timeline.loader(),
       note: (text) => timeline.note(text),
@@ -80,27 +80,27 @@ export async function measureOutage(
     await commits.stop();
     await wait('The last row', () => timeline.visible >= commits.last);
     const samples = await timeline.stop();
-    return { flowsAfterSeconds, caughtUpAfterSeconds, ...(await compareSides(stage, table)), samples };
+    return { flowsAfterSeconds, caughtUpAfterSeconds, ...(await compareSides(environment, table)), samples };
   } finally {
-    await stage.cli('remove', table).catch(() => undefined);
+    await environment.cli('remove', table).catch(() => undefined);
     for (const worker of workers) await stopWorker(worker);
   }
 }
 
 /** Until equal: updates and deletes of the last second may be on their way. */
-async function compareSides(stage: Stage, table: string) {
-  const view = { database: stage.settings.clickhouse.database, table: `${table}_current` };
+async function compareSides(environment: BenchEnvironment, table: string) {
+  const view = { database: environment.settings.clickhouse.database, table: `${table}_current` };
   const deadline = Date.now() + 30 * SECOND;
   for (;;) {
-    await using postgres = await stage.connect('compare');
+    await using postgres = await environment.connect('compare');
     const compared = await compareTable({
       postgres,
-      clickhouse: stage.clickhouse,
+      clickhouse: environment.clickhouse,
       table: { schema: 'public', table },
       view,
     });
     const { source: rows, equal, missing, extra, changed } = compared;
     if (missing + extra + changed === 0 || Date.now() > deadline) return { rows, equal, missing, extra, changed };
-    await sleep(500, undefined, { signal: stage.signal });
+    await sleep(500, undefined, { signal: environment.signal });
   }
 }

@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
 import { CASES, type CaseName, type OutageCase } from './outage-cases.js';
 import { measureOutage, type OutageResult } from './outage-run.js';
-import { openStage, type Stage } from './stage.js';
+import { openEnvironment, type BenchEnvironment } from './environment.js';
 
 /**
  * What happens while a server is away, second by second, and how soon rows flow again.
@@ -28,16 +28,16 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
 const names = options.case === 'all' ? (Object.keys(CASES) as CaseName[]) : [options.case];
 const results: Record<string, OutageResult> = {};
 try {
-  await using stage = await openStage({ signal: stop.signal });
-  for (const name of names) results[name] = await runCase(stage, name, CASES[name]);
+  await using environment = await openEnvironment({ signal: stop.signal });
+  for (const name of names) results[name] = await runCase(environment, name, CASES[name]);
 } finally {
   process.exitCode = Object.values(results).length === names.length && Object.values(results).every(isWell) ? 0 : 1;
 }
 if (options.json) process.stdout.write(`${JSON.stringify({ rowsPerSecond: options.rowsPerSecond, cases: results })}\n`);
 
-async function runCase(stage: Stage, name: CaseName, outage: OutageCase): Promise<OutageResult> {
+async function runCase(environment: BenchEnvironment, name: CaseName, outage: OutageCase): Promise<OutageResult> {
   say(`\n${name}: ${outage.title}`);
-  const result = await measureOutage(stage, { name, outage, rowsPerSecond: options.rowsPerSecond, say });
+  const result = await measureOutage(environment, { name, outage, rowsPerSecond: options.rowsPerSecond, say });
   say(
     `  rows flow again ${seconds(result.flowsAfterSeconds)} after ${outage.back}, and are there within a second of their commit after ${seconds(result.caughtUpAfterSeconds)}`,
   );

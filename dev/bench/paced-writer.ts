@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { insertOrders } from './orders.js';
-import type { Stage } from './stage.js';
+import type { BenchEnvironment } from './environment.js';
 
 /** So many commits a second of so many rows, over so many connections: below what each connection can do. */
 export interface Pace {
@@ -24,7 +24,7 @@ export interface Writing {
 
 /** @returns the last id and how many rows a second were written */
 export async function writePaced(
-  stage: Stage,
+  environment: BenchEnvironment,
   table: string,
   pace: Pace,
   { from, seconds, onCommit }: Writing,
@@ -34,10 +34,10 @@ export async function writePaced(
   const everyMs = (seconds * 1_000) / commits;
   const startedAt = performance.now();
   const write = async (connection: number): Promise<void> => {
-    await using pg = await stage.connect('writer');
+    await using pg = await environment.connect('writer');
     for (let commit = connection; commit < commits; commit += connections) {
       const early = startedAt + commit * everyMs - performance.now();
-      if (early > 1) await sleep(early, undefined, { signal: stage.signal });
+      if (early > 1) await sleep(early, undefined, { signal: environment.signal });
       const first = from + commit * rowsPerCommit;
       await insertOrders(pg, table, first, first + rowsPerCommit - 1);
       onCommit(first, first + rowsPerCommit - 1, performance.now());

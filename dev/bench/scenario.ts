@@ -1,8 +1,8 @@
 import type { BenchOptions } from './options.js';
-import type { Stage } from './stage.js';
+import type { BenchEnvironment } from './environment.js';
 import type { Table } from './table.js';
 
-/** Something that is measured: alone, or after others on the same stage. It leaves no replicated table behind. */
+/** Something that is measured: alone, or after others on the same environment. It leaves no replicated table behind. */
 export interface Scenario {
   readonly name: string;
   readonly summary: string;
@@ -10,10 +10,10 @@ export interface Scenario {
 }
 
 export interface Run {
-  readonly stage: Stage;
+  readonly environment: BenchEnvironment;
   readonly options: BenchOptions;
   /** Says what is being done. */
-  readonly tell: (detail: string) => void;
+  readonly report: (detail: string) => void;
 }
 
 export interface Report {

@@ -3,7 +3,7 @@ import { connectClickHouse } from '../../src/connect/clickhouse.js';
 import { createPostgresPool } from '../../src/connect/postgres.js';
 import { loaderNamed, type ReplicatedTable } from '../../src/domain/replicated-table.js';
 import type { Commits } from './commits.js';
-import { count, type Stage } from './stage.js';
+import { count, type BenchEnvironment } from './environment.js';
 
 const SAMPLE_MS = 1_000;
 const SHOW_EVERY = 5;
@@ -51,9 +51,12 @@ interface LedgerRow {
 }
 
 /** Looks at every stage each second, and says so every five. Servers that are away are asked again. */
-export function startTimeline(stage: Stage, { table: replica, commits, say }: TimelineOptions): Timeline {
-  const pool = createPostgresPool(stage.settings, { max: 2, name: 'timeline' });
-  const clickhouse = connectClickHouse(stage.settings, { requestTimeoutMs: 2_000, connections: 2 });
+export function startTimeline(
+  environment: BenchEnvironment,
+  { table: replica, commits, say }: TimelineOptions,
+): Timeline {
+  const pool = createPostgresPool(environment.settings, { max: 2, name: 'timeline' });
+  const clickhouse = connectClickHouse(environment.settings, { requestTimeoutMs: 2_000, connections: 2 });
   const startedAt = performance.now();
   const stopping = new AbortController();
   const samples: Sample[] = [];
@@ -119,9 +122,9 @@ export function startTimeline(stage: Stage, { table: replica, commits, say }: Ti
 async function readLedger(pool: ReturnType<typeof createPostgresPool>, id: string): Promise<LedgerRow> {
   const { rows } = await pool.query<LedgerRow>(/* sql */ `
     select
-      (select rows::float8 from pg2click.stage where replica_id = ${id} and stage = 'publish') as published,
-      (select rows::float8 from pg2click.stage where replica_id = ${id} and stage = 'load') as loaded,
-      (select owner from pg2click.stage where replica_id = ${id} and stage = 'load') as loader,
+      (select rows::float8 from pg2click.stage where table_id = ${id} and stage = 'publish') as published,
+      (select rows::float8 from pg2click.stage where table_id = ${id} and stage = 'load:main') as loaded,
+      (select owner from pg2click.stage where table_id = ${id} and stage = 'load:main') as loader,
       (select count(*)::float8 from pg2click.outbox_${id}) as outbox`);
   const [row] = rows;
   if (row === undefined) throw new Error('the ledger is empty');
@@ -129,7 +132,7 @@ async function readLedger(pool: ReturnType<typeof createPostgresPool>, id: strin
 }
 
 function show({ second, committed, outbox, published, loaded, lagSeconds, notes }: Sample): string {
-  const told = notes.length === 0 ? '' : `   ${notes.join(', ')}`;
+  const remarks = notes.length === 0 ? '' : `   ${notes.join(', ')}`;
   const text = line(
     String(second),
     figure(committed),
@@ -138,7 +141,7 @@ function show({ second, committed, outbox, published, loaded, lagSeconds, notes 
     figure(loaded),
     lagSeconds.toFixed(1),
   );
-  return `${text}${told}`;
+  return `${text}${remarks}`;
 }
 
 function figure(value: number | undefined): string {

@@ -2,7 +2,7 @@ import type { Consumer, IHeaders, KafkaMessage, Message } from 'kafkajs';
 import { ensureTopic, topicState } from '../../src/transport/topic.js';
 import { ceilingOf, type Ceiling } from './ceiling.js';
 import { startClock, type Timing } from './clock.js';
-import type { Stage } from './stage.js';
+import type { BenchEnvironment } from './environment.js';
 
 /** kafkajs groups the messages of one send in O(n^2). */
 const SEND_MESSAGES = 1_000;
@@ -20,9 +20,9 @@ export interface TopicSample {
 }
 
 /** kafkajs reads a topic from its beginning to its end, and does nothing with it. */
-export async function consumeCeiling(stage: Stage, topic: string, rows: number): Promise<Ceiling> {
+export async function consumeCeiling(environment: BenchEnvironment, topic: string, rows: number): Promise<Ceiling> {
   let messages = 0;
-  const timing = await readTopic(stage, topic, (batch) => {
+  const timing = await readTopic(environment, topic, (batch) => {
     messages += batch.length;
   });
   if (messages === 0) throw new Error(`topic ${topic} is empty`);
@@ -31,12 +31,12 @@ export async function consumeCeiling(stage: Stage, topic: string, rows: number):
 
 /** @param onBatch called with the messages, whose bytes are views of what was fetched */
 export async function readTopic(
-  stage: Stage,
+  environment: BenchEnvironment,
   topic: string,
   onBatch: (messages: readonly KafkaMessage[]) => void,
 ): Promise<Timing> {
-  const ends = await highWaterMarks(stage, topic);
-  const consumer = stage.kafka.consumer({
+  const ends = await highWaterMarks(environment, topic);
+  const consumer = environment.kafka.consumer({
     groupId: `bench-${topic}-${process.hrtime.bigint()}`,
     maxBytesPerPartition: 4_000_000,
     maxBytes: 16_000_000,
@@ -45,23 +45,23 @@ export async function readTopic(
   try {
     await consumer.connect();
     await consumer.subscribe({ topic, fromBeginning: true });
-    return await readToEnd(stage, consumer, ends, onBatch);
+    return await readToEnd(environment, consumer, ends, onBatch);
   } finally {
     await consumer.disconnect();
   }
 }
 
 async function readToEnd(
-  stage: Stage,
+  environment: BenchEnvironment,
   consumer: Consumer,
   ends: Map<number, bigint>,
   onBatch: (messages: readonly KafkaMessage[]) => void,
 ): Promise<Timing> {
   let stop: (() => Timing) | undefined;
   // Joining a group is no part of reading.
-  consumer.on(consumer.events.GROUP_JOIN, () => (stop ??= startClock(stage)));
+  consumer.on(consumer.events.GROUP_JOIN, () => (stop ??= startClock(environment)));
   const ended = new Promise<Timing>((resolve, reject) => {
-    stage.signal.addEventListener('abort', () => reject(stage.signal.reason as Error), { once: true });
+    environment.signal.addEventListener('abort', () => reject(environment.signal.reason as Error), { once: true });
     consumer.on(consumer.events.CRASH, ({ payload }) => reject(payload.error));
     consumer
       .run({
@@ -120,10 +120,15 @@ export class Sampler {
 }
 
 /** An idempotent kafkajs producer sends as many messages of the same kind to one partition, one send after the other. */
-export async function produceCeiling(stage: Stage, topic: string, sample: TopicSample, rows: number): Promise<Ceiling> {
+export async function produceCeiling(
+  environment: BenchEnvironment,
+  topic: string,
+  sample: TopicSample,
+  rows: number,
+): Promise<Ceiling> {
   const bare = `${topic}.bare`;
-  await makeTopic(stage, bare);
-  const producer = stage.kafka.producer({
+  await makeTopic(environment, bare);
+  const producer = environment.kafka.producer({
     idempotent: true,
     maxInFlightRequests: 1,
     allowAutoTopicCreation: false,
@@ -134,12 +139,12 @@ export async function produceCeiling(stage: Stage, topic: string, sample: TopicS
   });
   await producer.connect();
   try {
-    const stop = startClock(stage);
+    const stop = startClock(environment);
     let sent = 0;
     while (sent < sample.messages)
       for (const messages of sample.sends) {
         if (sent >= sample.messages) break;
-        stage.signal.throwIfAborted();
+        environment.signal.throwIfAborted();
         await producer.send({ topic: bare, acks: -1, messages });
         sent += messages.length;
       }
@@ -149,8 +154,8 @@ export async function produceCeiling(stage: Stage, topic: string, sample: TopicS
   }
 }
 
-export async function makeTopic(stage: Stage, topic: string): Promise<void> {
-  const admin = stage.kafka.admin();
+export async function makeTopic(environment: BenchEnvironment, topic: string): Promise<void> {
+  const admin = environment.kafka.admin();
   try {
     await admin.connect();
     await ensureTopic(admin, { topic, retentionMs: DAY_MS });
@@ -160,8 +165,8 @@ export async function makeTopic(stage: Stage, topic: string): Promise<void> {
 }
 
 /** By partition, of those that hold anything. */
-async function highWaterMarks(stage: Stage, topic: string): Promise<Map<number, bigint>> {
-  const admin = stage.kafka.admin();
+async function highWaterMarks(environment: BenchEnvironment, topic: string): Promise<Map<number, bigint>> {
+  const admin = environment.kafka.admin();
   try {
     await admin.connect();
     const state = await topicState(admin, topic);

@@ -8,7 +8,7 @@ import { openReader } from '../../src/transport/reader.js';
 import { ceilingOf, type Ceiling } from './ceiling.js';
 import { startClock } from './clock.js';
 import { firstBatch } from './drain-ceiling.js';
-import type { Stage } from './stage.js';
+import type { BenchEnvironment } from './environment.js';
 import { makeTopic } from './topic-ceilings.js';
 
 const SILENT = pino({ level: 'silent' });
@@ -16,9 +16,12 @@ const SILENT = pino({ level: 'silent' });
 const TAKE = { maxRows: 200_000, maxBytes: 32_000_000, waitMs: 1_000 };
 
 /** The changes of one batch of the backlog, to be published again and again: copies, since what the drain gives is lent. */
-export async function sampleChanges(stage: Stage, table: ReplicatedTable): Promise<readonly Changes[]> {
-  await using pg = await stage.connect('sample of changes');
-  const reading = readBatch(pg, table, await firstBatch(pg, table), stage);
+export async function sampleChanges(
+  environment: BenchEnvironment,
+  table: ReplicatedTable,
+): Promise<readonly Changes[]> {
+  await using pg = await environment.connect('sample of changes');
+  const reading = readBatch(pg, table, await firstBatch(pg, table), environment);
   const sample: Changes[] = [];
   for await (const lent of reading.changes) sample.push(copyOf(lent));
   return sample;
@@ -26,20 +29,20 @@ export async function sampleChanges(stage: Stage, table: ReplicatedTable): Promi
 
 /** Our own publisher sends as many rows as the backlog has, without PostgreSQL and ledger. */
 export async function publisherCeiling(
-  stage: Stage,
+  environment: BenchEnvironment,
   { route: { transport } }: ReplicatedTable,
   sample: readonly Changes[],
   rows: number,
 ): Promise<Ceiling> {
   const { topic, format } = transport;
   const bare = `${topic}.bare-publisher`;
-  await makeTopic(stage, bare);
-  const publisher = await openProducer(stage.kafka, SILENT);
+  await makeTopic(environment, bare);
+  const publisher = await openProducer(environment.kafka, SILENT);
   try {
-    const stop = startClock(stage);
+    const stop = startClock(environment);
     let sent = 0;
     for (let batch = 1; sent < rows; batch += 1) {
-      stage.signal.throwIfAborted();
+      environment.signal.throwIfAborted();
       const consignment = { topic: bare, partitions: 1, format, generation: 1, batch };
       sent += (await publisher.send(consignment, oneAfterTheOther(sample))).rows;
     }
@@ -51,21 +54,21 @@ export async function publisherCeiling(
 
 /** Our own reader takes the topic from its beginning to its end, and does nothing with it. */
 export async function readerCeiling(
-  stage: Stage,
+  environment: BenchEnvironment,
   { route, generation }: ReplicatedTable,
   rows: number,
 ): Promise<Ceiling> {
-  const fetcher = new Fetcher(stage.kafka);
+  const fetcher = new Fetcher(environment.kafka);
   try {
-    const stop = startClock(stage);
+    const stop = startClock(environment);
     const reading = await openReader(fetcher, route.transport.topic, { log: SILENT }).start(
       { '0': '0' },
       { generation },
     );
     let taken = 0;
     while (taken < rows) {
-      const fetched = await reading.take({ ...TAKE, signal: stage.signal });
-      stage.signal.throwIfAborted();
+      const fetched = await reading.take({ ...TAKE, signal: environment.signal });
+      environment.signal.throwIfAborted();
       if (fetched === undefined) throw new Error(`topic ${route.transport.topic} ends after ${taken} of ${rows} rows`);
       taken += fetched.rows;
     }

@@ -5,7 +5,7 @@ import { removeOutbox } from '../../src/source/outbox/install.js';
 import { capture } from './captured.js';
 import { createOrders, insertOrders } from './orders.js';
 import type { Report, Scenario } from './scenario.js';
-import type { Stage } from './stage.js';
+import type { BenchEnvironment } from './environment.js';
 import { percent } from './table.js';
 import { coreSeconds } from './usage.js';
 
@@ -53,8 +53,8 @@ interface WorkResult extends Work {
 export const triggerCost: Scenario = {
   name: 'trigger',
   summary: 'what the outbox triggers cost those who write, in batches of 1, 100 and 1,000, with 1 and 8 writers',
-  async run({ stage, options, tell }) {
-    const { postgres } = stage;
+  async run({ environment, options, report }) {
+    const { postgres } = environment;
     await createOrders(postgres, TABLES.plain);
     await createOrders(postgres, TABLES.captured);
     const table = await capture(postgres, TABLES.captured, OUTBOX_ID);
@@ -62,12 +62,12 @@ export const triggerCost: Scenario = {
     await postgres.query('checkpoint');
     const results: WorkResult[] = [];
     for (const work of WORKS) {
-      tell(`${work.what}, batches of ${work.batch}, ${work.writers} writers`);
-      results.push(await compare(stage, work, turnSeconds(options.seconds)));
+      report(`${work.what}, batches of ${work.batch}, ${work.writers} writers`);
+      results.push(await compare(environment, work, turnSeconds(options.seconds)));
     }
     await removeOutbox(postgres, table);
     await postgres.query(/* sql */ `drop table ${TABLES.plain}, ${TABLES.captured}`);
-    return report(results, turnSeconds(options.seconds));
+    return composeReport(results, turnSeconds(options.seconds));
   },
 };
 
@@ -75,20 +75,20 @@ function turnSeconds(seconds: number): number {
   return Math.max(0.05, seconds / 40);
 }
 
-async function compare(stage: Stage, work: Work, seconds: number): Promise<WorkResult> {
+async function compare(environment: BenchEnvironment, work: Work, seconds: number): Promise<WorkResult> {
   const turns: Record<Variant, Turn[]> = { plain: [], captured: [] };
   const connections = await Promise.all(
-    Array.from({ length: work.writers }, (_, writer) => stage.connect(`writer ${writer}`)),
+    Array.from({ length: work.writers }, (_, writer) => environment.connect(`writer ${writer}`)),
   );
   try {
     for (let round = 0; round < ROUNDS; round += 1) {
       // ABBA: neither is always the first.
       const order: readonly Variant[] = round % 2 === 0 ? ['plain', 'captured'] : ['captured', 'plain'];
       for (const variant of order) {
-        stage.signal.throwIfAborted();
+        environment.signal.throwIfAborted();
         const table = TABLES[variant];
-        await empty(stage.postgres, table);
-        turns[variant].push(await takeTurn(stage, connections, table, work, seconds));
+        await empty(environment.postgres, table);
+        turns[variant].push(await takeTurn(environment, connections, table, work, seconds));
       }
     }
   } finally {
@@ -103,7 +103,7 @@ async function empty(pg: ClientBase, table: string): Promise<void> {
 }
 
 async function takeTurn(
-  stage: Stage,
+  environment: BenchEnvironment,
   connections: readonly ClientBase[],
   table: string,
   { what, batch }: Work,
@@ -112,10 +112,10 @@ async function takeTurn(
   const write = WRITES[what];
   // Updates and deletes need rows; a turn that gets through them all ends early.
   const last = what === 'insert' ? Infinity : Math.max(batch, Math.ceil(seconds * 100_000));
-  if (what !== 'insert') await insertOrders(stage.postgres, table, 1, last);
+  if (what !== 'insert') await insertOrders(environment.postgres, table, 1, last);
   let next = 1;
   let rows = 0;
-  const before = await position(stage);
+  const before = await position(environment);
   const deadline = performance.now() + seconds * 1_000;
   const startedAt = performance.now();
   await Promise.all(
@@ -129,7 +129,7 @@ async function takeTurn(
     }),
   );
   const elapsed = (performance.now() - startedAt) / 1_000;
-  const after = await position(stage);
+  const after = await position(environment);
   return {
     rows,
     seconds: elapsed,
@@ -152,7 +152,7 @@ const WRITES: Readonly<Record<Work['what'], Write>> = {
   },
 };
 
-async function position({ postgres, stack }: Stage): Promise<{ wal: string; cores: number }> {
+async function position({ postgres, stack }: BenchEnvironment): Promise<{ wal: string; cores: number }> {
   const found = await postgres.query<{ wal: string }>(
     /* sql */ `select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::text as wal`,
   );
@@ -177,7 +177,7 @@ function tenths(value: number): number {
   return Math.round(value * 10) / 10;
 }
 
-function report(results: readonly WorkResult[], seconds: number): Report {
+function composeReport(results: readonly WorkResult[], seconds: number): Report {
   return {
     tables: [
       {

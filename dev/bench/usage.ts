@@ -74,7 +74,7 @@ export function peakMegabytes(pid: number | undefined): number | undefined {
   }
 }
 
-/** Lets the peak begin anew at what is held now, where the kernel allows it. */
+/** Lets the peak restart from what is held now, where the kernel allows it. */
 export function resetPeak(pid: number | undefined): void {
   try {
     writeFileSync(`/proc/${pid}/clear_refs`, '5');

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { summaryOf, type Answer } from './answer.js';
 import { run, type Engine } from './engine.js';
@@ -11,9 +12,13 @@ import { sendWhole, streamResult } from './result.js';
 import { RunningQueries, type Running } from './running.js';
 import { KeptSessions, SessionPool, type Lease } from './session.js';
 import { insertSettings, preludeOf } from './settings.js';
-import { Slots } from './slots.js';
+import { Semaphore } from '../../src/connect/semaphore.js';
 import { BodyReader, Spool } from './spool.js';
 import type { Stats } from './stats.js';
+
+/** A statement that waits for a slot waits as long as its client does. */
+const NEVER = new AbortController().signal;
+setMaxListeners(0, NEVER);
 
 /** The last step of an answer: only when session and query id are free again may the client know, and come back. */
 type Send = () => void;
@@ -21,7 +26,12 @@ type Send = () => void;
 /** Statements, from a request that may run them to its answer. */
 export class Execution {
   readonly running: RunningQueries;
-  readonly slots: Slots;
+  /**
+   * Each call into the engine holds a thread of libuv's pool until it is done; with all of them taken, spooling and gunzip could not
+   * run, and streaming inserts would wait for each other for ever.
+   */
+  readonly #slots: Semaphore;
+  #queued = 0;
   readonly #stats: Stats;
   readonly #pool: SessionPool;
   readonly #kept: KeptSessions;
@@ -32,11 +42,16 @@ export class Execution {
   constructor(engine: Engine, stats: Stats, spool: string, slots: number) {
     this.#stats = stats;
     this.running = new RunningQueries(engine);
-    this.slots = new Slots(slots);
+    this.#slots = new Semaphore(slots);
     this.#pool = new SessionPool(engine);
     this.#kept = new KeptSessions(engine);
     this.#spool = new Spool(spool);
     this.#pipes = new Pipes(this.#spool.directory, slots);
+  }
+
+  /** Statements that wait for a slot. */
+  get queued(): number {
+    return this.#queued;
   }
 
   /** @throws FrontError, the engine's error, BodyCutShort; the answer may have begun */
@@ -110,18 +125,18 @@ export class Execution {
     work: (lease: Lease) => Promise<Send>,
   ): Promise<Send> {
     const prelude = preludeOf({ ...request, parameters: new Map([...request.parameters, ...asked.formParameters]) });
-    return this.slots.hold(async () => {
-      const { session } = request;
-      const lease = session === undefined ? await this.#pool.lease(prelude) : await this.#kept.lease(session, prelude);
-      let fine = false;
-      try {
-        const send = await work(lease);
-        fine = true;
-        return send;
-      } finally {
-        await lease.end(fine && clean);
-      }
-    });
+    this.#queued += 1;
+    using _slot = await this.#slots.acquire({ signal: NEVER }).finally(() => (this.#queued -= 1));
+    const { session } = request;
+    const lease = session === undefined ? await this.#pool.lease(prelude) : await this.#kept.lease(session, prelude);
+    let fine = false;
+    try {
+      const send = await work(lease);
+      fine = true;
+      return send;
+    } finally {
+      await lease.end(fine && clean);
+    }
   }
 
   #acknowledge(table: string | undefined, request: FrontRequest, rows: number, bytes: number): void {

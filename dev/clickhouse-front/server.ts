@@ -144,7 +144,7 @@ export class Front {
   }
 
   #sendStats(response: ServerResponse): void {
-    const report = this.stats.report({ running: this.#execution.running.size, queued: this.#execution.slots.queued });
+    const report = this.stats.report({ running: this.#execution.running.size, queued: this.#execution.queued });
     response.writeHead(200, { 'Content-Type': 'application/json; charset=UTF-8' });
     response.end(`${JSON.stringify(report)}\n`);
   }

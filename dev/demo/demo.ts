@@ -1,7 +1,8 @@
 import { join, relative } from 'node:path';
 import type { DemoEnding, DemoOptions } from '../../src/cli/dev-tools.js';
-import type { Telling } from './cast.js';
-import { Curtain, PIPELINE, type Environment } from './environment.js';
+import type { DemoContext } from './context.js';
+import { CleanupStack } from '../cleanup-stack.js';
+import { PIPELINE, type Environment } from './environment.js';
 import { loadFirst } from './first-load.js';
 import { runLive } from './live-phase.js';
 import { composeResult, resultLines, type DemoResult } from './result.js';
@@ -34,17 +35,17 @@ export async function runDemo(options: RunDemoOptions): Promise<DemoEnding> {
   const signal = options.signal === undefined ? stop.signal : AbortSignal.any([stop.signal, options.signal]);
   const out = options.json ? process.stderr : process.stdout;
   const screen = openScreen(out);
-  const curtain = new Curtain();
+  const cleanup = new CleanupStack();
   let result: DemoResult | undefined;
   const stateDir = options.stateDir ?? join(process.cwd(), '.pg2click', 'demo');
-  const telling = { stateDir, seconds: options.seconds, screen, curtain, signal };
+  const context = { stateDir, seconds: options.seconds, screen, cleanup, signal };
   const show = async (): Promise<void> => {
-    const told = await tell(telling);
-    result = told.result;
+    const finished = await runPhases(context);
+    result = finished.result;
     for (const line of resultLines(result, screen.paint)) screen.say(line);
     if (options.json) process.stdout.write(`${JSON.stringify(result)}\n`);
     if (!options.keep) return;
-    for (const line of lookAround(told.environment, screen)) screen.say(line);
+    for (const line of lookAround(finished.environment, screen)) screen.say(line);
     await aborted(signal);
   };
   const showing = show();
@@ -53,29 +54,32 @@ export async function runDemo(options: RunDemoOptions): Promise<DemoEnding> {
   } finally {
     screen.close();
     if (signal.aborted) out.write('stopping what was started; once more to leave at once\n');
-    await curtain.fall();
+    await cleanup.disposeAsync();
     // What was interrupted ends by itself, now that nothing answers it; it may have started something meanwhile.
     await showing.catch(() => undefined);
-    await curtain.fall();
+    await cleanup.disposeAsync();
     for (const each of signals) process.removeListener(each, onSignal);
   }
   if (result === undefined) return 'interrupted';
   return result.verified ? 'verified' : 'different';
 }
 
-async function tell(telling: Telling): Promise<{ result: DemoResult; environment: Environment }> {
+async function runPhases(context: DemoContext): Promise<{ result: DemoResult; environment: Environment }> {
   const startedAt = Date.now();
-  const { screen } = telling;
+  const { screen } = context;
   screen.say('');
   screen.say(`  ${screen.paint.bold('pg2click')}  PostgreSQL → outbox → Kafka → ClickHouse, driven by Temporal`);
-  screen.say(`  ${screen.paint.dim(`state and logs: ${relative(process.cwd(), telling.stateDir)}`)}`);
+  screen.say(`  ${screen.paint.dim(`state and logs: ${relative(process.cwd(), context.stateDir)}`)}`);
   screen.say('');
-  const cast = await setUp(telling);
-  const firstLoad = await loadFirst(telling, cast);
-  const phase = await runLive(telling, cast);
-  const comparisons = await verifyAll(telling, cast);
+  const fixtures = await setUp(context);
+  const firstLoad = await loadFirst(context, fixtures);
+  const phase = await runLive(context, fixtures);
+  const comparisons = await verifyAll(context, fixtures);
   const elapsedSeconds = (Date.now() - startedAt) / 1_000;
-  return { result: composeResult({ comparisons, firstLoad, ...phase, elapsedSeconds }), environment: cast.environment };
+  return {
+    result: composeResult({ comparisons, firstLoad, ...phase, elapsedSeconds }),
+    environment: fixtures.environment,
+  };
 }
 
 /** What to try while it runs on. */

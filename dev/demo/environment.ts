@@ -4,7 +4,10 @@ import type { Client, Pool } from 'pg';
 import { connectClickHouse } from '../../src/connect/clickhouse.js';
 import { connectPostgres, createPostgresPool } from '../../src/connect/postgres.js';
 import { connectTemporal, type TemporalClient } from '../../src/connect/temporal.js';
+import type { CleanupStack } from '../cleanup-stack.js';
 import { startStack, type Stack, type StackEvent } from '../stack/stack.js';
+import { taskQueuesOf, type TaskQueues } from '../../src/domain/deployment.js';
+import { readDeployment } from '../../src/source/deployment.js';
 import { loadSettings, type Settings } from '../../src/settings/settings.js';
 import { startWorkerProcess, type WorkerProcess } from './worker-process.js';
 
@@ -20,25 +23,11 @@ export interface Environment {
   readonly temporal: TemporalClient;
   /** For questions that stand alone. */
   readonly pool: Pool;
+  /** The deployment's. */
+  readonly queues: TaskQueues;
   /** A connection that is ended at the end. */
   connect(name: string): Promise<Client>;
   startWorker(onDeath: (text: string) => void): Promise<WorkerProcess>;
-}
-
-/** Ends things in the reverse order of their beginning, whatever some of them say to it. */
-export class Curtain {
-  #endings: (() => Promise<unknown>)[] = [];
-
-  add(ending: () => Promise<unknown>): void {
-    this.#endings.push(ending);
-  }
-
-  /** Ends what was added since the last time. */
-  async fall(): Promise<void> {
-    const endings = this.#endings.toReversed();
-    this.#endings = [];
-    for (const ending of endings) await ending().catch(() => undefined);
-  }
 }
 
 /**
@@ -48,22 +37,24 @@ export class Curtain {
 export async function openEnvironment(options: {
   readonly stateDir: string;
   readonly signal: AbortSignal;
-  readonly curtain: Curtain;
+  readonly cleanup: CleanupStack;
   readonly report: (event: StackEvent) => void;
 }): Promise<Environment> {
-  const { stateDir, signal, curtain } = options;
+  const { stateDir, signal, cleanup } = options;
   const stack = await startStack({ stateDir, reset: true, signal, report: options.report });
-  curtain.add(() => stack.stop());
+  cleanup.defer(() => stack.stop());
   const stackFile = join(stateDir, 'stack.json');
   const env = { PG2CLICK_PIPELINE: PIPELINE, PG2CLICK_STACK_FILE: stackFile };
   const settings = loadSettings({ env, envFile: false });
   const clickhouse = connectClickHouse(settings, { requestTimeoutMs: 30_000 });
-  curtain.add(() => clickhouse.close());
+  cleanup.defer(() => clickhouse.close());
   const pool = createPostgresPool(settings, { max: 4, name: 'demo' });
-  curtain.add(() => pool.end());
+  cleanup.defer(() => pool.end());
   const temporal = await connectTemporal(settings);
-  curtain.add(() => temporal.close());
+  cleanup.defer(() => temporal.close());
+  const { id } = await readDeployment(pool, PIPELINE);
   return {
+    queues: taskQueuesOf(id),
     stack,
     settings,
     stackFile,
@@ -74,14 +65,14 @@ export async function openEnvironment(options: {
       const pg = await connectPostgres(settings, { name: `demo ${name}` });
       // As a user's session: ours find nothing by a bare name.
       await pg.query(/* sql */ `set search_path = public`);
-      curtain.add(async () => pg[Symbol.asyncDispose]());
+      cleanup.defer(async () => pg[Symbol.asyncDispose]());
       return pg;
     },
     async startWorker(onDeath) {
       const worker = await startWorkerProcess({ stateDir, settings: env }, ({ code, signal: by }, logFile) =>
         onDeath(`the worker ended by itself (${by ?? `exit code ${code}`}); its log is ${logFile}`),
       );
-      curtain.add(() => worker.stop());
+      cleanup.defer(() => worker.stop());
       return worker;
     },
   };

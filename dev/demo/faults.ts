@@ -13,7 +13,7 @@ export interface Fault {
 
 /**
  * Lets the faults happen one after the other, each not before its time.
- * @param told called before each, with the seconds since the start
+ * @param onFault called before each, with the seconds since the start
  * @throws the signal's reason when aborted
  */
 export async function runFaults(
@@ -22,14 +22,14 @@ export async function runFaults(
     readonly startedAt: number;
     readonly seconds: number;
     readonly signal: AbortSignal;
-    readonly told: (fault: Fault, seconds: number) => void;
+    readonly onFault: (fault: Fault, seconds: number) => void;
   },
 ): Promise<void> {
   for (const fault of faults.toSorted((a, b) => a.at - b.at)) {
     const due = options.startedAt + fault.at * options.seconds * 1_000;
     await sleep(Math.max(0, due - Date.now()), undefined, { signal: options.signal });
     await fault.ready?.();
-    options.told(fault, (Date.now() - options.startedAt) / 1_000);
+    options.onFault(fault, (Date.now() - options.startedAt) / 1_000);
     await fault.run();
   }
 }

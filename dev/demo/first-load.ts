@@ -1,10 +1,10 @@
 import { startTable } from '../../src/control/start-table.js';
 import { findTable } from '../../src/ledger/tables.js';
-import type { Cast, Telling } from './cast.js';
+import type { DemoContext, Fixtures } from './context.js';
 import { PIPELINE } from './environment.js';
 import { isQuiet } from './gauges.js';
 import { expectNoPark } from './parked.js';
-import { livePicture, number } from './live-block.js';
+import { liveDisplay, number } from './live-block.js';
 import { until } from './until.js';
 
 const DEADLINE_MS = 120_000;
@@ -17,27 +17,28 @@ export interface FirstLoad {
   readonly seconds: number;
 }
 
-/** Chapter two: the tables are added, and their rows come over. */
-export async function loadFirst({ screen, signal }: Telling, cast: Cast): Promise<FirstLoad> {
-  const { environment, tables, scenery } = cast;
+/** Second: the tables are added, and their rows come over. */
+export async function loadFirst({ screen, signal }: DemoContext, fixtures: Fixtures): Promise<FirstLoad> {
+  const { environment, tables, display } = fixtures;
   const { client } = environment.temporal;
   const startedAt = Date.now();
-  await Promise.all(tables.map((table) => startTable(client, { pipeline: PIPELINE, ...table.name })));
+  const taskQueue = environment.queues.workflow;
+  await Promise.all(tables.map((table) => startTable(client, { pipeline: PIPELINE, taskQueue, ...table.name })));
 
-  scenery.clock = () => `first load, ${((Date.now() - startedAt) / 1_000).toFixed(0)} s`;
+  display.clock = () => `first load, ${((Date.now() - startedAt) / 1_000).toFixed(0)} s`;
   let lookedAt = Date.now();
-  await screen.show(livePicture(scenery), () =>
+  await screen.show(liveDisplay(display), () =>
     until('The first load', { deadlineMs: DEADLINE_MS, everyMs: LOOK_EVERY_MS, signal }, async () => {
       for (const table of tables) table.ledgerId ??= (await findTable(environment.pool, PIPELINE, table.name))?.id;
       if (Date.now() - lookedAt > LOOK_FOR_PARKED_MS) {
         lookedAt = Date.now();
         await expectNoPark(environment);
       }
-      return tables.every((table) => table.ledgerId !== undefined) && isQuiet(await scenery.gauges.look());
+      return tables.every((table) => table.ledgerId !== undefined) && isQuiet(await display.gauges.look());
     }),
   );
   const seconds = (Date.now() - startedAt) / 1_000;
-  const rows = [...scenery.gauges.levels().values()].reduce((sum, { target }) => sum + (target ?? 0), 0);
+  const rows = [...display.gauges.levels().values()].reduce((sum, { target }) => sum + (target ?? 0), 0);
   screen.say(
     `  ${screen.paint.green('✔')} first load: ${number(rows)} rows in ${seconds.toFixed(1)} s, ${number(rows / seconds)} rows/s`,
   );

@@ -1,11 +1,11 @@
 import type { ChalkInstance } from 'chalk';
 import type { Gauges, WatchedTable } from './gauges.js';
 import type { Probe } from './probe.js';
-import type { MovingPicture } from './screen.js';
+import type { LiveDisplay } from './screen.js';
 import type { Writer } from './writer.js';
 
-/** What the live picture shows; parts come and go as the story does. */
-export interface Scenery {
+/** What the live display shows; lines come and go with the phases. */
+export interface DisplayState {
   readonly tables: readonly WatchedTable[];
   readonly gauges: Gauges;
   writer?: Writer | undefined;
@@ -23,31 +23,31 @@ const TOP_MS = 20_000;
 const BOTTOM_MS = 10;
 const SAMPLE_MS = 500;
 
-export function livePicture(scenery: Scenery): MovingPicture {
+export function liveDisplay(display: DisplayState): LiveDisplay {
   const lags: number[] = [];
-  const rate = rateOf(() => scenery.writer?.totals.changes ?? 0);
+  const rate = rateOf(() => display.writer?.totals.changes ?? 0);
   let sampledAt = 0;
   const sample = (): void => {
     if (Date.now() - sampledAt < SAMPLE_MS) return;
     sampledAt = Date.now();
-    lags.push(scenery.probe?.lagMs() ?? 0);
+    lags.push(display.probe?.lagMs() ?? 0);
     if (lags.length > HISTORY) lags.shift();
   };
   return {
     block: (paint) => {
       sample();
       return [
-        ...tableLines(scenery, paint),
-        ...writerLines(scenery, rate(), paint),
-        ...lagLines(scenery, lags, paint),
-        `${paint.dim(scenery.clock())}  ${paint.yellow(scenery.trouble)}`,
+        ...tableLines(display, paint),
+        ...writerLines(display, rate(), paint),
+        ...lagLines(display, lags, paint),
+        `${paint.dim(display.clock())}  ${paint.yellow(display.trouble)}`,
       ];
     },
-    line: () => lineOf(scenery, rate()),
+    line: () => lineOf(display, rate()),
   };
 }
 
-function tableLines({ tables, gauges }: Scenery, paint: ChalkInstance): string[] {
+function tableLines({ tables, gauges }: DisplayState, paint: ChalkInstance): string[] {
   const levels = gauges.levels();
   const head = `${''.padEnd(14)}${'PostgreSQL'.padStart(12)}${'outbox'.padStart(12)}${'ClickHouse'.padStart(14)}`;
   return [
@@ -66,7 +66,7 @@ function tableLines({ tables, gauges }: Scenery, paint: ChalkInstance): string[]
   ];
 }
 
-function writerLines({ writer }: Scenery, rate: number, paint: ChalkInstance): string[] {
+function writerLines({ writer }: DisplayState, rate: number, paint: ChalkInstance): string[] {
   if (writer === undefined) return [];
   const { changes, transactions, rolledBack } = writer.totals;
   return [
@@ -74,7 +74,7 @@ function writerLines({ writer }: Scenery, rate: number, paint: ChalkInstance): s
   ];
 }
 
-function lagLines({ probe }: Scenery, lags: readonly number[], paint: ChalkInstance): string[] {
+function lagLines({ probe }: DisplayState, lags: readonly number[], paint: ChalkInstance): string[] {
   if (probe === undefined) return [];
   const lag = probe.lagMs();
   const shown = lag < 1_000 ? `${Math.round(lag)} ms` : `${(lag / 1_000).toFixed(1)} s`;
@@ -87,7 +87,7 @@ function bar(lag: number): string {
   return BARS[Math.min(BARS.length - 1, Math.floor(share * BARS.length))] ?? '';
 }
 
-function lineOf({ tables, gauges, writer, probe, trouble, clock }: Scenery, rate: number): string {
+function lineOf({ tables, gauges, writer, probe, trouble, clock }: DisplayState, rate: number): string {
   const levels = [...gauges.levels().entries()].filter(([table]) => tables.includes(table)).map(([, level]) => level);
   const sum = (of: 'source' | 'target' | 'outbox'): string =>
     number(levels.reduce((all, level) => all + (level[of] ?? 0), 0));

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sendCommand } from '../../src/control/send-command.js';
 import { quoteCh } from '../../src/domain/identifier.js';
-import type { Cast, Telling } from './cast.js';
+import type { Fixtures, DemoContext } from './context.js';
 import { PIPELINE } from './environment.js';
 import { runFaults, type Fault } from './faults.js';
 import { FLIGHTS } from './flights.js';
 import { expectNoPark } from './parked.js';
 import { isQuiet } from './gauges.js';
-import { livePicture } from './live-block.js';
+import { liveDisplay } from './live-block.js';
 import { NOTES } from './notes.js';
 import { startProbe, type Probe, type ProbeSample } from './probe.js';
 import { until } from './until.js';
@@ -34,16 +34,16 @@ export interface LivePhase {
   readonly calmUntil: number;
 }
 
-/** Chapter three: it is written to and broken at the same time, and comes to rest. */
-export async function runLive(telling: Telling, cast: Cast): Promise<LivePhase> {
-  const { screen, seconds, signal } = telling;
-  const { scenery } = cast;
-  const probe = await openProbe(telling, cast);
-  const writer = openWriter(telling, cast);
-  Object.assign(scenery, { probe, writer });
+/** Third: it is written to and broken at the same time, and comes to rest. */
+export async function runLive(context: DemoContext, fixtures: Fixtures): Promise<LivePhase> {
+  const { screen, seconds, signal } = context;
+  const { display } = fixtures;
+  const probe = await openProbe(context, fixtures);
+  const writer = openWriter(context, fixtures);
+  Object.assign(display, { probe, writer });
   const startedAt = Date.now();
   const clock = (): number => Math.floor((Date.now() - startedAt) / 1_000);
-  scenery.clock = () => `${clock()} s of ${seconds}`;
+  display.clock = () => `${clock()} s of ${seconds}`;
   const faults: { at: number; what: string }[] = [];
   let calmUntil = Number.POSITIVE_INFINITY;
   let live = { totals: writer.totals, seconds: 0 };
@@ -51,12 +51,12 @@ export async function runLive(telling: Telling, cast: Cast): Promise<LivePhase> 
 
   screen.say('');
   screen.say(`  ${screen.paint.bold(`${seconds} s of writing, while things break`)}`);
-  await screen.show(livePicture(scenery), async () => {
-    const broken = runFaults(faultsOf(cast, probe, telling), {
+  await screen.show(liveDisplay(display), async () => {
+    const broken = runFaults(faultsOf(fixtures, probe, context), {
       startedAt,
       seconds,
       signal,
-      told: (fault, at) => {
+      onFault: (fault, at) => {
         calmUntil = Math.min(calmUntil, performance.now());
         faults.push({ at: Math.round(at * 10) / 10, what: fault.title });
         screen.say(
@@ -69,19 +69,19 @@ export async function runLive(telling: Telling, cast: Cast): Promise<LivePhase> 
     const after = broken.then(() => sleep(WRITE_ON_MS, undefined, { signal }));
     await Promise.race([Promise.all([end, after]), failureOf(writer)]);
     await writer.stop();
-    probe.hush();
+    probe.pauseWrites();
     const stoppedAt = Date.now();
     live = { totals: { ...writer.totals }, seconds: (stoppedAt - startedAt) / 1_000 };
-    scenery.clock = () => `the writer is done; ${((Date.now() - stoppedAt) / 1_000).toFixed(0)} s until quiet`;
-    await waitForQuiet(telling, cast, probe);
+    display.clock = () => `the writer is done; ${((Date.now() - stoppedAt) / 1_000).toFixed(0)} s until quiet`;
+    await waitForQuiet(context, fixtures, probe);
     quietAfterSeconds = (Date.now() - stoppedAt) / 1_000;
-    scenery.clock = () => `quiet after ${quietAfterSeconds.toFixed(1)} s`;
+    display.clock = () => `quiet after ${quietAfterSeconds.toFixed(1)} s`;
   });
   await probe.stop();
   return { live, faults, quietAfterSeconds, samples: probe.samples, calmUntil };
 }
 
-async function openProbe({ curtain }: Telling, { environment, tables }: Cast): Promise<Probe> {
+async function openProbe({ cleanup }: DemoContext, { environment, tables }: Fixtures): Promise<Probe> {
   const view = tables.find((table) => table.name === FLIGHTS)?.view;
   const probe = startProbe({
     postgres: await environment.connect('probe'),
@@ -94,11 +94,11 @@ async function openProbe({ curtain }: Telling, { environment, tables }: Cast): P
       where id between {first: Int64} and {last: Int64} and _deleted = 0`,
     everyMs: PROBE_EVERY_MS,
   });
-  curtain.add(() => probe.stop());
+  cleanup.defer(() => probe.stop());
   return probe;
 }
 
-function openWriter({ curtain }: Telling, { environment, sizes }: Cast): Writer {
+function openWriter({ cleanup }: DemoContext, { environment, sizes }: Fixtures): Writer {
   const writer = startWriter({
     connect: () => environment.connect('writer'),
     connections: CONNECTIONS,
@@ -107,7 +107,7 @@ function openWriter({ curtain }: Telling, { environment, sizes }: Cast): Writer 
     notes: sizes.notes,
     rate: TRANSACTIONS_PER_SECOND,
   });
-  curtain.add(() => writer.stop());
+  cleanup.defer(() => writer.stop());
   return writer;
 }
 
@@ -116,8 +116,8 @@ function failureOf(writer: Writer): Promise<never> {
   return writer.ended.then(() => new Promise<never>(() => undefined));
 }
 
-function faultsOf(cast: Cast, probe: Probe, { signal }: Telling): readonly Fault[] {
-  const { environment, worker, scenery } = cast;
+function faultsOf(fixtures: Fixtures, probe: Probe, { signal }: DemoContext): readonly Fault[] {
+  const { environment, worker, display } = fixtures;
   const { stack, temporal } = environment;
   const ask = async (action: 'pause' | 'resume', reason?: string): Promise<void> => {
     await sendCommand(temporal.client, {
@@ -129,7 +129,7 @@ function faultsOf(cast: Cast, probe: Probe, { signal }: Telling): readonly Fault
   };
   const killWorker = async (): Promise<void> => {
     await worker.kill();
-    scenery.trouble = 'the new worker gets the slices once Temporal misses their heartbeats (10 s)';
+    display.trouble = 'the new worker gets the slices once Temporal misses their heartbeats (10 s)';
     await worker.start();
   };
   return [
@@ -144,11 +144,11 @@ function faultsOf(cast: Cast, probe: Probe, { signal }: Telling): readonly Fault
       at: 0.48,
       title: `ClickHouse is stopped for ${OUTAGE_MS / 1_000} s; the writer notices nothing`,
       async run() {
-        scenery.trouble = 'ClickHouse is down';
+        display.trouble = 'ClickHouse is down';
         await stack.kill('clickhouse', 'SIGTERM');
         await sleep(OUTAGE_MS, undefined, { signal });
         await stack.start('clickhouse');
-        scenery.trouble = '';
+        display.trouble = '';
       },
     },
     {
@@ -156,17 +156,21 @@ function faultsOf(cast: Cast, probe: Probe, { signal }: Telling): readonly Fault
       title: `"${NOTES.table}" is paused for ${PAUSE_MS / 1_000} s; the other tables go on`,
       async run() {
         await ask('pause', 'part of the demo');
-        scenery.trouble = `"${NOTES.table}" is paused`;
+        display.trouble = `"${NOTES.table}" is paused`;
         await sleep(PAUSE_MS, undefined, { signal });
         await ask('resume');
-        scenery.trouble = '';
+        display.trouble = '';
       },
     },
     {
       at: 0.92,
       ready: async () => {
         // To be killed in the middle of its work, not while it waits for some.
-        const flows = until('Work', { deadlineMs: FLOWS_AGAIN_MS, everyMs: 50, signal }, () => probe.lagMs() < 1_000);
+        const flows = until(
+          'TransactionKind',
+          { deadlineMs: FLOWS_AGAIN_MS, everyMs: 50, signal },
+          () => probe.lagMs() < 1_000,
+        );
         await flows.catch(() => signal.throwIfAborted());
       },
       get title() {
@@ -177,12 +181,12 @@ function faultsOf(cast: Cast, probe: Probe, { signal }: Telling): readonly Fault
   ];
 }
 
-async function waitForQuiet({ signal }: Telling, cast: Cast, probe: Probe): Promise<void> {
+async function waitForQuiet({ signal }: DemoContext, fixtures: Fixtures, probe: Probe): Promise<void> {
   let looks = 0;
   await until('Quiet', { deadlineMs: QUIET_DEADLINE_MS, everyMs: LOOK_EVERY_MS, signal }, async () => {
     looks += 1;
-    if (looks % 20 === 0) await expectNoPark(cast.environment);
-    if (probe.waiting === 0) cast.scenery.trouble = '';
-    return probe.waiting === 0 && isQuiet(await cast.scenery.gauges.look());
+    if (looks % 20 === 0) await expectNoPark(fixtures.environment);
+    if (probe.waiting === 0) fixtures.display.trouble = '';
+    return probe.waiting === 0 && isQuiet(await fixtures.display.gauges.look());
   });
 }

@@ -24,7 +24,7 @@ export interface Probe {
   /** Age of the oldest that waits, milliseconds; 0 when none does. */
   lagMs(): number;
   /** Writes no more; goes on looking. */
-  hush(): void;
+  pauseWrites(): void;
   /** Stops looking too. */
   stop(): Promise<void>;
 }
@@ -44,18 +44,18 @@ export function startProbe(options: ProbeOptions): Probe {
   const samples: ProbeSample[] = [];
   /** By id, ascending: when it was committed. */
   const waiting = new Map<number, number>();
-  const hushed = new AbortController();
+  const writesPaused = new AbortController();
   const stopped = new AbortController();
 
   const write = async (): Promise<void> => {
     let id = FIRST_ID;
     let due = performance.now();
-    while (!hushed.signal.aborted) {
+    while (!writesPaused.signal.aborted) {
       await options.postgres.query(options.insert, [id]);
       waiting.set(id, performance.now());
       id += 1;
       due = Math.max(due + options.everyMs, performance.now());
-      await pause(due - performance.now(), hushed.signal);
+      await pause(due - performance.now(), writesPaused.signal);
     }
   };
 
@@ -95,7 +95,7 @@ export function startProbe(options: ProbeOptions): Probe {
 
   const running = Promise.all([write(), look()]);
   running.catch(() => {
-    hushed.abort();
+    writesPaused.abort();
     stopped.abort();
   });
   return {
@@ -107,9 +107,9 @@ export function startProbe(options: ProbeOptions): Probe {
       const [oldest] = waiting.values();
       return oldest === undefined ? 0 : performance.now() - oldest;
     },
-    hush: () => hushed.abort(),
+    pauseWrites: () => writesPaused.abort(),
     async stop() {
-      hushed.abort();
+      writesPaused.abort();
       stopped.abort();
       await running;
     },

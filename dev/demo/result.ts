@@ -66,7 +66,7 @@ export function composeResult(seen: Observations): DemoResult {
   };
 }
 
-/** The lines at the end of the story, the last of them the verdict. */
+/** The lines at the end, the last of them the verdict. */
 export function resultLines(result: DemoResult, paint: ChalkInstance): readonly string[] {
   const { firstLoad, live, latencyMs } = result;
   const line = (label: string, text: string): string => `  ${paint.dim(label.padEnd(37))}${text}`;

@@ -5,8 +5,8 @@ import { openLiveText } from '../../src/cli/live-text.js';
 const LINE_EVERY_MS = 15_000;
 const INDENT = '  ';
 
-/** The part of the picture that moves. */
-export interface MovingPicture {
+/** The part of the screen that is painted over. */
+export interface LiveDisplay {
   /** On a terminal. */
   readonly block: (paint: ChalkInstance) => readonly string[];
   /** In a log: the same in one line. */
@@ -14,22 +14,22 @@ export interface MovingPicture {
 }
 
 /** Says how a step goes on. */
-export type Tell = (detail: string) => void;
+export type ReportProgress = (detail: string) => void;
 
 export interface Outcome {
-  readonly told: string;
+  readonly text: string;
   readonly well: boolean;
 }
 
-/** Where the story is told: a terminal with a moving part at its end, or plain lines elsewhere. */
+/** Where progress is written: a terminal with a live display at its end, or plain lines elsewhere. */
 export interface Screen {
   readonly paint: ChalkInstance;
   /** A line that stays. */
   say(line: string): void;
   /** A step with a mark when it is done. @param done what to say then, beside its title, and whether it went well */
-  step<T>(title: string, work: (tell: Tell) => Promise<T>, done?: (result: T) => Outcome): Promise<T>;
+  step<T>(title: string, work: (report: ReportProgress) => Promise<T>, done?: (result: T) => Outcome): Promise<T>;
   /** Shows a moving picture until the work is done. */
-  show<T>(picture: MovingPicture, work: () => Promise<T>): Promise<T>;
+  show<T>(picture: LiveDisplay, work: () => Promise<T>): Promise<T>;
   close(): void;
 }
 
@@ -42,7 +42,7 @@ interface RunningStep {
 export function openScreen(out: NodeJS.WriteStream): Screen {
   const paint = out.isTTY === true ? (out === process.stderr ? chalkStderr : chalk) : new Chalk({ level: 0 });
   const steps = new Set<RunningStep>();
-  let moving: MovingPicture | undefined;
+  let moving: LiveDisplay | undefined;
   const live = openLiveText(out, (frame) => {
     const lines = [...steps].map(
       (step) =>
@@ -74,10 +74,10 @@ export function openScreen(out: NodeJS.WriteStream): Screen {
       live?.repaint();
       try {
         const result = await work((detail) => (step.detail = detail));
-        const { told, well } = done?.(result) ?? { told: '', well: true };
+        const { text, well } = done?.(result) ?? { text: '', well: true };
         steps.delete(step);
         const mark = well ? paint.green('✔') : paint.red('✖');
-        say(`${INDENT}${mark} ${title}${told === '' ? '' : `: ${told}`} ${paint.dim(since(step.startedAt))}`);
+        say(`${INDENT}${mark} ${title}${text === '' ? '' : `: ${text}`} ${paint.dim(since(step.startedAt))}`);
         return result;
       } catch (error) {
         steps.delete(step);

@@ -1,14 +1,14 @@
 import type { StackEvent } from '../stack/stack.js';
 import { migrateLedger } from '../../src/ledger/migrate.js';
 import { ensureSearchAttributes } from '../../src/worker/search-attributes.js';
-import type { Cast, Telling } from './cast.js';
+import type { Fixtures, DemoContext } from './context.js';
 import { openEnvironment, type Environment } from './environment.js';
 import { createFlights, FLIGHTS, readFlights, type Flight } from './flights.js';
 import { createGates, GATE_COUNT, GATES } from './gates.js';
 import { startGauges, type WatchedTable } from './gauges.js';
 import { number } from './live-block.js';
 import { createNotes, NOTES } from './notes.js';
-import type { Tell } from './screen.js';
+import type { ReportProgress } from './screen.js';
 import { type ServerName, SERVER_NAMES } from '../../src/settings/server-name.js';
 
 /** Every tenth flight has a note. */
@@ -23,12 +23,12 @@ const TITLES: Readonly<Record<ServerName, string>> = {
   temporal: 'Temporal',
 };
 
-/** Chapter one: servers, data, a worker. */
-export async function setUp(telling: Telling): Promise<Cast> {
-  const { screen } = telling;
+/** First: servers, data, a worker. */
+export async function setUp(context: DemoContext): Promise<Fixtures> {
+  const { screen } = context;
   const [environment, flights] = await Promise.all([
-    screen.step('start PostgreSQL, Kafka, ClickHouse and Temporal on this machine', (tell) =>
-      openEnvironment({ ...telling, report: reporter(telling, tell) }),
+    screen.step('start PostgreSQL, Kafka, ClickHouse and Temporal on this machine', (report) =>
+      openEnvironment({ ...context, report: reporter(context, report) }),
     ),
     readFlights(),
   ]);
@@ -40,13 +40,13 @@ export async function setUp(telling: Telling): Promise<Cast> {
     screen.step(
       'start a worker, a process of its own',
       () => environment.startWorker((text) => screen.say(`  ${screen.paint.red('✖')} ${text}`)),
-      ({ pid }) => ({ told: `pid ${pid}`, well: true }),
+      ({ pid }) => ({ text: `pid ${pid}`, well: true }),
     ),
     screen.step(
       'fill three tables in PostgreSQL',
       () => fill(environment, flights, noted),
       () => ({
-        told: `${number(flights.length)} US flights, ${number(noted.length)} messy notes, ${number(GATE_COUNT)} gates`,
+        text: `${number(flights.length)} US flights, ${number(noted.length)} messy notes, ${number(GATE_COUNT)} gates`,
         well: true,
       }),
     ),
@@ -63,12 +63,12 @@ export async function setUp(telling: Telling): Promise<Cast> {
     tables,
     everyMs: GAUGE_EVERY_MS,
   });
-  telling.curtain.add(() => gauges.stop());
+  context.cleanup.defer(() => gauges.stop());
   return {
     environment,
     worker,
     tables,
-    scenery: { tables, gauges, trouble: '', clock: () => '' },
+    display: { tables, gauges, trouble: '', clock: () => '' },
     sizes: { flights: flights.length, notes: noted.length, gates: GATE_COUNT },
   };
 }
@@ -80,8 +80,8 @@ async function fill(environment: Environment, flights: readonly Flight[], noted:
   await createGates(pg);
 }
 
-/** Parts that are not ready yet, with what they are at; what dies later, and was not told to, is said. */
-function reporter({ screen }: Telling, tell: Tell): (event: StackEvent) => void {
+/** Reports servers that are not ready yet, with their step; and those that die later without having been asked to. */
+function reporter({ screen }: DemoContext, report: ReportProgress): (event: StackEvent) => void {
   const steps = new Map<ServerName, string>(SERVER_NAMES.map((server) => [server, '']));
   return (event) => {
     if (event.kind === 'note') screen.say(`  ${event.text}`);
@@ -89,6 +89,6 @@ function reporter({ screen }: Telling, tell: Tell): (event: StackEvent) => void 
     if (event.kind === 'step') steps.set(event.server, ` (${event.text})`);
     if (event.kind === 'ready') steps.delete(event.server);
     const waiting = [...steps].map(([server, step]) => `${TITLES[server]}${step}`);
-    tell(waiting.length === 0 ? '' : `waiting for ${waiting.join(', ')}`);
+    report(waiting.length === 0 ? '' : `waiting for ${waiting.join(', ')}`);
   };
 }

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Cast, Telling } from './cast.js';
+import type { Fixtures, DemoContext } from './context.js';
 import { compareTable, isEqual, type Comparison } from '../compare/compare.js';
 import type { WatchedTable } from './gauges.js';
 import { number } from './live-block.js';
@@ -8,14 +8,14 @@ import { number } from './live-block.js';
 const DEADLINE_MS = 20_000;
 const AGAIN_AFTER_MS = 500;
 
-/** Chapter four: every row of every table, on both sides. */
-export async function verifyAll(telling: Telling, cast: Cast): Promise<readonly Comparison[]> {
+/** Last: every row of every table, on both sides. */
+export async function verifyAll(context: DemoContext, fixtures: Fixtures): Promise<readonly Comparison[]> {
   const comparisons: Comparison[] = [];
-  for (const table of cast.tables) comparisons.push(await verify(telling, cast, table));
+  for (const table of fixtures.tables) comparisons.push(await verify(context, fixtures, table));
   return comparisons;
 }
 
-function verify({ screen, signal }: Telling, { environment }: Cast, table: WatchedTable): Promise<Comparison> {
+function verify({ screen, signal }: DemoContext, { environment }: Fixtures, table: WatchedTable): Promise<Comparison> {
   return screen.step(
     `compare every row of ${table.title}`,
     async () => {
@@ -34,7 +34,7 @@ function verify({ screen, signal }: Telling, { environment }: Cast, table: Watch
       }
     },
     (compared) => ({
-      told: `${number(compared.equal)} of ${number(compared.source)} equal`,
+      text: `${number(compared.equal)} of ${number(compared.source)} equal`,
       well: isEqual(compared),
     }),
   );

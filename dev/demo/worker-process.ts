@@ -26,9 +26,9 @@ export interface WorkerProcess {
 }
 
 /**
- * Starts a worker process. On Ctrl-C the terminal does not reach it: whoever started it stops it. One that a killed
+ * Starts a worker process. On Ctrl-C the terminal does not reach it: its starter stops it. One that a killed
  * parent left behind is ended by the next start on the folder.
- * @param onDeath told when it ends without having been asked to
+ * @param onDeath called when it ends without having been asked to
  */
 export async function startWorkerProcess(
   options: WorkerProcessOptions,

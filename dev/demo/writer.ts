@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DatabaseError, type Client } from 'pg';
 import { seededRandom } from './random.js';
-import { WORKS, type Scene, type Work } from './works.js';
+import { TRANSACTION_KINDS, type WriterContext, type TransactionKind } from './transactions.js';
 
 export interface WriterOptions {
   /** A connection that the writer owns and ends. */
@@ -15,7 +15,7 @@ export interface WriterOptions {
   readonly rate?: number;
   /** Ends by itself after so many changed rows; at `stop` by default. */
   readonly changes?: number;
-  /** A connection that breaks is opened anew; by default it is an error. */
+  /** A connection that breaks is opened again; by default it is an error. */
   readonly persistent?: boolean;
 }
 
@@ -46,7 +46,7 @@ const REFUSED: ReadonlySet<string> = new Set([
 ]);
 
 const RECONNECT_MS = 100;
-const TOTAL_WEIGHT = WORKS.reduce((sum, work) => sum + work.weight, 0);
+const TOTAL_WEIGHT = TRANSACTION_KINDS.reduce((sum, work) => sum + work.weight, 0);
 
 /** Writes as applications do: short transactions of many kinds, on several connections at once. */
 export function startWriter(options: WriterOptions): Writer {
@@ -61,11 +61,11 @@ export function startWriter(options: WriterOptions): Writer {
     while (!isOver()) {
       const pg = await connect(options, stopping.signal);
       if (pg === undefined) return;
-      const scene: Scene = { pg, random, flights: options.flights, notes: options.notes };
+      const context: WriterContext = { pg, random, flights: options.flights, notes: options.notes };
       try {
         while (!isOver()) {
           const due = Date.now() + pauseMs;
-          await transact(scene, chooseWork(random.below(TOTAL_WEIGHT)), totals);
+          await transact(context, chooseKind(random.below(TOTAL_WEIGHT)), totals);
           if (due > Date.now())
             await sleep(due - Date.now(), undefined, { signal: stopping.signal }).catch(() => undefined);
         }
@@ -110,14 +110,14 @@ async function connect(options: WriterOptions, signal: AbortSignal): Promise<Cli
 }
 
 async function transact(
-  scene: Scene,
-  work: Work,
+  context: WriterContext,
+  work: TransactionKind,
   totals: { -readonly [Name in keyof WriterTotals]: WriterTotals[Name] },
 ): Promise<void> {
-  const { pg } = scene;
+  const { pg } = context;
   try {
     await pg.query('begin');
-    const changes = await work.run(scene);
+    const changes = await work.run(context);
     await pg.query(work.ending);
     if (work.ending === 'rollback') {
       totals.rolledBack += 1;
@@ -132,9 +132,9 @@ async function transact(
   }
 }
 
-function chooseWork(point: number): Work {
+function chooseKind(point: number): TransactionKind {
   let left = point;
-  for (const work of WORKS) {
+  for (const work of TRANSACTION_KINDS) {
     left -= work.weight;
     if (left < 0) return work;
   }

@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Client } from '@temporalio/client';
 import { chalkStderr } from 'chalk';
 import { requireSlots } from '../control/capacity.js';
 import { startTable } from '../control/start-table.js';
@@ -39,17 +38,18 @@ export async function addTable(session: Session, table: string, options: AddOpti
     const rows = found.estimatedRows === null ? '' : `, about ${plural(found.estimatedRows, 'row')}`;
     session.tell(`${title}: ${plural(found.columns.length, 'column')}, key ${found.key.join(', ')}${rows}`);
     await ensureSearchAttributes(servers.temporal.operator, client.options.namespace);
-    await requireSlots(client, { ...name, pipeline }, worker.slots);
+    await requireSlots(client, { ...name, pipeline }, { queues: servers.queues, slots: worker.slots });
     const started = await startTable(client, {
       ...name,
       pipeline,
       options: replicaOptions(options),
       sliceMs: worker.sliceMs,
+      taskQueue: servers.queues.workflow,
     });
     if (!started) session.tell(`${title} is replicated already; nothing was changed.`);
     if (!options.wait) return conclude(session, servers, name, started, 'done');
 
-    const missing = await missingWorkers(client, session.signal);
+    const missing = await missingWorkers(servers, session.signal);
     if (missing.length > 0) {
       session.tell(
         `${chalkStderr.yellow(missing.length === 3 ? 'No worker runs' : 'A worker is missing')}: nobody polls ${missing.join(', ')}. ` +
@@ -62,10 +62,10 @@ export async function addTable(session: Session, table: string, options: AddOpti
 }
 
 /** The queues that nobody polls. A worker that was started just before is waited for. */
-async function missingWorkers(client: Client, signal: AbortSignal): Promise<readonly string[]> {
+async function missingWorkers({ temporal, queues }: Servers, signal: AbortSignal): Promise<readonly string[]> {
   const deadline = Date.now() + STARTING_MS;
   for (;;) {
-    const missing = missingQueues(await countWorkers(client));
+    const missing = missingQueues(await countWorkers(temporal.client, queues));
     if (missing.length === 0 || Date.now() > deadline) return missing;
     await sleep(LOOK_EVERY_MS, undefined, { signal });
   }
@@ -80,7 +80,13 @@ async function conclude(
 ): Promise<Exit> {
   const { pipeline, temporal } = session.settings;
   if (!session.json) return exit;
-  const source = { pg: servers.pg, client: servers.temporal.client, pipeline, uiUrl: temporal.uiUrl };
+  const source = {
+    pg: servers.pg,
+    client: servers.temporal.client,
+    pipeline,
+    queues: servers.queues,
+    uiUrl: temporal.uiUrl,
+  };
   const { tables, workers } = await viewPipeline(source, name);
   session.print(JSON.stringify({ started, workers, table: tables[0] ?? null }));
   return exit;

@@ -1,11 +1,13 @@
 import { probeClickHouse } from '../connect/clickhouse.js';
 import { probeKafka } from '../connect/kafka.js';
-import { connectPostgres } from '../connect/postgres.js';
+import { connectPostgres, type PostgresClient } from '../connect/postgres.js';
 import { connectTemporal, explainTemporalConnect } from '../connect/temporal.js';
 import { countWorkers, type Workers } from '../control/workers.js';
+import { taskQueuesOf, type Deployment } from '../domain/deployment.js';
 import { classifyPostgres } from '../failure/classify-postgres.js';
 import { Failure } from '../failure/failure.js';
-import { migrateLedger } from '../ledger/migrate.js';
+import { migrateLedger, missingMigrations } from '../ledger/migrate.js';
+import { readDeployment } from '../source/deployment.js';
 import { ensureSearchAttributes } from '../worker/search-attributes.js';
 import { roleScript } from '../package-root.js';
 import { plural } from '../domain/figures.js';
@@ -21,28 +23,41 @@ export interface ServerCheck {
   readonly error: Failure | undefined;
   /** Temporal's: who works there. */
   readonly workers?: Workers | undefined;
+  /** PostgreSQL's: who we are. */
+  readonly deployment?: Deployment | undefined;
 }
 
 /** The oldest PostgreSQL whose features the outbox relies on. */
 const OLDEST_POSTGRES = 140_000;
 
-/** Looks at the four servers at once, and tells of each in order. */
-export async function checkServers(session: Session, told: (check: ServerCheck) => void): Promise<ServerCheck[]> {
+/**
+ * Checks the four servers at once, and reports each in order.
+ * @param prepare installs the ledger and the search attributes too
+ */
+export async function checkServers(
+  session: Session,
+  { prepare, report }: { readonly prepare: boolean; readonly report: (check: ServerCheck) => void },
+): Promise<ServerCheck[]> {
   const { postgres, kafka, clickhouse, temporal } = session.settings;
+  const source = check('PostgreSQL', `${postgres.host}:${postgres.port}/${postgres.database}`, () =>
+    checkPostgres(session, prepare),
+  );
   const checks = [
-    check('PostgreSQL', `${postgres.host}:${postgres.port}/${postgres.database}`, () => preparePostgres(session)),
+    source,
     check('Kafka', kafka.brokers.join(','), async () => ({
       told: `${plural(await probeKafka(session.settings), 'broker')}, ${wayOf(kafka.tls)}${kafka.sasl === undefined ? '' : `, ${kafka.sasl.mechanism}`}`,
     })),
     check('ClickHouse', `${clickhouse.url}/${clickhouse.database}`, async () => ({
       told: `version ${await probeClickHouse(session.settings)}, ${wayOf(clickhouse.tls)}`,
     })),
-    check('Temporal', `${temporal.address}/${temporal.namespace}`, () => prepareTemporal(session)),
+    check('Temporal', `${temporal.address}/${temporal.namespace}`, async () =>
+      checkTemporal(session, (await source).deployment),
+    ),
   ];
   const done: ServerCheck[] = [];
   for (const running of checks) {
     const result = await running;
-    told(result);
+    report(result);
     done.push(result);
   }
   return done;
@@ -57,7 +72,7 @@ function wayOf(tls: Tls | undefined): string {
 async function check(
   server: string,
   address: string,
-  look: () => Promise<{ told: string; workers?: Workers }>,
+  look: () => Promise<Pick<ServerCheck, 'told' | 'workers' | 'deployment'>>,
 ): Promise<ServerCheck> {
   try {
     return { server, address, error: undefined, ...(await look()) };
@@ -67,7 +82,10 @@ async function check(
   }
 }
 
-async function preparePostgres({ settings, signal }: Session): Promise<{ told: string }> {
+async function checkPostgres(
+  { settings, signal }: Session,
+  prepare: boolean,
+): Promise<Pick<ServerCheck, 'told' | 'deployment'>> {
   const pg = await connectPostgres(settings, { name: 'init', signal });
   try {
     const found = await pg.query<{
@@ -89,14 +107,33 @@ async function preparePostgres({ settings, signal }: Session): Promise<{ told: s
         remedy: 'Name the primary in PG_HOST.',
       });
     }
-    const applied = await migrateLedger(pg);
-    const ledger = applied.length === 0 ? 'ledger up to date' : `ledger made ready (${applied.join(', ')})`;
-    return { told: `version ${server.version}, ${wayOf(settings.postgres.tls)}, ${ledger}` };
+    const ledger = prepare ? describeMigration(await migrateLedger(pg)) : await requireLedger(pg);
+    const deployment = await readDeployment(pg, settings.pipeline);
+    const told = `version ${server.version}, ${wayOf(settings.postgres.tls)}, ${ledger}, deployment ${deployment.id}`;
+    return { told, deployment };
   } catch (error) {
     throw explainPreparing(error, settings.postgres);
   } finally {
     await pg[Symbol.asyncDispose]();
   }
+}
+
+function describeMigration(applied: readonly string[]): string {
+  return applied.length === 0 ? 'ledger up to date' : `ledger made ready (${applied.join(', ')})`;
+}
+
+async function requireLedger(pg: PostgresClient): Promise<string> {
+  const missing = await missingMigrations(pg).catch((error: unknown) => {
+    // Roles of consumer workers that were made by an older script may not read it.
+    if ((error as { code?: unknown }).code === '42501') return undefined;
+    throw error;
+  });
+  if (missing === undefined) return 'ledger not checked';
+  if (missing.length === 0) return 'ledger up to date';
+  throw new Failure('Misconfigured', {
+    message: `The ledger in this PostgreSQL database is of another release: it lacks ${missing.join(', ')}.`,
+    remedy: 'Stop the workers of the other release, run "pg2click init", then start this one.',
+  });
 }
 
 /** 42501: insufficient_privilege. */
@@ -112,11 +149,15 @@ function explainPreparing(error: unknown, { user, database }: { user: string; da
   return classifyPostgres(error, 'making the ledger ready');
 }
 
-async function prepareTemporal({ settings }: Session): Promise<{ told: string; workers: Workers }> {
+async function checkTemporal(
+  { settings }: Session,
+  deployment: Deployment | undefined,
+): Promise<Pick<ServerCheck, 'told' | 'workers'>> {
   const temporal = await connectTemporal(settings);
   try {
     await ensureSearchAttributes(temporal.operator, settings.temporal.namespace);
-    const workers = await countWorkers(temporal.client);
+    if (deployment === undefined) return { told: 'search attributes ready' };
+    const workers = await countWorkers(temporal.client, taskQueuesOf(deployment.id));
     const running = Math.max(workers.producer, workers.consumer, workers.workflow);
     return { told: `search attributes ready, ${running === 0 ? 'no worker' : plural(running, 'worker')}`, workers };
   } catch (error) {

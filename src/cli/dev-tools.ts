@@ -24,7 +24,7 @@ export interface DemoOptions {
   readonly keep: boolean;
   /** How long the live writer runs. */
   readonly seconds: number;
-  /** Only the result on standard output, as one JSON object; the story goes to standard error. */
+  /** Only the result on standard output, as one JSON object; progress goes to standard error. */
   readonly json: boolean;
 }
 

@@ -27,8 +27,11 @@ async function init(session: Session, global: GlobalOptions): Promise<Exit> {
     import('./check-servers.js'),
     import('../control/workers.js'),
   ]);
-  const checks = await checkServers(session, (check) => {
-    if (!session.json) session.print(lineOf(check));
+  const checks = await checkServers(session, {
+    prepare: true,
+    report: (check) => {
+      if (!session.json) session.print(lineOf(check));
+    },
   });
   const [failed] = checks.filter((check) => check.error !== undefined);
   if (session.json) {

@@ -1,14 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createInterface } from 'node:readline/promises';
+import type { Client } from '@temporalio/client';
 import { chalkStderr } from 'chalk';
 import { sendCommand, notReplicated } from '../control/send-command.js';
 import { describeTable } from '../control/describe-table.js';
 import { startRemoval } from '../control/start-table.js';
 import { viewPipeline } from '../control/table-view.js';
 import { countWorkers, missingQueues } from '../control/workers.js';
-import { formatTableName, parseTableName, workflowIdOf, type TableName } from '../domain/table-name.js';
+import type { RemoveReceipt } from '../domain/receipt.js';
+import { formatTableName, parseTableName, workflowIdOf } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
-import type { Answer } from '../../workflows/messages.js';
+import type { Answer, TableStatus } from '../../workflows/messages.js';
 import type { Exit } from './exit-code.js';
 import { withServers, type Servers } from './servers.js';
 import type { Session } from './session.js';
@@ -26,29 +28,46 @@ export async function removeTable(session: Session, table: string, options: Remo
   const title = formatTableName(name);
   return withServers(session, async (servers) => {
     const { client } = servers.temporal;
-    const source = { pg: servers.pg, client, pipeline, uiUrl: temporal.uiUrl };
+    const source = { pg: servers.pg, client, pipeline, queues: servers.queues, uiUrl: temporal.uiUrl };
     const [view] = (await viewPipeline(source, name)).tables;
     if (view === undefined) throw notReplicated({ ...name, pipeline });
-    if (options.yes !== true) await confirm(session, title, dropTarget ? view.target : null);
+    if (options.yes !== true) await confirm(session, title, dropTarget, view.target);
 
     const message: Record<string, boolean> = dropTarget ? { dropTarget } : {};
     let answer: Answer | undefined;
-    if (view.phase === 'stopped') await startRemoval(client, { ...name, pipeline }, { dropTarget });
+    if (view.phase === 'stopped')
+      await startRemoval(client, { ...name, pipeline, taskQueue: servers.queues.workflow }, { dropTarget });
     else answer = await sendCommand(client, { ...name, pipeline, action: 'remove', message });
-    const exit = answer?.accepted === false ? 'failed' : await waitForEnd(session, servers, name);
+    const { exit, receipt } =
+      answer?.accepted === false ? FAILED : await waitForEnd(session, servers, workflowIdOf(pipeline, name));
     const text = {
-      done: `${chalkStderr.green('✔')} ${title} is removed${dropTarget ? ', its target dropped' : '; its target stays'}.`,
+      done: `${chalkStderr.green('✔')} ${sentenceOf(title, receipt)}`,
       waiting: 'Accepted; no worker runs, so it takes effect when one does.',
       unhealthy: `${chalkStderr.red('✖')} The removal of ${title} is parked: see pg2click status ${title}`,
       failed: answer?.message ?? `The workflow of ${title} ended without removing it.`,
     }[exit];
-    session.print(session.json ? JSON.stringify({ table: title, removed: exit === 'done', dropTarget, exit }) : text);
+    const { dropped = null, kept = null } = receipt ?? {};
+    session.print(
+      session.json ? JSON.stringify({ table: title, removed: exit === 'done', dropTarget, exit, dropped, kept }) : text,
+    );
     return exit;
   });
 }
 
-async function confirm(session: Session, title: string, dropped: string | null): Promise<void> {
-  const what = dropped === null ? 'The ClickHouse table stays.' : `The ClickHouse table ${dropped} is dropped too.`;
+/** What became of the table and of its objects in ClickHouse. */
+function sentenceOf(title: string, receipt: RemoveReceipt | undefined): string {
+  if (receipt === undefined)
+    return `${title} is removed. What was dropped in ClickHouse is not known: an attempt of the removal was lost, or a worker of an older release made it.`;
+  const { dropped, kept } = receipt;
+  const went =
+    dropped.length === 0 ? 'nothing was dropped in ClickHouse' : `dropped in ClickHouse: ${dropped.join(', ')}`;
+  return [`${title} is removed; ${went}.`, ...kept.map(({ name, why }) => `${name} stays: ${why}.`)].join(' ');
+}
+
+async function confirm(session: Session, title: string, dropTarget: boolean, target: string | null): Promise<void> {
+  const what = dropTarget
+    ? `Its ClickHouse table${target === null ? '' : ` ${target}`} is dropped too, with floor and view, as far as pg2click made them.`
+    : 'The ClickHouse table stays.';
   if (!process.stdin.isTTY || session.json) {
     throw new Failure('Misconfigured', {
       message: `Removing ${title} needs --yes where nobody can be asked.`,
@@ -66,22 +85,38 @@ async function confirm(session: Session, title: string, dropped: string | null):
   throw new Failure('Misconfigured', { message: `Nothing was changed: ${title} was not confirmed.` });
 }
 
-async function waitForEnd(
-  session: Session,
-  { temporal }: Servers,
-  name: TableName,
-): Promise<'done' | 'waiting' | 'unhealthy' | 'failed'> {
-  const workflowId = workflowIdOf(session.settings.pipeline, name);
+interface Ending {
+  readonly exit: 'done' | 'waiting' | 'unhealthy' | 'failed';
+  /** Absent where nobody knows. */
+  readonly receipt?: RemoveReceipt | undefined;
+}
+
+const FAILED: Ending = { exit: 'failed' };
+
+async function waitForEnd(session: Session, { temporal, queues }: Servers, workflowId: string): Promise<Ending> {
+  const { client } = temporal;
   for (let look = 0; ; look++) {
-    const description = await describeTable(temporal.client, workflowId);
-    if (description?.running !== true) return description?.ended === 'COMPLETED' ? 'done' : 'failed';
-    if (description.phase === 'parked') return 'unhealthy';
-    if (look % 20 === 0) {
-      const missing = missingQueues(await countWorkers(temporal.client));
-      if (missing.some((queue) => queue !== 'pg2click-consumer')) return 'waiting';
+    const description = await describeTable(client, workflowId);
+    if (description?.running !== true) {
+      if (description?.ended !== 'COMPLETED') return FAILED;
+      return { exit: 'done', receipt: await readReceipt(client, workflowId, description.runId) };
     }
-    const retried = description.pending.find(({ task, failure }) => task === 'remove' && failure !== undefined);
-    if (retried?.failure !== undefined && look % 20 === 10) session.tell(`retrying: ${retried.failure.message}`);
+    if (description.phase === 'parked') return { exit: 'unhealthy' };
+    if (look % 20 === 0) {
+      const missing = missingQueues(await countWorkers(client, queues));
+      if (missing.some((queue) => queue !== queues.consumer)) return { exit: 'waiting' };
+    }
+    const removing = description.pending.find(({ task }) => task === 'remove');
+    if (look % 20 === 10) {
+      if (removing?.failure !== undefined) session.tell(`retrying: ${removing.failure.message}`);
+      else if (removing?.progress !== undefined) session.tell(removing.progress.moved);
+    }
     await sleep(250, undefined, { signal: session.signal });
   }
+}
+
+/** A workflow of an older release ends without one. */
+async function readReceipt(client: Client, workflowId: string, runId: string): Promise<RemoveReceipt | undefined> {
+  const status: Partial<TableStatus> = await client.workflow.getHandle(workflowId, runId).result();
+  return status.removal ?? undefined;
 }

@@ -6,11 +6,12 @@ export function removeCommand(): Command {
   return new Command('remove')
     .summary('stop replicating a table for good')
     .description(
-      'Ends the replication of a table: its triggers, its outbox and its topic go, with all that was not loaded yet. The ' +
-        'ClickHouse table stays, unless --drop-target is given.',
+      'Ends the replication of a table: its triggers and its outbox go, and what was not loaded yet is not loaded any more. ' +
+        'Its topic stays, until its retention empties it or somebody deletes it. The ClickHouse table stays, unless ' +
+        '--drop-target is given.',
     )
     .argument('<table>')
-    .option('--drop-target', 'drop the ClickHouse table, its floor and its view too')
+    .option('--drop-target', 'drop the ClickHouse table, its floor and its view too, as far as pg2click made them')
     .option('-y, --yes', 'do not ask')
     .option('--json', 'print the result as one JSON object')
     .addHelpText(

@@ -1,14 +1,19 @@
 import { ServiceError } from '@temporalio/client';
 import { explainTemporalConnect, connectTemporal, type TemporalClient } from '../connect/temporal.js';
 import { connectPostgres, type PostgresClient } from '../connect/postgres.js';
+import { taskQueuesOf, type Deployment, type TaskQueues } from '../domain/deployment.js';
 import { classifyPostgres } from '../failure/classify-postgres.js';
 import { Failure } from '../failure/failure.js';
+import { readDeployment } from '../source/deployment.js';
 import type { Session } from './session.js';
 
 /** The connections that most commands need. */
 export interface Servers {
   readonly pg: PostgresClient;
   readonly temporal: TemporalClient;
+  readonly deployment: Deployment;
+  /** The deployment's. */
+  readonly queues: TaskQueues;
 }
 
 /**
@@ -19,9 +24,12 @@ export async function withServers<T>(session: Session, body: (servers: Servers) 
   const { settings, signal } = session;
   const pg = await connectPostgres(settings, { name: 'cli', signal });
   try {
-    const temporal = await connectTemporal(settings);
+    const [temporal, deployment] = await Promise.all([
+      connectTemporal(settings),
+      readDeployment(pg, settings.pipeline),
+    ]);
     try {
-      return await body({ pg, temporal });
+      return await body({ pg, temporal, deployment, queues: taskQueuesOf(deployment.id) });
     } finally {
       await temporal.close();
     }

@@ -20,7 +20,13 @@ const REPEAT_MS = 15_000;
  */
 export async function watchTable(session: Session, servers: Servers, name: TableName): Promise<Exit> {
   const { pipeline, temporal } = session.settings;
-  const source = { pg: servers.pg, client: servers.temporal.client, pipeline, uiUrl: temporal.uiUrl };
+  const source = {
+    pg: servers.pg,
+    client: servers.temporal.client,
+    pipeline,
+    queues: servers.queues,
+    uiUrl: temporal.uiUrl,
+  };
   const show = shower(session);
   let heardAt = Date.now();
   try {
@@ -90,7 +96,8 @@ function lineOf(view: TableView | undefined, title: string): string {
       : `  ${chalkStderr.yellow(`retrying (attempt ${failure.attempt}): ${failure.message}`)}`;
   const rows =
     view.phase === 'copying' ? `  ${count(view.copiedRows)} rows${share(view.copiedRows, view.estimatedRows)}` : '';
-  return `${view.table}  ${view.phase}${rows}${trouble}`;
+  const doing = view.phase === 'preparing' && trouble === '' && view.doing !== null ? `  ${view.doing}` : '';
+  return `${view.table}  ${view.phase}${rows}${doing}${trouble}`;
 }
 
 interface Shower {

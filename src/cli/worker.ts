@@ -1,7 +1,13 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { NativeConnection } from '@temporalio/worker';
 import { Command, Option } from 'commander';
+import type { Activities } from '../../activities/index.js';
+import { taskQueuesOf, type Deployment } from '../domain/deployment.js';
 import { Failure } from '../failure/failure.js';
+import { policyOf } from '../failure/kinds.js';
+import type { Log } from '../observe/log.js';
 import { packageRoot, readVersion } from '../package-root.js';
 import type { WorkerRole } from '../worker/start.js';
 import { exitCode, type Exit } from './exit-code.js';
@@ -35,7 +41,8 @@ Examples:
     );
 }
 
-async function runWorker({ settings, log }: Session, role: WorkerRole): Promise<Exit> {
+async function runWorker(session: Session, role: WorkerRole): Promise<Exit> {
+  const { settings, log } = session;
   const bundlePath = join(packageRoot, 'dist', 'workflow-bundle.js');
   if (!existsSync(bundlePath)) {
     throw new Failure('Misconfigured', {
@@ -64,8 +71,8 @@ async function runWorker({ settings, log }: Session, role: WorkerRole): Promise<
     metricsAddress: metricsAddress && (await freeAddress(metricsAddress, 'PG2CLICK_METRICS')),
   });
   const observation = await observeWorker({ settings, role, version: readVersion(), meters, log });
-  const connection = await temporalWorkerConnection(settings);
   const activities = createActivities(settings, log, meters);
+  const stop = new AbortController();
   // The first signal is the SDK's, which lets slices finish; two Ctrl-C within a blink of a process group are one.
   let asked = 0;
   const onSignal = (signal: NodeJS.Signals): void => {
@@ -76,10 +83,18 @@ async function runWorker({ settings, log }: Session, role: WorkerRole): Promise<
     }
     if (asked === 0) log.info({ signal }, 'finishing the batches in hand; once more to end at once');
     asked ||= now;
+    stop.abort();
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, onSignal);
+  let connection: NativeConnection | undefined;
   try {
+    await checkBefore(session);
+    const deployment = await waitForDeployment(activities, log, stop.signal);
+    if (deployment === undefined) return 'interrupted';
+    log.info({ deployment: deployment.id, database: deployment.database, pipeline: deployment.pipeline }, 'serving');
+    connection = await temporalWorkerConnection(settings);
     const worker = await startWorker({
+      taskQueues: taskQueuesOf(deployment.id),
       connection,
       namespace: settings.temporal.namespace,
       role,
@@ -97,6 +112,46 @@ async function runWorker({ settings, log }: Session, role: WorkerRole): Promise<
     // Before the connection that it uses.
     await observation.close();
     await activities.close();
-    await connection.close();
+    await connection?.close();
   }
+}
+
+/**
+ * A worker that a server refuses, or that is told of a wrong one, must not poll: it would park healthy tables. One that does not
+ * answer is waited for.
+ * @throws Failure where the settings are wrong
+ */
+async function checkBefore(session: Session): Promise<void> {
+  const { checkServers } = await import('./check-servers.js');
+  const checks = await checkServers(session, {
+    prepare: false,
+    report: ({ server, address, told, error }) => {
+      if (error === undefined) session.log.info({ server, address }, `${server}: ${told}`);
+      else session.log.warn({ server, address, kind: error.kind }, told);
+    },
+  });
+  const wrong = checks.find(({ error }) => error !== undefined && policyOf(error.kind).treatment === 'parked');
+  if (wrong?.error !== undefined) throw wrong.error;
+}
+
+const DEPLOYMENT_RETRY_MS = 2_000;
+
+/** The names of the task queues are PostgreSQL's to tell. @returns undefined when the signal was aborted first */
+async function waitForDeployment(
+  activities: Activities,
+  log: Log,
+  signal: AbortSignal,
+): Promise<Deployment | undefined> {
+  let complained = false;
+  while (!signal.aborted) {
+    try {
+      return await activities.deployment();
+    } catch (error) {
+      if (!(error instanceof Failure) || policyOf(error.kind).treatment === 'parked') throw error;
+      if (!complained) log.warn({ kind: error.kind }, `${error.message} The worker begins when it answers.`);
+      complained = true;
+    }
+    await sleep(DEPLOYMENT_RETRY_MS, undefined, { signal }).catch(() => undefined);
+  }
+  return undefined;
 }

@@ -25,16 +25,27 @@ export async function findObject(
   database: string,
   name: string,
 ): Promise<SinkObject | undefined> {
-  const rows = await select<SinkObject>(
+  return (await findObjects(ch, database, [name])).get(name);
+}
+
+/** Those that are there, by name. */
+export async function findObjects(
+  ch: ClickHouseClient,
+  database: string,
+  names: readonly string[],
+): Promise<ReadonlyMap<string, SinkObject>> {
+  const parameters = Object.fromEntries(names.map((name, index) => [`name_${index}`, name]));
+  const listed = names.map((_, index) => `{name_${index}:String}`).join(', ');
+  const rows = await select<SinkObject & { readonly name: string }>(
     ch,
     /* sql */ `
-    select engine, engine_full as engineFull, sorting_key as sortingKey, comment
+    select name, engine, engine_full as engineFull, sorting_key as sortingKey, comment
     from system.tables
-    where database = {database:String} and name = {name:String}`,
-    { database, name },
-    `looking for ${database}.${name}`,
+    where database = {database:String} and name in (${listed})`,
+    { database, ...parameters },
+    `looking for ${database}.${names[0] ?? ''}`,
   );
-  return rows[0];
+  return new Map(rows.map((row) => [row.name, row]));
 }
 
 /** In the table's order; empty when there is no such table. */

@@ -15,6 +15,7 @@ import { deleteBelowFloor, writeFloor } from './floor.js';
 import { insertCopy } from './insert-copy.js';
 import { InsertThrottle } from './insert-throttle.js';
 import { insertValues } from './insert.js';
+import { explainOtherServer } from './other-server.js';
 import type { PartTracker } from './part-tracker.js';
 import { verifySinkHistory } from './verify-history.js';
 
@@ -78,10 +79,13 @@ export class ClickHouseWriter implements BatchWriter<InsertContent> {
     const { generation } = this.#table;
     const copied = done === undefined || rows === '0' ? 0n : composeVersion(generation, BigInt(done));
     const loaded = highest === '0' ? 0n : composeVersion(generation, BigInt(highest));
-    return verifySinkHistory(clickhouse, parts, this.#table, {
+    const expected = {
       highest: copied > loaded ? copied : loaded,
       parts: [copy?.proof, proof].map((part) => (part ?? undefined) as PartProof),
-    });
+    };
+    return verifySinkHistory(clickhouse, parts, this.#table, expected).catch((error: unknown) =>
+      explainOtherServer(clickhouse, this.#table, error),
+    );
   }
 
   async write({ batch }: BatchName, content: InsertContent, options: WriteOptions): Promise<Written> {

@@ -13,7 +13,11 @@ const FILLED_KINDS = new Set(['DEFAULT', 'MATERIALIZED', 'ALIAS']);
  * What keeps an existing table from being the target of a replica, in words; empty when it fits. Types must be equal:
  * an integer that is too narrow wraps, a scale that is too small cuts digits off, both without an error.
  */
-export function findMisfits(table: TargetTable, object: SinkObject, columns: readonly SinkColumn[]): readonly string[] {
+export function findMisfits(
+  table: Pick<TargetTable, 'columns' | 'key'>,
+  object: SinkObject,
+  columns: readonly SinkColumn[],
+): readonly string[] {
   const misfits: string[] = [];
   if (!ENGINE.test(object.engineFull))
     misfits.push(`its engine is ${object.engine || 'unknown'}, not ReplacingMergeTree(_version, _deleted)`);

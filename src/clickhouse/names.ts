@@ -28,8 +28,9 @@ export function targetNames(target: Target): TargetNames {
   };
 }
 
-/** The roles an object can have in a target. */
-export type TargetRole = 'table' | 'floor' | 'view';
+/** The roles an object can have in a target, in the order in which they are made. */
+export const TARGET_ROLES = ['table', 'floor', 'view'] as const;
+export type TargetRole = (typeof TARGET_ROLES)[number];
 
 /**
  * The comment that marks an object as ours and tells whose it is. The role is part of it: the floor of `orders` must not

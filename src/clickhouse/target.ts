@@ -3,11 +3,12 @@ import { byPosition, targetColumns } from '../domain/column-type.js';
 import { quoteCh } from '../domain/identifier.js';
 import type { TargetTable } from '../domain/replicated-table.js';
 import { formatTableName } from '../domain/table-name.js';
-import { generationOf } from '../domain/version.js';
+import { composeVersion, generationOf } from '../domain/version.js';
 import { Failure } from '../failure/failure.js';
-import { databaseExists, execute, findObject, listColumns, select } from './catalog.js';
+import { takenRemedy } from '../failure/remedies.js';
+import { databaseExists, execute, findObject, findObjects, listColumns, select, type SinkObject } from './catalog.js';
 import { findMisfits } from './fit.js';
-import { MARK_PREFIX, ownerMark, quoteText, targetNames } from './names.js';
+import { MARK_PREFIX, ownerMark, quoteText, targetNames, TARGET_ROLES } from './names.js';
 import type { Target, TargetNames, TargetRole } from './names.js';
 import { sinkState } from './state.js';
 
@@ -20,36 +21,59 @@ const DEDUPLICATION_WINDOW = 1_000;
 /** Ours, or a part of MergeTree's own (`_row_exists` marks lightweight deletes). */
 const RESERVED_COLUMNS = new Set(['_version', '_deleted', '_row_exists']);
 
+/** What of a table its target is made from: known before the table has a row in the ledger. */
+export type TargetOwner = Pick<TargetTable, 'pipeline' | 'name' | 'columns' | 'key' | 'target'>;
+
+type Found = Readonly<Record<TargetRole, boolean>>;
+
+/**
+ * Looks whether the target can be made, and makes nothing. A table that a user made may serve when it fits and is empty.
+ * @returns which of its objects are there; undefined without its database
+ * @throws Failure `UnsuitableTable` a column has a reserved name; `TargetTaken` the target, its floor or its view belongs to
+ *   something else, or holds rows of somebody else; `SchemaMismatch` the table does not fit the source; and those of ClickHouse
+ */
+export async function checkTarget(ch: ClickHouseClient, table: TargetOwner): Promise<Found | undefined> {
+  refuseReservedColumns(table);
+  if (!(await databaseExists(ch, table.target.database))) return undefined;
+  await refuseLongName(ch, table);
+  const names = targetNames(table.target);
+  const objects = await findObjects(
+    ch,
+    table.target.database,
+    TARGET_ROLES.map((role) => names[role]),
+  );
+  const found = { table: false, floor: false, view: false };
+  for (const role of TARGET_ROLES) found[role] = isOwn(table, role, objects.get(names[role]));
+  if (!found.table) return found;
+  await verifyTarget(ch, table);
+  // A floor with our mark beside it: the table is ours already, whoever made it.
+  if (!found.floor) await refuseForeignRows(ch, table);
+  return found;
+}
+
 /**
  * Makes the table, its floor and its view, or checks those that exist. Idempotent: a crash between any two statements is
  * repaired by the next call, and of two callers with one target the comments let one win.
  *
- * A table that a user made is taken when it fits; the floor beside it then tells whose it is.
+ * A table that a user made is taken when it fits; the floor beside it then says whose it is.
  *
- * @throws Failure `UnsuitableTable` a column has a reserved name; `TargetTaken` the target, its floor or its view belongs to
- *   something else; `SchemaMismatch` the table does not fit the source; and those of ClickHouse
+ * @throws Failure as `checkTarget`
  */
-export async function createTarget(ch: ClickHouseClient, table: TargetTable): Promise<void> {
-  refuseReservedColumns(table);
+export async function createTarget(ch: ClickHouseClient, table: TargetOwner): Promise<void> {
+  const { database } = table.target;
   const names = targetNames(table.target);
-  if (!(await databaseExists(ch, table.target.database)))
-    await execute(
-      ch,
-      /* sql */ `create database if not exists ${names.sql.database}`,
-      `creating database ${table.target.database}`,
-    );
-  await refuseLongName(ch, table);
-
-  // Looked at before anything is made: a target that is refused must leave nothing behind.
-  const found = { table: false, floor: false, view: false };
-  for (const role of ['table', 'floor', 'view'] as const) found[role] = await checkOwner(ch, table, role);
-  if (found.table) await verifyTarget(ch, table);
-
-  for (const role of ['table', 'floor', 'view'] as const) {
+  // Checked before anything is made: a target that is refused must leave nothing behind.
+  let found = await checkTarget(ch, table);
+  if (found === undefined) {
+    const statement = /* sql */ `create database if not exists ${names.sql.database}`;
+    await execute(ch, statement, `creating database ${database}`);
+    found = (await checkTarget(ch, table)) ?? { table: false, floor: false, view: false };
+  }
+  for (const role of TARGET_ROLES) {
     if (found[role]) continue;
-    await execute(ch, definitionOf(table, role), `creating ${table.target.database}.${names[role]}`);
+    await execute(ch, definitionOf(table, role), `creating ${database}.${names[role]}`);
     // Somebody else may have been faster with the same name.
-    await checkOwner(ch, table, role);
+    isOwn(table, role, await findObject(ch, database, names[role]));
   }
   if (!found.table) await verifyTarget(ch, table);
   await refreshView(ch, table);
@@ -59,7 +83,7 @@ export async function createTarget(ch: ClickHouseClient, table: TargetTable): Pr
  * Compares the table, column by column, with what the replica needs.
  * @throws Failure `SinkSetBack` there is no such table; `SchemaMismatch` names every difference
  */
-export async function verifyTarget(ch: ClickHouseClient, table: TargetTable): Promise<void> {
+export async function verifyTarget(ch: ClickHouseClient, table: TargetOwner): Promise<void> {
   const names = targetNames(table.target);
   const object = await findObject(ch, table.target.database, names.table);
   const columns = await listColumns(ch, table.target.database, names.table);
@@ -79,32 +103,7 @@ export async function highestGeneration(ch: ClickHouseClient, target: Target): P
   return highest === null ? 0 : generationOf(highest);
 }
 
-/**
- * Drops view, floor and table, in this order: what is left after a crash is still marked as ours. Idempotent. What carries
- * no mark, or another owner's, stays: a table that was refused as taken must not be dropped by giving up on it.
- *
- * @param owner whose mark the objects must carry; without it anyone's of pg2click
- */
-export async function dropTarget(
-  ch: ClickHouseClient,
-  target: Target,
-  owner?: Pick<TargetTable, 'pipeline' | 'name'>,
-): Promise<void> {
-  const names = targetNames(target);
-  for (const role of ['view', 'floor', 'table'] as const) {
-    const object = await findObject(ch, target.database, names[role]);
-    if (object === undefined) continue;
-    const ours =
-      owner === undefined ? object.comment.startsWith(MARK_PREFIX) : object.comment === ownerMark(owner, role);
-    if (!ours) continue;
-    const kind = role === 'view' ? 'view' : 'table';
-    // Servers refuse to drop more than 50 GB unless told so.
-    const statement = /* sql */ `drop ${kind} if exists ${names.sql[role]} settings max_table_size_to_drop = 0`;
-    await execute(ch, statement, `dropping ${target.database}.${names[role]}`);
-  }
-}
-
-function refuseReservedColumns(table: TargetTable): void {
+function refuseReservedColumns(table: TargetOwner): void {
   const reserved = table.columns.find((column) => RESERVED_COLUMNS.has(column.name));
   if (reserved === undefined) return;
   throw new Failure('UnsuitableTable', {
@@ -114,32 +113,52 @@ function refuseReservedColumns(table: TargetTable): void {
 }
 
 /** A name becomes a file name, in which every byte but ASCII letters, digits and `_` takes three. */
-async function refuseLongName(ch: ClickHouseClient, replica: TargetTable): Promise<void> {
-  const { database, table } = replica.target;
+async function refuseLongName(ch: ClickHouseClient, { name, target }: TargetOwner): Promise<void> {
+  const { database, table } = target;
   const what = `measuring names of ${database}`;
   const probe = /* sql */ `select name from system.functions where name = 'getMaxTableNameLengthForDatabase'`;
   if ((await select(ch, probe, {}, what)).length === 0) return;
   const query = /* sql */ `select getMaxTableNameLengthForDatabase({database:String}) as longest`;
   const [limit] = await select<{ longest: number | string }>(ch, query, { database }, what);
   // The longest of the three names.
-  const length = Buffer.from(targetNames(replica.target).view).reduce(
+  const length = Buffer.from(targetNames(target).view).reduce(
     (sum, byte) => sum + (/\w/u.test(String.fromCharCode(byte)) ? 1 : 3),
     0,
   );
   if (limit === undefined || length <= Number(limit.longest)) return;
   throw new Failure('UnsuitableTable', {
     message: `The name ${table}_current is too long for a view of ClickHouse in ${database}.`,
-    remedy: 'Remove the table and add it again with --target and a shorter name.',
+    remedy: takenRemedy(formatTableName(name), '--target'),
+  });
+}
+
+/** Versions of pg2click begin here: a generation of at least 1. */
+const LOWEST_VERSION = composeVersion(1, 0n);
+
+/**
+ * Rows that somebody else wrote would be shown for ever beside those of the source; a floor would hide them, and the removal of what
+ * a floor hides would delete them. Whether they may go is for their owner to say. Rows of an earlier life of a table stay: the
+ * next generation hides them.
+ */
+async function refuseForeignRows(ch: ClickHouseClient, table: TargetOwner): Promise<void> {
+  const { sql, shown } = targetNames(table.target);
+  const query = /* sql */ `select 1 as found from ${sql.table} where _version < toUInt128('${LOWEST_VERSION}') limit 1`;
+  if ((await select(ch, query, {}, `looking for rows in ${shown}`)).length === 0) return;
+  const title = formatTableName(table.name);
+  throw new Failure('TargetTaken', {
+    message: `The ClickHouse table ${shown} holds rows that pg2click did not write: they would be mixed with those of ${title}.`,
+    remedy:
+      `If nobody needs them, run truncate table ${shown} in ClickHouse, then pg2click resume ${title}. ` +
+      `Otherwise: ${takenRemedy(title, '--target')}`,
   });
 }
 
 /**
  * @returns whether the object exists
- * @throws Failure `TargetTaken` when it is not this replica's
+ * @throws Failure `TargetTaken` when it is not this table's
  */
-async function checkOwner(ch: ClickHouseClient, table: TargetTable, role: TargetRole): Promise<boolean> {
+function isOwn(table: TargetOwner, role: TargetRole, object: SinkObject | undefined): boolean {
   const names = targetNames(table.target);
-  const object = await findObject(ch, table.target.database, names[role]);
   if (object === undefined) return false;
   const { comment } = object;
   if (comment === ownerMark(table, role)) return true;
@@ -151,11 +170,12 @@ async function checkOwner(ch: ClickHouseClient, table: TargetTable, role: Target
     : `was not made by pg2click (${object.engine})`;
   throw new Failure('TargetTaken', {
     message: `The ClickHouse name ${table.target.database}.${names[role]}, needed for ${formatTableName(table.name)}, is taken: it ${owner}.`,
+    remedy: takenRemedy(formatTableName(table.name), '--target'),
   });
 }
 
 /** After a table was removed and added again with other columns its old view may still be there. */
-async function refreshView(ch: ClickHouseClient, table: TargetTable): Promise<void> {
+async function refreshView(ch: ClickHouseClient, table: TargetOwner): Promise<void> {
   const names = targetNames(table.target);
   const shown = await listColumns(ch, table.target.database, names.view);
   const wanted = byPosition(table.columns).map(({ name }) => name);
@@ -164,14 +184,14 @@ async function refreshView(ch: ClickHouseClient, table: TargetTable): Promise<vo
   await execute(ch, statement, `replacing view ${table.target.database}.${names.view}`);
 }
 
-function definitionOf(table: TargetTable, role: TargetRole): string {
+function definitionOf(table: TargetOwner, role: TargetRole): string {
   const names = targetNames(table.target);
   if (role === 'table') return tableDefinition(table, names);
   if (role === 'floor') return floorDefinition(table, names);
   return viewDefinition(table, names, /* sql */ `create view if not exists`);
 }
 
-function tableDefinition(table: TargetTable, names: TargetNames): string {
+function tableDefinition(table: TargetOwner, names: TargetNames): string {
   const columns = targetColumns(table).map(({ name, type }) => `  ${quoteCh(name)} ${type}`);
   return /* sql */ `
 create table if not exists ${names.sql.table}
@@ -185,7 +205,7 @@ comment ${quoteText(ownerMark(table, 'table'))}`;
 }
 
 /** One row a TRUNCATE. The time is for people; nothing rests on it. */
-function floorDefinition(table: TargetTable, names: TargetNames): string {
+function floorDefinition(table: TargetOwner, names: TargetNames): string {
   return /* sql */ `
 create table if not exists ${names.sql.floor}
 (
@@ -201,7 +221,7 @@ comment ${quoteText(ownerMark(table, 'floor'))}`;
  * The live rows. `max` of an empty floor is 0, below every version, so no floor hides nothing. FINAL already leaves
  * tombstones out; the condition repeats it for servers that read parts without merging them.
  */
-function viewDefinition(table: TargetTable, names: TargetNames, create: string): string {
+function viewDefinition(table: TargetOwner, names: TargetNames, create: string): string {
   const columns = byPosition(table.columns).map(({ name }) => `  ${quoteCh(name)}`);
   return /* sql */ `
 ${create} ${names.sql.view}

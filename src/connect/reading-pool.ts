@@ -17,17 +17,17 @@ export interface Lease extends AsyncDisposable {
  */
 export class ReadingPool {
   readonly #pool: Pool;
-  readonly #turnstile: Semaphore;
+  readonly #semaphore: Semaphore;
 
   /** @param pool of as many connections as are lent: the waiting is done here, where it is fair and has no time limit */
   constructor(pool: Pool) {
     this.#pool = pool;
-    this.#turnstile = new Semaphore(pool.options.max);
+    this.#semaphore = new Semaphore(pool.options.max);
   }
 
   /** Aborting the signal ends the connection, also once it is lent. @throws the signal's reason; Failure `SourceUnavailable` and its like */
   async lease(options: AcquireOptions): Promise<Lease> {
-    const place = await this.#turnstile.acquire(options);
+    const place = await this.#semaphore.acquire(options);
     try {
       const client = await this.#pool.connect();
       // The pool listens only while a connection is idle; the next statement on a broken one fails and tells.

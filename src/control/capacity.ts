@@ -1,25 +1,31 @@
 import type { Client } from '@temporalio/client';
 import { workflowIdOf } from '../domain/table-name.js';
+import type { TaskQueues } from '../domain/deployment.js';
 import type { TableAddress } from '../domain/receipt.js';
 import { Failure } from '../failure/failure.js';
 import { describeTable } from './describe-table.js';
 import { RUNNING_TABLES } from './list-tables.js';
 import { countWorkers } from './workers.js';
 
-const LOADING = `${RUNNING_TABLES} AND Pg2clickPhase IN ("preparing", "copying")`;
+const LOADING = `Pg2clickPhase IN ("preparing", "copying")`;
 
 /**
  * Refuses a table for which the workers would have no slot: its activities would wait unseen, and so would those of other
  * tables whenever one of their slices ends. A table holds one slot of the producers, two until its first load is done, and one
- * of the consumers. Tables of all pipelines count: the workers are theirs too. Temporal's counts may be seconds old.
+ * of the consumers. Temporal's counts may be seconds old.
  * @param slots of each worker, PG2CLICK_SLOTS
  * @throws Failure `Misconfigured`
  */
-export async function requireSlots(client: Client, table: TableAddress, slots: number): Promise<void> {
+export async function requireSlots(
+  client: Client,
+  table: TableAddress,
+  { queues, slots }: { readonly queues: TaskQueues; readonly slots: number },
+): Promise<void> {
+  const ours = `TaskQueue = "${queues.workflow}" AND ${RUNNING_TABLES}`;
   const [running, loading, workers] = await Promise.all([
-    client.workflow.count(RUNNING_TABLES),
-    client.workflow.count(LOADING),
-    countWorkers(client),
+    client.workflow.count(ours),
+    client.workflow.count(`${ours} AND ${LOADING}`),
+    countWorkers(client, queues),
   ]);
   // Where none runs yet, one is assumed.
   const [producers, consumers] = [Math.max(1, workers.producer), Math.max(1, workers.consumer)];

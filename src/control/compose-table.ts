@@ -1,6 +1,7 @@
 import { COPY_STAGE, inputOf, MAIN_LOADER, loadStage, stagesOf, waitingPlace } from '../domain/route.js';
 import { policyOf } from '../failure/kinds.js';
 import type { TableStatus } from '../../workflows/messages.js';
+import type { Task } from '../../workflows/table-state.js';
 import type { StageBacklog, TableBacklog } from './backlog.js';
 import type { PendingTask, TableDescription } from './describe-table.js';
 import type { FailureView, StageView, TableView } from './table-view.js';
@@ -17,6 +18,9 @@ export interface KnownTable {
   readonly status: TableStatus | undefined;
   readonly url: string | null;
 }
+
+/** Tasks that end by themselves, and say what they are at. */
+const DOING: readonly Task[] = ['prepare', COPY_STAGE, 'remove'];
 
 /** Puts together what the ledger, Temporal and the workflow know of a table. */
 export function composeTable({ title, workflowId, backlog, description, status, url }: KnownTable): TableView {
@@ -36,6 +40,7 @@ export function composeTable({ title, workflowId, backlog, description, status, 
     phase: description?.running === true ? (status?.phase ?? description.phase ?? 'unknown') : 'stopped',
     answering: status !== undefined,
     running: pending.map(({ task }) => task),
+    doing: DOING.map((task) => pending.find((each) => each.task === task)?.progress).find(Boolean)?.moved ?? null,
     target: target === undefined ? null : `${target.database}.${target.table}`,
     topic: route?.transport.topic ?? null,
     format: route?.transport.format ?? null,

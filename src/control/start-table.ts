@@ -1,7 +1,7 @@
 import { WorkflowExecutionAlreadyStartedError, type Client } from '@temporalio/client';
 import type { SearchAttributePair } from '@temporalio/common';
 import { clip } from '../domain/clip.js';
-import { TASK_QUEUES, type TableAddress } from '../domain/receipt.js';
+import type { TableAddress } from '../domain/receipt.js';
 import type { TableOptions } from '../domain/replicated-table.js';
 import { SEARCH_KEYS } from '../domain/search-attributes.js';
 import { formatTableName, workflowIdOf } from '../domain/table-name.js';
@@ -10,6 +10,8 @@ import { REPLICATE_TABLE, type RemoveMessage, type ReplicateTableInput } from '.
 export interface StartRequest extends TableAddress {
   readonly options?: TableOptions | undefined;
   readonly sliceMs?: number | undefined;
+  /** The deployment's, of workflows. */
+  readonly taskQueue: string;
 }
 
 /**
@@ -35,7 +37,7 @@ export async function startRemoval(client: Client, request: StartRequest, messag
   });
 }
 
-function startOptions({ pipeline, schema, table, options, sliceMs }: StartRequest) {
+function startOptions({ pipeline, schema, table, options, sliceMs, taskQueue }: StartRequest) {
   const title = formatTableName({ schema, table });
   const input: ReplicateTableInput = {
     pipeline,
@@ -46,7 +48,7 @@ function startOptions({ pipeline, schema, table, options, sliceMs }: StartReques
   };
   return {
     workflowId: workflowIdOf(pipeline, { schema, table }),
-    taskQueue: TASK_QUEUES.workflow,
+    taskQueue,
     args: [input] as [ReplicateTableInput],
     workflowIdReusePolicy: 'ALLOW_DUPLICATE' as const,
     typedSearchAttributes: searchAttributes(pipeline, title),

@@ -1,5 +1,6 @@
 import type { Client } from '@temporalio/client';
 import type { Queryable } from '../connect/queryable.js';
+import type { TaskQueues } from '../domain/deployment.js';
 import type { MessageFormat, StageId } from '../domain/route.js';
 import { formatTableName, workflowIdOf, type TableName } from '../domain/table-name.js';
 import type { FailureKind } from '../failure/kinds.js';
@@ -22,6 +23,8 @@ export interface TableView {
   readonly answering: boolean;
   /** Activities that run, or wait for their next attempt. Paused and empty: nothing is touched any more. */
   readonly running: readonly Task[];
+  /** What preparing, the first load or removing is at, or waits for: `waiting: shop.orders is held by process 4711 (..)`. */
+  readonly doing: string | null;
   readonly target: string | null;
   readonly topic: string | null;
   readonly format: MessageFormat | null;
@@ -88,6 +91,8 @@ export interface ViewSource {
   readonly pg: Queryable;
   readonly client: Client;
   readonly pipeline: string;
+  /** The deployment's. */
+  readonly queues: TaskQueues;
   readonly uiUrl: string | undefined;
 }
 
@@ -97,7 +102,7 @@ export async function viewPipeline(source: ViewSource, only?: TableName): Promis
   const [prepared, listed, workers] = await Promise.all([
     readKnown(pg, pipeline, only),
     only === undefined ? listIds(client, pipeline) : [workflowIdOf(pipeline, only)],
-    countWorkers(client),
+    countWorkers(client, source.queues),
   ]);
   const ids = new Set([...prepared.keys(), ...listed]);
   const tables = await Promise.all(

@@ -1,8 +1,10 @@
 import type { Client } from '@temporalio/client';
-import { TASK_QUEUES } from '../domain/receipt.js';
+import type { TaskQueues } from '../domain/deployment.js';
 
-/** Processes that asked each task queue for work lately. */
-export type Workers = Readonly<Record<keyof typeof TASK_QUEUES, number>>;
+/** Processes that polled each task queue of a deployment lately. */
+export interface Workers extends Readonly<Record<keyof TaskQueues, number>> {
+  readonly queues: TaskQueues;
+}
 
 /** Values of `temporal.api.enums.v1.TaskQueueType`. */
 const WORKFLOW_TASKS = 1;
@@ -11,20 +13,20 @@ const ACTIVITY_TASKS = 2;
 /** A poll lasts up to 60 s and counts from its start; a worker that died is listed for minutes more. */
 const LATELY_MS = 75_000;
 
-export async function countWorkers(client: Client): Promise<Workers> {
+export async function countWorkers(client: Client, queues: TaskQueues): Promise<Workers> {
   const [workflow, producer, consumer] = await Promise.all([
-    countPollers(client, TASK_QUEUES.workflow, WORKFLOW_TASKS),
-    countPollers(client, TASK_QUEUES.producer, ACTIVITY_TASKS),
-    countPollers(client, TASK_QUEUES.consumer, ACTIVITY_TASKS),
+    countPollers(client, queues.workflow, WORKFLOW_TASKS),
+    countPollers(client, queues.producer, ACTIVITY_TASKS),
+    countPollers(client, queues.consumer, ACTIVITY_TASKS),
   ]);
-  return { workflow, producer, consumer };
+  return { workflow, producer, consumer, queues };
 }
 
 /** The task queues that nobody polls. */
 export function missingQueues(workers: Workers): readonly string[] {
-  return (Object.keys(TASK_QUEUES) as (keyof typeof TASK_QUEUES)[])
+  return (['workflow', 'producer', 'consumer'] as const)
     .filter((queue) => workers[queue] === 0)
-    .map((queue) => TASK_QUEUES[queue]);
+    .map((queue) => workers.queues[queue]);
 }
 
 async function countPollers(client: Client, name: string, taskQueueType: number): Promise<number> {

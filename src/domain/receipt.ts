@@ -5,6 +5,8 @@ import type { TableName } from './table-name.js';
 /** Which table, in which pipeline: the argument of every activity begins with it. */
 export interface TableAddress extends TableName {
   readonly pipeline: string;
+  /** Identity of the deployment that asks; absent where its workflow runs on queues with names of their own. */
+  readonly deployment?: string | undefined;
 }
 
 export interface PrepareRequest extends TableAddress {
@@ -35,6 +37,8 @@ export interface Checkpoint {
 export interface SliceRequest extends TableAddress {
   /** Which stage; absent in requests of before stages were data: then the activity tells it. */
   readonly stage?: StageId;
+  /** Ledger id of the table, as preparing told it; absent in requests of before. */
+  readonly tableId?: string | undefined;
   /** Null before the first receipt. */
   readonly checkpoint: Checkpoint | null;
   /** How long the slice runs, milliseconds. */
@@ -68,12 +72,22 @@ export interface CopyReceipt {
 }
 
 export interface RemoveRequest extends TableAddress {
+  /** Ledger id of the table that is meant: one of its name that was added later is left alone. Absent where it was never prepared. */
+  readonly id?: string | undefined;
   /** Drop the target table, its floor and its view too. */
   readonly dropTarget: boolean;
 }
 
-/** What a slice tells while it runs: a hint for displays, never the truth of a position. */
+/** What a removal did in ClickHouse. Names are `database.table`. */
+export interface RemoveReceipt {
+  readonly dropped: readonly string[];
+  /** What is still there; `why` is a clause: `it was not made by pg2click`. */
+  readonly kept: readonly { readonly name: string; readonly why: string }[];
+}
+
+/** What an activity says while it runs: a hint for displays, never the truth of a position. */
 export interface SliceProgress {
+  /** A stage, or `prepare` or `remove`. */
   readonly stage: StageId;
   readonly rows: number;
   readonly batches: number;
@@ -88,12 +102,6 @@ export interface ReplicationActivities {
   copyTable(request: SliceRequest): Promise<CopyReceipt>;
   publishSlice(request: SliceRequest): Promise<SliceReceipt>;
   loadSlice(request: SliceRequest): Promise<SliceReceipt>;
-  removeTable(request: RemoveRequest): Promise<void>;
+  /** Nothing where the attempt cannot know what an earlier one dropped, and in histories of older releases. */
+  removeTable(request: RemoveRequest): Promise<RemoveReceipt | void>;
 }
-
-/** Task queues: workflows are polled by every role; the other two are split by what they read. */
-export const TASK_QUEUES = {
-  workflow: 'pg2click',
-  producer: 'pg2click-producer',
-  consumer: 'pg2click-consumer',
-} as const;

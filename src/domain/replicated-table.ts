@@ -55,6 +55,8 @@ export interface TargetTable extends Pick<
   'id' | 'pipeline' | 'name' | 'generation' | 'shape' | 'columns' | 'key'
 > {
   readonly target: Target;
+  /** As in `LoaderSpec`. */
+  readonly server?: string;
 }
 
 /** @throws Error where the table has no loader of that name: its stage would not run */
@@ -66,5 +68,6 @@ export function loaderNamed(table: Pick<ReplicatedTable, 'route'>, name = MAIN_L
 
 /** The table as its loader `name` sees it. @throws Error as `loaderNamed` */
 export function targetTable(table: ReplicatedTable, name = MAIN_LOADER): TargetTable {
-  return { ...table, target: loaderNamed(table, name).target };
+  const { target, server } = loaderNamed(table, name);
+  return { ...table, target, ...(server === undefined ? {} : { server }) };
 }

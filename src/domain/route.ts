@@ -42,6 +42,8 @@ export interface LoaderSpec {
   /** Lower-case letters, digits and `-`: part of the stage's id. */
   readonly name: string;
   readonly target: Target;
+  /** Identity of the ClickHouse server on which the target was made; absent in ledgers of before. */
+  readonly server?: string;
 }
 
 export const MAIN_LOADER = 'main';

@@ -50,6 +50,12 @@ export const FAILURE_POLICIES = {
     delayMs: 1 * SECOND,
     remedy: 'Another attempt took the table over; nothing to do.',
   },
+  WrongWorker: {
+    treatment: 'transient',
+    delayMs: 1 * SECOND,
+    remedy:
+      'A worker with the settings of another source or of another ClickHouse polls the same task queue: stop it. The table goes on by itself.',
+  },
   NoProgress: { treatment: 'transient', remedy: 'A server accepted work and never answered; the slice starts again.' },
   WorkerLost: {
     treatment: 'transient',
@@ -63,25 +69,43 @@ export const FAILURE_POLICIES = {
   },
   MissingTable: {
     treatment: 'parked',
-    remedy: 'Create the table or correct its name, then resume, or remove it from pg2click.',
+    remedy:
+      'If the table was never there, create it, then resume. If it was dropped, renamed or replaced, remove it with ' +
+      '--drop-target, and add it again under the name that it has now.',
   },
   UnsuitableTable: {
     treatment: 'parked',
     remedy: 'Change the table as the message says, then remove it and add it again.',
   },
   UnsupportedType: { treatment: 'parked', remedy: 'Change the column type, or leave the table out.' },
-  SourceChanged: { treatment: 'parked', remedy: 'Remove the table and add it again: it is copied anew.' },
+  SourceChanged: {
+    treatment: 'parked',
+    remedy:
+      'Remove the table and add it again: all of it is copied. If its columns or its key changed, remove it with ' +
+      '--drop-target, because the ClickHouse table of before does not fit any more.',
+  },
   OutboxInconsistent: {
     treatment: 'parked',
     remedy: 'Something other than pg2click changed the outbox: remove the table and add it again.',
   },
-  SchemaMismatch: { treatment: 'parked', remedy: 'Bring the ClickHouse table in line with the source, then resume.' },
+  SchemaMismatch: {
+    treatment: 'parked',
+    remedy:
+      'Bring the ClickHouse table in line with the source, then resume. Or remove the table with --drop-target and add ' +
+      'it again: its ClickHouse table is made and filled again.',
+  },
   RowRefused: {
     treatment: 'parked',
-    remedy: 'Correct the value in PostgreSQL or the column type in ClickHouse, then resume.',
+    remedy:
+      'Correct the value in PostgreSQL. If copy is parked, resume: it reads the table again. If load is parked, remove ' +
+      'the table and add it again: the refused message stays in Kafka, and resume sends it to ClickHouse again.',
   },
   MessageTooLarge: { treatment: 'parked', remedy: 'Raise max.message.bytes of the topic and the broker, then resume.' },
-  TargetTaken: { treatment: 'parked', remedy: 'Choose another target table or topic: two tables never share one.' },
+  TargetTaken: {
+    treatment: 'parked',
+    remedy:
+      'Remove the table, then add it with --target or --topic and a name that is free: two tables never share one.',
+  },
   OffsetGap: {
     treatment: 'parked',
     remedy: 'Messages are missing in the topic: remove the table and add it again to copy it anew.',
@@ -108,7 +132,9 @@ export const FAILURE_POLICIES = {
   },
   SinkSetBack: {
     treatment: 'parked',
-    remedy: 'ClickHouse lost rows that were confirmed: remove the table and add it again to copy it anew.',
+    remedy:
+      'First check that all workers name the same ClickHouse server, then resume. Only if rows are really lost, remove ' +
+      'the table and add it again: all of it is copied.',
   },
 } as const satisfies Record<string, FailurePolicy>;
 

@@ -4,7 +4,7 @@ import type { ReplicatedTable } from '../domain/replicated-table.js';
 import type { StageId } from '../domain/route.js';
 import type { TableName } from '../domain/table-name.js';
 import { queryBounded } from './query.js';
-import { COLUMNS, toTable, type TableRow } from './tables.js';
+import { TABLE_COLUMNS, toTable, type TableRow } from './tables.js';
 
 /** A stage of a table as a display wants it: the counters of `StageRow`, and times. */
 export interface LedgerStage {
@@ -50,7 +50,7 @@ export async function readLedger(pg: Queryable, { pipeline, name }: LedgerFilter
   ];
   const rows = await queryBounded<TableRow & { stages: Record<StageId, LedgerStage> | null }>(
     pg,
-    /* sql */ `select ${COLUMNS}, stages from pg2click.replicated_table t
+    /* sql */ `select ${TABLE_COLUMNS}, stages from pg2click.replicated_table t
       left join lateral (
         select jsonb_object_agg(s.stage, jsonb_build_object(
           'batch', s.batch, 'position', s.position, 'pending', s.pending, 'lowWater', s.low_water::text,

@@ -6,14 +6,15 @@ import { packageRoot } from '../package-root.js';
 /** Any number that nobody else takes as an advisory lock: "pg2click" on a telephone's keys. */
 const MIGRATION_LOCK = 7_422_5425;
 
+const FOLDER = join(packageRoot, 'sql', 'postgres');
+
 /**
  * Brings schema `pg2click` to the newest form: the numbered files of `sql/postgres`, each once, all in one transaction.
  * Harmless to run again, and from several processes at once.
  * @returns the names of the files that were applied now
  */
 export async function migrateLedger(pg: ClientBase): Promise<string[]> {
-  const folder = join(packageRoot, 'sql', 'postgres');
-  const files = (await readdir(folder)).filter((file) => /^\d{3}-.*\.sql$/u.test(file)).toSorted();
+  const files = await listMigrations();
   await pg.query('begin');
   try {
     await pg.query(/* sql */ `select pg_advisory_xact_lock($1)`, [MIGRATION_LOCK]);
@@ -26,7 +27,7 @@ export async function migrateLedger(pg: ClientBase): Promise<string[]> {
     const known = new Set(done.rows.map((row) => row.name));
     const missing = files.filter((file) => !known.has(file));
     for (const file of missing) {
-      await pg.query(await readFile(join(folder, file), 'utf8'));
+      await pg.query(await readFile(join(FOLDER, file), 'utf8'));
       await pg.query(/* sql */ `insert into pg2click.migration (name) values ($1)`, [file]);
     }
     await pg.query('commit');
@@ -35,6 +36,20 @@ export async function migrateLedger(pg: ClientBase): Promise<string[]> {
     await pg.query('rollback').catch(() => undefined);
     throw error;
   }
+}
+
+/** The files of this release that were not applied to the ledger. */
+export async function missingMigrations(pg: ClientBase): Promise<string[]> {
+  const files = await listMigrations();
+  const { migration } = await look(pg);
+  if (!migration) return files;
+  const done = await pg.query<{ name: string }>(/* sql */ `select name from pg2click.migration`);
+  const known = new Set(done.rows.map((row) => row.name));
+  return files.filter((file) => !known.has(file));
+}
+
+async function listMigrations(): Promise<string[]> {
+  return (await readdir(FOLDER)).filter((file) => /^\d{3}-.*\.sql$/u.test(file)).toSorted();
 }
 
 /** What is there already is not even asked for: "if not exists" takes the right to make it, too. */

@@ -33,7 +33,7 @@ export function fenced(stage: string): never {
 }
 
 function classify(error: unknown): Failure {
-  const { code, constraint } = error as { code?: unknown; constraint?: unknown };
+  const { code } = error as { code?: unknown };
   switch (code) {
     case 'P2C01': // raised by pg2click.advance_outbox
       return new Failure('Fenced', { message: 'Another attempt has claimed this stage of the table.' });
@@ -51,14 +51,6 @@ function classify(error: unknown): Failure {
           'Run "pg2click init" with the same settings; where an outbox was dropped, remove its table and add it again.',
         cause: error,
       });
-    case '23505': // unique_violation
-      if (constraint === 'table_topic' || constraint === 'table_target')
-        return new Failure('TargetTaken', {
-          message: `Another replicated table already uses this ${constraint === 'table_topic' ? 'topic' : 'target'}.`,
-          remedy: 'Remove the table, then add it again with a --topic and a --target of its own.',
-          cause: error,
-        });
-      break;
     default:
   }
   const failure = classifyPostgres(error, 'using the ledger');

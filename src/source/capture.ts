@@ -7,6 +7,7 @@ import type { SourceBacklog } from '../pipeline/backlog.js';
 import type { BatchSource } from '../pipeline/batch.js';
 import type { StageContext } from '../pipeline/stage.js';
 import type { OutboxServices } from './outbox/outbox-source.js';
+import type { DdlOptions } from './brief-lock.js';
 import type { RowBatch } from './row-batch.js';
 
 /** What adding a table has to know of it. */
@@ -52,9 +53,15 @@ export interface Capture {
    * Makes what it needs in PostgreSQL. Idempotent. Every change that commits after its return is captured.
    * @param pg a connection of its own, not a pool
    */
-  install(pg: Queryable, table: ReplicatedTable): Promise<void>;
+  install(pg: Queryable, table: ReplicatedTable, options?: DdlOptions): Promise<void>;
   /** Takes away what `install` made, also half of it. Idempotent. */
-  remove(pg: Queryable, table: { readonly id: string; readonly name: TableName }): Promise<void>;
+  remove(
+    pg: Queryable,
+    table: { readonly id: string; readonly name: TableName },
+    options?: DdlOptions,
+  ): Promise<void>;
+  /** What `install` makes for it, as text: where that is the same, what an earlier attempt made may stay. */
+  installationOf(table: ReplicatedTable): string;
   /** What the table is now, as text: kept in the ledger, for the source to compare. */
   fingerprint(pg: Queryable, table: ReplicatedTable): Promise<string>;
   /** A position, decimal, below that of every change that is captured from now on, and on disk. A copy carries it as its version. */

@@ -99,7 +99,7 @@ async function createTopic(admin: Admin, wish: TopicWish): Promise<boolean> {
     if (protocolTypeOf(error) === 'INVALID_TOPIC_EXCEPTION')
       throw new Failure('Misconfigured', {
         message: `Kafka refuses the topic name ${topic}: it is not valid, or differs from another topic only in "." and "_".`,
-        remedy: 'Choose another topic name for this table.',
+        remedy: 'Remove the table, then add it with --topic and another name.',
         cause: error,
       });
     throw classifyKafka(error, `Creating topic ${topic}`);

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { type NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
-import { TASK_QUEUES } from '../domain/receipt.js';
+import type { TaskQueues } from '../domain/deployment.js';
 import type { Log } from '../observe/log.js';
 import { NO_METERS, type Meters } from '../observe/meters.js';
 import { failureInterceptor } from './failure-interceptor.js';
@@ -34,8 +34,8 @@ export interface WorkerSettings {
    * none waits in silence: producers need tables x 2 (publishing and the first load), consumers tables x 1, and some spare.
    */
   readonly activitySlots?: number | undefined;
-  /** Queues of an isolated pipeline, or of a test; default those of all workers. */
-  readonly taskQueues?: typeof TASK_QUEUES | Readonly<Record<keyof typeof TASK_QUEUES, string>> | undefined;
+  /** Those of the deployment. */
+  readonly taskQueues: TaskQueues;
 }
 
 /** A worker that polls: `ended` settles when it has shut down, by `stop` or by a signal; it rejects when it broke. */
@@ -104,7 +104,7 @@ async function createAll(all: readonly WorkerOptions[]): Promise<Worker[]> {
 }
 
 function optionsOf(settings: WorkerSettings, identity: string): WorkerOptions[] {
-  const { connection, namespace, role, activities, bundlePath, taskQueues = TASK_QUEUES } = settings;
+  const { connection, namespace, role, activities, bundlePath, taskQueues } = settings;
   const common = {
     connection,
     namespace,

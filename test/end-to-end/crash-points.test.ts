@@ -117,7 +117,7 @@ describe('a crash between two steps loses nothing', () => {
   it('after the insert, before the batch was confirmed: the token drops the repeat', async () => {
     await write(2_001);
     await followed.publish();
-    expect(await failureOf(() => followed.load(failing(/set batch = \$3/u)))).toMatchObject({
+    expect(await failureOf(() => followed.load(failing(/set batch = \$4/u)))).toMatchObject({
       kind: 'LedgerUnavailable',
     });
     expect(await arrivals(2_001)).toBe('100');

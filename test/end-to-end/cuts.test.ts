@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { isEqual } from '../../dev/compare/compare.js';
-import { openArena, type Arena } from '../support/arena.js';
-import { beat, BEATS, createBeats } from '../support/beats.js';
+import { openHarness, type Harness } from '../support/harness.js';
+import { measureLatency, LATENCY_TABLE, createLatencyTable } from '../support/latency-row.js';
 import { proxied, type Proxies } from '../support/proxied.js';
 import type { CutOptions, Direction } from '../support/proxy.js';
 import { addressOf, freshDatabase, freshName, freshSink } from '../support/stack.js';
@@ -20,7 +20,7 @@ const ROWS = 4_000;
 
 /** The servers are well; the network between them and the worker is not. */
 describe('a network that fails in the middle', { timeout: 240_000 }, () => {
-  let arena: Arena;
+  let harness: Harness;
   let proxies: Proxies;
   let closeProxies: (() => Promise<void>) | undefined;
 
@@ -34,32 +34,32 @@ describe('a network that fails in the middle', { timeout: 240_000 }, () => {
     const through = await proxied(direct);
     proxies = through.proxies;
     closeProxies = through.close;
-    arena = await openArena(direct, through.addresses);
-    const pg = await arena.connect();
-    await createBeats(pg);
+    harness = await openHarness(direct, through.addresses);
+    const pg = await harness.connect();
+    await createLatencyTable(pg);
     await pg.end();
-    await arena.add(BEATS);
+    await harness.add(LATENCY_TABLE);
   });
   afterAll(async () => {
-    await arena?.close();
+    await harness?.close();
     await closeProxies?.();
   });
 
   /** One transaction: a batch of some 800 KB, in which the marker is in every row. */
   const write = async (marker: string): Promise<void> => {
-    const pg = await arena.connect();
+    const pg = await harness.connect();
     await pg.query(
-      /* sql */ `insert into beats (text) select $1 || repeat('.', 150) from generate_series(1, ${ROWS})`,
+      /* sql */ `insert into latency (text) select $1 || repeat('.', 150) from generate_series(1, ${ROWS})`,
       [marker],
     );
-    await pg.query(/* sql */ `update beats set text = text || '+' where id % 7 = 0`);
-    await pg.query(/* sql */ `delete from beats where id % 11 = 0`);
+    await pg.query(/* sql */ `update latency set text = text || '+' where id % 7 = 0`);
+    await pg.query(/* sql */ `delete from latency where id % 11 = 0`);
     await pg.end();
   };
   const settle = async (): Promise<void> => {
-    const comparisons = await arena.settle(SETTLE_MS);
+    const comparisons = await harness.settle(SETTLE_MS);
     expect(comparisons.filter((each) => !isEqual(each))).toEqual([]);
-    expect(arena.deaths).toEqual([]);
+    expect(harness.deaths).toEqual([]);
   };
 
   type Cut = readonly [what: string, server: keyof Proxies, going: Direction, cut: CutOptions];
@@ -99,7 +99,7 @@ describe('a network that fails in the middle', { timeout: 240_000 }, () => {
       await write(marker);
       await sleep(TROUBLE_MS);
       await proxies[server].pass();
-      const flowsMs = await beat(arena, FLOWS_MS);
+      const flowsMs = await measureLatency(harness, FLOWS_MS);
       console.log(`${server}, black hole for ${TROUBLE_MS} ms: rows flow after ${flowsMs} ms`);
       await settle();
     },
@@ -113,7 +113,7 @@ describe('a network that fails in the middle', { timeout: 240_000 }, () => {
       await write(freshName('refused'));
       await sleep(TROUBLE_MS);
       await proxies[server].pass();
-      const flowsMs = await beat(arena, FLOWS_MS);
+      const flowsMs = await measureLatency(harness, FLOWS_MS);
       console.log(`${server}, refused for ${TROUBLE_MS} ms: rows flow after ${flowsMs} ms`);
       await settle();
     },
@@ -122,7 +122,7 @@ describe('a network that fails in the middle', { timeout: 240_000 }, () => {
   it('goes on while all four are far away', async () => {
     for (const proxy of Object.values(proxies)) proxy.slow(40);
     await write(freshName('slow'));
-    await beat(arena, FLOWS_MS);
+    await measureLatency(harness, FLOWS_MS);
     for (const proxy of Object.values(proxies)) await proxy.pass();
     await settle();
   });
@@ -135,7 +135,7 @@ describe('a network that fails in the middle', { timeout: 240_000 }, () => {
       await write(freshName('stranded'));
       for (const server of ['postgres', 'clickhouse', 'temporal'] as const) proxies[server].strand();
       await write(freshName('stranded'));
-      const flowsMs = await beat(arena, FORGOTTEN_MS);
+      const flowsMs = await measureLatency(harness, FORGOTTEN_MS);
       console.log(`connections forgotten: rows flow after ${flowsMs} ms`);
       await settle();
     },

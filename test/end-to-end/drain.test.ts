@@ -33,7 +33,7 @@ it('a worker that gets SIGTERM in the middle of moving confirms the batches in h
   expect((await runCli(['init'], { env: settings })).code).toBe(0);
   expect((await runCli(['add', 'orders'], { env: settings })).code).toBe(0);
   await client.query(/* sql */ `insert into orders select i, repeat('x', 100) from generate_series(1, ${ROWS}) i`);
-  await waitFor(async () => (await stages()).some(({ stage, rows }) => stage === 'load' && Number(rows) > 0), {
+  await waitFor(async () => (await stages()).some(({ stage, rows }) => stage === 'load:main' && Number(rows) > 0), {
     deadlineMs: 60_000,
     what: 'the first batch to be loaded',
     everyMs: 5,
@@ -47,7 +47,7 @@ it('a worker that gets SIGTERM in the middle of moving confirms the batches in h
   expect(tookMs).toBeLessThan(WORKER_TAKES_AT_MOST_MS);
   const after = await stages();
   expect(after.map(({ stage, pending }) => ({ stage, pending }))).toEqual([
-    { stage: 'load', pending: null },
+    { stage: 'load:main', pending: null },
     { stage: 'publish', pending: null },
   ]);
   // It was in the middle: a batch was in hand, and not everything was done.

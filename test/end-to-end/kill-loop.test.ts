@@ -5,7 +5,7 @@ import { createGates, GATES } from '../../dev/demo/gates.js';
 import { createNotes, NOTES } from '../../dev/demo/notes.js';
 import { seededRandom } from '../../dev/demo/random.js';
 import { startWriter } from '../../dev/demo/writer.js';
-import { openArena, type Arena } from '../support/arena.js';
+import { openHarness, type Harness } from '../support/harness.js';
 import { addressOf, freshDatabase, freshSink } from '../support/stack.js';
 
 const figure = (name: string, otherwise: number): number => Number(process.env[name] ?? otherwise);
@@ -19,35 +19,35 @@ const SEED = figure('PG2CLICK_KILL_SEED', 1);
 /** A worker that dies is missed after 10 s: with the last kills it may take a while. */
 const SETTLE_MS = 120_000;
 
-let arena: Arena;
+let harness: Harness;
 
 beforeAll(async () => {
-  arena = await openArena({
+  harness = await openHarness({
     postgres: await freshDatabase('kill'),
     kafka: addressOf('kafka'),
     clickhouse: await freshSink('kill'),
     temporal: addressOf('temporal'),
   });
 });
-afterAll(() => arena.close());
+afterAll(() => harness.close());
 
 it(
   `keeps both sides equal through ${CHANGES} changes of every kind, with kill -9 of the worker every ${KILL_EVERY_MS} ms`,
   async () => {
-    const pg = await arena.connect();
+    const pg = await harness.connect();
     const flights = await readFlights(4_000);
     const noted = flights.slice(0, 1_000);
     await createFlights(pg, flights);
     await createNotes(pg, noted);
     await createGates(pg);
-    await arena.add(FLIGHTS, { ...NOTES, format: 'packed' }, GATES);
-    await arena.watchInserts();
+    await harness.add(FLIGHTS, { ...NOTES, format: 'packed' }, GATES);
+    await harness.watchInserts();
 
     const startedAt = Date.now();
     const random = seededRandom(SEED);
     let kills = 0;
     const writer = startWriter({
-      connect: () => arena.connect(),
+      connect: () => harness.connect(),
       connections: 4,
       seed: SEED,
       flights: flights.length,
@@ -60,14 +60,14 @@ it(
     while (writing) {
       // Not in step with anything: half as long to half as long again.
       await within(writer.ended, KILL_EVERY_MS / 2 + random.below(KILL_EVERY_MS));
-      await arena.worker.kill();
+      await harness.worker.kill();
       kills += 1;
-      await arena.worker.start();
+      await harness.worker.start();
     }
     await writer.ended;
     const writtenMs = Date.now() - startedAt;
-    const comparisons = await arena.settle(SETTLE_MS);
-    const inserts = await arena.countInserts();
+    const comparisons = await harness.settle(SETTLE_MS);
+    const inserts = await harness.countInserts();
     console.log(
       JSON.stringify({
         killLoop: {
@@ -85,7 +85,7 @@ it(
       [],
     );
     expect(comparisons.every(isEqual)).toBe(true);
-    expect(arena.deaths).toEqual([]);
+    expect(harness.deaths).toEqual([]);
     expect(kills).toBeGreaterThan(1);
     // Each change is an event, and so is a delete: what did not pass this way was never tested.
     expect(inserts.rows).toBeGreaterThan(CHANGES / 10);

@@ -7,7 +7,7 @@ import { createNotes, NOTES } from '../../dev/demo/notes.js';
 import { summarise } from '../../dev/demo/percentile.js';
 import { startProbe } from '../../dev/demo/probe.js';
 import { startWriter } from '../../dev/demo/writer.js';
-import { openArena, type Arena } from '../support/arena.js';
+import { openHarness, type Harness } from '../support/harness.js';
 import { addressOf, freshDatabase, freshSink, waitFor } from '../support/stack.js';
 
 /** How long the transaction stays open. */
@@ -15,29 +15,29 @@ const OPEN_MS = Number(process.env['PG2CLICK_LATE_COMMIT_MS'] ?? 6_000);
 /** An id that no other writer of this test touches. */
 const LATE_ID = -999_999_999;
 
-let arena: Arena;
+let harness: Harness;
 
 beforeAll(async () => {
-  arena = await openArena({
+  harness = await openHarness({
     postgres: await freshDatabase('late'),
     kafka: addressOf('kafka'),
     clickhouse: await freshSink('late'),
     temporal: addressOf('temporal'),
   });
 });
-afterAll(() => arena.close());
+afterAll(() => harness.close());
 
 it(
   `a transaction that drew the lowest position and commits last, ${OPEN_MS} ms later, delays nothing and loses nothing`,
   async () => {
-    const pg = await arena.connect();
+    const pg = await harness.connect();
     const flights = await readFlights(2_000);
     await createFlights(pg, flights);
     await createNotes(pg, flights.slice(0, 200));
     await createGates(pg);
-    const [id] = await arena.add(FLIGHTS, NOTES, GATES);
+    const [id] = await harness.add(FLIGHTS, NOTES, GATES);
 
-    const late = await arena.connect();
+    const late = await harness.connect();
     await late.query('begin');
     await late.query(/* sql */ `insert into flights (id, delay, distance, time) values ($1, 1, 2, 3)`, [LATE_ID]);
     const drawn = await late.query<{ seq: string }>(/* sql */ `select seq from pg2click.outbox_${id} where k1 = $1`, [
@@ -46,14 +46,14 @@ it(
     const lateSeq = BigInt(drawn.rows[0]?.seq ?? -1);
 
     const probe = startProbe({
-      postgres: await arena.connect(),
-      clickhouse: arena.clickhouse,
+      postgres: await harness.connect(),
+      clickhouse: harness.clickhouse,
       insert: /* sql */ `insert into flights (id, delay, distance, time) values ($1, 0, 0, 0)`,
       select: /* sql */ `select id from flights_current where id between {first: Int64} and {last: Int64}`,
       everyMs: 50,
     });
     const writer = startWriter({
-      connect: () => arena.connect(),
+      connect: () => harness.connect(),
       connections: 2,
       seed: 3,
       flights: flights.length,
@@ -63,7 +63,7 @@ it(
     await Promise.race([sleep(OPEN_MS), writer.ended]);
     const seenWhileOpen = probe.samples.map(({ committedAt, seenAt }) => seenAt - committedAt);
     const isThere = async (): Promise<boolean> => {
-      const answer = await arena.clickhouse.query({
+      const answer = await harness.clickhouse.query({
         query: /* sql */ `select count() from flights_current where id = ${LATE_ID}`,
         format: 'TabSeparated',
       });
@@ -76,11 +76,11 @@ it(
     await waitFor(isThere, { deadlineMs: 30_000, what: 'the late row in ClickHouse', everyMs: 5 });
     const lateMs = Math.round(performance.now() - committedAt);
     await writer.stop();
-    probe.hush();
+    probe.pauseWrites();
     await waitFor(() => probe.waiting === 0, { deadlineMs: 30_000, what: 'the last probes' });
     await probe.stop();
 
-    const comparisons = await arena.settle(30_000);
+    const comparisons = await harness.settle(30_000);
     const others = await pg.query<{ last: string }>(
       /* sql */ `select last_value as last from pg2click.outbox_${id}_seq_seq`,
     );
@@ -105,7 +105,7 @@ it(
     expect(summarise(seenWhileOpen).p50).toBeLessThan(OPEN_MS / 2);
     expect(comparisons.flatMap(({ differences }) => differences)).toEqual([]);
     expect(comparisons.every(isEqual)).toBe(true);
-    expect(arena.deaths).toEqual([]);
+    expect(harness.deaths).toEqual([]);
   },
   OPEN_MS + 180_000,
 );

@@ -6,7 +6,7 @@ import { createFlights, FLIGHTS, readFlights } from '../../dev/demo/flights.js';
 import { createGates, GATES } from '../../dev/demo/gates.js';
 import { createNotes, NOTES } from '../../dev/demo/notes.js';
 import { startWriter } from '../../dev/demo/writer.js';
-import { openArena, type Arena } from '../support/arena.js';
+import { openHarness, type Harness } from '../support/harness.js';
 import { ownStack, ownStateDir } from '../support/own-stack.js';
 import { waitFor } from '../support/stack.js';
 import { SERVER_NAMES } from '../../src/settings/server-name.js';
@@ -32,9 +32,9 @@ async function commitUnsafely(pg: Client, first: number): Promise<number[]> {
 
 it(`both sides are equal after ${CRASHES} immediate stops of PostgreSQL, although commits that were seen are lost`, async () => {
   const { stack } = await ownStack(ownStateDir(), SERVER_NAMES);
-  const arena: Arena = await openArena(stack.addresses);
-  onTestFinished(() => arena.close());
-  const pg = await arena.connect();
+  const harness: Harness = await openHarness(stack.addresses);
+  onTestFinished(() => harness.close());
+  const pg = await harness.connect();
   const flights = await readFlights(1_000);
   await createFlights(pg, flights);
   await createNotes(pg, flights.slice(0, 200));
@@ -43,10 +43,10 @@ it(`both sides are equal after ${CRASHES} immediate stops of PostgreSQL, althoug
   await pg.query(/* sql */ `alter system set wal_writer_delay = '10s'`);
   await pg.query(/* sql */ `alter system set wal_writer_flush_after = '100MB'`);
   await pg.query(/* sql */ `select pg_reload_conf()`);
-  await arena.add(FLIGHTS, NOTES, GATES);
+  await harness.add(FLIGHTS, NOTES, GATES);
 
   const writer = startWriter({
-    connect: () => arena.connect({ synchronousCommit: 'off' }),
+    connect: () => harness.connect({ synchronousCommit: 'off' }),
     connections: 2,
     seed: 5,
     flights: flights.length,
@@ -57,7 +57,7 @@ it(`both sides are equal after ${CRASHES} immediate stops of PostgreSQL, althoug
   let lost = 0;
   let answered = 0;
   for (let crash = 0; crash < CRASHES; crash += 1) {
-    const unsafe = commitUnsafely(await arena.connect({ synchronousCommit: 'off' }), FIRST_ID * (crash + 1));
+    const unsafe = commitUnsafely(await harness.connect({ synchronousCommit: 'off' }), FIRST_ID * (crash + 1));
     await Promise.race([sleep(BETWEEN_MS), writer.ended]);
     // What was read is held up on its way, and no batch is confirmed, which would flush everything before it.
     await stack.kill('kafka', 'SIGSTOP');
@@ -66,7 +66,7 @@ it(`both sides are equal after ${CRASHES} immediate stops of PostgreSQL, althoug
     await stack.kill('kafka', 'SIGCONT');
     const ids = await unsafe;
     await stack.start('postgres');
-    const again = await waitFor(() => arena.connect(), { deadlineMs: 30_000, what: 'PostgreSQL' });
+    const again = await waitFor(() => harness.connect(), { deadlineMs: 30_000, what: 'PostgreSQL' });
     const { rows } = await again.query<{ count: string }>(
       /* sql */ `select count(*) from flights where id between $1 and $2`,
       [FIRST_ID * (crash + 1), FIRST_ID * (crash + 1) + 1_000_000],
@@ -77,7 +77,7 @@ it(`both sides are equal after ${CRASHES} immediate stops of PostgreSQL, althoug
   await Promise.race([sleep(BETWEEN_MS), writer.ended]);
   await writer.stop();
   const stoppedAt = Date.now();
-  const comparisons = await arena.settle(90_000);
+  const comparisons = await harness.settle(90_000);
   console.log(
     JSON.stringify({
       lostCommits: {
@@ -95,5 +95,5 @@ it(`both sides are equal after ${CRASHES} immediate stops of PostgreSQL, althoug
   expect(lost).toBeGreaterThan(0);
   expect(comparisons.flatMap(({ table, differences }) => differences.map((each) => ({ table, ...each })))).toEqual([]);
   expect(comparisons.every(isEqual)).toBe(true);
-  expect(arena.deaths).toEqual([]);
+  expect(harness.deaths).toEqual([]);
 }, 300_000);

@@ -107,7 +107,7 @@ describe('lost history', () => {
   });
 
   it('a ledger that was set back', async () => {
-    await path.source.query(`update pg2click.stage set batch = batch - 1 where replica_id = ${followed.receipt.id}`);
+    await path.source.query(`update pg2click.stage set batch = batch - 1 where table_id = ${followed.receipt.id}`);
     await expect(followed.load()).rejects.toMatchObject({ kind: 'LedgerSetBack' });
     await expect(followed.publish()).rejects.toMatchObject({ kind: 'LedgerSetBack' });
     await remedy();

@@ -7,8 +7,8 @@ import { createGates } from '../../dev/demo/gates.js';
 import { createNotes, NOTES } from '../../dev/demo/notes.js';
 import { startWriter, type Writer } from '../../dev/demo/writer.js';
 import { startStack, type Stack } from '../../dev/stack/stack.js';
-import { openArena, type Arena, type Standing } from '../support/arena.js';
-import { beat, BEATS, createBeats } from '../support/beats.js';
+import { openHarness, type Harness, type Progress } from '../support/harness.js';
+import { measureLatency, LATENCY_TABLE, createLatencyTable } from '../support/latency-row.js';
 import { runCli } from '../support/cli.js';
 import { newStateDir } from '../support/state-dir.js';
 import { waitFor } from '../support/wait-for.js';
@@ -25,36 +25,36 @@ const FLIGHT_ROWS = 500;
 const NOTE_ROWS = 100;
 
 /** Its slices outlast every absence of Temporal. */
-const LONG_BEATS = { ...BEATS, sliceMs: 600_000 };
+const LONG_BEATS = { ...LATENCY_TABLE, sliceMs: 600_000 };
 
 /** Four servers and a worker of this file's own; a writer goes on whatever happens. */
 describe('a server that goes away and comes back', () => {
   const stateDir = newStateDir();
   let stack: Stack;
-  let arena: Arena;
+  let harness: Harness;
   let writer: Writer;
   let flights: string;
 
   beforeAll(async () => {
     stack = await startStack({ stateDir, report: () => undefined });
-    arena = await openArena(stack.addresses);
-    const pg = await arena.connect();
+    harness = await openHarness(stack.addresses);
+    const pg = await harness.connect();
     const rows = (await readFlights(FLIGHT_ROWS)).slice(0, FLIGHT_ROWS);
     await createFlights(pg, rows);
     await createNotes(pg, rows.slice(0, NOTE_ROWS));
     await createGates(pg);
-    await createBeats(pg);
+    await createLatencyTable(pg);
     await pg.end();
-    [flights = ''] = await arena.add({ ...FLIGHTS, sliceMs: SLICE_MS }, { ...NOTES, format: 'packed' }, LONG_BEATS);
+    [flights = ''] = await harness.add({ ...FLIGHTS, sliceMs: SLICE_MS }, { ...NOTES, format: 'packed' }, LONG_BEATS);
   });
   afterAll(async () => {
-    await arena?.close();
+    await harness?.close();
     await stack?.stop();
     rmSync(stateDir, { recursive: true, force: true });
   });
   beforeEach(() => {
     writer = startWriter({
-      connect: () => arena.connect(),
+      connect: () => harness.connect(),
       connections: 2,
       seed: 7,
       flights: FLIGHT_ROWS,
@@ -81,7 +81,7 @@ describe('a server that goes away and comes back', () => {
       }
       const { loaded } = await look();
       const [beatMs, flightsMs] = await Promise.all([
-        beat(arena, FLOWS_MS),
+        measureLatency(harness, FLOWS_MS),
         milliseconds(() =>
           waitFor(async () => (await look()).loaded > loaded, { deadlineMs: FLOWS_MS, what: 'flights to load' }),
         ),
@@ -89,12 +89,12 @@ describe('a server that goes away and comes back', () => {
       console.log(`${server}, ${signal}: rows flow ${beatMs} and ${flightsMs} ms after it answers again`);
     }
     await writer.stop();
-    const comparisons = await arena.settle(SETTLE_MS);
+    const comparisons = await harness.settle(SETTLE_MS);
     expect(comparisons.filter((each) => !isEqual(each))).toEqual([]);
     expect(writer.totals.changes).toBeGreaterThan(0);
-    expect(arena.deaths).toEqual([]);
+    expect(harness.deaths).toEqual([]);
   };
-  const look = (): Promise<Standing> => arena.look(flights);
+  const look = (): Promise<Progress> => harness.progress(flights);
 
   it('ClickHouse: the outbox goes on draining into Kafka', () =>
     outage('clickhouse', async () => {
@@ -128,14 +128,14 @@ describe('a server that goes away and comes back', () => {
       // A slice is pending with the failure of its last attempt: first it may be one of an earlier outage.
       await waitFor(
         async (see) => {
-          const pending = (await arena.describe(FLIGHTS))?.pending ?? [];
+          const pending = (await harness.describe(FLIGHTS))?.pending ?? [];
           see(pending);
-          const loading = pending.find(({ task }) => task === 'load');
+          const loading = pending.find(({ task }) => task === 'load:main');
           return /^(?:Source|Ledger)Unavailable$/u.test(loading?.failure?.kind ?? '');
         },
         { deadlineMs: 20_000, what: 'loading to say that PostgreSQL is away', everyMs: 200 },
       );
-      const status = await runCli(['--no-env-file', 'status'], { env: arena.environment });
+      const status = await runCli(['--no-env-file', 'status'], { env: harness.environment });
       expect(status).toMatchObject({ code: 3, stderr: expect.stringMatching(/PostgreSQL at .* refused/u) as string });
     }));
 
@@ -144,9 +144,9 @@ describe('a server that goes away and comes back', () => {
       'temporal',
       async () => {
         // Of long slices; the short ones may have ended as it went away.
-        await beat(arena, FLOWS_MS);
+        await measureLatency(harness, FLOWS_MS);
         await sleep(AWAY_MS);
-        const late = await runCli(['--no-env-file', 'worker'], { env: arena.environment });
+        const late = await runCli(['--no-env-file', 'worker'], { env: harness.environment });
         expect(late).toMatchObject({ code: 3, stderr: expect.stringMatching(/Temporal at .* refused/u) as string });
       },
       longSlicesAreHeard,
@@ -155,14 +155,14 @@ describe('a server that goes away and comes back', () => {
   /** After an absence of more than a heartbeat timeout, Temporal gives slices that still run to another attempt. */
   const longSlicesAreHeard = (): Promise<unknown> => {
     const since = Date.now();
-    const handle = arena.temporal.client.workflow.getHandle(arena.workflowId(BEATS));
+    const handle = harness.temporal.client.workflow.getHandle(harness.workflowId(LATENCY_TABLE));
     return waitFor(
       async () => {
         const activities = (await handle.describe()).raw.pendingActivities ?? [];
         const heard = activities.filter(({ lastHeartbeatTime }) => Number(lastHeartbeatTime?.seconds) * 1_000 > since);
         return heard.length === 2;
       },
-      { deadlineMs: FLOWS_MS, what: 'both slices of the beats to be heard', everyMs: 200 },
+      { deadlineMs: FLOWS_MS, what: 'both slices of the latency table to be heard', everyMs: 200 },
     );
   };
 });

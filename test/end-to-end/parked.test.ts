@@ -7,7 +7,7 @@ import { queryTable } from '../../src/control/describe-table.js';
 import type { FailureView } from '../../src/control/table-view.js';
 import type { FailureKind } from '../../src/failure/kinds.js';
 import { loadSettings } from '../../src/settings/settings.js';
-import { openArena, type Arena } from '../support/arena.js';
+import { openHarness, type Harness } from '../support/harness.js';
 import { runCli, startCli } from '../support/cli.js';
 import { addressOf, freshDatabase, freshSink, waitFor } from '../support/stack.js';
 
@@ -23,34 +23,34 @@ interface Lost {
   readonly id: string;
   readonly topic: string;
   readonly pg: Client;
-  readonly arena: Arena;
+  readonly harness: Harness;
   readonly admin: Admin;
 }
 
 /** Seen by the worker that runs, told by `pg2click status`, and put right by what it says: as somebody would at night. */
 describe('lost history, through a worker, its workflow and the command line', () => {
-  let arena: Arena;
+  let harness: Harness;
   let admin: Admin;
   let pg: Client;
 
   beforeAll(async () => {
-    arena = await openArena({
+    harness = await openHarness({
       postgres: await freshDatabase('parked'),
       kafka: addressOf('kafka'),
       clickhouse: await freshSink('parked'),
       temporal: addressOf('temporal'),
     });
-    pg = await arena.connect();
-    const settings = loadSettings({ env: arena.environment, envFile: false, stackFile: false });
+    pg = await harness.connect();
+    const settings = loadSettings({ env: harness.environment, envFile: false, stackFile: false });
     admin = connectKafka(settings, undefined).admin();
     await admin.connect();
   });
   afterAll(async () => {
     await admin?.disconnect();
-    await arena?.close();
+    await harness?.close();
   });
 
-  const pg2click = (...args: readonly string[]) => runCli(['--no-env-file', ...args], { env: arena.environment });
+  const pg2click = (...args: readonly string[]) => runCli(['--no-env-file', ...args], { env: harness.environment });
 
   type Case = readonly [what: string, kind: FailureKind, lose: (lost: Lost) => Promise<unknown>];
   const cases: readonly Case[] = [
@@ -64,21 +64,20 @@ describe('lost history, through a worker, its workflow and the command line', ()
     [
       'the target was emptied',
       'SinkSetBack',
-      (lost) => lost.arena.clickhouse.command({ query: `truncate table ${lost.table}` }),
+      (lost) => lost.harness.clickhouse.command({ query: `truncate table ${lost.table}` }),
     ],
     [
       'the target was dropped',
       'SinkSetBack',
-      (lost) => lost.arena.clickhouse.command({ query: `drop table ${lost.table} sync` }),
+      (lost) => lost.harness.clickhouse.command({ query: `drop table ${lost.table} sync` }),
     ],
     [
       'the ledger was restored from a backup',
       'LedgerSetBack',
       (lost) =>
-        lost.pg.query(
-          /* sql */ `update pg2click.stage set batch = batch - 1, epoch = epoch + 1 where replica_id = $1`,
-          [lost.id],
-        ),
+        lost.pg.query(/* sql */ `update pg2click.stage set batch = batch - 1, epoch = epoch + 1 where table_id = $1`, [
+          lost.id,
+        ]),
     ],
     [
       'triggers were off for a while',
@@ -103,16 +102,19 @@ describe('lost history, through a worker, its workflow and the command line', ()
       const table = `lost_${cases.findIndex((each) => each[2] === lose)}`;
       await pg.query(/* sql */ `create table ${table} (id int primary key, text text not null)`);
       await pg.query(/* sql */ `insert into ${table} select i, 'copied' from generate_series(1, 50) i`);
-      const [id = ''] = await arena.add({ schema: 'public', table, sliceMs: SLICE_MS });
+      const [id = ''] = await harness.add({ schema: 'public', table, sliceMs: SLICE_MS });
       // Witnesses have something to say once batches were confirmed and receipts came back.
       for (const text of ['first', 'second']) {
-        const { loaded } = await arena.look(id);
+        const { loaded } = await harness.progress(id);
         await pg.query(/* sql */ `update ${table} set text = $1 where id > 10`, [text]);
-        await waitFor(async () => (await arena.look(id)).loaded > loaded, { deadlineMs: 30_000, what: 'a batch' });
+        await waitFor(async () => (await harness.progress(id)).loaded > loaded, {
+          deadlineMs: 30_000,
+          what: 'a batch',
+        });
       }
       const { topic } = await waitFor(
         async (see) => {
-          const status = await queryTable(arena.temporal.client, arena.workflowId({ schema: 'public', table }));
+          const status = await queryTable(harness.temporal.client, harness.workflowId({ schema: 'public', table }));
           see(status);
           const { publish, load } = status?.stages ?? {};
           return (
@@ -122,11 +124,11 @@ describe('lost history, through a worker, its workflow and the command line', ()
         { deadlineMs: 30_000, what: 'its receipts', everyMs: 100 },
       );
 
-      await lose({ table, id, topic, pg, arena, admin });
+      await lose({ table, id, topic, pg, harness, admin });
       await pg.query(/* sql */ `insert into ${table} values (100, 'after'); delete from ${table} where id = 7`);
       await waitFor(
         async (see) => {
-          const status = await queryTable(arena.temporal.client, arena.workflowId({ schema: 'public', table }));
+          const status = await queryTable(harness.temporal.client, harness.workflowId({ schema: 'public', table }));
           see(status);
           return status?.phase === 'parked';
         },
@@ -142,20 +144,20 @@ describe('lost history, through a worker, its workflow and the command line', ()
       expect(await pg2click('remove', table, '--yes')).toMatchObject({ code: 0 });
       expect(await pg2click('add', table)).toMatchObject({ code: 0 });
       await pg.query(/* sql */ `update ${table} set text = 'well again' where id between 20 and 30`);
-      const comparisons = await arena.settle(SETTLE_MS);
+      const comparisons = await harness.settle(SETTLE_MS);
       expect(comparisons.filter((each) => !isEqual(each))).toEqual([]);
-      expect(arena.deaths).toEqual([]);
+      expect(harness.deaths).toEqual([]);
     },
   );
 });
 
 /** As a retention that is too short: while nobody loads, all that is in the topic goes. */
-async function expireOffsets({ arena, pg, table, id, topic, admin }: Lost): Promise<void> {
-  await arena.worker.kill();
-  const producer = startCli(['--no-env-file', 'worker', '--role', 'producer'], { env: arena.environment });
-  const { published } = await arena.look(id);
+async function expireOffsets({ harness, pg, table, id, topic, admin }: Lost): Promise<void> {
+  await harness.worker.kill();
+  const producer = startCli(['--no-env-file', 'worker', '--role', 'producer'], { env: harness.environment });
+  const { published } = await harness.progress(id);
   await pg.query(/* sql */ `update ${table} set text = 'expired'`);
-  await waitFor(async () => (await arena.look(id)).published > published, {
+  await waitFor(async () => (await harness.progress(id)).published > published, {
     deadlineMs: PARKS_MS,
     what: 'messages in Kafka',
     everyMs: 100,
@@ -166,5 +168,5 @@ async function expireOffsets({ arena, pg, table, id, topic, admin }: Lost): Prom
     topic,
     partitions: offsets.map(({ partition, high }) => ({ partition, offset: high })),
   });
-  await arena.worker.start();
+  await harness.worker.start();
 }

@@ -42,7 +42,7 @@ describe('a worker that only loads', () => {
     for (const statement of [
       `select * from ${table}`,
       ...rows.map(({ outbox }) => `select * from ${outbox}`),
-      `delete from pg2click.replica`,
+      `delete from pg2click.replicated_table`,
       `create table pg2click.mine (a int)`,
     ])
       await expect(pool.query(statement), statement).rejects.toMatchObject({ code: '42501' });

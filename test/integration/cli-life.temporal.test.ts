@@ -102,7 +102,15 @@ it('a table is added, followed, paused, resumed and removed', async () => {
   });
 
   const removed = await runCli(['remove', 'orders', '--yes', '--drop-target', '--json'], { env: settings });
-  expect(JSON.parse(removed.stdout)).toEqual({ table: 'public.orders', removed: true, dropTarget: true, exit: 'done' });
+  const target = `${settings['CH_DB']}.orders`;
+  expect(JSON.parse(removed.stdout)).toEqual({
+    table: 'public.orders',
+    removed: true,
+    dropTarget: true,
+    exit: 'done',
+    dropped: [`${target}_current`, `${target}_floor`, target],
+    kept: [],
+  });
   expect(removed.code).toBe(0);
   expect((await runCli(['status', 'orders'], { env: settings })).code).toBe(5);
 
@@ -133,6 +141,30 @@ it('a table that is parked ends status and add with 4, and says what to do', asy
   worker.process.kill('SIGINT');
   expect((await worker.ended).code).toBe(0);
   expectDiscretion(worker);
+});
+
+it('a table whose target is taken is refused with the commands that lead out', async () => {
+  const worker = await startWorker();
+  await sql(/* sql */ `create table owners (id int primary key); create table uniq (id int primary key);
+    insert into uniq values (1)`);
+  expect((await runCli(['add', 'owners'], { env: settings })).code).toBe(0);
+  const refused = await runCli(['add', 'uniq', '--target', 'owners'], { env: settings });
+  expect(refused.code).toBe(4);
+  expect(refused.stderr).toContain(`is that of public.owners of pipeline ${settings['PG2CLICK_PIPELINE']}`);
+  expect(refused.stderr).toContain('Run pg2click remove public.uniq, then');
+  const removed = await runCli(['remove', 'public.uniq', '--drop-target', '--yes'], { env: settings });
+  expect(removed.stdout).toContain('public.uniq is removed; nothing was dropped in ClickHouse.');
+  const added = await runCli(['add', 'public.uniq', '--target', 'other'], { env: settings });
+  expect(added.stderr).toContain('public.uniq is streaming');
+  expect(added.code).toBe(0);
+
+  const kept = await runCli(['remove', 'uniq', '--yes'], { env: settings });
+  expect(kept.stdout).toContain(
+    `nothing was dropped in ClickHouse. ${settings['CH_DB']}.other stays: its removal was not asked for.`,
+  );
+  expect((await runCli(['remove', '--help'], { env: settings })).stdout).toMatch(/topic\s+stays/u);
+  worker.process.kill('SIGTERM');
+  expect((await worker.ended).code).toBe(0);
 });
 
 it('watching ends with Ctrl-C, and that is no failure', async () => {

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import { readBacklog } from '../../src/control/backlog.js';
 import { viewPipeline } from '../../src/control/table-view.js';
 import type { OffsetBatch } from '../../src/domain/batch.js';
+import { taskQueuesOf } from '../../src/domain/deployment.js';
 import { formatTableName } from '../../src/domain/table-name.js';
 import { advanceOutbox } from '../../src/ledger/outbox.js';
 import { advanceStage, claimStage } from '../../src/ledger/stages.js';
@@ -59,6 +60,8 @@ function startWatching(table: Followed): Watched {
   };
 }
 
+/** Nobody polls them. */
+const QUEUES = taskQueuesOf('00000000');
 const PUBLISH = { stage: 'publish' };
 const LOAD = { stage: 'load:main' };
 
@@ -164,7 +167,7 @@ it('what waits in the batch in hand counts, in the one count that status and met
   await collector.collect();
   expect(gauge('pg2click_lag_rows', LOAD)).toBe(40);
   const client = new Client({ connection, namespace: addressOf('temporal').namespace });
-  const source = { pg: path.deps.pool, client, pipeline: path.settings.pipeline, uiUrl: undefined };
+  const source = { pg: path.deps.pool, client, pipeline: path.settings.pipeline, queues: QUEUES, uiUrl: undefined };
   const shown = (await viewPipeline(source, table.name)).tables[0];
   expect(shown).toMatchObject({ phase: 'stopped', waiting: 40, answering: false });
   const { lagSeconds = null, ...load } = shown?.stages.find(({ id }) => id === 'load:main') ?? {};
@@ -181,7 +184,7 @@ it('a workflow whose id is no name of a table is shown as it is called, and the 
     taskQueue: freshName('nobody'),
   });
   onTestFinished(() => handle.terminate().then(() => undefined));
-  const source = { pg: path.deps.pool, client, pipeline, uiUrl: undefined };
+  const source = { pg: path.deps.pool, client, pipeline, queues: QUEUES, uiUrl: undefined };
   const names = await waitFor(
     async () => {
       const seen = (await viewPipeline(source)).tables.map((each) => each.table);

@@ -2,9 +2,10 @@ import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { migrateLedger } from '../../src/ledger/migrate.js';
 import { advanceOutbox, type OutboxAdvance } from '../../src/ledger/outbox.js';
-import { markReady, registerTable } from '../../src/ledger/tables.js';
-import { claimStage, readStages, type StageClaim } from '../../src/ledger/stages.js';
+import { markReady, registerTable } from '../../src/ledger/registration.js';
+import type { Definition } from '../../src/ledger/tables.js';
 import type { OutboxRow } from '../../src/source/outbox/outbox-source.js';
+import { claimStage, readStages, type StageClaim } from '../../src/ledger/stages.js';
 import type { OutboxBatch } from '../../src/domain/batch.js';
 import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
 import { freshDatabase, freshName, waitFor } from '../support/stack.js';
@@ -31,25 +32,29 @@ describe('the outbox step', async () => {
   afterAll(() => Promise.all(clients.map((client) => client.end())));
   beforeEach(async () => {
     const table = freshName('orders');
-    replica = await registerTable(ledger, {
-      pipeline: 'test',
-      name: { schema: 'public', table },
-      relation: '1',
-      targetGeneration: 0,
-      definition: {
-        columns: [],
-        key: ['id'],
-        route: {
-          capture: { kind: 'outbox', triggerLevel: 'statement' },
-          transport: { kind: 'kafka', topic: table, partitions: 1, format: 'json', payload: 'row' },
-          loaders: [{ kind: 'worker', name: 'main', target: { database: 'test', table } }],
-        },
+    const definition: Definition = {
+      columns: [],
+      key: ['id'],
+      route: {
+        capture: { kind: 'outbox', triggerLevel: 'statement' },
+        transport: { kind: 'kafka', topic: table, partitions: 1, format: 'json', payload: 'row' },
+        loaders: [{ kind: 'worker', name: 'main', target: { database: 'test', table } }],
       },
-    });
+    };
+    const registered = await registerTable(
+      ledger,
+      { pipeline: 'test', name: { schema: 'public', table }, relation: '1', targetGeneration: 0, definition },
+      { table: undefined, ready: false, epoch: null, past: null },
+    );
+    replica = registered.table;
     outbox = `pg2click.outbox_${replica.id}`;
     await ledger.query(`create table ${outbox} (xid xid8 not null default pg_current_xact_id(),
       seq bigint generated always as identity primary key, mark "char", k1 bigint)`);
-    await markReady(ledger, replica, { fingerprint: '', positions: { copy: {}, publish: {}, 'load:main': {} } });
+    await markReady(ledger, registered.claim, {
+      definition,
+      fingerprint: '',
+      positions: { copy: {}, publish: {}, 'load:main': {} },
+    });
     claim = await claimAnew();
   });
 

@@ -13,7 +13,7 @@ import { makeAuthority, makeCertificate, type KeyPair } from '../../dev/stack/ce
 import { readStackFile, startStack, type Stack } from '../../dev/stack/stack.js';
 import { Failure } from '../../src/failure/failure.js';
 import { loadSettings, type Settings } from '../../src/settings/settings.js';
-import { openArena } from '../support/arena.js';
+import { openHarness } from '../support/harness.js';
 import { runCli, startCli } from '../support/cli.js';
 import { environmentOf } from '../support/clients.js';
 import { startGuardedKafka } from '../support/guarded-kafka.js';
@@ -269,21 +269,21 @@ it('a table is replicated over TLS everywhere, and no secret is left behind anyw
   // The stack's own database has a ledger already, made by another role.
   await admin.query('create database parcels');
   await admin.end();
-  const arena = await openArena({
+  const harness = await openHarness({
     ...stack.addresses,
     postgres: { ...stack.addresses.postgres, database: 'parcels' },
   });
-  onTestFinished(() => arena.close());
-  const log = startCli(['worker'], { env: { ...arena.environment, PG2CLICK_LOG_LEVEL: 'trace' } });
-  const source = await arena.connect();
+  onTestFinished(() => harness.close());
+  const log = startCli(['worker'], { env: { ...harness.environment, PG2CLICK_LOG_LEVEL: 'trace' } });
+  const source = await harness.connect();
   await source.query(/* sql */ `create table parcels (id int primary key, text text);
     insert into parcels select i, 'row ' || i from generate_series(1, 5000) i`);
   const parcels = { schema: 'public', table: 'parcels' };
-  await arena.add(parcels);
+  await harness.add(parcels);
   const status = (): Promise<string> =>
-    runCli(['status', '--json'], { env: arena.environment }).then(({ stdout, stderr }) => stdout + stderr);
+    runCli(['status', '--json'], { env: harness.environment }).then(({ stdout, stderr }) => stdout + stderr);
   // Only the worker that logs all goes on, through a failure of each kind that histories and status tell of.
-  await arena.worker.kill();
+  await harness.worker.kill();
   await stack.kill('kafka');
   await stack.kill('clickhouse');
   await source.query(
@@ -297,12 +297,12 @@ it('a table is replicated over TLS everywhere, and no secret is left behind anyw
     { deadlineMs: 60_000, what: 'a failure in the status', everyMs: 1_000 },
   );
   await Promise.all([stack.start('kafka'), stack.start('clickhouse')]);
-  const refused = await runCli(['init'], { env: { ...arena.environment, KAFKA_SASL_PASSWORD: 'not-the-password' } });
-  const comparisons = await arena.settle(90_000);
+  const refused = await runCli(['init'], { env: { ...harness.environment, KAFKA_SASL_PASSWORD: 'not-the-password' } });
+  const comparisons = await harness.settle(90_000);
   expect(comparisons.filter((each) => !isEqual(each))).toEqual([]);
   expect(comparisons[0]?.equal).toBe(5_000 - 714);
 
-  const handle = arena.temporal.client.workflow.getHandle(arena.workflowId(parcels));
+  const handle = harness.temporal.client.workflow.getHandle(harness.workflowId(parcels));
   const places = {
     history: historyToJSON(await handle.fetchHistory()),
     status: troubled + (await status()),
@@ -321,7 +321,7 @@ it('a table is replicated over TLS everywhere, and no secret is left behind anyw
   for (const seen of ['initdb', 'format.args', 'kafka.Kafka', 'clickhouse-front', 'main.js worker'])
     expect(places.arguments).toContain(seen);
 
-  for (const secret of secretsIn(arena.environment))
+  for (const secret of secretsIn(harness.environment))
     for (const [place, text] of Object.entries(places))
       expect(text.includes(secret), `a secret is in the ${place}`).toBe(false);
 });

@@ -22,7 +22,9 @@ const ATTEMPT: SliceProgress = { stage: 'publish', rows: 0, batches: 0, moved: '
 
 async function viewOf({ handle }: ScriptedTable): Promise<TableView | undefined> {
   const name: TableName = parseTableName(handle.workflowId.slice('replicate/default/'.length));
-  const source = { pg, client: tables.client(), pipeline: 'default', uiUrl: undefined };
+  const { taskQueue } = await handle.describe();
+  const queues = { workflow: taskQueue, producer: `${taskQueue}-producer`, consumer: `${taskQueue}-consumer` };
+  const source = { pg, client: tables.client(), pipeline: 'default', queues, uiUrl: undefined };
   return (await viewPipeline(source, name)).tables[0];
 }
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { TargetTable } from '../../src/domain/replicated-table.js';
-import { createTarget, dropTarget, highestGeneration, verifyTarget } from '../../src/clickhouse/target.js';
+import { dropTarget } from '../../src/clickhouse/drop-target.js';
+import { createTarget, highestGeneration, verifyTarget } from '../../src/clickhouse/target.js';
 import { sinkState } from '../../src/clickhouse/state.js';
 import { column, openSink, targetTableOf, rowsOf } from '../support/sink.js';
 
@@ -82,7 +83,7 @@ describe('a new target', () => {
     });
     await createTarget(ch, table);
     await createTarget(ch, table);
-    await dropTarget(ch, table.target, table);
+    await dropTarget(ch, table);
     expect(await sinkState(ch, table.target)).toEqual({ exists: false, highest: null });
   });
 
@@ -220,7 +221,7 @@ describe('a target that exists', () => {
     await createTarget(ch, table);
     expect(await inDatabase(table.target.table)).toHaveLength(3);
 
-    await dropTarget(ch, table.target, table);
+    await dropTarget(ch, table);
     expect(await inDatabase(table.target.table), 'what a user made a user drops').toEqual([table.target.table]);
   });
 
@@ -302,10 +303,10 @@ describe('a target that is taken', () => {
   test('is not dropped by the one that did not get it', async () => {
     const table = orders();
     await createTarget(ch, table);
-    await dropTarget(ch, table.target, { pipeline: 'staging', name: table.name });
+    await dropTarget(ch, { ...table, pipeline: 'staging' });
     expect(await inDatabase(table.target.table)).toHaveLength(3);
-    await dropTarget(ch, table.target, table);
-    await dropTarget(ch, table.target, table);
+    await dropTarget(ch, table);
+    await dropTarget(ch, table);
     expect(await inDatabase(table.target.table)).toEqual([]);
   });
 

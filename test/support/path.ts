@@ -9,7 +9,14 @@ import { prepareTable } from '../../activities/prepare-table.js';
 import { publishSlice } from '../../activities/publish-slice.js';
 import { removeTable } from '../../activities/remove-table.js';
 import { compareTable, isEqual, type Comparison } from '../../dev/compare/compare.js';
-import type { CopyReceipt, PrepareReceipt, SliceReceipt, SliceRequest, Checkpoint } from '../../src/domain/receipt.js';
+import type {
+  Checkpoint,
+  CopyReceipt,
+  PrepareReceipt,
+  RemoveReceipt,
+  SliceReceipt,
+  SliceRequest,
+} from '../../src/domain/receipt.js';
 import type { TableOptions } from '../../src/domain/replicated-table.js';
 import { parseTableName, type TableName } from '../../src/domain/table-name.js';
 import { migrateLedger } from '../../src/ledger/migrate.js';
@@ -43,7 +50,7 @@ export interface Followed {
   load(deps?: Partial<Deps>, sliceMs?: number): Promise<SliceReceipt>;
   /** Publishes and loads until nothing waits. */
   settle(): Promise<void>;
-  remove(dropTarget?: boolean): Promise<void>;
+  remove(dropTarget?: boolean): Promise<RemoveReceipt | void>;
   compare(): Promise<Comparison>;
   /** Settles, and expects every row to be the same on both sides. @returns how many rows */
   expectEqual(): Promise<number>;

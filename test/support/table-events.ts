@@ -45,7 +45,7 @@ export const prepared: TableEvent = { type: 'prepared', receipt: PREPARED };
 export const copied: TableEvent = { type: 'copied', receipt: COPIED };
 export const paused: TableEvent = { type: 'paused', at: AT, reason: null };
 export const resumed: TableEvent = { type: 'resumed' };
-export const removed: TableEvent = { type: 'removed', at: AT };
+export const removed: TableEvent = { type: 'removed', at: AT, receipt: null };
 
 export function sliceEnded(stage: StageId, receipt: Partial<SliceReceipt> = {}): TableEvent {
   return { type: 'sliceEnded', at: LATER, receipt: slice(stage, receipt) };

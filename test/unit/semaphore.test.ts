@@ -3,13 +3,13 @@ import { Semaphore } from '../../src/connect/semaphore.js';
 
 const NEVER = new AbortController().signal;
 
-describe('a turnstile', () => {
+describe('a semaphore', () => {
   it('lets as many in as it has places, and the others in the order in which they came', async () => {
-    const turnstile = new Semaphore(2);
+    const semaphore = new Semaphore(2);
     const entered: number[] = [];
-    const inside = await Promise.all([turnstile.acquire({ signal: NEVER }), turnstile.acquire({ signal: NEVER })]);
+    const inside = await Promise.all([semaphore.acquire({ signal: NEVER }), semaphore.acquire({ signal: NEVER })]);
     const waiting = [1, 2, 3].map(async (name) => {
-      const place = await turnstile.acquire({ signal: NEVER });
+      const place = await semaphore.acquire({ signal: NEVER });
       entered.push(name);
       return place;
     });
@@ -28,12 +28,12 @@ describe('a turnstile', () => {
   });
 
   it('tells how many are ahead, and lets go of one who gives up', async () => {
-    const turnstile = new Semaphore(1);
-    const place = await turnstile.acquire({ signal: NEVER });
+    const semaphore = new Semaphore(1);
+    const place = await semaphore.acquire({ signal: NEVER });
     const told: number[] = [];
     const tired = new AbortController();
-    const first = turnstile.acquire({ signal: tired.signal, onWait: (ahead) => told.push(ahead) });
-    const second = turnstile.acquire({ signal: NEVER, onWait: (ahead) => told.push(ahead) });
+    const first = semaphore.acquire({ signal: tired.signal, onWait: (ahead) => told.push(ahead) });
+    const second = semaphore.acquire({ signal: NEVER, onWait: (ahead) => told.push(ahead) });
     expect(told).toEqual([0, 1]);
     tired.abort(new Error('enough'));
     await expect(first).rejects.toThrow('enough');

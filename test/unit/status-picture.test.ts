@@ -1,3 +1,4 @@
+import { taskQueuesOf } from '../../src/domain/deployment.js';
 import { stripVTControlCharacters } from 'node:util';
 import { expect, it } from 'vitest';
 import { drawPipeline, drawTable } from '../../src/cli/status-picture.js';
@@ -14,6 +15,7 @@ const ORDERS: TableView = {
   phase: 'streaming',
   answering: true,
   running: ['publish', 'load:main'],
+  doing: null,
   target: 'default.orders',
   topic: 'default.public.orders',
   format: 'json',
@@ -32,7 +34,12 @@ const ORDERS: TableView = {
 };
 
 function view(tables: readonly TableView[], workers = 1, at = '2026-11-22T10:00:00.000Z'): PipelineView {
-  return { pipeline: 'default', at, workers: { workflow: workers, producer: workers, consumer: workers }, tables };
+  return {
+    pipeline: 'default',
+    at,
+    workers: { workflow: workers, producer: workers, consumer: workers, queues: taskQueuesOf('ab12cd34') },
+    tables,
+  };
 }
 
 function drawn(...args: Parameters<typeof drawPipeline>): string[] {
@@ -84,7 +91,7 @@ it('trouble stands below its table: what, since when, and what to do', () => {
 });
 
 it('says when nobody works, when nobody answers, and when there is nothing', () => {
-  expect(drawn(view([ORDERS], 0)).at(-1)).toContain('No worker polls pg2click, pg2click-producer, pg2click-consumer');
+  expect(drawn(view([ORDERS], 0)).at(-1)).toContain('No worker polls pg2click/ab12cd34, pg2click/ab12cd34/producer, ');
   expect(drawn(view([{ ...ORDERS, answering: false }])).at(-1)).toContain('No worker answered in time');
   expect(drawn(view([])).at(-1)).toContain('pg2click add TABLE');
   expect(drawn(view([{ ...ORDERS, phase: 'stopped' }])).at(-1)).toContain('its workflow does not run');
@@ -128,7 +135,7 @@ it('what is not known is said to be so, and is no zero', () => {
 
 it('a table that nobody works on is not shown as if it streamed', () => {
   expect(drawn(view([{ ...ORDERS, answering: false }], 0))[3]).toContain('◌ streaming?');
-  const producersOnly = { ...view([ORDERS]), workers: { workflow: 1, producer: 1, consumer: 0 } };
+  const producersOnly = { ...view([ORDERS]), workers: { ...view([ORDERS]).workers, consumer: 0 } };
   expect(drawn(producersOnly)[3]).toContain('◌ streaming?');
 });
 

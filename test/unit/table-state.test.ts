@@ -217,7 +217,12 @@ describe('a removal', () => {
       step: 'removing',
       dropTarget: false,
     });
-    expect(after(removeRequested(true), removed).lifecycle).toEqual({ step: 'removed', dropTarget: true, at: AT });
+    expect(after(removeRequested(true), removed).lifecycle).toEqual({
+      step: 'removed',
+      dropTarget: true,
+      at: AT,
+      receipt: null,
+    });
   });
 
   it('takes new terms when it was parked', () => {

@@ -5,14 +5,16 @@ import { Failure } from '../../failure/failure.js';
 import type { Queryable } from '../../connect/queryable.js';
 import { captureFunction, OUTBOX_EVENTS, outboxTable, qualified, triggerName } from './names.js';
 import { captureFunctionSql, enableAlwaysSql, outboxTableSql, triggerSql, type KeyColumn } from './capture-sql.js';
+import { LOCK_TIMEOUT_MS, withBriefLock, type DdlOptions } from '../brief-lock.js';
+import { BLOCKS_DROP, BLOCKS_TRIGGERS } from '../lock-holders.js';
 import { inTransaction } from '../transaction.js';
 
 /**
- * The user's writers queue behind our wait for the table's lock: rather give up and come back. A synchronous commit, so that what was
- * announced is there after a crash.
+ * A synchronous commit, so that what was announced is there after a crash. A worker that freezes in the middle loses its transaction,
+ * and with it the lock on the user's table, after 2 s.
  */
-const BEGIN = /* sql */ `begin; set local lock_timeout = '5s'; set local synchronous_commit = on;
-  set local search_path = pg_catalog, pg_temp`;
+const BEGIN = /* sql */ `begin; set local lock_timeout = ${LOCK_TIMEOUT_MS}; set local synchronous_commit = on;
+  set local idle_in_transaction_session_timeout = '2s'; set local search_path = pg_catalog, pg_temp`;
 
 type OutboxOwner = Pick<ReplicatedTable, 'id' | 'name' | 'columns' | 'key'> & { readonly triggerLevel: TriggerLevel };
 
@@ -21,46 +23,86 @@ type OutboxOwner = Pick<ReplicatedTable, 'id' | 'name' | 'columns' | 'key'> & { 
  * are there: making the triggers anew would look like a change of the source. From its return on, every change of the table
  * by any transaction leaves its key in the outbox.
  * @param pg a connection of its own, not a pool
- * @throws Failure `LockTimeout` when writers hold the table for more than 5 seconds
+ * @throws Failure `LockTimeout` names who holds the table; what `options.fence` throws
  */
-export async function installOutbox(pg: Queryable, table: OutboxOwner): Promise<void> {
-  const what = `making the outbox of ${formatTableName(table.name)}`;
+export async function installOutbox(pg: Queryable, table: OutboxOwner, options: DdlOptions = {}): Promise<void> {
+  const title = formatTableName(table.name);
   try {
     if (await isInstalled(pg, table)) return;
-    await inTransaction(pg, BEGIN, async () => {
-      const key = await readKeyColumns(pg, table);
-      const columns = key.map(({ column }) => column);
-      const owned = await ownsTable(pg, table);
-      await pg.query(outboxTableSql(table.id, key));
-      for (const event of OUTBOX_EVENTS) {
-        await pg.query(captureFunctionSql(table.id, event, table.triggerLevel, columns));
-        await pg.query(/* sql */ `revoke all on function ${captureFunction(table.id, event)}() from public`);
-        await pg.query(triggerSql(table, event, table.triggerLevel));
-        await pg.query(enableAlwaysSql(table, event, owned));
-      }
-    });
+    const wish = { title, relations: () => relationOf(pg, table), modes: BLOCKS_TRIGGERS };
+    await withBriefLock(pg, wish, () => inTransaction(pg, BEGIN, () => install(pg, table, options)), options);
   } catch (error) {
-    throw classifyPostgres(error, what);
+    options.signal?.throwIfAborted();
+    throw classifyPostgres(error, `making the outbox of ${title}`);
   }
+}
+
+async function install(pg: Queryable, table: OutboxOwner, { fence }: DdlOptions): Promise<void> {
+  await fence?.(pg);
+  const key = await readKeyColumns(pg, table);
+  const owned = await ownsTable(pg, table);
+  const columns = key.map(({ column }) => column);
+  const functions = OUTBOX_EVENTS.flatMap((event) => [
+    captureFunctionSql(table.id, event, table.triggerLevel, columns),
+    /* sql */ `revoke all on function ${captureFunction(table.id, event)}() from public`,
+  ]);
+  await pg.query([outboxTableSql(table.id, key), ...functions].join(';\n'));
+  // Alone, and in one message: it locks the user's table until the commit.
+  const triggers = OUTBOX_EVENTS.flatMap((event) => [
+    triggerSql(table, event, table.triggerLevel),
+    enableAlwaysSql(table, event, owned),
+  ]);
+  await pg.query(triggers.join(';\n'));
 }
 
 /**
  * Takes the triggers off, wherever their table is by now, and drops the functions and the outbox. Nothing happens where
  * nothing is left. The triggers go with the functions they call: to drop one by its name takes the owner of its table.
  * @param pg a connection of its own, not a pool
- * @throws Failure `LockTimeout` when the table is in use for more than 5 seconds
+ * @throws Failure `LockTimeout` names who reads or writes the table; what `options.fence` throws
  */
-export async function removeOutbox(pg: Queryable, { id, name }: { id: string; name: TableName }): Promise<void> {
+export async function removeOutbox(
+  pg: Queryable,
+  { id, name }: { id: string; name: TableName },
+  options: DdlOptions = {},
+): Promise<void> {
+  const title = formatTableName(name);
+  // The user's table is locked (with its triggers) before the outbox, as its writers do: no deadlock with them.
+  const statements = [
+    ...OUTBOX_EVENTS.map((event) => /* sql */ `drop function if exists ${captureFunction(id, event)}() cascade`),
+    /* sql */ `drop table if exists ${outboxTable(id)}`,
+  ];
+  const remove = async (): Promise<void> => {
+    await options.fence?.(pg);
+    await pg.query(statements.join(';\n'));
+  };
   try {
-    await inTransaction(pg, BEGIN, async () => {
-      // The user's table is locked (with its triggers) before the outbox, as its writers do: no deadlock with them.
-      for (const event of OUTBOX_EVENTS)
-        await pg.query(/* sql */ `drop function if exists ${captureFunction(id, event)}() cascade`);
-      await pg.query(/* sql */ `drop table if exists ${outboxTable(id)}`);
-    });
+    const wish = { title, relations: () => relationsOfOutbox(pg, id), modes: BLOCKS_DROP };
+    await withBriefLock(pg, wish, () => inTransaction(pg, BEGIN, remove), options);
   } catch (error) {
-    throw classifyPostgres(error, `removing the outbox of ${formatTableName(name)}`);
+    options.signal?.throwIfAborted();
+    throw classifyPostgres(error, `removing the outbox of ${title}`);
   }
+}
+
+async function relationOf(pg: Queryable, { name }: OutboxOwner): Promise<readonly string[]> {
+  const found = await pg.query<{ oid: string | null }>(
+    /* sql */ `select pg_catalog.to_regclass($1)::oid::text as oid`,
+    [qualified(name)],
+  );
+  return found.rows.flatMap(({ oid }) => (oid === null ? [] : [oid]));
+}
+
+/** The outbox and every table with a trigger that writes to it: the user's may have another name by now. */
+async function relationsOfOutbox(pg: Queryable, id: string): Promise<readonly string[]> {
+  const functions = OUTBOX_EVENTS.map((event) => `${captureFunction(id, event)}()`);
+  const found = await pg.query<{ oid: string }>(
+    /* sql */ `select t.tgrelid::text as oid from pg_catalog.pg_trigger t
+      where t.tgfoid in (select pg_catalog.to_regprocedure(f)::oid from unnest($1::text[]) f)
+      union select pg_catalog.to_regclass($2)::oid::text where pg_catalog.to_regclass($2) is not null`,
+    [functions, outboxTable(id)],
+  );
+  return found.rows.map(({ oid }) => oid);
 }
 
 async function isInstalled(pg: Queryable, table: OutboxOwner): Promise<boolean> {

@@ -21,8 +21,14 @@ export const outboxCapture: Capture = {
     return { ...inspection, capture: { kind: 'outbox', triggerLevel } };
   },
 
-  install: (pg, table) => installOutbox(pg, { ...table, triggerLevel: triggerLevelOf(table) }),
-  remove: (pg, table) => removeOutbox(pg, table),
+  install: (pg, table, options) => installOutbox(pg, { ...table, triggerLevel: triggerLevelOf(table) }, options),
+  remove: (pg, table, options) => removeOutbox(pg, table, options),
+
+  installationOf(table) {
+    const key = table.key.map((name) => table.columns.find((column) => column.name === name));
+    return JSON.stringify([table.relation, key, table.route.capture]);
+  },
+
   fingerprint: (pg, table) => fingerprintTable(pg, table),
   allocatePosition: (pg, table) => allocatePosition(pg, table.id),
   backlog: readOutboxBacklog,

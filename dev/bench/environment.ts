@@ -9,10 +9,11 @@ import { connectClickHouse } from '../../src/connect/clickhouse.js';
 import { connectKafka } from '../../src/connect/kafka.js';
 import { connectPostgres } from '../../src/connect/postgres.js';
 import { connectTemporal, type TemporalClient } from '../../src/connect/temporal.js';
-import { Curtain } from '../demo/environment.js';
+import { CleanupStack } from '../cleanup-stack.js';
 import { until } from '../demo/until.js';
 import { MAIN } from '../demo/worker-process.js';
-import { TASK_QUEUES } from '../../src/domain/receipt.js';
+import { taskQueuesOf, type TaskQueues } from '../../src/domain/deployment.js';
+import { readDeployment } from '../../src/source/deployment.js';
 import { endProcess } from '../stack/child.js';
 import { startStack, type Stack, type StackEvent } from '../stack/stack.js';
 import { packageRoot } from '../../src/package-root.js';
@@ -27,7 +28,7 @@ export const NEVER = new AbortController().signal;
 /** All that a bench writes is in here. */
 export const STATE_DIR = join(packageRoot, '.pg2click', 'bench');
 
-export interface StageOptions {
+export interface EnvironmentOptions {
   /** Emptied at the start. Default: `.pg2click/bench`. */
   readonly stateDir?: string | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -44,7 +45,7 @@ export interface WorkerOptions {
 }
 
 /** A local stack of its own, where figures are taken. `await using` ends all of it, its workers first. */
-export interface Stage extends AsyncDisposable {
+export interface BenchEnvironment extends AsyncDisposable {
   readonly stack: Stack;
   readonly settings: Settings;
   readonly postgres: pg.Client;
@@ -52,6 +53,8 @@ export interface Stage extends AsyncDisposable {
   readonly kafka: Kafka;
   readonly temporal: TemporalClient;
   readonly signal: AbortSignal;
+  /** The deployment's. */
+  readonly queues: TaskQueues;
   /** A connection of the caller's own. */
   readonly connect: (name: string) => Promise<pg.Client & AsyncDisposable>;
   /** Runs a command of the CLI. @returns what it wrote on standard output @throws Error with what it wrote beside it */
@@ -60,33 +63,33 @@ export interface Stage extends AsyncDisposable {
   readonly startWorker: (options?: WorkerOptions) => Promise<ChildProcess>;
 }
 
-/** A stage on which one worker plays every role. */
-export interface Bench extends Stage {
+/** An environment on which one worker plays every role. */
+export interface EnvironmentWithWorker extends BenchEnvironment {
   readonly worker: ChildProcess;
 }
 
 /** @throws Failure as `startStack`; the signal's reason */
-export async function openStage(options: StageOptions = {}): Promise<Stage> {
+export async function openEnvironment(options: EnvironmentOptions = {}): Promise<BenchEnvironment> {
   const { stateDir = STATE_DIR, signal = NEVER, report = () => undefined } = options;
   // Each connection that rests or waits listens to it.
   setMaxListeners(0, signal);
-  const curtain = new Curtain();
+  const cleanup = new CleanupStack();
   const stack = await startStack({ stateDir, reset: true, signal, report });
-  curtain.add(() => stack.stop());
+  cleanup.defer(() => stack.stop());
   try {
-    return await furnish({ stack, stateDir, signal, curtain });
+    return await connectAll({ stack, stateDir, signal, cleanup });
   } catch (error) {
-    await curtain.fall();
+    await cleanup.disposeAsync();
     throw error;
   }
 }
 
-export async function openBench(options: StageOptions = {}): Promise<Bench> {
-  const stage = await openStage(options);
+export async function openWithWorker(options: EnvironmentOptions = {}): Promise<EnvironmentWithWorker> {
+  const environment = await openEnvironment(options);
   try {
-    return { ...stage, worker: await stage.startWorker() };
+    return { ...environment, worker: await environment.startWorker() };
   } catch (error) {
-    await stage[Symbol.asyncDispose]();
+    await environment[Symbol.asyncDispose]();
     throw error;
   }
 }
@@ -100,28 +103,29 @@ export async function stopWorker(worker: ChildProcess): Promise<void> {
   await exited;
 }
 
-async function furnish(given: {
+async function connectAll(given: {
   stack: Stack;
   stateDir: string;
   signal: AbortSignal;
-  curtain: Curtain;
-}): Promise<Stage> {
-  const { stack, stateDir, signal, curtain } = given;
-  const told = { PG2CLICK_STACK_FILE: join(stateDir, 'stack.json'), PG2CLICK_LOG_LEVEL: 'warn' };
-  const settings = loadSettings({ env: told, envFile: false });
-  const env = { ...withoutSettings(), ...told, PG2CLICK_LOG_FORMAT: 'json' };
+  cleanup: CleanupStack;
+}): Promise<BenchEnvironment> {
+  const { stack, stateDir, signal, cleanup } = given;
+  const variables = { PG2CLICK_STACK_FILE: join(stateDir, 'stack.json'), PG2CLICK_LOG_LEVEL: 'warn' };
+  const settings = loadSettings({ env: variables, envFile: false });
+  const env = { ...withoutSettings(), ...variables, PG2CLICK_LOG_FORMAT: 'json' };
   const connect = async (name: string) => {
     const pg = await connectPostgres(settings, { name: `bench ${name}`, signal });
     // As a user's session: ours find nothing by a bare name.
     await pg.query(/* sql */ `set search_path = public`);
     return pg;
   };
-  const postgres = await connect('stage');
-  curtain.add(async () => postgres[Symbol.asyncDispose]());
+  const postgres = await connect('environment');
+  cleanup.defer(async () => postgres[Symbol.asyncDispose]());
+  const queues = taskQueuesOf((await readDeployment(postgres, settings.pipeline)).id);
   const clickhouse = connectClickHouse(settings);
-  curtain.add(() => clickhouse.close());
+  cleanup.defer(() => clickhouse.close());
   const temporal = await connectTemporal(settings);
-  curtain.add(() => temporal.close());
+  cleanup.defer(() => temporal.close());
 
   const cli = async (...args: string[]): Promise<string> => {
     const child = spawn(process.execPath, [MAIN, '--no-env-file', ...args], { cwd: stateDir, env, signal });
@@ -147,12 +151,13 @@ async function furnish(given: {
     const onExit = (): void => void worker.kill('SIGTERM');
     process.once('exit', onExit);
     worker.once('exit', () => process.removeListener('exit', onExit));
-    curtain.add(() => stopWorker(worker));
-    if (!atOnce) await workerPolls(temporal, settings.temporal.namespace, worker, role, signal);
+    cleanup.defer(() => stopWorker(worker));
+    if (!atOnce) await workerPolls(temporal, settings.temporal.namespace, worker, { role, queues, signal });
     return worker;
   };
   await cli('init');
   return {
+    queues,
     stack,
     settings,
     postgres,
@@ -163,7 +168,7 @@ async function furnish(given: {
     connect,
     cli,
     startWorker,
-    [Symbol.asyncDispose]: () => curtain.fall(),
+    [Symbol.asyncDispose]: () => cleanup.disposeAsync(),
   };
 }
 
@@ -172,14 +177,13 @@ async function workerPolls(
   { client }: TemporalClient,
   namespace: string,
   worker: ChildProcess,
-  role: WorkerRole,
-  signal: AbortSignal,
+  { role, queues, signal }: { role: WorkerRole; queues: TaskQueues; signal: AbortSignal },
 ): Promise<void> {
-  const queues = role === 'all' ? [TASK_QUEUES.producer, TASK_QUEUES.consumer] : [TASK_QUEUES[role]];
+  const names = role === 'all' ? [queues.producer, queues.consumer] : [queues[role]];
   await until('The worker', { deadlineMs: 60_000, everyMs: 200, signal }, async () => {
     if (worker.exitCode !== null || worker.signalCode !== null) throw new Error('the worker ended as it began');
     const polled = await Promise.all(
-      queues.map(async (name) => {
+      names.map(async (name) => {
         const taskQueue = { name };
         const queue = await client.workflowService.describeTaskQueue({
           namespace,

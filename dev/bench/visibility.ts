@@ -15,7 +15,7 @@ const LOOK_AT_LEAST_MS = 1_000;
  * folder of the table tells when an insert has made a part, and then one query asks which rows are there. A row counts as
  * queryable when the answer with it has come.
  */
-export class Sightings implements AsyncDisposable {
+export class VisibilityWatch implements AsyncDisposable {
   readonly #clickhouse: ClickHouseClient;
   readonly #table: string;
   readonly #watcher: FSWatcher;
@@ -40,7 +40,7 @@ export class Sightings implements AsyncDisposable {
   }
 
   /** @param low rows up to here are of no interest */
-  static async open(clickhouse: ClickHouseClient, table: string, low: number): Promise<Sightings> {
+  static async open(clickhouse: ClickHouseClient, table: string, low: number): Promise<VisibilityWatch> {
     const found = await clickhouse.query({
       query: /* sql */ `select data_paths[1] as folder from system.tables
         where database = currentDatabase() and name = {table: String}`,
@@ -49,7 +49,7 @@ export class Sightings implements AsyncDisposable {
     });
     const [row] = await found.json<{ folder: string }>();
     if (row === undefined) throw new Error(`ClickHouse has no table ${table}`);
-    return new Sightings(clickhouse, table, row.folder, low);
+    return new VisibilityWatch(clickhouse, table, row.folder, low);
   }
 
   readonly committed = (from: number, to: number, at: number): void => {

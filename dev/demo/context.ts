@@ -1,26 +1,27 @@
-import type { Curtain, Environment } from './environment.js';
+import type { CleanupStack } from '../cleanup-stack.js';
+import type { Environment } from './environment.js';
 import type { WatchedTable } from './gauges.js';
-import type { Scenery } from './live-block.js';
+import type { DisplayState } from './live-block.js';
 import type { Screen } from './screen.js';
 import type { WorkerProcess } from './worker-process.js';
 
-/** What every chapter of the demo is told. */
-export interface Telling {
+/** What every phase of the demo gets. */
+export interface DemoContext {
   readonly stateDir: string;
   /** How long the live writer runs. */
   readonly seconds: number;
   readonly screen: Screen;
-  /** Whatever a chapter starts it hands to the curtain, which ends it. */
-  readonly curtain: Curtain;
+  /** What a phase starts it defers the end of here. */
+  readonly cleanup: CleanupStack;
   readonly signal: AbortSignal;
 }
 
-/** What the first chapter sets up and the others play with. */
-export interface Cast {
+/** What the first phase sets up and the others use. */
+export interface Fixtures {
   readonly environment: Environment;
   readonly worker: WorkerProcess;
   readonly tables: readonly WatchedTable[];
-  readonly scenery: Scenery;
+  readonly display: DisplayState;
   /** Rows at the beginning. */
   readonly sizes: { readonly flights: number; readonly notes: number; readonly gates: number };
 }

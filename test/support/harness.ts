@@ -16,6 +16,8 @@ import { workflowIdOf, type TableName } from '../../src/domain/table-name.js';
 import type { StackAddresses } from '../../dev/stack/stack.js';
 import { migrateLedger } from '../../src/ledger/migrate.js';
 import { findTable } from '../../src/ledger/tables.js';
+import { taskQueuesOf, type TaskQueues } from '../../src/domain/deployment.js';
+import { readDeployment } from '../../src/source/deployment.js';
 import { loadSettings } from '../../src/settings/settings.js';
 import { ensureSearchAttributes } from '../../src/worker/search-attributes.js';
 import { clickhouseOptions, environmentOf } from './clients.js';
@@ -25,7 +27,7 @@ import { freshName, waitFor } from './stack.js';
 /** A table, and how its rows travel; one a message by default. Slices of a minute by default. */
 export type AddedTable = TableName & { readonly format?: MessageFormat; readonly sliceMs?: number };
 
-export interface Standing {
+export interface Progress {
   /** Rows confirmed since the table was added. */
   readonly published: number;
   readonly loaded: number;
@@ -40,7 +42,7 @@ export interface Standing {
  * Real servers, and a worker in a process of its own that can be killed. Nothing in it is shared with another test. pg2click
  * connects as the role it is documented to need and no more; the test is the owner of the tables.
  */
-export interface Arena {
+export interface Harness {
   readonly worker: WorkerProcess;
   /** Settings of the worker, for a command of the CLI to run under. */
   readonly environment: Readonly<Record<string, string>>;
@@ -48,14 +50,14 @@ export interface Arena {
   readonly temporal: TemporalClient;
   /** Workers that ended without being killed: none should. */
   readonly deaths: readonly string[];
-  /** A connection, ended with the arena. */
+  /** A connection, ended with the harness. */
   connect(options?: { readonly synchronousCommit?: 'off' }): Promise<pg.Client>;
-  /** Another worker beside the first; it reaches some of the servers elsewhere if told so. Ended with the arena. */
-  hire(elsewhere?: Partial<StackAddresses>): Promise<WorkerProcess>;
+  /** Another worker beside the first; it reaches some of the servers elsewhere if told so. Ended with the harness. */
+  startWorker(elsewhere?: Partial<StackAddresses>): Promise<WorkerProcess>;
   /** Adds tables and waits until their rows are there. @returns the ledger's ids */
   add(...tables: readonly AddedTable[]): Promise<readonly string[]>;
   /** How far a table has come, as the ledger and the outbox tell it. */
-  look(id: string): Promise<Standing>;
+  progress(id: string): Promise<Progress>;
   workflowId(name: TableName): string;
   /** What Temporal knows of a table. */
   describe(name: TableName): Promise<TableDescription | undefined>;
@@ -74,9 +76,12 @@ const LOAD_DEADLINE_MS = 90_000;
  * @param addresses of a stack whose PostgreSQL and ClickHouse databases are empty and of this test only
  * @param elsewhere where the first worker reaches some of them, through a proxy say
  */
-export async function openArena(addresses: StackAddresses, elsewhere: Partial<StackAddresses> = {}): Promise<Arena> {
-  const stateDir = mkdtempSync(join(tmpdir(), 'pg2click-arena-'));
-  const names = { pipeline: freshName('arena'), namespace: freshName('arena') };
+export async function openHarness(
+  addresses: StackAddresses,
+  elsewhere: Partial<StackAddresses> = {},
+): Promise<Harness> {
+  const stateDir = mkdtempSync(join(tmpdir(), 'pg2click-harness-'));
+  const names = { pipeline: freshName('harness'), namespace: freshName('harness') };
   const { pipeline, namespace } = names;
   const least = await leastRole(addresses.postgres);
   const { user: role, password: secret } = least;
@@ -97,7 +102,7 @@ export async function openArena(addresses: StackAddresses, elsewhere: Partial<St
   const { database } = addresses.clickhouse;
   const clickhouse = createClient({ ...clickhouseOptions(addresses.clickhouse), database });
   const connections: pg.Client[] = [];
-  const connect: Arena['connect'] = async ({ synchronousCommit } = {}) => {
+  const connect: Harness['connect'] = async ({ synchronousCommit } = {}) => {
     const client = new pg.Client({
       ...addresses.postgres,
       ...(synchronousCommit === undefined ? {} : { options: '-c synchronous_commit=off' }),
@@ -112,21 +117,22 @@ export async function openArena(addresses: StackAddresses, elsewhere: Partial<St
   const migrating = await admin.connect();
   await migrateLedger(migrating);
   migrating.release();
+  const queues = taskQueuesOf((await readDeployment(admin, pipeline)).id);
   const deaths: string[] = [];
   const workers: WorkerProcess[] = [];
-  const hire = async (there: Partial<StackAddresses> = {}): Promise<WorkerProcess> => {
+  const startWorker = async (there: Partial<StackAddresses> = {}): Promise<WorkerProcess> => {
     const options = {
       stateDir: join(stateDir, `worker-${workers.length + 1}`),
       settings: environmentAt(there),
     };
     mkdirSync(options.stateDir);
-    const hired = await startWorkerProcess(options, ({ code, signal }, logFile) => {
+    const started = await startWorkerProcess(options, ({ code, signal }, logFile) => {
       deaths.push(`${signal ?? code}, see ${logFile}`);
     });
-    workers.push(hired);
-    return hired;
+    workers.push(started);
+    return started;
   };
-  const worker = await hire(elsewhere);
+  const worker = await startWorker(elsewhere);
   const tables: TableName[] = [];
   const viewOf = (name: TableName) => ({ database, table: `${name.table}_current` });
 
@@ -141,12 +147,12 @@ export async function openArena(addresses: StackAddresses, elsewhere: Partial<St
     }
     return comparisons;
   };
-  const settle: Arena['settle'] = async (deadlineMs) => {
+  const settle: Harness['settle'] = async (deadlineMs) => {
     const deadline = Date.now() + deadlineMs;
     for (;;) {
       const comparisons = await compareAll();
       if (comparisons.every(isEqual) || Date.now() > deadline) return comparisons;
-      await expectNoPark(temporal, admin, pipeline);
+      await expectNoPark(temporal, admin, pipeline, queues);
       await sleep(500);
     }
   };
@@ -157,13 +163,13 @@ export async function openArena(addresses: StackAddresses, elsewhere: Partial<St
     temporal,
     deaths,
     connect,
-    hire,
+    startWorker,
     settle,
     workflowId: (name) => workflowIdOf(pipeline, name),
     describe: (name) => describeTable(temporal.client, workflowIdOf(pipeline, name)),
-    async look(id) {
+    async progress(id) {
       const found = await admin.query<{ stage: string; rows: number; owner: string }>(
-        /* sql */ `select stage, rows::float8 as rows, owner from pg2click.stage where replica_id = $1`,
+        /* sql */ `select stage, rows::float8 as rows, owner from pg2click.stage where table_id = $1`,
         [id],
       );
       const outbox = await admin.query<{ n: number }>(/* sql */ `select count(*)::int as n from pg2click.outbox_${id}`);
@@ -171,15 +177,22 @@ export async function openArena(addresses: StackAddresses, elsewhere: Partial<St
       const pidOf = (stage: string) => Number(of(stage)?.owner.split('/').at(-1));
       return {
         published: of('publish')?.rows ?? 0,
-        loaded: of('load')?.rows ?? 0,
+        loaded: of('load:main')?.rows ?? 0,
         outbox: outbox.rows[0]?.n ?? 0,
         publisher: pidOf('publish'),
-        loader: pidOf('load'),
+        loader: pidOf('load:main'),
       };
     },
     async add(...names) {
       for (const { schema, table, format = 'json', sliceMs } of names)
-        await startTable(temporal.client, { pipeline, schema, table, sliceMs, options: { format } });
+        await startTable(temporal.client, {
+          pipeline,
+          schema,
+          table,
+          sliceMs,
+          options: { format },
+          taskQueue: queues.workflow,
+        });
       tables.push(...names);
       const ids: string[] = [];
       for (const name of names) {
@@ -279,8 +292,13 @@ async function sortingKey(clickhouse: ClickHouseClient, database: string, table:
   return row.sorting_key;
 }
 
-async function expectNoPark(temporal: TemporalClient, admin: pg.Pool, pipeline: string): Promise<void> {
-  const source = { pg: admin, client: temporal.client, pipeline, uiUrl: undefined };
+async function expectNoPark(
+  temporal: TemporalClient,
+  admin: pg.Pool,
+  pipeline: string,
+  queues: TaskQueues,
+): Promise<void> {
+  const source = { pg: admin, client: temporal.client, pipeline, queues, uiUrl: undefined };
   for (const { table, failure } of (await viewPipeline(source)).tables)
     if (failure?.retrying === false) throw new Error(`${table} is parked: ${failure.kind}: ${failure.message}`);
 }

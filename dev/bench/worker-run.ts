@@ -3,13 +3,13 @@ import type { WorkerRole } from '../../src/worker/start.js';
 import type { Timing } from './clock.js';
 import { readProfile, topSelfTime, type SelfTime } from './profile.js';
 import type { Run } from './scenario.js';
-import { stopWorker } from './stage.js';
+import { stopWorker } from './environment.js';
 import { percent, type Table } from './table.js';
 import { peakMegabytes } from './usage.js';
 
 const PROFILE_LINES = 15;
 
-export interface Shift<T> {
+export interface WorkerRun<T> {
   readonly result: T;
   readonly workerPeakMB: number | undefined;
   /** With `--profile`: where the worker's main thread spent the timed part. */
@@ -21,14 +21,14 @@ export interface Shift<T> {
  * @param body called as soon as there is a process, before it does anything
  * @param options `mayDie`: its end before that of `body` is not an error
  */
-export async function workShift<T extends object>(
-  { stage, options }: Run,
+export async function runWorker<T extends object>(
+  { environment, options }: Run,
   role: WorkerRole,
   body: (pid: number) => Promise<T & { readonly timing?: Timing }>,
   { mayDie = false }: { readonly mayDie?: boolean } = {},
-): Promise<Shift<T>> {
+): Promise<WorkerRun<T>> {
   const profileDir = options.profile ? join(options.stateDir, 'profiles') : undefined;
-  const worker = await stage.startWorker({ role, profileDir, atOnce: true });
+  const worker = await environment.startWorker({ role, profileDir, atOnce: true });
   const pid = worker.pid ?? 0;
   const died = new Promise<never>((_resolve, reject) => {
     worker.once('exit', (code, signal) => reject(new Error(`the worker ended by itself (${signal ?? code})`)));

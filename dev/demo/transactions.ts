@@ -4,7 +4,7 @@ import { NOTE_COLUMNS, NOTES_SQL, noteKey, noteOf, STATUSES, TEXTS } from './not
 import type { Random } from './random.js';
 
 /** One connection of the live writer, and what it may write to. */
-export interface Scene {
+export interface WriterContext {
   readonly pg: Client;
   readonly random: Random;
   /** Flights have ids from 1 to about here. */
@@ -14,146 +14,148 @@ export interface Scene {
 }
 
 /** What happens inside one transaction. @returns rows changed, as PostgreSQL counted them */
-export interface Work {
+export interface TransactionKind {
   readonly name: string;
   /** How often, against the sum of all. */
   readonly weight: number;
   readonly ending: 'commit' | 'rollback';
-  run(scene: Scene): Promise<number>;
+  run(context: WriterContext): Promise<number>;
 }
 
 /** A fifth of all picks meet in a handful of rows: writers wait for each other there, and one key changes many times. */
 const HOT_ROWS = 40;
 
-const flightId = ({ random, flights }: Scene): number => 1 + random.below(random.below(5) === 0 ? HOT_ROWS : flights);
-const noteNumber = ({ random, notes }: Scene): number => random.below(random.below(5) === 0 ? HOT_ROWS : notes);
+const flightId = ({ random, flights }: WriterContext): number =>
+  1 + random.below(random.below(5) === 0 ? HOT_ROWS : flights);
+const noteNumber = ({ random, notes }: WriterContext): number => random.below(random.below(5) === 0 ? HOT_ROWS : notes);
 
-async function change(scene: Scene, sql: string, values: readonly unknown[] = []): Promise<number> {
-  return (await scene.pg.query(sql, [...values])).rowCount ?? 0;
+async function change(context: WriterContext, sql: string, values: readonly unknown[] = []): Promise<number> {
+  return (await context.pg.query(sql, [...values])).rowCount ?? 0;
 }
 
-const insertFlights = (scene: Scene): Promise<number> =>
+const insertFlights = (context: WriterContext): Promise<number> =>
   change(
-    scene,
+    context,
     /* sql */ `insert into flights (delay, distance, time) select n, $2::int, $2::int / 7.0 from generate_series(1, $1::int) n`,
-    [1 + scene.random.below(20), scene.random.below(3_000)],
+    [1 + context.random.below(20), context.random.below(3_000)],
   );
 
-const updateFlights = (scene: Scene): Promise<number> => {
-  const id = flightId(scene);
+const updateFlights = (context: WriterContext): Promise<number> => {
+  const id = flightId(context);
   return change(
-    scene,
+    context,
     /* sql */ `update flights set delay = delay + 1, time = $3::int / 3.0 where id between $1::bigint and $2::bigint`,
-    [id, id + scene.random.below(20), scene.random.below(72)],
+    [id, id + context.random.below(20), context.random.below(72)],
   );
 };
 
-const deleteFlights = (scene: Scene): Promise<number> => {
-  const id = flightId(scene);
-  return change(scene, /* sql */ `delete from flights where id between $1::bigint and $2::bigint`, [
+const deleteFlights = (context: WriterContext): Promise<number> => {
+  const id = flightId(context);
+  return change(context, /* sql */ `delete from flights where id between $1::bigint and $2::bigint`, [
     id,
-    id + scene.random.below(4),
+    id + context.random.below(4),
   ]);
 };
 
 /** Brings back what was deleted, or changes it: the same key dead and alive again. */
-const upsertFlights = (scene: Scene): Promise<number> => {
-  const id = flightId(scene);
+const upsertFlights = (context: WriterContext): Promise<number> => {
+  const id = flightId(context);
   return change(
-    scene,
+    context,
     /* sql */ `
       insert into flights select n, 0, $3::int, 0.1 from generate_series($1::bigint, $2::bigint) n
       on conflict (id) do update set delay = flights.delay - 1, time = excluded.time`,
-    [id, id + scene.random.below(6), scene.random.below(3_000)],
+    [id, id + context.random.below(6), context.random.below(3_000)],
   );
 };
 
 /** There and, at another time, back: the key of one becomes the key of another. */
-const moveFlights = (scene: Scene): Promise<number> => {
-  const id = flightId(scene);
+const moveFlights = (context: WriterContext): Promise<number> => {
+  const id = flightId(context);
   return change(
-    scene,
+    context,
     /* sql */ `
       update flights set id = -id
       where id between $1::bigint and $2::bigint or id between -($2::bigint) and -($1::bigint)`,
-    [id, id + scene.random.below(3)],
+    [id, id + context.random.below(3)],
   );
 };
 
 const PLACES = NOTE_COLUMNS.map((_column, index) => `$${index + 1}`).join(', ');
 const VALUE_COLUMNS = NOTE_COLUMNS.slice(2);
 
-/** A note anew or with other values, NULLs and empty texts among them. */
-const upsertNote = (scene: Scene): Promise<number> => {
-  const number = scene.random.below(3) === 0 ? scene.notes + scene.random.below(scene.notes + 1) : noteNumber(scene);
+/** A new note, or one with other values, NULLs and empty texts among them. */
+const upsertNote = (context: WriterContext): Promise<number> => {
+  const number =
+    context.random.below(3) === 0 ? context.notes + context.random.below(context.notes + 1) : noteNumber(context);
   return change(
-    scene,
+    context,
     /* sql */ `
       insert into ${NOTES_SQL} (${NOTE_COLUMNS.join(', ')}) values (${PLACES})
       on conflict ("Route", "flight no.") do update
       set ${VALUE_COLUMNS.map((column) => `${column} = excluded.${column}`).join(', ')}`,
-    noteOf(number, scene.random.below(1_000)),
+    noteOf(number, context.random.below(1_000)),
   );
 };
 
-const updateNotes = (scene: Scene): Promise<number> =>
+const updateNotes = (context: WriterContext): Promise<number> =>
   change(
-    scene,
+    context,
     /* sql */ `
       update ${NOTES_SQL} set remark = $2, status = $3, fare = fare + 0.01, cancelled = not cancelled
       where "Route" = $1 and "flight no." like $4`,
     [
-      noteKey(noteNumber(scene))[0],
-      scene.random.below(4) === 0 ? null : scene.random.pick(TEXTS),
-      scene.random.pick(STATUSES as readonly string[] as readonly [string]),
-      `%${scene.random.below(10)}`,
+      noteKey(noteNumber(context))[0],
+      context.random.below(4) === 0 ? null : context.random.pick(TEXTS),
+      context.random.pick(STATUSES as readonly string[] as readonly [string]),
+      `%${context.random.below(10)}`,
     ],
   );
 
-const deleteNote = (scene: Scene): Promise<number> =>
-  change(scene, /* sql */ `delete from ${NOTES_SQL} where "Route" = $1 and "flight no." = $2`, [
-    ...noteKey(noteNumber(scene)),
+const deleteNote = (context: WriterContext): Promise<number> =>
+  change(context, /* sql */ `delete from ${NOTES_SQL} where "Route" = $1 and "flight no." = $2`, [
+    ...noteKey(noteNumber(context)),
   ]);
 
-const moveNote = (scene: Scene): Promise<number> => {
-  const [route, number] = noteKey(noteNumber(scene));
-  return change(scene, /* sql */ `update ${NOTES_SQL} set "Route" = $3 where "Route" = $1 and "flight no." = $2`, [
+const moveNote = (context: WriterContext): Promise<number> => {
+  const [route, number] = noteKey(noteNumber(context));
+  return change(context, /* sql */ `update ${NOTES_SQL} set "Route" = $3 where "Route" = $1 and "flight no." = $2`, [
     route,
     number,
-    noteKey(noteNumber(scene))[0],
+    noteKey(noteNumber(context))[0],
   ]);
 };
 
-const updateGates = (scene: Scene): Promise<number> =>
+const updateGates = (context: WriterContext): Promise<number> =>
   change(
-    scene,
+    context,
     /* sql */ `update gates set shows = $2, since = clock_timestamp() where gate between $1::int and $1::int + 3`,
-    [1 + scene.random.below(GATE_COUNT), scene.random.pick(TEXTS)],
+    [1 + context.random.below(GATE_COUNT), context.random.pick(TEXTS)],
   );
 
-const emptyGates = async (scene: Scene): Promise<number> => {
-  await scene.pg.query(/* sql */ `truncate gates`);
-  return 1 + (await change(scene, fillGates));
+const emptyGates = async (context: WriterContext): Promise<number> => {
+  await context.pg.query(/* sql */ `truncate gates`);
+  return 1 + (await change(context, fillGates));
 };
 
 const series =
-  (...works: readonly Work['run'][]): Work['run'] =>
-  async (scene) => {
+  (...works: readonly TransactionKind['run'][]): TransactionKind['run'] =>
+  async (context) => {
     let changed = 0;
-    for (const work of works) changed += await work(scene);
+    for (const work of works) changed += await work(context);
     return changed;
   };
 
 /** Part of it is undone: events of the undone part must not come out, those around it must. */
-const partlyUndone = async (scene: Scene): Promise<number> => {
-  const kept = await insertFlights(scene);
-  await scene.pg.query(/* sql */ `savepoint before`);
-  await series(deleteFlights, updateNotes)(scene);
-  await scene.pg.query(/* sql */ `rollback to savepoint before`);
-  return kept + (await updateFlights(scene));
+const partlyUndone = async (context: WriterContext): Promise<number> => {
+  const kept = await insertFlights(context);
+  await context.pg.query(/* sql */ `savepoint before`);
+  await series(deleteFlights, updateNotes)(context);
+  await context.pg.query(/* sql */ `rollback to savepoint before`);
+  return kept + (await updateFlights(context));
 };
 
-export const WORKS: readonly Work[] = [
+export const TRANSACTION_KINDS: readonly TransactionKind[] = [
   { name: 'insert', weight: 20, ending: 'commit', run: insertFlights },
   { name: 'update', weight: 20, ending: 'commit', run: updateFlights },
   { name: 'delete', weight: 8, ending: 'commit', run: deleteFlights },

@@ -3,8 +3,8 @@ import type { Client } from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { isEqual } from '../../dev/compare/compare.js';
 import type { WorkerProcess } from '../../dev/demo/worker-process.js';
-import { openArena, type Arena } from '../support/arena.js';
-import { beat, BEATS, createBeats } from '../support/beats.js';
+import { openHarness, type Harness } from '../support/harness.js';
+import { measureLatency, LATENCY_TABLE, createLatencyTable } from '../support/latency-row.js';
 import { proxied, type Proxies } from '../support/proxied.js';
 import { addressOf, freshDatabase, freshSink, waitFor } from '../support/stack.js';
 
@@ -17,51 +17,51 @@ const LAPTOP_MS = 30_000;
 
 /** Two workers; the first reaches every server through a proxy, and can be frozen with something in hand. */
 describe('a worker that is frozen, or cut off', { timeout: 180_000 }, () => {
-  let arena: Arena;
+  let harness: Harness;
   let proxies: Proxies;
   let second: WorkerProcess | undefined;
-  let beats: string;
+  let tableId: string;
 
   beforeAll(async () => {
     const direct = {
-      postgres: await freshDatabase('zombies'),
+      postgres: await freshDatabase('frozen'),
       kafka: addressOf('kafka'),
-      clickhouse: await freshSink('zombies'),
+      clickhouse: await freshSink('frozen'),
       temporal: addressOf('temporal'),
     };
     const through = await proxied(direct);
     proxies = through.proxies;
-    arena = await openArena(direct, through.addresses);
+    harness = await openHarness(direct, through.addresses);
     await withSource(async (pg) => {
-      await createBeats(pg);
+      await createLatencyTable(pg);
       for (let n = 1; n <= 8; n += 1)
         await pg.query(/* sql */ `create table busy_${n} (id int primary key, text text not null);
           insert into busy_${n} select i, 'copied' from generate_series(1, 100) i`);
     });
-    [beats = ''] = await arena.add({ ...BEATS, sliceMs: SLICE_MS });
+    [tableId = ''] = await harness.add({ ...LATENCY_TABLE, sliceMs: SLICE_MS });
     await withSource(keepAccount);
   });
   afterAll(async () => {
-    await arena?.close();
+    await harness?.close();
     for (const proxy of Object.values(proxies ?? {})) await proxy.close();
   });
   /** The first worker alone has the table. */
   beforeEach(async () => {
     for (const proxy of Object.values(proxies)) await proxy.pass();
-    thaw(arena.worker);
-    await arena.worker.start();
+    thaw(harness.worker);
+    await harness.worker.start();
     await second?.kill();
     await waitFor(
       async () => {
-        const { publisher, loader } = await arena.look(beats);
-        return publisher === arena.worker.pid && loader === arena.worker.pid;
+        const { publisher, loader } = await harness.progress(tableId);
+        return publisher === harness.worker.pid && loader === harness.worker.pid;
       },
       { deadlineMs: TAKE_OVER_MS, what: 'the first worker to have the table', everyMs: 200 },
     );
   });
 
   const withSource = async <T>(work: (pg: Client) => Promise<T>): Promise<T> => {
-    const pg = await arena.connect();
+    const pg = await harness.connect();
     try {
       return await work(pg);
     } finally {
@@ -69,18 +69,20 @@ describe('a worker that is frozen, or cut off', { timeout: 180_000 }, () => {
     }
   };
   const write = (text: string): Promise<unknown> =>
-    withSource((pg) => pg.query(/* sql */ `insert into beats (text) select $1 from generate_series(1, 500)`, [text]));
+    withSource((pg) => pg.query(/* sql */ `insert into latency (text) select $1 from generate_series(1, 500)`, [text]));
   const change = (): Promise<unknown> =>
     withSource((pg) =>
-      pg.query(/* sql */ `update beats set text = text || '+' where id % 3 = 0; delete from beats where id % 10 = 0`),
+      pg.query(
+        /* sql */ `update latency set text = text || '+' where id % 3 = 0; delete from latency where id % 10 = 0`,
+      ),
     );
-  const hire = async (): Promise<void> => {
-    second = second === undefined ? await arena.hire() : (await second.start(), second);
+  const startWorker = async (): Promise<void> => {
+    second = second === undefined ? await harness.startWorker() : (await second.start(), second);
   };
   const settle = async (): Promise<void> => {
-    const comparisons = await arena.settle(SETTLE_MS);
+    const comparisons = await harness.settle(SETTLE_MS);
     expect(comparisons.filter((each) => !isEqual(each))).toEqual([]);
-    expect(arena.deaths).toEqual([]);
+    expect(harness.deaths).toEqual([]);
     // Each batch was confirmed once, and none by a claim that had been overtaken.
     expect(await withSource(readAccount)).toEqual([]);
   };
@@ -90,35 +92,35 @@ describe('a worker that is frozen, or cut off', { timeout: 180_000 }, () => {
   it.each(['clickhouse', 'kafka'] as const)(
     'frozen with something on its way to %s: the other takes over, and what arrives late changes nothing',
     async (server) => {
-      await hire();
+      await startWorker();
       // Its slices are past their beginnings, which would wait for a frozen server too.
-      await beat(arena, TAKE_OVER_MS);
+      await measureLatency(harness, TAKE_OVER_MS);
       proxies[server].freeze();
       await write(`late for ${server}`);
       // Named, and not confirmed: it is in hand.
-      const stage = server === 'kafka' ? 'publish' : 'load';
-      await waitFor(() => withSource((pg) => isPending(pg, beats, stage)), {
+      const stage = server === 'kafka' ? 'publish' : 'load:main';
+      await waitFor(() => withSource((pg) => isPending(pg, tableId, stage)), {
         deadlineMs: 10_000,
         what: 'a named batch',
       });
-      freeze(arena.worker);
-      const takeOverMs = await beat(arena, TAKE_OVER_MS);
+      freeze(harness.worker);
+      const takeOverMs = await measureLatency(harness, TAKE_OVER_MS);
       console.log(`frozen before ${server}: another worker has taken over after ${takeOverMs} ms`);
       await change();
       await settle();
       await proxies[server].pass();
-      thaw(arena.worker);
+      thaw(harness.worker);
       await write('after');
       await change();
-      await beat(arena, TAKE_OVER_MS);
+      await measureLatency(harness, TAKE_OVER_MS);
       await settle();
     },
   );
 
   it('cut off from Temporal alone: the other takes over, and its slices end by themselves', async () => {
-    await hire();
+    await startWorker();
     proxies.temporal.freeze();
-    await waitFor(async () => (await arena.look(beats)).publisher === second?.pid, {
+    await waitFor(async () => (await harness.progress(tableId)).publisher === second?.pid, {
       deadlineMs: TAKE_OVER_MS + SLICE_MS,
       what: 'the other worker to take over',
       everyMs: 200,
@@ -130,15 +132,15 @@ describe('a worker that is frozen, or cut off', { timeout: 180_000 }, () => {
       what: 'the slices of the one that is cut off to end',
       everyMs: 200,
     });
-    await beat(arena, TAKE_OVER_MS);
+    await measureLatency(harness, TAKE_OVER_MS);
     await settle();
     await proxies.temporal.pass();
     await settle();
   });
 
   it('killed beside another, over many tables: all of them stay equal', async () => {
-    await arena.add(...Array.from({ length: 8 }, (_, n) => ({ schema: 'public', table: `busy_${n + 1}` })));
-    await hire();
+    await harness.add(...Array.from({ length: 8 }, (_, n) => ({ schema: 'public', table: `busy_${n + 1}` })));
+    await startWorker();
     await withSource(async (pg) => {
       for (let round = 1; round <= 40; round += 1) {
         for (let n = 1; n <= 8; n += 1)
@@ -146,22 +148,22 @@ describe('a worker that is frozen, or cut off', { timeout: 180_000 }, () => {
             update busy_${n} set text = 'round ${round}' where id % 17 = ${round % 17}; delete from busy_${n} where id % 23 = ${round % 23}`);
         if (round === 15) await second?.kill();
         if (round === 20) await second?.start();
-        if (round === 30) await arena.worker.kill();
+        if (round === 30) await harness.worker.kill();
       }
     });
     await settle();
-    await arena.worker.start();
+    await harness.worker.start();
     await settle();
   });
 
   it(`frozen for ${LAPTOP_MS / 1_000} seconds as the only one: goes on by itself`, async () => {
     await write('before');
-    freeze(arena.worker);
+    freeze(harness.worker);
     await write('meanwhile');
     await change();
     await sleep(LAPTOP_MS);
-    thaw(arena.worker);
-    const flowsMs = await beat(arena, TAKE_OVER_MS);
+    thaw(harness.worker);
+    const flowsMs = await measureLatency(harness, TAKE_OVER_MS);
     console.log(`the only worker, frozen for ${LAPTOP_MS} ms: rows flow ${flowsMs} ms after it goes on`);
     await settle();
   });
@@ -170,10 +172,10 @@ describe('a worker that is frozen, or cut off', { timeout: 180_000 }, () => {
 /** Writes down every batch that is confirmed, and under which claim. */
 async function keepAccount(pg: Client): Promise<void> {
   await pg.query(/* sql */ `
-    create table public.account (n bigint generated always as identity, replica_id bigint, stage text, batch bigint, epoch bigint);
+    create table public.account (n bigint generated always as identity, table_id bigint, stage text, batch bigint, epoch bigint);
     create function public.account() returns trigger language plpgsql security definer as $$
     begin
-      insert into public.account (replica_id, stage, batch, epoch) values (new.replica_id, new.stage, new.batch, new.epoch);
+      insert into public.account (table_id, stage, batch, epoch) values (new.table_id, new.stage, new.batch, new.epoch);
       return null;
     end $$;
     create trigger account after update on pg2click.stage for each row when (old.batch <> new.batch)
@@ -185,14 +187,14 @@ async function readAccount(pg: Client): Promise<readonly unknown[]> {
   const found = await pg.query(/* sql */ `
     select * from (
       select *, lag(batch) over turn as batch_before, lag(epoch) over turn as epoch_before
-      from account window turn as (partition by replica_id, stage order by n)) confirmed
+      from account window turn as (partition by table_id, stage order by n)) confirmed
     where batch <> batch_before + 1 or epoch < epoch_before`);
   return found.rows;
 }
 
 async function isPending(pg: Client, id: string, stage: string): Promise<boolean> {
   const found = await pg.query(
-    /* sql */ `select from pg2click.stage where replica_id = $1 and stage = $2 and pending is not null`,
+    /* sql */ `select from pg2click.stage where table_id = $1 and stage = $2 and pending is not null`,
     [id, stage],
   );
   return found.rowCount === 1;

@@ -1,0 +1,45 @@
+/**
+ * One source database with one pipeline: what tells its task queues, messages, targets and requests from those of another
+ * deployment that uses the same Temporal namespace, Kafka or ClickHouse.
+ */
+export interface Deployment {
+  /** 8 hexadecimal digits, of system identifier, database and pipeline. */
+  readonly id: string;
+  readonly pipeline: string;
+  /** Name of the source database, for sentences. */
+  readonly database: string;
+}
+
+/** The task queues of a worker: workflows are polled by every role; the other two are split by what they read. */
+export interface TaskQueues {
+  readonly workflow: string;
+  readonly producer: string;
+  readonly consumer: string;
+}
+
+const PREFIX = 'pg2click';
+
+export function taskQueuesOf(deployment: string): TaskQueues {
+  return activityQueuesOf(`${PREFIX}/${deployment}`);
+}
+
+/** A workflow schedules its activities beside its own queue: one that is started by hand needs the name of one queue only. */
+export function activityQueuesOf(workflowQueue: string): TaskQueues {
+  // The queues of before deployments had an identity.
+  const separator = workflowQueue === PREFIX ? '-' : '/';
+  return {
+    workflow: workflowQueue,
+    producer: `${workflowQueue}${separator}producer`,
+    consumer: `${workflowQueue}${separator}consumer`,
+  };
+}
+
+/** The deployment that a workflow's task queue belongs to; undefined for queues with names of their own. */
+export function deploymentOf(workflowQueue: string): string | undefined {
+  return /^pg2click\/([0-9a-f]{8})$/u.exec(workflowQueue)?.[1];
+}
+
+/** `ab12cd34 (database shop, pipeline default)` */
+export function describeDeployment({ id, database, pipeline }: Deployment): string {
+  return `${id} (database ${database}, pipeline ${pipeline})`;
+}

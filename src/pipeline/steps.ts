@@ -1,0 +1,24 @@
+import type { Slice } from './slice.js';
+
+/** An activity that is one piece of work in several steps: it says which one it is at, and stops between them. */
+export interface Steps {
+  /** Aborted when the activity is cancelled, given up, or stands still: no step is worth beginning then. */
+  readonly signal: AbortSignal;
+  /** Shown in `pendingActivities`; keeps the activity alive. */
+  say(doing: string): void;
+  /** @throws the signal's reason */
+  begin(step: string): void;
+}
+
+export function stepsOf(slice: Slice, stage: 'prepare' | 'remove'): Steps {
+  const signal = AbortSignal.any([slice.ending, slice.signal]);
+  const say = (moved: string): void => slice.progress({ stage, rows: 0, batches: 0, moved, waiting: 0, lagSeconds: 0 });
+  return {
+    signal,
+    say,
+    begin(step) {
+      signal.throwIfAborted();
+      say(step);
+    },
+  };
+}

@@ -1,0 +1,115 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { copyTable } from '../../activities/copy-table.js';
+import { prepareTable } from '../../activities/prepare-table.js';
+import { removeTable } from '../../activities/remove-table.js';
+import { attempt } from '../support/activity.js';
+import { openPath, type Followed, type Path } from '../support/path.js';
+import { freshName } from '../support/stack.js';
+
+/** What `status` tells a person to do, done to the letter and alone: the table is equal afterwards. */
+describe('the remedy of', () => {
+  let path: Path;
+  let table: string;
+  let followed: Followed;
+  beforeAll(async () => {
+    path = await openPath();
+  });
+  afterAll(() => path.close());
+  beforeEach(async () => {
+    table = freshName('remedy');
+    await path.source.query(`create table ${table} (id int primary key, day date);
+      insert into ${table} select i, '2024-01-01' from generate_series(1, 20) i`);
+    followed = await path.add(table);
+    await followed.copy();
+    await followed.expectEqual();
+  });
+
+  const address = () => ({ pipeline: path.settings.pipeline, schema: 'public', table });
+  const addAgain = async (): Promise<number> => {
+    const again = await path.add(table);
+    await again.copy();
+    await path.source.query(`delete from ${table} where id = 5`);
+    return again.expectEqual();
+  };
+
+  it('SourceChanged with other columns: remove --drop-target, then add', async () => {
+    await path.source.query(`alter table ${table} add column more int`);
+    await expect(followed.publish()).rejects.toMatchObject({ kind: 'SourceChanged' });
+    await followed.remove(true);
+    expect(await addAgain()).toBe(19);
+  });
+
+  it('SourceChanged with other columns, when it was removed without --drop-target: that of SchemaMismatch', async () => {
+    await path.source.query(`alter table ${table} add column more int`);
+    await followed.remove();
+    await expect(attempt(() => prepareTable(path.deps, { ...address(), options: {} })).result).rejects.toMatchObject({
+      kind: 'SchemaMismatch',
+    });
+    expect(await attempt(() => removeTable(path.deps, { ...address(), dropTarget: true })).result).toMatchObject({
+      dropped: [`${followed.receipt.target}_current`, `${followed.receipt.target}_floor`, followed.receipt.target],
+    });
+    expect(await addAgain()).toBe(19);
+  });
+
+  it('SourceChanged with the same columns: remove, then add', async () => {
+    await path.source.query(`alter table ${table} disable trigger user; alter table ${table} enable trigger user`);
+    await expect(followed.publish()).rejects.toMatchObject({ kind: 'SourceChanged' });
+    await followed.remove();
+    expect(await addAgain()).toBe(19);
+  });
+
+  it.each(['day date', 'day text'])('MissingTable of a table that was replaced by one with %s', async (column) => {
+    await path.source.query(`drop table ${table}; create table ${table} (id int primary key, ${column});
+      insert into ${table} select i, '2024-01-01' from generate_series(1, 10) i`);
+    await expect(followed.publish()).rejects.toMatchObject({ kind: 'MissingTable' });
+    await followed.remove(true);
+    expect(await addAgain()).toBe(9);
+  });
+
+  it('MissingTable of a table that was never there: create it, then resume', async () => {
+    table = freshName('later');
+    const prepare = () => attempt(() => prepareTable(path.deps, { ...address(), options: {} })).result;
+    await expect(prepare()).rejects.toMatchObject({ kind: 'MissingTable' });
+    await path.source.query(`create table ${table} (id int primary key)`);
+    await prepare();
+  });
+
+  it('RowRefused in load: correct the value, remove, then add; resume alone meets the message again', async () => {
+    await path.source.query(`insert into ${table} values (100, 'infinity')`);
+    await followed.publish();
+    await expect(followed.load()).rejects.toMatchObject({ kind: 'RowRefused' });
+    await path.source.query(`update ${table} set day = '2024-02-02' where id = 100`);
+    await followed.publish();
+    await expect(followed.load(), 'resume').rejects.toMatchObject({ kind: 'RowRefused' });
+    await followed.remove();
+    expect(await addAgain()).toBe(20);
+  });
+
+  it('RowRefused in copy: correct the value, then resume', async () => {
+    await followed.remove();
+    await path.source.query(`insert into ${table} values (100, 'infinity')`);
+    const again = await path.add(table);
+    const copy = () => attempt(() => copyTable(path.deps, { ...address(), checkpoint: null, sliceMs: 400 })).result;
+    await expect(copy()).rejects.toMatchObject({ kind: 'RowRefused' });
+    await path.source.query(`update ${table} set day = '2024-02-02' where id = 100`);
+    await copy();
+    expect(await again.expectEqual()).toBe(21);
+  });
+
+  it('SinkSetBack of a worker that names another ClickHouse server: resume, once it names the right one', async () => {
+    const { target } = followed.receipt;
+    // What that worker sees: no such table.
+    await path.deps.clickhouse.command({ query: `rename table ${target} to ${target}_elsewhere` });
+    await expect(followed.load()).rejects.toMatchObject({ kind: 'SinkSetBack' });
+    await path.deps.clickhouse.command({ query: `rename table ${target}_elsewhere to ${target}` });
+    await path.source.query(`update ${table} set day = null where id = 3`);
+    expect(await followed.expectEqual()).toBe(20);
+  });
+
+  it('SinkSetBack of a target that lost its rows: remove, then add', async () => {
+    await path.deps.clickhouse.command({ query: `truncate table ${followed.receipt.target}` });
+    await expect(followed.load()).rejects.toMatchObject({ kind: 'SinkSetBack' });
+    await followed.remove();
+    expect(await addAgain()).toBe(19);
+  });
+});
