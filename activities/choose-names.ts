@@ -3,7 +3,7 @@ import type { Target } from '../src/domain/route.js';
 import type { TableName } from '../src/domain/table-name.js';
 import type { TakenNames } from '../src/ledger/registration.js';
 import type { Settings } from '../src/settings/settings.js';
-import { topicNameFor } from '../src/transport/topic.js';
+import { topicNameFor } from '../src/transport/topic-name.js';
 
 type Taken = readonly TakenNames[];
 
@@ -15,11 +15,7 @@ export function chooseTopic(request: PrepareRequest, { kafka }: Settings, taken:
 }
 
 /** `CH_TABLE` likewise; else the table's own name, with its schema in front unless that is `public`. */
-export function chooseTarget(
-  request: PrepareRequest,
-  { clickhouse }: Settings,
-  taken: Taken,
-): Target {
+export function chooseTarget(request: PrepareRequest, { clickhouse }: Settings, taken: Taken): Target {
   const { database } = clickhouse;
   const chosen = request.options.target;
   if (chosen !== undefined) {
@@ -27,7 +23,8 @@ export function chooseTarget(
     return dot < 0 ? { database, table: chosen } : { database: chosen.slice(0, dot), table: chosen.slice(dot + 1) };
   }
   const isFree =
-    clickhouse.table !== undefined && !taken.some(({ targets }) => targets.some((target) => isSame(target, database, clickhouse.table)));
+    clickhouse.table !== undefined &&
+    !taken.some(({ targets }) => targets.some((target) => isSame(target, database, clickhouse.table)));
   return { database, table: isFree && clickhouse.table !== undefined ? clickhouse.table : ownName(request) };
 }
 

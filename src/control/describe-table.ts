@@ -3,7 +3,8 @@ import type { SliceProgress } from '../domain/receipt.js';
 import { MAIN_LOADER, stagesOf } from '../domain/route.js';
 import { SEARCH_KEYS } from '../domain/search-attributes.js';
 import { FAILURE_KINDS, isFailureKind, policyOf, type FailureKind } from '../failure/kinds.js';
-import { statusQuery, type TableStatus } from '../../workflows/messages.js';
+import type { TableStatus } from '../../workflows/messages.js';
+import { STATUS_QUERY } from '../../workflows/names.js';
 import { PHASES, type Phase, type Task } from '../../workflows/table-state.js';
 
 /** An activity of a table that runs or waits for its next attempt, as the server knows it: no worker is needed to ask. */
@@ -62,7 +63,7 @@ export async function queryTable(
 ): Promise<TableStatus | undefined> {
   try {
     const handle = client.workflow.getHandle(workflowId);
-    return await client.withDeadline(Date.now() + deadlineMs, () => handle.query(statusQuery));
+    return await client.withDeadline(Date.now() + deadlineMs, () => handle.query<TableStatus>(STATUS_QUERY));
   } catch {
     // Whatever keeps it from answering: what the ledger and the server know is shown instead, and that nobody answered.
     return undefined;

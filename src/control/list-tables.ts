@@ -1,10 +1,11 @@
 import type { Client } from '@temporalio/client';
 import { SEARCH_KEYS } from '../domain/search-attributes.js';
 import { FAILURE_KINDS, type FailureKind } from '../failure/kinds.js';
+import { REPLICATE_TABLE } from '../../workflows/names.js';
 import { PHASES, type Phase } from '../../workflows/table-state.js';
 
 /** The visibility query for the tables of all pipelines. */
-export const RUNNING_TABLES = 'WorkflowType = "replicateTable" AND ExecutionStatus = "Running"';
+export const RUNNING_TABLES = `WorkflowType = "${REPLICATE_TABLE}" AND ExecutionStatus = "Running"`;
 
 /** A table's workflow as the lists of Temporal show it: a second or two old. One that has just started has no attributes yet. */
 export interface ListedTable {

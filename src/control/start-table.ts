@@ -5,7 +5,8 @@ import type { TableAddress } from '../domain/receipt.js';
 import type { TableOptions } from '../domain/replicated-table.js';
 import { SEARCH_KEYS } from '../domain/search-attributes.js';
 import { formatTableName, workflowIdOf } from '../domain/table-name.js';
-import { REPLICATE_TABLE, type RemoveMessage, type ReplicateTableInput } from '../../workflows/messages.js';
+import type { RemoveMessage, ReplicateTableInput } from '../../workflows/messages.js';
+import { REPLICATE_TABLE } from '../../workflows/names.js';
 
 export interface StartRequest extends TableAddress {
   readonly options?: TableOptions | undefined;

@@ -3,6 +3,7 @@ import type { Queryable } from '../connect/queryable.js';
 import type { TaskQueues } from '../domain/deployment.js';
 import type { MessageFormat, StageId } from '../domain/route.js';
 import { formatTableName, workflowIdOf, type TableName } from '../domain/table-name.js';
+import { isMissingLedger } from '../ledger/query.js';
 import type { FailureKind } from '../failure/kinds.js';
 import type { TableStatus } from '../../workflows/messages.js';
 import type { Phase, Task } from '../../workflows/table-state.js';
@@ -106,7 +107,10 @@ export async function viewPipeline(source: ViewSource, only?: TableName): Promis
   ]);
   const ids = new Set([...prepared.keys(), ...listed]);
   const tables = await Promise.all(
-    [...ids].map((workflowId) => viewTable(source, workflowId, prepared.get(workflowId), workers.workflow > 0)),
+    [...ids].map(async (workflowId) => {
+      const known = await queryTemporal(client, workflowId, workers.workflow > 0);
+      return compose(source, workflowId, prepared.get(workflowId), known);
+    }),
   );
   return {
     pipeline,
@@ -116,36 +120,35 @@ export async function viewPipeline(source: ViewSource, only?: TableName): Promis
   };
 }
 
-/** One table, without a look at who works. @returns undefined where neither the ledger nor Temporal knows it */
-export async function viewOne(source: ViewSource, name: TableName): Promise<TableView | undefined> {
+/**
+ * One table, without counting who works: for those who poll.
+ * @param asks whether its workflow is queried, which costs a worker a task; without, details of a park are not known
+ * @returns undefined where neither the ledger nor Temporal knows it
+ */
+export async function viewTable(
+  source: ViewSource,
+  name: TableName,
+  { asks }: { readonly asks: boolean },
+): Promise<TableView | undefined> {
   const workflowId = workflowIdOf(source.pipeline, name);
   const [prepared, view] = await Promise.all([
     readKnown(source.pg, source.pipeline, name),
-    askTemporal(source.client, workflowId, true),
+    queryTemporal(source.client, workflowId, asks),
   ]);
   return compose(source, workflowId, prepared.get(workflowId), view);
 }
 
-/** @returns undefined for a table that neither the ledger nor Temporal knows, or that was removed */
-async function viewTable(
-  source: ViewSource,
-  workflowId: string,
-  backlog: TableBacklog | undefined,
-  works: boolean,
-): Promise<TableView | undefined> {
-  return compose(source, workflowId, backlog, await askTemporal(source.client, workflowId, works));
-}
-
 type TemporalView = Pick<Parameters<typeof composeTable>[0], 'description' | 'status'>;
 
-/** @param works whether a worker is there to answer a query */
-async function askTemporal(client: Client, workflowId: string, works: boolean): Promise<TemporalView> {
+/** @param asks whether to query the workflow too, which takes a worker */
+async function queryTemporal(client: Client, workflowId: string, asks: boolean): Promise<TemporalView> {
   const description = await describeTable(client, workflowId);
   const status: TableStatus | undefined =
-    works && description?.running === true ? await queryTable(client, workflowId) : undefined;
+    asks && description?.running === true ? await queryTable(client, workflowId) : undefined;
   return { description, status };
 }
 
+/** @returns undefined for a table that neither the ledger nor Temporal knows, or that was removed */
 function compose(
   source: ViewSource,
   workflowId: string,
@@ -179,9 +182,6 @@ function prefixOf(pipeline: string): string {
   return `replicate/${pipeline}/`;
 }
 
-/** SQLSTATE of a schema or table that is not there: nothing was ever replicated. */
-const NO_LEDGER = ['3F000', '42P01'];
-
 /** What the ledger has, by workflow id. */
 async function readKnown(
   pg: Queryable,
@@ -192,8 +192,7 @@ async function readKnown(
     const backlog = await readBacklog(pg, { pipeline, name });
     return new Map(backlog.map((each) => [workflowIdOf(pipeline, each.table.name), each]));
   } catch (error) {
-    const cause = error instanceof Error ? (error.cause as { code?: unknown } | undefined) : undefined;
-    if (NO_LEDGER.includes(String(cause?.code))) return new Map();
+    if (isMissingLedger(error)) return new Map();
     throw error;
   }
 }

@@ -27,6 +27,15 @@ export async function queryBounded<Row>(pg: Queryable, statement: string): Promi
   return rowsOfLast(await query(pg, `${BOUNDED}; ${statement}`, []));
 }
 
+/** SQLSTATE of a schema or table that is not there. */
+const NO_LEDGER: readonly string[] = ['3F000', '42P01'];
+
+/** Whether a statement failed because there is no ledger in this database: nothing was ever replicated. */
+export function isMissingLedger(error: unknown): boolean {
+  const cause = error instanceof Failure ? (error.cause as { code?: unknown } | undefined) : undefined;
+  return NO_LEDGER.includes(String(cause?.code));
+}
+
 /** Throws: the stage has another owner now, or its table was removed. */
 export function fenced(stage: string): never {
   throw new Failure('Fenced', { message: `Another attempt has claimed the ${stage} stage of this table.` });

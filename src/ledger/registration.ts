@@ -52,24 +52,26 @@ export async function readStanding(pg: Queryable, pipeline: string, name: TableN
 
 /** The names of a table. */
 export interface TakenNames {
+  /** `shop.orders of pipeline default` */
+  readonly owner: string;
   readonly topic: string;
   readonly targets: readonly Target[];
 }
 
 /** Names that a table may not choose: topics of all pipelines, targets of its own, of prepared tables and of others. */
-export async function listTakenNames(
-  pg: Queryable,
-  pipeline: string,
-  name: TableName,
-): Promise<readonly TakenNames[]> {
-  const found = await query<{ topic: string; targets: readonly Target[]; own: boolean }>(
+export async function listTakenNames(pg: Queryable, pipeline: string, name: TableName): Promise<readonly TakenNames[]> {
+  const found = await query<TableName & { pipeline: string; topic: string; targets: readonly Target[] }>(
     pg,
-    /* sql */ `select definition #>> '{route,transport,topic}' as topic,
-        jsonb_path_query_array(definition, '$.route.loaders[*].target') as targets, pipeline = $1 as own
+    /* sql */ `select pipeline, schema_name as schema, table_name as table, definition #>> '{route,transport,topic}' as topic,
+        jsonb_path_query_array(definition, '$.route.loaders[*].target') as targets
       from pg2click.replicated_table where (pipeline, schema_name, table_name) <> ($1, $2, $3)`,
     [pipeline, name.schema, name.table],
   );
-  return found.rows.map(({ topic, targets, own }) => ({ topic, targets: own ? targets : [] }));
+  return found.rows.map(({ topic, targets, ...owner }) => ({
+    owner: `${formatTableName(owner)} of pipeline ${owner.pipeline}`,
+    topic,
+    targets: owner.pipeline === pipeline ? targets : [],
+  }));
 }
 
 export interface Registration {
@@ -156,10 +158,11 @@ export async function claimTable(pg: Queryable, { id, name }: Pick<ReplicatedTab
  * @throws Failure `Fenced`
  */
 export async function checkClaim(pg: Queryable, claim: DdlClaim): Promise<void> {
-  const found = await query(pg, /* sql */ `select from pg2click.replicated_table where id = $1 and ddl_epoch = $2 for update`, [
-    claim.id,
-    claim.epoch,
-  ]);
+  const found = await query(
+    pg,
+    /* sql */ `select from pg2click.replicated_table where id = $1 and ddl_epoch = $2 for update`,
+    [claim.id, claim.epoch],
+  );
   if (found.rowCount !== 1) throw overtaken();
 }
 
@@ -171,7 +174,11 @@ export async function checkClaim(pg: Queryable, claim: DdlClaim): Promise<void> 
 export async function markReady(
   pg: Queryable,
   claim: DdlClaim,
-  start: { readonly definition: Definition; readonly fingerprint: string; readonly positions: Readonly<Record<StageId, object>> },
+  start: {
+    readonly definition: Definition;
+    readonly fingerprint: string;
+    readonly positions: Readonly<Record<StageId, object>>;
+  },
 ): Promise<void> {
   const marked = await query(
     pg,
