@@ -26,10 +26,11 @@ import { CAPTURES } from '../src/source/captures.js';
 import type { Registry } from '../src/pipeline/registry.js';
 import { readDeployment } from '../src/source/deployment.js';
 import { OutboxWatch } from '../src/source/outbox/watch.js';
-import { Fetcher } from '../src/transport/fetcher.js';
-import { openOffsetMirror, type OffsetMirror } from '../src/transport/offset-mirror.js';
-import { openProducer, type Publisher } from '../src/transport/publisher.js';
-import { openReader, type TopicReader } from '../src/transport/reader.js';
+import { Fetcher } from '../src/kafka/client/fetcher.js';
+import type { TopicServices } from '../src/topic/topic-source.js';
+import { openOffsetMirror, type OffsetMirror } from '../src/topic/offset-mirror.js';
+import { openProducer, type Publisher } from '../src/topic/writer.js';
+import { openReader } from '../src/topic/reader.js';
 
 /** Statements of the pool take milliseconds: a few connections serve many tables. */
 const POOL_CONNECTIONS = 8;
@@ -62,8 +63,8 @@ export interface Deps {
   readonly kafka: Kafka;
   /** The worker's one producer, made when first asked for. */
   publisher(): Promise<Publisher>;
-  /** The one reader of a topic in this process: of two slices of a table, the one that started later reads. All share one fetcher. */
-  reader(topic: string): TopicReader;
+  /** Reads a topic for a subscriber, e.g. a stage. All share one fetcher. */
+  reader: TopicServices['reader'];
   /** The public consumer group's offsets, for lag tools; best effort. */
   readonly mirror: OffsetMirror;
   readonly clickhouse: ClickHouseClient;
@@ -100,7 +101,6 @@ export function openDeps(
   let publisher: Promise<Publisher> | undefined;
   let deployment: Promise<Deployment> | undefined;
   const fetcher = new Fetcher(kafka);
-  const readers = new Map<string, TopicReader>();
   const mirror = openOffsetMirror(kafka, { group: settings.kafka.group, log });
   return {
     settings,
@@ -130,11 +130,7 @@ export function openDeps(
     loaders: LOADERS,
     kafka,
     publisher: () => (publisher ??= openProducer(kafka, log)),
-    reader(topic) {
-      let reader = readers.get(topic);
-      if (reader === undefined) readers.set(topic, (reader = openReader(fetcher, topic, { log })));
-      return reader;
-    },
+    reader: (topic, options) => openReader(fetcher, topic, { log, ...options }),
     mirror,
     clickhouse,
     parts: new PartTracker(clickhouse),

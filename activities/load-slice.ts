@@ -15,14 +15,15 @@ import { runStageSlice } from './run-stage-slice.js';
  * gives the same bytes under the same token.
  */
 export async function loadSlice(deps: Deps, request: SliceRequest): Promise<SliceReceipt> {
-  const open = (context: StageContext<TopicRow>) => {
+  const open = async (context: StageContext<TopicRow>) => {
     const { table, stage } = context;
-    const source = new TopicSource(deps, context, table.route.transport);
+    const { topic } = table.route.transport;
+    const source = new TopicSource(deps, context, { topic, origin: (await deps.deployment()).id });
     return {
       source: mapContent(source, (fetched, name): InsertContent => {
-        const { values, rows, bytes, truncate } = fetched;
+        const { values, encoding, columns, rows, bytes, truncate } = fetched;
         const floor = truncate === undefined ? undefined : BigInt(truncate);
-        return { kind: 'values', values, rows, bytes, floor, token: loadToken(table, stage, name) };
+        return { kind: 'values', values, encoding, columns, rows, bytes, floor, token: loadToken(table, stage, name) };
       }),
       writer: new ClickHouseWriter(deps, targetTable(table, loaderOf(stage)), {
         retry: SINK_RETRY,

@@ -17,7 +17,7 @@ import type { Queryable } from '../src/connect/queryable.js';
 import { readSinkIdentity } from '../src/clickhouse/identity.js';
 import { checkTarget, highestGeneration } from '../src/clickhouse/target.js';
 import type { Capture, Inspection } from '../src/source/capture.js';
-import { ensureTopic, topicState } from '../src/transport/topic.js';
+import { ensureTopic, topicState } from '../src/topic/admin.js';
 import { chooseTarget, chooseTopic } from './choose-names.js';
 import type { Deps } from './deps.js';
 import { UNBOUNDED, runSlice } from '../src/pipeline/slice.js';
@@ -41,6 +41,7 @@ export async function prepareTable(
       signal: steps.signal,
       onWait: (ahead) => steps.say(`waiting for its turn, ${ahead} ahead of it`),
     });
+    const deployment = await deps.deployment();
     steps.begin('looking at the table');
     const capture = deps.captures.named('outbox');
     const inspection = await capture.inspect(pg, request, { key: request.options.key });
@@ -48,7 +49,8 @@ export async function prepareTable(
 
     const { table, claim } = await register(deps, pg, steps, { request, inspection, standing });
     steps.begin('checking its target');
-    for (const { name } of table.route.loaders) await checkTarget(deps.clickhouse, targetTable(table, name));
+    for (const { name } of table.route.loaders)
+      await checkTarget(deps.clickhouse, targetTable(table, name, deployment.id));
     const { topic } = table.route.transport;
     steps.begin(`making the topic ${topic}`);
     const { partitions } = await makeTopic(deps, table);
@@ -56,7 +58,7 @@ export async function prepareTable(
     steps.begin('making the target');
     await checkClaim(pg, claim);
     for (const { kind, name } of table.route.loaders)
-      await deps.loaders.named(kind).prepare(deps.clickhouse, targetTable(table, name));
+      await deps.loaders.named(kind).prepare(deps.clickhouse, targetTable(table, name, deployment.id));
     steps.begin('marking it ready');
     const { columns, key, route } = table;
     const topicStart = { offsets: await endOffsets(deps, topic), headers: {} };

@@ -20,7 +20,10 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
       const { capture, transport } = context.table.route;
       return {
         source: deps.captures.named(capture.kind).open(deps, context),
-        writer: new TopicBatchWriter(await deps.publisher(), transport, deps.throttles.publish),
+        writer: new TopicBatchWriter(await deps.publisher(), transport, {
+          origin: (await deps.deployment()).id,
+          throttle: deps.throttles.publish,
+        }),
       };
     },
     { stallTimeoutMs: STALL_TIMEOUT_MS },

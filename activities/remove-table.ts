@@ -40,7 +40,7 @@ export async function removeTable(
     steps.begin('looking at the target');
     const receipt: { dropped: string[]; kept: RemoveReceipt['kept'][number][] } = { dropped: [], kept: [] };
     for (const { name } of table.route.loaders) {
-      const target = targetTable(table, name);
+      const target = targetTable(table, name, (await deps.deployment()).id);
       const done = request.dropTarget
         ? await dropTarget(deps.clickhouse, target, { before: () => checkClaim(pg, claim), repeated })
         : keepTarget(target, ready);

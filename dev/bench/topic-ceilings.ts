@@ -1,5 +1,5 @@
 import type { Consumer, IHeaders, KafkaMessage, Message } from 'kafkajs';
-import { ensureTopic, topicState } from '../../src/transport/topic.js';
+import { ensureTopic, topicState } from '../../src/topic/admin.js';
 import { ceilingOf, type Ceiling } from './ceiling.js';
 import { startClock, type Timing } from './clock.js';
 import type { BenchEnvironment } from './environment.js';

@@ -2,9 +2,9 @@ import { pino } from 'pino';
 import { Changes } from '../../src/domain/change.js';
 import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
 import { readBatch } from '../../src/source/outbox/drain.js';
-import { Fetcher } from '../../src/transport/fetcher.js';
-import { openProducer } from '../../src/transport/publisher.js';
-import { openReader } from '../../src/transport/reader.js';
+import { Fetcher } from '../../src/kafka/client/fetcher.js';
+import { openProducer } from '../../src/topic/writer.js';
+import { openReader } from '../../src/topic/reader.js';
 import { ceilingOf, type Ceiling } from './ceiling.js';
 import { startClock } from './clock.js';
 import { firstBatch } from './drain-ceiling.js';
@@ -43,8 +43,8 @@ export async function publisherCeiling(
     let sent = 0;
     for (let batch = 1; sent < rows; batch += 1) {
       environment.signal.throwIfAborted();
-      const consignment = { topic: bare, partitions: 1, format, generation: 1, batch };
-      sent += (await publisher.send(consignment, oneAfterTheOther(sample))).rows;
+      const request = { topic: bare, partitions: 1, format, origin: '00000000', generation: 1, shape: 1, batch };
+      sent += (await publisher.send(request, oneAfterTheOther(sample))).rows;
     }
     return ceilingOf('our produce', sent, stop());
   } finally {

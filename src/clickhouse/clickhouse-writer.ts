@@ -14,7 +14,7 @@ import type { SmallBatchThrottle } from '../pipeline/small-batch-throttle.js';
 import { deleteBelowFloor, writeFloor } from './floor.js';
 import { insertCopy } from './insert-copy.js';
 import { InsertThrottle } from './insert-throttle.js';
-import { insertValues } from './insert.js';
+import { insertValues, type InsertFormat } from './insert.js';
 import { explainOtherServer } from './other-server.js';
 import type { PartTracker } from './part-tracker.js';
 import { verifySinkHistory } from './verify-history.js';
@@ -22,8 +22,11 @@ import { verifySinkHistory } from './verify-history.js';
 /** Rows in memory: one block, all of them or none. */
 export interface InsertValues {
   readonly kind: 'values';
-  /** JSON objects, or newline-separated blocks of them. */
+  /** Lines in `encoding`, or newline-separated blocks of them. */
   readonly values: readonly Buffer[];
+  readonly encoding: InsertFormat;
+  /** The columns of TabSeparated lines, in their order. */
+  readonly columns: readonly string[] | undefined;
   /** Rows in the values. */
   readonly rows: number;
   readonly bytes: number;
@@ -101,8 +104,9 @@ export class ClickHouseWriter implements BatchWriter<InsertContent> {
 
   async #insertValues(content: InsertValues, { signal, attempt }: WriteOptions): Promise<Written> {
     const { clickhouse } = this.#services;
-    const { values, token, rows, bytes, floor } = content;
-    if (values.length > 0) await insertValues(clickhouse, this.#table, { values, token, signal, attempt });
+    const { values, encoding, columns, token, rows, bytes, floor } = content;
+    if (values.length > 0)
+      await insertValues(clickhouse, this.#table, { values, encoding, columns, token, signal, attempt });
     if (floor !== undefined) {
       await writeFloor(clickhouse, this.#table, floor);
       await deleteBelowFloor(clickhouse, this.#table);

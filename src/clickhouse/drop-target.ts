@@ -2,7 +2,7 @@ import type { ClickHouseClient } from '@clickhouse/client';
 import type { RemoveReceipt } from '../domain/receipt.js';
 import type { TargetTable } from '../domain/replicated-table.js';
 import { execute, findObject } from './catalog.js';
-import { MARK_PREFIX, ownerMark, targetNames, TARGET_ROLES } from './names.js';
+import { isOwnMark, MARK_PREFIX, targetNames, TARGET_ROLES } from './names.js';
 
 /**
  * Drops view, floor and table, in this order: what is left after a crash is still marked as ours. Idempotent. What carries no mark,
@@ -13,7 +13,7 @@ import { MARK_PREFIX, ownerMark, targetNames, TARGET_ROLES } from './names.js';
  */
 export async function dropTarget(
   ch: ClickHouseClient,
-  owner: Pick<TargetTable, 'pipeline' | 'name' | 'target'>,
+  owner: Pick<TargetTable, 'deployment' | 'pipeline' | 'name' | 'target'>,
   { before, repeated = false }: { readonly before?: () => Promise<void>; readonly repeated?: boolean } = {},
 ): Promise<RemoveReceipt> {
   const { database } = owner.target;
@@ -27,7 +27,7 @@ export async function dropTarget(
       if (repeated) dropped.push(name);
       continue;
     }
-    if (object.comment !== ownerMark(owner, role)) {
+    if (!isOwnMark(object.comment, owner, role)) {
       kept.push({ name, why: ownedBy(object.comment) });
       continue;
     }

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import type { ClickHouseClient } from '@clickhouse/client';
 import type { TargetTable } from '../domain/replicated-table.js';
+import { quoteCh } from '../domain/identifier.js';
 import { Failure } from '../failure/failure.js';
 import { namedInsertSettings } from './insert-settings.js';
 import { targetNames } from './names.js';
@@ -19,9 +20,16 @@ const FIRST_TIMEOUT_MS = 30 * SECOND;
 const LAST_TIMEOUT_MS = 5 * MINUTE;
 const NEWLINE = 0x0a;
 
+/** How ClickHouse calls what it is given. */
+export type InsertFormat = 'JSONEachRow' | 'TabSeparated';
+
 export interface InsertRequest {
-  /** JSON objects, or blocks of several, one a line; none ends with a newline. */
+  /** Lines, or blocks of several; none ends with a newline. */
   readonly values: readonly Buffer[];
+  /** `JSONEachRow` by default. */
+  readonly encoding?: InsertFormat | undefined;
+  /** The columns of TabSeparated lines, in their order. JSON names its own. */
+  readonly columns?: readonly string[] | undefined;
   /** Names the content: a repeat of it inside the table's window is dropped, views included. */
   readonly token: string;
   readonly signal: AbortSignal;
@@ -47,13 +55,14 @@ export async function insertValues(
   table: TargetTable,
   request: InsertRequest,
 ): Promise<Inserted> {
-  const { values, token, signal, attempt = 1 } = request;
+  const { values, encoding = 'JSONEachRow', columns, token, signal, attempt = 1 } = request;
   if (values.length === 0) return { rows: 0, bytes: 0 };
   const names = targetNames(table.target);
   const timeoutMs = Math.min(LAST_TIMEOUT_MS, FIRST_TIMEOUT_MS * 2 ** (attempt - 1));
   const deadline = AbortSignal.timeout(timeoutMs);
-  // Without a list of columns: with hundreds of long names it would outgrow what servers take in a URL.
-  const query = /* sql */ `insert into ${names.sql.table} format JSONEachRow`;
+  // JSON goes without a list of columns: with hundreds of long names it would outgrow what servers take in a URL.
+  const list = columns === undefined ? '' : ` (${columns.map(quoteCh).join(', ')})`;
+  const query = /* sql */ `insert into ${names.sql.table}${list} format ${encoding}`;
   const settings = await namedInsertSettings(ch, token);
   try {
     const body = Readable.from(chunks(values), { objectMode: false });

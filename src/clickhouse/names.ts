@@ -36,9 +36,26 @@ export type TargetRole = (typeof TARGET_ROLES)[number];
  * The comment that marks an object as ours and tells whose it is. The role is part of it: the floor of `orders` must not
  * pass for a target called `orders_floor`.
  */
-export function ownerMark(table: Pick<TargetTable, 'pipeline' | 'name'>, role: TargetRole): string {
-  const owner = `pg2click ${table.pipeline}/${formatTableName(table.name)}`;
+export function ownerMark(
+  { deployment, pipeline, name }: Pick<TargetTable, 'deployment' | 'pipeline' | 'name'>,
+  role: TargetRole,
+): string {
+  const whose = deployment === undefined ? '' : `${deployment} `;
+  const owner = `${MARK_PREFIX}${whose}${pipeline}/${formatTableName(name)}`;
   return role === 'table' ? owner : `${owner} ${role}`;
+}
+
+/**
+ * Whether a comment is the mark of this table: of this deployment, or of no one named, as marks were before deployments had an
+ * identity.
+ */
+export function isOwnMark(
+  comment: string,
+  table: Pick<TargetTable, 'deployment' | 'pipeline' | 'name'>,
+  role: TargetRole,
+): boolean {
+  const { pipeline, name } = table;
+  return comment === ownerMark(table, role) || comment === ownerMark({ pipeline, name }, role);
 }
 
 /** Every mark begins so, whoever's it is. */

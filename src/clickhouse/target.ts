@@ -8,7 +8,7 @@ import { Failure } from '../failure/failure.js';
 import { takenRemedy } from '../failure/remedies.js';
 import { databaseExists, execute, findObject, findObjects, listColumns, select, type SinkObject } from './catalog.js';
 import { findMisfits } from './fit.js';
-import { MARK_PREFIX, ownerMark, quoteText, targetNames, TARGET_ROLES } from './names.js';
+import { isOwnMark, MARK_PREFIX, ownerMark, quoteText, targetNames, TARGET_ROLES } from './names.js';
 import type { Target, TargetNames, TargetRole } from './names.js';
 import { sinkState } from './state.js';
 
@@ -22,7 +22,7 @@ const DEDUPLICATION_WINDOW = 1_000;
 const RESERVED_COLUMNS = new Set(['_version', '_deleted', '_row_exists']);
 
 /** What of a table its target is made from: known before the table has a row in the ledger. */
-export type TargetOwner = Pick<TargetTable, 'pipeline' | 'name' | 'columns' | 'key' | 'target'>;
+export type TargetOwner = Pick<TargetTable, 'deployment' | 'pipeline' | 'name' | 'columns' | 'key' | 'target'>;
 
 type Found = Readonly<Record<TargetRole, boolean>>;
 
@@ -161,15 +161,15 @@ function isOwn(table: TargetOwner, role: TargetRole, object: SinkObject | undefi
   const names = targetNames(table.target);
   if (object === undefined) return false;
   const { comment } = object;
-  if (comment === ownerMark(table, role)) return true;
+  if (isOwnMark(comment, table, role)) return true;
   // A table without a mark is a user's: it may serve when it fits. A floor or a view without one is in the way.
   const usable = role === 'table' && !comment.startsWith(MARK_PREFIX) && object.engine.includes('MergeTree');
   if (usable) return true;
   const owner = comment.startsWith(MARK_PREFIX)
-    ? `is ${comment.slice(MARK_PREFIX.length)} of pg2click`
+    ? `is that of ${comment}`
     : `was not made by pg2click (${object.engine})`;
   throw new Failure('TargetTaken', {
-    message: `The ClickHouse name ${table.target.database}.${names[role]}, needed for ${formatTableName(table.name)}, is taken: it ${owner}.`,
+    message: `The ClickHouse name ${table.target.database}.${names[role]}, needed for ${ownerMark(table, 'table')}, is taken: it ${owner}.`,
     remedy: takenRemedy(formatTableName(table.name), '--target'),
   });
 }

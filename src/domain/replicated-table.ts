@@ -57,6 +57,8 @@ export interface TargetTable extends Pick<
   readonly target: Target;
   /** As in `LoaderSpec`. */
   readonly server?: string;
+  /** Whose the target is: the id of the deployment. Marks of before deployments had an identity name none. */
+  readonly deployment?: string;
 }
 
 /** @throws Error where the table has no loader of that name: its stage would not run */
@@ -67,7 +69,12 @@ export function loaderNamed(table: Pick<ReplicatedTable, 'route'>, name = MAIN_L
 }
 
 /** The table as its loader `name` sees it. @throws Error as `loaderNamed` */
-export function targetTable(table: ReplicatedTable, name = MAIN_LOADER): TargetTable {
+export function targetTable(table: ReplicatedTable, name = MAIN_LOADER, deployment?: string): TargetTable {
   const { target, server } = loaderNamed(table, name);
-  return { ...table, target, ...(server === undefined ? {} : { server }) };
+  return {
+    ...table,
+    target,
+    ...(server === undefined ? {} : { server }),
+    ...(deployment === undefined ? {} : { deployment }),
+  };
 }

@@ -55,6 +55,11 @@ const KIND_BY_NAME: Readonly<Record<string, FailureKind>> = {
   KafkaJSStaleTopicMetadataAssignment: 'BrokerUnavailable',
   KafkaJSTimeout: 'BrokerUnavailable',
   KafkaJSLockTimeout: 'BrokerUnavailable',
+  // Of our own client, `src/kafka/client/errors.ts`.
+  KafkaTimeout: 'BrokerUnavailable',
+  SendNotConfirmed: 'BrokerUnavailable',
+  SessionRetired: 'BrokerUnavailable',
+  FetchRefused: 'BrokerUnavailable',
 };
 
 const SENTENCES: Partial<Record<FailureKind, string>> = {
@@ -75,10 +80,17 @@ export function classifyKafka(error: unknown, what: string): Failure {
   if (tls !== undefined)
     return new Failure('BrokerUnavailable', { message: `${what}: Kafka ${tls.sentence}.`, cause: error });
   const facts = errorChain(error).map(factsOf);
+  const timeoutMs = facts.find(({ name }) => name === 'KafkaTimeout')?.ms;
+  if (timeoutMs !== undefined) return kafkaSilent(what, timeoutMs, error);
   const kind = facts.map(kindOf).find((found) => found !== undefined) ?? retriableKind(facts);
   const reason = facts.map((fact) => fact.type ?? fact.code).find((text) => text !== undefined) ?? facts.at(-1)?.name;
   const sentence = SENTENCES[kind] ?? 'Kafka or its client failed in a way that is not known';
   return new Failure(kind, { message: `${what}: ${sentence} (${reason ?? 'no reason given'}).`, cause: error });
+}
+
+/** @param what the beginning of a sentence: "Publishing to topic orders" */
+export function kafkaSilent(what: string, ms: number, cause?: unknown): Failure {
+  return new Failure('BrokerUnavailable', { message: `${what}: Kafka did not answer within ${ms / 1_000} s.`, cause });
 }
 
 /** Kafka's own name for what went wrong, e.g. `MESSAGE_TOO_LARGE`, however deep kafkajs wrapped it. */
@@ -95,15 +107,18 @@ interface Facts {
   /** Node's error. */
   readonly code: string | undefined;
   readonly retriable: boolean | undefined;
+  /** How long somebody waited. */
+  readonly ms: number | undefined;
 }
 
 function factsOf(link: object): Facts {
-  const { name, type, code, retriable } = link as Record<string, unknown>;
+  const { name, type, code, retriable, ms } = link as Record<string, unknown>;
   return {
     name: text(name),
     type: text(type),
     code: text(code),
     retriable: typeof retriable === 'boolean' ? retriable : undefined,
+    ms: typeof ms === 'number' ? ms : undefined,
   };
 }
 

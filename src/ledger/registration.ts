@@ -1,6 +1,6 @@
 import type { Queryable } from '../connect/queryable.js';
 import { literal } from '../domain/identifier.js';
-import type { ReplicatedTable } from '../domain/replicated-table.js';
+import { loaderNamed, type ReplicatedTable } from '../domain/replicated-table.js';
 import type { StageId, Target } from '../domain/route.js';
 import { formatTableName, type TableName } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
@@ -236,12 +236,13 @@ async function explainTaken(pg: Queryable, error: unknown, table: Registration):
   const [what, option] = TAKEN[String(cause?.constraint)] ?? [];
   if (what === undefined || option === undefined) return error;
   const { pipeline, name, definition } = table;
-  const { topic, target } = definition;
+  const { topic } = definition.route.transport;
+  const { target } = loaderNamed(definition);
   const found = await query<{ pipeline: string; schema: string; table: string }>(
     pg,
-    /* sql */ `select pipeline, schema_name as schema, table_name as table from pg2click.replica
-      where case when $1 = 'topic' then definition ->> 'topic' = $2
-        else pipeline = $3 and definition -> 'target' ->> 'database' = $4 and definition -> 'target' ->> 'table' = $5 end`,
+    /* sql */ `select pipeline, schema_name as schema, table_name as table from pg2click.replicated_table
+      where case when $1 = 'topic' then definition #>> '{route,transport,topic}' = $2
+        else pipeline = $3 and definition #> '{route,loaders,0,target}' = jsonb_build_object('database', $4, 'table', $5) end`,
     [what, topic, pipeline, target.database, target.table],
   );
   const owner = found.rows[0];

@@ -55,11 +55,7 @@ export interface Capture {
    */
   install(pg: Queryable, table: ReplicatedTable, options?: DdlOptions): Promise<void>;
   /** Takes away what `install` made, also half of it. Idempotent. */
-  remove(
-    pg: Queryable,
-    table: { readonly id: string; readonly name: TableName },
-    options?: DdlOptions,
-  ): Promise<void>;
+  remove(pg: Queryable, table: { readonly id: string; readonly name: TableName }, options?: DdlOptions): Promise<void>;
   /** What `install` makes for it, as text: where that is the same, what an earlier attempt made may stay. */
   installationOf(table: ReplicatedTable): string;
   /** What the table is now, as text: kept in the ledger, for the source to compare. */

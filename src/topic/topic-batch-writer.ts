@@ -5,7 +5,7 @@ import type { BatchWriter, WriteOptions, Written } from '../pipeline/batch.js';
 import { BROKER_RETRY } from '../pipeline/retry.js';
 import { SMALL_ROWS, type SmallBatchThrottle } from '../pipeline/small-batch-throttle.js';
 import type { RowBatch } from '../source/row-batch.js';
-import type { Publisher } from '../transport/publisher.js';
+import type { Publisher } from './writer.js';
 
 /** Writes the rows of a batch into a table's topic. A crash may leave a part of it there: it is written again whole. */
 export class TopicBatchWriter implements BatchWriter<RowBatch> {
@@ -13,8 +13,15 @@ export class TopicBatchWriter implements BatchWriter<RowBatch> {
   readonly #publisher: Publisher;
   readonly #transport: KafkaTransport;
   readonly #throttle: SmallBatchThrottle;
+  readonly #origin: string;
 
-  constructor(publisher: Publisher, transport: KafkaTransport, throttle: SmallBatchThrottle) {
+  /** @param options `origin`: the id of the deployment, in every message */
+  constructor(
+    publisher: Publisher,
+    transport: KafkaTransport,
+    { origin, throttle }: { readonly origin: string; readonly throttle: SmallBatchThrottle },
+  ) {
+    this.#origin = origin;
     this.#publisher = publisher;
     this.#transport = transport;
     this.#throttle = throttle;
@@ -24,14 +31,20 @@ export class TopicBatchWriter implements BatchWriter<RowBatch> {
     return Promise.resolve(undefined);
   }
 
-  async write({ batch, generation }: BatchName, content: RowBatch, { onProgress }: WriteOptions): Promise<Written> {
+  async write(
+    { batch, generation, shape = 1 }: BatchName,
+    content: RowBatch,
+    { onProgress }: WriteOptions,
+  ): Promise<Written> {
     const { topic, partitions, format } = this.#transport;
     return this.#publisher.send(
       {
         topic,
         partitions,
         format,
+        origin: this.#origin,
         generation,
+        shape,
         batch,
         beforeSend: () => {
           onProgress();

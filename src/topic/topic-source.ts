@@ -1,15 +1,14 @@
 import type { Queryable } from '../connect/queryable.js';
 import type { OffsetBatch } from '../domain/batch.js';
 import type { Checkpoint } from '../domain/receipt.js';
-import type { KafkaTransport } from '../domain/route.js';
 import { formatTableName } from '../domain/table-name.js';
 import { composeVersion, majorOf } from '../domain/version.js';
 import { Failure } from '../failure/failure.js';
 import { advanceStage, type StageRow } from '../ledger/stages.js';
 import type { BatchSource, ReadOptions, SourceState, Written } from '../pipeline/batch.js';
 import type { StageContext } from '../pipeline/stage.js';
-import type { Fetched, TopicReader, TopicReading } from '../transport/reader.js';
-import type { OffsetMirror } from '../transport/offset-mirror.js';
+import type { Fetched, TopicReader, TopicReading } from './reader.js';
+import type { OffsetMirror } from './offset-mirror.js';
 
 /**
  * One insert is one block: far below the 500,000 rows and 100 MB where ClickHouse would split it. Larger ones than this gain
@@ -34,7 +33,8 @@ export type TopicRow = StageRow<TopicPosition, OffsetBatch>;
 export interface TopicServices {
   /** The ledger. */
   readonly pool: Queryable;
-  reader(topic: string): TopicReader;
+  /** @param options `subscriber`: of two readings of one, the one that started later goes on; `origin`: whose messages are taken */
+  reader(topic: string, options: { readonly subscriber: string; readonly origin: string }): TopicReader;
   /** The public consumer group's offsets, for lag tools; best effort. */
   readonly mirror: OffsetMirror;
 }
@@ -58,11 +58,15 @@ export class TopicSource implements BatchSource<OffsetBatch, Fetched> {
   #moved: { readonly first: string; readonly last: string } | undefined;
   #lagSeconds = 0;
 
-  constructor(services: TopicServices, stage: StageContext<TopicRow>, transport: KafkaTransport) {
+  constructor(
+    services: TopicServices,
+    stage: StageContext<TopicRow>,
+    { topic, origin }: { readonly topic: string; readonly origin: string },
+  ) {
     this.#services = services;
     this.#stage = stage;
-    this.#topic = transport.topic;
-    this.#reader = services.reader(transport.topic);
+    this.#topic = topic;
+    this.#reader = services.reader(topic, { subscriber: `${stage.table.id}/${stage.stage}`, origin });
     this.#position = stage.row.position;
     this.#batch = stage.row.batch;
     this.pending = stage.row.pending ?? undefined;
@@ -157,7 +161,7 @@ export class TopicSource implements BatchSource<OffsetBatch, Fetched> {
         throw new Failure('Unexpected', {
           message: `Offset ${first} of ${this.#topic}/${partition} was read where ${offsets[partition]} comes next.`,
         });
-    return { batch, generation: this.#stage.table.generation, ranges: fetched.ranges };
+    return { batch, generation: this.#stage.table.generation, shape: fetched.shape, ranges: fetched.ranges };
   }
 }
 

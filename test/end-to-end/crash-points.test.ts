@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Deps } from '../../activities/deps.js';
-import { Fetcher } from '../../src/transport/fetcher.js';
-import { openReader, type TopicReading } from '../../src/transport/reader.js';
+import { Fetcher } from '../../src/kafka/client/fetcher.js';
+import { openReader, type TopicReading } from '../../src/topic/reader.js';
 import { freshName, waitFor } from '../support/stack.js';
 import { openPath, type Followed, type Path } from '../support/path.js';
 
@@ -84,8 +84,8 @@ describe('a crash between two steps loses nothing', () => {
         const publisher = await path.deps.publisher();
         return {
           close: () => publisher.close(),
-          async send(consignment, changes) {
-            await publisher.send(consignment, changes);
+          async send(request, changes) {
+            await publisher.send(request, changes);
             throw new Error('broken off by the test');
           },
         };
@@ -132,7 +132,9 @@ describe('a crash between two steps loses nothing', () => {
     const fetcher = new Fetcher(path.deps.kafka);
     const frozen = heldInsert();
     // Another process reads with another fetcher.
-    const elsewhere: Partial<Deps> = { reader: (topic) => openReader(fetcher, topic, { log: path.deps.log }) };
+    const elsewhere: Partial<Deps> = {
+      reader: (topic, options) => openReader(fetcher, topic, { log: path.deps.log, ...options }),
+    };
     const zombie = failureOf(() => followed.load({ ...frozen.deps, ...elsewhere }));
     await frozen.reached;
     await path.source.query(`update ${table} set v = v + 1 where id > 3000`);
@@ -152,8 +154,8 @@ describe('a crash between two steps loses nothing', () => {
     await overtaken.reached;
     let reading: TopicReading | undefined;
     const watched: Partial<Deps> = {
-      reader: (topic) => ({
-        start: async (...from) => (reading = await path.deps.reader(topic).start(...from)),
+      reader: (topic, options) => ({
+        start: async (...from) => (reading = await path.deps.reader(topic, options).start(...from)),
       }),
     };
     const rightful = followed.load({ ...overtaking.deps, ...watched }, LONG_SLICE_MS);
@@ -188,15 +190,15 @@ describe('a crash between two steps loses nothing', () => {
         const publisher = await path.deps.publisher();
         return {
           close: () => publisher.close(),
-          async send(consignment, changes) {
+          async send(request, changes) {
             // The batch is named, and not read yet: its rows are read as this leaves them.
             await careless.query(`update ${table} set v = -5 where id between 5001 and 5100`);
             const written = await careless.query<{ lsn: string }>('select pg_current_wal_insert_lsn()::text as lsn');
             return publisher.send(
               {
-                ...consignment,
+                ...request,
                 async beforeSend() {
-                  await consignment.beforeSend?.();
+                  await request.beforeSend?.();
                   const looked = await path.source.query<{ flushed: boolean }>(
                     `select pg_current_wal_flush_lsn() >= '${written.rows[0]?.lsn}'::pg_lsn as flushed`,
                   );

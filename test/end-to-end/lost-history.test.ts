@@ -128,8 +128,8 @@ describe('lost history', () => {
         const publisher = await path.deps.publisher();
         return {
           close: () => publisher.close(),
-          async send(consignment, changes) {
-            const sent = await publisher.send(consignment, changes);
+          async send(request, changes) {
+            const sent = await publisher.send(request, changes);
             await path.source.query(`delete from pg2click.outbox_${followed.receipt.id} where k1 = 7`);
             return sent;
           },

@@ -167,7 +167,15 @@ describe('the path', () => {
     const stale = { id: 1, v: 'stale', _version: String(1n << 120n), _deleted: 0 };
     const publisher = await path.deps.publisher();
     await publisher.send(
-      { topic: second.receipt.topic, partitions: 1, format: 'json', generation: first.receipt.generation, batch: 1 },
+      {
+        topic: second.receipt.topic,
+        partitions: 1,
+        format: 'json',
+        origin: '00000000',
+        generation: first.receipt.generation,
+        shape: 1,
+        batch: 1,
+      },
       (async function* () {
         const change = {
           kind: 'row' as const,

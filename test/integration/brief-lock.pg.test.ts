@@ -67,7 +67,7 @@ describe('putting triggers on a table that is in use, and taking them off', asyn
     ]);
     const said: string[] = [];
     const options = { giveUpMs: HELD_MS, onWait: (who: string) => void said.push(who) };
-    const failure = await (installs ? outboxCapture.install : outboxCapture.remove)(ours, table, options).catch(
+    const failure = await outboxCapture[installs ? 'install' : 'remove'](ours, table, options).catch(
       (error: unknown) => error as Error,
     );
     stop.abort();
@@ -85,7 +85,7 @@ describe('putting triggers on a table that is in use, and taking them off', asyn
       remedy: expect.stringContaining(`select pg_terminate_backend(${pid})`),
     });
     expect(said.at(-1)).toMatch(who);
-    await (installs ? outboxCapture.install : outboxCapture.remove)(ours, table);
+    await outboxCapture[installs ? 'install' : 'remove'](ours, table);
   });
 
   it('goes on within a second or two when the holder ends', async () => {
@@ -145,7 +145,9 @@ describe('putting triggers on a table that is in use, and taking them off', asyn
   it('does nothing when the fence, in its own transaction, says that another attempt took over', async () => {
     await outboxCapture.remove(ours, table);
     const fence = () => Promise.reject(new Error('overtaken'));
-    await expect(outboxCapture.install(ours, table, { fence })).rejects.toMatchObject({ cause: { message: 'overtaken' } });
+    await expect(outboxCapture.install(ours, table, { fence })).rejects.toMatchObject({
+      cause: { message: 'overtaken' },
+    });
     const left = await holder.query(`select from pg_trigger where tgrelid = '${t}'::regclass`);
     expect(left.rowCount).toBe(0);
   });

@@ -1,9 +1,9 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterAll, afterEach, describe, expect, onTestFinished, test } from 'vitest';
-import { Fetcher, type FetcherOptions } from '../../src/transport/fetcher.js';
-import { openProducer } from '../../src/transport/publisher.js';
-import { openReader, type Fetched, type TopicReader } from '../../src/transport/reader.js';
-import { ensureTopic } from '../../src/transport/topic.js';
+import { Fetcher, type FetcherOptions } from '../../src/kafka/client/fetcher.js';
+import { openProducer } from '../../src/topic/writer.js';
+import { openReader, type Fetched, type TopicReader, type TopicReading } from '../../src/topic/reader.js';
+import { ensureTopic } from '../../src/topic/admin.js';
 import { kafkaOptions } from '../support/clients.js';
 import { changesBetween, connectTestKafka, freshTopicName, silentLog, withAdmin } from '../support/kafka.js';
 import { NOW, SOON, startReading, takeIds } from '../support/reading.js';
@@ -34,8 +34,16 @@ async function freshTopic(maxMessageBytes?: number): Promise<string> {
 }
 
 async function publish(topic: string, first: number, last: number, width?: number): Promise<void> {
-  const consignment = { topic, partitions: 1, format: 'json', generation: 1, batch: 1 } as const;
-  await (await producing).send(consignment, changesBetween(first, last, width));
+  const request = {
+    topic,
+    partitions: 1,
+    format: 'json',
+    origin: '00000000',
+    generation: 1,
+    shape: 1,
+    batch: 1,
+  } as const;
+  await (await producing).send(request, changesBetween(first, last, width));
 }
 
 const readerOf = (fetcher: Fetcher, topic: string): TopicReader => openReader(fetcher, topic, { log: silentLog });
@@ -114,6 +122,60 @@ describe('one fetcher', () => {
     expect(await takeIds(readings[0], 3)).toEqual([1, 2, 3]);
     expect(await takeIds(readings[1], 1_000)).toEqual(numbers(1, 1_000));
   });
+});
+
+describe('several subscribers of one topic', () => {
+  test('read it side by side from different offsets, each every message, in the memory of one fetcher', async () => {
+    const topic = await freshTopic();
+    await publish(topic, 1, 20_000, 200);
+    const fetcher = openFetcher({ memoryBytes: 2_000_000 });
+    const starts = { 'load:main': 15_000, 'load:second': 0, 'replay:x': 7_500 };
+    const taking = Object.entries(starts).map(async ([subscriber, start]) => {
+      const reader = openReader(fetcher, topic, { log: silentLog, subscriber });
+      const reading = await reader.start({ '0': String(start) });
+      const ids = await takeIds(reading, 20_000 - start);
+      return { start, ids, reading };
+    });
+    const readings = await Promise.all(taking);
+    for (const { start, ids } of readings) expect(ids).toEqual(numbers(start + 1, 20_000));
+    // One that ends takes nothing from the others, and its sessions are free for the next one.
+    readings[1]?.reading[Symbol.dispose]();
+    const next = await openReader(fetcher, topic, { log: silentLog, subscriber: 'replay:y' }).start({ '0': '19990' });
+    await publish(topic, 20_001, 20_100);
+    expect(await takeIds(next, 110)).toEqual(numbers(19_991, 20_100));
+    for (const index of [0, 2])
+      expect(await takeIds((readings[index] as { reading: TopicReading }).reading, 100)).toEqual(
+        numbers(20_001, 20_100),
+      );
+  });
+
+  test('do not fence each other, while the second reading of one fences its first', async () => {
+    const topic = await freshTopic();
+    const fetcher = openFetcher();
+    const readerFor = (subscriber: string) => openReader(fetcher, topic, { log: silentLog, subscriber });
+    const other = await readerFor('replay:x').start({ '0': '0' });
+    const older = await readerFor('load:main').start({ '0': '0' });
+    const waiting = expect(older.take(SOON)).rejects.toMatchObject({ kind: 'Fenced' });
+    const newer = await readerFor('load:main').start({ '0': '0' });
+    await waiting;
+    await publish(topic, 1, 10);
+    for (const reading of [other, newer]) expect(await takeIds(reading, 10)).toEqual(numbers(1, 10));
+  });
+});
+
+test('a topic that goes quiet and moves again loses nothing, whichever session it is in', async () => {
+  const [topic, busy] = [await freshTopic(), await freshTopic()];
+  const fetcher = openFetcher();
+  const [reading, busyReading] = [await startReading(fetcher, topic), await startReading(fetcher, busy)];
+  let next = 1;
+  // Rests from shorter than a plan to longer than a topic counts as busy.
+  for (const restMs of [100, 1_500, 6_500, 300]) {
+    expect(await reading.take({ ...SOON, waitMs: restMs })).toBeUndefined();
+    await Promise.all([publish(topic, next, next + 9), publish(busy, next, next + 9)]);
+    expect(await takeIds(reading, 10)).toEqual(numbers(next, next + 9));
+    expect(await takeIds(busyReading, 10)).toEqual(numbers(next, next + 9));
+    next += 10;
+  }
 });
 
 test('a link on which each batch takes longer than a topic may be out of sight is read on, batch by batch', async () => {

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { openOffsetMirror, type OffsetMirror } from '../../src/transport/offset-mirror.js';
-import { ensureTopic } from '../../src/transport/topic.js';
+import { openOffsetMirror, type OffsetMirror } from '../../src/topic/offset-mirror.js';
+import { ensureTopic } from '../../src/topic/admin.js';
 import { connectCuttableKafka, connectTestKafka, freshTopicName, silentLog, withAdmin } from '../support/kafka.js';
 import { freshName, waitFor } from '../support/stack.js';
 

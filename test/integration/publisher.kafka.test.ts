@@ -1,11 +1,11 @@
 import kafkajs from 'kafkajs';
 import { afterAll, describe, expect, test } from 'vitest';
-import { parseHeader } from '../../src/domain/message-header.js';
-import { openProducer, type Consignment, type Publisher } from '../../src/transport/publisher.js';
-import { Fetcher } from '../../src/transport/fetcher.js';
-import { partitionOf } from '../../src/transport/partition.js';
-import { openReader, type Fetched } from '../../src/transport/reader.js';
-import { deleteTopic, ensureTopic, topicState } from '../../src/transport/topic.js';
+import { parseHeader } from '../../src/messages/header.js';
+import { openProducer, type PublishRequest, type Publisher } from '../../src/topic/writer.js';
+import { Fetcher } from '../../src/kafka/client/fetcher.js';
+import { partitionOf } from '../../src/kafka/protocol/partitioner.js';
+import { openReader, type Fetched } from '../../src/topic/reader.js';
+import { deleteTopic, ensureTopic, topicState } from '../../src/topic/admin.js';
 import {
   changeOf,
   changesBetween,
@@ -34,8 +34,8 @@ async function freshTopic(partitions = 1, maxMessageBytes?: number): Promise<str
   return topic;
 }
 
-function consign(topic: string, more: Partial<Consignment> = {}): Consignment {
-  return { topic, partitions: 1, format: 'json', generation: 1, batch: 1, ...more };
+function requestFor(topic: string, more: Partial<PublishRequest> = {}): PublishRequest {
+  return { topic, partitions: 1, format: 'json', origin: '00000000', generation: 1, shape: 1, batch: 1, ...more };
 }
 
 async function readAll(topic: string): Promise<Fetched> {
@@ -87,7 +87,7 @@ describe('a batch', () => {
     const topic = await freshTopic(partitions);
     const sent = await (
       await shared
-    ).send(consign(topic, { partitions, format, generation: 4, batch: 12 }), changesBetween(1, 5_500, 150));
+    ).send(requestFor(topic, { partitions, format, generation: 4, batch: 12 }), changesBetween(1, 5_500, 150));
     expect(sent.rows).toBe(5_500);
     expect(sent.messages).toBe(format === 'json' ? 5_500 : await highOf(topic));
     const read = await readAll(topic);
@@ -98,14 +98,14 @@ describe('a batch', () => {
 
   test('of nothing sends nothing', async () => {
     const topic = await freshTopic();
-    const sent = await (await shared).send(consign(topic), changesBetween(1, 0));
+    const sent = await (await shared).send(requestFor(topic), changesBetween(1, 0));
     expect(sent).toEqual({ rows: 0, messages: 0, bytes: 0 });
     expect(await highOf(topic)).toBe(0);
   });
 
   test('keeps the order of the changes within a partition', async () => {
     const topic = await freshTopic();
-    await (await shared).send(consign(topic), changesBetween(1, 3_500));
+    await (await shared).send(requestFor(topic), changesBetween(1, 3_500));
     expect(idsOf((await readAll(topic)).values)).toEqual(Array.from({ length: 3_500 }, (_, id) => id + 1));
   });
 
@@ -125,11 +125,11 @@ describe('a batch', () => {
           ],
         }),
       );
-      const named = consign(topic, { partitions: 3, generation: 2, batch: 9 });
+      const named = requestFor(topic, { partitions: 3, generation: 2, batch: 9 });
       await (await shared).send(named, changesBetween(1, 4_000, 300));
       const expected = Array.from({ length: 4_000 }, (_, index) => {
         const { key, value, seq } = changeOf(index + 1, 300);
-        return `${partitionOf(key, 3)} ${textOf(key)} ${textOf(value)} pg2click=2/9/${index}/1/${textOf(seq)}`;
+        return `${partitionOf(key, 3)} ${textOf(key)} ${textOf(value)} pg2click=2/00000000/2/1/9/${index}/1/${textOf(seq)}`;
       });
       const seen = await consumeAll(topic, 4_000);
       expect(seen.toSorted()).toEqual(expected.toSorted());
@@ -145,7 +145,7 @@ describe('a batch', () => {
     const publisher = await shared;
     await Promise.all(
       [1, 2, 3].map((batch) =>
-        publisher.send(consign(topic, { batch }), changesBetween(batch * 2_000, batch * 2_000 + 1_999, 1_000)),
+        publisher.send(requestFor(topic, { batch }), changesBetween(batch * 2_000, batch * 2_000 + 1_999, 1_000)),
       ),
     );
     expect(new Set(idsOf((await readAll(topic)).values)).size).toBe(6_000);
@@ -158,7 +158,7 @@ describe('a batch', () => {
       yield changesOf(changeOf(1), markOf(2, 5n << 64n), changeOf(3), markOf(4, 7n << 64n));
       await Promise.resolve();
     })();
-    const sent = await (await shared).send(consign(topic), changes);
+    const sent = await (await shared).send(requestFor(topic), changes);
     expect(sent).toMatchObject({ rows: 2, messages: 4 });
     const read = await readAll(topic);
     expect(read).toMatchObject({ rows: 2, highest: '4', truncate: String(7n << 64n) });
@@ -169,10 +169,10 @@ describe('a batch', () => {
     const topic = await freshTopic();
     let calls = 0;
     const publisher = await shared;
-    const counting = consign(topic, { beforeSend: () => Promise.resolve(void (calls += 1)) });
+    const counting = requestFor(topic, { beforeSend: () => Promise.resolve(void (calls += 1)) });
     await publisher.send(counting, changesBetween(1, 2_500, 800));
     expect(calls).toBe(3);
-    const failing = consign(topic, { beforeSend: () => Promise.reject(new Error('not flushed')) });
+    const failing = requestFor(topic, { beforeSend: () => Promise.reject(new Error('not flushed')) });
     await expect(publisher.send(failing, changesBetween(1, 10))).rejects.toThrow('not flushed');
     expect(await highOf(topic)).toBe(2_500);
   });
@@ -180,7 +180,7 @@ describe('a batch', () => {
   test('of as many rows as the one before is not taken for a repetition of it', async () => {
     const topic = await freshTopic();
     for (const batch of [0, 1, 2])
-      await (await shared).send(consign(topic, { batch }), changesBetween(batch * 10, batch * 10 + 9));
+      await (await shared).send(requestFor(topic, { batch }), changesBetween(batch * 10, batch * 10 + 9));
     expect(idsOf((await readAll(topic)).values)).toEqual(Array.from({ length: 30 }, (_, id) => id));
   });
 
@@ -192,7 +192,7 @@ describe('a batch', () => {
     const changes = (async function* () {
       for (; read < 20; read++) yield await Promise.resolve(changesOf(changeOf(read, 2_000_000)));
     })();
-    const sending = (await shared).send(consign(topic, { partitions: 4, beforeSend: () => gate }), changes);
+    const sending = (await shared).send(requestFor(topic, { partitions: 4, beforeSend: () => gate }), changes);
     for (let turn = 0; turn < 100; turn++) await new Promise(setImmediate);
     expect(read).toBe(1);
     open();
@@ -207,14 +207,14 @@ describe('a batch', () => {
       await Promise.resolve();
       throw new Error('connection to the source lost');
     })();
-    await expect((await shared).send(consign(topic), changes)).rejects.toThrow('connection to the source lost');
+    await expect((await shared).send(requestFor(topic), changes)).rejects.toThrow('connection to the source lost');
   });
 });
 
 describe('a send that Kafka did not confirm', () => {
   test('fails: to a partition that no broker knows', async () => {
     const topic = await freshTopic(1);
-    const sending = (await shared).send(consign(topic, { partitions: 8 }), changesBetween(1, 100));
+    const sending = (await shared).send(requestFor(topic, { partitions: 8 }), changesBetween(1, 100));
     await expect(sending).rejects.toMatchObject({ name: 'Failure', kind: 'TopicReplaced' });
   });
 });
@@ -226,14 +226,14 @@ describe('a broker that is away', () => {
       const topic = await freshTopic();
       const cable = connectCuttableKafka();
       const publisher = await openProducer(cable.kafka, silentLog);
-      await publisher.send(consign(topic, { batch: 1 }), changesBetween(1, 10));
+      await publisher.send(requestFor(topic, { batch: 1 }), changesBetween(1, 10));
       cable[how]();
       const startedAt = Date.now();
-      const failing = publisher.send(consign(topic, { batch: 2 }), changesBetween(11, 20));
+      const failing = publisher.send(requestFor(topic, { batch: 2 }), changesBetween(11, 20));
       await expect(failing).rejects.toMatchObject({ kind: 'BrokerUnavailable' });
       expect(Date.now() - startedAt).toBeLessThan(14_000);
       cable.mend();
-      await publisher.send(consign(topic, { batch: 2 }), changesBetween(11, 20));
+      await publisher.send(requestFor(topic, { batch: 2 }), changesBetween(11, 20));
       expect(new Set(idsOf((await readAll(topic)).values)).size).toBe(20);
       await publisher.close();
     },
@@ -244,14 +244,14 @@ describe('a topic that was deleted', () => {
   test('is told, and does not stop the other tables of the producer', async () => {
     const [doomed, other] = [await freshTopic(), await freshTopic()];
     const publisher: Publisher = await openProducer(kafka, silentLog);
-    await publisher.send(consign(doomed), changesBetween(1, 10));
-    await publisher.send(consign(other), changesBetween(1, 10));
+    await publisher.send(requestFor(doomed), changesBetween(1, 10));
+    await publisher.send(requestFor(other), changesBetween(1, 10));
     await withAdmin((admin) => deleteTopic(admin, doomed));
-    await expect(publisher.send(consign(doomed), changesBetween(1, 10))).rejects.toMatchObject({
+    await expect(publisher.send(requestFor(doomed), changesBetween(1, 10))).rejects.toMatchObject({
       kind: 'TopicReplaced',
       message: expect.stringContaining(doomed),
     });
-    await publisher.send(consign(other), changesBetween(11, 20));
+    await publisher.send(requestFor(other), changesBetween(11, 20));
     expect(await highOf(other)).toBe(20);
     await publisher.close();
   });
@@ -260,22 +260,22 @@ describe('a topic that was deleted', () => {
 describe('a message that is too large', () => {
   test('is named by topic and batch, without its values', async () => {
     const topic = await freshTopic();
-    const sending = (await shared).send(consign(topic, { batch: 31 }), changesBetween(1, 1, 1_200_000));
+    const sending = (await shared).send(requestFor(topic, { batch: 31 }), changesBetween(1, 1, 1_200_000));
     const failure = await sending.catch((error: unknown) => error);
     expect(failure).toMatchObject({ kind: 'MessageTooLarge', message: expect.stringContaining(topic) });
     expect((failure as Error).message).toContain('batch 31');
     expect((failure as Error).message).not.toContain('xxx');
     // The producer is sound after it.
-    await (await shared).send(consign(topic, { batch: 32 }), changesBetween(1, 5));
+    await (await shared).send(requestFor(topic, { batch: 32 }), changesBetween(1, 5));
     expect(await highOf(topic)).toBe(5);
   });
 
   test('is looked for by halves where the topic takes less than one send', async () => {
     const topic = await freshTopic(1, 20_000);
     const publisher = await shared;
-    await publisher.send(consign(topic), changesBetween(1, 2_000, 100));
+    await publisher.send(requestFor(topic), changesBetween(1, 2_000, 100));
     expect(idsOf((await readAll(topic)).values)).toEqual(Array.from({ length: 2_000 }, (_, id) => id + 1));
-    await expect(publisher.send(consign(topic), changesBetween(1, 1, 30_000))).rejects.toMatchObject({
+    await expect(publisher.send(requestFor(topic), changesBetween(1, 1, 30_000))).rejects.toMatchObject({
       kind: 'MessageTooLarge',
     });
   });

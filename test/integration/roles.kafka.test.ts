@@ -6,10 +6,10 @@ import { parseArgs } from 'node:util';
 import kafkajs, { type AclEntry, type Admin, type Kafka } from 'kafkajs';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { packageRoot } from '../../src/package-root.js';
-import { Fetcher } from '../../src/transport/fetcher.js';
-import { openOffsetMirror } from '../../src/transport/offset-mirror.js';
-import { openProducer } from '../../src/transport/publisher.js';
-import { ensureTopic } from '../../src/transport/topic.js';
+import { Fetcher } from '../../src/kafka/client/fetcher.js';
+import { openOffsetMirror } from '../../src/topic/offset-mirror.js';
+import { openProducer } from '../../src/topic/writer.js';
+import { ensureTopic } from '../../src/topic/admin.js';
 import { startGuardedKafka, type GuardedKafka } from '../support/guarded-kafka.js';
 import { changesBetween, connectTestKafka, idsOf, silentLog } from '../support/kafka.js';
 import { startReading } from '../support/reading.js';
@@ -79,7 +79,7 @@ describe('the user that pg2click logs in to Kafka as', () => {
     const publisher = await openProducer(ours, silentLog);
     try {
       return await publisher.send(
-        { topic, partitions: 1, format: 'json', generation: 1, batch: 1 },
+        { topic, partitions: 1, format: 'json', origin: '00000000', generation: 1, shape: 1, batch: 1 },
         changesBetween(1, 3),
       );
     } finally {

@@ -2,10 +2,10 @@ import type { Kafka } from 'kafkajs';
 import { rmSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startStack, type Stack } from '../../dev/stack/stack.js';
-import { Fetcher } from '../../src/transport/fetcher.js';
-import { openProducer, type Publisher } from '../../src/transport/publisher.js';
-import { openReader, type Fetched, type TopicReading } from '../../src/transport/reader.js';
-import { ensureTopic } from '../../src/transport/topic.js';
+import { Fetcher } from '../../src/kafka/client/fetcher.js';
+import { openProducer, type Publisher } from '../../src/topic/writer.js';
+import { openReader, type Fetched, type TopicReading } from '../../src/topic/reader.js';
+import { ensureTopic } from '../../src/topic/admin.js';
 import { changesBetween, connectCuttableKafka, connectTestKafka, idsOf, silentLog } from '../support/kafka.js';
 import { NOW, SOON, startReading, takeIds } from '../support/reading.js';
 import { newStateDir } from '../support/state-dir.js';
@@ -39,8 +39,16 @@ async function makeTopics(topics: readonly string[]): Promise<void> {
 }
 
 async function publish(topic: string, first: number, last: number): Promise<void> {
-  const consignment = { topic, partitions: 1, format: 'json', generation: 1, batch: 1 } as const;
-  await publisher.send(consignment, changesBetween(first, last));
+  const request = {
+    topic,
+    partitions: 1,
+    format: 'json',
+    origin: '00000000',
+    generation: 1,
+    shape: 1,
+    batch: 1,
+  } as const;
+  await publisher.send(request, changesBetween(first, last));
 }
 
 const numbers = (first: number, last: number) => Array.from({ length: last - first + 1 }, (_, index) => first + index);

@@ -3,8 +3,8 @@ import { expect, test } from 'vitest';
 import type { StackAddresses } from '../../dev/stack/stack.js';
 import { Failure } from '../../src/failure/failure.js';
 import { readBatch } from '../../src/source/outbox/drain.js';
-import { openProducer, type Publisher } from '../../src/transport/publisher.js';
-import { ensureTopic } from '../../src/transport/topic.js';
+import { openProducer, type Publisher } from '../../src/topic/writer.js';
+import { ensureTopic } from '../../src/topic/admin.js';
 import { changesBetween, idsOf, silentLog } from '../support/kafka.js';
 import { ownStack, ownStateDir } from '../support/own-stack.js';
 import { connectSource, nameBatch, replicate } from '../support/source-table.js';
@@ -35,8 +35,16 @@ async function withAdmin<T>(kafka: Kafka, use: (admin: Admin) => Promise<T>): Pr
 async function sendAgain(publisher: Publisher, topic: string, batch: number, rows: number): Promise<number> {
   for (let attempt = 1; ; attempt++) {
     try {
-      const consignment = { topic, partitions: 1, format: 'json', generation: 1, batch } as const;
-      await publisher.send(consignment, changesBetween(batch * rows, (batch + 1) * rows - 1, 200));
+      const request = {
+        topic,
+        partitions: 1,
+        format: 'json',
+        origin: '00000000',
+        generation: 1,
+        shape: 1,
+        batch,
+      } as const;
+      await publisher.send(request, changesBetween(batch * rows, (batch + 1) * rows - 1, 200));
       return attempt;
     } catch (error) {
       if (!(error instanceof Failure) || error.kind !== 'BrokerUnavailable') throw error;
@@ -92,8 +100,8 @@ test('rows of 64 MB are published in the memory of a few of them', async () => {
     const before = process.memoryUsage.rss();
     const watch = setInterval(() => (peak = Math.max(peak, process.memoryUsage.rss())), 5);
     const reading = readBatch(pg, table, batch, { signal: new AbortController().signal });
-    const consignment = { topic: 'large', partitions: 1, format, generation: 1, batch: 1 };
-    expect(await publisher.send(consignment, reading.changes)).toMatchObject({ rows: 5, messages: 5 });
+    const request = { topic: 'large', partitions: 1, format, origin: '00000000', generation: 1, shape: 1, batch: 1 };
+    expect(await publisher.send(request, reading.changes)).toMatchObject({ rows: 5, messages: 5 });
     clearInterval(watch);
     expect(peak - before, format).toBeLessThan(400 * MB);
   }

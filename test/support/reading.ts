@@ -1,5 +1,5 @@
-import type { Fetcher } from '../../src/transport/fetcher.js';
-import { openReader, type TopicReading } from '../../src/transport/reader.js';
+import type { Fetcher } from '../../src/kafka/client/fetcher.js';
+import { openReader, type TopicReading } from '../../src/topic/reader.js';
 import { idsOf, silentLog } from './kafka.js';
 
 /** Everything that is there, as soon as something is. */

@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module';
-import type { BatchIdentity } from '../../src/transport/record-batch-writer.js';
+import type { BatchIdentity } from '../../src/kafka/protocol/record-batch-writer.js';
 
 const require = createRequire(import.meta.url);
 const Decoder = require('kafkajs/src/protocol/decoder.js') as new (bytes: Buffer) => object;
@@ -28,6 +28,7 @@ export interface Decoded {
   readonly key: Buffer | null;
   readonly value: Buffer | null;
   readonly header: Buffer | undefined;
+  readonly headers: Readonly<Record<string, Buffer>>;
 }
 
 /** A record batch as kafkajs reads it, which wrote none of ours. */
@@ -56,6 +57,7 @@ export async function decodeBatch(bytes: Buffer): Promise<{
       key,
       value,
       header: headers['pg2click'],
+      headers,
     })),
   };
 }

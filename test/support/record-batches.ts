@@ -43,7 +43,7 @@ export async function encodeBatch({
   return encoded.buffer;
 }
 
-/** Messages as we send them, one row each: `first` is the offset and the row's id. */
+/** Messages of the old form, one row each: `first` is the offset and the row's id. */
 export function ourBatch(first: number, count: number, more: Partial<TestBatch> = {}): Promise<Buffer> {
   const records = Array.from({ length: count }, (_, index) => ({
     key: Buffer.from(`[${first + index}]`),

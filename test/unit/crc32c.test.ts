@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import { expect, test } from 'vitest';
-import { crc32c } from '../../src/transport/crc32c.js';
+import { crc32c } from '../../src/kafka/protocol/crc32c.js';
 
 const theirs = createRequire(import.meta.url)('kafkajs/src/protocol/recordBatch/crc32C/index.js') as (
   bytes: Buffer,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { FetchMemory } from '../../src/transport/fetch-memory.js';
+import { FetchMemory } from '../../src/kafka/client/fetch-memory.js';
 
 describe('the memory of a fetcher', () => {
   test('gives a table as much as is free, and one with nothing queued something in any case', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { FetchSession } from '../../src/transport/fetch-session.js';
+import { FetchSession } from '../../src/kafka/client/fetch-session.js';
 
 const SESSION_LOST = 70;
 const EPOCH_LOST = 71;
@@ -37,11 +37,26 @@ describe('a fetch session', () => {
     expect(session.next()).toMatchObject({ partitions: [part('a', 9)], forgotten: [] });
   });
 
+  test('names in the next request what changed while one was out', () => {
+    const session = new FetchSession();
+    session.want('a/0', part('a', 1));
+    session.want('b/0', part('b', 2));
+    session.next();
+    session.answered(0, 77);
+    session.next();
+    session.forget('a/0');
+    session.want('c/0', part('c', 0));
+    session.answered(0, 77);
+    expect(session.next()).toMatchObject({ partitions: [part('c', 0)], forgotten: [part('a', 1)] });
+  });
+
   test.each([SESSION_LOST, EPOCH_LOST])('names everything again after error %i', (error) => {
     const session = new FetchSession();
     session.want('a/0', part('a', 1));
+    session.next();
     session.answered(0, 77);
     session.want('b/0', part('b', 1));
+    session.next();
     expect(session.answered(error, 0)).toBe(false);
     expect(session.next()).toMatchObject({ sessionId: 0, sessionEpoch: 0, partitions: [part('a', 1), part('b', 1)] });
   });

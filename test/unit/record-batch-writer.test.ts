@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import type { Span } from '../../src/domain/change.js';
-import { RECORD_BYTES, RecordBatchWriter } from '../../src/transport/record-batch-writer.js';
+import { RECORD_BYTES, RecordBatchWriter } from '../../src/kafka/protocol/record-batch-writer.js';
 import { decodeBatch, HERE } from '../support/record-batch.js';
 import { spanOf } from '../support/spans.js';
+
+const HEADER = Buffer.from('pg2click');
 
 interface Plain {
   readonly key: Buffer | null;
@@ -20,7 +22,8 @@ function within(bytes: Buffer): Span {
 }
 
 function write(records: readonly Plain[], into = new RecordBatchWriter()): RecordBatchWriter {
-  for (const { key, value, header } of records) into.append(key && within(key), value && within(value), within(header));
+  for (const { key, value, header } of records)
+    into.append(key && within(key), value && within(value), [{ name: HEADER, value: within(header) }]);
   return into;
 }
 
@@ -78,7 +81,8 @@ describe('a record batch', () => {
 
   test('may have more records than two bytes count', async () => {
     const writer = new RecordBatchWriter();
-    for (let i = 0; i < 20_000; i++) writer.append(spanOf(`[${i}]`), spanOf(String(i)), spanOf('h'));
+    for (let i = 0; i < 20_000; i++)
+      writer.append(spanOf(`[${i}]`), spanOf(String(i)), [{ name: HEADER, value: spanOf('h') }]);
     const { records, isSound, lastOffsetDelta } = await decodeBatch(writer.finish(HERE, 0));
     expect(isSound).toBe(true);
     expect(lastOffsetDelta).toBe(19_999);

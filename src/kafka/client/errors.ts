@@ -1,0 +1,71 @@
+/** No response within the time that the caller had. */
+export class KafkaTimeout extends Error {
+  override readonly name = 'KafkaTimeout';
+  readonly ms: number;
+
+  constructor(ms: number) {
+    super(`Kafka did not answer within ${ms / 1_000} s.`);
+    this.ms = ms;
+  }
+}
+
+/** A topic or a partition that no broker knows: nothing was sent to it. */
+export class UnknownPartition extends Error {
+  override readonly name = 'UnknownPartition';
+  readonly topic: string;
+  readonly partition: number;
+  /** Partitions that the topic has; undefined where there is no such topic. */
+  readonly partitions: number | undefined;
+
+  constructor(topic: string, partition: number, partitions: number | undefined) {
+    super(`No broker knows partition ${partition} of topic ${topic}.`);
+    this.topic = topic;
+    this.partition = partition;
+    this.partitions = partitions;
+  }
+}
+
+/** The broker answered a send without saying where it was written. */
+export class SendNotConfirmed extends Error {
+  override readonly name = 'SendNotConfirmed';
+
+  constructor(topic: string, partition: number) {
+    super(`Kafka did not confirm what was sent to partition ${partition} of topic ${topic}.`);
+  }
+}
+
+/** The producer session ended before this send began: nothing of it was sent. */
+export class SessionRetired extends Error {
+  override readonly name = 'SessionRetired';
+
+  constructor() {
+    super('Another send of the same producer session failed.');
+  }
+}
+
+/** A fetch was refused as a whole. */
+export class FetchRefused extends Error {
+  override readonly name = 'FetchRefused';
+
+  constructor(node: number, reason: string) {
+    super(`Broker ${node} refused a fetch with ${reason}.`);
+  }
+}
+
+/** The same subscriber subscribed to the same topic again. */
+export class Superseded extends Error {
+  override readonly name = 'Superseded';
+
+  constructor(subscriber: string, topic: string) {
+    super(`A newer subscription of ${subscriber} reads topic ${topic}.`);
+  }
+}
+
+/** The client was closed by its owner. */
+export class ClientClosed extends Error {
+  override readonly name = 'ClientClosed';
+
+  constructor() {
+    super('The Kafka client was closed.');
+  }
+}

@@ -1,0 +1,46 @@
+import type { Change, Span } from '../domain/change.js';
+import type { RecordHeader } from '../kafka/protocol/record-batch-writer.js';
+
+/** A message that is complete but for its place in the batch. Its bytes are valid until `emit` returns. */
+export interface EncodedMessage {
+  readonly partition: number;
+  readonly key: Span | null;
+  readonly value: Span;
+  readonly rows: number;
+  /** Highest `seq` in it, in decimal digits. */
+  readonly highest: Span;
+  readonly kind: 'rows' | 'truncate';
+  /** Headers beside the one that every message has. */
+  readonly headers: readonly RecordHeader[];
+}
+
+export type Emit = (message: EncodedMessage) => void;
+
+/** How changes become messages. Messages of one partition are emitted in the order of their changes. */
+export interface MessageEncoder {
+  /** Takes a change, and emits the messages that it completes. */
+  add(change: Change, emit: Emit): void;
+  /** Emits what is left. */
+  end(emit: Emit): void;
+}
+
+export interface EncoderOptions {
+  readonly partitions: number;
+  /** The columns of the values where these are COPY text, in their order; absent where they are JSON. */
+  readonly columns?: readonly string[] | undefined;
+}
+
+export const NO_HEADERS: readonly RecordHeader[] = [];
+
+/** A TRUNCATE marker is a message of its own, in partition 0: it is about the table, not about a key. */
+export function encodeTruncate(marker: Change): EncodedMessage {
+  return {
+    partition: 0,
+    key: null,
+    value: marker.value,
+    rows: 0,
+    highest: marker.seq,
+    kind: 'truncate',
+    headers: NO_HEADERS,
+  };
+}

@@ -1,0 +1,17 @@
+import type { MessageFormat } from '../domain/route.js';
+import type { EncoderOptions, MessageEncoder } from './encoder.js';
+import { JsonEncoder } from './json.js';
+import { PackedEncoder } from './packed.js';
+
+/** What a message format needs to be written; reading follows the headers of the messages. */
+interface FormatSpec {
+  /** What the values of changes have to be: JSON objects, or lines of COPY text whose columns are named. */
+  readonly rows: 'json' | 'text';
+  readonly Encoder: new (options: EncoderOptions) => MessageEncoder;
+}
+
+/** Every message format. A new one is a file here, a line in this table, and its name in the domain. */
+export const FORMATS: Readonly<Record<MessageFormat, FormatSpec>> = {
+  json: { rows: 'json', Encoder: JsonEncoder },
+  packed: { rows: 'text', Encoder: PackedEncoder },
+};

@@ -1,0 +1,145 @@
+import kafkajs, { type Admin } from 'kafkajs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { classifyKafka, protocolTypeOf } from '../failure/classify-kafka.js';
+import { Failure } from '../failure/failure.js';
+
+// kafkajs is CommonJS, and Node finds only some of its names by itself.
+const { ConfigResourceTypes } = kafkajs;
+
+/** A topic counts as missing after so many attempts: brokers learn of a new one a moment later. */
+const ATTEMPTS = 10;
+const BETWEEN_ATTEMPTS_MS = 100;
+const CREATE_TIMEOUT_MS = 15_000;
+
+export interface TopicSpec {
+  readonly topic: string;
+  /** Of a topic that is created; 1 when absent. */
+  readonly partitions?: number | undefined;
+  /** How long Kafka keeps messages, in milliseconds, -1 for ever: the longest outage of ClickHouse that is survived. */
+  readonly retentionMs: number;
+  /** `max.message.bytes`; the broker's default (1 MB) when absent. */
+  readonly maxMessageBytes?: number | undefined;
+}
+
+export interface TopicState {
+  readonly partitions: number;
+  /** By partition: the first offset there is, and the next one to be written. Decimal. */
+  readonly offsets: Readonly<Record<string, { readonly low: string; readonly high: string }>>;
+}
+
+/**
+ * Creates the topic unless it is there. Three replicas, two of them in sync for every write, where the cluster has the brokers.
+ * The settings of a topic that is there are left alone.
+ * @throws Failure `Misconfigured` for a compacted topic and for a name Kafka refuses, `Unauthorized`, `BrokerUnavailable`
+ */
+export async function ensureTopic(admin: Admin, spec: TopicSpec): Promise<{ partitions: number; created: boolean }> {
+  const { topic } = spec;
+  const known = await classified(`Looking for topic ${topic}`, () => countPartitions(admin, topic, 1));
+  const created = known === undefined && (await createTopic(admin, spec));
+  const partitions =
+    known ?? (await classified(`Looking for topic ${topic}`, () => countPartitions(admin, topic, ATTEMPTS)));
+  if (partitions === undefined)
+    throw new Failure('BrokerUnavailable', {
+      message: `The topic ${topic} was created, but no broker knows of it yet.`,
+    });
+  if (!created) await refuseCompaction(admin, topic);
+  return { partitions, created };
+}
+
+/** @returns undefined when there is no such topic. @throws Failure `BrokerUnavailable`, `Unauthorized` */
+export async function topicState(admin: Admin, topic: string): Promise<TopicState | undefined> {
+  return classified(`Asking for the offsets of topic ${topic}`, async () => {
+    const partitions = await countPartitions(admin, topic, ATTEMPTS);
+    if (partitions === undefined) return undefined;
+    const offsets = await admin.fetchTopicOffsets(topic);
+    return {
+      partitions,
+      offsets: Object.fromEntries(offsets.map(({ partition, low, high }) => [String(partition), { low, high }])),
+    };
+  });
+}
+
+/** Idempotent: a topic that is gone is deleted. @throws Failure `BrokerUnavailable`, `Unauthorized`, `Misconfigured` */
+export async function deleteTopic(admin: Admin, topic: string): Promise<void> {
+  await classified(`Deleting topic ${topic}`, async () => {
+    if ((await countPartitions(admin, topic, 1)) === undefined) return;
+    try {
+      await admin.deleteTopics({ topics: [topic] });
+    } catch (error) {
+      if (protocolTypeOf(error) !== 'UNKNOWN_TOPIC_OR_PARTITION') throw error;
+    }
+  });
+}
+
+async function createTopic(admin: Admin, spec: TopicSpec): Promise<boolean> {
+  const { topic } = spec;
+  try {
+    const replicas = Math.min(3, (await admin.describeCluster()).brokers.length);
+    const config: Record<string, string> = {
+      'cleanup.policy': 'delete',
+      'retention.ms': String(spec.retentionMs),
+      // A replica that lags must not become leader: it would take confirmed messages away.
+      'unclean.leader.election.enable': 'false',
+      ...(replicas >= 3 ? { 'min.insync.replicas': '2' } : {}),
+      ...(spec.maxMessageBytes === undefined ? {} : { 'max.message.bytes': String(spec.maxMessageBytes) }),
+    };
+    return await admin.createTopics({
+      topics: [
+        {
+          topic,
+          numPartitions: spec.partitions ?? 1,
+          replicationFactor: replicas,
+          configEntries: Object.entries(config).map(([name, value]) => ({ name, value })),
+        },
+      ],
+      timeout: CREATE_TIMEOUT_MS,
+      // kafkajs waits for leaders, but fails while the broker that it asks has not heard of the topic at all.
+      waitForLeaders: false,
+    });
+  } catch (error) {
+    if (protocolTypeOf(error) === 'INVALID_TOPIC_EXCEPTION')
+      throw new Failure('Misconfigured', {
+        message: `Kafka refuses the topic name ${topic}: it is not valid, or differs from another topic only in "." and "_".`,
+        remedy: 'Remove the table, then add it with --topic and another name.',
+        cause: error,
+      });
+    throw classifyKafka(error, `Creating topic ${topic}`);
+  }
+}
+
+async function refuseCompaction(admin: Admin, topic: string): Promise<void> {
+  const policy = await classified(`Reading the settings of topic ${topic}`, async () => {
+    const { resources } = await admin.describeConfigs({
+      includeSynonyms: false,
+      resources: [{ type: ConfigResourceTypes.TOPIC, name: topic, configNames: ['cleanup.policy'] }],
+    });
+    return resources[0]?.configEntries.find((entry) => entry.configName === 'cleanup.policy')?.configValue ?? '';
+  });
+  if (policy.split(',').includes('compact'))
+    throw new Failure('Misconfigured', {
+      message: `The topic ${topic} is compacted: Kafka removes messages from the middle of it, which cannot be told from a loss.`,
+      remedy: 'Set its cleanup.policy to delete, or choose another topic.',
+    });
+}
+
+/** @returns undefined when it was unknown at every attempt */
+async function countPartitions(admin: Admin, topic: string, attempts: number): Promise<number | undefined> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
+      return topics.find(({ name }) => name === topic)?.partitions.length;
+    } catch (error) {
+      if (protocolTypeOf(error) !== 'UNKNOWN_TOPIC_OR_PARTITION') throw error;
+      if (attempt >= attempts) return undefined;
+    }
+    await sleep(BETWEEN_ATTEMPTS_MS);
+  }
+}
+
+async function classified<T>(what: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw classifyKafka(error, what);
+  }
+}

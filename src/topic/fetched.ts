@@ -1,0 +1,219 @@
+import type { OffsetRange } from '../domain/batch.js';
+import type { Failure } from '../failure/failure.js';
+import type { RecordCursor } from '../kafka/protocol/record-batch-reader.js';
+import { COLUMNS_HEADER, HeaderReader, MESSAGE_HEADER } from '../messages/header.js';
+import { foreignMessage, newerGeneration, otherDeployment } from './errors.js';
+
+const HEADER = Buffer.from(MESSAGE_HEADER);
+const COLUMNS = Buffer.from(COLUMNS_HEADER);
+
+/** What was taken from a topic: a batch that is about to be named. All its rows have one shape, encoding and list of columns. */
+export interface Fetched {
+  /** By partition; messages that were skipped lie within. */
+  readonly ranges: Readonly<Record<string, OffsetRange>>;
+  /** By partition: text of the header of the last record. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** Lines in `encoding`, or blocks of them separated by newlines; without a newline at the end. */
+  readonly values: readonly Buffer[];
+  /** The format of the lines, as ClickHouse calls it. */
+  readonly encoding: 'JSONEachRow' | 'TabSeparated';
+  /** The columns of TabSeparated lines, in their order; undefined for JSON. */
+  readonly columns?: readonly string[];
+  /** Rows in the values. */
+  readonly rows: number;
+  readonly bytes: number;
+  /** Highest `seq`, decimal; `0` for nothing. */
+  readonly highest: string;
+  readonly generation: number;
+  /** The number of the form that the table had when the rows were written, from 1. */
+  readonly shape: number;
+  /** Highest version of the TRUNCATE markers, a decimal UInt128. */
+  readonly truncate?: string;
+  /** When the oldest message was sent, by the clock of the producer, milliseconds. */
+  readonly oldestTimestampMs: number;
+}
+
+export interface FetchLimits {
+  readonly maxRows: number;
+  readonly maxBytes: number;
+}
+
+/** What the messages of a batch must have in common. */
+export interface Expected {
+  /** The table's own; without one, that of the first message. */
+  readonly generation?: number | undefined;
+  /** The deployment's own, as `originNumber` gives it; without one any is taken. Messages of the old form have none. */
+  readonly origin?: number | undefined;
+}
+
+/** Of one partition; with the place of the last record's header. */
+interface Range {
+  readonly first: number;
+  last: number;
+  bytes: Buffer;
+  headerStart: number;
+  headerEnd: number;
+}
+
+/** The columns of COPY text: the header's bytes, and what they say. */
+interface Columns {
+  readonly bytes: Buffer;
+  readonly names: readonly string[];
+}
+
+/**
+ * Puts messages together until the limits are reached or something comes that does not belong; at least one message. Its
+ * invariant: the messages of a partition are consecutive.
+ */
+export class FetchedBuilder {
+  readonly #topic: string;
+  readonly #limits: FetchLimits;
+  readonly #origin: number | undefined;
+  readonly #header = new HeaderReader();
+  readonly #ranges = new Map<number, Range>();
+  readonly #values: Buffer[] = [];
+  #generation: number | undefined;
+  #shape: number | undefined;
+  /** Undefined for JSON. */
+  #columns: Columns | undefined;
+  #rows = 0;
+  #bytes = 0;
+  #highest: number | bigint = 0;
+  #truncate = 0n;
+  #oldestTimestampMs = Number.MAX_SAFE_INTEGER;
+
+  constructor(topic: string, limits: FetchLimits, expected: Expected = {}) {
+    this.#topic = topic;
+    this.#limits = limits;
+    this.#generation = expected.generation;
+    this.#origin = expected.origin;
+  }
+
+  get isEmpty(): boolean {
+    return this.#ranges.size === 0;
+  }
+
+  /** @returns the last offset taken of the partition */
+  lastOf(partition: number): number | undefined {
+    return this.#ranges.get(partition)?.last;
+  }
+
+  /**
+   * Takes the record that the cursor stands on, or leaves it for the next batch.
+   * @returns whether it was taken
+   * @throws Failure `TopicReplaced` for a message that is not ours, `Fenced` for one of a newer generation: when it is the first
+   */
+  offer(partition: number, record: RecordCursor): boolean {
+    const header = this.#header;
+    const { bytes, offset, valueStart } = record;
+    const isOurs =
+      valueStart >= 0 && record.findHeader(HEADER) && header.read(bytes, record.headerStart, record.headerEnd);
+    if (!isOurs) return this.#refuse(() => foreignMessage(this.#topic, partition, offset));
+    const { headerStart, headerEnd } = record;
+    const { origin, generation } = header;
+    if (this.#origin !== undefined && origin !== undefined && origin !== this.#origin) {
+      const own = this.#origin;
+      return this.#refuse(() => otherDeployment({ topic: this.#topic, partition, offset }, origin, own));
+    }
+    this.#generation ??= generation;
+    if (generation > this.#generation) return this.#refuse(() => newerGeneration(this.#topic, partition, offset));
+    // Messages of an older generation are passed over.
+    if (generation === this.#generation) {
+      if (header.shape !== (this.#shape ??= header.shape)) return false;
+      if (!(header.isTruncate ? this.#takeTruncate(partition, record) : this.#takeRows(partition, record)))
+        return false;
+      if (header.highest > this.#highest) this.#highest = header.highest;
+    }
+    if (record.timestampMs < this.#oldestTimestampMs) this.#oldestTimestampMs = record.timestampMs;
+    const range = this.#ranges.get(partition);
+    if (range === undefined) {
+      this.#ranges.set(partition, { first: offset, last: offset, bytes, headerStart, headerEnd });
+      return true;
+    }
+    range.last = offset;
+    range.bytes = bytes;
+    range.headerStart = headerStart;
+    range.headerEnd = headerEnd;
+    return true;
+  }
+
+  finish(): Fetched {
+    const ranges: Record<string, OffsetRange> = {};
+    const headers: Record<string, string> = {};
+    for (const [partition, { first, last, bytes, headerStart, headerEnd }] of this.#ranges) {
+      ranges[String(partition)] = { first: String(first), last: String(last) };
+      headers[String(partition)] = bytes.toString('latin1', headerStart, headerEnd);
+    }
+    return {
+      ranges,
+      headers,
+      values: this.#values,
+      encoding: this.#columns === undefined ? 'JSONEachRow' : 'TabSeparated',
+      ...(this.#columns === undefined ? {} : { columns: this.#columns.names }),
+      rows: this.#rows,
+      bytes: this.#bytes,
+      highest: String(this.#highest),
+      generation: this.#generation ?? 0,
+      shape: this.#shape ?? 1,
+      ...(this.#truncate === 0n ? {} : { truncate: String(this.#truncate) }),
+      oldestTimestampMs: this.#oldestTimestampMs,
+    };
+  }
+
+  #takeTruncate(partition: number, record: RecordCursor): boolean {
+    const version = versionOf(record);
+    if (version === undefined) return this.#refuse(() => foreignMessage(this.#topic, partition, record.offset));
+    if (version > this.#truncate) this.#truncate = version;
+    return true;
+  }
+
+  #takeRows(partition: number, record: RecordCursor): boolean {
+    const { maxRows, maxBytes } = this.#limits;
+    const { rows } = this.#header;
+    const length = record.valueEnd - record.valueStart;
+    if (!this.isEmpty && (this.#rows + rows > maxRows || this.#bytes + length > maxBytes)) return false;
+    if (!this.#takeColumns(partition, record)) return false;
+    this.#values.push(record.bytes.subarray(record.valueStart, record.valueEnd));
+    this.#rows += rows;
+    this.#bytes += length + 1;
+    return true;
+  }
+
+  /** @returns whether the rows are written as those before them */
+  #takeColumns(partition: number, record: RecordCursor): boolean {
+    // A message of JSON rows has one header: nothing to look for.
+    const hasColumns = record.headerCount > 1 && record.findHeader(COLUMNS);
+    if (this.#values.length > 0) {
+      if (this.#columns === undefined || !hasColumns) return (this.#columns === undefined) === !hasColumns;
+      const { bytes, headerStart, headerEnd } = record;
+      return this.#columns.bytes.compare(bytes, headerStart, headerEnd) === 0;
+    }
+    if (!hasColumns) return true;
+    this.#columns = columnsOf(record);
+    return this.#columns !== undefined || this.#refuse(() => foreignMessage(this.#topic, partition, record.offset));
+  }
+
+  /** The messages before it are good, and go first. */
+  #refuse(failure: () => Failure): false {
+    if (this.isEmpty) throw failure();
+    return false;
+  }
+}
+
+function columnsOf({ bytes, headerStart, headerEnd }: RecordCursor): Columns | undefined {
+  // A copy: the batch outlives the response.
+  const text = Buffer.from(bytes.subarray(headerStart, headerEnd));
+  try {
+    const names: unknown = JSON.parse(text.toString());
+    const areNames = Array.isArray(names) && names.every((name) => typeof name === 'string');
+    return areNames ? { bytes: text, names } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Of a TRUNCATE marker, whose value is `{"_version": "<decimal>"}`. */
+function versionOf({ bytes, valueStart, valueEnd }: RecordCursor): bigint | undefined {
+  const version = /"_version"\s*:\s*"?(\d{1,39})"?/u.exec(bytes.toString('latin1', valueStart, valueEnd))?.[1];
+  return version === undefined ? undefined : BigInt(version);
+}
