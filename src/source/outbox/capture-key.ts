@@ -1,11 +1,16 @@
 import type { Queryable } from '../../connect/queryable.js';
-import type { ReplicatedTable } from '../../domain/replicated-table.js';
+import type { Column, ReplicatedTable } from '../../domain/replicated-table.js';
 import { keyColumn, outboxTable } from './names.js';
+
+export interface CaptureColumn extends Column {
+  /** As `quote_ident` has it. */
+  readonly quoted: string;
+}
 
 /** What a capture function knows of the key: all of it is of one moment. */
 export interface CaptureKey {
   /** In key order. */
-  readonly columns: readonly { readonly name: string; readonly position: number; readonly quoted: string }[];
+  readonly columns: readonly CaptureColumn[];
   /** The unique index on the key, and the place (from 1) of each key column in it; null where the typed way is closed. */
   readonly index: { readonly oid: string; readonly places: readonly number[] } | null;
   /** The outbox has columns `shape` and `loose`; those of pg2click 0.1 had neither. */
@@ -68,7 +73,7 @@ export async function readCaptureKey(
   const columns = table.key.map((name) => {
     const column = table.columns.find((candidate) => candidate.name === name);
     if (column === undefined) throw new TypeError(`key column ${name} is not a column of the table`);
-    return { name, position: column.position };
+    return column;
   });
   const found = await pg.query<Found>(FIND, [
     table.relation,

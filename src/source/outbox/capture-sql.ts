@@ -1,3 +1,4 @@
+import { knownType } from '../../domain/column-type.js';
 import { literal, quotePg } from '../../domain/identifier.js';
 import type { ReplicatedTable, TriggerLevel } from '../../domain/replicated-table.js';
 import type { CaptureKey } from './capture-key.js';
@@ -31,9 +32,13 @@ export interface Capture {
  * The function's rights are its owner's, its search path is fixed. `concat` prints by the output function of a type; a cast
  * could be a function of anybody's, and would run with these rights.
  */
+export function captureBody(capture: Capture, event: OutboxEvent): string {
+  return event === 'truncate' ? markBody(capture) : keyBody(capture, event);
+}
+
 export function captureFunctionSql(capture: Capture, event: OutboxEvent): string {
   // As a literal, not in dollar quotes: a column may have any name, also that of a closing tag.
-  const body = event === 'truncate' ? markBody(capture) : keyBody(capture, event);
+  const body = captureBody(capture, event);
   return /* sql */ `create or replace function ${captureFunction(capture.id, event)}() returns trigger
     language plpgsql security definer set search_path = pg_catalog, pg_temp as ${literal(body)}`;
 }
@@ -82,7 +87,7 @@ function typedBranch(capture: Capture, event: KeyEvent): string {
   );
   const targets = columns.map((_, at) => keyColumn(at));
   // Every column is qualified: a bare `found` or `tg_op` would be a variable of plpgsql.
-  const statement = `${insertInto(capture, targets)} ${rowsOf(capture, event, (row) => columns.map(({ name }) => `${row}.${quotePg(name)}`))}`;
+  const statement = `${insertInto(capture, targets)} ${rowsOf(capture, event, (row) => columns.map((column) => knownType(column).image(`${row}.${quotePg(column.name)}`)))}`;
   return /* sql */ `if ${guard.join(' and ')} then
       ${statement};
       return null;
@@ -94,7 +99,7 @@ function looseStatement(capture: Capture, event: KeyEvent): string {
   const images = (row: string): string[] => {
     const values = capture.key.columns.map((_, index) => {
       const value = `${row}.%${index + 1}$I`;
-      return `case when ${value} is not null then concat(${value}) end`;
+      return `case when ${value} is not null then concat(${value}) collate "C" end`;
     });
     return [`array[${values.join(', ')}]`];
   };

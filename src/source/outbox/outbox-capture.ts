@@ -33,8 +33,8 @@ export const outboxCapture: Capture = {
   allocatePosition: (pg, table) => allocatePosition(pg, table.id),
   backlog: readOutboxBacklog,
 
-  open: (services, stage): BatchSource<BatchName, RowBatch> =>
-    new OutboxSource(services, stage as StageContext<OutboxRow>) as BatchSource<BatchName, RowBatch>,
+  open: (services, stage, content): BatchSource<BatchName, RowBatch> =>
+    new OutboxSource(services, stage as StageContext<OutboxRow>, content) as BatchSource<BatchName, RowBatch>,
 };
 
 /** @throws Failure `Misconfigured` for a ledger that somebody wrote into */

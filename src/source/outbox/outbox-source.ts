@@ -15,7 +15,7 @@ import { PollBackoff } from '../../pipeline/poll-backoff.js';
 import type { StageContext } from '../../pipeline/stage.js';
 import { verifyUnchanged } from '../catalog/verify-unchanged.js';
 import { ensureFlushed } from '../flush.js';
-import type { RowBatch } from '../row-batch.js';
+import type { RowBatch, RowContent } from '../row-batch.js';
 import { readBatch, type BatchReading } from './drain.js';
 import { readOutboxSequence, type OutboxSequence } from './sequence.js';
 import type { OutboxWatch } from './watch.js';
@@ -59,6 +59,7 @@ export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
   readonly pending: OutboxBatch | undefined;
   readonly #services: OutboxServices;
   readonly #stage: StageContext<OutboxRow>;
+  readonly #content: RowContent;
   readonly #lag = new LagClock();
   readonly #backoff = new PollBackoff(BACKOFF);
   #table: ReplicatedTable;
@@ -73,7 +74,8 @@ export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
   #pollMs = 0;
   #reading: BatchReading | undefined;
 
-  constructor(services: OutboxServices, stage: StageContext<OutboxRow>) {
+  constructor(services: OutboxServices, stage: StageContext<OutboxRow>, content: RowContent) {
+    this.#content = content;
     const { row } = stage;
     this.#services = services;
     this.#stage = stage;
@@ -114,11 +116,12 @@ export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
   read(name: OutboxBatch, { signal, onProgress }: ReadOptions): RowBatch {
     const { reading } = this.#services;
     const table = this.#table;
+    const content = this.#content;
     const hold = (batch: BatchReading): BatchReading => (this.#reading = batch);
     this.#reading = undefined;
     async function* changes(): AsyncGenerator<Changes, void, undefined> {
       await using lease = await reading.lease({ signal, onWait: () => onProgress() });
-      yield* hold(readBatch(lease.client, table, name, { signal })).changes;
+      yield* hold(readBatch(lease.client, table, name, { signal, ...content })).changes;
       lease.keep();
     }
     return {
