@@ -36,7 +36,7 @@ export async function watchTable(session: Session, servers: Servers, name: Table
   let answeredAt = startedAt;
   let queriedAt = startedAt;
   try {
-    for (let asks = false; ; ) {
+    for (let asks = false; ;) {
       session.signal.throwIfAborted();
       const view = await viewTable(source, name, { asks });
       const now = Date.now();

@@ -48,8 +48,8 @@ function expectDiscretion(worker: CliRun): void {
 }
 
 it('a table is added, followed, paused, resumed and removed', async () => {
-  const worker = await startWorker();
   expect((await runCli(['init'], { env: settings })).code).toBe(0);
+  const worker = await startWorker();
 
   const added = await runCli(['add', 'orders', '--json'], { env: settings });
   expect(JSON.parse(added.stdout)).toMatchObject({
@@ -61,6 +61,26 @@ it('a table is added, followed, paused, resumed and removed', async () => {
   const again = await runCli(['add', 'orders'], { env: settings });
   expect(again.stderr).toContain('public.orders is replicated already; nothing was changed.');
   expect(again.code).toBe(0);
+
+  // Options that it does not have are no "done": each is named, and nothing is changed.
+  const same = await runCli(['add', 'orders', '--key', 'id', '--target', 'orders', '--no-wait'], { env: settings });
+  expect(same.code).toBe(0);
+  const other = await runCli(['add', 'orders', '--target', 'other', '--format', 'packed'], { env: settings });
+  expect(other.stderr).toContain(
+    `public.orders was added before, with other options: its target is ${settings['CH_DB']}.orders, ` +
+      `not ${settings['CH_DB']}.other; its format is json, not packed.`,
+  );
+  expect(other.stderr).toContain('pg2click remove public.orders');
+  expect(other.code).toBe(5);
+  // A name that is taken is refused before anything is started.
+  await sql(/* sql */ `create table guest (id int primary key)`);
+  const taken = await runCli(['add', 'guest', '--target', 'orders'], { env: settings });
+  expect(taken.stderr).toContain(
+    `The ClickHouse table ${settings['CH_DB']}.orders, which public.guest would have, is that of public.orders of pipeline`,
+  );
+  expect(taken.stderr).toContain('Choose a name that is free: pg2click add public.guest --target NAME');
+  expect(taken.code).toBe(5);
+  expect((await runCli(['status', 'guest'], { env: settings })).code).toBe(5);
 
   await sql(/* sql */ `update orders set note = note || '!' where id <= 100`);
   await waitFor(async () => ((await statusOf('orders'))['loadedRows'] as number) >= 100, {
