@@ -8,7 +8,7 @@ import type { BatchSource } from '../pipeline/batch.js';
 import type { StageContext } from '../pipeline/stage.js';
 import type { OutboxServices } from './outbox/outbox-source.js';
 import type { DdlOptions } from './brief-lock.js';
-import type { RowBatch, RowContent } from './row-batch.js';
+import type { RowBatch, RowContent } from '../pipeline/row-batch.js';
 
 /** What adding a table has to know of it. */
 export interface Inspection {

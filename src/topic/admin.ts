@@ -93,7 +93,7 @@ async function createTopic(admin: Admin, spec: TopicSpec): Promise<boolean> {
         },
       ],
       timeout: CREATE_TIMEOUT_MS,
-      // kafkajs waits for leaders, but fails while the broker that it asks has not heard of the topic at all.
+      // kafkajs waits for leaders, but fails while the broker that it queries does not know the topic at all.
       waitForLeaders: false,
     });
   } catch (error) {
@@ -117,7 +117,7 @@ async function refuseCompaction(admin: Admin, topic: string): Promise<void> {
   });
   if (policy.split(',').includes('compact'))
     throw new Failure('Misconfigured', {
-      message: `The topic ${topic} is compacted: Kafka removes messages from the middle of it, which cannot be told from a loss.`,
+      message: `The topic ${topic} is compacted: Kafka removes messages from the middle of it, which looks like a loss.`,
       remedy: 'Set its cleanup.policy to delete, or choose another topic.',
     });
 }
