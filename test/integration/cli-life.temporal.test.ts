@@ -128,7 +128,7 @@ it('a table is added, followed, paused, resumed and removed', async () => {
   expect(await statusOf('orders')).toMatchObject({
     phase: 'paused',
     paused: { reason: 'lunch' },
-    waiting: { publish: 30 },
+    waiting: 30,
     loadedRows: 100,
   });
 
@@ -187,7 +187,14 @@ it('a table whose target is taken is refused with the commands that lead out', a
   expect((await runCli(['add', 'owners'], { env: settings })).code).toBe(0);
   // As it stands where a table was started by hand, or both were added at once.
   await startByHand('uniq', { target: 'owners' });
-  await waitFor(async () => (await statusOf('uniq'))['phase'] === 'parked', { deadlineMs: 30_000, what: 'the park' });
+  await waitFor(
+    async (see) => {
+      const seen = await statusOf('uniq');
+      see(seen);
+      return seen['phase'] === 'parked';
+    },
+    { deadlineMs: 90_000, what: 'the park' },
+  );
   const refused = await runCli(['add', 'uniq', '--target', 'owners'], { env: settings });
   expect(refused.code).toBe(5);
   expect(refused.stderr).toContain(`is that of public.owners of pipeline ${settings['PG2CLICK_PIPELINE']}`);
