@@ -8,8 +8,16 @@ import { findTable } from '../ledger/tables.js';
 import { withTemporal } from './servers.js';
 import type { Session } from './session.js';
 
+export function pauseTable(session: Session, table: string, { reason }: { readonly reason?: string }): Promise<Exit> {
+  return sendRequest(session, table, { action: 'pause', message: reason === undefined ? {} : { reason } });
+}
+
+export function resumeTable(session: Session, table: string, _options: object): Promise<Exit> {
+  return sendRequest(session, table, { action: 'resume', message: {} });
+}
+
 /** Sends a request to a table's workflow and shows the answer. */
-export async function requestOf(
+async function sendRequest(
   session: Session,
   table: string,
   { action, message }: Pick<TableRequest, 'action' | 'message'>,
