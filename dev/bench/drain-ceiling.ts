@@ -26,7 +26,7 @@ export async function drainCeiling(
       const last = String(first + BATCH_EVENTS - 1n);
       const batch = { batch: 1, generation, first: String(first), last, snapshot: bounds.snapshot };
       await pg.query(`${BEGIN_READING};${LOOK_UP_BY_INDEX}`);
-      await copyToNowhere(pg, drainSql(table, batch));
+      await copyToNowhere(pg, drainSql(table, batch, { rows: 'json', key: true, hasLoose: true }));
       await pg.query('commit');
     }
   });

@@ -7,7 +7,7 @@ import type { BatchSource } from '../pipeline/batch.js';
 import type { StageContext } from '../pipeline/stage.js';
 import type { OutboxServices } from './outbox/outbox-source.js';
 import type { DdlOptions } from './brief-lock.js';
-import type { RowBatch } from './row-batch.js';
+import type { RowBatch, RowContent } from './row-batch.js';
 
 /** What adding a table has to know of it. */
 export interface Inspection {
@@ -45,5 +45,5 @@ export interface Capture {
   /** A position, decimal, below that of every change that is captured from now on, and on disk. A copy carries it as its version. */
   allocatePosition(pg: Queryable, table: ReplicatedTable): Promise<string>;
   /** Its changes, as batches of a stage that was claimed. */
-  open(services: CaptureServices, stage: StageContext): BatchSource<BatchName, RowBatch>;
+  open(services: CaptureServices, stage: StageContext, content: RowContent): BatchSource<BatchName, RowBatch>;
 }

@@ -1,5 +1,3 @@
-import { TRIGGER_LEVELS, type ReplicatedTable, type TriggerLevel } from '../../domain/replicated-table.js';
-import { Failure } from '../../failure/failure.js';
 import type { BatchName } from '../../domain/batch.js';
 import type { BatchSource } from '../../pipeline/batch.js';
 import type { StageContext } from '../../pipeline/stage.js';
@@ -10,6 +8,7 @@ import type { RowBatch } from '../row-batch.js';
 import { allocatePosition } from '../settle.js';
 import { installOutbox, removeOutbox } from './install.js';
 import { OutboxSource, type OutboxRow } from './outbox-source.js';
+import { triggerLevelOf } from './trigger-level.js';
 
 /** Triggers write the keys of changed rows into an outbox table, in the user's transaction. */
 export const outboxCapture: Capture = {
@@ -31,16 +30,6 @@ export const outboxCapture: Capture = {
   fingerprint: (pg, table) => fingerprintTable(pg, table),
   allocatePosition: (pg, table) => allocatePosition(pg, table.id),
 
-  open: (services, stage): BatchSource<BatchName, RowBatch> =>
-    new OutboxSource(services, stage as StageContext<OutboxRow>) as BatchSource<BatchName, RowBatch>,
+  open: (services, stage, content): BatchSource<BatchName, RowBatch> =>
+    new OutboxSource(services, stage as StageContext<OutboxRow>, content) as BatchSource<BatchName, RowBatch>,
 };
-
-/** @throws Failure `Misconfigured` for a ledger that somebody wrote into */
-function triggerLevelOf({ route }: ReplicatedTable): TriggerLevel {
-  const level = TRIGGER_LEVELS.find((each) => each === route.capture['triggerLevel']);
-  if (level !== undefined) return level;
-  throw new Failure('Misconfigured', {
-    message: 'The ledger says of this table no level at which its triggers fire.',
-    remedy: 'Remove the table and add it again.',
-  });
-}

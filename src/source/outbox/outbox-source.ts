@@ -1,5 +1,5 @@
+import type { Pool } from 'pg';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Queryable } from '../../connect/queryable.js';
 import type { ReadingPool } from '../../connect/reading-pool.js';
 import type { OutboxBatch } from '../../domain/batch.js';
 import type { Changes } from '../../domain/change.js';
@@ -9,15 +9,18 @@ import { formatTableName } from '../../domain/table-name.js';
 import { Failure } from '../../failure/failure.js';
 import { advanceOutbox, type MovedEvents } from '../../ledger/outbox.js';
 import type { StageRow } from '../../ledger/stages.js';
+import { saveFingerprint } from '../../ledger/tables.js';
 import type { BatchSource, ReadOptions, SourceState, Written } from '../../pipeline/batch.js';
 import { LagClock } from '../../pipeline/lag-clock.js';
 import { PollBackoff } from '../../pipeline/poll-backoff.js';
 import type { StageContext } from '../../pipeline/stage.js';
 import { verifyUnchanged } from '../catalog/verify-unchanged.js';
 import { ensureFlushed } from '../flush.js';
-import type { RowBatch } from '../row-batch.js';
+import type { RowBatch, RowContent } from '../row-batch.js';
 import { readBatch, type BatchReading } from './drain.js';
+import { refreshCapture } from './refresh.js';
 import { readOutboxSequence, type OutboxSequence } from './sequence.js';
+import { triggerLevelOf } from './trigger-level.js';
 import type { OutboxWatch } from './watch.js';
 import { OutboxWatermark } from './watermark.js';
 
@@ -44,7 +47,7 @@ export type OutboxRow = StageRow<OutboxPosition, OutboxBatch>;
 /** What an outbox source needs of the worker. */
 export interface OutboxServices {
   /** The ledger, which is in the database of the outbox. */
-  readonly pool: Queryable;
+  readonly pool: Pool;
   /** Connections that are lent to one batch at a time: an idle table holds none. */
   readonly reading: ReadingPool;
   readonly watch: OutboxWatch;
@@ -59,9 +62,11 @@ export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
   readonly pending: OutboxBatch | undefined;
   readonly #services: OutboxServices;
   readonly #stage: StageContext<OutboxRow>;
+  readonly #content: RowContent;
   readonly #lag = new LagClock();
   readonly #backoff = new PollBackoff(BACKOFF);
   #table: ReplicatedTable;
+  #isRenewed = false;
   #sequence: OutboxSequence | undefined;
   readonly #watermark: OutboxWatermark;
   #checkpoint: Checkpoint;
@@ -73,7 +78,8 @@ export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
   #pollMs = 0;
   #reading: BatchReading | undefined;
 
-  constructor(services: OutboxServices, stage: StageContext<OutboxRow>) {
+  constructor(services: OutboxServices, stage: StageContext<OutboxRow>, content: RowContent) {
+    this.#content = content;
     const { row } = stage;
     this.#services = services;
     this.#stage = stage;
@@ -91,6 +97,7 @@ export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
     const { batch } = this.#checkpoint;
     const { checkpoint } = this.#stage.request;
     const title = formatTableName(this.#table.name);
+    if (!this.#isRenewed) await this.#renew();
     this.#table = { ...this.#table, fingerprint: await verifyUnchanged(pool, this.#table) };
     if (checkpoint !== null && batch < checkpoint.batch)
       throw new Failure('LedgerSetBack', {
@@ -114,11 +121,12 @@ export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
   read(name: OutboxBatch, { signal, onProgress }: ReadOptions): RowBatch {
     const { reading } = this.#services;
     const table = this.#table;
+    const content = this.#content;
     const hold = (batch: BatchReading): BatchReading => (this.#reading = batch);
     this.#reading = undefined;
     async function* changes(): AsyncGenerator<Changes, void, undefined> {
       await using lease = await reading.lease({ signal, onWait: () => onProgress() });
-      yield* hold(readBatch(lease.client, table, name, { signal })).changes;
+      yield* hold(readBatch(lease.client, table, name, { signal, ...content })).changes;
       lease.keep();
     }
     return {
@@ -158,6 +166,21 @@ export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
 
   [Symbol.asyncDispose](): Promise<void> {
     return Promise.resolve();
+  }
+
+  /** Brings the trigger functions to this version, before the source is compared with its fingerprint. */
+  async #renew(): Promise<void> {
+    const { pool } = this.#services;
+    const client = await pool.connect();
+    try {
+      const table = { ...this.#table, triggerLevel: triggerLevelOf(this.#table) };
+      const fingerprint = await refreshCapture(client, table, (text) => saveFingerprint(client, table.id, text));
+      this.#table = { ...this.#table, fingerprint };
+      this.#isRenewed = true;
+    } finally {
+      // One in the middle of a transaction is of no use to the next borrower.
+      client.release(!this.#isRenewed);
+    }
   }
 
   async #advance(moved: MovedEvents | null, nameNext: boolean): Promise<OutboxBatch | undefined> {
