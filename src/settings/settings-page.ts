@@ -10,7 +10,7 @@ export function renderSettingsPage(): string {
 const HEAD = `# Settings
 
 This page is made from the table in \`src/settings/table.ts\`; after a change there, \`npx vitest run settings-page --update\` writes
-it anew.
+it again.
 
 Settings come from four places; the first that says something wins:
 
