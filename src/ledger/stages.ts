@@ -74,7 +74,7 @@ export interface ConfirmedBatch {
 
 /**
  * Confirms a batch and names the next one, in one statement: a compare-and-set on epoch and batch number. Stages that drain an
- * outbox use `advanceOutbox` instead.
+ * outbox of the same database use `advanceOutbox` instead.
  * @param confirmed null to name only; @param next null to confirm only
  * @throws Failure `Fenced` when another attempt took over
  */
