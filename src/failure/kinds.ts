@@ -61,7 +61,10 @@ export const FAILURE_POLICIES = {
     treatment: 'transient',
     remedy: 'A worker died or froze in the middle of a slice; another attempt goes on by itself within seconds.',
   },
-  Unexpected: { treatment: 'transient', remedy: 'This is not a known failure: report it with this message, which names the place in the code.' },
+  Unexpected: {
+    treatment: 'transient',
+    remedy: 'This is not a known failure: report it with this message, which names the place in the code.',
+  },
   Misconfigured: { treatment: 'parked', remedy: 'Correct the setting, restart the worker, then resume the table.' },
   Unauthorized: {
     treatment: 'parked',
