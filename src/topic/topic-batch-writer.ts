@@ -4,7 +4,7 @@ import type { KafkaTransport } from '../domain/route.js';
 import type { BatchWriter, WriteOptions, Written } from '../pipeline/batch.js';
 import { BROKER_RETRY } from '../pipeline/retry.js';
 import { SMALL_ROWS, type SmallBatchThrottle } from '../pipeline/small-batch-throttle.js';
-import type { RowBatch } from '../source/row-batch.js';
+import type { RowBatch } from '../pipeline/row-batch.js';
 import type { Publisher } from './writer.js';
 
 export interface TopicWriterOptions {

@@ -279,6 +279,7 @@ describe.each(TRIGGER_LEVELS)('the writers of a table with triggers of level %s'
     done = true;
     await writing;
     expect(failed).toEqual([]);
-    expect((await imagesOf(table)).toSorted()).toEqual(written.toSorted());
+    expect(new Set(await imagesOf(table))).toEqual(new Set(written));
+    expect(await imagesOf(table)).toHaveLength(written.length);
   });
 });

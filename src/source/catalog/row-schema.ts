@@ -51,9 +51,11 @@ export function lockRowSchemaSql(table: SchemaOwner): string {
 export async function requireRowSchema(pg: Queryable, results: unknown, table: SchemaOwner): Promise<void> {
   const [found] = rowsOfLast<RowSchema>(results);
   const title = formatTableName(table.name);
+  const now = found?.now ?? null;
+  const what = now === null ? 'was dropped' : `is ${now} now`;
   if (found?.same !== true)
     throw new Failure('MissingTable', {
-      message: `${title} is another table now than the one that was added, which ${found?.now == null ? 'was dropped' : `is ${found.now} now`}.`,
+      message: `${title} is another table now than the one that was added, which ${what}.`,
       remedy: REMEDY_OF_MISSING,
     });
   if (found.hidden)

@@ -16,7 +16,7 @@ import { PollBackoff } from '../../pipeline/poll-backoff.js';
 import type { StageContext } from '../../pipeline/stage.js';
 import { verifyUnchanged } from '../catalog/verify-unchanged.js';
 import { ensureFlushed } from '../flush.js';
-import type { RowBatch, RowContent } from '../row-batch.js';
+import type { RowBatch, RowContent } from '../../pipeline/row-batch.js';
 import { readBatch, type BatchReading } from './drain.js';
 import { refreshCapture } from './refresh.js';
 import { readOutboxSequence, type OutboxSequence } from './sequence.js';
