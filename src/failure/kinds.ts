@@ -63,7 +63,7 @@ export const FAILURE_POLICIES = {
   },
   Unexpected: {
     treatment: 'transient',
-    remedy: 'This is not a known failure: report it with this message, which names the place in the code.',
+    remedy: 'This is not a known failure: report it, with the lines of the worker log that have its kind.',
   },
   Misconfigured: { treatment: 'parked', remedy: 'Correct the setting, restart the worker, then resume the table.' },
   Unauthorized: {
