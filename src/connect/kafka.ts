@@ -77,7 +77,7 @@ export async function probeKafka(settings: Settings): Promise<number> {
   }
 }
 
-/** A broker hangs up without a word on whoever does not speak TLS where it does, or names no user where it wants one. */
+/** A broker closes the connection without an error if it wants TLS or a user and we send none. */
 async function explainHangUp(error: unknown, settings: Settings): Promise<Failure | undefined> {
   const { brokers, tls, sasl } = settings.kafka;
   if (!isHangUp(error)) return undefined;
