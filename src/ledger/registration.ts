@@ -242,7 +242,7 @@ async function explainTaken(pg: Queryable, error: unknown, table: Registration):
     pg,
     /* sql */ `select pipeline, schema_name as schema, table_name as table from pg2click.replicated_table
       where case when $1 = 'topic' then definition #>> '{route,transport,topic}' = $2
-        else pipeline = $3 and definition #> '{route,loaders,0,target}' = jsonb_build_object('database', $4, 'table', $5) end`,
+        else pipeline = $3 and definition #> '{route,loaders,0,target}' = jsonb_build_object('database', $4::text, 'table', $5::text) end`,
     [what, topic, pipeline, target.database, target.table],
   );
   const owner = found.rows[0];
