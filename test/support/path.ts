@@ -19,6 +19,8 @@ import type {
 } from '../../src/domain/receipt.js';
 import type { TableOptions } from '../../src/domain/replicated-table.js';
 import { parseTableName, type TableName } from '../../src/domain/table-name.js';
+import type { Registry } from '../../src/pipeline/registry.js';
+import type { Capture } from '../../src/source/capture.js';
 import { migrateLedger } from '../../src/ledger/migrate.js';
 import { createLogger } from '../../src/observe/log.js';
 import { loadSettings, type Settings } from '../../src/settings/settings.js';
@@ -63,7 +65,8 @@ const QUIET = new DefaultLogger('ERROR', () => undefined);
 /** Short: an idle slice ends when its time is over. */
 const SLICE_MS = 400;
 
-export async function openPath(): Promise<Path> {
+/** @param captures those of the product by default */
+export async function openPath(captures?: Registry<Capture>): Promise<Path> {
   const owner = await freshDatabase('path');
   const postgres = await leastRole(owner);
   const clickhouse = await freshSink('path');
@@ -76,7 +79,7 @@ export async function openPath(): Promise<Path> {
       PG2CLICK_LOG_LEVEL: 'silent',
     },
   });
-  const deps = openDeps(settings, createLogger(settings.log));
+  const deps = openDeps(settings, createLogger(settings.log), undefined, captures);
   const sessions: pg.Client[] = [];
   const session = async (): Promise<pg.Client> => {
     const client = new pg.Client(owner);
