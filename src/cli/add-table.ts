@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { chalkStderr } from 'chalk';
 import { requireSlots } from '../control/capacity.js';
+import { moveWorkflow } from '../control/move-workflow.js';
+import { requireOwnTableWorkflow } from '../control/own-workflow.js';
 import { startTable } from '../control/start-table.js';
 import { viewPipeline } from '../control/table-view.js';
 import { countWorkers, missingQueues } from '../control/workers.js';
@@ -39,14 +41,17 @@ export async function addTable(session: Session, table: string, options: AddOpti
     session.tell(`${title}: ${plural(found.columns.length, 'column')}, key ${found.key.join(', ')}${rows}`);
     await ensureSearchAttributes(servers.temporal.operator, client.options.namespace);
     await requireSlots(client, { ...name, pipeline }, { queues: servers.queues, slots: worker.slots });
+    const address = { ...name, pipeline };
+    const moved = await moveWorkflow(client, address, servers.queues.workflow);
+    if (moved) session.tell(`${title} was added by an older release: its workflow runs on the task queue of this one now.`);
+    await requireOwnTableWorkflow(client, address, servers.deployment);
     const started = await startTable(client, {
-      ...name,
-      pipeline,
+      ...address,
       options: replicaOptions(options),
       sliceMs: worker.sliceMs,
       taskQueue: servers.queues.workflow,
     });
-    if (!started) session.tell(`${title} is replicated already; nothing was changed.`);
+    if (!started && !moved) session.tell(`${title} is replicated already; nothing was changed.`);
     if (!options.wait) return conclude(session, servers, name, started, 'done');
 
     const missing = await missingWorkers(servers, session.signal);
@@ -85,6 +90,7 @@ async function conclude(
     client: servers.temporal.client,
     pipeline,
     queues: servers.queues,
+    deployment: servers.deployment,
     uiUrl: temporal.uiUrl,
   };
   const { tables, workers } = await viewPipeline(source, name);

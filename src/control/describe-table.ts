@@ -1,5 +1,6 @@
 import { WorkflowNotFoundError, type Client, type WorkflowExecutionDescription } from '@temporalio/client';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
+import { deploymentOf } from '../domain/deployment.js';
 import type { SliceProgress } from '../domain/receipt.js';
 import { COPY_STAGE, loadStage, MAIN_LOADER, PUBLISH_STAGE } from '../domain/route.js';
 import { FAILURE_KINDS, isFailureKind, policyOf, type FailureKind } from '../failure/kinds.js';
@@ -24,6 +25,8 @@ export interface TableDescription {
   readonly phase: Phase | undefined;
   readonly failureKind: FailureKind | undefined;
   readonly runId: string;
+  /** Where its workflow tasks wait for a worker. */
+  readonly taskQueue: string;
   readonly pending: readonly PendingTask[];
 }
 
@@ -43,6 +46,7 @@ export async function describeTable(client: Client, workflowId: string): Promise
     phase: PHASES.find((phase) => phase === description.typedSearchAttributes.get(PHASE)),
     failureKind: FAILURE_KINDS.find((kind) => kind === description.typedSearchAttributes.get(FAILURE)),
     runId: description.runId,
+    taskQueue: description.taskQueue,
     pending: (description.raw.pendingActivities ?? []).flatMap(readPending),
   };
 }
@@ -65,12 +69,18 @@ export async function queryTable(
   }
 }
 
-/** Ids of the workflows that run in a pipeline. The server's list may be seconds old. */
-export async function listTableWorkflows(client: Client, pipeline: string): Promise<readonly string[]> {
+/** Ids of the workflows that run in a pipeline, but for those of other deployments. The server's list may be seconds old. */
+export async function listTableWorkflows(
+  client: Client,
+  pipeline: string,
+  deployment: string | undefined,
+): Promise<readonly string[]> {
   const ids: string[] = [];
   const query = `WorkflowType = "replicateTable" AND ExecutionStatus = "Running"`;
-  for await (const { workflowId } of client.workflow.list({ query }))
-    if (workflowId.startsWith(`replicate/${pipeline}/`)) ids.push(workflowId);
+  for await (const { workflowId, taskQueue } of client.workflow.list({ query })) {
+    const isOther = deployment !== undefined && (deploymentOf(taskQueue) ?? deployment) !== deployment;
+    if (!isOther && workflowId.startsWith(`replicate/${pipeline}/`)) ids.push(workflowId);
+  }
   return ids;
 }
 

@@ -1,7 +1,7 @@
 import type { Client } from '@temporalio/client';
 import type { ReplicatedTable } from '../domain/replicated-table.js';
 import type { MessageFormat } from '../domain/route.js';
-import type { TaskQueues } from '../domain/deployment.js';
+import type { Deployment, TaskQueues } from '../domain/deployment.js';
 import { formatTableName, parseTableName, workflowIdOf, type TableName } from '../domain/table-name.js';
 import { policyOf, type FailureKind } from '../failure/kinds.js';
 import { listTables } from '../ledger/tables.js';
@@ -16,6 +16,7 @@ import {
   type PendingTask,
   type TableDescription,
 } from './describe-table.js';
+import { ELSEWHERE_REMEDY, otherDeployment, OTHERS_REMEDY, othersWorkflow, waitsElsewhere } from './own-workflow.js';
 import { countWorkers, type Workers } from './workers.js';
 
 /** Where a table stands, from all that know something of it. The shape that `status --json` prints. */
@@ -68,6 +69,8 @@ export interface FailureView {
 
 export interface PipelineView {
   readonly pipeline: string;
+  /** Its id; null where nobody asked who we are. */
+  readonly deployment: string | null;
   /** ISO 8601. */
   readonly at: string;
   readonly workers: Workers;
@@ -80,6 +83,8 @@ export interface ViewSource {
   readonly pipeline: string;
   /** The deployment's. */
   readonly queues: TaskQueues;
+  /** Without it, workflows of all deployments are taken for ours. */
+  readonly deployment?: Deployment | undefined;
   readonly uiUrl: string | undefined;
 }
 
@@ -88,7 +93,7 @@ export async function viewPipeline(source: ViewSource, only?: TableName): Promis
   const { pg, client, pipeline } = source;
   const replicated = await readLedger(pg, pipeline);
   const [listed, workers] = await Promise.all([
-    only === undefined ? listTableWorkflows(client, pipeline) : [],
+    only === undefined ? listTableWorkflows(client, pipeline, source.deployment?.id) : [],
     countWorkers(client, source.queues),
   ]);
   const names = new Map<string, TableName>();
@@ -109,6 +114,7 @@ export async function viewPipeline(source: ViewSource, only?: TableName): Promis
   const tables = await Promise.all(known.map((table) => viewTable(source, table, workers.workflow > 0)));
   return {
     pipeline,
+    deployment: source.deployment?.id ?? null,
     at: new Date().toISOString(),
     workers,
     tables: tables.filter((table) => table !== undefined).toSorted((a, b) => (a.table < b.table ? -1 : 1)),
@@ -118,10 +124,30 @@ export async function viewPipeline(source: ViewSource, only?: TableName): Promis
 /** @returns undefined for a table that neither the ledger nor Temporal knows, or that was removed */
 async function viewTable(source: ViewSource, known: KnownTable, asked: boolean): Promise<TableView | undefined> {
   const { workflowId } = known;
-  const description = await describeTable(source.client, workflowId);
+  const described = await describeTable(source.client, workflowId);
+  const misplaced = described?.running === true ? misplacedWorkflow(source, workflowId, described) : undefined;
+  const description = misplaced?.isOther === true ? undefined : described;
   if (known.table === undefined && description?.running !== true) return undefined;
   const status = asked && description?.running === true ? await queryTable(source.client, workflowId) : undefined;
-  return compose({ ...known, description, status, source });
+  const view = compose({ ...known, description, status, source });
+  return misplaced === undefined ? view : { ...view, failure: misplaced.failure };
+}
+
+/** A workflow that no worker of this deployment runs: that of another deployment, or one on a task queue of its own. */
+function misplacedWorkflow(
+  { client, deployment: own }: ViewSource,
+  workflowId: string,
+  { taskQueue }: TableDescription,
+): { readonly isOther: boolean; readonly failure: FailureView } | undefined {
+  if (own === undefined) return undefined;
+  const { namespace } = client.options;
+  const other = otherDeployment(taskQueue, own.id);
+  const elsewhere = waitsElsewhere(taskQueue, own.id);
+  if (elsewhere === undefined) return undefined;
+  const message = other === undefined ? elsewhere : othersWorkflow({ workflowId, namespace, other, own });
+  const remedy = other === undefined ? ELSEWHERE_REMEDY : OTHERS_REMEDY;
+  const rest = { task: null, kind: 'Misconfigured', since: null, retrying: false, attempt: null } as const;
+  return { isOther: other !== undefined, failure: { ...rest, message, remedy } };
 }
 
 /** What the ledger knows of a table. */

@@ -18,6 +18,8 @@ export interface TaskQueues {
 }
 
 const PREFIX = 'pg2click';
+/** Of workflows, before deployments had an identity. No worker polls it any more. */
+export const WORKFLOW_QUEUE_BEFORE = PREFIX;
 
 export function taskQueuesOf(deployment: string): TaskQueues {
   return activityQueuesOf(`${PREFIX}/${deployment}`);
@@ -25,8 +27,7 @@ export function taskQueuesOf(deployment: string): TaskQueues {
 
 /** A workflow schedules its activities beside its own queue: one that is started by hand needs the name of one queue only. */
 export function activityQueuesOf(workflowQueue: string): TaskQueues {
-  // The queues of before deployments had an identity.
-  const separator = workflowQueue === PREFIX ? '-' : '/';
+  const separator = workflowQueue === WORKFLOW_QUEUE_BEFORE ? '-' : '/';
   return {
     workflow: workflowQueue,
     producer: `${workflowQueue}${separator}producer`,

@@ -1,4 +1,5 @@
 import { MAIN_LOADER, type LoaderSpec, type MessageFormat, type Route, type Target } from './route.js';
+import type { Deployment } from './deployment.js';
 import type { TableName } from './table-name.js';
 
 /** A column of the source table, as the catalogue tells it. */
@@ -49,6 +50,8 @@ export interface ReplicatedTable {
   readonly route: Route;
   /** Fingerprint of the source table: what no event announces, so it is compared at every slice. */
   readonly fingerprint: string;
+  /** Who added it; absent where a release did that had no identity of deployments, until its next preparing. */
+  readonly owner?: Deployment;
 }
 
 /** A table as one of its loaders sees it. */

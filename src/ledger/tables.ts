@@ -1,3 +1,4 @@
+import type { Deployment } from '../domain/deployment.js';
 import type { ReplicatedTable } from '../domain/replicated-table.js';
 import type { TableName } from '../domain/table-name.js';
 import type { Queryable } from '../connect/queryable.js';
@@ -17,7 +18,7 @@ export interface TableRow {
 }
 
 /** What a person chose or the catalogue told; kept as one JSON value. */
-export type Definition = Pick<ReplicatedTable, 'columns' | 'key' | 'route'>;
+export type Definition = Pick<ReplicatedTable, 'columns' | 'key' | 'route' | 'owner'>;
 
 export const TABLE_COLUMNS =
   'id::text, pipeline, schema_name, table_name, relation::text, generation::int, shape, definition, fingerprint';
@@ -49,6 +50,13 @@ export async function listTables(pg: Queryable, pipeline: string): Promise<Repli
 
 export async function saveFingerprint(pg: Queryable, id: string, fingerprint: string): Promise<void> {
   await query(pg, /* sql */ `update pg2click.replicated_table set fingerprint = $2 where id = $1`, [id, fingerprint]);
+}
+
+/** For a table of a release in which deployments had no identity. It is idempotent, and an owner that is there stays. */
+export async function saveOwner(pg: Queryable, id: string, owner: Deployment): Promise<void> {
+  const statement = /* sql */ `update pg2click.replicated_table
+    set definition = jsonb_build_object('owner', $2::jsonb) || definition where id = $1`;
+  await query(pg, statement, [id, JSON.stringify(owner)]);
 }
 
 export function toTable(row: TableRow): ReplicatedTable {
