@@ -4,7 +4,6 @@ import { loaderNamed, targetTable, type ReplicatedTable } from '../src/domain/re
 import { loaderOf, MAIN_LOADER, refusalOf, stagesOf, type Route } from '../src/domain/route.js';
 import { formatTableName } from '../src/domain/table-name.js';
 import { Failure } from '../src/failure/failure.js';
-import { policyOf } from '../src/failure/kinds.js';
 import { takenRemedy } from '../src/failure/remedies.js';
 import {
   checkClaim,
@@ -18,7 +17,7 @@ import {
 import type { Queryable } from '../src/connect/queryable.js';
 import { readSinkIdentity } from '../src/clickhouse/identity.js';
 import { renewMarks } from '../src/clickhouse/renew-marks.js';
-import { checkTarget, highestGeneration } from '../src/clickhouse/target.js';
+import { checkTarget, hasTarget, highestGeneration } from '../src/clickhouse/target.js';
 import type { Capture, Inspection } from '../src/source/capture.js';
 import { saveOwner } from '../src/ledger/tables.js';
 import { ensureTopic, topicState } from '../src/topic/admin.js';
@@ -157,17 +156,22 @@ async function checkTopic(deps: Deps, { route, name, id }: ReplicatedTable, own:
   });
 }
 
-/** A table of a release in which deployments had no identity becomes ours: in the ledger, and by the marks in ClickHouse. */
+/**
+ * A table of a release in which deployments had no identity becomes ours: in the ledger, and by the marks in ClickHouse. The
+ * server that has its target now is the one that it was made on.
+ */
 async function adopt(deps: Deps, table: ReplicatedTable, own: Deployment): Promise<void> {
   if (table.owner !== undefined) return;
-  try {
-    for (const { name } of table.route.loaders) await renewMarks(deps.clickhouse, targetTable(table, name, own.id));
-  } catch (error) {
-    // The old marks still count as ours: no reason to stop a table that runs.
-    if (!(error instanceof Failure) || policyOf(error.kind).treatment !== 'parked') throw error;
-    deps.log.warn({ table: formatTableName(table.name), kind: error.kind }, `not marked anew: ${error.message}`);
+  const server = await readSinkIdentity(deps.clickhouse);
+  const loaders = [];
+  for (const loader of table.route.loaders) {
+    const target = targetTable(table, loader.name, own.id);
+    const isHere = await hasTarget(deps.clickhouse, target);
+    if (isHere) await renewMarks(deps.clickhouse, target, deps.log);
+    loaders.push(isHere ? { server, ...loader } : loader);
   }
-  await saveOwner(deps.pool, table.id, own);
+  const { columns, key, route } = table;
+  await saveOwner(deps.pool, table.id, { columns, key, route: { ...route, loaders }, owner: own });
 }
 
 /**

@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import chalk from 'chalk';
 import { Command } from 'commander';
+import { taskQueuesOf } from '../domain/deployment.js';
 import { renderEnvFile } from '../settings/env-template.js';
 
 import { exitOf, type Exit } from './exit-code.js';
@@ -33,12 +34,17 @@ async function init(session: Session, global: GlobalOptions): Promise<Exit> {
       if (!session.json) session.print(lineOf(check));
     },
   });
+  const deployment = checks.find((check) => check.deployment !== undefined)?.deployment;
+  const moved = checks.flatMap((check) => check.moved ?? []);
   const [failed] = checks.filter((check) => check.error !== undefined);
   if (session.json) {
     session.print(
       JSON.stringify({
         ready: failed === undefined,
         wroteEnvFile: wrote,
+        deployment: deployment ?? null,
+        taskQueue: deployment === undefined ? null : taskQueuesOf(deployment.id).workflow,
+        moved,
         servers: checks.map(({ server, address, told, error }) => ({
           server,
           address,
@@ -49,6 +55,10 @@ async function init(session: Session, global: GlobalOptions): Promise<Exit> {
       }),
     );
   } else if (failed === undefined) {
+    if (moved.length > 0)
+      session.tell(
+        `\nMoved from an older release: the workflows of ${moved.join(', ')} go on in this one, where they were.`,
+      );
     const workers = checks.find((check) => check.workers !== undefined)?.workers;
     const working = workers !== undefined && missingQueues(workers).length === 0;
     const next = working ? 'pg2click add TABLE' : 'pg2click worker, and in another terminal: pg2click add TABLE';

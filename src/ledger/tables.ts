@@ -1,4 +1,3 @@
-import type { Deployment } from '../domain/deployment.js';
 import type { ReplicatedTable } from '../domain/replicated-table.js';
 import type { TableName } from '../domain/table-name.js';
 import type { Queryable } from '../connect/queryable.js';
@@ -52,11 +51,11 @@ export async function saveFingerprint(pg: Queryable, id: string, fingerprint: st
   await query(pg, /* sql */ `update pg2click.replicated_table set fingerprint = $2 where id = $1`, [id, fingerprint]);
 }
 
-/** For a table of a release in which deployments had no identity. It is idempotent, and an owner that is there stays. */
-export async function saveOwner(pg: Queryable, id: string, owner: Deployment): Promise<void> {
+/** For a table of a release in which deployments had no identity. An owner that is there stays. */
+export async function saveOwner(pg: Queryable, id: string, definition: Definition): Promise<void> {
   const statement = /* sql */ `update pg2click.replicated_table
-    set definition = jsonb_build_object('owner', $2::jsonb) || definition where id = $1`;
-  await query(pg, statement, [id, JSON.stringify(owner)]);
+    set definition = $2::jsonb where id = $1 and ready and not definition ? 'owner'`;
+  await query(pg, statement, [id, JSON.stringify(definition)]);
 }
 
 export function toTable(row: TableRow): ReplicatedTable {
