@@ -186,7 +186,7 @@ function compose(known: KnownEverywhere): TableView {
     format: table?.route.transport.format ?? null,
     key: table?.key ?? null,
     estimatedRows: status?.prepared?.estimatedRows ?? null,
-    copiedRows: copied ? (status?.copied?.rows ?? rowsOf('copy')) : (progressOf('copy')?.rows ?? 0),
+    copiedRows: copied ? rowsOf('copy') : (progressOf('copy')?.rows ?? 0),
     copied,
     publishedRows: rowsOf('publish'),
     loadedRows: rowsOf('load:main'),
