@@ -37,7 +37,7 @@ export interface ConnectPostgresOptions {
 export type PostgresClient = pg.Client & AsyncDisposable;
 
 /**
- * @throws Failure `SourceUnavailable`, `Unauthorized` or `Misconfigured`: a sentence with the address and the setting
+ * @throws Failure `SourceUnavailable`, `LoginRefused`, `Unauthorized` or `Misconfigured`: a sentence with the address and the setting
  * @throws the signal's reason when aborted
  */
 export async function connectPostgres(settings: Settings, options: ConnectPostgresOptions): Promise<PostgresClient> {

@@ -125,7 +125,7 @@ it('pools of one server give up their idle connections together, when one of the
 });
 
 it.each([
-  [{ PG_PASSWORD: 'wrong' }, 'Unauthorized'],
+  [{ PG_PASSWORD: 'wrong' }, 'LoginRefused'],
   [{ PG_DB: 'nope' }, 'Misconfigured'],
   [{ PG_PORT: '1' }, 'SourceUnavailable'],
   [{ PG_HOST: '/no/such/folder' }, 'SourceUnavailable'],

@@ -48,6 +48,7 @@ function view(stages: Readonly<Record<string, Partial<StageBacklog>>>, pending: 
     workflowId: 'replicate/default/public.orders',
     backlog: { table: TABLE, stages: Object.fromEntries(known), outbox: null },
     description: { running: true, ended: undefined, phase: 'streaming', failureKind: undefined, runId: 'r', pending },
+    taskQueue: 'pg2click/4fd1',
     status: undefined,
     url: null,
   };
