@@ -3,14 +3,12 @@ import type { Command } from 'commander';
 import { Failure } from '../failure/failure.js';
 import { policyOf } from '../failure/kinds.js';
 import { describeError } from '../observe/describe-error.js';
-import type { Log } from '../observe/log.js';
 import type { Settings } from '../settings/settings.js';
 import { exitCode, exitOf, type Exit } from './exit-code.js';
 
 /** What every command may use. Results go to standard output; everything else to standard error. */
 export interface Session {
   readonly settings: Settings;
-  readonly log: Log;
   readonly json: boolean;
   /** Aborted by Ctrl-C and SIGTERM: what waits ends, what is open is closed. */
   readonly signal: AbortSignal;
@@ -58,10 +56,7 @@ export async function runCommand(
   let debug = process.env['PG2CLICK_DEBUG'] === '1';
   try {
     // Here, not above: help and usage errors need none of it, and come at once.
-    const [{ loadSettings }, { createLogger }] = await Promise.all([
-      import('../settings/settings.js'),
-      import('../observe/log.js'),
-    ]);
+    const { loadSettings } = await import('../settings/settings.js');
     const settings =
       options.isolated === true
         ? loadSettings({ env: {}, envFile: false, stackFile: false })
@@ -70,7 +65,6 @@ export async function runCommand(
     for (const warning of settings.warnings) process.stderr.write(`${chalkStderr.yellow('warning:')} ${warning}\n`);
     const exit = await body({
       settings,
-      log: createLogger(settings.log),
       json,
       signal: stop.signal,
       print: (line) => void process.stdout.write(`${line}\n`),

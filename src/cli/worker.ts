@@ -42,7 +42,7 @@ Examples:
 }
 
 async function runWorker(session: Session, role: WorkerRole): Promise<Exit> {
-  const { settings, log } = session;
+  const { settings } = session;
   const bundlePath = join(packageRoot, 'dist', 'workflow-bundle.js');
   if (!existsSync(bundlePath)) {
     throw new Failure('Misconfigured', {
@@ -57,6 +57,7 @@ async function runWorker(session: Session, role: WorkerRole): Promise<Exit> {
     { createActivities },
     { observeWorker },
     { freeAddress },
+    { createLogger },
   ] = await Promise.all([
     import('../connect/temporal.js'),
     import('../worker/start.js'),
@@ -64,7 +65,9 @@ async function runWorker(session: Session, role: WorkerRole): Promise<Exit> {
     import('../../activities/index.js'),
     import('../worker/observe.js'),
     import('../worker/listen.js'),
+    import('../observe/log.js'),
   ]);
+  const log = createLogger(settings.log);
   const { metricsAddress } = settings.worker;
   const meters = installRuntime({
     log,
@@ -88,7 +91,7 @@ async function runWorker(session: Session, role: WorkerRole): Promise<Exit> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, onSignal);
   let connection: NativeConnection | undefined;
   try {
-    await checkBefore(session);
+    await checkBefore(session, log);
     const deployment = await waitForDeployment(activities, log, stop.signal);
     if (deployment === undefined) return 'interrupted';
     log.info({ deployment: deployment.id, database: deployment.database, pipeline: deployment.pipeline }, 'serving');
@@ -121,13 +124,13 @@ async function runWorker(session: Session, role: WorkerRole): Promise<Exit> {
  * answer is waited for.
  * @throws Failure where the settings are wrong
  */
-async function checkBefore(session: Session): Promise<void> {
+async function checkBefore(session: Session, log: Log): Promise<void> {
   const { checkServers } = await import('./check-servers.js');
   const checks = await checkServers(session, {
     prepare: false,
     report: ({ server, address, told, error }) => {
-      if (error === undefined) session.log.info({ server, address }, `${server}: ${told}`);
-      else session.log.warn({ server, address, kind: error.kind }, told);
+      if (error === undefined) log.info({ server, address }, `${server}: ${told}`);
+      else log.warn({ server, address, kind: error.kind }, told);
     },
   });
   const wrong = checks.find(({ error }) => error !== undefined && policyOf(error.kind).treatment === 'parked');

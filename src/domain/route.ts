@@ -76,12 +76,28 @@ export function loaderOf(stage: StageId): string | undefined {
   return /^load:(.+)$/u.exec(stage)?.[1];
 }
 
+/** What a stage reads from: the table itself, the capture, or the topic. */
+export type StageInput = 'table' | 'capture' | 'topic';
+
+export function inputOf(stage: StageId): StageInput {
+  if (stage === COPY_STAGE) return 'table';
+  return loaderOf(stage) === undefined ? 'capture' : 'topic';
+}
+
+/** Where changes wait for a stage, as people say it: `the outbox`, `Kafka`; null for a stage that reads the table itself. */
+export function waitingPlace(route: Pick<Route, 'capture'>, stage: StageId): string | null {
+  const places = { table: null, capture: `the ${route.capture.kind}`, topic: 'Kafka' } as const;
+  return places[inputOf(stage)];
+}
+
+type NamedLoader = LoaderSpec | Pick<LoaderSpec, 'name'>;
+
 /** The stages of a route, in the order in which a row meets them. The only place that knows which stages a route has. */
-export function stagesOf(route: Pick<Route, 'loaders'>): readonly StageSpec[] {
+export function stagesOf({ loaders }: { readonly loaders: readonly NamedLoader[] }): readonly StageSpec[] {
   return [
     { id: COPY_STAGE, activity: 'copyTable', queue: 'producer', runs: 'once' },
     { id: PUBLISH_STAGE, activity: 'publishSlice', queue: 'producer', runs: 'always' },
-    ...route.loaders.map(
+    ...loaders.map(
       ({ name }) => ({ id: loadStage(name), activity: 'loadSlice', queue: 'consumer', runs: 'always' }) as const,
     ),
   ];

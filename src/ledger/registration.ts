@@ -52,20 +52,26 @@ export async function readStanding(pg: Queryable, pipeline: string, name: TableN
 
 /** The names of a table. */
 export interface TakenNames {
+  /** `shop.orders of pipeline default` */
+  readonly owner: string;
   readonly topic: string;
   readonly targets: readonly Target[];
 }
 
 /** Names that a table may not choose: topics of all pipelines, targets of its own, of prepared tables and of others. */
 export async function listTakenNames(pg: Queryable, pipeline: string, name: TableName): Promise<readonly TakenNames[]> {
-  const found = await query<{ topic: string; targets: readonly Target[]; own: boolean }>(
+  const found = await query<TableName & { pipeline: string; topic: string; targets: readonly Target[] }>(
     pg,
-    /* sql */ `select definition #>> '{route,transport,topic}' as topic,
-        jsonb_path_query_array(definition, '$.route.loaders[*].target') as targets, pipeline = $1 as own
+    /* sql */ `select pipeline, schema_name as schema, table_name as table, definition #>> '{route,transport,topic}' as topic,
+        jsonb_path_query_array(definition, '$.route.loaders[*].target') as targets
       from pg2click.replicated_table where (pipeline, schema_name, table_name) <> ($1, $2, $3)`,
     [pipeline, name.schema, name.table],
   );
-  return found.rows.map(({ topic, targets, own }) => ({ topic, targets: own ? targets : [] }));
+  return found.rows.map(({ topic, targets, ...owner }) => ({
+    owner: `${formatTableName(owner)} of pipeline ${owner.pipeline}`,
+    topic,
+    targets: owner.pipeline === pipeline ? targets : [],
+  }));
 }
 
 export interface Registration {

@@ -1,7 +1,7 @@
 import type { Context } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import type { ActivityInterceptorsFactory } from '@temporalio/worker';
-import type { TableAddress } from '../domain/receipt.js';
+import type { SliceRequest, TableAddress } from '../domain/receipt.js';
 import { formatTableName } from '../domain/table-name.js';
 import { toApplicationFailure } from '../failure/application-failure.js';
 import type { Meters } from '../observe/meters.js';
@@ -17,11 +17,11 @@ export function failureInterceptor(meters: Meters): ActivityInterceptorsFactory 
           const failure = toApplicationFailure(error, context.info.activityType);
           // What is no ApplicationFailure is a cancellation.
           if (failure instanceof ApplicationFailure) {
-            const address = input.args[0] as TableAddress;
+            const request = input.args[0] as TableAddress & Partial<SliceRequest>;
             meters.add('pg2click_slice_failures_total', 1, {
-              pipeline: address.pipeline,
-              table: formatTableName(address),
-              task: context.info.activityType.replace(/(?:Slice|Table)$/u, ''),
+              pipeline: request.pipeline,
+              table: formatTableName(request),
+              task: request.stage ?? context.info.activityType.replace(/(?:Slice|Table)$/u, ''),
               kind: failure.type ?? 'Unexpected',
             });
           }
