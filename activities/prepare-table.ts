@@ -36,7 +36,7 @@ export async function prepareTable(
   return runSlice(UNBOUNDED, async (slice) => {
     const steps = stepsOf(slice, 'prepare');
     // Before the wait for a turn: what others do to the table from here on fences this attempt.
-    const standing = await readStanding(deps.pool, request.pipeline, request);
+    const standing = await readStanding(deps.ledger, request.pipeline, request);
     await using pg = await deps.connectSource(`prepare ${formatTableName(request)}`, {
       signal: steps.signal,
       onWait: (ahead) => steps.say(`waiting for its turn, ${ahead} ahead of it`),
@@ -47,22 +47,22 @@ export async function prepareTable(
     const inspection = await capture.inspect(pg, request, { key: request.options.key });
     if (standing.table !== undefined && standing.ready) return receiptOf(standing.table, inspection.estimatedRows);
 
-    const { table, claim } = await register(deps, pg, steps, { request, inspection, standing });
+    const { table, claim } = await register(deps, steps, { request, inspection, standing });
     steps.begin('checking its target');
     for (const { name } of table.route.loaders)
       await checkTarget(deps.clickhouse, targetTable(table, name, deployment.id));
     const { topic } = table.route.transport;
     steps.begin(`making the topic ${topic}`);
     const { partitions } = await makeTopic(deps, table);
-    await install(pg, steps, { capture, table, claim, before: standing.table, lockWaitMs });
+    await install(deps, pg, steps, { capture, table, claim, before: standing.table, lockWaitMs });
     steps.begin('making the target');
-    await checkClaim(pg, claim);
+    await checkClaim(deps.ledger, claim);
     for (const { kind, name } of table.route.loaders)
       await deps.loaders.named(kind).prepare(deps.clickhouse, targetTable(table, name, deployment.id));
     steps.begin('marking it ready');
     const { columns, key, route } = table;
     const topicStart = { offsets: await endOffsets(deps, topic), headers: {} };
-    await markReady(pg, claim, {
+    await markReady(deps.ledger, claim, {
       definition: { columns, key, route: { ...route, transport: { ...route.transport, partitions } } },
       fingerprint: await capture.fingerprint(pg, table),
       positions: Object.fromEntries(
@@ -79,7 +79,6 @@ const REGISTER_TRIES = 3;
 /** Before anything is made, and before the target is checked: what is registered, a removal can find and drop. */
 async function register(
   deps: Deps,
-  pg: Queryable,
   steps: Steps,
   known: { readonly request: PrepareRequest; readonly inspection: Inspection; readonly standing: Standing },
 ): ReturnType<typeof registerTable> {
@@ -90,7 +89,7 @@ async function register(
   const server = await readSinkIdentity(deps.clickhouse);
   for (let tries = 1; ; tries += 1) {
     steps.begin('choosing its topic and its target');
-    const taken = await listTakenNames(pg, pipeline, name);
+    const taken = await listTakenNames(deps.ledger, pipeline, name);
     const topic = chooseTopic(request, deps.settings, taken);
     const target = chooseTarget(request, deps.settings, taken);
     // What the topic really has is known once it is made.
@@ -107,7 +106,7 @@ async function register(
     steps.begin('registering it');
     try {
       const definition = { columns, key, route };
-      return await registerTable(pg, { pipeline, name, relation, definition, targetGeneration }, standing);
+      return await registerTable(deps.ledger, { pipeline, name, relation, definition, targetGeneration }, standing);
     } catch (error) {
       const isTaken = error instanceof Failure && error.kind === 'TargetTaken';
       const isChosen = options.topic !== undefined && options.target !== undefined;
@@ -134,6 +133,7 @@ async function makeTopic(deps: Deps, { route, name }: ReplicatedTable): ReturnTy
  * @param known `before`: the row as the earlier attempt left it
  */
 async function install(
+  deps: Deps,
   pg: Queryable,
   steps: Steps,
   known: {
@@ -149,7 +149,7 @@ async function install(
     signal: steps.signal,
     onWait: (holders: string) => steps.say(`waiting: ${holders}`),
     giveUpMs: lockWaitMs,
-    fence: (transaction: Queryable) => checkClaim(transaction, claim),
+    fence: (transaction: Queryable) => checkClaim(deps.ledgerWithin(transaction), claim),
   };
   if (before !== undefined && capture.installationOf(before) !== capture.installationOf(table)) {
     steps.begin('removing the outbox of an earlier attempt');

@@ -28,7 +28,8 @@ export async function removeTable(session: Session, table: string, options: Remo
   const title = formatTableName(name);
   return withServers(session, async (servers) => {
     const { client } = servers.temporal;
-    const source = { pg: servers.pg, client, pipeline, queues: servers.queues, uiUrl: temporal.uiUrl };
+    const { ledger, source: tables } = servers;
+    const source = { ledger, source: tables, client, pipeline, queues: servers.queues, uiUrl: temporal.uiUrl };
     const [view] = (await viewPipeline(source, name)).tables;
     if (view === undefined) throw notReplicated({ ...name, pipeline });
     if (options.yes !== true) await confirm(session, title, dropTarget, view.target);

@@ -33,6 +33,11 @@ export interface ConnectPostgresOptions {
   readonly signal?: AbortSignal;
 }
 
+/** The settings with which a connection leads to the ledger. */
+export function ledgerSettings(settings: Settings): Settings {
+  return settings.ledger === undefined ? settings : { ...settings, postgres: settings.ledger };
+}
+
 /** A connection of one's own. `await using` ends it. */
 export type PostgresClient = pg.Client & AsyncDisposable;
 

@@ -7,6 +7,12 @@ import type { CaptureBacklog } from '../source/capture.js';
 import { CAPTURES } from '../source/captures.js';
 import { topicBacklog } from '../topic/topic-backlog.js';
 
+/** Of the ledger, and of the tables with their outboxes: often one and the same. */
+export interface Databases {
+  readonly ledger: Queryable;
+  readonly source: Queryable;
+}
+
 /** What waits for a stage of a table, and what it moved so far. */
 export interface StageBacklog extends SourceBacklog {
   /** The last confirmed batch. */
@@ -35,15 +41,15 @@ export interface TableBacklog {
  * @throws Failure `LedgerUnavailable` and its like; `Misconfigured` where there is no ledger
  */
 export async function readBacklog(
-  pg: Queryable,
+  { ledger, source }: Databases,
   filter: LedgerFilter = {},
   captures: Pick<typeof CAPTURES, 'kinds' | 'named'> = CAPTURES,
 ): Promise<readonly TableBacklog[]> {
-  const tables = await readLedger(pg, filter);
+  const tables = await readLedger(ledger, filter);
   const captured = new Map<string, CaptureBacklog>();
   for (const kind of captures.kinds) {
     const its = tables.filter(({ table }) => table.route.capture.kind === kind).map(capturedTable);
-    for (const [id, backlog] of (await captures.named(kind).backlog?.(pg, its)) ?? []) captured.set(id, backlog);
+    for (const [id, backlog] of (await captures.named(kind).backlog?.(source, its)) ?? []) captured.set(id, backlog);
   }
   return tables.map((each) => toBacklog(each, captured.get(each.table.id)));
 }

@@ -4,6 +4,7 @@ import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
 import type { Queryable } from '../../connect/queryable.js';
 import { captureFunction, OUTBOX_EVENTS, outboxTable, qualified, triggerName } from './names.js';
+import { deleteDrainRow, insertDrainRow } from './drain-row.js';
 import { captureFunctionSql, enableAlwaysSql, outboxTableSql, triggerSql, type KeyColumn } from './capture-sql.js';
 import { LOCK_TIMEOUT_MS, withBriefLock, type DdlOptions } from '../brief-lock.js';
 import { BLOCKS_DROP, BLOCKS_TRIGGERS } from '../lock-holders.js';
@@ -47,6 +48,7 @@ async function install(pg: Queryable, table: OutboxOwner, { fence }: DdlOptions)
     /* sql */ `revoke all on function ${captureFunction(table.id, event)}() from public`,
   ]);
   await pg.query([outboxTableSql(table.id, key), ...functions].join(';\n'));
+  await insertDrainRow(pg, table.id);
   // Alone, and in one message: it locks the user's table until the commit.
   const triggers = OUTBOX_EVENTS.flatMap((event) => [
     triggerSql(table, event, table.triggerLevel),
@@ -75,6 +77,7 @@ export async function removeOutbox(
   const remove = async (): Promise<void> => {
     await options.fence?.(pg);
     await pg.query(statements.join(';\n'));
+    await deleteDrainRow(pg, id);
   };
   try {
     const wish = { title, relations: () => relationsOfOutbox(pg, id), modes: BLOCKS_DROP };

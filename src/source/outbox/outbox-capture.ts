@@ -10,7 +10,8 @@ import type { RowBatch } from '../row-batch.js';
 import { allocatePosition } from '../settle.js';
 import { readOutboxBacklog } from './backlog.js';
 import { installOutbox, removeOutbox } from './install.js';
-import { OutboxSource, type OutboxRow } from './outbox-source.js';
+import { OutboxSource } from './outbox-source.js';
+import type { OutboxRow } from './steps.js';
 
 /** Triggers write the keys of changed rows into an outbox table, in the user's transaction. */
 export const outboxCapture: Capture = {

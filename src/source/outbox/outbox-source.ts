@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Queryable } from '../../connect/queryable.js';
 import type { ReadingPool } from '../../connect/reading-pool.js';
 import type { OutboxBatch } from '../../domain/batch.js';
 import type { Changes } from '../../domain/change.js';
@@ -7,8 +6,6 @@ import type { Checkpoint } from '../../domain/receipt.js';
 import type { ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { Failure } from '../../failure/failure.js';
-import { advanceOutbox, type MovedEvents } from '../../ledger/outbox.js';
-import type { StageRow } from '../../ledger/stages.js';
 import type { BatchSource, ReadOptions, SourceState, Written } from '../../pipeline/batch.js';
 import { LagClock } from '../../pipeline/lag-clock.js';
 import { PollBackoff } from '../../pipeline/poll-backoff.js';
@@ -17,6 +14,7 @@ import { verifyUnchanged } from '../catalog/verify-unchanged.js';
 import { ensureFlushed } from '../flush.js';
 import type { RowBatch } from '../row-batch.js';
 import { readBatch, type BatchReading } from './drain.js';
+import type { MovedBatch, OpenOutboxSteps, OutboxDatabases, OutboxRow, OutboxSteps } from './steps.js';
 import { readOutboxSequence, type OutboxSequence } from './sequence.js';
 import type { OutboxWatch } from './watch.js';
 import { OutboxWatermark } from './watermark.js';
@@ -34,20 +32,13 @@ const BACKOFF = { shortestMs: 5, longestMs: 250, growth: 1.5 };
 const REST_TO_POLL = 4;
 const LONGEST_REST_MS = 10_000;
 
-/** The last `seq` of the last confirmed batch, decimal; absent before the first. */
-export interface OutboxPosition {
-  readonly last?: string;
-}
-
-export type OutboxRow = StageRow<OutboxPosition, OutboxBatch>;
-
 /** What an outbox source needs of the worker. */
-export interface OutboxServices {
-  /** The ledger, which is in the database of the outbox. */
-  readonly pool: Queryable;
+export interface OutboxServices extends OutboxDatabases {
   /** Connections that are lent to one batch at a time: an idle table holds none. */
   readonly reading: ReadingPool;
   readonly watch: OutboxWatch;
+  /** By where the ledger lies. */
+  readonly openSteps: OpenOutboxSteps;
 }
 
 /**
@@ -59,6 +50,7 @@ export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
   readonly pending: OutboxBatch | undefined;
   readonly #services: OutboxServices;
   readonly #stage: StageContext<OutboxRow>;
+  readonly #steps: OutboxSteps;
   readonly #lag = new LagClock();
   readonly #backoff = new PollBackoff(BACKOFF);
   #table: ReplicatedTable;
@@ -77,6 +69,7 @@ export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
     const { row } = stage;
     this.#services = services;
     this.#stage = stage;
+    this.#steps = services.openSteps(services, stage);
     this.#table = stage.table;
     this.pending = row.pending ?? undefined;
     const last = row.position.last ?? '0';
@@ -85,23 +78,24 @@ export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
     this.#watermark = new OutboxWatermark(row.lowWater, row.lowWater);
   }
 
-  /** @throws Failure `SourceChanged`, `MissingTable`, `LedgerSetBack`, `SourceSetBack` */
+  /** @throws Failure `SourceChanged`, `MissingTable`, `LedgerSetBack`, `SourceSetBack`; those of `OutboxSteps.verify` */
   async verify(): Promise<void> {
-    const { pool } = this.#services;
+    const { source } = this.#services;
     const { batch } = this.#checkpoint;
     const { checkpoint } = this.#stage.request;
     const title = formatTableName(this.#table.name);
-    this.#table = { ...this.#table, fingerprint: await verifyUnchanged(pool, this.#table) };
+    this.#table = { ...this.#table, fingerprint: await verifyUnchanged(source, this.#table) };
     if (checkpoint !== null && batch < checkpoint.batch)
       throw new Failure('LedgerSetBack', {
         message: `The ledger says that batch ${batch} of ${title} is the last published; batch ${checkpoint.batch} was confirmed before.`,
       });
-    this.#sequence = await readOutboxSequence(pool, this.#table.id);
+    this.#sequence = await readOutboxSequence(source, this.#table.id);
     this.#watermark.advance(this.#sequence.last, '0');
     if (checkpoint !== null && BigInt(this.#sequence.last) < BigInt(checkpoint.highest))
       throw new Failure('SourceSetBack', {
         message: `The outbox of ${title} stands at ${this.#sequence.last}; ${checkpoint.highest} was published before.`,
       });
+    await this.#steps.verify();
   }
 
   async nameNext({ signal }: ReadOptions): Promise<OutboxBatch | undefined> {
@@ -125,7 +119,7 @@ export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
       changes: changes(),
       durable: () => {
         onProgress();
-        return this.#reading?.isFlushed === true ? Promise.resolve() : ensureFlushed(this.#services.pool);
+        return this.#reading?.isFlushed === true ? Promise.resolve() : ensureFlushed(this.#services.source);
       },
     };
   }
@@ -138,7 +132,7 @@ export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
     if (this.#reading === undefined) throw new Error(`batch ${name.batch} is confirmed, and was not read`);
     const events = this.#reading.events();
     this.#watermark.confirmed(name, events);
-    const next = await this.#advance({ batch: name.batch, events, rows, bytes, proof }, nameNext);
+    const next = await this.#advance({ name, events, rows, bytes, proof }, nameNext);
     this.#checkpoint = { batch: name.batch, highest: name.last };
     this.#first ||= name.first;
     if (BigInt(name.last) > this.#done) this.#done = BigInt(name.last);
@@ -160,9 +154,8 @@ export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
     return Promise.resolve();
   }
 
-  async #advance(moved: MovedEvents | null, nameNext: boolean): Promise<OutboxBatch | undefined> {
-    const { pool } = this.#services;
-    const advanced = await advanceOutbox(pool, this.#stage.claim, moved, nameNext ? this.#limit : 0);
+  async #advance(moved: MovedBatch | null, nameNext: boolean): Promise<OutboxBatch | undefined> {
+    const advanced = await this.#steps.advance(moved, nameNext ? this.#limit : 0);
     if (moved === null) this.#pollMs = advanced.tookMs;
     this.#watermark.advance(advanced.lastAllocated ?? this.#checkpoint.highest, advanced.lowWater);
     if (advanced.next === undefined && nameNext) this.#done = this.#watermark.allocated;
