@@ -149,6 +149,7 @@ async function install(
     signal: steps.signal,
     onWait: (holders: string) => steps.say(`waiting: ${holders}`),
     giveUpMs: lockWaitMs,
+    ledgerElsewhere: deps.settings.ledger !== undefined,
     fence: (transaction: Queryable) => checkClaim(deps.ledgerWithin(transaction), claim),
   };
   if (before !== undefined && capture.installationOf(before) !== capture.installationOf(table)) {

@@ -2,7 +2,7 @@ import { Failure, type FailureDetail } from '../failure/failure.js';
 import type { FailureKind } from '../failure/kinds.js';
 import type { Settings } from '../settings/settings.js';
 import { explainTlsTo } from './tls.js';
-import { explainNetworkError, nameSettings as nameAny } from './unreachable.js';
+import { explainNetworkError, nameSettings as nameEach } from './unreachable.js';
 import type { SettingName } from '../settings/table.js';
 
 export const CONNECT_TIMEOUT_MS = 10_000;
@@ -10,7 +10,7 @@ export const CONNECT_TIMEOUT_MS = 10_000;
 /** The settings to look at: all that is said of a ledger elsewhere is one URL. */
 function nameSettings(settings: Settings, names: readonly SettingName[]): string {
   const { setting } = settings.postgres;
-  return nameAny(settings, setting === undefined ? names : [setting]);
+  return nameEach(settings, setting === undefined ? names : [setting]);
 }
 
 type Told = Pick<FailureDetail, 'message' | 'remedy'> & { readonly kind: FailureKind };
@@ -66,7 +66,9 @@ export interface PostgresAttempt {
 export function explainPostgresConnect(error: unknown, settings: Settings, attempt: PostgresAttempt): Failure {
   if (error instanceof Failure) return error;
   const told = explain(error, settings, attempt);
-  return new Failure(told.kind, { message: told.message, remedy: told.remedy, cause: error });
+  const isLedger = settings.postgres.setting !== undefined;
+  const kind = isLedger && told.kind === 'SourceUnavailable' ? 'LedgerUnavailable' : told.kind;
+  return new Failure(kind, { message: told.message, remedy: told.remedy, cause: error });
 }
 
 /** The driver has no code for a server that answers "no" to the question for TLS, only this text of its own. */
@@ -102,10 +104,11 @@ function explain(error: unknown, settings: Settings, { elapsedMs, passwordAsked 
   }
   // The driver itself gives up, without a code, when it has no password to give.
   if (passwordAsked && password.reveal() === '') {
+    const name = settings.postgres.setting === undefined ? 'PG_PASSWORD' : 'LEDGER_PG_PASSWORD';
     return {
       kind: 'Unauthorized',
       message: `${server} asks for a password of the role "${user}", and none is set.`,
-      remedy: `Set ${settings.postgres.setting === undefined ? '' : 'LEDGER_'}PG_PASSWORD, or ${settings.postgres.setting === undefined ? '' : 'LEDGER_'}PG_PASSWORD_FILE.`,
+      remedy: `Set ${name}, or ${name}_FILE.`,
     };
   }
   const message = `${server} closed the connection while it was being opened; is it PostgreSQL?`;

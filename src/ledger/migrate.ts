@@ -35,9 +35,10 @@ export function missingMigrations(pg: ClientBase): Promise<string[]> {
   return missingOf(pg, LEDGER);
 }
 
-/** Those that were not applied to a source whose ledger lies in another database. */
-export function missingSourceMigrations(pg: ClientBase): Promise<string[]> {
-  return missingOf(pg, SOURCE);
+/** The same for a source whose ledger lies in another database; `applied`: how many of its files were. */
+export async function readSourceMigrations(pg: ClientBase): Promise<{ applied: number; missing: string[] }> {
+  const missing = await missingOf(pg, SOURCE);
+  return { applied: (await listFiles(SOURCE)).length - missing.length, missing };
 }
 
 async function migrate(pg: ClientBase, migrations: Migrations): Promise<string[]> {
@@ -62,9 +63,13 @@ async function migrate(pg: ClientBase, migrations: Migrations): Promise<string[]
   }
 }
 
-async function missingOf(pg: ClientBase, { folder, prefix }: Migrations): Promise<string[]> {
+async function listFiles({ folder, prefix }: Migrations): Promise<string[]> {
   const files = (await readdir(folder)).filter((file) => /^\d{3}-.*\.sql$/u.test(file)).toSorted();
-  const names = files.map((file) => `${prefix}${file}`);
+  return files.map((file) => `${prefix}${file}`);
+}
+
+async function missingOf(pg: ClientBase, migrations: Migrations): Promise<string[]> {
+  const names = await listFiles(migrations);
   const { migration } = await look(pg);
   if (!migration) return names;
   const done = await pg.query<{ name: string }>(/* sql */ `select name from pg2click.migration`);

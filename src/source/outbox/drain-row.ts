@@ -1,6 +1,7 @@
 import type { Queryable } from '../../connect/queryable.js';
 import type { OutboxBatch } from '../../domain/batch.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
+import { roleScript } from '../../package-root.js';
 import { Failure } from '../../failure/failure.js';
 
 /** What `pg2click.advance_drain` has done and found. */
@@ -83,11 +84,15 @@ export async function readDrainedBatch(source: Queryable, id: string): Promise<n
 }
 
 /**
- * Where the ledger lies elsewhere, an outbox gets its row here, in the transaction that makes it. A database whose ledger is its
- * own has no such table.
+ * Called in the transaction that makes the outbox, where the ledger lies in another database.
+ * @throws Failure `Unauthorized` where `init` could not prepare this database
  */
 export async function insertDrainRow(pg: Queryable, id: string): Promise<void> {
-  if (!(await hasDrain(pg))) return;
+  if (!(await hasDrain(pg)))
+    throw new Failure('Unauthorized', {
+      message: 'The database of the tables is not prepared for outboxes: it has no table pg2click.drain.',
+      remedy: `Let an administrator run ${roleScript} there for the role in PG_USER, run "pg2click init", then resume.`,
+    });
   await pg.query(/* sql */ `insert into pg2click.drain (table_id) values ($1) on conflict (table_id) do nothing`, [id]);
 }
 

@@ -38,8 +38,9 @@ export async function installOutbox(pg: Queryable, table: OutboxOwner, options: 
   }
 }
 
-async function install(pg: Queryable, table: OutboxOwner, { fence }: DdlOptions): Promise<void> {
+async function install(pg: Queryable, table: OutboxOwner, { fence, ledgerElsewhere }: DdlOptions): Promise<void> {
   await fence?.(pg);
+  if (ledgerElsewhere === true) await insertDrainRow(pg, table.id);
   const key = await readKeyColumns(pg, table);
   const owned = await ownsTable(pg, table);
   const columns = key.map(({ column }) => column);
@@ -48,7 +49,6 @@ async function install(pg: Queryable, table: OutboxOwner, { fence }: DdlOptions)
     /* sql */ `revoke all on function ${captureFunction(table.id, event)}() from public`,
   ]);
   await pg.query([outboxTableSql(table.id, key), ...functions].join(';\n'));
-  await insertDrainRow(pg, table.id);
   // Alone, and in one message: it locks the user's table until the commit.
   const triggers = OUTBOX_EVENTS.flatMap((event) => [
     triggerSql(table, event, table.triggerLevel),
