@@ -3,7 +3,7 @@ import { classifyPostgres } from '../failure/classify-postgres.js';
 import { Failure } from '../failure/failure.js';
 import { bindLedger, requireOwnLedger } from '../ledger/binding.js';
 import { migrateLedger, migrateSource, missingMigrations, readSourceMigrations } from '../ledger/migrate.js';
-import { roleScript } from '../package-root.js';
+import { ledgerRoleScript, roleScript } from '../package-root.js';
 import type { PostgresServer } from '../settings/postgres-server.js';
 import type { Settings } from '../settings/settings.js';
 import type { Tls } from '../settings/tls.js';
@@ -141,12 +141,13 @@ function passIfHidden(error: unknown): void {
   if (cause?.code !== INSUFFICIENT_PRIVILEGE) throw error;
 }
 
-function explainPreparing(error: unknown, { user, database }: PostgresServer): Failure {
+function explainPreparing(error: unknown, { user, database, setting }: PostgresServer): Failure {
   if (error instanceof Failure) return error;
   if ((error as { code?: unknown }).code === INSUFFICIENT_PRIVILEGE) {
+    const [script, usual] = setting === undefined ? [roleScript, 'pg2click'] : [ledgerRoleScript, 'pg2click_ledger'];
     return new Failure('Unauthorized', {
       message: `The role "${user}" may not make the ledger in the database "${database}": the schema pg2click is not its own.`,
-      remedy: `Let an administrator run ${roleScript} there${user === 'pg2click' ? '' : `, with "${user}" as the role at its top`}.`,
+      remedy: `Let an administrator run ${script} there${user === usual ? '' : `, with "${user}" as the role at its top`}.`,
       cause: error,
     });
   }

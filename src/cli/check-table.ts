@@ -1,5 +1,5 @@
 import { chooseTarget, chooseTopic } from '../../activities/choose-names.js';
-import type { Databases } from '../control/backlog.js';
+import type { Databases } from '../connect/databases.js';
 import { optionsOf, requireSameOptions } from '../control/check-options.js';
 import type { PrepareRequest } from '../domain/receipt.js';
 import { formatTableName } from '../domain/table-name.js';

@@ -1,4 +1,4 @@
-import type { Queryable } from '../connect/queryable.js';
+import type { Databases } from '../connect/databases.js';
 import type { ReplicatedTable } from '../domain/replicated-table.js';
 import { inputOf, stagesOf, type StageId } from '../domain/route.js';
 import { readLedger, type LedgerFilter, type LedgerStage, type LedgerTable } from '../ledger/backlog.js';
@@ -6,12 +6,6 @@ import type { SourceBacklog } from '../pipeline/backlog.js';
 import type { CaptureBacklog } from '../source/capture.js';
 import { CAPTURES } from '../source/captures.js';
 import { topicBacklog } from '../topic/topic-backlog.js';
-
-/** Of the ledger, and of the tables with their outboxes: often one and the same. */
-export interface Databases {
-  readonly ledger: Queryable;
-  readonly source: Queryable;
-}
 
 /** What waits for a stage of a table, and what it moved so far. */
 export interface StageBacklog extends SourceBacklog {

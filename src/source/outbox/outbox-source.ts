@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Databases } from '../../connect/databases.js';
 import type { ReadingPool } from '../../connect/reading-pool.js';
 import type { OutboxBatch } from '../../domain/batch.js';
 import type { Changes } from '../../domain/change.js';
@@ -14,7 +15,7 @@ import { verifyUnchanged } from '../catalog/verify-unchanged.js';
 import { ensureFlushed } from '../flush.js';
 import type { RowBatch } from '../row-batch.js';
 import { readBatch, type BatchReading } from './drain.js';
-import type { MovedBatch, OpenOutboxSteps, OutboxDatabases, OutboxRow, OutboxSteps } from './steps.js';
+import type { MovedBatch, OpenOutboxSteps, OutboxRow, OutboxSteps } from './steps.js';
 import { readOutboxSequence, type OutboxSequence } from './sequence.js';
 import type { OutboxWatch } from './watch.js';
 import { OutboxWatermark } from './watermark.js';
@@ -33,7 +34,7 @@ const REST_TO_POLL = 4;
 const LONGEST_REST_MS = 10_000;
 
 /** What an outbox source needs of the worker. */
-export interface OutboxServices extends OutboxDatabases {
+export interface OutboxServices extends Databases {
   /** Connections that are lent to one batch at a time: an idle table holds none. */
   readonly reading: ReadingPool;
   readonly watch: OutboxWatch;
@@ -84,7 +85,7 @@ export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
     const { batch } = this.#checkpoint;
     const { checkpoint } = this.#stage.request;
     const title = formatTableName(this.#table.name);
-    this.#table = { ...this.#table, fingerprint: await verifyUnchanged(source, this.#table) };
+    this.#table = { ...this.#table, fingerprint: await verifyUnchanged(this.#services, this.#table) };
     if (checkpoint !== null && batch < checkpoint.batch)
       throw new Failure('LedgerSetBack', {
         message: `The ledger says that batch ${batch} of ${title} is the last published; batch ${checkpoint.batch} was confirmed before.`,

@@ -1,4 +1,4 @@
-import type { Queryable } from '../../connect/queryable.js';
+import type { Databases } from '../../connect/databases.js';
 import type { OutboxBatch } from '../../domain/batch.js';
 import { advanceOutbox, type OutboxAdvance } from '../../ledger/outbox.js';
 import type { StageRow } from '../../ledger/stages.js';
@@ -33,13 +33,7 @@ export interface OutboxSteps {
   advance(moved: MovedBatch | null, limit: number): Promise<OutboxAdvance>;
 }
 
-export interface OutboxDatabases {
-  readonly ledger: Queryable;
-  /** The database of the tables and their outboxes. */
-  readonly source: Queryable;
-}
-
-export type OpenOutboxSteps = (databases: OutboxDatabases, stage: StageContext<OutboxRow>) => OutboxSteps;
+export type OpenOutboxSteps = (databases: Databases, stage: StageContext<OutboxRow>) => OutboxSteps;
 
 /** Ledger and outbox in one database: each step is one statement, and the two never disagree. */
 export const stepsInOneDatabase: OpenOutboxSteps = ({ ledger }, { claim }) => ({

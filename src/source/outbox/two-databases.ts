@@ -1,3 +1,4 @@
+import type { Databases } from '../../connect/databases.js';
 import type { OutboxBatch } from '../../domain/batch.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { Failure } from '../../failure/failure.js';
@@ -5,7 +6,7 @@ import { confirmOutbox, nameOutbox, type OutboxAdvance } from '../../ledger/outb
 import { requireClaim } from '../../ledger/stages.js';
 import type { StageContext } from '../../pipeline/stage.js';
 import { advanceDrain, readDrainedBatch, type DrainStep } from './drain-row.js';
-import type { MovedBatch, OpenOutboxSteps, OutboxDatabases, OutboxRow, OutboxSteps } from './steps.js';
+import type { MovedBatch, OpenOutboxSteps, OutboxRow, OutboxSteps } from './steps.js';
 
 /**
  * Ledger and outbox in two databases. For batch n: (1) the source finds events, (2) the ledger takes their name, (3) they are moved,
@@ -17,7 +18,7 @@ import type { MovedBatch, OpenOutboxSteps, OutboxDatabases, OutboxRow, OutboxSte
  * confirmed batch, or one before it while `deleting` holds its name. Anything else is a database that was restored.
  */
 class TwoDatabases implements OutboxSteps {
-  readonly #databases: OutboxDatabases;
+  readonly #databases: Databases;
   readonly #stage: StageContext<OutboxRow>;
   readonly #title: string;
   /** The last confirmed batch. */
@@ -25,7 +26,7 @@ class TwoDatabases implements OutboxSteps {
   /** Its name, until its events are known to be deleted. */
   #deleting: OutboxBatch | null;
 
-  constructor(databases: OutboxDatabases, stage: StageContext<OutboxRow>) {
+  constructor(databases: Databases, stage: StageContext<OutboxRow>) {
     this.#databases = databases;
     this.#stage = stage;
     this.#title = formatTableName(stage.table.name);
