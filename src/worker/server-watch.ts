@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { NativeConnection } from '@temporalio/worker';
 import { connectClickHouse, explainClickHouseConnect } from '../connect/clickhouse.js';
 import { probeKafka } from '../connect/kafka.js';
-import { connectPostgres, type PostgresClient } from '../connect/postgres.js';
+import { connectPostgres, ledgerSettings, type PostgresClient } from '../connect/postgres.js';
 import { explainTemporalConnect } from '../connect/temporal.js';
 import { classifyPostgres } from '../failure/classify-postgres.js';
 import { Failure } from '../failure/failure.js';
@@ -10,8 +10,10 @@ import type { FailureKind } from '../failure/kinds.js';
 import type { Meters } from '../observe/meters.js';
 import type { Settings } from '../settings/settings.js';
 
-export const SERVERS = ['postgresql', 'kafka', 'clickhouse', 'temporal'] as const;
-export type ServerName = (typeof SERVERS)[number];
+/** `ledger` only where it lies in another database than the tables. */
+export type ServerName = 'postgresql' | 'ledger' | 'kafka' | 'clickhouse' | 'temporal';
+
+export type Probes = Readonly<Partial<Record<ServerName, Probe>>>;
 
 /** Rejects with a Failure while its server does not answer. */
 export interface Probe {
@@ -43,14 +45,14 @@ export class ServerWatch {
   }
 
   /** Looks until the signal is aborted, then closes the probes. */
-  async watchUntil(probes: Readonly<Record<ServerName, Probe>>, signal: AbortSignal): Promise<void> {
+  async watchUntil(probes: Probes, signal: AbortSignal): Promise<void> {
     await Promise.all(
-      SERVERS.map(async (server) => {
+      (Object.entries(probes) as [ServerName, Probe][]).map(async ([server, probe]) => {
         while (!signal.aborted) {
-          await this.#look(server, probes[server]);
+          await this.#look(server, probe);
           await pause(EVERY_MS, undefined, { signal }).catch(() => undefined);
         }
-        await probes[server].close();
+        await probe.close();
       }),
     );
   }
@@ -82,10 +84,11 @@ export class ServerWatch {
   }
 }
 
-/** The four servers as this worker reaches them. `connection` is the worker's own: a second one could be well while it is not. */
-export function openProbes(settings: Settings, connection: NativeConnection): Readonly<Record<ServerName, Probe>> {
+/** The servers as this worker reaches them. `connection` is the worker's own: a second one could be well while it is not. */
+export function openProbes(settings: Settings, connection: NativeConnection): Probes {
   return {
     postgresql: postgresProbe(settings),
+    ...(settings.ledger === undefined ? {} : { ledger: postgresProbe(ledgerSettings(settings)) }),
     kafka: { look: async () => void (await probeKafka(settings)), close: () => Promise.resolve() },
     clickhouse: clickhouseProbe(settings),
     temporal: {
