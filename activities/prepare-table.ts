@@ -43,7 +43,7 @@ export async function prepareTable(
     });
     const deployment = await deps.deployment();
     steps.begin('looking at the table');
-    const capture = deps.captures.named('outbox');
+    const capture = deps.captures.named(request.options.capture ?? DEFAULT_CAPTURE);
     const inspection = await capture.inspect(pg, request, { key: request.options.key });
     if (standing.table !== undefined && standing.ready) return receiptOf(standing.table, inspection.estimatedRows);
 
@@ -72,6 +72,8 @@ export async function prepareTable(
     return receiptOf(table, inspection.estimatedRows);
   });
 }
+
+const DEFAULT_CAPTURE = 'outbox';
 
 /** Two tables that are added at once may both find the name of the settings free: the second looks again, and takes its own. */
 const REGISTER_TRIES = 3;

@@ -1,6 +1,8 @@
 import type { SliceReceipt, SliceRequest } from '../src/domain/receipt.js';
 import { PUBLISH_STAGE } from '../src/domain/route.js';
 import { TopicBatchWriter } from '../src/topic/topic-batch-writer.js';
+import { rowContentOf } from '../src/messages/formats.js';
+import { targetColumns } from '../src/domain/column-type.js';
 import type { Deps } from './deps.js';
 import { runStageSlice } from './run-stage-slice.js';
 
@@ -17,11 +19,14 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
     request,
     PUBLISH_STAGE,
     async (context) => {
-      const { capture, transport } = context.table.route;
+      const { table } = context;
+      const { capture, transport } = table.route;
+      const content = rowContentOf(transport);
       return {
-        source: deps.captures.named(capture.kind).open(deps, context),
+        source: deps.captures.named(capture.kind).open(deps, context, content),
         writer: new TopicBatchWriter(await deps.publisher(), transport, {
           origin: (await deps.deployment()).id,
+          columns: content.rows === 'text' ? targetColumns(table).map(({ name }) => name) : undefined,
           throttle: deps.throttles.publish,
         }),
       };

@@ -44,8 +44,8 @@ export function tableActivities(
   sliceMs: number,
   { producer, consumer }: Pick<TaskQueues, 'producer' | 'consumer'>,
 ): ActivityInterfaceFor<ReplicationActivities> {
-  // DDL under lock timeouts and a topic: seconds. It need not heartbeat oftener than it has something to say.
-  const short = { ...COMMON, taskQueue: producer, startToCloseTimeout: 10 * MINUTE, heartbeatTimeout: MINUTE };
+  // Seconds of DDL; but it may wait long for a lock, or for its turn behind hundreds of others. Heartbeats tell a dead one.
+  const short = { ...COMMON, taskQueue: producer, startToCloseTimeout: 24 * HOUR, heartbeatTimeout: MINUTE };
   const slice = {
     ...COMMON,
     startToCloseTimeout: Math.max(10 * MINUTE, 2 * IDLE_SLICES * sliceMs),

@@ -49,7 +49,14 @@ async function drainOnce(environment: BenchEnvironment): Promise<readonly number
     );
     const { seq, snapshot } = found.rows[0] ?? { seq: '0', snapshot: '' };
     await pg.query(`${BEGIN_READING};${LOOK_UP_BY_INDEX}`);
-    await copyToNowhere(pg, drainSql(table, { batch: 1, generation: 1, first: seq, last: seq, snapshot }));
+    await copyToNowhere(
+      pg,
+      drainSql(
+        table,
+        { batch: 1, generation: 1, first: seq, last: seq, snapshot },
+        { rows: 'json', key: true, hasLoose: true },
+      ),
+    );
     await pg.query('commit');
     taken.push(performance.now() - startedAt);
     await pg.query(/* sql */ `delete from ${outbox}`);

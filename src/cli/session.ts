@@ -82,6 +82,19 @@ export async function runCommand(
   }
 }
 
+/**
+ * The action of a command whose code is loaded only when it runs: `--help` needs none of it.
+ * @param load returns what runs: it gets the session, then the command's arguments, then its options
+ */
+export function lazily<Args extends readonly unknown[]>(
+  load: () => Promise<(session: Session, ...args: Args) => Promise<Exit>>,
+): (...given: [...Args, Command]) => Promise<void> {
+  return (...given) => {
+    const args = given.slice(0, -1) as unknown as Args;
+    return runCommand(given.at(-1) as Command, async (session) => (await load())(session, ...args));
+  };
+}
+
 /** @returns a file's name, false for none at all, undefined for `.env` if it is there */
 export function envFileOf({ settings, envFile }: GlobalOptions): string | false | undefined {
   return settings ?? (envFile === true ? undefined : envFile);

@@ -6,6 +6,7 @@ import type { FailureKind } from '../failure/kinds.js';
 import type { Log } from '../observe/log.js';
 import type { Sasl } from '../settings/security.js';
 import type { Settings } from '../settings/settings.js';
+import { splitHostPort } from './host-port.js';
 import { explainTlsMissing, explainTlsTo, explainTlsWanted, nodeTlsOptions, speaksTls } from './tls.js';
 import { explainNetworkError, nameSettings } from './unreachable.js';
 
@@ -82,7 +83,7 @@ async function explainHangUp(error: unknown, settings: Settings): Promise<Failur
   if (!isHangUp(error)) return undefined;
   const fail = (message: string, remedy: string): Failure =>
     new Failure('BrokerUnavailable', { message: `${serverOf(settings)} ${message}.`, remedy, cause: error });
-  const answers = await Promise.all(brokers.map((broker) => speaksTls(hostAndPort(broker))));
+  const answers = await Promise.all(brokers.map((broker) => speaksTls(splitHostPort(broker))));
   if (answers.includes(true) !== (tls !== undefined)) {
     const { sentence, remedy } = tls === undefined ? explainTlsWanted('kafka') : explainTlsMissing('kafka');
     return fail(sentence, remedy);
@@ -99,11 +100,6 @@ function isHangUp(error: unknown): boolean {
     const { name, code } = link as { name?: unknown; code?: unknown };
     return code === 'ECONNRESET' || code === 'EPIPE' || name === 'KafkaJSConnectionClosedError';
   });
-}
-
-function hostAndPort(broker: string): { host: string; port: number } {
-  const [, host = broker, port] = /^\[?(.*?)\]?:(\d+)$/u.exec(broker) ?? [];
-  return { host, port: Number(port) };
 }
 
 function serverOf(settings: Settings): string {

@@ -14,11 +14,12 @@ export interface Span {
 /** A change on its way from the drain to Kafka: bytes, never a parsed row. */
 export interface Change {
   readonly kind: 'row' | 'truncate';
-  /** Compact JSON array of the key columns in key order, as UTF-8; empty for a truncate mark. */
+  /** Compact JSON array of the key columns in key order, as UTF-8; empty for a TRUNCATE marker. */
   readonly key: Span;
   /**
-   * One flat JSON object without raw newlines: the row's columns and `_version`, `_deleted`; for a tombstone the key
-   * columns only.
+   * The row's columns and `_version`, `_deleted`, for a tombstone the key columns only; without raw newlines. One flat JSON
+   * object, or a line of COPY text where the message format wants text (`FORMATS` in `src/messages`); a TRUNCATE marker is always
+   * JSON.
    */
   readonly value: Span;
   /** Highest `seq` of this key in the batch, in decimal digits: the major part of its version. */
@@ -40,7 +41,7 @@ export class Changes {
     return this.#fields.length / FIELDS;
   }
 
-  /** Each pair of offsets bounds a part of the text. A change without a key is a truncate mark. */
+  /** Each pair of offsets bounds a part of the text. A change without a key is a TRUNCATE marker. */
   push(seqStart: number, seqEnd: number, keyStart: number, keyEnd: number, valueStart: number, valueEnd: number): void {
     this.#fields.push(seqStart, seqEnd, keyStart, keyEnd, valueStart, valueEnd);
   }

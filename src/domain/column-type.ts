@@ -12,10 +12,12 @@ type Expression = (column: string) => string;
 export interface ColumnType {
   /** What `COPY (select ...)` prints for ClickHouse's TabSeparated. */
   readonly copy: Expression;
-  /** What `row_to_json` renders for ClickHouse's JSONEachRow; NULL stays NULL. */
+  /** What `copy` gives for a column that takes no NULL where there is no row: SQL. Nobody sees the values of a tombstone. */
+  readonly absent: string;
+  /** Text of the JSON of a value, for ClickHouse's JSONEachRow; NULL stays NULL. */
   readonly json: Expression;
-  /** Text of the JSON of a value that is not NULL: for keys, which are built without `row_to_json`. */
-  readonly keyJson: Expression;
+  /** Of types that JSON has as a text without escapes: what stands between the quotes. It saves two concatenations a value. */
+  readonly jsonText?: Expression;
   /** Equal exactly where the texts that we send are equal: what events are grouped and keys are joined by. */
   readonly image: Expression;
   /** The type of the target's column, Nullable where the column is. */
@@ -27,6 +29,10 @@ export interface ColumnType {
 const same: Expression = (column) => column;
 const text: Expression = (column) => `${column}::text`;
 const quoted: Expression = (column) => `'"' || ${column}::text || '"'`;
+const inQuotes = (jsonText: Expression): Pick<ColumnType, 'json' | 'jsonText'> => ({
+  json: (column) => quoted(jsonText(column)),
+  jsonText: (column) => text(jsonText(column)),
+});
 const escaped: Expression = (column) => `to_json(${column}::text)::text`;
 
 /**
@@ -45,10 +51,10 @@ const timestamptz = within(`timestamptz '1900-01-01 00:00:00+00'`, `timestamptz 
 
 const as = (type: string) => (column: Column) => (column.nullable ? `Nullable(${type})` : type);
 
-const bare = (clickhouse: string): ColumnType => ({
+const bare = (clickhouse: string, absent = '0'): ColumnType => ({
   copy: same,
-  json: same,
-  keyJson: text,
+  absent,
+  json: text,
   image: same,
   clickhouse: as(clickhouse),
   key: true,
@@ -56,32 +62,39 @@ const bare = (clickhouse: string): ColumnType => ({
 
 const string: ColumnType = {
   copy: same,
-  json: same,
-  keyJson: escaped,
+  absent: `''`,
+  json: escaped,
   // A nondeterministic collation calls 'a' and 'A' equal; ClickHouse does not.
   image: (column) => `${column} collate "C"`,
   clickhouse: as('String'),
   key: true,
 };
 
+/** NaN and the infinities are texts in JSON, which `to_json` knows. */
+const float = (clickhouse: string): ColumnType => ({
+  ...bare(clickhouse),
+  json: (column) => `to_json(${column})::text`,
+  key: false,
+});
+
 /** Not a number of JSON but its text: nothing on the way may read it as a double. NaN is refused by Decimal. */
 const numeric: ColumnType = {
   copy: same,
-  json: text,
-  keyJson: quoted,
+  absent: '0',
+  ...inQuotes(same),
   image: same,
   clickhouse: (column) => as(`Decimal(${column.precision}, ${column.scale})`)(column),
   key: true,
 };
 
 /** As text: a json value may hold raw newlines, which as a JSON string are escaped. */
-const json: ColumnType = { ...string, copy: text, json: text, key: false };
+const json: ColumnType = { ...string, copy: text, key: false };
 
-/** `row_to_json` would print a `T` between date and time where COPY prints a blank. The target's zone is never the server's. */
+/** `to_json` would print a `T` between date and time where COPY prints a blank. The target's zone is never the server's. */
 const moment = (guarded: Expression): ColumnType => ({
   copy: guarded,
-  json: (column) => `(${guarded(column)})::text`,
-  keyJson: (column) => quoted(`(${guarded(column)})`),
+  absent: `'1970-01-01'`,
+  ...inQuotes((column) => `(${guarded(column)})`),
   image: same,
   clickhouse: as(`DateTime64(6, 'UTC')`),
   key: true,
@@ -92,24 +105,24 @@ const COLUMN_TYPES: Readonly<Record<string, ColumnType>> = {
   bigint: bare('Int64'),
   integer: bare('Int32'),
   smallint: bare('Int16'),
-  boolean: bare('Bool'),
-  'double precision': { ...bare('Float64'), key: false },
-  real: { ...bare('Float32'), key: false },
+  boolean: bare('Bool', 'false'),
+  'double precision': float('Float64'),
+  real: float('Float32'),
   numeric,
   text: string,
   'character varying': string,
-  date: { ...bare('Date32'), copy: date, json: date, keyJson: (column) => quoted(`(${date(column)})`) },
+  date: { ...bare('Date32', `'1970-01-01'`), copy: date, ...inQuotes((column) => `(${date(column)})`) },
   'timestamp without time zone': moment(timestamp),
   'timestamp with time zone': moment(timestamptz),
-  uuid: { ...bare('UUID'), keyJson: quoted },
+  uuid: { ...bare('UUID', `'00000000-0000-0000-0000-000000000000'`), ...inQuotes(same) },
   json,
   jsonb: json,
-  // By its output function, as COPY does. A cast, which row_to_json looks for too, may be a function of the type's owner: it
+  // By its output function, as COPY does. A cast, which to_json looks for too, may be a function of the type's owner: it
   // could print what it likes, and would run as our role.
   enum: {
-    ...bare('LowCardinality(String)'),
-    json: (column) => `enum_out(${column})::text`,
-    keyJson: (column) => `to_json(enum_out(${column})::text)::text`,
+    ...bare('LowCardinality(String)', `''`),
+    copy: (column) => `enum_out(${column})::text`,
+    json: (column) => `to_json(enum_out(${column})::text)::text`,
     clickhouse: ({ nullable }) => (nullable ? 'LowCardinality(Nullable(String))' : 'LowCardinality(String)'),
   },
 };

@@ -27,6 +27,8 @@ export interface TableOptions {
   /** `table` or `database.table` in ClickHouse. */
   readonly target?: string | undefined;
   readonly format?: MessageFormat | undefined;
+  /** Which capture sees the changes: a kind of the registry; `outbox` when absent. */
+  readonly capture?: string | undefined;
 }
 
 /** A replicated table as the ledger holds it: everything the slices need to know about it. */

@@ -2,7 +2,9 @@
  * The version of a row in ClickHouse: `generation << 120 | major << 64 | minor`, a UInt128. It is a position of the source,
  * total per key, so whatever arrives twice, late, or from a frozen worker, the right row wins; no clock takes part.
  *
- * For the outbox and for copies `major` is the outbox sequence (of the event, or the drawn copy position) and `minor` is 0.
+ * For the outbox and for copies `major` is the outbox sequence (of the event, or the drawn copy position) and `minor` the
+ * shape: a batch that is read again after the columns changed has other rows under the same positions, and the newer ones
+ * must win. With minor 0 a version is the lower bound of all of its major part.
  */
 export type Version = bigint;
 
@@ -29,9 +31,9 @@ export function majorOf(version: Version): bigint {
 }
 
 /**
- * The SQL expression of a version for a `bigint` expression `major`: numeric arithmetic, 0.4 us a row.
+ * The SQL expression of a version for a `bigint` expression `major`: numeric arithmetic, 1 us a row; the shape is free.
  * The result is of type numeric; JSON wants it as text.
  */
-export function versionSql(generation: number, major: string): string {
-  return `(${composeVersion(generation, 0n)}::numeric + (${major})::numeric * ${1n << MAJOR_SHIFT})`;
+export function versionSql(generation: number, major: string, shape: number): string {
+  return `(${composeVersion(generation, 0n, BigInt(shape))}::numeric + (${major})::numeric * ${1n << MAJOR_SHIFT})`;
 }

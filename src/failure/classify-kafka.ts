@@ -59,6 +59,7 @@ const KIND_BY_NAME: Readonly<Record<string, FailureKind>> = {
   KafkaTimeout: 'BrokerUnavailable',
   SendNotConfirmed: 'BrokerUnavailable',
   SessionRetired: 'BrokerUnavailable',
+  UnknownPartition: 'BrokerUnavailable',
   FetchRefused: 'BrokerUnavailable',
 };
 

@@ -8,7 +8,7 @@ import type { BatchSource } from '../pipeline/batch.js';
 import type { StageContext } from '../pipeline/stage.js';
 import type { OutboxServices } from './outbox/outbox-source.js';
 import type { DdlOptions } from './brief-lock.js';
-import type { RowBatch } from './row-batch.js';
+import type { RowBatch, RowContent } from '../pipeline/row-batch.js';
 
 /** What adding a table has to know of it. */
 export interface Inspection {
@@ -65,5 +65,5 @@ export interface Capture {
   /** What waits, by table id, in a number of round trips that does not grow with the tables. Absent: nobody can tell. */
   backlog?(pg: Queryable, tables: readonly CapturedTable[]): Promise<ReadonlyMap<string, CaptureBacklog>>;
   /** Its changes, as batches of a stage that was claimed. */
-  open(services: CaptureServices, stage: StageContext): BatchSource<BatchName, RowBatch>;
+  open(services: CaptureServices, stage: StageContext, content: RowContent): BatchSource<BatchName, RowBatch>;
 }

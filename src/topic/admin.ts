@@ -1,7 +1,5 @@
 import kafkajs, { type Admin } from 'kafkajs';
-import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { TableName } from '../domain/table-name.js';
 import { classifyKafka, protocolTypeOf } from '../failure/classify-kafka.js';
 import { Failure } from '../failure/failure.js';
 
@@ -12,25 +10,6 @@ const { ConfigResourceTypes } = kafkajs;
 const ATTEMPTS = 10;
 const BETWEEN_ATTEMPTS_MS = 100;
 const CREATE_TIMEOUT_MS = 15_000;
-/** Kafka's limit for a topic's name, in characters. */
-const LONGEST_NAME = 249;
-const HASH_LENGTH = 10;
-/** The dot is legal in Kafka, and separates the parts here. */
-const ILLEGAL = /[^A-Za-z0-9_-]/gu;
-
-/**
- * The topic of a table that names none: `<pipeline>.<schema>.<table>`. Where a part holds a character that Kafka refuses (or a
- * dot), or where all is too long, those become `-`, and a hash of the true name follows as a fourth part. Two tables never get
- * one name, because a name without a hash has exactly two dots.
- */
-export function topicNameFor(pipeline: string, name: TableName): string {
-  const parts = [pipeline, name.schema, name.table];
-  const plain = parts.join('.');
-  const legal = parts.map((part) => part.replaceAll(ILLEGAL, '-')).join('.');
-  if (legal === plain && plain.length <= LONGEST_NAME) return plain;
-  const hash = createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, HASH_LENGTH);
-  return `${legal.slice(0, LONGEST_NAME - HASH_LENGTH - 1)}.${hash}`;
-}
 
 export interface TopicSpec {
   readonly topic: string;
@@ -114,7 +93,7 @@ async function createTopic(admin: Admin, spec: TopicSpec): Promise<boolean> {
         },
       ],
       timeout: CREATE_TIMEOUT_MS,
-      // kafkajs waits for leaders, but fails while the broker that it asks has not heard of the topic at all.
+      // kafkajs waits for leaders, but fails while the broker that it queries does not know the topic at all.
       waitForLeaders: false,
     });
   } catch (error) {
@@ -138,7 +117,7 @@ async function refuseCompaction(admin: Admin, topic: string): Promise<void> {
   });
   if (policy.split(',').includes('compact'))
     throw new Failure('Misconfigured', {
-      message: `The topic ${topic} is compacted: Kafka removes messages from the middle of it, which cannot be told from a loss.`,
+      message: `The topic ${topic} is compacted: Kafka removes messages from the middle of it, which looks like a loss.`,
       remedy: 'Set its cleanup.policy to delete, or choose another topic.',
     });
 }

@@ -1,6 +1,6 @@
 import { classifyKafka } from '../failure/classify-kafka.js';
 import { Failure } from '../failure/failure.js';
-import { ClientClosed, Superseded, UnknownPartition } from '../kafka/client/errors.js';
+import { ClientClosed, MissingPartition, Superseded } from '../kafka/client/errors.js';
 import { protocolErrorName } from '../kafka/client/kafkajs.js';
 import { UnreadableRecords, UnsupportedCodec, UnsupportedFormat } from '../kafka/protocol/record-batch-reader.js';
 import { originText } from '../messages/header.js';
@@ -11,7 +11,7 @@ import type { TopicState } from './admin.js';
  * @param what what was being done, as the beginning of a sentence: "Publishing to topic orders"
  */
 export function topicFailure(error: unknown, what: string, topic: string): Failure {
-  if (error instanceof UnknownPartition)
+  if (error instanceof MissingPartition)
     return error.partitions === undefined
       ? topicGone(topic)
       : (partitionsFailure(error.partitions, topic, error.partition + 1) ?? classifyKafka(error, what));
@@ -60,7 +60,7 @@ function recordsFailure(error: unknown, topic: string): Failure | undefined {
 export function topicGone(topic: string): Failure {
   return new Failure('TopicReplaced', {
     message: `The topic ${topic} does not exist any more.`,
-    remedy: 'It was deleted with all it held: remove the table and add it again to copy it anew.',
+    remedy: 'It was deleted with all it held: remove the table and add it again to copy it again.',
   });
 }
 

@@ -156,7 +156,7 @@ export class PartitionBuffer {
     if (this.#isAtRecord) return true;
     if (this.#head === undefined) return false;
     if (!this.#isOpen) this.#open(this.#head);
-    // Batches come whole: the first may begin before what was asked for.
+    // Batches come whole: the first may begin before the requested offset.
     while (this.#cursor.next()) {
       if (this.#cursor.offset < this.position) continue;
       if (this.#cursor.offset > this.position) break;

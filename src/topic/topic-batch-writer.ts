@@ -4,8 +4,16 @@ import type { KafkaTransport } from '../domain/route.js';
 import type { BatchWriter, WriteOptions, Written } from '../pipeline/batch.js';
 import { BROKER_RETRY } from '../pipeline/retry.js';
 import { SMALL_ROWS, type SmallBatchThrottle } from '../pipeline/small-batch-throttle.js';
-import type { RowBatch } from '../source/row-batch.js';
+import type { RowBatch } from '../pipeline/row-batch.js';
 import type { Publisher } from './writer.js';
+
+export interface TopicWriterOptions {
+  /** The id of the deployment: it is in every message. */
+  readonly origin: string;
+  /** The columns of the rows, where these are COPY text. */
+  readonly columns: readonly string[] | undefined;
+  readonly throttle: SmallBatchThrottle;
+}
 
 /** Writes the rows of a batch into a table's topic. A crash may leave a part of it there: it is written again whole. */
 export class TopicBatchWriter implements BatchWriter<RowBatch> {
@@ -14,17 +22,14 @@ export class TopicBatchWriter implements BatchWriter<RowBatch> {
   readonly #transport: KafkaTransport;
   readonly #throttle: SmallBatchThrottle;
   readonly #origin: string;
+  readonly #columns: readonly string[] | undefined;
 
-  /** @param options `origin`: the id of the deployment, in every message */
-  constructor(
-    publisher: Publisher,
-    transport: KafkaTransport,
-    { origin, throttle }: { readonly origin: string; readonly throttle: SmallBatchThrottle },
-  ) {
-    this.#origin = origin;
+  constructor(publisher: Publisher, transport: KafkaTransport, options: TopicWriterOptions) {
+    this.#origin = options.origin;
+    this.#columns = options.columns;
     this.#publisher = publisher;
     this.#transport = transport;
-    this.#throttle = throttle;
+    this.#throttle = options.throttle;
   }
 
   verify(): Promise<undefined> {
@@ -46,6 +51,7 @@ export class TopicBatchWriter implements BatchWriter<RowBatch> {
         generation,
         shape,
         batch,
+        columns: this.#columns,
         beforeSend: () => {
           onProgress();
           return content.durable();

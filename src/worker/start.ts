@@ -3,7 +3,7 @@ import { type NativeConnection, Worker, type WorkerOptions } from '@temporalio/w
 import type { TaskQueues } from '../domain/deployment.js';
 import type { Log } from '../observe/log.js';
 import { NO_METERS, type Meters } from '../observe/meters.js';
-import { failureInterceptor } from './failure-interceptor.js';
+import { activityInterceptor } from './activity-interceptor.js';
 import { ensureSearchAttributes } from './search-attributes.js';
 
 /** What a worker process does. Workflows are run by every role: they cost little and no table may lack them. */
@@ -114,7 +114,9 @@ function optionsOf(settings: WorkerSettings, identity: string): WorkerOptions[] 
   };
   const moving = {
     ...common,
-    interceptors: { activity: [failureInterceptor(settings.meters ?? NO_METERS)] },
+    interceptors: {
+      activity: [activityInterceptor({ meters: settings.meters ?? NO_METERS, log: settings.log, identity })],
+    },
     maxConcurrentActivityTaskExecutions: settings.activitySlots ?? DEFAULT_ACTIVITY_SLOTS,
     maxHeartbeatThrottleInterval: HEARTBEAT_THROTTLE_MS,
     defaultHeartbeatThrottleInterval: HEARTBEAT_THROTTLE_MS,

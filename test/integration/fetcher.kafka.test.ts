@@ -237,19 +237,19 @@ describe('a topic that the broker compresses', () => {
   });
 });
 
-describe("a stranger's transaction", () => {
-  test.each(['open', 'aborted'] as const)('that is %s is told, and not waited for or passed over', async (how) => {
+describe('a foreign transaction', () => {
+  test.each(['open', 'aborted'] as const)('that is %s is reported, and not waited for or passed over', async (how) => {
     const topic = await freshTopic();
     await publish(topic, 1, 3);
-    const stranger = kafka.producer({ transactionalId: topic, idempotent: true, maxInFlightRequests: 1 });
-    await stranger.connect();
-    const transaction = await stranger.transaction();
+    const foreign = kafka.producer({ transactionalId: topic, idempotent: true, maxInFlightRequests: 1 });
+    await foreign.connect();
+    const transaction = await foreign.transaction();
     await transaction.send({ topic, messages: [{ value: '{"id":4}' }] });
     if (how === 'aborted') await transaction.abort();
     const reading = await startReading(openFetcher(), topic);
     expect(await takeIds(reading, 3)).toEqual([1, 2, 3]);
     await expect(reading.take(SOON)).rejects.toMatchObject({ kind: 'TopicReplaced' });
     if (how === 'open') await transaction.abort();
-    await stranger.disconnect();
+    await foreign.disconnect();
   });
 });

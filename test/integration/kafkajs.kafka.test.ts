@@ -14,7 +14,9 @@ test('a connection that is idle sets no timer to look for requests: kafkajs alon
   const [connection] = broker.connectionPool.pool;
   await waitFor(
     () =>
-      (connection?.requestQueue as { throttleCheckTimeoutId?: unknown } | undefined)?.throttleCheckTimeoutId === null,
+      connection !== undefined &&
+      'throttleCheckTimeoutId' in connection.requestQueue &&
+      connection.requestQueue.throttleCheckTimeoutId === null,
     { deadlineMs: 1_000, everyMs: 2, what: 'the last timer' },
   );
   cluster.hangUpAll(new Error('the test is over'));

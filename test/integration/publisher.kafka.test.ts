@@ -152,7 +152,7 @@ describe('a batch', () => {
     expect(await highOf(topic)).toBe(6_000);
   });
 
-  test('carries TRUNCATE marks as messages of their own', async () => {
+  test('carries TRUNCATE markers as messages of their own', async () => {
     const topic = await freshTopic();
     const changes = (async function* () {
       yield changesOf(changeOf(1), markOf(2, 5n << 64n), changeOf(3), markOf(4, 7n << 64n));
@@ -221,7 +221,7 @@ describe('a send that Kafka did not confirm', () => {
 
 describe('a broker that is away', () => {
   test.each(['cut', 'mute'] as const)(
-    'is told within about 10 s (%s), and the same publisher sends again after it',
+    'is reported within about 10 s (%s), and the same publisher sends again after it',
     async (how) => {
       const topic = await freshTopic();
       const cable = connectCuttableKafka();
@@ -241,7 +241,7 @@ describe('a broker that is away', () => {
 });
 
 describe('a topic that was deleted', () => {
-  test('is told, and does not stop the other tables of the producer', async () => {
+  test('is reported, and does not stop the other tables of the producer', async () => {
     const [doomed, other] = [await freshTopic(), await freshTopic()];
     const publisher: Publisher = await openProducer(kafka, silentLog);
     await publisher.send(requestFor(doomed), changesBetween(1, 10));

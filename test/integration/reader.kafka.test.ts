@@ -165,7 +165,7 @@ describe('take', () => {
     }
   });
 
-  test('gives nothing to who started before: what comes is for the one who started last', async () => {
+  test('fences the reading that was started before: what comes is for the newest one', async () => {
     const topic = await freshTopic();
     const reader = open(topic);
     const [asksLater, waits] = [await reader.start({ '0': '0' }), await reader.start({ '0': '0' })];
@@ -198,7 +198,7 @@ describe('takeExactly', () => {
     expect(new Set([...idsOf(named.values), ...idsIn(rest)]).size).toBe(4_000);
   });
 
-  test('tells a topic that ends before the batch does, instead of waiting for it', async () => {
+  test('reports a topic that ends before the batch does, instead of waiting for it', async () => {
     const topic = await freshTopic();
     await publish(topic, 1, 10);
     const reading = await open(topic).start({ '0': '0' });
@@ -235,16 +235,16 @@ describe('a message that is not of this table', () => {
   ])('with %s stops the table, after what comes before it', async (_, message) => {
     const topic = await freshTopic();
     await publish(topic, 1, 5);
-    const stranger = kafka.producer({ createPartitioner: () => () => 0 });
-    await stranger.connect();
-    await stranger.send({ topic, messages: [message] });
-    await stranger.disconnect();
+    const foreign = kafka.producer({ createPartitioner: () => () => 0 });
+    await foreign.connect();
+    await foreign.send({ topic, messages: [message] });
+    await foreign.disconnect();
     const reading = await open(topic).start({ '0': '0' });
     expect(idsIn(await takeRows(reading, 5))).toEqual(numbers(1, 5));
     await expect(reading.take(SOON)).rejects.toMatchObject({ name: 'Failure', kind: 'TopicReplaced' });
   });
 
-  test('is no row when it is a TRUNCATE mark: its version is told', async () => {
+  test('is no row when it is a TRUNCATE marker: its version is reported', async () => {
     const topic = await freshTopic();
     const changes = (async function* () {
       yield changesOf(markOf(1, 3n << 64n), markOf(2, 9n << 64n), markOf(3, 4n << 64n));
@@ -259,7 +259,7 @@ describe('a message that is not of this table', () => {
 });
 
 describe('history that is gone', () => {
-  test('below the first offset is told, and not jumped over', async () => {
+  test('below the first offset is reported, and not jumped over', async () => {
     const topic = await freshTopic();
     await publish(topic, 1, 100);
     await expireBefore(topic, 50);
@@ -269,7 +269,7 @@ describe('history that is gone', () => {
     expect(idsIn(await takeRows(reading, 50))).toEqual(numbers(51, 100));
   });
 
-  test('is told also when Kafka deletes it while we wait for room', async () => {
+  test('is reported also when Kafka deletes it while we wait for room', async () => {
     const topic = await freshTopic();
     await publish(topic, 1, 1_000);
     const reading = await open(topic, { memoryBytes: 1 }).start({ '0': '0' });
@@ -283,7 +283,7 @@ describe('history that is gone', () => {
     });
   });
 
-  test('above the last offset is a topic made anew', async () => {
+  test('above the last offset is a topic made again', async () => {
     const topic = await freshTopic();
     await publish(topic, 1, 10);
     const reader = open(topic);
@@ -291,7 +291,7 @@ describe('history that is gone', () => {
     await reader.start({ '0': '10' });
   });
 
-  test('with the topic itself is told at the start, by name', async () => {
+  test('with the topic itself is reported at the start, by name', async () => {
     const topic = freshTopicName();
     const reader = open(topic);
     await expect(reader.start({ '0': '0' })).rejects.toMatchObject({
@@ -300,7 +300,7 @@ describe('history that is gone', () => {
     });
   });
 
-  test('in a topic made anew, and as long as the old one, is told by the record before the position', async () => {
+  test('in a topic made again, and as long as the old one, is recognised by the record before the position', async () => {
     const topic = await freshTopic();
     await publish(topic, 1, 10, { batch: 1 });
     const reader = open(topic);
@@ -323,7 +323,7 @@ describe('history that is gone', () => {
     ['shorter', 5],
     ['longer', 30],
     ['empty', 0],
-  ])('in a topic made anew under a running reader (%s) is told', async (_, length) => {
+  ])('in a topic made again under a running reader (%s) is reported', async (_, length) => {
     const topic = await freshTopic();
     await publish(topic, 1, 10, { batch: 1 });
     const reading = await open(topic).start({ '0': '0' });
@@ -338,7 +338,7 @@ describe('history that is gone', () => {
     ).rejects.toMatchObject({ kind: 'TopicReplaced' });
   });
 
-  test('in a topic made anew after it was found gone is told: it could be read on at the old offset', async () => {
+  test('in a topic made again after it was found gone is reported: it could be read on at the old offset', async () => {
     const topic = await freshTopic();
     await publish(topic, 1, 10, { batch: 1 });
     let hasFoundItGone = false;
@@ -361,7 +361,7 @@ describe('history that is gone', () => {
     ).rejects.toMatchObject({ kind: 'TopicReplaced' });
   });
 
-  test('in a topic made anew while the reader waits for room is told: no fetch saw it gone', async () => {
+  test('in a topic made again while the reader waits for room is reported: no fetch saw it gone', async () => {
     const topic = await freshTopic();
     await publish(topic, 1, 10, { batch: 1 });
     const reading = await open(topic, { memoryBytes: 1 }).start({ '0': '0' });
@@ -388,7 +388,7 @@ describe('history that is gone', () => {
 });
 
 describe('a gap', () => {
-  test('in the offsets is told: a transactional producer leaves one', async () => {
+  test('in the offsets is reported: a transactional producer leaves one', async () => {
     const topic = await freshTopic();
     await publish(topic, 1, 5);
     const transactional = kafka.producer({ transactionalId: topic, idempotent: true, maxInFlightRequests: 1 });
@@ -412,7 +412,7 @@ describe('a gap', () => {
 });
 
 describe('partitions', () => {
-  test('that were added are told at the start', async () => {
+  test('that were added are reported at the start', async () => {
     const topic = await freshTopic();
     await publish(topic, 1, 10);
     const reader = open(topic);
@@ -428,7 +428,7 @@ describe('partitions', () => {
 });
 
 describe('a broker that is away', () => {
-  test.each(['cut', 'mute'] as const)('is told (%s), and the reader starts again where it was', async (how) => {
+  test.each(['cut', 'mute'] as const)('is reported (%s), and the reader starts again where it was', async (how) => {
     const topic = await freshTopic();
     await publish(topic, 1, 1_000);
     const cable = connectCuttableKafka();

@@ -10,6 +10,7 @@ import type { OutboxBatch } from '../../src/domain/batch.js';
 import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
 import { copyRows } from '../../src/source/copy/copy-rows.js';
 import { readBatch } from '../../src/source/outbox/drain.js';
+import type { RowFormat } from '../../src/source/outbox/drain-sql.js';
 import { allocatePosition } from '../../src/source/settle.js';
 import { textOf } from '../support/spans.js';
 import { addressOf, freshDatabase, freshName, freshSink } from '../support/stack.js';
@@ -124,13 +125,19 @@ describe('a value of PostgreSQL', async () => {
       await clickhouse(`insert into ${table} format TabSeparated`, await readText(rows));
     },
     drain: async (table: string, replica: ReplicatedTable): Promise<void> => {
-      const batch = (await nameBatch(client, replica)) as OutboxBatch;
-      const values: string[] = [];
-      const reading = readBatch(client, replica, batch, { signal: AbortSignal.timeout(20_000) });
-      for await (const changes of reading.changes) for (const { value } of changes) values.push(textOf(value));
-      expect(values.filter((value) => value.includes('\n'))).toEqual([]);
-      await clickhouse(`insert into ${table} format JSONEachRow`, values.join('\n'));
+      await clickhouse(`insert into ${table} format JSONEachRow`, (await drained(replica, 'json')).join('\n'));
     },
+    text: async (table: string, replica: ReplicatedTable): Promise<void> => {
+      await clickhouse(`insert into ${table} format TabSeparated`, (await drained(replica, 'text')).join('\n'));
+    },
+  };
+  const drained = async (replica: ReplicatedTable, rows: RowFormat): Promise<string[]> => {
+    const batch = (await nameBatch(client, replica)) as OutboxBatch;
+    const values: string[] = [];
+    const reading = readBatch(client, replica, batch, { signal: AbortSignal.timeout(20_000), rows });
+    for await (const changes of reading.changes) for (const { value } of changes) values.push(textOf(value));
+    expect(values.filter((value) => value.includes('\n'))).toEqual([]);
+    return values;
   };
 
   const make = async (
@@ -149,7 +156,7 @@ describe('a value of PostgreSQL', async () => {
   };
 
   for (const [type, values] of Object.entries(FAITHFUL)) {
-    for (const road of ['copy', 'drain'] as const) {
+    for (const road of ['copy', 'drain', 'text'] as const) {
       it(`of type ${type} is the same by ${road}`, async () => {
         const { source, target, table: replica } = await make(type, true);
         const all = [...values, null];
@@ -174,7 +181,7 @@ describe('a value of PostgreSQL', async () => {
         for (const value of values) {
           await client.query(`truncate ${source}; delete from pg2click.outbox_${replica.id}`);
           await client.query(`insert into ${source} values (1, $1)`, [value]);
-          for (const road of ['copy', 'drain'] as const)
+          for (const road of ['copy', 'drain', 'text'] as const)
             await expect(roads[road](target, replica)).rejects.toThrow(/Code: \d+/u);
         }
         expect(await clickhouse(`select count() from ${target} format TabSeparated`)).toBe('0\n');
@@ -182,8 +189,55 @@ describe('a value of PostgreSQL', async () => {
     });
   }
 
+  // Whether a column takes NULL or not: nobody sees its value in a tombstone, but ClickHouse reads it.
+  it.each(['drain', 'text'] as const)('that is gone leaves a tombstone, of every type: %s', async (road) => {
+    const types = Object.keys(FAITHFUL);
+    const source = freshName('t');
+    const columns = types.flatMap((type, index) => [`n${index} ${type} not null`, `v${index} ${type}`]);
+    await client.query(`create table ${source} (id int primary key, ${columns.join(', ')})`);
+    const replica = await replicate(client, { schema: 'public', table: source });
+    const target = freshName('t');
+    const chColumns = targetColumns(replica).map(({ name, type: chType }) => `${quoteCh(name)} ${chType}`);
+    await clickhouse(
+      `create table ${target} (${chColumns.join(', ')}) engine = ReplacingMergeTree(_version, _deleted) order by id`,
+    );
+    const values = types.flatMap((type) => {
+      const value = `'${(FAITHFUL[type]?.[0] ?? '').replaceAll(`'`, `''`)}'`;
+      return [value, value];
+    });
+    for (const id of [1, 2]) await client.query(`insert into ${source} values (${id}, ${values.join(', ')})`);
+    await roads[road](target, replica);
+    expect(await clickhouse(`select id from ${target} final order by id`)).toBe('1\n2\n');
+    await client.query(`delete from ${source} where id = 1`);
+    await roads[road](target, replica);
+    expect(await clickhouse(`select id from ${target} final order by id`)).toBe('2\n');
+    expect(await clickhouse(`select max(_deleted), countIf(_deleted = 1) from ${target}`)).toBe('1\t1\n');
+  });
+
+  // Every type that a key may have, so that the tombstone carries it.
+  it('of a key is the same in a row and in its tombstone, as text', async () => {
+    for (const [type, values] of Object.entries(FAITHFUL)) {
+      // The last of these is longer than a page of the index.
+      if (/^(json|jsonb|real|double precision|character varying)$/u.test(type)) continue;
+      const source = freshName('t');
+      await client.query(`create table ${source} (id ${type} primary key, v int not null)`);
+      const replica = await replicate(client, { schema: 'public', table: source });
+      const target = freshName('t');
+      const chColumns = targetColumns(replica).map(({ name, type: chType }) => `${quoteCh(name)} ${chType}`);
+      await clickhouse(
+        `create table ${target} (${chColumns.join(', ')}) engine = ReplacingMergeTree(_version, _deleted) order by id`,
+      );
+      for (const value of new Set(values)) await client.query(`insert into ${source} values ($1, 1)`, [value]);
+      await roads.text(target, replica);
+      expect(Number(await clickhouse(`select count() from ${target} final`))).toBeGreaterThan(0);
+      await client.query(`delete from ${source}`);
+      await roads.text(target, replica);
+      expect(await clickhouse(`select count() from ${target} final`)).toBe('0\n');
+    }
+  });
+
   it('of a float that is not a number arrives as what it is', async () => {
-    for (const road of ['copy', 'drain'] as const) {
+    for (const road of ['copy', 'drain', 'text'] as const) {
       const { source, target, table: replica } = await make('double precision', false);
       await client.query(`insert into ${source} values (1, 'NaN'), (2, 'Infinity'), (3, '-Infinity')`);
       await roads[road](target, replica);

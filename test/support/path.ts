@@ -19,6 +19,8 @@ import type {
 } from '../../src/domain/receipt.js';
 import type { TableOptions } from '../../src/domain/replicated-table.js';
 import { parseTableName, type TableName } from '../../src/domain/table-name.js';
+import type { Registry } from '../../src/pipeline/registry.js';
+import type { Capture } from '../../src/source/capture.js';
 import { connectPostgres, ledgerSettings } from '../../src/connect/postgres.js';
 import { bindLedger } from '../../src/ledger/binding.js';
 import { migrateLedger, migrateSource } from '../../src/ledger/migrate.js';
@@ -69,10 +71,14 @@ const QUIET = new DefaultLogger('ERROR', () => undefined);
 /** Short: an idle slice ends when its time is over. */
 const SLICE_MS = 400;
 
-/** @param ledgerElsewhere the ledger lies in a database of its own */
-export async function openPath({
-  ledgerElsewhere = false,
-}: { readonly ledgerElsewhere?: boolean } = {}): Promise<Path> {
+export interface PathOptions {
+  /** Those of the product by default. */
+  readonly captures?: Registry<Capture>;
+  /** The ledger lies in a database of its own. */
+  readonly ledgerElsewhere?: boolean;
+}
+
+export async function openPath({ captures, ledgerElsewhere = false }: PathOptions = {}): Promise<Path> {
   const owner = await freshDatabase('path');
   const ledgerOwner = ledgerElsewhere ? await freshDatabase('ledger') : owner;
   const postgres = await leastRole(owner);
@@ -87,7 +93,7 @@ export async function openPath({
       PG2CLICK_LOG_LEVEL: 'silent',
     },
   });
-  const deps = openDeps(settings, createLogger(settings.log));
+  const deps = openDeps(settings, createLogger(settings.log), undefined, captures);
   const sessions: pg.Client[] = [];
   const open = async (address: typeof owner): Promise<pg.Client> => {
     const client = new pg.Client(address);

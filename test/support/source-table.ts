@@ -72,7 +72,14 @@ export async function nameBatch(client: pg.Client, table: ReplicatedTable): Prom
       from pg2click.outbox_${table.id}`);
   const [row] = named.rows;
   if (row === undefined || row.first === null) return undefined;
-  return { batch: 1, generation: table.generation, first: row.first, last: row.last, snapshot: row.snapshot };
+  return {
+    batch: 1,
+    generation: table.generation,
+    shape: table.shape,
+    first: row.first,
+    last: row.last,
+    snapshot: row.snapshot,
+  };
 }
 
 /** A change with its bytes decoded, for a test to look at. */

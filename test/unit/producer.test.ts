@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { SessionRetired, UnknownPartition } from '../../src/kafka/client/errors.js';
+import { classifyKafka } from '../../src/failure/classify-kafka.js';
+import { MissingPartition } from '../../src/kafka/client/errors.js';
 import { KafkaProducer, requireTimeLimits } from '../../src/kafka/client/producer.js';
 import { RecordBatchWriter } from '../../src/kafka/protocol/record-batch-writer.js';
 import { connectTestKafka } from '../support/kafka.js';
@@ -12,7 +13,7 @@ async function open(): Promise<{ broker: ScriptedBroker; producer: KafkaProducer
   const broker = await ScriptedBroker.start();
   broker.topics.set('t', 1);
   const producer = new KafkaProducer(connectTestKafka({ brokers: [broker.address] }), {
-    isTransient: (error) => (error as { retriable?: unknown }).retriable === true || error instanceof SessionRetired,
+    isTransient: (error) => classifyKafka(error, '').kind === 'BrokerUnavailable',
   });
   return { broker, producer };
 }
@@ -103,10 +104,23 @@ describe('a producer session', () => {
   });
 });
 
+test('a topic that a broker does not know yet is sent to when it knows it', async () => {
+  const { broker, producer } = await open();
+  broker.topics.delete('t');
+  let questions = 0;
+  broker.onMetadata = () => {
+    if ((questions += 1) === 3) broker.topics.set('t', 1);
+    return undefined;
+  };
+  await producer.send('t', 0, batchOf('batch A'));
+  expect(textsIn(broker.log)).toEqual(['batch A']);
+  producer.close();
+});
+
 test('a partition that no broker knows is named', async () => {
   const { producer } = await open();
   const failed = await producer.send('t', 7, batchOf('batch A')).catch((error: unknown) => error);
-  expect(failed).toBeInstanceOf(UnknownPartition);
+  expect(failed).toBeInstanceOf(MissingPartition);
   expect(failed).toMatchObject({ topic: 't', partition: 7, partitions: 1 });
   producer.close();
 });

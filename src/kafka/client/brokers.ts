@@ -22,7 +22,7 @@ export interface TopicLocation {
 }
 
 /**
- * Connections to the brokers that are made when they are first asked for. Its invariant: what is broken, or did not answer in
+ * Connections to the brokers that are made when they are first needed. Its invariant: what is broken, or did not answer in
  * time, is thrown away, and the next caller makes it again.
  */
 export class Brokers {
@@ -61,7 +61,7 @@ export class Brokers {
       }
     })();
     for (;;) {
-      // After a broker's restart a thousand topics are asked for at once: while others are answered, this one has to wait.
+      // After a broker's restart a thousand topics are located at once: while others are answered, this one has to wait.
       const leftMs = Math.max(startedAtMs, this.#answeredAtMs) + ANSWER_MS - Date.now();
       if (leftMs <= 0) break;
       try {

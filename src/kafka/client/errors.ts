@@ -9,16 +9,25 @@ export class KafkaTimeout extends Error {
   }
 }
 
-/** A topic or a partition that no broker knows: nothing was sent to it. */
+/** The metadata that was loaded lack this partition, and nothing was sent to it. It may be there: brokers learn of it a moment later. */
 export class UnknownPartition extends Error {
   override readonly name = 'UnknownPartition';
+
+  constructor(topic: string, partition: number) {
+    super(`No broker knows partition ${partition} of topic ${topic} yet.`);
+  }
+}
+
+/** A topic or a partition that no broker knew at repeated questions. */
+export class MissingPartition extends Error {
+  override readonly name = 'MissingPartition';
   readonly topic: string;
   readonly partition: number;
   /** Partitions that the topic has; undefined where there is no such topic. */
   readonly partitions: number | undefined;
 
   constructor(topic: string, partition: number, partitions: number | undefined) {
-    super(`No broker knows partition ${partition} of topic ${topic}.`);
+    super(`There is no partition ${partition} of topic ${topic}.`);
     this.topic = topic;
     this.partition = partition;
     this.partitions = partitions;

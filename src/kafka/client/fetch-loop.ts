@@ -1,4 +1,4 @@
-import { decodeFetch, encodeFetch, FETCH, type FetchedPartition, type FetchResponse } from '../protocol/fetch.js';
+import { decodeFetch, encodeFetch, FETCH, type FetchedPartition, type FetchResponse } from '../protocol/requests.js';
 import type { Brokers } from './brokers.js';
 import { FetchRefused } from './errors.js';
 import type { FetchMemory } from './fetch-memory.js';
@@ -17,7 +17,7 @@ const UNSEEN_MS = 1_000;
 const WAIT_MS = 250;
 /** Of one partition in a response: several readers with a backlog share a response. */
 const PARTITION_BYTES = 2_000_000;
-/** Between two looks whether a partition without room has room again: what other readers take makes room too. */
+/** Between two checks whether a partition has room again: what other readers take makes room too. */
 const ROOM_POLL_MS = 100;
 /** While there is nothing to fetch; a notification comes before that. */
 const NOTHING_MS = 60_000;
@@ -50,7 +50,7 @@ export class FetchPartition {
   requested: number | undefined;
   /** It is left out of requests until its reader has room. */
   isPaused = false;
-  /** When a broker that was asked for it answered last, `Date.now()`. */
+  /** When a broker answered a request for it last, `Date.now()`. */
   seenAtMs = 0;
   /** Since when it is to be fetched, after a time without room. */
   wantedAtMs = Date.now();
@@ -88,7 +88,7 @@ export interface FetchLoopOptions {
  * Its invariant: a response counts for a partition only while the partition is in this loop and still wants the offset that was
  * requested. So a partition may leave at any time, and is never handed records that it does not expect next. It joins when the
  * loop is connected and about to send a request, and stays in the loop where it was until then: a move leaves no time in which
- * nobody asks for it.
+ * it is not requested.
  */
 export class FetchLoop {
   readonly #options: FetchLoopOptions;

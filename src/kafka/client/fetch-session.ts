@@ -1,4 +1,4 @@
-import type { FetchPosition } from '../protocol/fetch.js';
+import type { FetchPosition } from '../protocol/requests.js';
 
 /** The two ways in which a broker has lost a session: it was restarted, or had no place for it any more. */
 const FETCH_SESSION_ID_NOT_FOUND = 70;

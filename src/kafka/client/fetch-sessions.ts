@@ -4,7 +4,7 @@ import type { FetchMemory } from './fetch-memory.js';
 
 /** A partition that brought nothing for so long is fetched with the idle ones. */
 const BUSY_MS = 5_000;
-/** Between two looks for such partitions. */
+/** Between two checks for such partitions. */
 const PLAN_MS = 1_000;
 
 interface Pair {
@@ -14,7 +14,7 @@ interface Pair {
 
 /**
  * Two sessions for each broker, and the decision which partition is in which: the busy one has those that brought records in
- * the last seconds, the idle one all others. A broker looks at every partition of a session for each request, so a thousand idle
+ * the last seconds, the idle one all others. A broker visits every partition of a session for each request, so a thousand idle
  * ones in the request that is repeated for each row of a busy one would take most of its time.
  *
  * Its invariant: a partition is here once, since Kafka allows it once in a session. The loops know nothing of each other; a
@@ -88,7 +88,7 @@ export class FetchSessions {
     return pair;
   }
 
-  /** Moves busy partitions that went quiet. What has records queued stays: it waits for room, not for records. */
+  /** Moves partitions that bring nothing any more. One with records queued stays: it waits for room, not for records. */
   #plan(): void {
     const now = Date.now();
     for (const { busy, idle } of this.#pairs.values()) {

@@ -17,7 +17,7 @@ const require = createRequire(import.meta.url);
 interface Connection {
   readonly clientId: string;
   readonly socket?: { destroy(): void; cork(): void; uncork(): void; write(bytes: Buffer): boolean } | undefined;
-  /** Where the broker asks for it and it is not done. */
+  /** Where the broker wants it and it is not done. */
   authenticate(): Promise<void>;
   failIfNotConnected(): void;
   nextCorrelationId(): number;
@@ -88,7 +88,7 @@ interface KafkajsCluster {
 
 type CreateCluster = (options: { allowAutoTopicCreation: boolean; metadataMaxAge: number }) => KafkajsCluster;
 
-/** Connections to the brokers of one Kafka cluster: two sockets for each broker that is asked for. */
+/** Connections to the brokers of one Kafka cluster: two sockets for each broker that is used. */
 export class Cluster {
   readonly #cluster: KafkajsCluster;
   /** kafkajs keeps the metadata of one question at a time. */
@@ -107,14 +107,14 @@ export class Cluster {
 
   /** Leader by partition, -1 for none. @throws kafkajs's `UNKNOWN_TOPIC_OR_PARTITION`, among others */
   leaders(topic: string): Promise<ReadonlyMap<number, number>> {
-    const asked = this.#metadata.then(async () => {
+    const leaders = this.#metadata.then(async () => {
       await this.#cluster.brokerPool.refreshMetadata([topic]);
       this.#adoptAll();
       const partitions = this.#cluster.findTopicPartitionMetadata(topic);
       return new Map(partitions.map(({ partitionId, leader }) => [partitionId, leader]));
     });
-    this.#metadata = asked.catch(() => undefined);
-    return asked;
+    this.#metadata = leaders.catch(() => undefined);
+    return leaders;
   }
 
   knows(nodeId: number): boolean {
@@ -258,9 +258,9 @@ export function createCluster(kafka: object): KafkajsCluster {
 const adopted = new WeakSet<Connection>();
 
 /**
- * Checks a connection once, and keeps it from a fault of kafkajs (its issue 1751): after its first response it looks every
+ * Checks a connection once, and keeps it from a fault of kafkajs (its issue 1751): after its first response it checks every
  * millisecond, for ever, whether a request waits to be sent, because the delay that it computes is negative where nothing is
- * throttled. That is 3 % of a core in an idle process. It is enough to look while a request waits.
+ * throttled. That is 3 % of a core in an idle process. It is enough to check while a request waits.
  * @throws Error where the connection is not of the expected form
  */
 export function adopt(connection: Connection): void {

@@ -1,5 +1,5 @@
 import type { Kafka } from 'kafkajs';
-import { decodeProduce, encodeProduce, PRODUCE, type ProduceResult } from '../protocol/produce.js';
+import { decodeProduce, encodeProduce, PRODUCE, type ProduceResult } from '../protocol/requests.js';
 import type { RecordBatchWriter } from '../protocol/record-batch-writer.js';
 import { Brokers } from './brokers.js';
 import { ClientClosed, SendNotConfirmed, SessionRetired, UnknownPartition } from './errors.js';
@@ -99,10 +99,10 @@ export class ProducerSession {
     if (loading === undefined) this.#leaders.set(topic, (loading = this.#brokers.leaders(topic)));
     const leaders = await loading.catch((error: unknown) => {
       if ((error as { type?: unknown }).type !== 'UNKNOWN_TOPIC_OR_PARTITION') throw error;
-      throw new UnknownPartition(topic, partition, undefined);
+      throw new UnknownPartition(topic, partition);
     });
     const node = leaders.get(partition);
-    if (node === undefined) throw new UnknownPartition(topic, partition, leaders.size);
+    if (node === undefined) throw new UnknownPartition(topic, partition);
     if (node < 0) throw protocolError(LEADER_NOT_AVAILABLE);
     return this.#brokers.get(node, topic);
   }

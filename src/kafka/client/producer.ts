@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Kafka } from 'kafkajs';
 import type { RecordBatchWriter } from '../protocol/record-batch-writer.js';
 import { Brokers } from './brokers.js';
-import { ClientClosed, KafkaTimeout, SessionRetired, UnknownPartition } from './errors.js';
+import { ClientClosed, KafkaTimeout, MissingPartition, SessionRetired, UnknownPartition } from './errors.js';
 import { ProducerSession, wroteNothing } from './producer-session.js';
 import { withTimeout } from './waiting.js';
 
@@ -48,7 +48,7 @@ export class KafkaProducer {
   /**
    * Sends a batch to one partition, after the earlier ones to it. After a failure the batch must not be changed or used again:
    * it may still be on its way.
-   * @throws KafkaTimeout after about 10 s without a response; UnknownPartition; what kafkajs throws
+   * @throws KafkaTimeout after about 10 s without a response; MissingPartition; what kafkajs throws
    */
   async send(topic: string, partition: number, batch: RecordBatchWriter): Promise<void> {
     const key = `${topic}/${partition}`;
@@ -76,10 +76,10 @@ export class KafkaProducer {
       try {
         return await this.#await(topic, session.send(topic, partition, batch));
       } catch (error) {
-        const isMissing = isTopicMissing(error);
+        const isUnknown = mayBeMissing(error);
         const isLast = !this.#options.isTransient(error) || Date.now() + pauseMs > deadline;
-        if (isMissing || isLast || !wroteNothing(error)) this.#retire(session, error, topic, partition);
-        if (isMissing) await this.#requirePartition(topic, partition);
+        if (isUnknown || isLast || !wroteNothing(error)) this.#retire(session, error, topic, partition);
+        if (isUnknown) await this.#requirePartition(topic, partition);
         if (isLast) throw error;
         if (error instanceof SessionRetired) continue;
       }
@@ -123,19 +123,19 @@ export class KafkaProducer {
     }
   }
 
-  /** @throws UnknownPartition where the topic, or this partition of it, is not there */
+  /** @throws MissingPartition where the topic, or this partition of it, is not there */
   async #requirePartition(topic: string, partition: number): Promise<void> {
     const brokers = new Brokers(this.#kafka);
     try {
       const partitions = (await brokers.locate(topic))?.partitions;
-      if ((partitions ?? 0) <= partition) throw new UnknownPartition(topic, partition, partitions);
+      if ((partitions ?? 0) <= partition) throw new MissingPartition(topic, partition, partitions);
     } finally {
       brokers.close(new ClientClosed());
     }
   }
 }
 
-function isTopicMissing(error: unknown): boolean {
+function mayBeMissing(error: unknown): boolean {
   return error instanceof UnknownPartition || (error as { type?: unknown }).type === 'UNKNOWN_TOPIC_OR_PARTITION';
 }
 

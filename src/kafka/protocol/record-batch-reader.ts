@@ -40,7 +40,7 @@ export interface RecordBatch {
 
 /**
  * The batches of a fetched partition, one by one: what comes before a batch that throws is good. The first may begin before
- * the offset that was asked for. The last may be cut off in the middle: it comes whole with the next fetch. Checksums are not
+ * the requested offset. The last may be cut off in the middle: it comes whole with the next fetch. Checksums are not
  * verified: the broker did that when the batch was appended, TCP and TLS have their own, and it would cost nearly as much as
  * all the rest (0.4 us a message of 280 bytes). Lengths that do not fit together are an error.
  * @param where `topic/partition`
@@ -135,7 +135,7 @@ export class RecordCursor {
   }
 
   /**
-   * Looks for a header of the record.
+   * Finds a header of the record.
    * @returns whether there is exactly one of the name; its place is in `headerStart` and `headerEnd`
    * @throws UnreadableRecords
    */

@@ -127,7 +127,7 @@ interface ColumnRow extends Column {
  * The columns by position. A domain counts as the type it is made of. A NOT NULL that was never validated (PostgreSQL 18)
  * counts as nullable, and so does one that only the domain has.
  */
-async function readColumns(pg: Queryable, relation: string): Promise<Column[]> {
+export async function readColumns(pg: Queryable, relation: string): Promise<Column[]> {
   const found = await pg.query<ColumnRow>(
     /* sql */ `
     select a.attname::text as name, a.attnum::int as position, base.modifier,

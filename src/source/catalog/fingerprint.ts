@@ -71,7 +71,10 @@ export async function fingerprintTable(
     ]);
     const [row] = found.rows;
     if (row === undefined)
-      throw new Failure('MissingTable', { message: 'The table that was added is not in PostgreSQL any more.' });
+      throw new Failure('MissingTable', {
+        message: 'The table that was added is not in PostgreSQL any more.',
+        remedy: 'Remove the table from pg2click; add it again where another table has its name.',
+      });
     const read = JSON.parse(row.fingerprint) as Omit<Fingerprint, 'keyed'>;
     return JSON.stringify({ ...read, keyed: guaranteesKey(indexes, table.key) } satisfies Fingerprint);
   } catch (error) {

@@ -7,20 +7,21 @@ import type { ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { versionSql } from '../../domain/version.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
+import { Failure } from '../../failure/failure.js';
 import { qualified } from '../outbox/names.js';
 import { BEGIN_READING } from '../session.js';
-import { lockRowSchemaSql, requireRowSchema } from '../catalog/row-schema.js';
+import { lockRowSchemaSql, REMEDY_OF_MISSING, requireRowSchema } from '../catalog/row-schema.js';
 
 /** At 150 bytes a row this is some 1,700 rows ahead of the sink. */
 const BUFFER_BYTES = 256 * 1024;
 
-type CopiedTable = Pick<ReplicatedTable, 'name' | 'relation' | 'columns' | 'generation'>;
+type CopiedTable = Pick<ReplicatedTable, 'name' | 'relation' | 'columns' | 'generation' | 'shape'>;
 
 /** One line a row, with the columns of `targetColumns` in their order. */
 export function copySql(table: CopiedTable, position: string): string {
   const values = byPosition(table.columns).map((column) => knownType(column).copy(`source.${quotePg(column.name)}`));
   return /* sql */ `copy (
-    select ${[...values, versionSql(table.generation, BigInt(position).toString()), '0'].join(', ')}
+    select ${[...values, versionSql(table.generation, BigInt(position).toString(), table.shape), '0'].join(', ')}
     from only ${qualified(table.name)} source
   ) to stdout`;
 }
@@ -42,14 +43,16 @@ export function copyRows(
   async function* read(): AsyncGenerator<Buffer, void, undefined> {
     signal.throwIfAborted();
     try {
-      requireRowSchema(await pg.query(`${BEGIN_READING};${lockRowSchemaSql(table)}`), table);
+      await requireRowSchema(pg, await pg.query(`${BEGIN_READING};${lockRowSchemaSql(table)}`), table);
       const stream = pg.query(copyTo(copySql(table, position), { highWaterMark: BUFFER_BYTES }));
       addAbortSignal(signal, stream);
       yield* stream as AsyncIterable<Buffer>;
       await pg.query('commit');
     } catch (error) {
       signal.throwIfAborted();
-      throw classifyPostgres(error, `copying ${formatTableName(table.name)}`);
+      const failure = classifyPostgres(error, `copying ${formatTableName(table.name)}`);
+      if (failure === error || failure.kind !== 'MissingTable') throw failure;
+      throw new Failure('MissingTable', { message: failure.message, remedy: REMEDY_OF_MISSING, cause: error });
     }
   }
   return Readable.from(read(), { objectMode: false, highWaterMark: BUFFER_BYTES });

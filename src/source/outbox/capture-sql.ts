@@ -1,101 +1,148 @@
 import { knownType } from '../../domain/column-type.js';
 import { literal, quotePg } from '../../domain/identifier.js';
-import type { Column, ReplicatedTable, TriggerLevel } from '../../domain/replicated-table.js';
+import type { ReplicatedTable, TriggerLevel } from '../../domain/replicated-table.js';
+import type { CaptureKey } from './capture-key.js';
 import { captureFunction, keyColumn, outboxTable, qualified, triggerName, type OutboxEvent } from './names.js';
-
-/** A key column of the source with what its twin in the outbox needs. */
-export interface KeyColumn {
-  readonly column: Column;
-  /** The base type, qualified and without modifiers: widening a varchar must not break the user's writes. */
-  readonly type: string;
-  /** Qualified and quoted; null where the type has no collation. */
-  readonly collation: string | null;
-}
-
-/**
- * The outbox: which keys changed, in order. The identity's cache is 1, so that per key `seq` is the order of commits; `xid` tells a snapshot
- * what of it is visible. The xid comes first, because defaults are evaluated in column order: the low-water rests on it
- * that whoever has drawn a `seq` has an xid already. Key columns are NULL in a mark, which says what happened to the whole table (`t`: TRUNCATE).
- *
- * The table is always nearly empty and its dead rows pile up at the low end of the index, where the drain looks: autovacuum
- * goes early and without pauses. It does not cut the file (`vacuum_truncate`), because that locks out the user's writers.
- */
-export function outboxTableSql(id: string, key: readonly KeyColumn[]): string {
-  const columns = key.map(
-    ({ type, collation }, index) => `${keyColumn(index)} ${type}${collation === null ? '' : ` collate ${collation}`}`,
-  );
-  return /* sql */ `create table if not exists ${outboxTable(id)} (
-    xid xid8 not null default pg_catalog.pg_current_xact_id(),
-    seq bigint generated always as identity (cache 1) primary key,
-    mark "char",
-    ${columns.join(', ')}
-  ) with (
-    autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0,
-    autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 100000,
-    autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 50000, vacuum_truncate = off
-  )`;
-}
-
-/**
- * What one trigger does: as little as possible, because it runs in the user's transaction and fails with it. It writes
- * keys only, so no change of the other columns can break it. Its rights are its owner's, its search path fixed.
- */
-export function captureFunctionSql(
-  id: string,
-  event: OutboxEvent,
-  level: TriggerLevel,
-  key: readonly Column[],
-): string {
-  // As a literal, not in dollar quotes: a column may have any name, also that of a closing tag.
-  const body = `begin
-    insert into ${outboxTable(id)} (${targetsOf(event, key).join(', ')})
-    ${(level === 'statement' ? statementSource : rowSource)(event, key)};
-    return null;
-  end`;
-  return /* sql */ `create or replace function ${captureFunction(id, event)}() returns trigger
-    language plpgsql security definer set search_path = pg_catalog, pg_temp as ${literal(body)}`;
-}
-
-function targetsOf(event: OutboxEvent, key: readonly Column[]): string[] {
-  return event === 'truncate' ? ['mark'] : key.map((_, index) => keyColumn(index));
-}
 
 /** Names of the transition tables: a user's table of the same name does not hide them, nor they it. */
 const NEW_ROWS = 'pg2click_new';
 const OLD_ROWS = 'pg2click_old';
 
-/** Every column is qualified: a bare `found` or `tg_op` would be a variable of plpgsql. */
-function statementSource(event: OutboxEvent, key: readonly Column[]): string {
-  const keysOf = (rows: string) => `select ${images(key, 'changed')} from ${rows} changed`;
-  switch (event) {
-    case 'insert':
-      return keysOf(NEW_ROWS);
-    case 'delete':
-      return keysOf(OLD_ROWS);
-    case 'update':
-      // `union` keeps one of two equal images: an update that leaves the key alone writes it once.
-      return `${keysOf(OLD_ROWS)} union ${keysOf(NEW_ROWS)}`;
-    case 'truncate':
-      return `values ('t')`;
-  }
+/** What the functions of one table have to know. */
+export interface Capture {
+  readonly id: string;
+  readonly shape: number;
+  readonly level: TriggerLevel;
+  readonly key: CaptureKey;
 }
 
-/** Row by row, where statement triggers would not fire. */
-function rowSource(event: OutboxEvent, key: readonly Column[]): string {
-  switch (event) {
-    case 'insert':
-      return `values (${images(key, 'new')})`;
-    case 'delete':
-      return `values (${images(key, 'old')})`;
-    case 'update':
-      return `values (${images(key, 'old')}) union values (${images(key, 'new')})`;
-    case 'truncate':
-      return `values ('t')`;
-  }
+/**
+ * What one trigger does. It runs in the user's transaction and fails with it, so it must fit the table whatever was done to
+ * it since:
+ *
+ * - The typed statement names the key columns. It runs only while the key index is the one that the function was made for
+ *   and its columns have the names of that day. ALTER TYPE builds the indexes of a column under new oids, so the type is
+ *   right too. `pg_get_indexdef` reads the catalogue's cache and not a snapshot: under REPEATABLE READ a query on
+ *   pg_attribute would see names that the parser does not know any more. It costs 3 us a statement.
+ * - Else the key columns are found by their attribute numbers, and their values go to `loose` as text. The statement is
+ *   built anew each time, because a session keeps the plans of a static one.
+ * - Else a key column is gone. The event is `x`: something changed, and nobody knows which row.
+ *
+ * There is no exception handler: each firing would take a transaction id, and a full disk would look like a changed column.
+ * The function's rights are its owner's, its search path is fixed. `concat` prints by the output function of a type; a cast
+ * could be a function of anybody's, and would run with these rights.
+ */
+export function captureBody(capture: Capture, event: OutboxEvent): string {
+  return event === 'truncate' ? markBody(capture) : keyBody(capture, event);
 }
 
-function images(key: readonly Column[], row: string): string {
-  return key.map((column) => knownType(column).image(`${row}.${quotePg(column.name)}`)).join(', ');
+export function captureFunctionSql(capture: Capture, event: OutboxEvent): string {
+  // As a literal, not in dollar quotes: a column may have any name, also that of a closing tag.
+  const body = captureBody(capture, event);
+  return /* sql */ `create or replace function ${captureFunction(capture.id, event)}() returns trigger
+    language plpgsql security definer set search_path = pg_catalog, pg_temp as ${literal(body)}`;
+}
+
+type KeyEvent = Exclude<OutboxEvent, 'truncate'>;
+
+function markBody(capture: Capture): string {
+  return /* sql */ `begin
+    ${insertInto(capture, ['mark'])} ${values(capture, [`'t'`])};
+    return null;
+  end`;
+}
+
+function keyBody(capture: Capture, event: KeyEvent): string {
+  const { key } = capture;
+  if (!key.hasLoose)
+    return /* sql */ `begin
+    ${typedBranch(capture, event)}
+    ${unknownKey(capture, event)};
+    return null;
+  end`;
+  const names = key.columns.map((_, index) => `v_name${index + 1}`);
+  return /* sql */ `declare
+    v_style text;
+    ${names.map((name) => `${name} text;`).join(' ')}
+  begin
+    ${typedBranch(capture, event)}
+    ${key.columns.map(({ position }, index) => `${names[index] ?? ''} := (pg_identify_object_as_address(1259, tg_relid, ${position})).object_names[3];`).join('\n    ')}
+    if ${key.columns.map(({ position }, index) => `${names[index] ?? ''} is null or ${names[index] ?? ''} = '........pg.dropped.${position}........'`).join(' or ')} then
+      ${unknownKey(capture, event)};
+      return null;
+    end if;
+    v_style := current_setting('datestyle');
+    perform set_config('datestyle', 'ISO', true);
+    execute format(${literal(looseStatement(capture, event))}, ${names.join(', ')})${usingRows(capture, event)};
+    perform set_config('datestyle', v_style, true);
+    return null;
+  end`;
+}
+
+function typedBranch(capture: Capture, event: KeyEvent): string {
+  const { columns, index } = capture.key;
+  if (index === null) return '';
+  const guard = columns.map(
+    ({ quoted }, at) => `pg_get_indexdef(${index.oid}, ${index.places[at] ?? 0}, false) = ${literal(quoted)}`,
+  );
+  const targets = columns.map((_, at) => keyColumn(at));
+  // Every column is qualified: a bare `found` or `tg_op` would be a variable of plpgsql.
+  const statement = `${insertInto(capture, targets)} ${rowsOf(capture, event, (row) => columns.map((column) => knownType(column).image(`${row}.${quotePg(column.name)}`)))}`;
+  return /* sql */ `if ${guard.join(' and ')} then
+      ${statement};
+      return null;
+    end if;`;
+}
+
+/** For `format`: `%1$I` is the name of the first key column. */
+function looseStatement(capture: Capture, event: KeyEvent): string {
+  const images = (row: string): string[] => {
+    const values = capture.key.columns.map((_, index) => {
+      const value = `${row}.%${index + 1}$I`;
+      return `case when ${value} is not null then concat(${value}) collate "C" end`;
+    });
+    return [`array[${values.join(', ')}]`];
+  };
+  const parameters = capture.level === 'row' ? { new: '($1)', old: '($2)' } : undefined;
+  return `${insertInto(capture, ['loose'])} ${rowsOf(capture, event, images, parameters)}`;
+}
+
+function usingRows({ level }: Capture, event: KeyEvent): string {
+  if (level === 'statement') return '';
+  if (event === 'insert') return ' using new';
+  return event === 'update' ? ' using new, old' : ' using null::int, old';
+}
+
+/** A statement that touched no row changed nothing. */
+function unknownKey(capture: Capture, event: KeyEvent): string {
+  const rows = event === 'delete' ? OLD_ROWS : NEW_ROWS;
+  const mark = values(capture, [`'x'`]);
+  return `${insertInto(capture, ['mark'])} ${capture.level === 'row' ? mark : `${mark} where exists (select from ${rows})`}`;
+}
+
+/** @param expressions of one row, given what a column of it is qualified by */
+function rowsOf(
+  capture: Capture,
+  event: KeyEvent,
+  expressions: (row: string) => string[],
+  rows = { new: 'new', old: 'old' },
+): string {
+  const from = (table: string, row: string): string =>
+    capture.level === 'row'
+      ? values(capture, expressions(row))
+      : `${values(capture, expressions('changed'))} from ${table} changed`;
+  const [after, before] = [from(NEW_ROWS, rows.new), from(OLD_ROWS, rows.old)];
+  // `union` keeps one of two equal images: an update that leaves the key alone writes it once.
+  if (event === 'update') return `${before} union ${after}`;
+  return event === 'insert' ? after : before;
+}
+
+function insertInto({ id, key }: Capture, targets: readonly string[]): string {
+  return `insert into ${outboxTable(id)} (${[...targets, ...(key.hasLoose ? ['shape'] : [])].join(', ')})`;
+}
+
+function values({ shape, key }: Capture, expressions: readonly string[]): string {
+  return `select ${[...expressions, ...(key.hasLoose ? [String(shape)] : [])].join(', ')}`;
 }
 
 /** The statement takes SHARE ROW EXCLUSIVE, so it waits for the writers of this moment and holds off the next ones. */

@@ -1,13 +1,16 @@
 import { Changes } from '../../domain/change.js';
+import type { RowFormat } from './drain-sql.js';
 
 const TAB = 0x09;
 const NEWLINE = 0x0a;
 const BACKSLASH = 0x5c;
 const ZERO = 0x30;
+const BRACE = 0x7b;
 
 /**
  * Cuts the drain's COPY text into changes: by bytes, nothing is decoded but the count of events. The changes are views of
- * what was fed.
+ * what was fed. With rows as `text` the value of a change is the end of its line, byte for byte; with `json` it is the JSON
+ * that COPY has escaped.
  */
 export class DrainLines {
   /** The line that is not complete yet, as it came. */
@@ -16,10 +19,23 @@ export class DrainLines {
   #events = 0;
   /** The next one of the text: most lines hold none, and need not be looked through. */
   #backslash = 0;
+  #unknown = 0;
+  readonly #lastSeq = Buffer.alloc(24);
+  #lastSeqLength = 0;
+  readonly #rows: RowFormat;
+
+  constructor(rows: RowFormat = 'json') {
+    this.#rows = rows;
+  }
 
   /** Outbox rows that the lines so far stand for. */
   get events(): number {
     return this.#events;
+  }
+
+  /** Outbox rows of them that say that something changed, and not what. */
+  get unknown(): number {
+    return this.#unknown;
   }
 
   /** Bytes of the line that the text so far ends in the middle of. */
@@ -55,24 +71,40 @@ export class DrainLines {
   #readLine(changes: Changes, text: Buffer, start: number): number {
     const seqEnd = nextTab(text, start);
     const eventsEnd = nextTab(text, seqEnd + 1);
-    let events = 0;
-    for (let at = seqEnd + 1; at < eventsEnd; at++) events = events * 10 + (text[at] ?? ZERO) - ZERO;
-    this.#events += events;
-    const keyStart = eventsEnd + 1;
-    let keyEnd = nextTab(text, keyStart);
-    const end = text.indexOf(NEWLINE, keyEnd);
-    // Either the row and a TAB, or a TAB and what stands for the row.
-    const isGone = text[keyEnd + 1] === TAB;
-    const valueStart = isGone ? keyEnd + 2 : keyEnd + 1;
-    let valueEnd = isGone ? end : end - 1;
+    const headStart = eventsEnd + 1;
+    let headEnd = nextTab(text, headStart);
+    const valueStart = headEnd + 1;
+    const end = text.indexOf(NEWLINE, headEnd);
+    let valueEnd = end;
     if (this.#backslash < end) {
-      keyEnd = unescape(text, keyStart, keyEnd);
-      valueEnd = unescape(text, valueStart, valueEnd);
+      headEnd = unescape(text, headStart, headEnd);
+      if (this.#rows === 'json') valueEnd = unescape(text, valueStart, valueEnd);
       this.#backslash = nextBackslash(text, end);
     }
-    changes.push(start, seqEnd, keyStart, keyEnd, valueStart, valueEnd);
+    const seqLength = seqEnd - start;
+    // Two rows of one key: its index is not unique any more. The first one stands for both, as the events are counted once.
+    if (this.#isLastSeq(text, start, seqLength)) return end + 1;
+    text.copy(this.#lastSeq, 0, start, seqEnd);
+    this.#lastSeqLength = seqLength;
+    const events = readNumber(text, seqEnd + 1, eventsEnd);
+    this.#events += events;
+    if (headStart === headEnd) this.#unknown += events;
+    else if (text[headStart] === BRACE) changes.push(start, seqEnd, headStart, headStart, headStart, headEnd);
+    else changes.push(start, seqEnd, headStart, headEnd, valueStart, valueEnd);
     return end + 1;
   }
+
+  #isLastSeq(text: Buffer, start: number, length: number): boolean {
+    if (length !== this.#lastSeqLength) return false;
+    for (let at = length - 1; at >= 0; at--) if (text[start + at] !== this.#lastSeq[at]) return false;
+    return true;
+  }
+}
+
+function readNumber(text: Buffer, from: number, to: number): number {
+  let number = 0;
+  for (let at = from; at < to; at++) number = number * 10 + (text[at] ?? ZERO) - ZERO;
+  return number;
 }
 
 /** Of short fields: a call into the runtime costs more than looking at them here. */

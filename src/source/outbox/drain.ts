@@ -1,21 +1,31 @@
 import { addAbortSignal } from 'node:stream';
-import type { ClientBase, QueryConfig } from 'pg';
+import { DatabaseError, type ClientBase, type QueryConfig } from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
-import { rowsOfLast } from '../../connect/queryable.js';
+import { rowsOf, rowsOfLast } from '../../connect/queryable.js';
 import type { OutboxBatch } from '../../domain/batch.js';
 import { MOST_MESSAGE_BYTES, type Changes } from '../../domain/change.js';
+import { literal } from '../../domain/identifier.js';
 import type { ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
 import { DrainLines } from './drain-lines.js';
-import { drainSql } from './drain-sql.js';
+import { drainSql, type RowFormat } from './drain-sql.js';
+import { outboxTable } from './names.js';
 import { IS_FLUSHED } from '../flush.js';
 import { BEGIN_READING, LOOK_UP_BY_INDEX } from '../session.js';
-import { lockRowSchemaSql, requireRowSchema } from '../catalog/row-schema.js';
+import { lockRowSchemaSql, REMEDY_OF_MISSING, requireRowSchema, sourceChanged } from '../catalog/row-schema.js';
 
 /** Waits for a lock 2 s at most: what takes this long hangs on a connection that died without a word. */
 const FIRST_ANSWER_MS = 15_000;
+
+export interface ReadOptions {
+  readonly signal: AbortSignal;
+  /** How rows are printed: `json` by default. */
+  readonly rows?: RowFormat | undefined;
+  /** False where nobody needs the keys: all rows go to one partition, and no message has a key. */
+  readonly key?: boolean | undefined;
+}
 
 export interface BatchReading {
   /** One change for each key of the batch and one for its TRUNCATE marks: 64 KB at a time, or one row that is larger. */
@@ -43,19 +53,21 @@ export function readBatch(
   pg: ClientBase,
   table: Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'columns' | 'key' | 'generation'>,
   batch: OutboxBatch,
-  { signal }: { signal: AbortSignal },
+  { signal, rows = 'json', key = true }: ReadOptions,
 ): BatchReading {
   const title = formatTableName(table.name);
-  const lines = new DrainLines();
+  const lines = new DrainLines(rows);
   let ended = false;
   let isFlushed = false;
 
   async function* read(): AsyncGenerator<Changes, void, undefined> {
     signal.throwIfAborted();
     try {
-      const beginning = `${BEGIN_READING};${LOOK_UP_BY_INDEX};${lockRowSchemaSql(table)}`;
-      requireRowSchema(await pg.query({ text: beginning, query_timeout: FIRST_ANSWER_MS } as QueryConfig), table);
-      const stream = pg.query(copyTo(drainSql(table, batch)));
+      const beginning = `${BEGIN_READING};${LOOK_UP_BY_INDEX};${hasLooseSql(table.id)};${lockRowSchemaSql(table)}`;
+      const found: unknown = await pg.query({ text: beginning, query_timeout: FIRST_ANSWER_MS } as QueryConfig);
+      await requireRowSchema(pg, found, table);
+      const hasLoose = rowsOf<{ loose: boolean }>(found, -3)[0]?.loose === true;
+      const stream = pg.query(copyTo(drainSql(table, batch, { rows, key, hasLoose })));
       addAbortSignal(signal, stream);
       for await (const chunk of stream as AsyncIterable<Buffer>) {
         const changes = lines.feed(chunk);
@@ -65,13 +77,30 @@ export function readBatch(
       // Asked in the same message: with small batches a round trip of its own would be a tenth of the time.
       const [told] = rowsOfLast<{ flushed: boolean }>(await pg.query(`commit; ${IS_FLUSHED}`));
       isFlushed = told?.flushed === true;
+      if (lines.unknown > 0)
+        throw await sourceChanged(pg, table, 'has rows that changed while their keys were unknown');
     } catch (error) {
       signal.throwIfAborted();
-      throw classifyPostgres(error, `reading batch ${batch.batch} of ${title}`);
+      throw await explain(error);
     }
     if (lines.cutBytes > 0)
       throw new Failure('SourceUnavailable', { message: `PostgreSQL cut batch ${batch.batch} of ${title} short.` });
     ended = true;
+  }
+
+  async function explain(error: unknown): Promise<Failure> {
+    const failure = classifyPostgres(error, `reading batch ${batch.batch} of ${title}`);
+    if (failure === error) return failure;
+    if (failure.kind === 'MissingTable')
+      return new Failure('MissingTable', { message: failure.message, remedy: REMEDY_OF_MISSING, cause: error });
+    const isDataError = error instanceof DatabaseError && error.code?.startsWith('22') === true;
+    if (failure.kind !== 'SourceChanged' && !isDataError) return failure;
+    try {
+      await pg.query('rollback');
+      return await sourceChanged(pg, table, 'has changed keys that do not fit its key columns any more', error);
+    } catch {
+      return failure;
+    }
   }
 
   return {
@@ -84,6 +113,13 @@ export function readBatch(
       return isFlushed;
     },
   };
+}
+
+/** An outbox that an older version made has no place for keys as text. */
+function hasLooseSql(id: string): string {
+  return /* sql */ `select exists (
+    select from pg_attribute a
+    where a.attrelid = to_regclass(${literal(outboxTable(id))}) and a.attname = 'loose' and not a.attisdropped) as loose`;
 }
 
 /** Before more of it is held: a row of PostgreSQL's may be 1 GB. */

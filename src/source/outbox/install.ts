@@ -1,11 +1,13 @@
-import type { Column, ReplicatedTable, TriggerLevel } from '../../domain/replicated-table.js';
+import type { ReplicatedTable, TriggerLevel } from '../../domain/replicated-table.js';
 import { formatTableName, type TableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
 import type { Queryable } from '../../connect/queryable.js';
 import { captureFunction, OUTBOX_EVENTS, outboxTable, qualified, triggerName } from './names.js';
 import { deleteDrainRow, insertDrainRow } from './drain-row.js';
-import { captureFunctionSql, enableAlwaysSql, outboxTableSql, triggerSql, type KeyColumn } from './capture-sql.js';
+import { readCaptureKey } from './capture-key.js';
+import { captureFunctionSql, enableAlwaysSql, triggerSql } from './capture-sql.js';
+import { outboxTableSql, type OutboxKeyType } from './outbox-table-sql.js';
 import { LOCK_TIMEOUT_MS, withBriefLock, type DdlOptions } from '../brief-lock.js';
 import { BLOCKS_DROP, BLOCKS_TRIGGERS } from '../lock-holders.js';
 import { inTransaction } from '../transaction.js';
@@ -17,7 +19,9 @@ import { inTransaction } from '../transaction.js';
 const BEGIN = /* sql */ `begin; set local lock_timeout = ${LOCK_TIMEOUT_MS}; set local synchronous_commit = on;
   set local idle_in_transaction_session_timeout = '2s'; set local search_path = pg_catalog, pg_temp`;
 
-type OutboxOwner = Pick<ReplicatedTable, 'id' | 'name' | 'columns' | 'key'> & { readonly triggerLevel: TriggerLevel };
+type OutboxOwner = Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'shape' | 'columns' | 'key'> & {
+  readonly triggerLevel: TriggerLevel;
+};
 
 /**
  * Makes the outbox of a table, its trigger functions and its triggers, in one transaction. Does nothing where all of them
@@ -41,14 +45,15 @@ export async function installOutbox(pg: Queryable, table: OutboxOwner, options: 
 async function install(pg: Queryable, table: OutboxOwner, { fence, ledgerElsewhere }: DdlOptions): Promise<void> {
   await fence?.(pg);
   if (ledgerElsewhere === true) await insertDrainRow(pg, table.id);
-  const key = await readKeyColumns(pg, table);
+  const types = await readKeyTypes(pg, table);
   const owned = await ownsTable(pg, table);
-  const columns = key.map(({ column }) => column);
+  const { id, shape, triggerLevel: level } = table;
+  const capture = { id, shape, level, key: await readCaptureKey(pg, table) };
   const functions = OUTBOX_EVENTS.flatMap((event) => [
-    captureFunctionSql(table.id, event, table.triggerLevel, columns),
-    /* sql */ `revoke all on function ${captureFunction(table.id, event)}() from public`,
+    captureFunctionSql(capture, event),
+    /* sql */ `revoke all on function ${captureFunction(id, event)}() from public`,
   ]);
-  await pg.query([outboxTableSql(table.id, key), ...functions].join(';\n'));
+  await pg.query([outboxTableSql(id, types), ...functions].join(';\n'));
   // Alone, and in one message: it locks the user's table until the commit.
   const triggers = OUTBOX_EVENTS.flatMap((event) => [
     triggerSql(table, event, table.triggerLevel),
@@ -131,7 +136,7 @@ async function ownsTable(pg: Queryable, { name }: OutboxOwner): Promise<boolean>
  * Types and collations of the key columns, in key order, under a search path that qualifies every name.
  * @throws Failure `Unauthorized`: types are usable by all unless someone took that away, but not the schemas they are in
  */
-async function readKeyColumns(pg: Queryable, table: OutboxOwner): Promise<KeyColumn[]> {
+async function readKeyTypes(pg: Queryable, table: OutboxOwner): Promise<OutboxKeyType[]> {
   const found = await pg.query<{ name: string; type: string; collation: string | null; missing: string | null }>(
     /* sql */ `
     with recursive level (name, type, collated, depth) as (
@@ -156,9 +161,8 @@ async function readKeyColumns(pg: Queryable, table: OutboxOwner): Promise<KeyCol
     [qualified(table.name), table.key],
   );
   return table.key.map((name) => {
-    const column: Column | undefined = table.columns.find((candidate) => candidate.name === name);
     const row = found.rows.find((candidate) => candidate.name === name);
-    if (column === undefined || row === undefined)
+    if (row === undefined)
       throw new Failure('SourceChanged', {
         message: `${formatTableName(table.name)} has lost its key column ${name} since it was inspected.`,
       });
@@ -167,6 +171,6 @@ async function readKeyColumns(pg: Queryable, table: OutboxOwner): Promise<KeyCol
         message: `The PostgreSQL role may not use the type or collation of column ${name} of ${formatTableName(table.name)}.`,
         remedy: row.missing,
       });
-    return { column, type: row.type, collation: row.collation };
+    return { type: row.type, collation: row.collation };
   });
 }

@@ -1,17 +1,16 @@
-import { TRIGGER_LEVELS, type ReplicatedTable, type TriggerLevel } from '../../domain/replicated-table.js';
-import { Failure } from '../../failure/failure.js';
 import type { BatchName } from '../../domain/batch.js';
 import type { BatchSource } from '../../pipeline/batch.js';
 import type { StageContext } from '../../pipeline/stage.js';
 import type { Capture } from '../capture.js';
 import { fingerprintTable } from '../catalog/fingerprint.js';
 import { inspectTable } from '../catalog/inspect.js';
-import type { RowBatch } from '../row-batch.js';
+import type { RowBatch } from '../../pipeline/row-batch.js';
 import { allocatePosition } from '../settle.js';
 import { readOutboxBacklog } from './backlog.js';
 import { installOutbox, removeOutbox } from './install.js';
 import { OutboxSource } from './outbox-source.js';
 import type { OutboxRow } from './steps.js';
+import { triggerLevelOf } from './trigger-level.js';
 
 /** Triggers write the keys of changed rows into an outbox table, in the user's transaction. */
 export const outboxCapture: Capture = {
@@ -34,16 +33,6 @@ export const outboxCapture: Capture = {
   allocatePosition: (pg, table) => allocatePosition(pg, table.id),
   backlog: readOutboxBacklog,
 
-  open: (services, stage): BatchSource<BatchName, RowBatch> =>
-    new OutboxSource(services, stage as StageContext<OutboxRow>) as BatchSource<BatchName, RowBatch>,
+  open: (services, stage, content): BatchSource<BatchName, RowBatch> =>
+    new OutboxSource(services, stage as StageContext<OutboxRow>, content) as BatchSource<BatchName, RowBatch>,
 };
-
-/** @throws Failure `Misconfigured` for a ledger that somebody wrote into */
-function triggerLevelOf({ route }: ReplicatedTable): TriggerLevel {
-  const level = TRIGGER_LEVELS.find((each) => each === route.capture['triggerLevel']);
-  if (level !== undefined) return level;
-  throw new Failure('Misconfigured', {
-    message: 'The ledger says of this table no level at which its triggers fire.',
-    remedy: 'Remove the table and add it again.',
-  });
-}

@@ -1,5 +1,7 @@
+import type { Pool } from 'pg';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Databases } from '../../connect/databases.js';
+import type { Queryable } from '../../connect/queryable.js';
 import type { ReadingPool } from '../../connect/reading-pool.js';
 import type { OutboxBatch } from '../../domain/batch.js';
 import type { Changes } from '../../domain/change.js';
@@ -7,16 +9,19 @@ import type { Checkpoint } from '../../domain/receipt.js';
 import type { ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { Failure } from '../../failure/failure.js';
+import { saveFingerprint } from '../../ledger/tables.js';
 import type { BatchSource, ReadOptions, SourceState, Written } from '../../pipeline/batch.js';
 import { LagClock } from '../../pipeline/lag-clock.js';
 import { PollBackoff } from '../../pipeline/poll-backoff.js';
 import type { StageContext } from '../../pipeline/stage.js';
 import { verifyUnchanged } from '../catalog/verify-unchanged.js';
 import { ensureFlushed } from '../flush.js';
-import type { RowBatch } from '../row-batch.js';
+import type { RowBatch, RowContent } from '../../pipeline/row-batch.js';
 import { readBatch, type BatchReading } from './drain.js';
+import { refreshCapture } from './refresh.js';
 import type { MovedBatch, OpenOutboxSteps, OutboxRow, OutboxSteps } from './steps.js';
 import { readOutboxSequence, type OutboxSequence } from './sequence.js';
+import { triggerLevelOf } from './trigger-level.js';
 import type { OutboxWatch } from './watch.js';
 import { OutboxWatermark } from './watermark.js';
 
@@ -35,6 +40,10 @@ const LONGEST_REST_MS = 10_000;
 
 /** What an outbox source needs of the worker. */
 export interface OutboxServices extends Databases {
+  /** Of the tables; connections of it are borrowed for transactions. */
+  readonly source: Pool;
+  /** The ledger as a transaction of the source sees it: that transaction where both are one database. */
+  ledgerWithin(transaction: Queryable): Queryable;
   /** Connections that are lent to one batch at a time: an idle table holds none. */
   readonly reading: ReadingPool;
   readonly watch: OutboxWatch;
@@ -52,9 +61,11 @@ export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
   readonly #services: OutboxServices;
   readonly #stage: StageContext<OutboxRow>;
   readonly #steps: OutboxSteps;
+  readonly #content: RowContent;
   readonly #lag = new LagClock();
   readonly #backoff = new PollBackoff(BACKOFF);
   #table: ReplicatedTable;
+  #isRenewed = false;
   #sequence: OutboxSequence | undefined;
   readonly #watermark: OutboxWatermark;
   #checkpoint: Checkpoint;
@@ -66,7 +77,8 @@ export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
   #pollMs = 0;
   #reading: BatchReading | undefined;
 
-  constructor(services: OutboxServices, stage: StageContext<OutboxRow>) {
+  constructor(services: OutboxServices, stage: StageContext<OutboxRow>, content: RowContent) {
+    this.#content = content;
     const { row } = stage;
     this.#services = services;
     this.#stage = stage;
@@ -85,6 +97,7 @@ export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
     const { batch } = this.#checkpoint;
     const { checkpoint } = this.#stage.request;
     const title = formatTableName(this.#table.name);
+    if (!this.#isRenewed) await this.#renew();
     this.#table = { ...this.#table, fingerprint: await verifyUnchanged(this.#services, this.#table) };
     if (checkpoint !== null && batch < checkpoint.batch)
       throw new Failure('LedgerSetBack', {
@@ -109,11 +122,12 @@ export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
   read(name: OutboxBatch, { signal, onProgress }: ReadOptions): RowBatch {
     const { reading } = this.#services;
     const table = this.#table;
+    const content = this.#content;
     const hold = (batch: BatchReading): BatchReading => (this.#reading = batch);
     this.#reading = undefined;
     async function* changes(): AsyncGenerator<Changes, void, undefined> {
       await using lease = await reading.lease({ signal, onWait: () => onProgress() });
-      yield* hold(readBatch(lease.client, table, name, { signal })).changes;
+      yield* hold(readBatch(lease.client, table, name, { signal, ...content })).changes;
       lease.keep();
     }
     return {
@@ -153,6 +167,23 @@ export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
 
   [Symbol.asyncDispose](): Promise<void> {
     return Promise.resolve();
+  }
+
+  /** Brings the trigger functions to this version, before the source is compared with its fingerprint. */
+  async #renew(): Promise<void> {
+    const { source, ledgerWithin } = this.#services;
+    const client = await source.connect();
+    try {
+      const table = { ...this.#table, triggerLevel: triggerLevelOf(this.#table) };
+      const fingerprint = await refreshCapture(client, table, (text) =>
+        saveFingerprint(ledgerWithin(client), table.id, text),
+      );
+      this.#table = { ...this.#table, fingerprint };
+      this.#isRenewed = true;
+    } finally {
+      // One in the middle of a transaction is of no use to the next borrower.
+      client.release(!this.#isRenewed);
+    }
   }
 
   async #advance(moved: MovedBatch | null, nameNext: boolean): Promise<OutboxBatch | undefined> {

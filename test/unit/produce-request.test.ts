@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import { describe, expect, test } from 'vitest';
 import { SendNotConfirmed } from '../../src/kafka/client/errors.js';
 import { requireWritten } from '../../src/kafka/client/producer-session.js';
-import { decodeProduce, encodeProduce } from '../../src/kafka/protocol/produce.js';
+import { decodeProduce, encodeProduce } from '../../src/kafka/protocol/requests.js';
 
 const require = createRequire(import.meta.url);
 const theirRequest = require('kafkajs/src/protocol/requests/produce/v7/request.js') as (request: object) => {

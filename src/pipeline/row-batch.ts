@@ -10,3 +10,11 @@ export interface RowBatch {
    */
   durable(): Promise<void>;
 }
+
+/** What the rows of a batch are to be. */
+export interface RowContent {
+  /** `json`: one flat object a row. `text`: a line of COPY text, with the columns of `targetColumns` in their order. */
+  readonly rows: 'json' | 'text';
+  /** False where nobody needs the keys: no message has one, and all rows go to one partition. */
+  readonly key: boolean;
+}
