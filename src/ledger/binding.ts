@@ -1,6 +1,6 @@
+import { readDatabaseIdentity, type DatabaseIdentity } from '../connect/database-identity.js';
 import type { Queryable } from '../connect/queryable.js';
 import { Failure } from '../failure/failure.js';
-import { readDatabaseIdentity, type DatabaseIdentity } from '../source/deployment.js';
 import { query } from './query.js';
 
 /*

@@ -171,12 +171,12 @@ export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
 
   /** Brings the trigger functions to this version, before the source is compared with its fingerprint. */
   async #renew(): Promise<void> {
-    const { source, ledgerWithin } = this.#services;
-    const client = await source.connect();
+    const services = this.#services;
+    const client = await services.source.connect();
     try {
       const table = { ...this.#table, triggerLevel: triggerLevelOf(this.#table) };
       const fingerprint = await refreshCapture(client, table, (text) =>
-        saveFingerprint(ledgerWithin(client), table.id, text),
+        saveFingerprint(services.ledgerWithin(client), table.id, text),
       );
       this.#table = { ...this.#table, fingerprint };
       this.#isRenewed = true;
