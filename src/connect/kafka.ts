@@ -13,7 +13,12 @@ import { explainNetworkError, nameSettings } from './unreachable.js';
 export interface ConnectKafkaOptions {
   /** How often a request is tried again before it fails. Default 5; what waits for a person wants few. */
   readonly retries?: number;
+  /** How long one request may take, milliseconds. Default 30 s. */
+  readonly requestTimeoutMs?: number;
 }
+
+/** A person waits for a probe, and so does `/readyz`. */
+const PROBE_TIMEOUT_MS = 8_000;
 
 /** Opens nothing yet: producers, consumers and admins connect by themselves. Without a log it is silent. */
 export function connectKafka(settings: Settings, log: Log | undefined, options: ConnectKafkaOptions = {}): Kafka {
@@ -25,7 +30,7 @@ export function connectKafka(settings: Settings, log: Log | undefined, options: 
     ...(sasl === undefined ? {} : { sasl: { ...sasl, password: sasl.password.reveal() } as SASLOptions }),
     // kafkajs's own second is too short for a broker that starts, or another continent.
     connectionTimeout: 5_000,
-    requestTimeout: 30_000,
+    requestTimeout: options.requestTimeoutMs ?? 30_000,
     retry: { initialRetryTime: 200, maxRetryTime: 5_000, retries: options.retries ?? 5 },
     logLevel: log === undefined ? logLevel.NOTHING : (LEVELS[log.level] ?? logLevel.WARN),
     logCreator: () => (entry) => {
@@ -65,19 +70,23 @@ function write(
  * @throws Failure `BrokerUnavailable` and others: a sentence with the addresses and the setting
  */
 export async function probeKafka(settings: Settings): Promise<number> {
-  const admin = connectKafka(settings, undefined, { retries: 1 }).admin();
+  const admin = connectKafka(settings, undefined, { retries: 1, requestTimeoutMs: PROBE_TIMEOUT_MS }).admin();
+  const startedAt = Date.now();
   try {
     await admin.connect();
     const { brokers } = await admin.describeCluster();
     return brokers.length;
   } catch (error) {
-    throw (await explainHangUp(error, settings)) ?? explainKafkaConnect(error, settings);
+    // A broker that is frozen accepts the connection and says nothing; kafkajs then calls it "not connected".
+    const isSilent = Date.now() - startedAt >= PROBE_TIMEOUT_MS;
+    const silence = isSilent ? `did not answer within ${PROBE_TIMEOUT_MS / 1_000} s` : undefined;
+    throw (await explainHangUp(error, settings)) ?? explainKafkaConnect(error, settings, silence);
   } finally {
     await admin.disconnect().catch(() => undefined);
   }
 }
 
-/** A broker hangs up without a word on whoever does not speak TLS where it does, or names no user where it wants one. */
+/** A broker closes the connection without an error if it wants TLS or a user and we send none. */
 async function explainHangUp(error: unknown, settings: Settings): Promise<Failure | undefined> {
   const { brokers, tls, sasl } = settings.kafka;
   if (!isHangUp(error)) return undefined;
@@ -130,7 +139,8 @@ function refusalOf(error: unknown): string | undefined {
   return protocolTypeOf(error) ?? (refused ? 'SASL_AUTHENTICATION_FAILED' : undefined);
 }
 
-export function explainKafkaConnect(error: unknown, settings: Settings): Failure {
+/** @param silence what to say where nothing else explains it */
+export function explainKafkaConnect(error: unknown, settings: Settings, silence?: string): Failure {
   const server = serverOf(settings);
   const tls = explainTlsTo('kafka', error, settings);
   if (tls !== undefined)
@@ -150,7 +160,7 @@ export function explainKafkaConnect(error: unknown, settings: Settings): Failure
   const failure = classifyKafka(error, server);
   if (failure.kind !== 'BrokerUnavailable' && failure.kind !== 'Unexpected') return failure;
   return new Failure('BrokerUnavailable', {
-    message: `${server} ${explainNetworkError(error) ?? 'does not answer as a Kafka broker should'}.`,
+    message: `${server} ${explainNetworkError(error) ?? silence ?? 'does not answer as a Kafka broker should'}.`,
     remedy: `Check that Kafka runs there and advertises an address that this machine can reach, and ${nameSettings(settings, ['KAFKA_BOOTSTRAP'])}.`,
     cause: error,
   });

@@ -46,6 +46,8 @@ async function startByHand(table: string, options: TableOptions): Promise<void> 
 }
 
 async function startWorker(): Promise<CliRun> {
+  // It starts on a ledger only.
+  expect((await runCli(['init'], { env: settings })).code).toBe(0);
   const worker = startCli(['worker'], { env: { ...settings, PG2CLICK_LOG_LEVEL: 'debug' } });
   await waitFor(
     (see) => {
@@ -65,7 +67,6 @@ function expectDiscretion(worker: CliRun): void {
 }
 
 it('a table is added, followed, paused, resumed and removed', async () => {
-  expect((await runCli(['init'], { env: settings })).code).toBe(0);
   const worker = await startWorker();
 
   const added = await runCli(['add', 'orders', '--json'], { env: settings });

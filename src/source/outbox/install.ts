@@ -48,8 +48,8 @@ async function install(pg: Queryable, table: OutboxOwner, { fence, ledgerElsewhe
   const types = await readKeyTypes(pg, table);
   const owned = await ownsTable(pg, table);
   const { id, shape, triggerLevel: level } = table;
-  // The functions are made for the types that it has.
   await pg.query(outboxTableSql(id, types));
+  // What fits into the outbox is read from the outbox itself.
   const capture = { id, shape, level, key: await readCaptureKey(pg, table) };
   const functions = OUTBOX_EVENTS.flatMap((event) => [
     captureFunctionSql(capture, event),
