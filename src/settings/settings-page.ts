@@ -25,7 +25,7 @@ Things worth knowing:
   both in the same place is an error. Secrets are marked below; no log, message or \`--json\` shows them.
 - **URLs.** \`PG_URL\` and \`CH_URL\` replace the single names. What a URL leaves out, the single names may say; where both say
   something and it differs, that is an error. Special characters in a URL's password are written as \`%XX\`.
-- **Typing errors.** A name in \`.env\` that begins with \`PG_\`, \`KAFKA_\`, \`CH_\` or \`PG2CLICK_\`, and is nearly a setting, is an error that
+- **Typing errors.** A name in \`.env\` that begins with \`PG_\`, \`LEDGER_PG_\`, \`KAFKA_\`, \`CH_\` or \`PG2CLICK_\`, and is nearly a setting, is an error that
   names the nearest; other unknown names of that kind are reported as warnings.
 - **A \`#\` in a password** of \`.env\` begins a comment unless the value is in quotes: that is refused, not cut off.
 - **Empty values** count as not set.
