@@ -18,7 +18,9 @@ export async function copyTable(deps: Deps, request: SliceRequest): Promise<Copy
       new CopySource(deps, context, deps.captures.named(context.table.route.capture.kind)),
       (content): InsertContent => ({ kind: 'stream', ...content }),
     ),
-    writer: new ClickHouseWriter(deps, targetTable(context.table, MAIN_LOADER, (await deps.deployment()).id), { retry: NO_RETRY }),
+    writer: new ClickHouseWriter(deps, targetTable(context.table, MAIN_LOADER, (await deps.deployment()).id), {
+      retry: NO_RETRY,
+    }),
   });
   const { rows, bytes, checkpoint } = await runStageSlice(deps, request, COPY_STAGE, open, { length: UNBOUNDED });
   return { rows, bytes, position: checkpoint.highest, seconds: (Date.now() - startedAt) / 1_000 };

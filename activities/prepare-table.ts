@@ -73,7 +73,12 @@ export async function prepareTable(
     const { columns, key, route } = table;
     const topicStart = { offsets: await endOffsets(deps, topic), headers: {} };
     await markReady(pg, claim, {
-      definition: { columns, key, owner: deployment, route: { ...route, transport: { ...route.transport, partitions } } },
+      definition: {
+        columns,
+        key,
+        owner: deployment,
+        route: { ...route, transport: { ...route.transport, partitions } },
+      },
       fingerprint: await capture.fingerprint(pg, table),
       positions: Object.fromEntries(
         stagesOf(route).map(({ id }) => [id, loaderOf(id) === undefined ? {} : topicStart]),
@@ -93,7 +98,12 @@ async function register(
   deps: Deps,
   pg: Queryable,
   steps: Steps,
-  known: { readonly request: PrepareRequest; readonly inspection: Inspection; readonly standing: Standing; readonly deployment: Deployment },
+  known: {
+    readonly request: PrepareRequest;
+    readonly inspection: Inspection;
+    readonly standing: Standing;
+    readonly deployment: Deployment;
+  },
 ): ReturnType<typeof registerTable> {
   const { request, inspection, standing, deployment } = known;
   const { options, pipeline, schema, table } = request;

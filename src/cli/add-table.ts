@@ -43,7 +43,8 @@ export async function addTable(session: Session, table: string, options: AddOpti
     await requireSlots(client, { ...name, pipeline }, { queues: servers.queues, slots: worker.slots });
     const address = { ...name, pipeline };
     const moved = await moveWorkflow(client, address, servers.queues.workflow);
-    if (moved) session.tell(`${title} was added by an older release: its workflow runs on the task queue of this one now.`);
+    if (moved)
+      session.tell(`${title} was added by an older release: its workflow runs on the task queue of this one now.`);
     await requireOwnTableWorkflow(client, address, servers.deployment);
     const started = await startTable(client, {
       ...address,

@@ -101,7 +101,10 @@ describe('a line of a settings file that would not be read', () => {
     [['# who', 'PG_HOST: db.example.org'], 'PG_HOST on line 2 of .env has no "=" behind it.'],
     [['export CH_USER'], 'CH_USER on line 1 of .env has no "=" behind it.'],
     [['PG_HOST=a', 'CH_HOST=c', 'PG_HOST=b'], 'PG_HOST is given twice in .env, on lines 1 and 3.'],
-    [["PG_PASSWORD='abc", 'PG_HOST=a'], 'The value of PG_PASSWORD on line 1 of .env begins with a quote that is not closed.'],
+    [
+      ["PG_PASSWORD='abc", 'PG_HOST=a'],
+      'The value of PG_PASSWORD on line 1 of .env begins with a quote that is not closed.',
+    ],
   ])('is refused with its place: %j', (lines, message) => {
     write('.env', ...lines);
     expect(refusal().message).toBe(message);
