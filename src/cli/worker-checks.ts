@@ -15,7 +15,7 @@ const DEPLOYMENT_RETRY_MS = 2_000;
 
 export interface CheckOptions {
   /** Begins on a ClickHouse server that has none of the targets. */
-  readonly newClickHouse: boolean;
+  readonly newClickhouse: boolean;
   /** Ends it at once. */
   readonly signal: AbortSignal;
 }
@@ -29,12 +29,12 @@ export interface CheckOptions {
 export async function checkBefore(
   { session, log }: { readonly session: Session; readonly log: Log },
   activities: Activities,
-  { newClickHouse, signal }: CheckOptions,
+  { newClickhouse, signal }: CheckOptions,
 ): Promise<Deployment | undefined> {
   const work = async (): Promise<Deployment | undefined> => {
     await refuseWrongSettings(session, log);
     const deployment = await waitForDeployment(activities, log, signal);
-    if (deployment !== undefined && !newClickHouse) await checkSink(session, log, signal);
+    if (deployment !== undefined && !newClickhouse) await checkSink(session, log, signal);
     return deployment;
   };
   const aborted = new Promise<undefined>((resolve) => {

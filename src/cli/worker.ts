@@ -14,7 +14,7 @@ const ROLES = ['producer', 'consumer', 'all'] as const satisfies readonly Worker
 
 interface WorkerOptions {
   readonly role: WorkerRole;
-  readonly newClickHouse?: boolean;
+  readonly newClickhouse?: boolean;
 }
 
 export function workerCommand(): Command {
@@ -43,7 +43,7 @@ Examples:
     );
 }
 
-async function runWorker(session: Session, { role, newClickHouse = false }: WorkerOptions): Promise<Exit> {
+async function runWorker(session: Session, { role, newClickhouse = false }: WorkerOptions): Promise<Exit> {
   const { settings } = session;
   const bundlePath = join(packageRoot, 'dist', 'workflow-bundle.js');
   if (!existsSync(bundlePath)) {
@@ -95,7 +95,7 @@ async function runWorker(session: Session, { role, newClickHouse = false }: Work
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, onSignal);
   let connection: NativeConnection | undefined;
   try {
-    const deployment = await checkBefore({ session, log }, activities, { newClickHouse, signal: stop.signal });
+    const deployment = await checkBefore({ session, log }, activities, { newClickhouse, signal: stop.signal });
     if (deployment === undefined) {
       log.info('worker stopped before it polled');
       return 'done';
