@@ -80,12 +80,12 @@ export class ServerWatch {
     }));
   }
 
-  async #probe(server: ServerName, { probe }: Probe): Promise<void> {
+  async #probe(server: ServerName, probe: Probe): Promise<void> {
     const before = this.#states.get(server);
     const [name, kind] = NAMES[server];
     const late = (): Failure => new Failure(kind, { message: `${name} did not answer within ${PROBE_MS / 1_000} s.` });
     try {
-      await withTimeout(probe(), PROBE_MS, late);
+      await withTimeout(probe.probe(), PROBE_MS, late);
       this.#states.set(server, { answeredAt: Date.now(), problem: null });
       if (before !== undefined && before.problem !== null) this.#log.info({ server }, `${name} answers again`);
     } catch (error) {

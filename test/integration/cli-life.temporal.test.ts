@@ -175,6 +175,26 @@ it('a table that is parked ends status and add with 4, and says what to do', asy
   expect(added.stderr).toContain('public.lines is parked (SourceChanged)');
   expect(added.code).toBe(4);
 
+  const logged = worker
+    .output()
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+    .filter(({ level }) => level === 'info' || level === 'error');
+  const about = { table: 'public.lines', pipeline: settings['PG2CLICK_PIPELINE'] };
+  const remedy = expect.stringContaining('Remove the table') as string;
+  for (const line of [
+    { ...about, level: 'info', msg: 'table prepared', target: `${settings['CH_DB']}.lines` },
+    { ...about, level: 'info', msg: 'copy begins' },
+    { ...about, level: 'info', msg: 'copy ended', rows: 1 },
+    { level: 'info', table: 'public.lines', msg: 'request handled', action: 'resume', changed: true },
+  ])
+    expect(logged).toContainEqual(expect.objectContaining(line));
+  // A park is one line.
+  expect(logged.filter(({ level }) => level === 'error')).toEqual([
+    expect.objectContaining({ ...about, task: 'publish', kind: 'SourceChanged', remedy }),
+  ]);
+
   // Ctrl-C, as a terminal sends it.
   worker.process.kill('SIGINT');
   expect((await worker.ended).code).toBe(0);
@@ -223,9 +243,9 @@ it('pause of a table whose workflow was ended says what status says', async () =
   const worker = await startWorker();
   await sql(/* sql */ `create table ended (id int primary key)`);
   expect((await runCli(['add', 'ended'], { env: settings })).code).toBe(0);
-  const { client, close } = await connectTemporal(loadSettings({ env: settings, envFile: false, stackFile: false }));
-  await client.workflow.getHandle(`replicate/${settings['PG2CLICK_PIPELINE']}/public.ended`).terminate();
-  await close();
+  const temporal = await connectTemporal(loadSettings({ env: settings, envFile: false, stackFile: false }));
+  await temporal.client.workflow.getHandle(`replicate/${settings['PG2CLICK_PIPELINE']}/public.ended`).terminate();
+  await temporal.close();
   expect((await statusOf('ended'))['phase']).toBe('stopped');
   const { code, stderr } = await runCli(['pause', 'ended'], { env: settings });
   expect(stderr).toContain('public.ended is stopped: its workflow does not run, and changes fill its outbox.');
