@@ -46,7 +46,7 @@ export async function checkTarget(ch: ClickHouseClient, table: TargetOwner): Pro
   for (const role of TARGET_ROLES) found[role] = isOwn(table, role, objects.get(names[role]));
   if (!found.table) return found;
   await verifyTarget(ch, table);
-  // A floor with our mark beside it: the table is ours already, whoever made it.
+  // A floor with our mark beside it: the table is ours already, even if a user created it.
   if (!found.floor) await refuseForeignRows(ch, table);
   return found;
 }
@@ -101,6 +101,10 @@ export async function verifyTarget(ch: ClickHouseClient, table: TargetOwner): Pr
 export async function highestGeneration(ch: ClickHouseClient, target: Target): Promise<number> {
   const { highest } = await sinkState(ch, target);
   return highest === null ? 0 : generationOf(highest);
+}
+
+export async function hasTarget(ch: ClickHouseClient, { target }: Pick<TargetTable, 'target'>): Promise<boolean> {
+  return (await findObject(ch, target.database, target.table)) !== undefined;
 }
 
 function refuseReservedColumns(table: TargetOwner): void {

@@ -86,7 +86,7 @@ export async function probeKafka(settings: Settings): Promise<number> {
   }
 }
 
-/** A broker hangs up without a word on whoever does not speak TLS where it does, or names no user where it wants one. */
+/** A broker closes the connection without an error if it wants TLS or a user and we send none. */
 async function explainHangUp(error: unknown, settings: Settings): Promise<Failure | undefined> {
   const { brokers, tls, sasl } = settings.kafka;
   if (!isHangUp(error)) return undefined;
@@ -128,7 +128,7 @@ const REFUSALS: Readonly<Record<string, (sasl: Sasl) => { kind: FailureKind; mes
     remedy: 'Remove the KAFKA_SASL_ settings, or check the port in KAFKA_BOOTSTRAP.',
   }),
   SASL_AUTHENTICATION_FAILED: ({ username }) => ({
-    kind: 'Unauthorized',
+    kind: 'LoginRefused',
     message: `does not let the user "${username}" in with this password`,
     remedy: 'Check KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and KAFKA_SASL_MECHANISM.',
   }),

@@ -33,11 +33,16 @@ export interface ConnectPostgresOptions {
   readonly signal?: AbortSignal;
 }
 
+/** The settings with which a connection leads to the ledger. */
+export function ledgerSettings(settings: Settings): Settings {
+  return settings.ledger === undefined ? settings : { ...settings, postgres: settings.ledger };
+}
+
 /** A connection of one's own. `await using` ends it. */
 export type PostgresClient = pg.Client & AsyncDisposable;
 
 /**
- * @throws Failure `SourceUnavailable`, `Unauthorized` or `Misconfigured`: a sentence with the address and the setting
+ * @throws Failure `SourceUnavailable`, `LoginRefused`, `Unauthorized` or `Misconfigured`: a sentence with the address and the setting
  * @throws the signal's reason when aborted
  */
 export async function connectPostgres(settings: Settings, options: ConnectPostgresOptions): Promise<PostgresClient> {
@@ -80,7 +85,7 @@ export function createPostgresPool(
     /** A statement that is not answered by then fails, and its connection is ended; COPY counts as one too. Default: never. */
     readonly statementMs?: number;
     /** Shared with other pools of the same server; default: the pool's own. */
-    readonly fate?: IdleConnectionGroup;
+    readonly idleGroup?: IdleConnectionGroup;
     readonly log?: Log;
   },
 ): pg.Pool {
@@ -93,14 +98,14 @@ export function createPostgresPool(
     ...(options.statementMs === undefined ? {} : { query_timeout: options.statementMs }),
   });
   pool.on('error', (error) => options.log?.debug({ error }, 'an idle connection to postgres broke'));
-  (options.fate ?? new IdleConnectionGroup()).join(pool);
+  (options.idleGroup ?? new IdleConnectionGroup()).join(pool);
   return pool;
 }
 
 /**
- * A connection that died without a word is rarely alone: a firewall forgets the idle ones together, and each would cost whoever
- * borrows it the time that it takes to find out. When one is given up, the idle ones of all these pools go too; new ones cost
- * milliseconds.
+ * Pools whose idle connections are ended together. A connection that died without an error is rarely alone: a firewall forgets all
+ * idle ones, and each would cost its next user a time limit. So when one is given up, the idle ones of all these pools are ended.
+ * New ones cost milliseconds.
  */
 export class IdleConnectionGroup {
   readonly #idle = new Set<pg.PoolClient>();

@@ -4,7 +4,7 @@ import type { Column, ReplicatedTable } from './replicated-table.js';
 type Expression = (column: string) => string;
 
 /**
- * How the values of one PostgreSQL type travel: every value has one row in this one table. Both roads give ClickHouse the
+ * How values of one PostgreSQL type are sent; each type has one entry in this table. Both ways (copy and drain) give ClickHouse the
  * same text, so a row that was copied and the same row read again from the outbox are equal.
  *
  * The expressions count on the session: TimeZone UTC, DateStyle ISO, extra_float_digits 1.
@@ -166,7 +166,7 @@ export function byPosition(columns: readonly Column[]): Column[] {
   return columns.toSorted((a, b) => a.position - b.position);
 }
 
-/** @throws TypeError for a column of a replica whose type is not in the table */
+/** @throws TypeError for a column whose type has no entry */
 export function knownType(column: Column): ColumnType {
   const type = columnType(column);
   if (type === undefined) throw new TypeError(`column ${column.name} has the unsupported type ${column.type}`);

@@ -20,11 +20,11 @@ const KIND_BY_TYPE: Readonly<Record<string, FailureKind>> = {
   INVALID_CONFIG: 'Misconfigured', // 40
   POLICY_VIOLATION: 'Misconfigured', // 44
   SECURITY_DISABLED: 'Misconfigured', // 54
-  SASL_AUTHENTICATION_FAILED: 'Unauthorized', // 58
+  SASL_AUTHENTICATION_FAILED: 'LoginRefused', // 58
   TOPIC_DELETION_DISABLED: 'Misconfigured', // 73
   UNSUPPORTED_COMPRESSION_TYPE: 'Misconfigured', // 76
 
-  // What a producer made anew, or a little time, sets right.
+  // A new producer session, or a little time, helps.
   OUT_OF_ORDER_SEQUENCE_NUMBER: 'BrokerUnavailable', // 45
   DUPLICATE_SEQUENCE_NUMBER: 'BrokerUnavailable', // 46
   INVALID_PRODUCER_EPOCH: 'BrokerUnavailable', // 47
@@ -32,16 +32,16 @@ const KIND_BY_TYPE: Readonly<Record<string, FailureKind>> = {
   UNKNOWN_PRODUCER_ID: 'BrokerUnavailable', // 59
   ILLEGAL_SASL_STATE: 'BrokerUnavailable', // 34
   BROKER_NOT_AVAILABLE: 'BrokerUnavailable', // 8
-  // Something went wrong inside the broker: its memory ran out, say.
+  // Something failed inside the broker, for example its memory.
   UNKNOWN: 'BrokerUnavailable', // -1
-  // Unknown to a broker that has just started, or for good: whoever may park a table for it must have asked again.
+  // A broker that has just started does not know its topics yet. Before a table parks for it, the topic must be looked up again.
   UNKNOWN_TOPIC_OR_PARTITION: 'BrokerUnavailable', // 3
 };
 
-/** What kafkajs says of itself, by error name. `KafkaJSNumberOfRetriesExceeded` says nothing: its cause does. */
+/** Errors of kafkajs itself, by name. `KafkaJSNumberOfRetriesExceeded` says nothing; its cause does. */
 const KIND_BY_NAME: Readonly<Record<string, FailureKind>> = {
-  KafkaJSSASLAuthenticationError: 'Unauthorized',
-  // A codec that is not built in: somebody else compresses into our topic.
+  KafkaJSSASLAuthenticationError: 'LoginRefused',
+  // A compression codec that is not built in.
   KafkaJSNotImplemented: 'Misconfigured',
   KafkaJSServerDoesNotSupportApiKey: 'Misconfigured',
   KafkaJSConnectionError: 'BrokerUnavailable',
@@ -67,6 +67,7 @@ const SENTENCES: Partial<Record<FailureKind, string>> = {
   BrokerUnavailable: 'Kafka did not answer as it should',
   MessageTooLarge: 'Kafka refused a message for its size',
   Misconfigured: 'Kafka refused the request as it is set up',
+  LoginRefused: 'Kafka refused the user or its password',
   Unauthorized: 'Kafka refused the user',
 };
 
@@ -77,7 +78,7 @@ const SENTENCES: Partial<Record<FailureKind, string>> = {
 export function classifyKafka(error: unknown, what: string): Failure {
   if (error instanceof Failure) return error;
   const tls = explainTls(error);
-  // Not parked: a certificate that is renewed needs nobody to resume the tables.
+  // Not parked: after a certificate is renewed, nobody should have to resume the tables.
   if (tls !== undefined)
     return new Failure('BrokerUnavailable', { message: `${what}: Kafka ${tls.sentence}.`, cause: error });
   const facts = errorChain(error).map(factsOf);
@@ -129,7 +130,7 @@ function kindOf({ name, type }: Facts): FailureKind | undefined {
   return undefined;
 }
 
-/** A protocol error that is in no table: Kafka itself says which of them pass. */
+/** For a protocol error that is in no table: Kafka itself says whether it is retriable. */
 function retriableKind(facts: readonly Facts[]): FailureKind {
   return facts.some(({ type, retriable }) => type !== undefined && retriable === true)
     ? 'BrokerUnavailable'

@@ -58,7 +58,7 @@ export interface TakenNames {
   readonly targets: readonly Target[];
 }
 
-/** Names that a table may not choose: topics of all pipelines, targets of its own, of prepared tables and of others. */
+/** Names that the table may not choose: topics of all pipelines, and targets of its own pipeline. */
 export async function listTakenNames(pg: Queryable, pipeline: string, name: TableName): Promise<readonly TakenNames[]> {
   const found = await query<TableName & { pipeline: string; topic: string; targets: readonly Target[] }>(
     pg,
@@ -154,7 +154,7 @@ export async function claimTable(pg: Queryable, { id, name }: Pick<ReplicatedTab
 }
 
 /**
- * Checks a claim. In a transaction it holds until the end of it: whoever claims the table next waits.
+ * Checks a claim. In a transaction the claim holds until its end: the next attempt to claim waits for it.
  * @throws Failure `Fenced`
  */
 export async function checkClaim(pg: Queryable, claim: DdlClaim): Promise<void> {
@@ -167,8 +167,8 @@ export async function checkClaim(pg: Queryable, claim: DdlClaim): Promise<void> 
 }
 
 /**
- * The last step of preparing: from here on the slices find the table. Every stage begins from nothing, under an epoch that fences
- * whoever held it.
+ * The last step of preparing: from here on slices find the table. Every stage starts from nothing, under a new epoch that fences
+ * older attempts.
  * @throws Failure `Fenced`
  */
 export async function markReady(
@@ -191,7 +191,8 @@ export async function markReady(
         select mine.id, start.key, start.value
         from mine, jsonb_each($5::jsonb) start
         on conflict (table_id, stage) do update
-        set epoch = s.epoch + 1, owner = '', batch = 0, position = excluded.position, pending = null, proof = null, low_water = 0,
+        set epoch = s.epoch + 1, owner = '', batch = 0, position = excluded.position, pending = null, deleting = null, proof = null,
+            low_water = 0,
             candidate = null, candidate_xid = null, rows = 0, bytes = 0, updated_at = now())
       select from mine`,
     [claim.id, claim.epoch, JSON.stringify(start.definition), start.fingerprint, JSON.stringify(start.positions)],

@@ -17,8 +17,8 @@ With \`PG2CLICK_METRICS=0.0.0.0:9464\` a worker offers \`http://host:9464/metric
 below, at one address. Alert rules on them are in [deploy/prometheus/alerts.yml](../deploy/prometheus/alerts.yml), a dashboard is
 in [deploy/grafana/pg2click.json](../deploy/grafana/pg2click.json), and what to do about them in [Operating](11-operating.md).
 
-**NaN means not known**: the server that has the figure is away, or the table is gone. A comparison with NaN is never true and
-\`max\` passes over it, but \`sum\` does not: aggregate with \`max\` first.`;
+**NaN means: not so any more, or not known.** The table has left that phase, or it is gone, or the server that has the figure is
+away. A comparison with NaN is never true and \`max\` passes over it, but \`sum\` does not: aggregate with \`max\` first.`;
 
 const COLLECTOR = `Every worker of role \`producer\` or \`all\` reads all tables of its PostgreSQL every 15 seconds, also those that no worker
 serves. So a table that is paused or parked has its figures like any other, and two producers report the same: take

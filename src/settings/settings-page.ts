@@ -10,7 +10,7 @@ export function renderSettingsPage(): string {
 const HEAD = `# Settings
 
 This page is made from the table in \`src/settings/table.ts\`; after a change there, \`npx vitest run settings-page --update\` writes
-it anew.
+it again.
 
 Settings come from four places; the first that says something wins:
 
@@ -25,8 +25,8 @@ Things worth knowing:
   both in the same place is an error. Secrets are marked below; no log, message or \`--json\` shows them.
 - **URLs.** \`PG_URL\` and \`CH_URL\` replace the single names. What a URL leaves out, the single names may say; where both say
   something and it differs, that is an error. Special characters in a URL's password are written as \`%XX\`.
-- **Typing errors.** A name in \`.env\` that begins with \`PG_\`, \`KAFKA_\`, \`CH_\` or \`PG2CLICK_\`, and is nearly a setting, is an error that
-  names the nearest; other unknown names of that kind are told as warnings.
+- **Typing errors.** A name in \`.env\` that begins with \`PG_\`, \`LEDGER_PG_\`, \`KAFKA_\`, \`CH_\` or \`PG2CLICK_\`, and is nearly a setting, is an error that
+  names the nearest; other unknown names of that kind are reported as warnings.
 - **A \`#\` in a password** of \`.env\` begins a comment unless the value is in quotes: that is refused, not cut off.
 - **Empty values** count as not set.
 - **Temporal** is found as its own command line finds it: by \`TEMPORAL_*\`, and by its configuration file with its profiles.

@@ -23,7 +23,7 @@ export async function listen(server: Server, address: string, setting: SettingNa
 }
 
 /**
- * The address for somebody else to listen on, who takes no host names and whose errors name neither address nor setting.
+ * An address on which the SDK can listen: it takes no host names, and its errors name neither address nor setting.
  * @returns `ip:port`
  * @throws Failure `Misconfigured` where nobody could listen there
  */

@@ -4,7 +4,7 @@ import { migrateLedger } from '../../src/ledger/migrate.js';
 import { advanceOutbox, type OutboxAdvance } from '../../src/ledger/outbox.js';
 import { markReady, registerTable } from '../../src/ledger/registration.js';
 import type { Definition } from '../../src/ledger/tables.js';
-import type { OutboxRow } from '../../src/source/outbox/outbox-source.js';
+import type { OutboxRow } from '../../src/source/outbox/steps.js';
 import { claimStage, readStages, type StageClaim } from '../../src/ledger/stages.js';
 import type { OutboxBatch } from '../../src/domain/batch.js';
 import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
@@ -112,7 +112,7 @@ describe('the outbox step', async () => {
   it('names the form that the table has, by its number', async () => {
     await write(ledger, 1, 2);
     expect((await advance(null, 1)).next).toMatchObject({ shape: 1 });
-    await ledger.query(`update pg2click.replica set shape = 2 where id = ${replica.id}`);
+    await ledger.query(`update pg2click.replicated_table set shape = 2 where id = ${replica.id}`);
     expect((await advance(null)).next).toMatchObject({ batch: 1, shape: 1 });
     expect((await advance({ batch: 1, events: 1 })).next).toMatchObject({ batch: 2, shape: 2 });
   });

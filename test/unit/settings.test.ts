@@ -95,6 +95,27 @@ describe('where settings come from', () => {
   });
 });
 
+describe('a line of a settings file that would not be read', () => {
+  it.each([
+    [['PG_HOST'], 'PG_HOST on line 1 of .env has no "=" behind it.'],
+    [['# who', 'PG_HOST: db.example.org'], 'PG_HOST on line 2 of .env has no "=" behind it.'],
+    [['export CH_USER'], 'CH_USER on line 1 of .env has no "=" behind it.'],
+    [['PG_HOST=a', 'CH_HOST=c', 'PG_HOST=b'], 'PG_HOST is given twice in .env, on lines 1 and 3.'],
+    [
+      ["PG_PASSWORD='abc", 'PG_HOST=a'],
+      'The value of PG_PASSWORD on line 1 of .env begins with a quote that is not closed.',
+    ],
+  ])('is refused with its place: %j', (lines, message) => {
+    write('.env', ...lines);
+    expect(refusal().message).toBe(message);
+  });
+
+  it('of another program is left to it, and a value of several lines is one', () => {
+    write('.env', 'NODE_ENV', 'A=1', 'A=2', "CERT='x", 'PG_HOST=not this', "y'", 'PG_HOST=db', '');
+    expect(load().postgres.host).toBe('db');
+  });
+});
+
 describe('the local stack', () => {
   const addresses = {
     postgres: { host: '127.0.0.1', port: 20_001, database: 'pg2click', user: 'postgres', password: 'stack-secret' },
@@ -152,6 +173,18 @@ describe('the local stack', () => {
     expect(settings.origins).toEqual({ postgres: 'written', kafka: 'stack', clickhouse: 'stack', temporal: 'written' });
   });
 
+  it('is not mixed with the servers of a file that somebody names, unless it is named too', () => {
+    stackFile(identify(process.pid));
+    write('production.env', 'PG_HOST=db.example', 'TEMPORAL_ADDRESS=temporal.example:7233');
+    const { message, remedy } = refusal({}, { envFile: 'production.env' });
+    expect(message).toBe(
+      'production.env does not say where these servers are, and a local stack runs in this folder: kafka, clickhouse.',
+    );
+    expect(remedy).toContain('Set KAFKA_BOOTSTRAP, CH_URL there.');
+    const env = { PG2CLICK_STACK_FILE: '.pg2click/dev/stack.json' };
+    expect(load(env, { envFile: 'production.env' }).origins.kafka).toBe('stack');
+  });
+
   it('yields to the configuration file of the Temporal command line', () => {
     stackFile(identify(process.pid));
     const file = write('temporal.toml', '[profile.default]', 'address = "from.toml:7233"', 'namespace = "orders"');
@@ -182,6 +215,50 @@ describe('Temporal, as its command line finds it', () => {
     expect(refusal({ TEMPORAL_PROFILE: 'nowhere' }).message).toBe(
       "The settings of Temporal cannot be read: Profile 'nowhere' not found in config data.",
     );
+  });
+});
+
+describe('a ledger elsewhere', () => {
+  it('is none where no URL says so', () => expect(load({ PG_HOST: 'shop' }).ledger).toBeUndefined());
+
+  it('takes nothing from the settings of the tables, whose password is not for another server', () => {
+    const { ledger, postgres } = load({
+      PG_URL: 'postgres://shop:secret@tables/shop',
+      LEDGER_PG_URL: 'postgres://books:p%23w@[::1]:6432/ledger',
+    });
+    expect(ledger).toMatchObject({ host: '::1', port: 6432, database: 'ledger', user: 'books', tls: undefined });
+    expect(ledger?.password.reveal()).toBe('p#w');
+    expect(postgres).toMatchObject({ host: 'tables', database: 'shop', user: 'shop' });
+    expect(load({ PG_PASSWORD: 'secret', LEDGER_PG_URL: 'postgres://books@there' }).ledger?.password.reveal()).toBe('');
+  });
+
+  it('has its password in a setting of its own, and its TLS in the URL', () => {
+    const { ledger, log } = load({
+      LEDGER_PG_URL: 'postgres://books@there/ledger?sslmode=verify-full',
+      LEDGER_PG_PASSWORD: 'secret',
+    });
+    expect(ledger?.password.reveal()).toBe('secret');
+    expect(ledger?.tls).toMatchObject({ verify: 'full' });
+    expect(log.secrets.map((secret) => secret.reveal())).toContain('secret');
+  });
+
+  it('hides the password that is in its URL', () => {
+    const { log } = load({ LEDGER_PG_URL: 'postgres://books:inside@there/ledger' });
+    expect(log.secrets.map((secret) => secret.reveal())).toContain('inside');
+  });
+
+  it.each([
+    [{ LEDGER_PG_PASSWORD: 'secret' }, 'LEDGER_PG_PASSWORD in the environment is set without LEDGER_PG_URL.'],
+    [
+      { LEDGER_PG_URL: 'postgres://b:one@h', LEDGER_PG_PASSWORD: 'two' },
+      'LEDGER_PG_PASSWORD in the environment and LEDGER_PG_URL in the environment contradict each other.',
+    ],
+    [
+      { LEDGER_PG_URL: 'http://h' },
+      'LEDGER_PG_URL in the environment is not valid: expected a URL such as postgres://user:password@host:5432/database',
+    ],
+  ])('%j is refused', (env, message) => {
+    expect(() => load(env)).toThrow(message);
   });
 });
 

@@ -8,7 +8,8 @@ import type { RowBatch } from '../../pipeline/row-batch.js';
 import { allocatePosition } from '../settle.js';
 import { readOutboxBacklog } from './backlog.js';
 import { installOutbox, removeOutbox } from './install.js';
-import { OutboxSource, type OutboxRow } from './outbox-source.js';
+import { OutboxSource } from './outbox-source.js';
+import type { OutboxRow } from './steps.js';
 import { triggerLevelOf } from './trigger-level.js';
 
 /** Triggers write the keys of changed rows into an outbox table, in the user's transaction. */
