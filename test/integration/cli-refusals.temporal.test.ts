@@ -189,6 +189,7 @@ describe('a server that cannot be reached ends with 3', () => {
   });
 
   it('a worker without Temporal does not wait for it', async () => {
+    await runCli(['init'], { env: settings });
     const { code, stderr } = await runCli(['worker'], { env: { ...settings, TEMPORAL_ADDRESS: 'localhost:1' } });
     const lines = stderr.split('\n').filter((line) => !line.startsWith('{'));
     expectSentence(lines.join('\n'), 'Temporal at localhost:1 refused the connection: nothing listens there.');
@@ -247,12 +248,14 @@ describe('a table that cannot be replicated ends with 5, and changes nothing', (
 
 describe('without a worker', () => {
   it('add is accepted, ends with 6, and says who is missing', async () => {
+    await runCli(['init'], { env: settings });
     const { code, stderr } = await runCli(['add', 'orders'], { env: settings });
     expect(stderr).toMatch(/No worker runs: nobody polls (pg2click\/[0-9a-f]{8}), \1\/producer, \1\/consumer\./u);
     expect(code).toBe(6);
   });
 
   it('status shows what the servers know, says so, and ends with 4', async () => {
+    await runCli(['init'], { env: settings });
     await runCli(['add', 'orders', '--no-wait'], { env: settings });
     const { code, stdout } = await runCli(['status', '--json'], { env: settings });
     expect(JSON.parse(stdout)).toMatchObject({
@@ -265,6 +268,7 @@ describe('without a worker', () => {
   });
 
   it('pause is accepted for later, and ends with 6', async () => {
+    await runCli(['init'], { env: settings });
     await runCli(['add', 'orders', '--no-wait'], { env: settings });
     const { code, stdout } = await runCli(['pause', 'orders', '--reason', 'no hurry'], { env: settings });
     expect(stdout.trim()).toBe('Accepted; no worker answered, so it takes effect when one runs.');
