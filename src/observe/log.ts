@@ -97,7 +97,8 @@ const ROUTINE =
 
 /** The name of the table, where the line is about one; no token of a task, which says nothing to anybody. */
 function fieldsOf(meta: LogMetadata): LogMetadata {
-  const fields = Object.fromEntries(Object.entries(meta).filter(([name]) => name !== 'taskToken'));
+  const fields = { ...meta };
+  delete fields['taskToken'];
   const table = /^replicate\/[^/]+\/(.+)$/u.exec(String(meta['workflowId']))?.[1];
   return table === undefined ? fields : { table, ...fields };
 }

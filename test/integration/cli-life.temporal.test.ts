@@ -175,6 +175,26 @@ it('a table that is parked ends status and add with 4, and says what to do', asy
   expect(added.stderr).toContain('public.lines is parked (SourceChanged)');
   expect(added.code).toBe(4);
 
+  const logged = worker
+    .output()
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+    .filter(({ level }) => level === 'info' || level === 'error');
+  const about = { table: 'public.lines', pipeline: settings['PG2CLICK_PIPELINE'] };
+  const remedy = expect.stringContaining('Remove the table') as string;
+  for (const line of [
+    { ...about, level: 'info', msg: 'table prepared', target: `${settings['CH_DB']}.lines` },
+    { ...about, level: 'info', msg: 'copy begins' },
+    { ...about, level: 'info', msg: 'copy ended', rows: 1 },
+    { level: 'info', table: 'public.lines', msg: 'request handled', action: 'resume', changed: true },
+  ])
+    expect(logged).toContainEqual(expect.objectContaining(line));
+  // A park is one line.
+  expect(logged.filter(({ level }) => level === 'error')).toEqual([
+    expect.objectContaining({ ...about, task: 'publish', kind: 'SourceChanged', remedy }),
+  ]);
+
   // Ctrl-C, as a terminal sends it.
   worker.process.kill('SIGINT');
   expect((await worker.ended).code).toBe(0);

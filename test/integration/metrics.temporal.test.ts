@@ -41,6 +41,7 @@ function find(samples: readonly Sample[], name: string, labels: Record<string, s
 
 it('a worker offers Temporal’s metrics and ours, named and labelled as the table says, at one address', async () => {
   const port = await freePort();
+  expect((await runCli(['init'], { env: settings })).code).toBe(0);
   const worker = await startWorker(port);
   const table = { pipeline: settings['PG2CLICK_PIPELINE'] ?? '', table: 'public.orders' };
   const until = (what: string, holds: (samples: readonly Sample[]) => boolean): Promise<readonly Sample[]> =>
@@ -53,7 +54,6 @@ it('a worker offers Temporal’s metrics and ours, named and labelled as the tab
       { deadlineMs: 60_000, what, everyMs: 250 },
     );
 
-  expect((await runCli(['init'], { env: settings })).code).toBe(0);
   expect((await runCli(['add', 'orders'], { env: settings })).code).toBe(0);
   await sql(/* sql */ `update orders set note = note || '!' where id <= 120`);
   await until(

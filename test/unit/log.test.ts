@@ -80,3 +80,11 @@ it("serves Temporal's SDK, whose chatter at every start is for debugging", () =>
   expect(first).toMatchObject({ level: 'debug', msg: 'worker state changed', state: 'RUNNING' });
   expect(second).toMatchObject({ level: 'warn', msg: 'something else' });
 });
+
+it('names the table on the lines of the SDK about one, and drops tokens', () => {
+  const lines: string[] = [];
+  const meta = { workflowId: 'replicate/default/shop.orders', taskToken: 'CiQw', sdkComponent: 'workflow' };
+  sdkLogger(logTo(lines)).info('request handled', meta);
+  expect(only(lines)).toMatchObject({ level: 'info', table: 'shop.orders', msg: 'request handled' });
+  expect(lines.join('')).not.toContain('CiQw');
+});
