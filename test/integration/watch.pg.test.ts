@@ -123,6 +123,9 @@ describe('the watch', async () => {
     const refused = watch.wait(await sequenceOf(secret), { signal: never() });
     const kept = watch.wait(await sequenceOf(open1), { signal: never() });
     await expect(refused).rejects.toMatchObject({ kind: 'Unauthorized' });
+    const reader = await connectSource({ ...address, user: role, password: 'reader' });
+    await expect(readOutboxSequence(reader, secret.id)).rejects.toMatchObject({ kind: 'Unauthorized' });
+    await reader.end();
     await writer.query(`insert into secret_1 values (1)`);
     expect(await kept).toBe(true);
   });
