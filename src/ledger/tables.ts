@@ -47,6 +47,16 @@ export async function listTables(pg: Queryable, pipeline: string): Promise<Repli
   return found.rows.map(toTable);
 }
 
+/** @returns undefined where the table was removed */
+export async function readFingerprint(pg: Queryable, id: string): Promise<string | undefined> {
+  const found = await query<Pick<TableRow, 'fingerprint'>>(
+    pg,
+    /* sql */ `select fingerprint from pg2click.replicated_table where id = $1`,
+    [id],
+  );
+  return found.rows[0]?.fingerprint;
+}
+
 export async function saveFingerprint(pg: Queryable, id: string, fingerprint: string): Promise<void> {
   await query(pg, /* sql */ `update pg2click.replicated_table set fingerprint = $2 where id = $1`, [id, fingerprint]);
 }

@@ -3,6 +3,7 @@ import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { targetColumns } from '../../src/domain/column-type.js';
 import { composeVersion } from '../../src/domain/version.js';
+import { ensureFlushed } from '../../src/source/flush.js';
 import { copyRows } from '../../src/source/copy/copy-rows.js';
 import { freshDatabase } from '../support/stack.js';
 import { connectSource, replicate } from '../support/source-table.js';
@@ -42,6 +43,21 @@ describe('copying a table', async () => {
       `x\\\\y\t1\t2\t3\tt\t${version}\t0`,
     ]);
     expect((await client.query(`select 1 as one`)).rows).toEqual([{ one: 1 }]);
+  });
+
+  it('hands on nothing before what its snapshot shows is on disk, whatever the writers commit', async () => {
+    const table = await replicate(client, { schema: 'public', table: 'big' });
+    const [own, writer] = [await connectSource(address), await connectSource(address)];
+    await writer.query(`set synchronous_commit = off; insert into big values (-1)`);
+    const committed = await writer.query<{ lsn: string }>(`select pg_current_wal_insert_lsn()::text as lsn`);
+    const isOnDisk = async (): Promise<unknown> =>
+      (await writer.query(`select pg_current_wal_flush_lsn() >= $1::pg_lsn as yes`, [committed.rows[0]?.lsn])).rows;
+    const seen: unknown[] = [];
+    const options = { signal: AbortSignal.timeout(10_000), onSnapshot: () => ensureFlushed(client) };
+    for await (const chunk of copyRows(own, table, '1', options))
+      if ((chunk as Buffer).length > 0 && seen.length === 0) seen.push(await isOnDisk());
+    expect(seen).toEqual([[{ yes: true }]]);
+    await Promise.all([own.end(), writer.end()]);
   });
 
   it('ends with the reason of the signal, and its connection can still be closed', async () => {

@@ -6,6 +6,7 @@ import { explainFingerprint } from '../../src/source/catalog/fingerprint-differe
 import { fingerprintTable } from '../../src/source/catalog/fingerprint.js';
 import { migrateLedger } from '../../src/ledger/migrate.js';
 import { refreshCapture } from '../../src/source/outbox/refresh.js';
+import { verifyUnchanged } from '../../src/source/catalog/verify-unchanged.js';
 import { renewCaptures } from '../../src/source/renew-captures.js';
 import { freshDatabase, freshName } from '../support/stack.js';
 import { connectSource, drain, nameBatch, readAll, replicate } from '../support/source-table.js';
@@ -197,6 +198,16 @@ describe('the trigger functions of a table', async () => {
         insert into pg2click.outbox_${table.id} (mark) values ('t'); return null; end $$`);
     return [t, { ...table, fingerprint: await fingerprintTable(client, table) }];
   };
+  const register = async (t: string, old: ReplicatedTable): Promise<void> => {
+    const { columns, key, route } = old;
+    await client.query(`delete from pg2click.replicated_table`);
+    await client.query(
+      /* sql */ `insert into pg2click.replicated_table
+        (id, pipeline, schema_name, table_name, relation, generation, definition, fingerprint, ready)
+        overriding system value values ($1, 'test', 'public', $2, $3, 1, $4, $5, true)`,
+      [old.id, t, old.relation, JSON.stringify({ columns, key, route }), old.fingerprint],
+    );
+  };
   const refresh = async (table: ReplicatedTable): Promise<ReplicatedTable> => {
     let saved = table.fingerprint;
     const fingerprint = await refreshCapture(client, { ...table, triggerLevel: 'statement' }, (text) =>
@@ -256,13 +267,7 @@ describe('the trigger functions of a table', async () => {
   it('of an earlier version are renewed by init too, where the table is paused and nobody drains it', async () => {
     const [t, old] = await makeOld();
     await migrateLedger(client);
-    const { columns, key, route } = old;
-    await client.query(
-      /* sql */ `insert into pg2click.replicated_table
-        (id, pipeline, schema_name, table_name, relation, generation, definition, fingerprint, ready)
-        overriding system value values ($1, 'test', 'public', $2, $3, 1, $4, $5, true)`,
-      [old.id, t, old.relation, JSON.stringify({ columns, key, route }), old.fingerprint],
-    );
+    await register(t, old);
     await client.query(`alter table ${t} rename id to number`);
     const write = () => writer.query(`insert into ${t} values (1, 'a')`);
     await expect(write()).rejects.toMatchObject({ code: '42703' });
@@ -270,6 +275,20 @@ describe('the trigger functions of a table', async () => {
     expect(await renewCaptures(databases, 'test')).toEqual({ renewed: [`public.${t}`], failed: [] });
     await write();
     expect(await renewCaptures(databases, 'test')).toEqual({ renewed: [], failed: [] });
+  });
+
+  it('that were renewed elsewhere since a slice began are no change of the table', async () => {
+    const [t, old] = await makeOld();
+    await migrateLedger(client);
+    await register(t, old);
+    const databases = { source: client, ledger: client };
+    await expect(verifyUnchanged(databases, old)).resolves.toBe(old.fingerprint);
+    const both = [client, writer].map(async (source) => renewCaptures({ ...databases, source }, 'test'));
+    const renewed = (await Promise.all(both)).flatMap((each) => each.renewed);
+    expect(renewed).toEqual([`public.${t}`]);
+    await expect(verifyUnchanged(databases, old)).resolves.not.toBe(old.fingerprint);
+    await client.query(`alter table ${t} disable trigger pg2click_${old.id}_update`);
+    await expect(verifyUnchanged(databases, old)).rejects.toMatchObject({ kind: 'SourceChanged' });
   });
 
   it('that are renewed hide no other difference', async () => {

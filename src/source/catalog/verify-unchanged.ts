@@ -1,8 +1,9 @@
 import type { Databases } from '../../connect/databases.js';
+import type { Queryable } from '../../connect/queryable.js';
 import type { ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { Failure } from '../../failure/failure.js';
-import { saveFingerprint } from '../../ledger/tables.js';
+import { readFingerprint, saveFingerprint } from '../../ledger/tables.js';
 import { explainFingerprint } from './fingerprint-difference.js';
 import { fingerprintTable } from './fingerprint.js';
 
@@ -14,12 +15,18 @@ import { fingerprintTable } from './fingerprint.js';
 export async function verifyUnchanged({ ledger, source }: Databases, table: ReplicatedTable): Promise<string> {
   const fingerprint = await fingerprintTable(source, table);
   // Texts differ after VACUUM FULL and the like too: only what matters is explained.
-  const change = explainFingerprint(table.fingerprint, fingerprint);
+  if (explainFingerprint(table.fingerprint, fingerprint) !== '') await requireRenewed(ledger, table, fingerprint);
+  // A harmless change is remembered, so that the next one is judged by itself.
+  if (fingerprint !== table.fingerprint) await saveFingerprint(ledger, table.id, fingerprint);
+  return fingerprint;
+}
+
+/** The triggers may have been renewed since the slice began, by "pg2click init": the ledger knows. */
+async function requireRenewed(ledger: Queryable, table: ReplicatedTable, fingerprint: string): Promise<void> {
+  const saved = await readFingerprint(ledger, table.id);
+  const change = explainFingerprint(saved ?? table.fingerprint, fingerprint);
   if (change !== '')
     throw new Failure('SourceChanged', {
       message: `${formatTableName(table.name)} was changed in a way that no event announces: ${change}.`,
     });
-  // A harmless change is remembered, so that the next one is judged by itself.
-  if (fingerprint !== table.fingerprint) await saveFingerprint(ledger, table.id, fingerprint);
-  return fingerprint;
 }

@@ -31,6 +31,7 @@ export function copySql(table: CopiedTable, position: string): string {
  * carries the drawn position as its version.
  * @param pg a connection of its own, on which nothing else runs until the stream has ended. A stream that was destroyed,
  * aborted or failed leaves it in the middle of a COPY: end it.
+ * @param options `onSnapshot`: waited for before the first byte is passed on
  * @returns a stream of bytes. It fails with the signal's reason, or a Failure `SourceUnavailable`, `MissingTable`,
  * `SourceChanged`, `LockTimeout`
  */
@@ -38,7 +39,7 @@ export function copyRows(
   pg: ClientBase,
   table: CopiedTable,
   position: string,
-  { signal }: { signal: AbortSignal },
+  { signal, onSnapshot = () => Promise.resolve() }: { signal: AbortSignal; onSnapshot?: () => Promise<void> },
 ): Readable {
   async function* read(): AsyncGenerator<Buffer, void, undefined> {
     signal.throwIfAborted();
@@ -46,7 +47,13 @@ export function copyRows(
       await requireRowSchema(pg, await pg.query(`${BEGIN_READING};${lockRowSchemaSql(table)}`), table);
       const stream = pg.query(copyTo(copySql(table, position), { highWaterMark: BUFFER_BYTES }));
       addAbortSignal(signal, stream);
-      yield* stream as AsyncIterable<Buffer>;
+      let isDurable = false;
+      for await (const chunk of stream as AsyncIterable<Buffer>) {
+        // The snapshot is taken now: what it shows must be on disk before a byte of it leaves.
+        if (!isDurable) await onSnapshot();
+        isDurable = true;
+        yield chunk;
+      }
       await pg.query('commit');
     } catch (error) {
       signal.throwIfAborted();

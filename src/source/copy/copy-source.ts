@@ -9,6 +9,7 @@ import { advanceStage, type StageRow } from '../../ledger/stages.js';
 import type { BatchSource, ReadOptions, SourceState, Written } from '../../pipeline/batch.js';
 import type { StageContext } from '../../pipeline/stage.js';
 import type { Capture } from '../capture.js';
+import { ensureFlushed } from '../flush.js';
 import { settle } from '../settle.js';
 import { copyRows } from './copy-rows.js';
 
@@ -22,6 +23,8 @@ export type CopyRow = StageRow<CopyPosition, CopyBatch>;
 
 export interface CopyServices {
   readonly ledger: Queryable;
+  /** Another connection than the copy's. */
+  readonly source: Queryable;
   /** A connection of the copy's own, when its turn has come. */
   connectSource(name: string, options: AcquireOptions & { readonly copies: true }): Promise<PostgresClient>;
 }
@@ -88,7 +91,10 @@ export class CopySource implements BatchSource<CopyBatch, CopyContent> {
     const { table } = this.#stage;
     const pg = await this.#connect(options);
     return {
-      rows: copyRows(pg, table, name.position, options),
+      rows: copyRows(pg, table, name.position, {
+        signal: options.signal,
+        onSnapshot: () => ensureFlushed(this.#services.source),
+      }),
       floor: table.generation > 1 ? composeVersion(table.generation, 0n) : undefined,
     };
   }

@@ -31,9 +31,13 @@ export async function refreshCapture(
   save: (fingerprint: string) => Promise<void>,
 ): Promise<string> {
   try {
-    const stale = await findStale(pg, table);
-    if (stale.length === 0) return table.fingerprint;
-    return await inTransaction(pg, 'begin; set local synchronous_commit = on', async () => {
+    if ((await findStale(pg, table)).length === 0) return table.fingerprint;
+    // One at a time: PostgreSQL ends the second of two that replace one function with "tuple concurrently updated".
+    const begin = /* sql */ `begin; set local synchronous_commit = on;
+      select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('pg2click triggers'), ${Number(table.id)})`;
+    return await inTransaction(pg, begin, async () => {
+      const stale = await findStale(pg, table);
+      if (stale.length === 0) return table.fingerprint;
       for (const statement of stale) await pg.query(statement);
       const fingerprint = withFunctionsOf(table.fingerprint, await fingerprintTable(pg, table));
       await save(fingerprint);
