@@ -40,7 +40,9 @@ describe('a ledger elsewhere and its source', () => {
     const second = await open(migrateSource);
     await expect(bindLedger(ledger, second, bind)).rejects.toMatchObject({
       kind: 'Misconfigured',
-      message: expect.stringMatching(/serves the source database "bind_.*" .*, and a ledger serves one source/u) as string,
+      message: expect.stringMatching(
+        /serves the source database "bind_.*" .*, and a ledger serves one source/u,
+      ) as string,
     });
   });
 
