@@ -96,16 +96,18 @@ export function openDeps(
   captures: Registry<Capture> = CAPTURES,
 ): Deps {
   const kafka = connectKafka(settings, log);
-  const fate = new IdleConnectionGroup();
+  const idleGroup = new IdleConnectionGroup();
   const small = { max: POOL_CONNECTIONS, statementMs: STATEMENT_MS, log };
   const isSplit = settings.ledger !== undefined;
-  const source = createPostgresPool(settings, { ...small, name: isSplit ? 'source' : 'ledger', fate });
+  const source = createPostgresPool(settings, { ...small, name: isSplit ? 'source' : 'ledger', idleGroup });
   const ledger = isSplit ? createPostgresPool(ledgerSettings(settings), { ...small, name: 'ledger' }) : source;
   const reading = new ReadingPool(
-    createPostgresPool(settings, { max: settings.worker.connections, name: 'publish', fate, log }),
+    createPostgresPool(settings, { max: settings.worker.connections, name: 'publish', idleGroup, log }),
   );
   // It looks all the time, so it is the first to find out.
-  const watch = new OutboxWatch(() => connectPostgres(settings, { name: 'watch' }), { onLost: () => fate.endIdle() });
+  const watch = new OutboxWatch(() => connectPostgres(settings, { name: 'watch' }), {
+    onLost: () => idleGroup.endIdle(),
+  });
   const queues = { copies: new Semaphore(settings.worker.copies), errands: new Semaphore(DDL_CONCURRENCY) };
   const clickhouse = connectClickHouse(settings);
   let publisher: Promise<Publisher> | undefined;

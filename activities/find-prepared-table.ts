@@ -4,14 +4,17 @@ import type { ReplicatedTable } from '../src/domain/replicated-table.js';
 import { formatTableName } from '../src/domain/table-name.js';
 import { Failure } from '../src/failure/failure.js';
 import { findTable } from '../src/ledger/tables.js';
+import type { Deployment } from '../src/domain/deployment.js';
+import { requireOwnTable } from './require-own-table.js';
 
 /**
  * A slice runs only after preparing, so the ledger knew this table once, under this id.
- * @throws Failure `LedgerSetBack`
+ * @throws Failure `LedgerSetBack`; `TargetTaken` another deployment added it
  */
 export async function findPreparedTable(
   ledger: Queryable,
   request: Pick<SliceRequest, 'pipeline' | 'schema' | 'table' | 'tableId'>,
+  own: Deployment,
 ): Promise<ReplicatedTable> {
   const table = await findTable(ledger, request.pipeline, request);
   const title = `${formatTableName(request)} of pipeline ${request.pipeline}`;
@@ -21,5 +24,6 @@ export async function findPreparedTable(
     throw new Failure('LedgerSetBack', {
       message: `The ledger knows ${title} as table ${table.id}, and this workflow has prepared table ${request.tableId}.`,
     });
+  requireOwnTable(table, own);
   return table;
 }

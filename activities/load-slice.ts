@@ -18,14 +18,15 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
   const open = async (context: StageContext<TopicRow>) => {
     const { table, stage } = context;
     const { topic } = table.route.transport;
-    const source = new TopicSource(deps, context, { topic, origin: (await deps.deployment()).id });
+    const { id: own } = await deps.deployment();
+    const source = new TopicSource(deps, context, { topic, origin: own });
     return {
       source: mapContent(source, (fetched, name): InsertContent => {
         const { values, encoding, columns, rows, bytes, truncate } = fetched;
         const floor = truncate === undefined ? undefined : BigInt(truncate);
         return { kind: 'values', values, encoding, columns, rows, bytes, floor, token: loadToken(table, stage, name) };
       }),
-      writer: new ClickHouseWriter(deps, targetTable(table, loaderOf(stage)), {
+      writer: new ClickHouseWriter(deps, targetTable(table, loaderOf(stage), own), {
         retry: SINK_RETRY,
         throttle: deps.throttles.load,
       }),

@@ -1,3 +1,4 @@
+import { describeDeployment, type Deployment } from '../src/domain/deployment.js';
 import type { PrepareReceipt, PrepareRequest } from '../src/domain/receipt.js';
 import { loaderNamed, targetTable, type ReplicatedTable } from '../src/domain/replicated-table.js';
 import { loaderOf, MAIN_LOADER, refusalOf, stagesOf, type Route } from '../src/domain/route.js';
@@ -15,11 +16,15 @@ import {
 } from '../src/ledger/registration.js';
 import type { Queryable } from '../src/connect/queryable.js';
 import { readSinkIdentity } from '../src/clickhouse/identity.js';
-import { checkTarget, highestGeneration } from '../src/clickhouse/target.js';
+import { renewMarks } from '../src/clickhouse/renew-marks.js';
+import { checkTarget, hasTarget, highestGeneration } from '../src/clickhouse/target.js';
 import type { Capture, Inspection } from '../src/source/capture.js';
+import { saveOwner } from '../src/ledger/tables.js';
 import { ensureTopic, topicState } from '../src/topic/admin.js';
+import { findOtherOrigin } from '../src/topic/origin.js';
 import { chooseTarget, chooseTopic } from './choose-names.js';
 import type { Deps } from './deps.js';
+import { requireOwnTable } from './require-own-table.js';
 import { UNBOUNDED, runSlice } from '../src/pipeline/slice.js';
 import { stepsOf, type Steps } from '../src/pipeline/steps.js';
 
@@ -45,15 +50,20 @@ export async function prepareTable(
     steps.begin('looking at the table');
     const capture = deps.captures.named(request.options.capture ?? DEFAULT_CAPTURE);
     const inspection = await capture.inspect(pg, request, { key: request.options.key });
-    if (standing.table !== undefined && standing.ready) return receiptOf(standing.table, inspection.estimatedRows);
+    if (standing.table !== undefined && standing.ready) {
+      requireOwnTable(standing.table, deployment);
+      await adopt(deps, standing.table, deployment);
+      return receiptOf(standing.table, inspection.estimatedRows);
+    }
 
-    const { table, claim } = await register(deps, steps, { request, inspection, standing });
+    const { table, claim } = await register(deps, steps, { request, inspection, standing, deployment });
     steps.begin('checking its target');
     for (const { name } of table.route.loaders)
       await checkTarget(deps.clickhouse, targetTable(table, name, deployment.id));
     const { topic } = table.route.transport;
     steps.begin(`making the topic ${topic}`);
-    const { partitions } = await makeTopic(deps, table);
+    const { partitions, created } = await makeTopic(deps, table);
+    if (!created) await checkTopic(deps, table, deployment);
     await install(deps, pg, steps, { capture, table, claim, before: standing.table, lockWaitMs });
     steps.begin('making the target');
     await checkClaim(deps.ledger, claim);
@@ -63,7 +73,12 @@ export async function prepareTable(
     const { columns, key, route } = table;
     const topicStart = { offsets: await endOffsets(deps, topic), headers: {} };
     await markReady(deps.ledger, claim, {
-      definition: { columns, key, route: { ...route, transport: { ...route.transport, partitions } } },
+      definition: {
+        columns,
+        key,
+        owner: deployment,
+        route: { ...route, transport: { ...route.transport, partitions } },
+      },
       fingerprint: await capture.fingerprint(pg, table),
       positions: Object.fromEntries(
         stagesOf(route).map(({ id }) => [id, loaderOf(id) === undefined ? {} : topicStart]),
@@ -82,9 +97,14 @@ const REGISTER_TRIES = 3;
 async function register(
   deps: Deps,
   steps: Steps,
-  known: { readonly request: PrepareRequest; readonly inspection: Inspection; readonly standing: Standing },
+  known: {
+    readonly request: PrepareRequest;
+    readonly inspection: Inspection;
+    readonly standing: Standing;
+    readonly deployment: Deployment;
+  },
 ): ReturnType<typeof registerTable> {
-  const { request, inspection, standing } = known;
+  const { request, inspection, standing, deployment } = known;
   const { options, pipeline, schema, table } = request;
   const name = { schema, table };
   const { columns, key, capture, relation } = inspection;
@@ -107,7 +127,7 @@ async function register(
     const targetGeneration = await highestGeneration(deps.clickhouse, target);
     steps.begin('registering it');
     try {
-      const definition = { columns, key, route };
+      const definition = { columns, key, route, owner: deployment };
       return await registerTable(deps.ledger, { pipeline, name, relation, definition, targetGeneration }, standing);
     } catch (error) {
       const isTaken = error instanceof Failure && error.kind === 'TargetTaken';
@@ -128,6 +148,39 @@ async function makeTopic(deps: Deps, { route, name }: ReplicatedTable): ReturnTy
     const { message, cause } = error;
     throw new Failure(error.kind, { message, remedy: takenRemedy(formatTableName(name), '--topic'), cause });
   }
+}
+
+/** Where a topic is there already, its last messages say who writes it. */
+async function checkTopic(deps: Deps, { route, name, id }: ReplicatedTable, own: Deployment): Promise<void> {
+  const { topic } = route.transport;
+  const state = await withAdmin(deps, (admin) => topicState(admin, topic));
+  if (state === undefined) return;
+  const reader = deps.reader(topic, { subscriber: `${id}/origin` });
+  const origin = await findOtherOrigin(reader, state, own.id);
+  if (origin === undefined) return;
+  const title = formatTableName(name);
+  throw new Failure('TargetTaken', {
+    message: `The topic ${topic} was last written by deployment ${origin}, and this is deployment ${describeDeployment(own)}.`,
+    remedy: `${takenRemedy(title, '--topic')}. If the other deployment is gone for good, delete the topic, then run pg2click resume ${title}.`,
+  });
+}
+
+/**
+ * A table of a release in which deployments had no identity becomes ours: in the ledger, and by the marks in ClickHouse. The
+ * server that has its target now is the one that it was made on.
+ */
+async function adopt(deps: Deps, table: ReplicatedTable, own: Deployment): Promise<void> {
+  if (table.owner !== undefined) return;
+  const server = await readSinkIdentity(deps.clickhouse);
+  const loaders = [];
+  for (const loader of table.route.loaders) {
+    const target = targetTable(table, loader.name, own.id);
+    const isHere = await hasTarget(deps.clickhouse, target);
+    if (isHere) await renewMarks(deps.clickhouse, target, deps.log);
+    loaders.push(isHere ? { server, ...loader } : loader);
+  }
+  const { columns, key, route } = table;
+  await saveOwner(deps.ledger, table.id, { columns, key, route: { ...route, loaders }, owner: own });
 }
 
 /**

@@ -8,7 +8,8 @@ create database if not exists analytics;
 create user if not exists pg2click identified with sha256_password by 'a password of your own';
 
 -- SELECT: how far a target is, and the view <table>_current. INSERT: rows and floors. ALTER DELETE: rows below a TRUNCATE.
-grant select, insert, alter delete on analytics.* to pg2click;
+-- ALTER MODIFY COMMENT: to mark targets of an older release as those of this deployment.
+grant select, insert, alter delete, alter modify comment on analytics.* to pg2click;
 
 -- For "add": the target, its floor, its view, and to replace the view when it changes.
 grant create table, create view, drop view on analytics.* to pg2click;

@@ -3,6 +3,8 @@ import { chalkStderr } from 'chalk';
 import { requireSlots } from '../control/capacity.js';
 import { requestedOptions, requireSameOptions } from '../control/check-options.js';
 import { describeTable } from '../control/describe-table.js';
+import { moveWorkflow } from '../control/move-workflow.js';
+import { requireOwnTableWorkflow } from '../control/own-workflow.js';
 import { startTable } from '../control/start-table.js';
 import { viewPipeline } from '../control/table-view.js';
 import { countWorkers, missingQueues, type Workers } from '../control/workers.js';
@@ -52,14 +54,18 @@ export async function addTable(session: Session, table: string, options: AddOpti
     ]);
     const rows = found.estimatedRows === null ? '' : `, about ${plural(found.estimatedRows, 'row')}`;
     session.tell(`${title}: ${plural(found.columns.length, 'column')}, key ${found.key.join(', ')}${rows}`);
+    const moved = await moveWorkflow(client, address, servers.queues.workflow);
+    if (moved)
+      session.tell(`${title} was added by an older release: its workflow runs on the task queue of this one now.`);
+    await requireOwnTableWorkflow(client, address, servers.deployment);
     const started = await startTable(client, {
       ...address,
       options: wanted,
       sliceMs: worker.sliceMs,
       taskQueue: servers.queues.workflow,
     });
-    if (!started && !prepared) requireSameOptions(address, wanted, await requestedOptions(client, address));
-    if (!started) session.tell(`${title} is replicated already; nothing was changed.`);
+    if (!started && !prepared && !moved) requireSameOptions(address, wanted, await requestedOptions(client, address));
+    if (!started && !moved) session.tell(`${title} is replicated already; nothing was changed.`);
     if (!options.wait) return conclude(session, servers, name, started, 'done');
 
     const missing = await missingWorkers(servers, workers, session.signal);
@@ -102,6 +108,7 @@ async function conclude(
     client: servers.temporal.client,
     pipeline,
     queues: servers.queues,
+    deployment: servers.deployment,
     uiUrl: temporal.uiUrl,
   };
   const { tables, workers } = await viewPipeline(source, name);

@@ -8,6 +8,7 @@ import type { PostgresServer } from '../settings/postgres-server.js';
 import type { Settings } from '../settings/settings.js';
 import type { Tls } from '../settings/tls.js';
 import { readDeployment } from '../source/deployment.js';
+import { renewCaptures, type RenewedCaptures } from '../source/renew-captures.js';
 import type { ServerCheck } from './check-servers.js';
 import type { Session } from './session.js';
 
@@ -30,8 +31,11 @@ export async function checkSource(
     if (settings.ledger === undefined) {
       await requireOwnLedger(pg).catch(passIfHidden);
       const ledger = prepare ? describeMigration('ledger', await migrateLedger(pg)) : await requireLedger(pg);
+      const captures = prepare
+        ? describeRenewal(await renewCaptures({ source: pg, ledger: pg }, settings.pipeline))
+        : '';
       const deployment = await readDeployment(pg, settings.pipeline);
-      return { told: `${about}, ${ledger}, deployment ${deployment.id}`, deployment };
+      return { told: `${about}, ${ledger}${captures}, deployment ${deployment.id}`, deployment };
     }
     const { told, outboxes } = await prepareOutboxes(pg, prepare);
     const deployment = await readDeployment(pg, settings.pipeline);
@@ -115,6 +119,11 @@ async function prepareOutboxes(pg: PostgresClient, prepare: boolean): Promise<{ 
 
 function describeMigration(what: string, applied: readonly string[]): string {
   return applied.length === 0 ? `${what} up to date` : `${what} made ready (${applied.join(', ')})`;
+}
+
+function describeRenewal({ renewed, failed }: RenewedCaptures): string {
+  const done = renewed.length === 0 ? '' : `, triggers renewed of ${renewed.join(', ')}`;
+  return failed.length === 0 ? done : `${done}, triggers not renewed of ${failed.join(', ')}`;
 }
 
 async function requireLedger(pg: PostgresClient): Promise<string> {

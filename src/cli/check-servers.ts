@@ -1,9 +1,14 @@
+import type { Client } from '@temporalio/client';
 import { probeClickHouse } from '../connect/clickhouse.js';
 import { probeKafka } from '../connect/kafka.js';
+import { connectPostgres, ledgerSettings } from '../connect/postgres.js';
 import { connectTemporal, explainTemporalConnect } from '../connect/temporal.js';
+import { moveWorkflow } from '../control/move-workflow.js';
 import { countWorkers, type Workers } from '../control/workers.js';
 import { taskQueuesOf, type Deployment } from '../domain/deployment.js';
+import { formatTableName } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
+import { listTables } from '../ledger/tables.js';
 import { ensureSearchAttributes } from '../worker/search-attributes.js';
 import { plural } from '../domain/figures.js';
 import { checkLedger, checkSource, wayOf } from './check-postgres.js';
@@ -20,6 +25,8 @@ export interface ServerCheck {
   readonly workers?: Workers | undefined;
   /** PostgreSQL's: who we are. */
   readonly deployment?: Deployment | undefined;
+  /** Tables of an older release whose workflows were moved to the deployment's task queue. */
+  readonly moved?: readonly string[] | undefined;
   /** PostgreSQL's, where the ledger lies elsewhere: whether outboxes can be made there. */
   readonly outboxes?: boolean | undefined;
 }
@@ -53,7 +60,7 @@ export async function checkServers(
       told: `version ${await probeClickHouse(session.settings)}, ${wayOf(clickhouse.tls)}`,
     })),
     check('Temporal', `${temporal.address}/${temporal.namespace}`, async () =>
-      checkTemporal(session, (await source).deployment),
+      checkTemporal(session, (await source).deployment, prepare),
     ),
   ];
   const done: ServerCheck[] = [];
@@ -68,7 +75,7 @@ export async function checkServers(
 async function check(
   server: string,
   address: string,
-  look: () => Promise<Pick<ServerCheck, 'told' | 'workers' | 'deployment' | 'outboxes'>>,
+  look: () => Promise<Pick<ServerCheck, 'told' | 'workers' | 'deployment' | 'moved' | 'outboxes'>>,
 ): Promise<ServerCheck> {
   try {
     return { server, address, error: undefined, ...(await look()) };
@@ -79,19 +86,34 @@ async function check(
 }
 
 async function checkTemporal(
-  { settings }: Session,
+  session: Session,
   deployment: Deployment | undefined,
-): Promise<Pick<ServerCheck, 'told' | 'workers'>> {
+  prepare: boolean,
+): Promise<Pick<ServerCheck, 'told' | 'workers' | 'moved'>> {
+  const { settings } = session;
   const temporal = await connectTemporal(settings);
   try {
     await ensureSearchAttributes(temporal.operator, settings.temporal.namespace);
     if (deployment === undefined) return { told: 'search attributes ready' };
-    const workers = await countWorkers(temporal.client, taskQueuesOf(deployment.id));
+    const queues = taskQueuesOf(deployment.id);
+    const moved = prepare ? await moveTables(session, temporal.client, queues.workflow) : [];
+    const workers = await countWorkers(temporal.client, queues);
     const running = Math.max(workers.producer, workers.consumer, workers.workflow);
-    return { told: `search attributes ready, ${running === 0 ? 'no worker' : plural(running, 'worker')}`, workers };
+    const working = running === 0 ? 'no worker' : plural(running, 'worker');
+    return { told: `search attributes ready, ${working} on task queue ${queues.workflow}`, workers, moved };
   } catch (error) {
     throw error instanceof Failure ? error : explainTemporalConnect(error, settings);
   } finally {
     await temporal.close();
   }
+}
+
+/** Those that the ledger knows. @returns their names */
+async function moveTables({ settings, signal }: Session, client: Client, taskQueue: string): Promise<string[]> {
+  await using ledger = await connectPostgres(ledgerSettings(settings), { name: 'init', signal });
+  const moved: string[] = [];
+  for (const { name } of await listTables(ledger, settings.pipeline))
+    if (await moveWorkflow(client, { ...name, pipeline: settings.pipeline }, taskQueue))
+      moved.push(formatTableName(name));
+  return moved;
 }

@@ -22,6 +22,7 @@ export function exitCode(exit: Exit): number {
 const EXIT_OF_KIND: Partial<Record<FailureKind, Exit>> = {
   Misconfigured: 'usage',
   Unauthorized: 'usage',
+  LoginRefused: 'usage',
   SourceUnavailable: 'unreachable',
   LedgerUnavailable: 'unreachable',
   BrokerUnavailable: 'unreachable',

@@ -1,6 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import chalk from 'chalk';
 import { Command } from 'commander';
+import { taskQueuesOf } from '../domain/deployment.js';
+import type { ServerName } from '../settings/server-name.js';
+import type { Settings } from '../settings/settings.js';
 import { renderEnvFile } from '../settings/env-template.js';
 
 import { exitOf, type Exit } from './exit-code.js';
@@ -30,15 +33,20 @@ async function init(session: Session, global: GlobalOptions): Promise<Exit> {
   const checks = await checkServers(session, {
     prepare: true,
     report: (check) => {
-      if (!session.json) session.print(lineOf(check));
+      if (!session.json) session.print(lineOf(check, session.settings));
     },
   });
+  const deployment = checks.find((check) => check.deployment !== undefined)?.deployment;
+  const moved = checks.flatMap((check) => check.moved ?? []);
   const [failed] = checks.filter((check) => check.error !== undefined);
   if (session.json) {
     session.print(
       JSON.stringify({
         ready: failed === undefined,
         wroteEnvFile: wrote,
+        deployment: deployment ?? null,
+        taskQueue: deployment === undefined ? null : taskQueuesOf(deployment.id).workflow,
+        moved,
         servers: checks.map(({ server, address, told, error }) => ({
           server,
           address,
@@ -49,6 +57,10 @@ async function init(session: Session, global: GlobalOptions): Promise<Exit> {
       }),
     );
   } else if (failed === undefined) {
+    if (moved.length > 0)
+      session.tell(
+        `\nMoved from an older release: the workflows of ${moved.join(', ')} go on in this one, where they were.`,
+      );
     const workers = checks.find((check) => check.workers !== undefined)?.workers;
     const working = workers !== undefined && missingQueues(workers).length === 0;
     const next = working ? 'pg2click add TABLE' : 'pg2click worker, and in another terminal: pg2click add TABLE';
@@ -70,8 +82,18 @@ function writeEnvFile(session: Session): boolean {
   return true;
 }
 
-function lineOf({ server, address, told, error }: ServerCheck): string {
+const NAMES: Readonly<Record<string, ServerName>> = {
+  PostgreSQL: 'postgres',
+  Kafka: 'kafka',
+  ClickHouse: 'clickhouse',
+  Temporal: 'temporal',
+};
+const ORIGINS = { written: '', stack: ', of the local stack', default: ', by default' } as const;
+
+function lineOf({ server, address, told, error }: ServerCheck, { origins }: Settings): string {
   const name = server.padEnd(10);
-  if (error === undefined) return `${chalk.green('✔')} ${name}  ${address}  ${chalk.dim(told)}`;
+  const key = NAMES[server];
+  const origin = key === undefined ? '' : ORIGINS[origins[key]];
+  if (error === undefined) return `${chalk.green('✔')} ${name}  ${address}${origin}  ${chalk.dim(told)}`;
   return `${chalk.red('✖')} ${name}  ${told}${error.remedy === undefined ? '' : `\n  ${chalk.dim('→')} ${error.remedy}`}`;
 }

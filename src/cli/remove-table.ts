@@ -4,6 +4,8 @@ import type { Client } from '@temporalio/client';
 import { chalkStderr } from 'chalk';
 import { sendCommand, notReplicated } from '../control/send-command.js';
 import { describeTable } from '../control/describe-table.js';
+import { moveWorkflow } from '../control/move-workflow.js';
+import { requireOwnTableWorkflow } from '../control/own-workflow.js';
 import { startRemoval } from '../control/start-table.js';
 import { viewPipeline } from '../control/table-view.js';
 import { countWorkers, missingQueues } from '../control/workers.js';
@@ -28,8 +30,10 @@ export async function removeTable(session: Session, table: string, options: Remo
   const title = formatTableName(name);
   return withServers(session, async (servers) => {
     const { client } = servers.temporal;
-    const { ledger, source: tables } = servers;
-    const source = { ledger, source: tables, client, pipeline, queues: servers.queues, uiUrl: temporal.uiUrl };
+    const { ledger, source: tables, queues, deployment } = servers;
+    await requireOwnTableWorkflow(client, { ...name, pipeline }, deployment);
+    await moveWorkflow(client, { ...name, pipeline }, queues.workflow);
+    const source = { ledger, source: tables, client, pipeline, queues, deployment, uiUrl: temporal.uiUrl };
     const [view] = (await viewPipeline(source, name)).tables;
     if (view === undefined) throw notReplicated({ ...name, pipeline });
     if (options.yes !== true) await confirm(session, title, dropTarget, view.target);
@@ -37,7 +41,7 @@ export async function removeTable(session: Session, table: string, options: Remo
     const message: Record<string, boolean> = dropTarget ? { dropTarget } : {};
     let answer: Answer | undefined;
     if (view.phase === 'stopped')
-      await startRemoval(client, { ...name, pipeline, taskQueue: servers.queues.workflow }, { dropTarget });
+      await startRemoval(client, { ...name, pipeline, taskQueue: queues.workflow }, { dropTarget });
     else answer = await sendCommand(client, { ...name, pipeline, action: 'remove', message });
     const { exit, receipt } =
       answer?.accepted === false ? FAILED : await waitForEnd(session, servers, workflowIdOf(pipeline, name));

@@ -1,9 +1,15 @@
+import type { Client } from '@temporalio/client';
 import { chalkStderr } from 'chalk';
-import { sendCommand, type TableRequest } from '../control/send-command.js';
-import { formatTableName, parseTableName, type TableName } from '../domain/table-name.js';
-import type { Exit } from './exit-code.js';
 import { connectPostgres } from '../connect/postgres.js';
+import { describeTable } from '../control/describe-table.js';
+import { requireOwnWorkflow } from '../control/own-workflow.js';
+import { sendCommand, type TableRequest } from '../control/send-command.js';
+import { deploymentOf, type Deployment } from '../domain/deployment.js';
+import type { TableAddress } from '../domain/receipt.js';
+import { formatTableName, parseTableName, workflowIdOf, type TableName } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
+import { readDeployment } from '../source/deployment.js';
+import type { Exit } from './exit-code.js';
 import { findTable } from '../ledger/tables.js';
 import { withTemporal } from './servers.js';
 import type { Session } from './session.js';
@@ -16,6 +22,38 @@ export function resumeTable(session: Session, table: string, _options: object): 
   return sendRequest(session, table, { action: 'resume', message: {} });
 }
 
+/**
+ * PostgreSQL says who we are, so it is asked only where the workflow belongs to a deployment. Where it does not answer, the
+ * workflow may be that of another database: nothing is sent.
+ * @throws Failure `Misconfigured` the workflow is another deployment's; those of PostgreSQL
+ */
+async function requireOwn(session: Session, client: Client, table: TableAddress): Promise<void> {
+  const workflowId = workflowIdOf(table.pipeline, table);
+  const description = await describeTable(client, workflowId);
+  if (description?.running !== true) return;
+  const deployment = deploymentOf(description.taskQueue);
+  if (deployment === undefined) return;
+  requireOwnWorkflow(client, workflowId, description, await askDeployment(session, { workflowId, deployment }));
+}
+
+async function askDeployment(
+  { settings, signal }: Session,
+  asked: { readonly workflowId: string; readonly deployment: string },
+): Promise<Deployment> {
+  try {
+    await using pg = await connectPostgres(settings, { name: 'cli', signal });
+    return await readDeployment(pg, settings.pipeline);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    const { workflowId, deployment } = asked;
+    throw new Failure(error.kind, {
+      message: `${error.message} Without it nobody can say whether the workflow ${workflowId} of deployment ${deployment} is that of this database: nothing was sent.`,
+      remedy: `If it is, send the signal by Temporal's own command: temporal workflow signal -w ${workflowId} --name pause (or resume).`,
+      cause: error,
+    });
+  }
+}
+
 /** Sends a request to a table's workflow and shows the answer. */
 async function sendRequest(
   session: Session,
@@ -24,9 +62,10 @@ async function sendRequest(
 ): Promise<Exit> {
   const name = parseTableName(table);
   const { pipeline } = session.settings;
-  const answer = await withTemporal(session, ({ client }) =>
-    sendCommand(client, { ...name, pipeline, action, message }),
-  ).catch(async (error: unknown) => {
+  const answer = await withTemporal(session, async ({ client }) => {
+    await requireOwn(session, client, { ...name, pipeline });
+    return sendCommand(client, { ...name, pipeline, action, message });
+  }).catch(async (error: unknown) => {
     throw (await explainStopped(session, name, error)) ?? error;
   });
   if (session.json) {

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLogUpdate } from 'log-update';
 import { notReplicated } from '../control/send-command.js';
+import { requireOwnTableWorkflow } from '../control/own-workflow.js';
 import { viewPipeline, type PipelineView } from '../control/table-view.js';
 import { missingQueues } from '../control/workers.js';
 import { parseTableName, type TableName } from '../domain/table-name.js';
@@ -23,17 +24,20 @@ export async function showStatus(
 ): Promise<Exit> {
   const name = table === undefined ? undefined : parseTableName(table);
   const { settings, json, signal } = session;
-  return withServers(session, async ({ ledger, source: tables, temporal, queues }) => {
+  return withServers(session, async ({ ledger, source: tables, temporal, queues, deployment }) => {
     const {
       pipeline,
       temporal: { uiUrl },
     } = settings;
-    const source = { ledger, source: tables, client: temporal.client, pipeline, queues, uiUrl };
+    const source = { ledger, source: tables, client: temporal.client, pipeline, queues, deployment, uiUrl };
     const live = watch && !json && process.stdout.isTTY ? createLogUpdate(process.stdout) : undefined;
     let before: PipelineView | undefined;
     for (;;) {
       const view = await viewPipeline(source, name);
-      if (name !== undefined && view.tables.length === 0) throw notReplicated({ ...name, pipeline: settings.pipeline });
+      if (name !== undefined && view.tables.length === 0) {
+        await requireOwnTableWorkflow(temporal.client, { ...name, pipeline }, deployment);
+        throw notReplicated({ ...name, pipeline });
+      }
       const text = json ? JSON.stringify(view) : draw(view, before, name);
       if (live === undefined) session.print(text);
       else live(text);

@@ -6,7 +6,8 @@ import { count, duration, plural, share } from '../domain/figures.js';
 
 /** Every table of a pipeline, one line each; trouble below its table. */
 export function drawPipeline(view: PipelineView, before?: PipelineView): string {
-  const head = `${chalk.bold('pg2click')}  pipeline ${view.pipeline}, ${plural(view.tables.length, 'table')}`;
+  const whose = view.deployment === null ? '' : `, deployment ${view.deployment}`;
+  const head = `${chalk.bold('pg2click')}  pipeline ${view.pipeline}${whose}, ${plural(view.tables.length, 'table')}`;
   if (view.tables.length === 0) return `${head}\n\n  Nothing is replicated yet: pg2click add TABLE`;
   const titles = ['table', 'phase', 'copied', 'changes', 'waiting', 'lag', 'target'].map((title) => chalk.dim(title));
   const rows = view.tables.map((table) => cellsOf(table, view.workers, rateOf(table, view, before)));
@@ -105,9 +106,11 @@ function phaseText({ phase, failure, running, answering }: TableView, workers: W
 }
 
 function troubleOf({ table, phase, failure }: TableView): string[] {
-  if (phase === 'stopped')
+  if (phase === 'stopped' && failure === null)
     return [`  ${chalk.red('its workflow does not run')}: "pg2click add ${table}" starts it again, "remove" ends it.`];
   if (failure === null) return [];
+  if (failure.task === null && !failure.retrying && failure.kind === 'Misconfigured')
+    return [`  ${chalk.red(failure.message)}`, `  ${chalk.dim('→')} ${failure.remedy}`];
   return [`  ${failureText(failure)}: ${failure.message}`, `  ${chalk.dim('→')} ${failure.remedy}`];
 }
 

@@ -30,6 +30,7 @@ export async function watchTable(session: Session, servers: Servers, name: Table
     client: servers.temporal.client,
     pipeline,
     queues: servers.queues,
+    deployment: servers.deployment,
     uiUrl: temporal.uiUrl,
   };
   const show = shower(session);

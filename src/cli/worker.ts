@@ -1,13 +1,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { NativeConnection } from '@temporalio/worker';
 import { Command, Option } from 'commander';
-import type { Activities } from '../../activities/index.js';
-import { taskQueuesOf, type Deployment } from '../domain/deployment.js';
+import { taskQueuesOf } from '../domain/deployment.js';
 import { Failure } from '../failure/failure.js';
-import { policyOf } from '../failure/kinds.js';
-import type { Log } from '../observe/log.js';
 import { packageRoot, readVersion } from '../package-root.js';
 import type { WorkerRole } from '../worker/start.js';
 import { exitCode, type Exit } from './exit-code.js';
@@ -15,6 +11,11 @@ import { runCommand, type Session } from './session.js';
 
 /** Said again here, since the other place loads the SDK's native core. */
 const ROLES = ['producer', 'consumer', 'all'] as const satisfies readonly WorkerRole[];
+
+interface WorkerOptions {
+  readonly role: WorkerRole;
+  readonly newClickhouse?: boolean;
+}
 
 export function workerCommand(): Command {
   return new Command('worker')
@@ -26,6 +27,7 @@ export function workerCommand(): Command {
     .addOption(
       new Option('--role <role>', 'producer reads PostgreSQL, consumer loads ClickHouse').choices(ROLES).default('all'),
     )
+    .option('--new-clickhouse', 'begin although none of the targets is on this ClickHouse server: the old one is lost')
     .addHelpText(
       'after',
       `
@@ -36,12 +38,12 @@ Examples:
   pg2click worker --role consumer
   PG2CLICK_LOG_LEVEL=debug PG2CLICK_METRICS=0.0.0.0:9464 PG2CLICK_HEALTH=127.0.0.1:8080 pg2click worker`,
     )
-    .action((options: { readonly role: WorkerRole }, command: Command) =>
-      runCommand(command, (session) => runWorker(session, options.role), { ownSignals: true }),
+    .action((options: WorkerOptions, command: Command) =>
+      runCommand(command, (session) => runWorker(session, options), { ownSignals: true }),
     );
 }
 
-async function runWorker(session: Session, role: WorkerRole): Promise<Exit> {
+async function runWorker(session: Session, { role, newClickhouse = false }: WorkerOptions): Promise<Exit> {
   const { settings } = session;
   const bundlePath = join(packageRoot, 'dist', 'workflow-bundle.js');
   if (!existsSync(bundlePath)) {
@@ -58,6 +60,7 @@ async function runWorker(session: Session, role: WorkerRole): Promise<Exit> {
     { observeWorker },
     { freeAddress },
     { createLogger },
+    { checkBefore },
   ] = await Promise.all([
     import('../connect/temporal.js'),
     import('../worker/start.js'),
@@ -66,6 +69,7 @@ async function runWorker(session: Session, role: WorkerRole): Promise<Exit> {
     import('../worker/observe.js'),
     import('../worker/listen.js'),
     import('../observe/log.js'),
+    import('./worker-checks.js'),
   ]);
   const log = createLogger(settings.log);
   const { metricsAddress } = settings.worker;
@@ -91,9 +95,11 @@ async function runWorker(session: Session, role: WorkerRole): Promise<Exit> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, onSignal);
   let connection: NativeConnection | undefined;
   try {
-    await checkBefore(session, log);
-    const deployment = await waitForDeployment(activities, log, stop.signal);
-    if (deployment === undefined) return 'interrupted';
+    const deployment = await checkBefore({ session, log }, activities, { newClickhouse, signal: stop.signal });
+    if (deployment === undefined) {
+      log.info('worker stopped before it polled');
+      return 'done';
+    }
     log.info({ deployment: deployment.id, database: deployment.database, pipeline: deployment.pipeline }, 'serving');
     connection = await temporalWorkerConnection(settings);
     const worker = await startWorker({
@@ -117,44 +123,4 @@ async function runWorker(session: Session, role: WorkerRole): Promise<Exit> {
     await activities.close();
     await connection?.close();
   }
-}
-
-/**
- * A worker that a server refuses, or that is told of a wrong one, must not poll: it would park healthy tables. One that does not
- * answer is waited for.
- * @throws Failure where the settings are wrong
- */
-async function checkBefore(session: Session, log: Log): Promise<void> {
-  const { checkServers } = await import('./check-servers.js');
-  const checks = await checkServers(session, {
-    prepare: false,
-    report: ({ server, address, told, error }) => {
-      if (error === undefined) log.info({ server, address }, `${server}: ${told}`);
-      else log.warn({ server, address, kind: error.kind }, told);
-    },
-  });
-  const wrong = checks.find(({ error }) => error !== undefined && policyOf(error.kind).treatment === 'parked');
-  if (wrong?.error !== undefined) throw wrong.error;
-}
-
-const DEPLOYMENT_RETRY_MS = 2_000;
-
-/** The names of the task queues are PostgreSQL's to tell. @returns undefined when the signal was aborted first */
-async function waitForDeployment(
-  activities: Activities,
-  log: Log,
-  signal: AbortSignal,
-): Promise<Deployment | undefined> {
-  let complained = false;
-  while (!signal.aborted) {
-    try {
-      return await activities.deployment();
-    } catch (error) {
-      if (!(error instanceof Failure) || policyOf(error.kind).treatment === 'parked') throw error;
-      if (!complained) log.warn({ kind: error.kind }, `${error.message} The worker begins when it answers.`);
-      complained = true;
-    }
-    await sleep(DEPLOYMENT_RETRY_MS, undefined, { signal }).catch(() => undefined);
-  }
-  return undefined;
 }

@@ -103,6 +103,10 @@ export async function highestGeneration(ch: ClickHouseClient, target: Target): P
   return highest === null ? 0 : generationOf(highest);
 }
 
+export async function hasTarget(ch: ClickHouseClient, { target }: Pick<TargetTable, 'target'>): Promise<boolean> {
+  return (await findObject(ch, target.database, target.table)) !== undefined;
+}
+
 function refuseReservedColumns(table: TargetOwner): void {
   const reserved = table.columns.find((column) => RESERVED_COLUMNS.has(column.name));
   if (reserved === undefined) return;

@@ -61,7 +61,7 @@ class Quiet {
 
 /**
  * Asks for the server's version, as the user and in the database of the settings.
- * @throws Failure `SinkUnavailable`, `Unauthorized` or `Misconfigured`: a sentence with the address and the setting
+ * @throws Failure `SinkUnavailable`, `LoginRefused`, `Unauthorized` or `Misconfigured`: a sentence with the address and the setting
  */
 export async function probeClickHouse(settings: Settings): Promise<string> {
   const client = connectClickHouse(settings, { requestTimeoutMs: 10_000, connections: 1 });
@@ -109,8 +109,8 @@ export function explainClickHouseConnect(error: unknown, settings: Settings): Fa
     return new Failure('SinkUnavailable', { message: `${server} ${network}.`, remedy, cause: error });
   const failure = classifyClickHouse(error, 'asking for its version');
   const code = failure.cause instanceof Error && 'code' in failure.cause ? Number(failure.cause.code) : undefined;
-  if (failure.kind === 'Unauthorized') {
-    return new Failure('Unauthorized', {
+  if (failure.kind === 'LoginRefused') {
+    return new Failure('LoginRefused', {
       message: `${server} does not let the user "${user}" in with this password.`,
       remedy: `Check ${nameSettings(settings, ['CH_USER', 'CH_PASSWORD'])}.`,
       cause: failure.cause,

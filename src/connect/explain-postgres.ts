@@ -19,13 +19,13 @@ type Told = Pick<FailureDetail, 'message' | 'remedy'> & { readonly kind: Failure
 const REFUSALS: Readonly<Record<string, (server: string, settings: Settings) => Told>> = {
   // invalid_password
   '28P01': (server, settings) => ({
-    kind: 'Unauthorized',
+    kind: 'LoginRefused',
     message: `${server} does not let the role "${settings.postgres.user}" in with this password.`,
     remedy: `Check ${nameSettings(settings, ['PG_USER', 'PG_PASSWORD'])}.`,
   }),
   // invalid_authorization_specification: no such role, or pg_hba.conf does not let it in
   '28000': (server, settings) => ({
-    kind: 'Unauthorized',
+    kind: 'LoginRefused',
     message: `${server} does not let the role "${settings.postgres.user}" in.`,
     remedy: `Check ${nameSettings(settings, ['PG_USER'])}, and pg_hba.conf of the server${settings.postgres.tls === undefined ? `; if it wants TLS, set ${settings.postgres.setting === undefined ? 'PG_SSLMODE=verify-full' : 'sslmode=verify-full in its URL'}` : ''}.`,
   }),
@@ -106,7 +106,7 @@ function explain(error: unknown, settings: Settings, { elapsedMs, passwordAsked 
   if (passwordAsked && password.reveal() === '') {
     const name = settings.postgres.setting === undefined ? 'PG_PASSWORD' : 'LEDGER_PG_PASSWORD';
     return {
-      kind: 'Unauthorized',
+      kind: 'LoginRefused',
       message: `${server} asks for a password of the role "${user}", and none is set.`,
       remedy: `Set ${name}, or ${name}_FILE.`,
     };

@@ -128,7 +128,7 @@ const REFUSALS: Readonly<Record<string, (sasl: Sasl) => { kind: FailureKind; mes
     remedy: 'Remove the KAFKA_SASL_ settings, or check the port in KAFKA_BOOTSTRAP.',
   }),
   SASL_AUTHENTICATION_FAILED: ({ username }) => ({
-    kind: 'Unauthorized',
+    kind: 'LoginRefused',
     message: `does not let the user "${username}" in with this password`,
     remedy: 'Check KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and KAFKA_SASL_MECHANISM.',
   }),

@@ -42,7 +42,7 @@ export function ledgerSettings(settings: Settings): Settings {
 export type PostgresClient = pg.Client & AsyncDisposable;
 
 /**
- * @throws Failure `SourceUnavailable`, `Unauthorized` or `Misconfigured`: a sentence with the address and the setting
+ * @throws Failure `SourceUnavailable`, `LoginRefused`, `Unauthorized` or `Misconfigured`: a sentence with the address and the setting
  * @throws the signal's reason when aborted
  */
 export async function connectPostgres(settings: Settings, options: ConnectPostgresOptions): Promise<PostgresClient> {
@@ -85,7 +85,7 @@ export function createPostgresPool(
     /** A statement that is not answered by then fails, and its connection is ended; COPY counts as one too. Default: never. */
     readonly statementMs?: number;
     /** Shared with other pools of the same server; default: the pool's own. */
-    readonly fate?: IdleConnectionGroup;
+    readonly idleGroup?: IdleConnectionGroup;
     readonly log?: Log;
   },
 ): pg.Pool {
@@ -98,7 +98,7 @@ export function createPostgresPool(
     ...(options.statementMs === undefined ? {} : { query_timeout: options.statementMs }),
   });
   pool.on('error', (error) => options.log?.debug({ error }, 'an idle connection to postgres broke'));
-  (options.fate ?? new IdleConnectionGroup()).join(pool);
+  (options.idleGroup ?? new IdleConnectionGroup()).join(pool);
   return pool;
 }
 

@@ -29,6 +29,8 @@ export interface TableDescription {
   readonly phase: Phase | undefined;
   readonly failureKind: FailureKind | undefined;
   readonly runId: string;
+  /** Where its workflow tasks wait for a worker. */
+  readonly taskQueue: string;
   readonly pending: readonly PendingTask[];
 }
 
@@ -48,6 +50,7 @@ export async function describeTable(client: Client, workflowId: string): Promise
     phase: PHASES.find((phase) => phase === description.typedSearchAttributes.get(SEARCH_KEYS.phase)),
     failureKind: FAILURE_KINDS.find((kind) => kind === description.typedSearchAttributes.get(SEARCH_KEYS.failure)),
     runId: description.runId,
+    taskQueue: description.taskQueue,
     pending: (description.raw.pendingActivities ?? []).flatMap(readPending),
   };
 }

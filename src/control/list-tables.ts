@@ -10,6 +10,7 @@ export const RUNNING_TABLES = `WorkflowType = "${REPLICATE_TABLE}" AND Execution
 /** A table's workflow as the lists of Temporal show it: a second or two old. One that has just started has no attributes yet. */
 export interface ListedTable {
   readonly workflowId: string;
+  readonly taskQueue: string;
   readonly pipeline: string | undefined;
   /** `schema.table` */
   readonly table: string | undefined;
@@ -22,9 +23,10 @@ export interface ListedTable {
 export async function listTables(client: Client): Promise<readonly ListedTable[]> {
   const tables: ListedTable[] = [];
   const listed = client.workflow.list({ query: RUNNING_TABLES, pageSize: 1_000 });
-  for await (const { workflowId, typedSearchAttributes: attributes } of listed)
+  for await (const { workflowId, taskQueue, typedSearchAttributes: attributes } of listed)
     tables.push({
       workflowId,
+      taskQueue,
       pipeline: attributes.get(SEARCH_KEYS.pipeline),
       table: attributes.get(SEARCH_KEYS.table),
       phase: PHASES.find((each) => each === attributes.get(SEARCH_KEYS.phase)),

@@ -29,6 +29,21 @@ export async function startTable(client: Client, request: StartRequest): Promise
   }
 }
 
+/** Ends the workflow that runs under the table's id, and starts another, in one step. @param signal its first message */
+export async function replaceWorkflow(
+  client: Client,
+  request: StartRequest,
+  signal: readonly [name: string, message: object] | undefined,
+): Promise<void> {
+  const options = { ...startOptions(request), workflowIdConflictPolicy: 'TERMINATE_EXISTING' as const };
+  if (signal === undefined) {
+    await client.workflow.start(REPLICATE_TABLE, options);
+    return;
+  }
+  const [name, message] = signal;
+  await client.workflow.signalWithStart(REPLICATE_TABLE, { ...options, signal: name, signalArgs: [message] });
+}
+
 /** For a table that is in the ledger while its workflow is gone: a run whose first message is its removal. */
 export async function startRemoval(client: Client, request: StartRequest, message: RemoveMessage): Promise<void> {
   await client.workflow.signalWithStart(REPLICATE_TABLE, {

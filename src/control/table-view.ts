@@ -1,5 +1,5 @@
 import type { Client } from '@temporalio/client';
-import type { TaskQueues } from '../domain/deployment.js';
+import { deploymentOf, type Deployment, type TaskQueues } from '../domain/deployment.js';
 import type { MessageFormat, StageId } from '../domain/route.js';
 import { formatTableName, workflowIdOf, type TableName } from '../domain/table-name.js';
 import { isMissingLedger } from '../ledger/query.js';
@@ -9,8 +9,9 @@ import type { Phase, Task } from '../../workflows/table-state.js';
 import type { Databases } from '../connect/databases.js';
 import { readBacklog, type TableBacklog } from './backlog.js';
 import { composeTable } from './compose-table.js';
-import { describeTable, queryTable } from './describe-table.js';
+import { describeTable, queryTable, type TableDescription } from './describe-table.js';
 import { listTables } from './list-tables.js';
+import { ELSEWHERE_REMEDY, otherDeployment, OTHERS_REMEDY, othersWorkflow, waitsElsewhere } from './own-workflow.js';
 import { countWorkers, type Workers } from './workers.js';
 
 /** Where a table stands, from all that know something of it. The shape that `status --json` prints. */
@@ -82,6 +83,8 @@ export interface FailureView {
 
 export interface PipelineView {
   readonly pipeline: string;
+  /** Its id; null where nobody asked who we are. */
+  readonly deployment: string | null;
   /** ISO 8601. */
   readonly at: string;
   readonly workers: Workers;
@@ -93,6 +96,8 @@ export interface ViewSource extends Databases {
   readonly pipeline: string;
   /** The deployment's. */
   readonly queues: TaskQueues;
+  /** Without it, workflows of all deployments are taken for ours. */
+  readonly deployment?: Deployment | undefined;
   readonly uiUrl: string | undefined;
 }
 
@@ -101,18 +106,19 @@ export async function viewPipeline(source: ViewSource, only?: TableName): Promis
   const { client, pipeline } = source;
   const [prepared, listed, workers] = await Promise.all([
     readKnown(source, only),
-    only === undefined ? listIds(client, pipeline) : [workflowIdOf(pipeline, only)],
+    only === undefined ? listIds(source) : [workflowIdOf(pipeline, only)],
     countWorkers(client, source.queues),
   ]);
   const ids = new Set([...prepared.keys(), ...listed]);
   const tables = await Promise.all(
     [...ids].map(async (workflowId) => {
-      const known = await queryTemporal(client, workflowId, workers.workflow > 0);
+      const known = await queryTemporal(source, workflowId, workers.workflow > 0);
       return compose(source, workflowId, prepared.get(workflowId), known);
     }),
   );
   return {
     pipeline,
+    deployment: source.deployment?.id ?? null,
     at: new Date().toISOString(),
     workers,
     tables: tables.filter((table) => table !== undefined).toSorted((a, b) => (a.table < b.table ? -1 : 1)),
@@ -130,18 +136,25 @@ export async function viewTable(
   { asks }: { readonly asks: boolean },
 ): Promise<TableView | undefined> {
   const workflowId = workflowIdOf(source.pipeline, name);
-  const [prepared, view] = await Promise.all([readKnown(source, name), queryTemporal(source.client, workflowId, asks)]);
+  const [prepared, view] = await Promise.all([readKnown(source, name), queryTemporal(source, workflowId, asks)]);
   return compose(source, workflowId, prepared.get(workflowId), view);
 }
 
-type TemporalView = Pick<Parameters<typeof composeTable>[0], 'description' | 'status'>;
+interface TemporalView {
+  /** Undefined too where the workflow is that of another deployment. */
+  readonly description: TableDescription | undefined;
+  readonly status: TableStatus | undefined;
+  readonly misplaced: FailureView | undefined;
+}
 
 /** @param asks whether to query the workflow too, which takes a worker */
-async function queryTemporal(client: Client, workflowId: string, asks: boolean): Promise<TemporalView> {
-  const description = await describeTable(client, workflowId);
-  const status: TableStatus | undefined =
-    asks && description?.running === true ? await queryTable(client, workflowId) : undefined;
-  return { description, status };
+async function queryTemporal(source: ViewSource, workflowId: string, asks: boolean): Promise<TemporalView> {
+  const { client } = source;
+  const described = await describeTable(client, workflowId);
+  const misplaced = described?.running === true ? misplacedWorkflow(source, workflowId, described) : undefined;
+  const description = misplaced?.isOther === true ? undefined : described;
+  const status = asks && description?.running === true ? await queryTable(client, workflowId) : undefined;
+  return { description, status, misplaced: misplaced?.failure };
 }
 
 /** @returns undefined for a table that neither the ledger nor Temporal knows, or that was removed */
@@ -149,12 +162,30 @@ function compose(
   source: ViewSource,
   workflowId: string,
   backlog: TableBacklog | undefined,
-  { description, status }: TemporalView,
+  { misplaced, description, status }: TemporalView,
 ): TableView | undefined {
   if (backlog === undefined && description?.running !== true) return undefined;
   const title = backlog === undefined ? titleOf(workflowId, source.pipeline) : formatTableName(backlog.table.name);
   const url = urlOf(source, workflowId, description?.runId);
-  return composeTable({ title, workflowId, backlog, description, status, url });
+  const view = composeTable({ title, workflowId, backlog, description, status, url });
+  return misplaced === undefined ? view : { ...view, failure: misplaced };
+}
+
+/** A workflow that no worker of this deployment runs: that of another deployment, or one on a task queue of its own. */
+function misplacedWorkflow(
+  { client, deployment: own }: ViewSource,
+  workflowId: string,
+  { taskQueue }: Pick<TableDescription, 'taskQueue'>,
+): { readonly isOther: boolean; readonly failure: FailureView } | undefined {
+  if (own === undefined) return undefined;
+  const { namespace } = client.options;
+  const other = otherDeployment(taskQueue, own.id);
+  const elsewhere = waitsElsewhere(taskQueue, own.id);
+  if (elsewhere === undefined) return undefined;
+  const message = other === undefined ? elsewhere : othersWorkflow({ workflowId, namespace, other, own });
+  const remedy = other === undefined ? ELSEWHERE_REMEDY : OTHERS_REMEDY;
+  const rest = { task: null, kind: 'Misconfigured', since: null, retrying: false, attempt: null } as const;
+  return { isOther: other !== undefined, failure: { ...rest, message, remedy } };
 }
 
 function urlOf({ uiUrl, client }: ViewSource, workflowId: string, runId: string | undefined): string | null {
@@ -163,10 +194,13 @@ function urlOf({ uiUrl, client }: ViewSource, workflowId: string, runId: string 
   return `${uiUrl}/namespaces/${encodeURIComponent(client.options.namespace)}/workflows/${encodeURIComponent(workflowId)}${run}`;
 }
 
-/** Ids of the workflows that run in the pipeline. The server's list may be seconds old. */
-async function listIds(client: Client, pipeline: string): Promise<readonly string[]> {
+/** Ids of the workflows that run in the pipeline, but for those of other deployments. The server's list may be seconds old. */
+async function listIds({ client, pipeline, deployment: own }: ViewSource): Promise<readonly string[]> {
   const listed = await listTables(client);
-  return listed.map(({ workflowId }) => workflowId).filter((id) => id.startsWith(prefixOf(pipeline)));
+  return listed
+    .filter(({ workflowId }) => workflowId.startsWith(prefixOf(pipeline)))
+    .filter(({ taskQueue }) => own === undefined || (deploymentOf(taskQueue) ?? own.id) === own.id)
+    .map(({ workflowId }) => workflowId);
 }
 
 /** What was typed by hand may be no name of a table: it is shown as it is. */

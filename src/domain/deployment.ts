@@ -18,6 +18,8 @@ export interface TaskQueues {
 }
 
 const PREFIX = 'pg2click';
+/** Of workflows, before deployments had an identity. No worker polls it any more. */
+export const WORKFLOW_QUEUE_BEFORE = PREFIX;
 
 export function taskQueuesOf(deployment: string): TaskQueues {
   return activityQueuesOf(`${PREFIX}/${deployment}`);
@@ -25,8 +27,7 @@ export function taskQueuesOf(deployment: string): TaskQueues {
 
 /** The queues of a workflow's activities, from the name of its own queue: who starts a workflow by hand gives one name only. */
 export function activityQueuesOf(workflowQueue: string): TaskQueues {
-  // The queues of releases in which deployments had no id.
-  const separator = workflowQueue === PREFIX ? '-' : '/';
+  const separator = workflowQueue === WORKFLOW_QUEUE_BEFORE ? '-' : '/';
   return {
     workflow: workflowQueue,
     producer: `${workflowQueue}${separator}producer`,

@@ -1,4 +1,5 @@
 import { MAIN_LOADER, type LoaderSpec, type MessageFormat, type Route, type Target } from './route.js';
+import type { Deployment } from './deployment.js';
 import type { TableName } from './table-name.js';
 
 /** A column of the source table, as in the catalogue. */
@@ -49,6 +50,8 @@ export interface ReplicatedTable {
   readonly route: Route;
   /** Catalogue entries of the source table as text, compared at every slice: an ALTER writes no event. */
   readonly fingerprint: string;
+  /** Who added it; absent where a release did that had no identity of deployments, until its next preparing. */
+  readonly owner?: Deployment;
 }
 
 /** A table with the target of one of its loaders. */

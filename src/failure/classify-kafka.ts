@@ -20,7 +20,7 @@ const KIND_BY_TYPE: Readonly<Record<string, FailureKind>> = {
   INVALID_CONFIG: 'Misconfigured', // 40
   POLICY_VIOLATION: 'Misconfigured', // 44
   SECURITY_DISABLED: 'Misconfigured', // 54
-  SASL_AUTHENTICATION_FAILED: 'Unauthorized', // 58
+  SASL_AUTHENTICATION_FAILED: 'LoginRefused', // 58
   TOPIC_DELETION_DISABLED: 'Misconfigured', // 73
   UNSUPPORTED_COMPRESSION_TYPE: 'Misconfigured', // 76
 
@@ -40,7 +40,7 @@ const KIND_BY_TYPE: Readonly<Record<string, FailureKind>> = {
 
 /** Errors of kafkajs itself, by name. `KafkaJSNumberOfRetriesExceeded` says nothing; its cause does. */
 const KIND_BY_NAME: Readonly<Record<string, FailureKind>> = {
-  KafkaJSSASLAuthenticationError: 'Unauthorized',
+  KafkaJSSASLAuthenticationError: 'LoginRefused',
   // A compression codec that is not built in.
   KafkaJSNotImplemented: 'Misconfigured',
   KafkaJSServerDoesNotSupportApiKey: 'Misconfigured',
@@ -67,6 +67,7 @@ const SENTENCES: Partial<Record<FailureKind, string>> = {
   BrokerUnavailable: 'Kafka did not answer as it should',
   MessageTooLarge: 'Kafka refused a message for its size',
   Misconfigured: 'Kafka refused the request as it is set up',
+  LoginRefused: 'Kafka refused the user or its password',
   Unauthorized: 'Kafka refused the user',
 };
 

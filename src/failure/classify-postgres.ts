@@ -19,7 +19,7 @@ const REPEAT: Classification = {
   sentence: 'PostgreSQL gave up a transaction that conflicted with another',
 };
 const CANCELLED: Classification = { kind: 'SourceUnavailable', sentence: 'PostgreSQL cancelled the statement' };
-const REFUSED: Classification = { kind: 'Unauthorized', sentence: 'PostgreSQL refused the user or its password' };
+const REFUSED: Classification = { kind: 'LoginRefused', sentence: 'PostgreSQL refused the user or its password' };
 const FORBIDDEN: Classification = { kind: 'Unauthorized', sentence: 'The PostgreSQL user lacks a privilege' };
 const NO_DATABASE: Classification = { kind: 'Misconfigured', sentence: 'The database does not exist in PostgreSQL' };
 const READ_ONLY: Classification = {

@@ -56,6 +56,12 @@ export const FAILURE_POLICIES = {
     remedy:
       'A worker with the settings of another source or of another ClickHouse polls the same task queue: stop it. The table goes on by itself.',
   },
+  LoginRefused: {
+    // Not parked: another worker may have the right password, and a password that is put right needs nobody to resume.
+    treatment: 'transient',
+    remedy:
+      'Correct the user or password in the settings of the worker that says so, and restart it. Tables go on by themselves.',
+  },
   NoProgress: { treatment: 'transient', remedy: 'A server accepted work and never answered; the slice starts again.' },
   WorkerLost: {
     treatment: 'transient',
@@ -68,7 +74,7 @@ export const FAILURE_POLICIES = {
   Misconfigured: { treatment: 'parked', remedy: 'Correct the setting, restart the worker, then resume the table.' },
   Unauthorized: {
     treatment: 'parked',
-    remedy: 'Correct the user or password, or grant what is missing, then resume the table.',
+    remedy: 'Grant the user what is missing, then resume the table.',
   },
   MissingTable: {
     treatment: 'parked',
@@ -144,6 +150,11 @@ export const FAILURE_POLICIES = {
 export type FailureKind = keyof typeof FAILURE_POLICIES;
 
 export const FAILURE_KINDS = Object.keys(FAILURE_POLICIES) as readonly FailureKind[];
+
+/** Whether a person must change the settings, or a server, before a process with these settings can do anything. */
+export function isRefusal(kind: FailureKind): boolean {
+  return kind === 'LoginRefused' || policyOf(kind).treatment === 'parked';
+}
 
 /** The policy of a kind, in a type that has `delayMs` for every kind. */
 export function policyOf(kind: FailureKind): FailurePolicy {

@@ -17,7 +17,7 @@ export interface TableRow {
 }
 
 /** What the user chose and what the catalogue said, as one JSON value. */
-export type Definition = Pick<ReplicatedTable, 'columns' | 'key' | 'route'>;
+export type Definition = Pick<ReplicatedTable, 'columns' | 'key' | 'route' | 'owner'>;
 
 export const TABLE_COLUMNS =
   'id::text, pipeline, schema_name, table_name, relation::text, generation::int, shape, definition, fingerprint';
@@ -49,6 +49,13 @@ export async function listTables(pg: Queryable, pipeline: string): Promise<Repli
 
 export async function saveFingerprint(pg: Queryable, id: string, fingerprint: string): Promise<void> {
   await query(pg, /* sql */ `update pg2click.replicated_table set fingerprint = $2 where id = $1`, [id, fingerprint]);
+}
+
+/** For a table of a release in which deployments had no identity. An owner that is there stays. */
+export async function saveOwner(pg: Queryable, id: string, definition: Definition): Promise<void> {
+  const statement = /* sql */ `update pg2click.replicated_table
+    set definition = $2::jsonb where id = $1 and ready and not definition ? 'owner'`;
+  await query(pg, statement, [id, JSON.stringify(definition)]);
 }
 
 export function toTable(row: TableRow): ReplicatedTable {

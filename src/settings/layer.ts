@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { parseEnv } from 'node:util';
 import { Failure } from '../failure/failure.js';
+import { refuseUnreadLines } from './env-lines.js';
 import { SETTINGS, SETTING_NAMES, isSettingName, type SettingName } from './table.js';
 
 /** A value as somebody wrote it, and where: "in .env", "in the environment". */
@@ -20,7 +21,7 @@ export interface Layer {
 /**
  * Reads a `.env` file.
  * @returns undefined when there is none
- * @throws Failure `Misconfigured` when it cannot be read, or a secret in it would be cut short
+ * @throws Failure `Misconfigured` when it cannot be read, a line in it would not be read, or a secret would be cut short
  */
 export function readEnvFile(path: string, shownAs: string): Layer | undefined {
   let content: string;
@@ -30,6 +31,7 @@ export function readEnvFile(path: string, shownAs: string): Layer | undefined {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
     throw new Failure('Misconfigured', { message: `Cannot read ${shownAs}.`, cause: error });
   }
+  refuseUnreadLines(content, shownAs);
   refuseCutSecrets(content, shownAs);
   return { where: `in ${shownAs}`, variables: parseEnv(content) };
 }

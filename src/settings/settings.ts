@@ -9,7 +9,7 @@ import { postgresServer, type PostgresServer } from './postgres-server.js';
 import { readValues } from './read-values.js';
 import { Secret } from './secret.js';
 import { readSecurity, type Sasl, type Security } from './security.js';
-import { originOf, readStack, type AddressOrigin } from './stack.js';
+import { originOf, readStack, refuseMixture, type AddressOrigin } from './stack.js';
 import { SETTINGS, SETTING_NAMES, type SettingName, type SettingValues } from './table.js';
 import { readTemporal, type TemporalConnection } from './temporal.js';
 import type { Tls } from './tls.js';
@@ -116,6 +116,9 @@ export function loadSettings(options: LoadOptions = {}): Settings {
     clickhouse: originOf('clickhouse', written, stack),
     temporal: own.found ? 'written' : originOf('temporal', written, stack),
   });
+
+  if (typeof options.envFile === 'string' && options.stackFile === undefined && !written.has('PG2CLICK_STACK_FILE'))
+    refuseMixture(origins, options.envFile);
 
   const all: WrittenSettings = new Map([...stack, ...expandUrls(written)]);
   const values = readValues(all);

@@ -23,6 +23,21 @@ export function originOf(server: ServerName, written: WrittenSettings, fromStack
   return names.some((name) => fromStack.has(name)) ? 'stack' : 'default';
 }
 
+/**
+ * Somebody who names a file of settings means its servers: one that it forgets must not be taken from the local stack that runs in
+ * this folder.
+ * @throws Failure `Misconfigured`
+ */
+export function refuseMixture(origins: Readonly<Record<ServerName, AddressOrigin>>, file: string): void {
+  const servers = SERVER_NAMES.filter((server) => origins[server] === 'stack');
+  if (servers.length === 0 || !Object.values(origins).includes('written')) return;
+  const names = servers.map((server) => ADDRESS_NAMES[server][0]).join(', ');
+  throw new Failure('Misconfigured', {
+    message: `${file} does not say where these servers are, and a local stack runs in this folder: ${servers.join(', ')}.`,
+    remedy: `Set ${names} there. To mean the local stack, set PG2CLICK_STACK_FILE=.pg2click/dev/stack.json.`,
+  });
+}
+
 const processIdentity = z.object({ pid: z.number(), startTime: z.string() });
 
 /** What a local stack publishes in `stack.json` for us; the rest of the file is its own. */

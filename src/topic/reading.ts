@@ -197,7 +197,7 @@ export class KafkaReading implements TopicReading {
       typeof reason === 'number' ? partitionFailure(reason, this.#topic, partition) : this.#classify(reason);
     this.#log.debug({ topic: this.#topic, partition, reason: failure.message }, 'kafka does not serve the partition');
     this.#refused = { failure, atMs: Date.now() };
-    if (failure.kind === 'Unauthorized' || failure.kind === 'Misconfigured') this.#fail(failure);
+    if (['LoginRefused', 'Unauthorized', 'Misconfigured'].includes(failure.kind)) this.#fail(failure);
     this.#locateSoon();
   }
 

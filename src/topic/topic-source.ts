@@ -33,7 +33,7 @@ export type TopicRow = StageRow<TopicPosition, OffsetBatch>;
 export interface TopicServices {
   readonly ledger: Queryable;
   /** @param options `subscriber`: of two readings of one, the one that started later goes on; `origin`: whose messages are taken */
-  reader(topic: string, options: { readonly subscriber: string; readonly origin: string }): TopicReader;
+  reader(topic: string, options: { readonly subscriber: string; readonly origin?: string | undefined }): TopicReader;
   /** The public consumer group's offsets, for lag tools; best effort. */
   readonly mirror: OffsetMirror;
 }

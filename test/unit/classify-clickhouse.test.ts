@@ -18,7 +18,7 @@ describe('an answer of ClickHouse', () => {
     ['252', 'SinkBusy'],
     ['241', 'SinkBusy'],
     ['202', 'SinkBusy'],
-    ['516', 'Unauthorized'],
+    ['516', 'LoginRefused'],
     ['497', 'Unauthorized'],
     ['159', 'SinkUnavailable'],
     ['3', 'SinkUnavailable'],

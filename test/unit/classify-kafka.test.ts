@@ -19,7 +19,7 @@ describe('classifyKafka', () => {
     [29, 'Unauthorized'],
     [38, 'Misconfigured'],
     [45, 'BrokerUnavailable'],
-    [58, 'Unauthorized'],
+    [58, 'LoginRefused'],
     [59, 'BrokerUnavailable'],
     [42, 'Unexpected'], // INVALID_REQUEST
     [9_999, 'Unexpected'],

@@ -11,7 +11,7 @@ const network = (code: string): Error => Object.assign(new Error(`connect ${code
 describe('an error of PostgreSQL', () => {
   it.each([
     ['08006', 'SourceUnavailable'],
-    ['28P01', 'Unauthorized'],
+    ['28P01', 'LoginRefused'],
     ['53300', 'SourceUnavailable'],
     ['57P01', 'SourceUnavailable'],
     ['57P03', 'SourceUnavailable'],

@@ -47,7 +47,15 @@ function view(stages: Readonly<Record<string, Partial<StageBacklog>>>, pending: 
     title: 'public.orders',
     workflowId: 'replicate/default/public.orders',
     backlog: { table: TABLE, stages: Object.fromEntries(known), outbox: null },
-    description: { running: true, ended: undefined, phase: 'streaming', failureKind: undefined, runId: 'r', pending },
+    description: {
+      running: true,
+      ended: undefined,
+      phase: 'streaming',
+      failureKind: undefined,
+      runId: 'r',
+      taskQueue: 'pg2click/1',
+      pending,
+    },
     status: undefined,
     url: null,
   };

@@ -95,6 +95,27 @@ describe('where settings come from', () => {
   });
 });
 
+describe('a line of a settings file that would not be read', () => {
+  it.each([
+    [['PG_HOST'], 'PG_HOST on line 1 of .env has no "=" behind it.'],
+    [['# who', 'PG_HOST: db.example.org'], 'PG_HOST on line 2 of .env has no "=" behind it.'],
+    [['export CH_USER'], 'CH_USER on line 1 of .env has no "=" behind it.'],
+    [['PG_HOST=a', 'CH_HOST=c', 'PG_HOST=b'], 'PG_HOST is given twice in .env, on lines 1 and 3.'],
+    [
+      ["PG_PASSWORD='abc", 'PG_HOST=a'],
+      'The value of PG_PASSWORD on line 1 of .env begins with a quote that is not closed.',
+    ],
+  ])('is refused with its place: %j', (lines, message) => {
+    write('.env', ...lines);
+    expect(refusal().message).toBe(message);
+  });
+
+  it('of another program is left to it, and a value of several lines is one', () => {
+    write('.env', 'NODE_ENV', 'A=1', 'A=2', "CERT='x", 'PG_HOST=not this', "y'", 'PG_HOST=db', '');
+    expect(load().postgres.host).toBe('db');
+  });
+});
+
 describe('the local stack', () => {
   const addresses = {
     postgres: { host: '127.0.0.1', port: 20_001, database: 'pg2click', user: 'postgres', password: 'stack-secret' },
@@ -150,6 +171,18 @@ describe('the local stack', () => {
     expect(settings.postgres.password.reveal()).toBe('');
     expect(settings.temporal).toMatchObject({ address: 'temporal.example:7233', uiUrl: undefined });
     expect(settings.origins).toEqual({ postgres: 'written', kafka: 'stack', clickhouse: 'stack', temporal: 'written' });
+  });
+
+  it('is not mixed with the servers of a file that somebody names, unless it is named too', () => {
+    stackFile(identify(process.pid));
+    write('production.env', 'PG_HOST=db.example', 'TEMPORAL_ADDRESS=temporal.example:7233');
+    const { message, remedy } = refusal({}, { envFile: 'production.env' });
+    expect(message).toBe(
+      'production.env does not say where these servers are, and a local stack runs in this folder: kafka, clickhouse.',
+    );
+    expect(remedy).toContain('Set KAFKA_BOOTSTRAP, CH_URL there.');
+    const env = { PG2CLICK_STACK_FILE: '.pg2click/dev/stack.json' };
+    expect(load(env, { envFile: 'production.env' }).origins.kafka).toBe('stack');
   });
 
   it('yields to the configuration file of the Temporal command line', () => {

@@ -36,6 +36,7 @@ const ORDERS: TableView = {
 function view(tables: readonly TableView[], workers = 1, at = '2026-11-22T10:00:00.000Z'): PipelineView {
   return {
     pipeline: 'default',
+    deployment: 'ab12cd34',
     at,
     workers: { workflow: workers, producer: workers, consumer: workers, queues: taskQueuesOf('ab12cd34') },
     tables,
@@ -52,7 +53,7 @@ function drawnTable(table: TableView): string[] {
 
 it('a healthy table is one line, numbers to the right, and nothing else', () => {
   expect(drawn(view([ORDERS]))).toEqual([
-    'pg2click  pipeline default, 1 table',
+    'pg2click  pipeline default, deployment ab12cd34, 1 table',
     '',
     '  table          phase         copied  changes  waiting   lag  target',
     '  public.orders  ● streaming  200,000    4,000    1,012  31 s  default.orders',

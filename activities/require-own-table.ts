@@ -1,0 +1,24 @@
+import { describeDeployment, type Deployment } from '../src/domain/deployment.js';
+import { loaderNamed, type ReplicatedTable } from '../src/domain/replicated-table.js';
+import { formatTableName } from '../src/domain/table-name.js';
+import { Failure } from '../src/failure/failure.js';
+
+/**
+ * A database that was copied brings its ledger with it, and the ledger names the topic and the target of the original: both
+ * deployments would write there.
+ * @throws Failure `TargetTaken`
+ */
+export function requireOwnTable({ owner, name, route }: ReplicatedTable, own: Deployment): void {
+  if (owner === undefined || owner.id === own.id) return;
+  const title = formatTableName(name);
+  const { database, table } = loaderNamed({ route }).target;
+  const target = `${database}.${table}`;
+  throw new Failure('TargetTaken', {
+    message:
+      `${title} was added by deployment ${describeDeployment(owner)}, and this is deployment ${describeDeployment(own)}: its ` +
+      `ledger is a copy. The topic ${route.transport.topic} and the target ${target} belong to the other deployment.`,
+    remedy:
+      `Run pg2click remove ${title}, which leaves that topic and that target alone. Then add it with names that are free: ` +
+      `pg2click add ${title} --topic NAME --target NAME`,
+  });
+}

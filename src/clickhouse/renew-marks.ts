@@ -1,0 +1,32 @@
+import type { ClickHouseClient } from '@clickhouse/client';
+import type { TargetTable } from '../domain/replicated-table.js';
+import { Failure } from '../failure/failure.js';
+import type { Log } from '../observe/log.js';
+import { execute, findObjects } from './catalog.js';
+import { ownerMark, quoteText, targetNames, TARGET_ROLES } from './names.js';
+
+/**
+ * Marks of before deployments had an identity get that of the table's deployment. Idempotent; what has no mark keeps none. A
+ * user of ClickHouse who may not change comments is no reason to stop a table: the old marks count as its own too.
+ */
+export async function renewMarks(ch: ClickHouseClient, table: TargetTable, log: Log): Promise<void> {
+  const { database } = table.target;
+  const { pipeline, name } = table;
+  const names = targetNames(table.target);
+  const objects = await findObjects(
+    ch,
+    database,
+    TARGET_ROLES.map((role) => names[role]),
+  );
+  for (const role of TARGET_ROLES) {
+    if (objects.get(names[role])?.comment !== ownerMark({ pipeline, name }, role)) continue;
+    const mark = quoteText(ownerMark(table, role));
+    const what = `marking ${database}.${names[role]}`;
+    try {
+      await execute(ch, /* sql */ `alter table ${names.sql[role]} modify comment ${mark}`, what);
+    } catch (error) {
+      if (!(error instanceof Failure) || error.kind !== 'Unauthorized') throw error;
+      log.warn({ kind: error.kind }, error.message);
+    }
+  }
+}
