@@ -43,16 +43,16 @@ export async function checkServers(
   const source = check('PostgreSQL', `${postgres.host}:${postgres.port}/${postgres.database}`, () =>
     checkSource(session, prepare),
   );
-  const ledger = session.settings.ledger;
+  const elsewhere = session.settings.ledger;
+  const ledger =
+    elsewhere === undefined
+      ? source
+      : check('Ledger', `${elsewhere.host}:${elsewhere.port}/${elsewhere.database}`, async () =>
+          checkLedger(session, { prepare, source: await source }),
+        );
   const checks = [
     source,
-    ...(ledger === undefined
-      ? []
-      : [
-          check('Ledger', `${ledger.host}:${ledger.port}/${ledger.database}`, async () =>
-            checkLedger(session, { prepare, source: await source }),
-          ),
-        ]),
+    ...(ledger === source ? [] : [ledger]),
     check('Kafka', kafka.brokers.join(','), async () => ({
       told: `${plural(await probeKafka(session.settings), 'broker')}, ${wayOf(kafka.tls)}${kafka.sasl === undefined ? '' : `, ${kafka.sasl.mechanism}`}`,
     })),
@@ -60,7 +60,7 @@ export async function checkServers(
       told: `version ${await probeClickHouse(session.settings)}, ${wayOf(clickhouse.tls)}`,
     })),
     check('Temporal', `${temporal.address}/${temporal.namespace}`, async () =>
-      checkTemporal(session, (await source).deployment, prepare),
+      checkTemporal(session, (await source).deployment, prepare && (await ledger).error === undefined),
     ),
   ];
   const done: ServerCheck[] = [];
