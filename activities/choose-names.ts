@@ -3,7 +3,7 @@ import type { Target } from '../src/domain/route.js';
 import type { TableName } from '../src/domain/table-name.js';
 import type { TakenNames } from '../src/ledger/registration.js';
 import type { Settings } from '../src/settings/settings.js';
-import { topicNameFor } from '../src/topic/admin.js';
+import { topicNameFor } from '../src/topic/topic-name.js';
 
 type Taken = readonly TakenNames[];
 

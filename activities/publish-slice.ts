@@ -1,7 +1,7 @@
 import type { SliceReceipt, SliceRequest } from '../src/domain/receipt.js';
 import { PUBLISH_STAGE } from '../src/domain/route.js';
 import { TopicBatchWriter } from '../src/topic/topic-batch-writer.js';
-import { FORMATS } from '../src/messages/formats.js';
+import { rowContentOf } from '../src/messages/formats.js';
 import { targetColumns } from '../src/domain/column-type.js';
 import type { Deps } from './deps.js';
 import { runStageSlice } from './run-stage-slice.js';
@@ -21,14 +21,12 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
     async (context) => {
       const { table } = context;
       const { capture, transport } = table.route;
-      const { rows } = FORMATS[transport.format];
-      // A message of many rows has no key of its own.
-      const key = rows === 'json' || transport.partitions > 1;
+      const content = rowContentOf(transport);
       return {
-        source: deps.captures.named(capture.kind).open(deps, context, { rows, key }),
+        source: deps.captures.named(capture.kind).open(deps, context, content),
         writer: new TopicBatchWriter(await deps.publisher(), transport, {
           origin: (await deps.deployment()).id,
-          columns: rows === 'text' ? targetColumns(table).map(({ name }) => name) : undefined,
+          columns: content.rows === 'text' ? targetColumns(table).map(({ name }) => name) : undefined,
           throttle: deps.throttles.publish,
         }),
       };

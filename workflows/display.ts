@@ -1,5 +1,7 @@
 import type { SearchAttributeName } from '../src/domain/search-attributes.js';
 import type { TableAddress } from '../src/domain/receipt.js';
+import { clip } from '../src/domain/clip.js';
+import { count } from '../src/domain/figures.js';
 import { formatTableName } from '../src/domain/table-name.js';
 import type { TableStatus } from './messages.js';
 import {
@@ -35,11 +37,14 @@ export function statusOf(state: TableState, address: TableAddress, running: read
   };
 }
 
+/** Characters. Names are at most 2 x 63 bytes, quoted twice that; the server takes 200 bytes. */
+const SUMMARY_LIMIT = 150;
+
 /** The label of an activity's bar in the timeline, at most 200 bytes. */
 export function summaryOf(task: Task, state: TableState, address: TableAddress): string {
   const { checkpoint } = totalsOf(state, task);
   const stage = stageSpecs(state).find(({ id }) => id === task);
-  if (stage === undefined || stage.runs === 'once') return clip(`${task} ${formatTableName(address)}`);
+  if (stage === undefined || stage.runs === 'once') return clip(`${task} ${formatTableName(address)}`, SUMMARY_LIMIT);
   return checkpoint === null ? `${task} from the start` : `${task} after batch ${checkpoint.batch}`;
 }
 
@@ -135,12 +140,6 @@ function footer(state: TableState): string {
   }
 }
 
-function count(value: number): string {
-  return Math.round(value)
-    .toString()
-    .replaceAll(/\B(?=(\d{3})+$)/gu, ',');
-}
-
 function megabytes(bytes: number): string {
   return bytes < 1_000_000 ? `${count(bytes / 1_000)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
 }
@@ -148,9 +147,4 @@ function megabytes(bytes: number): string {
 /** Texts of others inside Markdown: no markup, no new blocks. */
 function plain(text: string): string {
   return text.replaceAll(/[\r\n]+/gu, ' ').replaceAll(/[\\`*_[\]<>|#]/gu, String.raw`\$&`);
-}
-
-function clip(text: string): string {
-  // Names are at most 2 x 63 bytes, quoted twice that; the server takes 200 bytes.
-  return text.length <= 150 ? text : `${text.slice(0, 149)}…`;
 }

@@ -1,4 +1,5 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import { STATUS_QUERY } from './names.js';
 import type { CopyReceipt, RemoveReceipt, TableAddress } from '../src/domain/receipt.js';
 import type { StageId } from '../src/domain/route.js';
 import type { TableOptions } from '../src/domain/replicated-table.js';
@@ -13,8 +14,7 @@ import type {
   TaskFailure,
 } from './table-state.js';
 
-/** Workflow type; the id of a table's workflow is `workflowIdOf(pipeline, name)`. */
-export const REPLICATE_TABLE = 'replicateTable';
+export { REPLICATE_TABLE } from './names.js';
 
 /** The one argument of `replicateTable`. By hand `{"table":"orders"}` is enough. */
 export interface ReplicateTableInput {
@@ -98,4 +98,4 @@ export const requestPause = defineUpdate<Answer, [PauseMessage]>('requestPause')
 export const requestResume = defineUpdate<Answer, [ResumeMessage]>('requestResume');
 export const requestRemove = defineUpdate<Answer, [RemoveMessage]>('requestRemove');
 
-export const statusQuery = defineQuery<TableStatus>('status');
+export const statusQuery = defineQuery<TableStatus>(STATUS_QUERY);

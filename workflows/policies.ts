@@ -11,10 +11,10 @@ export const DEFAULT_SLICE_MS = 60 * SECOND;
 /** Shorter ones would only fill the history; a slice costs 6 events, and 10 to 100 ms of Temporal's time. */
 export const MIN_SLICE_MS = 10;
 export const MAX_SLICE_MS = HOUR;
-/** A slice in which nothing moves lasts so many times as long: 1,700 events of history a day for an idle table, not 17,000. */
+/** A slice in which nothing moves lasts this many times as long: an idle table then makes 1,700 events of history a day, not 17,000. */
 export const IDLE_SLICES = 10;
 
-/** Before a task that failed for a passing reason outside of Temporal's own retries starts again. */
+/** Pause before a task starts again that failed for a transient reason outside of Temporal's own retries. */
 export const RETRY_PAUSE_MS = 10 * SECOND;
 
 /**
@@ -25,18 +25,18 @@ export const HISTORY_LENGTH_LIMIT = 40_000;
 export const HISTORY_SIZE_LIMIT = 40 * 1024 * 1024;
 
 /**
- * Unlimited attempts: what a person must clear is marked as not to be retried where it is thrown. The cap is low, so that a
- * table catches up soon after a server is back.
+ * Unlimited attempts: failures that a person must clear are marked as not retryable where they are thrown. The longest pause is
+ * short, so that a table catches up soon after a server is back.
  */
 const RETRY = { initialInterval: 250, backoffCoefficient: 2, maximumInterval: 10 * SECOND } as const;
 
-/** A slice finishes its batch in hand before it gives up: the workflow waits for that, and gets its receipt. */
+/** A cancelled slice finishes its batch in hand: the workflow waits for it and gets its receipt. */
 const COMMON = {
   retry: RETRY,
   cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 } as const satisfies ActivityOptions;
 
-/** Dead within 10 s: slices and copies heartbeat at every batch, and while they wait. */
+/** After this long without a heartbeat the worker counts as dead. Slices heartbeat every second, idle ones every 3.5 s. */
 const SLICE_HEARTBEAT = 10 * SECOND;
 
 /** The activities of a table with their options; a call may add a summary. */
@@ -44,8 +44,8 @@ export function tableActivities(
   sliceMs: number,
   { producer, consumer }: Pick<TaskQueues, 'producer' | 'consumer'>,
 ): ActivityInterfaceFor<ReplicationActivities> {
-  // DDL under lock timeouts and a topic: seconds. It need not heartbeat oftener than it has something to say.
-  const short = { ...COMMON, taskQueue: producer, startToCloseTimeout: 10 * MINUTE, heartbeatTimeout: MINUTE };
+  // DDL takes seconds, but it may wait long for a lock, or for its turn behind hundreds of others. Heartbeats show a dead one.
+  const short = { ...COMMON, taskQueue: producer, startToCloseTimeout: 24 * HOUR, heartbeatTimeout: MINUTE };
   const slice = {
     ...COMMON,
     startToCloseTimeout: Math.max(10 * MINUTE, 2 * IDLE_SLICES * sliceMs),

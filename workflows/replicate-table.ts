@@ -86,16 +86,17 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
   }
 
   function receive(request: Request): Answer {
-    const handled = handleRequest(state, request, now());
-    become(handled.state);
-    return handled.answer;
+    const { state: next, answer } = handleRequest(state, request, now());
+    become(next);
+    log.info('request handled', { action: request.action, changed: answer.changed, answer: answer.message });
+    return answer;
   }
 
   /** A signal has nobody to answer to, and an error in it would end the workflow: what makes no sense is shown instead. */
   function receiveSignal(name: Action, message: unknown): void {
     const request = readRequest(name, message);
     if (typeof request !== 'string') {
-      log.info('signal handled', { signal: name, answer: receive(request).message });
+      receive(request);
       return;
     }
     ignore(name, request);

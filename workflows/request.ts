@@ -18,8 +18,8 @@ const REQUEST_ID_LIMIT = 200;
 const REASON_LIMIT = 500;
 
 /**
- * Reads the argument of a message, which anybody may have typed. An unknown field is refused, not overlooked: a
- * misspelt `dropTarget` must not pass for a removal that keeps the target.
+ * Reads the argument of a message, which a person may have typed. An unknown field is refused: a misspelt `dropTarget` must not
+ * become a removal that keeps the target.
  * @returns the request, or a sentence that says what is wrong with it
  */
 export function readRequest(action: Action, message: unknown): Request | string {
@@ -46,7 +46,7 @@ export function readRequest(action: Action, message: unknown): Request | string 
   }
 }
 
-/** Does what a request asks for, once per request id, and says what that was. Pure: signals and updates share it. */
+/** Applies a request, once for each request id, and says what happened. Pure: signals and updates share it. */
 export function handleRequest(state: TableState, request: Request, at: string): { state: TableState; answer: Answer } {
   const { requestId } = request;
   if (requestId !== null && state.handled.includes(requestId))

@@ -11,17 +11,16 @@ import type { FailureKind } from '../src/failure/kinds.js';
  *   removing    remove, after all else has stopped   removed -> removed
  *   removed     nothing; the workflow ends
  *
- * Two things lie across that line and stop tasks without moving it:
- *   pause   a person's wish: nothing runs while it stands, in preparing and running alike. Asking for removal lifts it.
+ * Pause and parks are independent of the lifecycle: they stop tasks and do not change it.
+ *   pause   asked for by a person: nothing runs, in `preparing` and in `running`. A request to remove lifts it.
  *   parks   one for each task that failed for a reason that only a person can clear. A parked task does not run; the others
- *           do, so a ClickHouse that refuses rows never stops the outbox from draining. `resumed` lifts the pause and
- *           every park.
+ *           do, so the outbox drains even if ClickHouse refuses rows. `resumed` lifts the pause and every park.
  *
  * The phase that people see is derived from the three, never stored:
  *   removed, removing (parked, if the removal itself is), paused, parked, preparing, copying, streaming: the first that holds.
  *
- * Which stages a table has is data: preparing it tells. Positions are not kept here but in the ledger: whatever is lost of this
- * state costs totals and a checkpoint, never a row.
+ * Which stages a table has is data, from its `prepared` receipt. Positions are in the ledger and not here: if this state is lost,
+ * totals and a checkpoint are lost, and no row.
  */
 export interface TableState {
   readonly stateVersion: 2;
@@ -53,7 +52,7 @@ export type Lifecycle =
       readonly step: 'removed';
       readonly dropTarget: boolean;
       readonly at: string;
-      /** Null where nobody knows any more what was dropped; absent in states of before. */
+      /** Null if it is not known what was dropped; absent in older states. */
       readonly receipt?: RemoveReceipt | null;
     };
 
@@ -73,7 +72,7 @@ export interface Prepared extends PrepareReceipt {
 export const PHASES = ['preparing', 'copying', 'streaming', 'paused', 'parked', 'removing', 'removed'] as const;
 export type Phase = (typeof PHASES)[number];
 
-/** A failure as people see it. */
+/** A failure as it is shown. */
 export interface FailureReport {
   readonly kind: FailureKind;
   readonly message: string;
@@ -127,7 +126,7 @@ export type TableEvent =
   | { readonly type: 'messageIgnored'; readonly message: IgnoredMessage }
   | { readonly type: 'continued' };
 
-/** Request ids remembered. Enough for any burst of repeats, small beside the rest of the state. */
+/** How many request ids are remembered: enough for any burst of repeats, and a small part of the state. */
 export const HANDLED_LIMIT = 100;
 
 export const NO_TOTALS: StageTotals = {
@@ -160,12 +159,12 @@ export function initialState(startedAt: string): TableState {
   };
 }
 
-/** The one place where a state becomes another. Any event is legal in any state: a late one must never wedge a table. */
+/** The only place where the state changes. Every event is legal in every state: a late event must never block a table. */
 export function reduce(state: TableState, event: TableEvent): TableState {
   switch (event.type) {
     case 'prepared': {
-      const life = state.lifecycle.step === 'preparing' ? ({ step: 'running' } as const) : state.lifecycle;
-      return { ...succeed(state, 'prepare'), lifecycle: life, prepared: event.receipt };
+      const lifecycle = state.lifecycle.step === 'preparing' ? ({ step: 'running' } as const) : state.lifecycle;
+      return { ...succeed(state, 'prepare'), lifecycle, prepared: event.receipt };
     }
     case 'copied':
       return { ...succeed(state, 'copy'), copied: event.receipt };
@@ -204,7 +203,7 @@ export function reduce(state: TableState, event: TableEvent): TableState {
   }
 }
 
-/** What should be running now. The runner starts `remove` only when all else has ended. */
+/** The tasks that should run now. The runner starts `remove` only when all other tasks have ended. */
 export function wantedTasks(state: TableState): readonly Task[] {
   if (state.pause !== null) return [];
   return tasksOf(state).filter((task) => !isParked(state, task));
@@ -227,12 +226,12 @@ export function phaseOf(state: TableState): Phase {
   }
 }
 
-/** What holds the table up, or slowed it down last: the oldest park first. */
+/** The oldest park; without one, the last transient failure. */
 export function failureOf(state: TableState): TaskFailure | null {
   return state.parks[0] ?? state.lastTransientFailure;
 }
 
-/** Age of the oldest change that is not in ClickHouse yet, in seconds, as far as the last slices knew. */
+/** Age of the oldest change that is not in ClickHouse yet, seconds, as of the last slices. */
 export function lagOf(state: TableState): number {
   return Math.max(0, ...Object.values(state.stages).map(({ lagSeconds }) => lagSeconds));
 }
@@ -276,18 +275,19 @@ function succeed(state: TableState, task: Task): TableState {
   return state.lastTransientFailure?.where === task ? { ...state, lastTransientFailure: null } : state;
 }
 
-function fail(state: TableState, trouble: TaskFailure, parked: boolean): TableState {
-  // A slice that fails while it is being stopped for the removal holds nothing up any more.
-  if (isLeaving(state) && trouble.where !== 'remove') return state;
-  if (!parked) return { ...state, lastTransientFailure: trouble };
-  const others = state.parks.filter((park) => park.where !== trouble.where);
-  const hiccup = state.lastTransientFailure?.where === trouble.where ? null : state.lastTransientFailure;
-  return { ...state, parks: [...others, trouble], lastTransientFailure: hiccup };
+function fail(state: TableState, failure: TaskFailure, parked: boolean): TableState {
+  // A slice that fails while it is stopped for the removal does not matter any more.
+  if (isLeaving(state) && failure.where !== 'remove') return state;
+  if (!parked) return { ...state, lastTransientFailure: failure };
+  const others = state.parks.filter((park) => park.where !== failure.where);
+  const { lastTransientFailure } = state;
+  const isSame = lastTransientFailure?.where === failure.where;
+  return { ...state, parks: [...others, failure], lastTransientFailure: isSame ? null : lastTransientFailure };
 }
 
 function requestRemoval(state: TableState, dropTarget: boolean, at: string): TableState {
   if (state.lifecycle.step === 'removed') return state;
-  // A removal that runs keeps its terms: its activity was given them. One that is parked may be asked for anew.
+  // A running removal keeps its options, because its activity has them. A parked one may be requested again with others.
   if (state.lifecycle.step === 'removing' && !isParked(state, 'remove')) return state;
   return {
     ...state,
@@ -314,7 +314,7 @@ function add(totals: StageTotals, receipt: SliceReceipt, at: string): StageTotal
   };
 }
 
-/** A checkpoint never goes back, whatever a slice says: a ledger that was set back must not talk it down. */
-function later(known: Checkpoint | null, told: Checkpoint): Checkpoint {
-  return known !== null && known.batch > told.batch ? known : told;
+/** A checkpoint never goes back, even if a slice reports an older one: a ledger that was set back must be noticed. */
+function later(known: Checkpoint | null, reported: Checkpoint): Checkpoint {
+  return known !== null && known.batch > reported.batch ? known : reported;
 }

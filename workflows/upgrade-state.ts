@@ -2,7 +2,7 @@ import type { Checkpoint, PrepareReceipt, SliceReceipt } from '../src/domain/rec
 import { loadStage, MAIN_LOADER, stagesOf } from '../src/domain/route.js';
 import type { Prepared, StageTotals, TableState, TaskFailure } from './table-state.js';
 
-/** The stages of every table of before stages were data. */
+/** The stages of every table in releases before stages were data. */
 const FIRST_STAGES = stagesOf({
   loaders: [{ kind: 'worker', name: MAIN_LOADER, target: { database: '', table: '' } }],
 });
@@ -24,18 +24,18 @@ export function upgradeState(carried: TableState | FirstState): TableState {
   }
 }
 
-/** Receipts of before stages were data name none. */
+/** Receipts of releases before stages were data name no stages. */
 export function upgradePrepared(receipt: PrepareReceipt): Prepared {
   return { ...receipt, stages: receipt.stages ?? FIRST_STAGES };
 }
 
-/** Receipts of before that called the checkpoint a witness. */
+/** Receipts of older releases call the checkpoint `witness`. */
 export function upgradeReceipt(receipt: SliceReceipt): SliceReceipt {
   const { witness } = receipt as { readonly witness?: Checkpoint };
   return witness === undefined ? receipt : { ...receipt, checkpoint: witness };
 }
 
-/** Version 1: of the release that had no other stages than these two, and other names. */
+/** Version 1: only these two stages, and other names of fields. */
 interface FirstState extends Omit<
   TableState,
   'stateVersion' | 'lifecycle' | 'lastTransientFailure' | 'prepared' | 'stages'
@@ -49,13 +49,13 @@ interface FirstState extends Omit<
 
 type FirstTotals = Omit<StageTotals, 'checkpoint'> & { readonly witness: Checkpoint | null };
 
-function upgradeFirst({ life, hiccup, stages, ...carried }: FirstState): TableState {
+function upgradeFirst({ life: lifecycle, hiccup: lastTransientFailure, stages, ...carried }: FirstState): TableState {
   return {
     ...carried,
     stateVersion: 2,
-    lifecycle: life,
+    lifecycle,
     parks: carried.parks.map(upgradeFailure),
-    lastTransientFailure: hiccup === null ? null : upgradeFailure(hiccup),
+    lastTransientFailure: lastTransientFailure === null ? null : upgradeFailure(lastTransientFailure),
     prepared: carried.prepared === null ? null : upgradePrepared(carried.prepared),
     stages: { publish: upgradeTotals(stages.publish), [loadStage(MAIN_LOADER)]: upgradeTotals(stages.load) },
   };

@@ -91,14 +91,14 @@ async function measureFormat(run: Run, format: MessageFormat): Promise<FormatRes
   ];
   report(`${format}: ClickHouse alone`);
   const inserts = await insertCeilings(environment, table, rows, rows / load.result.batches);
-  const [json] = inserts;
+  const [insert] = inserts;
   await runWorker(run, 'all', async () => {
     await environment.cli('remove', alone, '--drop-target', '--yes');
     return {};
   });
 
   const into = [drain, highest(produce)].filter((link) => link !== undefined);
-  const out = [highest(consume), json].filter((link) => link !== undefined);
+  const out = [highest(consume), insert].filter((link) => link !== undefined);
   const links = [...into, ...out];
   const cores = shareCores('all four on these cores', links, rows, availableParallelism());
   const step = (workerRun: WorkerRun<Passage>, of: readonly Ceiling[]): Measured => measured(workerRun, of, rows);

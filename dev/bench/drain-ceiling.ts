@@ -2,6 +2,7 @@ import type { ClientBase } from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
 import type { OutboxBatch } from '../../src/domain/batch.js';
 import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
+import { rowContentOf } from '../../src/messages/formats.js';
 import { drainSql } from '../../src/source/outbox/drain-sql.js';
 import { outboxTable } from '../../src/source/outbox/names.js';
 import { BEGIN_READING, LOOK_UP_BY_INDEX } from '../../src/source/session.js';
@@ -18,6 +19,7 @@ export async function drainCeiling(
   table: ReplicatedTable,
   rows: number,
 ): Promise<Ceiling> {
+  const content = { ...rowContentOf(table.route.transport), hasLoose: false };
   await using pg = await environment.connect('drain ceiling');
   const bounds = await boundsOf(pg, table);
   const { generation } = table;
@@ -26,7 +28,7 @@ export async function drainCeiling(
       const last = String(first + BATCH_EVENTS - 1n);
       const batch = { batch: 1, generation, first: String(first), last, snapshot: bounds.snapshot };
       await pg.query(`${BEGIN_READING};${LOOK_UP_BY_INDEX}`);
-      await copyToNowhere(pg, drainSql(table, batch, { rows: 'json', key: true, hasLoose: true }));
+      await copyToNowhere(pg, drainSql(table, batch, content));
       await pg.query('commit');
     }
   });

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import { loaderNamed, type ReplicatedTable } from '../../src/domain/replicated-table.js';
 import { namedInsertSettings } from '../../src/clickhouse/insert-settings.js';
+import { FORMATS } from '../../src/messages/formats.js';
 import { copyRows } from '../../src/source/copy/copy-rows.js';
 import { ceilingOf, type Ceiling } from './ceiling.js';
 import { timed } from './clock.js';
@@ -11,8 +12,10 @@ const CHUNK_BYTES = 128 * 1024;
 const NEWLINE = 0x0a;
 
 /**
- * The same rows from memory into a table of the same definition, in inserts of as many rows as the load slice's had.
+ * The rows of the topic from memory into a table of the same definition, in inserts of as many rows as the load slice's had; for
+ * JSON beside it the same rows as COPY text.
  * @param rowsPerInsert of the loader, on average
+ * @returns first what the loader does
  */
 export async function insertCeilings(
   environment: BenchEnvironment,
@@ -20,16 +23,20 @@ export async function insertCeilings(
   rows: number,
   rowsPerInsert: number,
 ): Promise<readonly Ceiling[]> {
-  const json = new Bodies(rowsPerInsert);
-  await readTopic(environment, table.route.transport.topic, (messages) => {
-    for (const { value } of messages) if (value !== null) json.addLines(value);
+  const { topic, format } = table.route.transport;
+  const loaded = new Bodies(rowsPerInsert);
+  await readTopic(environment, topic, (messages) => {
+    for (const { value } of messages) if (value !== null) loaded.addLines(value);
   });
-  const ceilings = [await insertBodies(environment, table, 'JSONEachRow', json.finish(), rows)];
-  const tsv = new Bodies(rowsPerInsert);
+  if (FORMATS[format].rows === 'text')
+    return [await insertBodies(environment, table, 'TabSeparated', loaded.finish(), rows)];
+  const text = new Bodies(rowsPerInsert);
   await using pg = await environment.connect('rows for a ceiling');
-  for await (const chunk of copyRows(pg, table, '1', environment) as AsyncIterable<Buffer>) tsv.addText(chunk);
-  ceilings.push(await insertBodies(environment, table, 'TabSeparated', tsv.finish(), rows));
-  return ceilings;
+  for await (const chunk of copyRows(pg, table, '1', environment) as AsyncIterable<Buffer>) text.addText(chunk);
+  return [
+    await insertBodies(environment, table, 'JSONEachRow', loaded.finish(), rows),
+    await insertBodies(environment, table, 'TabSeparated', text.finish(), rows),
+  ];
 }
 
 async function insertBodies(

@@ -1,6 +1,8 @@
 import { pino } from 'pino';
 import { Changes } from '../../src/domain/change.js';
 import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
+import { targetColumns } from '../../src/domain/column-type.js';
+import { FORMATS, rowContentOf } from '../../src/messages/formats.js';
 import { readBatch } from '../../src/source/outbox/drain.js';
 import { Fetcher } from '../../src/kafka/client/fetcher.js';
 import { openProducer } from '../../src/topic/writer.js';
@@ -21,7 +23,9 @@ export async function sampleChanges(
   table: ReplicatedTable,
 ): Promise<readonly Changes[]> {
   await using pg = await environment.connect('sample of changes');
-  const reading = readBatch(pg, table, await firstBatch(pg, table), environment);
+  const { signal } = environment;
+  const content = rowContentOf(table.route.transport);
+  const reading = readBatch(pg, table, await firstBatch(pg, table), { signal, ...content });
   const sample: Changes[] = [];
   for await (const lent of reading.changes) sample.push(copyOf(lent));
   return sample;
@@ -30,11 +34,12 @@ export async function sampleChanges(
 /** Our own publisher sends as many rows as the backlog has, without PostgreSQL and ledger. */
 export async function publisherCeiling(
   environment: BenchEnvironment,
-  { route: { transport } }: ReplicatedTable,
+  table: ReplicatedTable,
   sample: readonly Changes[],
   rows: number,
 ): Promise<Ceiling> {
-  const { topic, format } = transport;
+  const { topic, format } = table.route.transport;
+  const columns = FORMATS[format].rows === 'text' ? targetColumns(table).map(({ name }) => name) : undefined;
   const bare = `${topic}.bare-publisher`;
   await makeTopic(environment, bare);
   const publisher = await openProducer(environment.kafka, SILENT);
@@ -43,7 +48,16 @@ export async function publisherCeiling(
     let sent = 0;
     for (let batch = 1; sent < rows; batch += 1) {
       environment.signal.throwIfAborted();
-      const request = { topic: bare, partitions: 1, format, origin: '00000000', generation: 1, shape: 1, batch };
+      const request = {
+        topic: bare,
+        partitions: 1,
+        format,
+        origin: '00000000',
+        generation: 1,
+        shape: 1,
+        batch,
+        columns,
+      };
       sent += (await publisher.send(request, oneAfterTheOther(sample))).rows;
     }
     return ceilingOf('our produce', sent, stop());

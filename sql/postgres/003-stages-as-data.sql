@@ -1,11 +1,11 @@
--- Names and stages as data. A replicated table is called so (in this field a replica is a server); its way, the route, is
--- part of its definition; a stage is known by an id of its own, so that a table may have several loaders.
+-- Stages and routes become data. "replica" becomes "replicated_table": a replica is a server. The route of a table (capture,
+-- transport, loaders) is part of its definition. A stage has an id of its own, so that a table may have several loaders.
 
 alter table pg2click.replica rename to replicated_table;
 alter table pg2click.stage rename column replica_id to table_id;
 
 alter table pg2click.replicated_table
-  -- the form of the table that batches are read for; rises when its columns change
+  -- a number for each form of the columns; rises when they change
   add column shape integer not null default 1 check (shape >= 1);
 
 drop index pg2click.replica_topic;
@@ -22,7 +22,7 @@ update pg2click.replicated_table set definition = jsonb_build_object(
     'loaders', jsonb_build_array(
       jsonb_build_object('kind', 'worker', 'name', 'main', 'target', definition -> 'target'))));
 
--- Two tables never share a topic or a target.
+-- Two tables must not share a topic or a target.
 create unique index table_topic on pg2click.replicated_table ((definition #>> '{route,transport,topic}'));
 create unique index table_target on pg2click.replicated_table
   (pipeline, (definition #>> '{route,loaders,0,target,database}'), (definition #>> '{route,loaders,0,target,table}'));
@@ -31,7 +31,7 @@ alter table pg2click.stage drop constraint stage_stage_check;
 update pg2click.stage set stage = 'load:main' where stage = 'load';
 alter table pg2click.stage
   add constraint stage_id check (stage ~ '^[a-z]+(:[a-z0-9-]+)?$'),
-  -- what the writer of the stage saw at its end of the path when the last batch was confirmed: see BatchWriter.verify
+  -- what the writer saw at its end when the last batch was confirmed: see BatchWriter.verify
   add column proof jsonb;
 update pg2click.stage set proof = position -> 'part', position = position - 'part'
   where position ? 'part';
@@ -42,14 +42,14 @@ drop function pg2click.advance_outbox(bigint, bigint, bigint, bigint, bigint, bi
 --
 -- Everything is one transaction, and each statement below takes a snapshot of its own (READ COMMITTED, volatile).
 --
--- The low-water, below which nothing can appear any more: call i reads the sequence's last value L (the candidate). The
--- transaction of call i + 1 gets its xid X after that, so whoever drew a seq at or below L has an xid below X (the outbox
--- assigns the xid before it draws the seq). Once a snapshot's xmin has reached X they have all ended. The xmax of a
--- snapshot would not do in place of X: it is one past the newest transaction that has *completed*, and one still running
--- may have a higher xid.
+-- The low-water is the seq below which nothing can appear any more. Call i reads the sequence's last value L (the candidate). The
+-- transaction of call i + 1 gets its xid X after that. Every transaction that took a seq at or below L has an xid below X, because
+-- the outbox assigns the xid before the seq. Once a snapshot's xmin has reached X, all of them have ended. The xmax of a snapshot
+-- would not do in place of X: it is one past the newest transaction that has *completed*, and one still running may have a higher
+-- xid.
 --
--- A call that neither confirms nor finds anything new writes nothing: no row lock, no xid, no commit to flush. That is what a
--- table costs while positions are drawn that nobody can see yet, or ever: an open transaction, one rolled back, a copy.
+-- A call that neither confirms nor finds anything new writes nothing: no row lock, no xid, no commit to flush. A table makes such
+-- calls while some seq is taken that is not visible yet (an open transaction), or never will be (a rollback, a copy).
 --
 -- P2C01: the stage belongs to another epoch, or the batch is not the pending one.
 -- P2C02: the outbox does not hold the events that were read.

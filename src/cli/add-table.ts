@@ -1,25 +1,27 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { chalkStderr } from 'chalk';
 import { requireSlots } from '../control/capacity.js';
+import { requestedOptions, requireSameOptions } from '../control/check-options.js';
+import { describeTable } from '../control/describe-table.js';
 import { moveWorkflow } from '../control/move-workflow.js';
 import { requireOwnTableWorkflow } from '../control/own-workflow.js';
 import { startTable } from '../control/start-table.js';
 import { viewPipeline } from '../control/table-view.js';
-import { countWorkers, missingQueues } from '../control/workers.js';
+import { countWorkers, missingQueues, type Workers } from '../control/workers.js';
 import type { TableOptions } from '../domain/replicated-table.js';
 import type { MessageFormat } from '../domain/route.js';
-import { formatTableName, parseTableName, type TableName } from '../domain/table-name.js';
-import { inspectTable } from '../source/catalog/inspect.js';
+import { formatTableName, parseTableName, workflowIdOf, type TableName } from '../domain/table-name.js';
 import { ensureSearchAttributes } from '../worker/search-attributes.js';
+import { checkTable } from './check-table.js';
 import type { Exit } from './exit-code.js';
 import { watchTable } from './watch-table.js';
-import { plural } from './figures.js';
+import { plural } from '../domain/figures.js';
 import type { Session } from './session.js';
 import { withServers, type Servers } from './servers.js';
 
 /** A worker polls 2 to 4 s after its start. */
 const STARTING_MS = 5_000;
-const LOOK_EVERY_MS = 250;
+const POLL_EVERY_MS = 250;
 
 export interface AddOptions {
   readonly key?: readonly string[];
@@ -29,33 +31,44 @@ export interface AddOptions {
   readonly wait: boolean;
 }
 
-/** Looks at the table, starts its workflow, and shows the first load. */
+/** Checks the table, starts its workflow, and shows the first load. */
 export async function addTable(session: Session, table: string, options: AddOptions): Promise<Exit> {
   const name = parseTableName(table);
   const { pipeline, worker } = session.settings;
   const title = formatTableName(name);
   return withServers(session, async (servers) => {
     const { client } = servers.temporal;
-    const found = await inspectTable(servers.pg, name, { key: options.key });
+    const address = { ...name, pipeline };
+    const wanted = tableOptions(options);
+    const [{ inspection: found, prepared }, workers] = await Promise.all([
+      checkTable(
+        servers.pg,
+        { ...address, options: wanted },
+        {
+          settings: session.settings,
+          isAdded: async () => (await describeTable(client, workflowIdOf(pipeline, name)))?.running === true,
+        },
+      ),
+      requireSlots(client, address, { queues: servers.queues, slots: worker.slots }),
+      ensureSearchAttributes(servers.temporal.operator, client.options.namespace),
+    ]);
     const rows = found.estimatedRows === null ? '' : `, about ${plural(found.estimatedRows, 'row')}`;
     session.tell(`${title}: ${plural(found.columns.length, 'column')}, key ${found.key.join(', ')}${rows}`);
-    await ensureSearchAttributes(servers.temporal.operator, client.options.namespace);
-    await requireSlots(client, { ...name, pipeline }, { queues: servers.queues, slots: worker.slots });
-    const address = { ...name, pipeline };
     const moved = await moveWorkflow(client, address, servers.queues.workflow);
     if (moved)
       session.tell(`${title} was added by an older release: its workflow runs on the task queue of this one now.`);
     await requireOwnTableWorkflow(client, address, servers.deployment);
     const started = await startTable(client, {
       ...address,
-      options: replicaOptions(options),
+      options: wanted,
       sliceMs: worker.sliceMs,
       taskQueue: servers.queues.workflow,
     });
+    if (!started && !prepared && !moved) requireSameOptions(address, wanted, await requestedOptions(client, address));
     if (!started && !moved) session.tell(`${title} is replicated already; nothing was changed.`);
     if (!options.wait) return conclude(session, servers, name, started, 'done');
 
-    const missing = await missingWorkers(servers, session.signal);
+    const missing = await missingWorkers(servers, workers, session.signal);
     if (missing.length > 0) {
       session.tell(
         `${chalkStderr.yellow(missing.length === 3 ? 'No worker runs' : 'A worker is missing')}: nobody polls ${missing.join(', ')}. ` +
@@ -68,12 +81,15 @@ export async function addTable(session: Session, table: string, options: AddOpti
 }
 
 /** The queues that nobody polls. A worker that was started just before is waited for. */
-async function missingWorkers({ temporal, queues }: Servers, signal: AbortSignal): Promise<readonly string[]> {
+async function missingWorkers(
+  { temporal, queues }: Servers,
+  counted: Workers,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
   const deadline = Date.now() + STARTING_MS;
-  for (;;) {
-    const missing = missingQueues(await countWorkers(temporal.client, queues));
+  for (let missing = missingQueues(counted); ; missing = missingQueues(await countWorkers(temporal.client, queues))) {
     if (missing.length === 0 || Date.now() > deadline) return missing;
-    await sleep(LOOK_EVERY_MS, undefined, { signal });
+    await sleep(POLL_EVERY_MS, undefined, { signal });
   }
 }
 
@@ -99,7 +115,7 @@ async function conclude(
   return exit;
 }
 
-function replicaOptions({ key, topic, target, format }: AddOptions): TableOptions {
+function tableOptions({ key, topic, target, format }: AddOptions): TableOptions {
   return {
     ...(key === undefined ? {} : { key }),
     ...(topic === undefined ? {} : { topic }),

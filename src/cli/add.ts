@@ -1,7 +1,6 @@
 import { Command, Option } from 'commander';
 import { MESSAGE_FORMATS } from '../domain/route.js';
-import type { AddOptions } from './add-table.js';
-import { runCommand } from './session.js';
+import { lazily } from './session.js';
 
 export function addCommand(): Command {
   return new Command('add')
@@ -29,12 +28,7 @@ Examples:
   pg2click add shop.order_lines --key order_id,line --target shop.lines
   pg2click add '"Orders"' --format packed --no-wait --json`,
     )
-    .action((table: string, options: AddOptions, command: Command) =>
-      runCommand(command, async (session) => {
-        const { addTable } = await import('./add-table.js');
-        return addTable(session, table, options);
-      }),
-    );
+    .action(lazily(async () => (await import('./add-table.js')).addTable));
 }
 
 function readColumns(written: string): readonly string[] {

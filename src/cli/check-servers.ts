@@ -14,7 +14,7 @@ import { listTables } from '../ledger/tables.js';
 import { readDeployment } from '../source/deployment.js';
 import { ensureSearchAttributes } from '../worker/search-attributes.js';
 import { roleScript } from '../package-root.js';
-import { plural } from './figures.js';
+import { plural } from '../domain/figures.js';
 import type { Tls } from '../settings/tls.js';
 import type { Session } from './session.js';
 

@@ -8,7 +8,7 @@ export const EXIT_CODES = {
   usage: [2, 'wrong usage or settings: an argument, a name in .env, a password, a database that is not there'],
   unreachable: [3, 'a server cannot be reached'],
   unhealthy: [4, 'a table is parked, is being retried, or nothing works on it'],
-  unsuitable: [5, 'the table is not there, cannot be replicated, or is not replicated'],
+  unsuitable: [5, 'the table is not there, cannot be replicated, has other options, or is not replicated'],
   waiting: [6, 'accepted, and it waits for a worker: none is running'],
   interrupted: [130, 'interrupted'],
 } as const;

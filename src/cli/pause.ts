@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { runCommand } from './session.js';
+import { lazily } from './session.js';
 
 export function pauseCommand(): Command {
   return new Command('pause')
@@ -12,13 +12,5 @@ export function pauseCommand(): Command {
     .option('--reason <text>', 'shown with the pause')
     .option('--json', 'print the answer as one JSON object')
     .addHelpText('after', `\nExample:\n  pg2click pause shop.orders --reason "ClickHouse upgrade"`)
-    .action((table: string, options: { readonly reason?: string }, command: Command) =>
-      runCommand(command, async (session) => {
-        const { requestOf } = await import('./request.js');
-        return requestOf(session, table, {
-          action: 'pause',
-          message: options.reason === undefined ? {} : { reason: options.reason },
-        });
-      }),
-    );
+    .action(lazily(async () => (await import('./request.js')).pauseTable));
 }

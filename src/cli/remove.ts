@@ -1,6 +1,5 @@
 import { Command } from 'commander';
-import type { RemoveOptions } from './remove-table.js';
-import { runCommand } from './session.js';
+import { lazily } from './session.js';
 
 export function removeCommand(): Command {
   return new Command('remove')
@@ -18,10 +17,5 @@ export function removeCommand(): Command {
       'after',
       `\nExamples:\n  pg2click remove shop.orders\n  pg2click remove shop.orders --drop-target --yes`,
     )
-    .action((table: string, options: RemoveOptions, command: Command) =>
-      runCommand(command, async (session) => {
-        const { removeTable } = await import('./remove-table.js');
-        return removeTable(session, table, options);
-      }),
-    );
+    .action(lazily(async () => (await import('./remove-table.js')).removeTable));
 }

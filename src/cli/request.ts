@@ -6,12 +6,21 @@ import { requireOwnWorkflow } from '../control/own-workflow.js';
 import { sendCommand, type TableRequest } from '../control/send-command.js';
 import { deploymentOf, type Deployment } from '../domain/deployment.js';
 import type { TableAddress } from '../domain/receipt.js';
-import { parseTableName, workflowIdOf } from '../domain/table-name.js';
+import { formatTableName, parseTableName, workflowIdOf, type TableName } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
 import { readDeployment } from '../source/deployment.js';
 import type { Exit } from './exit-code.js';
+import { findTable } from '../ledger/tables.js';
 import { withTemporal } from './servers.js';
 import type { Session } from './session.js';
+
+export function pauseTable(session: Session, table: string, { reason }: { readonly reason?: string }): Promise<Exit> {
+  return sendRequest(session, table, { action: 'pause', message: reason === undefined ? {} : { reason } });
+}
+
+export function resumeTable(session: Session, table: string, _options: object): Promise<Exit> {
+  return sendRequest(session, table, { action: 'resume', message: {} });
+}
 
 /**
  * PostgreSQL says who we are, so it is asked only where the workflow belongs to a deployment. Where it does not answer, the
@@ -45,8 +54,8 @@ async function askDeployment(
   }
 }
 
-/** Sends a request to a table's workflow and tells the answer. */
-export async function requestOf(
+/** Sends a request to a table's workflow and shows the answer. */
+async function sendRequest(
   session: Session,
   table: string,
   { action, message }: Pick<TableRequest, 'action' | 'message'>,
@@ -56,6 +65,8 @@ export async function requestOf(
   const answer = await withTemporal(session, async ({ client }) => {
     await requireOwn(session, client, { ...name, pipeline });
     return sendCommand(client, { ...name, pipeline, action, message });
+  }).catch(async (error: unknown) => {
+    throw (await explainStopped(session, name, error)) ?? error;
   });
   if (session.json) {
     session.print(JSON.stringify({ accepted: answer?.accepted ?? true, answered: answer !== undefined, ...answer }));
@@ -67,4 +78,22 @@ export async function requestOf(
   }
   if (answer === undefined) return 'waiting';
   return answer.accepted ? 'done' : 'failed';
+}
+
+/** A table whose workflow does not run may still be in the ledger: `status` calls it stopped, and so does this. */
+async function explainStopped(session: Session, name: TableName, error: unknown): Promise<Failure | undefined> {
+  if (!(error instanceof Failure) || error.kind !== 'MissingTable') return undefined;
+  const { settings, signal } = session;
+  try {
+    await using pg = await connectPostgres(settings, { name: 'cli', signal });
+    if ((await findTable(pg, settings.pipeline, name)) === undefined) return undefined;
+  } catch {
+    // Without the ledger it stays at what Temporal knows.
+    return undefined;
+  }
+  const title = formatTableName(name);
+  return new Failure('MissingTable', {
+    message: `${title} is stopped: its workflow does not run, and changes fill its outbox.`,
+    remedy: `"pg2click add ${title}" starts it again, "pg2click remove ${title}" ends it.`,
+  });
 }

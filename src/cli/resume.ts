@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { runCommand } from './session.js';
+import { lazily } from './session.js';
 
 export function resumeCommand(): Command {
   return new Command('resume')
@@ -8,10 +8,5 @@ export function resumeCommand(): Command {
     .argument('<table>')
     .option('--json', 'print the answer as one JSON object')
     .addHelpText('after', `\nExample:\n  pg2click resume shop.orders`)
-    .action((table: string, _options: object, command: Command) =>
-      runCommand(command, async (session) => {
-        const { requestOf } = await import('./request.js');
-        return requestOf(session, table, { action: 'resume', message: {} });
-      }),
-    );
+    .action(lazily(async () => (await import('./request.js')).resumeTable));
 }

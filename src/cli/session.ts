@@ -3,14 +3,12 @@ import type { Command } from 'commander';
 import { Failure } from '../failure/failure.js';
 import { policyOf } from '../failure/kinds.js';
 import { describeError } from '../observe/describe-error.js';
-import type { Log } from '../observe/log.js';
 import type { Settings } from '../settings/settings.js';
 import { exitCode, exitOf, type Exit } from './exit-code.js';
 
 /** What every command may use. Results go to standard output; everything else to standard error. */
 export interface Session {
   readonly settings: Settings;
-  readonly log: Log;
   readonly json: boolean;
   /** Aborted by Ctrl-C and SIGTERM: what waits ends, what is open is closed. */
   readonly signal: AbortSignal;
@@ -58,10 +56,7 @@ export async function runCommand(
   let debug = process.env['PG2CLICK_DEBUG'] === '1';
   try {
     // Here, not above: help and usage errors need none of it, and come at once.
-    const [{ loadSettings }, { createLogger }] = await Promise.all([
-      import('../settings/settings.js'),
-      import('../observe/log.js'),
-    ]);
+    const { loadSettings } = await import('../settings/settings.js');
     const settings =
       options.isolated === true
         ? loadSettings({ env: {}, envFile: false, stackFile: false })
@@ -70,7 +65,6 @@ export async function runCommand(
     for (const warning of settings.warnings) process.stderr.write(`${chalkStderr.yellow('warning:')} ${warning}\n`);
     const exit = await body({
       settings,
-      log: createLogger(settings.log),
       json,
       signal: stop.signal,
       print: (line) => void process.stdout.write(`${line}\n`),
@@ -86,6 +80,19 @@ export async function runCommand(
   } finally {
     for (const signal of signals) process.removeListener(signal, onSignal);
   }
+}
+
+/**
+ * The action of a command whose code is loaded only when it runs: `--help` needs none of it.
+ * @param load returns what runs: it gets the session, then the command's arguments, then its options
+ */
+export function lazily<Args extends readonly unknown[]>(
+  load: () => Promise<(session: Session, ...args: Args) => Promise<Exit>>,
+): (...given: [...Args, Command]) => Promise<void> {
+  return (...given) => {
+    const args = given.slice(0, -1) as unknown as Args;
+    return runCommand(given.at(-1) as Command, async (session) => (await load())(session, ...args));
+  };
 }
 
 /** @returns a file's name, false for none at all, undefined for `.env` if it is there */

@@ -3,6 +3,7 @@ import { createLogUpdate } from 'log-update';
 import { notReplicated } from '../control/send-command.js';
 import { requireOwnTableWorkflow } from '../control/own-workflow.js';
 import { viewPipeline, type PipelineView } from '../control/table-view.js';
+import { missingQueues } from '../control/workers.js';
 import { parseTableName, type TableName } from '../domain/table-name.js';
 import type { Exit } from './exit-code.js';
 import { withServers } from './servers.js';
@@ -57,9 +58,13 @@ function draw(view: PipelineView, before: PipelineView | undefined, name: TableN
   return name === undefined || only === undefined ? drawPipeline(view, before) : drawTable(only, view, before);
 }
 
-function isWell({ tables }: PipelineView): boolean {
-  return tables.every(
-    ({ phase, failure, answering }) =>
-      answering && failure === null && !['parked', 'stopped', 'unknown'].includes(phase),
+function isWell({ tables, workers }: PipelineView): boolean {
+  const works = tables.length === 0 || missingQueues(workers).length === 0;
+  return (
+    works &&
+    tables.every(
+      ({ phase, failure, answering }) =>
+        answering && failure === null && !['parked', 'stopped', 'unknown'].includes(phase),
+    )
   );
 }

@@ -1,8 +1,8 @@
 import chalk from 'chalk';
 import stringWidth from 'string-width';
-import type { PipelineView, TableView } from '../control/table-view.js';
-import { missingQueues } from '../control/workers.js';
-import { count, duration, plural, share } from './figures.js';
+import type { FailureView, PipelineView, StageView, TableView } from '../control/table-view.js';
+import { missingQueues, type Workers } from '../control/workers.js';
+import { count, duration, plural, share } from '../domain/figures.js';
 
 /** Every table of a pipeline, one line each; trouble below its table. */
 export function drawPipeline(view: PipelineView, before?: PipelineView): string {
@@ -10,7 +10,7 @@ export function drawPipeline(view: PipelineView, before?: PipelineView): string 
   const head = `${chalk.bold('pg2click')}  pipeline ${view.pipeline}${whose}, ${plural(view.tables.length, 'table')}`;
   if (view.tables.length === 0) return `${head}\n\n  Nothing is replicated yet: pg2click add TABLE`;
   const titles = ['table', 'phase', 'copied', 'changes', 'waiting', 'lag', 'target'].map((title) => chalk.dim(title));
-  const rows = view.tables.map((table) => cellsOf(table, rateOf(table, view, before)));
+  const rows = view.tables.map((table) => cellsOf(table, view.workers, rateOf(table, view, before)));
   const lines = alignColumns([titles, ...rows]);
   const body = view.tables.flatMap((table, index) => [lines[index + 1] ?? '', ...troubleOf(table).map(indent)]);
   return [head, '', indent(lines[0] ?? ''), ...body.map(indent), ...advice(view)].join('\n');
@@ -24,42 +24,71 @@ export function drawTable(table: TableView, view: PipelineView, before?: Pipelin
     ['topic', table.topic === null ? null : `${table.topic} (${table.format ?? ''})`],
     ['key', table.key?.join(', ') ?? null],
     ['first load', firstLoad(table)],
-    ['changes', `${count(table.publishedRows)} published, ${count(table.loadedRows)} loaded${rate}`],
-    ['waiting', `${waiting(table.waiting.publish)} in the outbox, ${waiting(table.waiting.load)} in Kafka`],
-    ['lag', table.lagSeconds === null ? null : duration(table.lagSeconds)],
+    ...moving(table).map((stage, index, all) => [stage.id, stageText(stage, all[index - 1])] as const),
+    ['loaded', rate === '' ? null : `${count(table.loadedRows)}${rate}`],
+    ['lag', lag(table.lagSeconds)],
     ['paused', table.paused === null ? null : `since ${table.paused.since}${reason(table.paused.reason)}`],
+    [
+      'ignored',
+      table.ignored === null
+        ? null
+        : `signal ${table.ignored.name} of ${table.ignored.at}: ${chalk.yellow(table.ignored.problem)}`,
+    ],
     ['Temporal', table.url ?? table.workflowId],
   ];
-  const told = facts.flatMap(([name, value]) => (value === null ? [] : [[chalk.dim(name), value]]));
+  const lines = facts.flatMap(([name, value]) => (value === null ? [] : [[chalk.dim(name), value]]));
   return [
-    `${chalk.bold(table.table)}  ${phaseText(table)}`,
-    ...alignColumns(told, 0).map(indent),
+    `${chalk.bold(table.table)}  ${phaseText(table, view.workers)}`,
+    ...alignColumns(lines, 0).map(indent),
     ...troubleOf(table).map(indent),
     ...advice(view),
   ].join('\n');
 }
 
-function cellsOf(table: TableView, rate: string): string[] {
+/** The stages that never end. */
+function moving({ stages }: TableView): readonly StageView[] {
+  return stages.filter(({ waitingIn }) => waitingIn !== null);
+}
+
+/** @param feeder the stage that fills what this one reads */
+function stageText({ rows, waiting, waitingIn, lagSeconds }: StageView, feeder: StageView | undefined): string {
+  // A batch whose sender died is sent again: the reader counts it twice, and keeps one version of each row.
+  const again = feeder === undefined ? 0 : rows - feeder.rows;
+  const repeats = again > 0 ? ` (${count(again)} of them sent twice, by a retry)` : '';
+  const age = lagSeconds === null || lagSeconds === 0 ? '' : ` for ${duration(lagSeconds)}`;
+  const waits = waiting === 1 ? 'waits' : 'wait';
+  const backlog =
+    waiting === null ? `what waits in ${waitingIn} is not known` : `${count(waiting)} ${waits} in ${waitingIn}${age}`;
+  return `${plural(rows, 'change')}${repeats}, ${backlog}`;
+}
+
+function lag(seconds: number | null): string {
+  return seconds === null ? '-' : duration(seconds);
+}
+
+function cellsOf(table: TableView, workers: Workers, rate: string): string[] {
   return [
     chalk.bold(table.table),
-    phaseText(table),
+    phaseText(table, workers),
     table.copied
       ? count(table.copiedRows)
       : `${count(table.copiedRows)}${share(table.copiedRows, table.estimatedRows)}`,
     `${count(table.loadedRows)}${rate}`,
-    waiting(sum(table.waiting)),
-    table.lagSeconds === null ? '-' : duration(table.lagSeconds),
+    table.waiting === null ? '-' : count(table.waiting),
+    lag(table.lagSeconds),
     table.target ?? '-',
   ];
 }
 
-function phaseText({ phase, failure, running }: TableView): string {
+function phaseText({ phase, failure, running, answering }: TableView, workers: Workers): string {
+  const works = answering && missingQueues(workers).length === 0;
   switch (phase) {
     case 'streaming':
-      return failure === null ? chalk.green('● streaming') : chalk.yellow('◌ retrying');
     case 'preparing':
     case 'copying':
-      return failure === null ? chalk.cyan(`◔ ${phase}`) : chalk.yellow('◌ retrying');
+      if (failure !== null) return chalk.yellow('◌ retrying');
+      if (!works) return chalk.yellow(`◌ ${phase}?`);
+      return phase === 'streaming' ? chalk.green('● streaming') : chalk.cyan(`◔ ${phase}`);
     case 'paused':
       return chalk.blue(running.length === 0 ? 'Ⅱ paused' : 'Ⅱ pausing');
     case 'parked':
@@ -82,13 +111,14 @@ function troubleOf({ table, phase, failure }: TableView): string[] {
   if (failure === null) return [];
   if (failure.task === null && !failure.retrying && failure.kind === 'Misconfigured')
     return [`  ${chalk.red(failure.message)}`, `  ${chalk.dim('→')} ${failure.remedy}`];
-  const task = failure.task ?? 'it';
-  const what = failure.retrying
-    ? chalk.yellow(`${task} is being retried (attempt ${failure.attempt ?? '?'}, ${failure.kind})`)
-    : chalk.red(
-        `${failure.task} is parked (${failure.kind}${failure.since === null ? '' : `, since ${failure.since}`})`,
-      );
-  return [`  ${what}: ${failure.message}`, `  ${chalk.dim('→')} ${failure.remedy}`];
+  return [`  ${failureText(failure)}: ${failure.message}`, `  ${chalk.dim('→')} ${failure.remedy}`];
+}
+
+function failureText({ task, kind, since, retrying, attempt }: FailureView): string {
+  const what = task ?? 'the table';
+  if (retrying)
+    return chalk.yellow(`${what} is being retried (${attempt === null ? '' : `attempt ${attempt}, `}${kind})`);
+  return chalk.red(`${what} is parked (${kind}${since === null ? '' : `, since ${since}`})`);
 }
 
 function advice({ workers, tables }: PipelineView): string[] {
@@ -103,7 +133,7 @@ function advice({ workers, tables }: PipelineView): string[] {
   return [];
 }
 
-/** ", 12,300/s" between two looks. */
+/** ", 12,300/s" between two views. */
 function rateOf(table: TableView, view: PipelineView, before: PipelineView | undefined): string {
   const earlier = before?.tables.find((each) => each.workflowId === table.workflowId);
   if (before === undefined || earlier === undefined) return '';
@@ -115,14 +145,6 @@ function rateOf(table: TableView, view: PipelineView, before: PipelineView | und
 function firstLoad(table: TableView): string {
   if (table.copied) return `done, ${plural(table.copiedRows, 'row')}`;
   return `${count(table.copiedRows)} rows${share(table.copiedRows, table.estimatedRows)}`;
-}
-
-function sum({ publish, load }: TableView['waiting']): number | null {
-  return publish === null && load === null ? null : (publish ?? 0) + (load ?? 0);
-}
-
-function waiting(value: number | null): string {
-  return value === null ? '-' : count(value);
 }
 
 function reason(text: string | null): string {

@@ -1,6 +1,5 @@
 import { Command } from 'commander';
-import type { StatusOptions } from './show-status.js';
-import { runCommand } from './session.js';
+import { lazily } from './session.js';
 
 export function statusCommand(): Command {
   return new Command('status')
@@ -22,10 +21,5 @@ Examples:
   pg2click status shop.orders --watch
   pg2click status --json | jq '.tables[] | select(.phase == "parked")'`,
     )
-    .action((table: string | undefined, options: StatusOptions, command: Command) =>
-      runCommand(command, async (session) => {
-        const { showStatus } = await import('./show-status.js');
-        return showStatus(session, table, options);
-      }),
-    );
+    .action(lazily(async () => (await import('./show-status.js')).showStatus));
 }

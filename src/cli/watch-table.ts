@@ -1,14 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { chalkStderr } from 'chalk';
-import { viewPipeline, type TableView } from '../control/table-view.js';
+import { viewTable, type TableView } from '../control/table-view.js';
 import { formatTableName, type TableName } from '../domain/table-name.js';
-import { count, share } from './figures.js';
+import { count, share } from '../domain/figures.js';
 import type { Exit } from './exit-code.js';
 import { openLiveText } from './live-text.js';
 import type { Servers } from './servers.js';
 import type { Session } from './session.js';
 
-const EVERY_MS = 400;
+/** A small table streams within a second: at first the view is often refreshed. */
+const EVERY_MS = { first: 50, later: 400 };
+const FIRST_MS = 5_000;
+/** A query costs a worker a task. */
+const QUERY_EVERY_MS = 1_500;
 /** A worker that does not answer for this long is gone: the table waits for the next one. */
 const SILENCE_MS = 15_000;
 /** Without a terminal a line is written when something else happens, and this often. */
@@ -29,20 +33,27 @@ export async function watchTable(session: Session, servers: Servers, name: Table
     uiUrl: temporal.uiUrl,
   };
   const show = shower(session);
-  let heardAt = Date.now();
+  const startedAt = Date.now();
+  let answeredAt = startedAt;
+  let queriedAt = startedAt;
   try {
-    for (;;) {
+    for (let asks = false; ;) {
       session.signal.throwIfAborted();
-      const [view] = (await viewPipeline(source, name)).tables;
+      const view = await viewTable(source, name, { asks });
+      const now = Date.now();
+      if (asks) queriedAt = now;
+      if (view?.answering === true) answeredAt = now;
       show.view(view, formatTableName(name));
-      if (view?.answering === true) heardAt = Date.now();
-      const end = endOf(view) ?? (Date.now() - heardAt > SILENCE_MS ? 'waiting' : undefined);
-      if (end !== undefined) {
+      const end = endOf(view) ?? (now - answeredAt > SILENCE_MS ? 'waiting' : undefined);
+      // Why it is parked, only the workflow knows.
+      if (end === 'done' || (end !== undefined && asks)) {
         show.close();
         explain(session, view, end, name);
         return end;
       }
-      await sleep(EVERY_MS, undefined, { signal: session.signal });
+      asks = end !== undefined || now - queriedAt > QUERY_EVERY_MS;
+      const everyMs = now - startedAt < FIRST_MS ? EVERY_MS.first : EVERY_MS.later;
+      if (end === undefined) await sleep(everyMs, undefined, { signal: session.signal });
     }
   } finally {
     show.close();

@@ -27,14 +27,14 @@ export interface CheckOptions {
  * @throws Failure where settings are wrong
  */
 export async function checkBefore(
-  session: Session,
+  { session, log }: { readonly session: Session; readonly log: Log },
   activities: Activities,
   { newClickhouse, signal }: CheckOptions,
 ): Promise<Deployment | undefined> {
   const work = async (): Promise<Deployment | undefined> => {
-    await refuseWrongSettings(session);
-    const deployment = await waitForDeployment(activities, session.log, signal);
-    if (deployment !== undefined && !newClickhouse) await checkSink(session, signal);
+    await refuseWrongSettings(session, log);
+    const deployment = await waitForDeployment(activities, log, signal);
+    if (deployment !== undefined && !newClickhouse) await checkSink(session, log, signal);
     return deployment;
   };
   const aborted = new Promise<undefined>((resolve) => {
@@ -47,12 +47,12 @@ export async function checkBefore(
 }
 
 /** @throws Failure */
-async function refuseWrongSettings(session: Session): Promise<void> {
+async function refuseWrongSettings(session: Session, log: Log): Promise<void> {
   const checks = await checkServers(session, {
     prepare: false,
     report: ({ server, address, told, error }) => {
-      if (error === undefined) session.log.info({ server, address }, `${server}: ${told}`);
-      else session.log.warn({ server, address, kind: error.kind }, told);
+      if (error === undefined) log.info({ server, address }, `${server}: ${told}`);
+      else log.warn({ server, address, kind: error.kind }, told);
     },
   });
   const wrong = checks.find(({ error }) => error !== undefined && isRefusal(error.kind));
@@ -79,7 +79,7 @@ async function waitForDeployment(
 }
 
 /** A server that does not answer now was reported; each slice looks again. */
-async function checkSink({ settings, log }: Session, signal: AbortSignal): Promise<void> {
+async function checkSink({ settings }: Session, log: Log, signal: AbortSignal): Promise<void> {
   const clickhouse = connectClickHouse(settings, { requestTimeoutMs: 10_000, connections: 1 });
   try {
     await using pg = await connectPostgres(settings, { name: 'worker', signal });

@@ -44,7 +44,7 @@ Examples:
 }
 
 async function runWorker(session: Session, { role, newClickhouse = false }: WorkerOptions): Promise<Exit> {
-  const { settings, log } = session;
+  const { settings } = session;
   const bundlePath = join(packageRoot, 'dist', 'workflow-bundle.js');
   if (!existsSync(bundlePath)) {
     throw new Failure('Misconfigured', {
@@ -59,6 +59,7 @@ async function runWorker(session: Session, { role, newClickhouse = false }: Work
     { createActivities },
     { observeWorker },
     { freeAddress },
+    { createLogger },
     { checkBefore },
   ] = await Promise.all([
     import('../connect/temporal.js'),
@@ -67,8 +68,10 @@ async function runWorker(session: Session, { role, newClickhouse = false }: Work
     import('../../activities/index.js'),
     import('../worker/observe.js'),
     import('../worker/listen.js'),
+    import('../observe/log.js'),
     import('./worker-checks.js'),
   ]);
+  const log = createLogger(settings.log);
   const { metricsAddress } = settings.worker;
   const meters = installRuntime({
     log,
@@ -92,7 +95,7 @@ async function runWorker(session: Session, { role, newClickhouse = false }: Work
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, onSignal);
   let connection: NativeConnection | undefined;
   try {
-    const deployment = await checkBefore(session, activities, { newClickhouse, signal: stop.signal });
+    const deployment = await checkBefore({ session, log }, activities, { newClickhouse, signal: stop.signal });
     if (deployment === undefined) {
       log.info('worker stopped before it polled');
       return 'done';

@@ -1,12 +1,12 @@
 import type { ClickHouseClient } from '@clickhouse/client';
 import { classifyClickHouse } from '../failure/classify-clickhouse.js';
 
-/** A table or view as `system.tables` tells it. */
+/** A table or view, from `system.tables`. */
 export interface SinkObject {
   readonly engine: string;
   /** `ReplacingMergeTree(_version, _deleted) ORDER BY ...` */
   readonly engineFull: string;
-  /** Comma-separated, identifiers quoted where the server finds it needful; sometimes in parentheses. */
+  /** Comma-separated; the server quotes identifiers where it must; sometimes in parentheses. */
   readonly sortingKey: string;
   readonly comment: string;
 }
@@ -28,7 +28,7 @@ export async function findObject(
   return (await findObjects(ch, database, [name])).get(name);
 }
 
-/** Those that are there, by name. */
+/** The objects that exist, by name. */
 export async function findObjects(
   ch: ClickHouseClient,
   database: string,
@@ -76,7 +76,7 @@ export async function databaseExists(ch: ClickHouseClient, database: string): Pr
   return rows.length > 0;
 }
 
-/** Longer is only an answer that never comes, on a connection that died without a word. */
+/** After this long the connection is dead: catalogue queries take milliseconds. */
 const SELECT_TIMEOUT_MS = 30_000;
 
 /** Runs a query of few rows. Errors are classified. */

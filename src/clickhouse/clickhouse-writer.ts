@@ -30,7 +30,7 @@ export interface InsertValues {
   /** Rows in the values. */
   readonly rows: number;
   readonly bytes: number;
-  /** Only where a repeat reads the same bytes; never for rows that are read from PostgreSQL again. */
+  /** Only for content that a repeat reproduces byte for byte, never for rows that are read from PostgreSQL again. */
   readonly token: string;
   /** Every row at or below it is hidden from then on: a TRUNCATE. */
   readonly floor: Version | undefined;
@@ -52,7 +52,7 @@ export interface ClickHouseServices {
   readonly pool: Queryable;
 }
 
-/** The ledger's `proof` of a stage that writes to ClickHouse: a part of the target that was there. */
+/** The `proof` of a stage that writes to ClickHouse: a part of the target that was seen. */
 type PartProof = Part | undefined;
 
 /** Inserts into a target table. */
@@ -61,7 +61,7 @@ export class ClickHouseWriter implements BatchWriter<InsertContent> {
   readonly #services: ClickHouseServices;
   readonly #table: TargetTable;
   readonly #throttle: InsertThrottle | undefined;
-  /** The batch that the throttle knows the start of. */
+  /** The last batch whose start was recorded with the throttle. */
   #begun = 0;
 
   constructor(

@@ -5,8 +5,8 @@ import { execute, findObject } from './catalog.js';
 import { isOwnMark, MARK_PREFIX, targetNames, TARGET_ROLES } from './names.js';
 
 /**
- * Drops view, floor and table, in this order: what is left after a crash is still marked as ours. Idempotent. What carries no mark,
- * or another owner's, stays: a table that was refused as taken must not be dropped by giving up on it.
+ * Drops view, floor and table, in this order: what a crash leaves is still marked as ours. Idempotent. Objects without a mark, or with
+ * that of another owner, stay: a target that was refused as taken must not be dropped by removing the table.
  *
  * @param options `before` runs before each drop, and throws where the target belongs to somebody else by now; `repeated`: an earlier
  *   attempt may have dropped some, so what is not there counts as dropped

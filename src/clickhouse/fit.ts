@@ -2,16 +2,16 @@ import { targetColumns } from '../domain/column-type.js';
 import type { TargetTable } from '../domain/replicated-table.js';
 import type { SinkColumn, SinkObject } from './catalog.js';
 
-/** A version must be compared, a tombstone hidden: no other engine does both. Cloud and replicated names included. */
+/** No other engine both compares versions and hides tombstones. Cloud and replicated names included. */
 const ENGINE =
   /^(?:Shared|Replicated)?ReplacingMergeTree\((?:'(?:[^'\\]|\\.)*', '(?:[^'\\]|\\.)*', )?_version, _deleted\)/u;
 
-/** Columns that an insert need not name: the server fills them. */
+/** Columns that the server fills, so that an insert need not name them. */
 const FILLED_KINDS = new Set(['DEFAULT', 'MATERIALIZED', 'ALIAS']);
 
 /**
- * What keeps an existing table from being the target of a replica, in words; empty when it fits. Types must be equal:
- * an integer that is too narrow wraps, a scale that is too small cuts digits off, both without an error.
+ * Why an existing table cannot be the target of a source table, in words; empty if it fits. Types must be equal: a narrower
+ * integer wraps and a smaller scale cuts digits off, both without an error.
  */
 export function findMisfits(
   table: Pick<TargetTable, 'columns' | 'key'>,

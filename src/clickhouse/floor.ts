@@ -7,8 +7,8 @@ import { targetNames } from './names.js';
 type FloorOwner = Pick<TargetTable, 'target'>;
 
 /**
- * Hides every row at or below `version`: what a TRUNCATE is. Idempotent, and in any order: the highest floor counts.
- * Returns when the floor is written, so `<table>_current` shows it from then on.
+ * Hides every row at or below `version`, as a TRUNCATE does. Idempotent, and in any order: the highest floor counts. When it
+ * returns, `<table>_current` obeys the floor.
  */
 export async function writeFloor(ch: ClickHouseClient, table: FloorOwner, version: Version): Promise<void> {
   const { sql, shown } = targetNames(table.target);
@@ -20,9 +20,9 @@ settings async_insert = 0`;
 }
 
 /**
- * Removes, in the background, the rows that the floor hides anyway. Best effort: rows that arrive later stay hidden, and
- * the next call takes them. Only what is at or below the floor goes; OPTIMIZE .. CLEANUP would take the tombstones above
- * it too, and a replay would bring deleted rows back.
+ * Deletes, in the background, the rows that the floor hides. Best effort: rows that arrive later stay hidden until the next call
+ * deletes them. Only rows at or below the floor go. OPTIMIZE .. CLEANUP would remove the tombstones above it too, and a repeat of
+ * older messages would bring deleted rows back.
  */
 export async function deleteBelowFloor(ch: ClickHouseClient, table: FloorOwner): Promise<void> {
   const { sql, shown } = targetNames(table.target);
@@ -35,7 +35,7 @@ from ${sql.floor}`;
   const [state] = await select<{ floor: string; hidden: number }>(ch, query, {}, what);
   // A mutation of nothing still clones every part.
   if (state === undefined || !state.hidden) return;
-  // The number, not a subquery: a mutation is run later, on every replica.
+  // The number, not a subquery: a mutation runs later, on every replica.
   const statement = /* sql */ `
 alter table ${sql.table} delete where _version <= toUInt128('${state.floor}')
 settings mutations_sync = 0`;

@@ -10,7 +10,7 @@ import { copyInsertSettings } from './insert-settings.js';
 import { targetNames } from './names.js';
 import { sendInsert } from './send.js';
 
-/** COPY comes in pieces of a row: larger ones save a system call each. */
+/** COPY sends one piece a row. Joining them saves a system call for each. */
 const CHUNK_BYTES = 256 * 1024;
 const NEWLINE = 0x0a;
 const PROGRESS_MS = 1_000;
@@ -54,7 +54,7 @@ export async function insertCopy(
 }
 
 /**
- * Tells which side failed first: either failure destroys the other stream, with the same error.
+ * Finds out which side failed first: either failure destroys the other stream, with the same error.
  * @returns what ended the source before its end, unless the sink was the first
  */
 function watchSource(rows: Readable, gather: Gather): () => unknown {

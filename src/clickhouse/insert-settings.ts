@@ -1,7 +1,7 @@
 import type { ClickHouseClient, ClickHouseSettings } from '@clickhouse/client';
 import { select } from './catalog.js';
 
-/** How text is read. A user's profile may say otherwise of each of these, so each travels with every insert. */
+/** How text is read. A user's profile may set any of these differently, so all of them are sent with every insert. */
 const READING = {
   // Both forms of a time zone, `+00` of COPY and `+00:00` of JSON; `basic` refuses the first.
   date_time_input_format: 'best_effort',
@@ -32,12 +32,12 @@ const READING = {
   input_format_allow_errors_ratio: 0,
 } as const;
 
-/** How a request ends: with the truth, and only then. */
+/** A response must come after the rows are in the table, and must be true. */
 const ANSWERING = {
-  // On by default since 26.2; an answer must mean that the rows are in the table.
+  // On by default since 26.2. A response must mean that the rows are in the table.
   async_insert: 0,
   wait_for_async_insert: 1,
-  // A body whose connection dies must be inserted not at all, instead of as far as it came.
+  // Of a body whose connection dies nothing may be inserted, instead of the part that came.
   input_format_connection_handling: 0,
   materialized_views_ignore_errors: 0,
   send_progress_in_http_headers: 0,
@@ -67,7 +67,7 @@ const DEDUPLICATED = {
   deduplicate_blocks_in_dependent_materialized_views: 1,
 } as const;
 
-/** Without a token identical blocks would be taken for repeats: wrong after the target was emptied by hand. */
+/** Without a token ClickHouse would drop identical blocks as repeats, which is wrong after the target was emptied by hand. */
 const NOT_DEDUPLICATED = { insert_deduplicate: 0, deduplicate_insert: 'disable' } as const;
 
 const NAMED_INSERT: ClickHouseSettings = { ...READING, ...ANSWERING, ...ONE_BLOCK, ...DEDUPLICATED };
@@ -82,7 +82,7 @@ const COPY_INSERT: ClickHouseSettings = {
 /** A parameter of the HTTP interface, not in `system.settings`: every server knows it. */
 const HTTP_PARAMETERS: ClickHouseSettings = { wait_end_of_query: 1 };
 
-/** Names that the server of a client knows; asked once a client. */
+/** Names of the settings that the server of a client knows; read once for each client. */
 const knownSettings = new WeakMap<ClickHouseClient, Promise<ReadonlySet<string>>>();
 
 /** Settings of an insert that is one block under a deduplication token. */
@@ -95,7 +95,7 @@ export async function copyInsertSettings(ch: ClickHouseClient): Promise<ClickHou
   return { ...(await onlyKnown(ch, COPY_INSERT)), ...HTTP_PARAMETERS };
 }
 
-/** The server may have been replaced by another version: ask again at the next insert. */
+/** Reads the names again at the next insert: the server may have been replaced by another version. */
 export function forgetKnownSettings(ch: ClickHouseClient): void {
   knownSettings.delete(ch);
 }
@@ -103,16 +103,16 @@ export function forgetKnownSettings(ch: ClickHouseClient): void {
 async function onlyKnown(ch: ClickHouseClient, settings: ClickHouseSettings): Promise<ClickHouseSettings> {
   let known = knownSettings.get(ch);
   if (known === undefined) {
-    known = askKnown(ch);
+    known = readKnown(ch);
     knownSettings.set(ch, known);
-    // A failed answer is not remembered.
+    // A failed read is not remembered.
     known.catch(() => knownSettings.delete(ch));
   }
   const names = await known;
   return Object.fromEntries(Object.entries(settings).filter(([name]) => names.has(name)));
 }
 
-async function askKnown(ch: ClickHouseClient): Promise<ReadonlySet<string>> {
+async function readKnown(ch: ClickHouseClient): Promise<ReadonlySet<string>> {
   const names = Object.keys({ ...NAMED_INSERT, ...COPY_INSERT }).map((name) => `'${name}'`);
   const query = /* sql */ `select name from system.settings where name in (${names.join(', ')})`;
   const rows = await select<{ name: string }>(ch, query, {}, `asking which settings it has`);

@@ -10,17 +10,17 @@ import { sendInsert } from './send.js';
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
 
-/** Row by row a chunk each would cost more than parsing them; 128 KB is where it stops mattering. */
+/** A chunk for each row would cost more than parsing it. Above 128 KB a larger chunk gains nothing. */
 const CHUNK_BYTES = 128 * 1024;
 /**
- * How long an answer is waited for. An insert takes seconds: one that is silent for longer may hang on a connection that
- * died without a word. Whoever really needs longer is given twice as long each time.
+ * How long an insert waits for its response. An insert takes seconds; a longer silence may be a dead connection. For inserts that
+ * really need longer the limit doubles with each attempt.
  */
 const FIRST_TIMEOUT_MS = 30 * SECOND;
 const LAST_TIMEOUT_MS = 5 * MINUTE;
 const NEWLINE = 0x0a;
 
-/** How ClickHouse calls what it is given. */
+/** ClickHouse's name for the format of the rows. */
 export type InsertFormat = 'JSONEachRow' | 'TabSeparated';
 
 export interface InsertRequest {

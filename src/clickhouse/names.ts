@@ -33,7 +33,7 @@ export const TARGET_ROLES = ['table', 'floor', 'view'] as const;
 export type TargetRole = (typeof TARGET_ROLES)[number];
 
 /**
- * The comment that marks an object as ours and tells whose it is. The role is part of it: the floor of `orders` must not
+ * The comment that marks an object as ours and names its owner. The role is part of it: otherwise the floor of `orders` would
  * pass for a target called `orders_floor`.
  */
 export function ownerMark(
@@ -46,8 +46,7 @@ export function ownerMark(
 }
 
 /**
- * Whether a comment is the mark of this table: of this deployment, or of no one named, as marks were before deployments had an
- * identity.
+ * Whether a comment is the mark of this table: with this deployment's id, or with none, as in older releases.
  */
 export function isOwnMark(
   comment: string,
@@ -58,7 +57,7 @@ export function isOwnMark(
   return comment === ownerMark(table, role) || comment === ownerMark({ pipeline, name }, role);
 }
 
-/** Every mark begins so, whoever's it is. */
+/** Every mark begins with it. */
 export const MARK_PREFIX = 'pg2click ';
 
 /** A string literal of ClickHouse. DDL takes no query parameters in comments. */

@@ -4,7 +4,7 @@ import { generationOf, type Version } from '../domain/version.js';
 import { select } from './catalog.js';
 import { quoteText, targetNames, type Target } from './names.js';
 
-/** More unknown parts than this are not asked for one by one: the whole table is as quick. */
+/** If more parts than this are unknown, none is read: the highest version of the whole table is as quick. */
 const MOST_ASKED = 500;
 
 export interface PartsState {
@@ -12,21 +12,21 @@ export interface PartsState {
   readonly highest: Version;
   /** A part that holds it. */
   readonly newest: Part | undefined;
-  /** A part whose rows went away though nobody asked for it. */
+  /** A part whose rows are gone without a reason. */
   readonly lost: Part | undefined;
 }
 
-/** As `system.parts` tells it. */
+/** As in `system.parts`. */
 type ActivePart = Omit<Part, 'highest'>;
 
 /**
- * What the parts of a worker's targets tell: the highest version that is there, and whether anything that was there is gone.
+ * Remembers the parts of a worker's targets: the highest version in them, and whether a part that was there is gone.
  *
- * Asking a table for its highest version reads a column of it, 7 ms a million rows; but parts never change, so each has to be
- * read once only. An idle table's are all known. The highest version alone is a weak checkpoint: a table that is emptied and then
- * gets one more row has it again. So parts that were seen must be there later, or have been merged into one that is.
+ * To read the highest version of a table takes 7 ms for a million rows. But parts never change, so each part is read once, and all
+ * parts of an idle table are known. The highest version alone is not enough: a table that was emptied and then got one newer row
+ * has a higher one. So a part that was seen must still be there, or be merged into one that is.
  *
- * Its invariant: what it says is held by a part that was active when it was asked. It may say less than the table holds.
+ * Its invariant: the highest version that it returns is in a part that was active during the call. The table may hold a higher one.
  */
 export class PartTracker {
   readonly #clickhouse: ClickHouseClient;
@@ -37,8 +37,8 @@ export class PartTracker {
   }
 
   /**
-   * @param generation of the table: what older lives of it have left may go
-   * @param seen parts that somebody else saw
+   * @param generation of the table: parts of older generations may go
+   * @param seen parts that were seen by others, as kept in the ledger
    * @throws Failure those of ClickHouse
    */
   async inspect(target: Target, generation: number, seen: readonly (Part | undefined)[] = []): Promise<PartsState> {
@@ -52,13 +52,13 @@ export class PartTracker {
       (part) => generationOf(BigInt(part.highest)) === generation && !active.some((each) => covers(each, part)),
     );
     const lost = await this.#firstLost(target, gone);
-    // What is lost stays known: whoever asks again is told again.
+    // A lost part stays known: every later call reports it again.
     this.#known.set(shown, lost === undefined ? lasting : [...lasting, ...gone]);
     const highest = parts.reduce((most, part) => (BigInt(part.highest) > most ? BigInt(part.highest) : most), 0n);
     return { highest, newest: lasting.find((part) => BigInt(part.highest) === highest), lost };
   }
 
-  /** @returns the parts that hold rows; and the names of those whose rows go away when their time has come */
+  /** @returns the parts that hold rows, and the names of those whose rows a TTL will delete */
   async #readActive({ database, table }: Target): Promise<{ active: readonly ActivePart[]; expiring: string[] }> {
     const rows = await select<ActivePart & { expires: number }>(
       this.#clickhouse,
@@ -100,7 +100,7 @@ export class PartTracker {
     );
   }
 
-  /** Rows may go by a TRUNCATE of the source, which leaves a floor, by a DELETE of somebody's, or to another part. */
+  /** Good reasons for a missing part: a floor hides its rows, a DELETE came after it, or its newest row is in another part. */
   async #firstLost(target: Target, gone: readonly Part[]): Promise<Part | undefined> {
     const { sql, shown } = targetNames(target);
     for (const part of gone) {
@@ -129,7 +129,7 @@ function isSame(a: ActivePart, b: ActivePart): boolean {
 
 function covers(now: ActivePart, before: Part): boolean {
   if (now.home !== before.home || now.partition !== before.partition) return false;
-  // A table that was emptied may, after a restart of the server, count from the beginning.
+  // After it was emptied and the server restarted, a table may number its parts from the beginning.
   if (now.name === before.name) return now.hash === before.hash;
   return BigInt(now.firstBlock) <= BigInt(before.firstBlock) && BigInt(now.lastBlock) >= BigInt(before.lastBlock);
 }

@@ -9,8 +9,8 @@ import { findObject } from './catalog.js';
 import { forgetKnownSettings } from './insert-settings.js';
 import { targetNames } from './names.js';
 
-/** Longer answers are cut: it is an error's text, with rows in it. */
-const ANSWER_BYTES = 64 * 1024;
+/** Longer responses are cut: they are the text of an error, with rows in it. */
+const RESPONSE_BYTES = 64 * 1024;
 const UNKNOWN_SETTING = 115;
 
 export interface Insert {
@@ -22,22 +22,22 @@ export interface Insert {
 }
 
 /**
- * Sends one insert and waits for its end. The body always goes chunked: a body with a length that is cut short is
- * inserted as far as it came.
+ * Sends one insert and waits for its end. The body is always chunked: of a body with a length that is cut short, ClickHouse
+ * inserts the part that came.
  *
- * @throws the signal's reason when it is aborted; else a Failure. After `SinkUnavailable` nobody knows whether the rows
- *   are in: send the same again.
+ * @throws the signal's reason when it is aborted; else a Failure. After `SinkUnavailable` the rows may be in or not: send the same
+ *   again.
  */
 export async function sendInsert(ch: ClickHouseClient, table: TargetTable, insert: Insert): Promise<void> {
   const { query, body, settings, signal } = insert;
   const names = targetNames(table.target);
   try {
-    // The client only listens for an abort to come: one that is past would not stop it.
+    // The client does not notice a signal that is aborted already.
     signal.throwIfAborted();
     const { stream } = await ch.exec({ query, values: body, clickhouse_settings: settings, abort_signal: signal });
-    const answer = await readAnswer(stream, signal);
-    // An insert says nothing. What it says under status 200 is an error that came after the headers.
-    if (answer !== '') throw parseError(answer);
+    const response = await readResponse(stream, signal);
+    // A good insert has an empty response. A text under status 200 is an error that came after the headers.
+    if (response !== '') throw parseError(response);
   } catch (error) {
     body.destroy();
     if (signal.aborted) throw signal.reason;
@@ -48,19 +48,19 @@ export async function sendInsert(ch: ClickHouseClient, table: TargetTable, inser
   }
 }
 
-/** Reads to the end, also to give the socket back. A connection that dies before it is an error, not an end. */
-async function readAnswer(stream: Readable, signal: AbortSignal): Promise<string> {
+/** Reads to the end, which also gives the socket back. @throws if the connection dies before that */
+async function readResponse(stream: Readable, signal: AbortSignal): Promise<string> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   stream.on('data', (chunk: Buffer) => {
     bytes += chunk.length;
-    if (bytes <= ANSWER_BYTES) chunks.push(chunk);
+    if (bytes <= RESPONSE_BYTES) chunks.push(chunk);
   });
   await finished(stream, { signal });
   return Buffer.concat(chunks).toString('utf8').trim();
 }
 
-/** "Unknown table" is also what a materialized view on the target says when its own table is gone. */
+/** ClickHouse says "unknown table" also if a materialized view on the target writes to a table that is gone. */
 async function whichTableIsGone(ch: ClickHouseClient, table: TargetTable, failure: Failure): Promise<Failure> {
   const names = targetNames(table.target);
   if ((await findObject(ch, table.target.database, names.table)) === undefined)

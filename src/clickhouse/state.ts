@@ -13,7 +13,7 @@ export interface SinkState {
 }
 
 /**
- * What the target itself remembers: a checkpoint outside the ledger. Reads one column of the table.
+ * What the target holds, to compare with the ledger. Reads one column of the table.
  * @throws Failure those of ClickHouse
  */
 export async function sinkState(ch: ClickHouseClient, target: Target): Promise<SinkState> {
@@ -21,7 +21,7 @@ export async function sinkState(ch: ClickHouseClient, target: Target): Promise<S
   const table = await findObject(ch, target.database, names.table);
   const floor = await findObject(ch, target.database, names.floor);
   let highest: Version = 0n;
-  // A user's table of another shape has seen nothing of ours; that it does not fit is said when it is made a target.
+  // A user's table with other columns holds nothing of ours. That it does not fit is reported when it is made a target.
   if (table !== undefined && (await hasVersion(ch, target)))
     highest = await highestOf(ch, `max(_version)`, names.sql.table, names.shown);
   if (floor !== undefined) {

@@ -46,7 +46,7 @@ export async function checkTarget(ch: ClickHouseClient, table: TargetOwner): Pro
   for (const role of TARGET_ROLES) found[role] = isOwn(table, role, objects.get(names[role]));
   if (!found.table) return found;
   await verifyTarget(ch, table);
-  // A floor with our mark beside it: the table is ours already, whoever made it.
+  // A floor with our mark beside it: the table is ours already, even if a user created it.
   if (!found.floor) await refuseForeignRows(ch, table);
   return found;
 }

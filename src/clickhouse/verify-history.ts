@@ -9,7 +9,7 @@ import type { PartsState, PartTracker } from './part-tracker.js';
 import { sinkState } from './state.js';
 import { verifyTarget } from './target.js';
 
-/** A replica of ClickHouse may be behind the one that was asked before. */
+/** A replica of ClickHouse may be behind the one that answered before. */
 const ATTEMPTS = 3;
 const BETWEEN_ATTEMPTS_MS = 1_000;
 
@@ -32,7 +32,7 @@ export async function verifySinkHistory(
   table: TargetTable,
   expected: Expected,
 ): Promise<Part | undefined> {
-  // Someone's ALTER to a narrower type would wrap values without a word.
+  // After an ALTER to a narrower type ClickHouse would wrap values without an error.
   await verifyTarget(clickhouse, table);
   if (expected.highest === 0n) return undefined;
   for (let attempt = 1; ; attempt += 1) {
@@ -54,7 +54,7 @@ async function inspectSink(
   { highest, parts }: Expected,
 ): Promise<PartsState | string> {
   const state = await tracker.inspect(table.target, table.generation, parts).catch(async (error: unknown) => {
-    // Dropped in between: reported as such, not as the error of whichever query met it.
+    // The table was dropped in between: report that, and not the error of this query.
     if (error instanceof Failure && error.kind === 'SinkSetBack') await verifyTarget(clickhouse, table);
     throw error;
   });

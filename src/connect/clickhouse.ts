@@ -5,6 +5,7 @@ import { classifyClickHouse } from '../failure/classify-clickhouse.js';
 import { errorChain } from '../failure/error-chain.js';
 import { explainTls } from '../failure/explain-tls.js';
 import type { Settings } from '../settings/settings.js';
+import { splitHostPort } from './host-port.js';
 import { explainTlsMissing, explainTlsTo, explainTlsWanted, nodeTlsOptions, speaksTls } from './tls.js';
 import { explainNetworkError, nameSettings } from './unreachable.js';
 
@@ -81,8 +82,7 @@ async function explainMixUp(error: unknown, settings: Settings): Promise<Failure
   const known = explainTls(error)?.fault ?? 'other';
   if (known !== 'other' || classifyClickHouse(error, 'asking for its version').kind !== 'SinkUnavailable')
     return undefined;
-  const { hostname, port } = new URL(url);
-  const address = { host: hostname.replace(/^\[(.*)\]$/u, '$1'), port: Number(port || (tls === undefined ? 80 : 443)) };
+  const address = splitHostPort(new URL(url).host, tls === undefined ? 80 : 443);
   if (isRefused(error) || (await speaksTls(address)) === (tls !== undefined)) return undefined;
   const { sentence, remedy } = tls === undefined ? explainTlsWanted('clickhouse') : explainTlsMissing('clickhouse');
   return new Failure('SinkUnavailable', { message: `ClickHouse at ${url} ${sentence}.`, remedy, cause: error });

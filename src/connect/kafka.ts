@@ -6,13 +6,19 @@ import type { FailureKind } from '../failure/kinds.js';
 import type { Log } from '../observe/log.js';
 import type { Sasl } from '../settings/security.js';
 import type { Settings } from '../settings/settings.js';
+import { splitHostPort } from './host-port.js';
 import { explainTlsMissing, explainTlsTo, explainTlsWanted, nodeTlsOptions, speaksTls } from './tls.js';
 import { explainNetworkError, nameSettings } from './unreachable.js';
 
 export interface ConnectKafkaOptions {
   /** How often a request is tried again before it fails. Default 5; what waits for a person wants few. */
   readonly retries?: number;
+  /** How long one request may take, milliseconds. Default 30 s. */
+  readonly requestTimeoutMs?: number;
 }
+
+/** A person waits for a probe, and so does `/readyz`. */
+const PROBE_TIMEOUT_MS = 8_000;
 
 /** Opens nothing yet: producers, consumers and admins connect by themselves. Without a log it is silent. */
 export function connectKafka(settings: Settings, log: Log | undefined, options: ConnectKafkaOptions = {}): Kafka {
@@ -24,7 +30,7 @@ export function connectKafka(settings: Settings, log: Log | undefined, options: 
     ...(sasl === undefined ? {} : { sasl: { ...sasl, password: sasl.password.reveal() } as SASLOptions }),
     // kafkajs's own second is too short for a broker that starts, or another continent.
     connectionTimeout: 5_000,
-    requestTimeout: 30_000,
+    requestTimeout: options.requestTimeoutMs ?? 30_000,
     retry: { initialRetryTime: 200, maxRetryTime: 5_000, retries: options.retries ?? 5 },
     logLevel: log === undefined ? logLevel.NOTHING : (LEVELS[log.level] ?? logLevel.WARN),
     logCreator: () => (entry) => {
@@ -64,25 +70,29 @@ function write(
  * @throws Failure `BrokerUnavailable` and others: a sentence with the addresses and the setting
  */
 export async function probeKafka(settings: Settings): Promise<number> {
-  const admin = connectKafka(settings, undefined, { retries: 1 }).admin();
+  const admin = connectKafka(settings, undefined, { retries: 1, requestTimeoutMs: PROBE_TIMEOUT_MS }).admin();
+  const startedAt = Date.now();
   try {
     await admin.connect();
     const { brokers } = await admin.describeCluster();
     return brokers.length;
   } catch (error) {
-    throw (await explainHangUp(error, settings)) ?? explainKafkaConnect(error, settings);
+    // A broker that is frozen accepts the connection and says nothing; kafkajs then calls it "not connected".
+    const isSilent = Date.now() - startedAt >= PROBE_TIMEOUT_MS;
+    const silence = isSilent ? `did not answer within ${PROBE_TIMEOUT_MS / 1_000} s` : undefined;
+    throw (await explainHangUp(error, settings)) ?? explainKafkaConnect(error, settings, silence);
   } finally {
     await admin.disconnect().catch(() => undefined);
   }
 }
 
-/** A broker hangs up without a word on whoever does not speak TLS where it does, or names no user where it wants one. */
+/** A broker closes the connection without an error if it wants TLS or a user and we send none. */
 async function explainHangUp(error: unknown, settings: Settings): Promise<Failure | undefined> {
   const { brokers, tls, sasl } = settings.kafka;
   if (!isHangUp(error)) return undefined;
   const fail = (message: string, remedy: string): Failure =>
     new Failure('BrokerUnavailable', { message: `${serverOf(settings)} ${message}.`, remedy, cause: error });
-  const answers = await Promise.all(brokers.map((broker) => speaksTls(hostAndPort(broker))));
+  const answers = await Promise.all(brokers.map((broker) => speaksTls(splitHostPort(broker))));
   if (answers.includes(true) !== (tls !== undefined)) {
     const { sentence, remedy } = tls === undefined ? explainTlsWanted('kafka') : explainTlsMissing('kafka');
     return fail(sentence, remedy);
@@ -99,11 +109,6 @@ function isHangUp(error: unknown): boolean {
     const { name, code } = link as { name?: unknown; code?: unknown };
     return code === 'ECONNRESET' || code === 'EPIPE' || name === 'KafkaJSConnectionClosedError';
   });
-}
-
-function hostAndPort(broker: string): { host: string; port: number } {
-  const [, host = broker, port] = /^\[?(.*?)\]?:(\d+)$/u.exec(broker) ?? [];
-  return { host, port: Number(port) };
 }
 
 function serverOf(settings: Settings): string {
@@ -134,7 +139,8 @@ function refusalOf(error: unknown): string | undefined {
   return protocolTypeOf(error) ?? (refused ? 'SASL_AUTHENTICATION_FAILED' : undefined);
 }
 
-export function explainKafkaConnect(error: unknown, settings: Settings): Failure {
+/** @param silence what to say where nothing else explains it */
+export function explainKafkaConnect(error: unknown, settings: Settings, silence?: string): Failure {
   const server = serverOf(settings);
   const tls = explainTlsTo('kafka', error, settings);
   if (tls !== undefined)
@@ -154,7 +160,7 @@ export function explainKafkaConnect(error: unknown, settings: Settings): Failure
   const failure = classifyKafka(error, server);
   if (failure.kind !== 'BrokerUnavailable' && failure.kind !== 'Unexpected') return failure;
   return new Failure('BrokerUnavailable', {
-    message: `${server} ${explainNetworkError(error) ?? 'does not answer as a Kafka broker should'}.`,
+    message: `${server} ${explainNetworkError(error) ?? silence ?? 'does not answer as a Kafka broker should'}.`,
     remedy: `Check that Kafka runs there and advertises an address that this machine can reach, and ${nameSettings(settings, ['KAFKA_BOOTSTRAP'])}.`,
     cause: error,
   });

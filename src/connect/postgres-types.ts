@@ -1,6 +1,6 @@
 import pg from 'pg';
 
-/** Types whose usual JavaScript value loses something: microseconds, digits, key order, or more than 2 ** 53. */
+/** Types whose usual JavaScript value loses something: microseconds, digits, the order of keys, or integers above 2 ** 53. */
 const LOSSY = [
   114, // json: also what row_to_json gives; jsonb, in which only the ledger speaks, is parsed
   1082, // date

@@ -98,9 +98,9 @@ export function createPostgresPool(
 }
 
 /**
- * A connection that died without a word is rarely alone: a firewall forgets the idle ones together, and each would cost whoever
- * borrows it the time that it takes to find out. When one is given up, the idle ones of all these pools go too; new ones cost
- * milliseconds.
+ * Pools whose idle connections are ended together. A connection that died without an error is rarely alone: a firewall forgets all
+ * idle ones, and each would cost its next user a time limit. So when one is given up, the idle ones of all these pools are ended.
+ * New ones cost milliseconds.
  */
 export class IdleConnectionGroup {
   readonly #idle = new Set<pg.PoolClient>();

@@ -5,21 +5,21 @@ import { Semaphore, type AcquireOptions } from './semaphore.js';
 /** A connection for one piece of reading. `await using` gives it back, or ends it. */
 export interface Lease extends AsyncDisposable {
   readonly client: ClientBase;
-  /** Says that the reading came to its end: the connection is fit for another. Without this it is ended. */
+  /** Says that the reading came to its end, so the connection can be lent again. Without this call it is ended. */
   keep(): void;
 }
 
 /**
- * Lends a bounded number of connections, each for one piece of reading, in the order in which they were asked for.
+ * Lends a bounded number of connections, each for one piece of reading, in the order of the requests.
  *
- * Its invariant: a connection is lent again only when its borrower said that it is clean. One in the middle of a COPY, whose
- * reader was aborted, failed or walked away, is ended: its next borrower would read the other's rows.
+ * Its invariant: a connection is lent again only if its borrower said that it is clean. A connection in the middle of a COPY is
+ * ended: its next borrower would read rows of another table.
  */
 export class ReadingPool {
   readonly #pool: Pool;
   readonly #semaphore: Semaphore;
 
-  /** @param pool of as many connections as are lent: the waiting is done here, where it is fair and has no time limit */
+  /** @param pool with as many connections as are lent. Requests wait here, in order and without a time limit, not in the pool */
   constructor(pool: Pool) {
     this.#pool = pool;
     this.#semaphore = new Semaphore(pool.options.max);
@@ -30,7 +30,7 @@ export class ReadingPool {
     const place = await this.#semaphore.acquire(options);
     try {
       const client = await this.#pool.connect();
-      // The pool listens only while a connection is idle; the next statement on a broken one fails and tells.
+      // The pool listens for errors only while a connection is idle. The next statement on a broken one fails.
       const ignore = (): void => undefined;
       client.on('error', ignore);
       let clean = false;
@@ -43,7 +43,7 @@ export class ReadingPool {
         client.release(as);
         place[Symbol.dispose]();
       };
-      // Ends what runs on it: a server that does not answer must not hold whoever was told to stop.
+      // Ends the statement that runs: a server that does not answer must not hold a slice that has to stop.
       const onAbort = (): void => giveBack(new Error('The reading was aborted.'));
       options.signal.addEventListener('abort', onAbort, { once: true });
       return {

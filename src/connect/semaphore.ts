@@ -2,11 +2,11 @@ const TELL_EVERY_MS = 1_000;
 
 export interface AcquireOptions {
   readonly signal: AbortSignal;
-  /** Told once a second, and at once, how many are ahead. */
+  /** Called at once, and then every second, with the number of those ahead. */
   readonly onWait?: ((ahead: number) => void) | undefined;
 }
 
-/** Lets so many in at a time, in the order in which they came. */
+/** Lets a bounded number in at a time, in the order of the calls. */
 export class Semaphore {
   #free: number;
   readonly #queue: (() => void)[] = [];
@@ -15,7 +15,7 @@ export class Semaphore {
     this.#free = places;
   }
 
-  /** @returns leave, by disposing of it. @throws the signal's reason, while waiting */
+  /** @returns a place; disposing of it gives it back. @throws the signal's reason, while waiting */
   async acquire({ signal, onWait }: AcquireOptions): Promise<Disposable> {
     signal.throwIfAborted();
     if (this.#free > 0) this.#free -= 1;
@@ -29,7 +29,7 @@ export class Semaphore {
     };
   }
 
-  /** The place is handed on, never free for a moment in which somebody else could take it. */
+  /** The place goes to the first that waits. It is never free in between, so that nobody can jump the queue. */
   #leave(): void {
     const next = this.#queue.shift();
     if (next === undefined) this.#free += 1;

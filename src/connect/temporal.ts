@@ -4,6 +4,7 @@ import { Client, Connection, type OperatorService, type TLSConfig } from '@tempo
 import type { NativeConnection } from '@temporalio/worker';
 import { Failure } from '../failure/failure.js';
 import type { Settings } from '../settings/settings.js';
+import { splitHostPort, type HostPort } from './host-port.js';
 import { explainTlsTo, explainTlsWanted, speaksTls } from './tls.js';
 import { explainNetworkError, nameSettings } from './unreachable.js';
 
@@ -102,9 +103,8 @@ function tlsOptions(host: string, tls: true | TLSConfig): ConnectionOptions {
   };
 }
 
-function addressOf({ temporal: { address } }: Settings): { host: string; port: number } {
-  const [, host, port] = /^\[?(.*?)\]?(?::(\d+))?$/u.exec(address) ?? [];
-  return { host: host ?? 'localhost', port: Number(port ?? 7_233) };
+function addressOf({ temporal: { address } }: Settings): HostPort {
+  return splitHostPort(address, 7_233);
 }
 
 /** gRPC status codes that say more than "unavailable". */

@@ -14,7 +14,7 @@ export function nodeTlsOptions({ verify, ca, client }: Tls): ConnectionOptions {
   };
 }
 
-/** What each server's settings say about TLS, in words for a remedy. */
+/** The settings of each server for TLS, in words for a remedy. */
 const WORDS: Readonly<Record<ServerName, { address: string; on: string; off: string; otherName: string }>> = {
   postgres: {
     address: 'PG_HOST',
@@ -75,7 +75,7 @@ function remedyOf(server: ServerName, { fault }: TlsTrouble, { where }: Settings
   }
 }
 
-/** Said of a server that hangs up on a greeting in TLS. */
+/** For a server that closes the connection on a TLS greeting. */
 export function explainTlsMissing(server: ServerName): TlsExplained {
   const { address, off } = WORDS[server];
   return {
@@ -84,7 +84,7 @@ export function explainTlsMissing(server: ServerName): TlsExplained {
   };
 }
 
-/** Said of a server that hangs up on us where we speak without TLS. */
+/** For a server that closes the connection because we speak without TLS. */
 export function explainTlsWanted(server: ServerName): TlsExplained {
   return {
     sentence: 'speaks TLS on this port, and we do not',
@@ -105,7 +105,7 @@ export async function speaksTls(address: { readonly host: string; readonly port:
     };
     socket.once('secureConnect', () => end(true));
     socket.once('timeout', () => end(false));
-    // A server of TLS 1.2 that wants a client certificate says so in TLS.
+    // A TLS 1.2 server that wants a client certificate says so in TLS, so it speaks TLS.
     socket.once('error', (error) => end(explainTls(error)?.fault === 'client'));
     socket.once('close', () => end(false));
   });

@@ -4,9 +4,9 @@ import type { TaskQueues } from '../domain/deployment.js';
 import type { TableAddress } from '../domain/receipt.js';
 import { Failure } from '../failure/failure.js';
 import { describeTable } from './describe-table.js';
-import { countWorkers } from './workers.js';
+import { RUNNING_TABLES } from './list-tables.js';
+import { countWorkers, type Workers } from './workers.js';
 
-const RUNNING = `WorkflowType = "replicateTable" AND ExecutionStatus = "Running"`;
 const LOADING = `Pg2clickPhase IN ("preparing", "copying")`;
 
 /**
@@ -14,14 +14,15 @@ const LOADING = `Pg2clickPhase IN ("preparing", "copying")`;
  * tables whenever one of their slices ends. A table holds one slot of the producers, two until its first load is done, and one
  * of the consumers. Temporal's counts may be seconds old.
  * @param slots of each worker, PG2CLICK_SLOTS
+ * @returns who works
  * @throws Failure `Misconfigured`
  */
 export async function requireSlots(
   client: Client,
   table: TableAddress,
   { queues, slots }: { readonly queues: TaskQueues; readonly slots: number },
-): Promise<void> {
-  const ours = `TaskQueue = "${queues.workflow}" AND ${RUNNING}`;
+): Promise<Workers> {
+  const ours = `TaskQueue = "${queues.workflow}" AND ${RUNNING_TABLES}`;
   const [running, loading, workers] = await Promise.all([
     client.workflow.count(ours),
     client.workflow.count(`${ours} AND ${LOADING}`),
@@ -30,7 +31,7 @@ export async function requireSlots(
   // Where none runs yet, one is assumed.
   const [producers, consumers] = [Math.max(1, workers.producer), Math.max(1, workers.consumer)];
   const fits = running.count + loading.count + 2 <= producers * slots && running.count + 1 <= consumers * slots;
-  if (fits || (await describeTable(client, workflowIdOf(table.pipeline, table)))?.running === true) return;
+  if (fits || (await describeTable(client, workflowIdOf(table.pipeline, table)))?.running === true) return workers;
   throw new Failure('Misconfigured', {
     message:
       `The workers have no room for another table: ${running.count} run, ${loading.count} of them in their first load, ` +

@@ -1,19 +1,23 @@
 import { WorkflowNotFoundError, type Client, type WorkflowExecutionDescription } from '@temporalio/client';
-import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
-import { deploymentOf } from '../domain/deployment.js';
 import type { SliceProgress } from '../domain/receipt.js';
-import { COPY_STAGE, loadStage, MAIN_LOADER, PUBLISH_STAGE } from '../domain/route.js';
+import { MAIN_LOADER, stagesOf } from '../domain/route.js';
+import { SEARCH_KEYS } from '../domain/search-attributes.js';
 import { FAILURE_KINDS, isFailureKind, policyOf, type FailureKind } from '../failure/kinds.js';
-import { statusQuery, type TableStatus } from '../../workflows/messages.js';
+import type { TableStatus } from '../../workflows/messages.js';
+import { STATUS_QUERY } from '../../workflows/names.js';
 import { PHASES, type Phase, type Task } from '../../workflows/table-state.js';
 
 /** An activity of a table that runs or waits for its next attempt, as the server knows it: no worker is needed to ask. */
 export interface PendingTask {
   readonly task: Task;
   readonly attempt: number;
-  /** Of the attempt before. */
+  /** Why the attempt before ended; whether this one met the same, only its progress says. */
   readonly failure: { readonly kind: FailureKind; readonly message: string; readonly remedy: string } | undefined;
-  /** What its last heartbeat told. */
+  /** A worker runs this attempt, and was heard of since it began: not one that waits for its turn. */
+  readonly alive: boolean;
+  /** Seconds since its last heartbeat; null before the first of this attempt. */
+  readonly heardAgo: number | null;
+  /** What that said; undefined where this attempt reported nothing yet. */
   readonly progress: SliceProgress | undefined;
 }
 
@@ -21,7 +25,7 @@ export interface TableDescription {
   readonly running: boolean;
   /** `COMPLETED`, `TERMINATED`, ... once it is not. */
   readonly ended: string | undefined;
-  /** As the search attributes tell them. */
+  /** As the search attributes have them. */
   readonly phase: Phase | undefined;
   readonly failureKind: FailureKind | undefined;
   readonly runId: string;
@@ -43,8 +47,8 @@ export async function describeTable(client: Client, workflowId: string): Promise
   return {
     running,
     ended: running ? undefined : description.status.name,
-    phase: PHASES.find((phase) => phase === description.typedSearchAttributes.get(PHASE)),
-    failureKind: FAILURE_KINDS.find((kind) => kind === description.typedSearchAttributes.get(FAILURE)),
+    phase: PHASES.find((phase) => phase === description.typedSearchAttributes.get(SEARCH_KEYS.phase)),
+    failureKind: FAILURE_KINDS.find((kind) => kind === description.typedSearchAttributes.get(SEARCH_KEYS.failure)),
     runId: description.runId,
     taskQueue: description.taskQueue,
     pending: (description.raw.pendingActivities ?? []).flatMap(readPending),
@@ -62,75 +66,60 @@ export async function queryTable(
 ): Promise<TableStatus | undefined> {
   try {
     const handle = client.workflow.getHandle(workflowId);
-    return await client.withDeadline(Date.now() + deadlineMs, () => handle.query(statusQuery));
+    return await client.withDeadline(Date.now() + deadlineMs, () => handle.query<TableStatus>(STATUS_QUERY));
   } catch {
     // Whatever keeps it from answering: what the ledger and the server know is shown instead, and that nobody answered.
     return undefined;
   }
 }
 
-/** Ids of the workflows that run in a pipeline, but for those of other deployments. The server's list may be seconds old. */
-export async function listTableWorkflows(
-  client: Client,
-  pipeline: string,
-  deployment: string | undefined,
-): Promise<readonly string[]> {
-  const ids: string[] = [];
-  const query = `WorkflowType = "replicateTable" AND ExecutionStatus = "Running"`;
-  for await (const { workflowId, taskQueue } of client.workflow.list({ query })) {
-    const isOther = deployment !== undefined && (deploymentOf(taskQueue) ?? deployment) !== deployment;
-    if (!isOther && workflowId.startsWith(`replicate/${pipeline}/`)) ids.push(workflowId);
-  }
-  return ids;
-}
+/** The task of an activity whose heartbeats do not say yet which of several stages it runs. */
+const USUAL_TASKS = new Map<string, Task>([
+  ['prepareTable', 'prepare'],
+  ['removeTable', 'remove'],
+  ...stagesOf({ loaders: [{ name: MAIN_LOADER }] }).map(({ activity, id }) => [activity, id] as const),
+]);
 
-const PHASE = defineSearchAttributeKey('Pg2clickPhase', SearchAttributeType.KEYWORD);
-const FAILURE = defineSearchAttributeKey('Pg2clickFailure', SearchAttributeType.KEYWORD);
-
-const TASK_OF_ACTIVITY: Readonly<Record<string, Task>> = {
-  prepareTable: 'prepare',
-  copyTable: COPY_STAGE,
-  publishSlice: PUBLISH_STAGE,
-  loadSlice: loadStage(MAIN_LOADER),
-  removeTable: 'remove',
-};
+/** `temporal.api.enums.v1.PendingActivityState`. */
+const STARTED = 2;
 
 type RawActivity = NonNullable<WorkflowExecutionDescription['raw']['pendingActivities']>[number];
 type RawPayloads = NonNullable<RawActivity['heartbeatDetails']>['payloads'];
 
 function readPending(activity: RawActivity): PendingTask[] {
-  const usual = TASK_OF_ACTIVITY[activity.activityType?.name ?? ''];
+  const usual = USUAL_TASKS.get(activity.activityType?.name ?? '');
   if (usual === undefined) return [];
+  const heardAt = secondsOf(activity.lastHeartbeatTime);
+  // Temporal keeps the details of an earlier attempt for the next one.
+  const alive = activity.state === STARTED && heardAt > secondsOf(activity.lastStartedTime);
   const progress = readFirst<SliceProgress>(activity.heartbeatDetails?.payloads);
   return [
     {
-      // Which of several loaders it is, its heartbeats tell.
       task: progress?.stage ?? usual,
       attempt: activity.attempt ?? 1,
       failure: readFailure(activity),
-      progress,
+      alive,
+      heardAgo: alive ? Math.max(0, Date.now() / 1_000 - heardAt) : null,
+      progress: alive ? progress : undefined,
     },
   ];
 }
 
-/** Why the last attempt ended; undefined where a worker was lost and the attempt that followed is alive. */
-function readFailure(activity: RawActivity): PendingTask['failure'] {
-  const { lastFailure } = activity;
+function readFailure({ lastFailure }: RawActivity): PendingTask['failure'] {
   if (lastFailure === null || lastFailure === undefined) return undefined;
   if (lastFailure.timeoutFailureInfo !== null && lastFailure.timeoutFailureInfo !== undefined) {
-    if (secondsOf(activity.lastHeartbeatTime) > secondsOf(activity.lastStartedTime)) return undefined;
     const message = 'The worker that ran the last attempt was not heard of in time.';
     return { kind: 'WorkerLost', message, remedy: policyOf('WorkerLost').remedy };
   }
   const kind = lastFailure.applicationFailureInfo?.type;
   const known: FailureKind = isFailureKind(kind) ? kind : 'Unexpected';
-  const told = readFirst<{ message?: unknown; remedy?: unknown }>(
+  const details = readFirst<{ message?: unknown; remedy?: unknown }>(
     lastFailure.applicationFailureInfo?.details?.payloads,
   );
   return {
     kind: known,
-    message: text(told?.message) ?? text(lastFailure.message) ?? 'The last attempt failed without a word.',
-    remedy: text(told?.remedy) ?? policyOf(known).remedy,
+    message: text(details?.message) ?? text(lastFailure.message) ?? 'The last attempt failed without a word.',
+    remedy: text(details?.remedy) ?? policyOf(known).remedy,
   };
 }
 

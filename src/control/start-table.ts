@@ -1,9 +1,12 @@
 import { WorkflowExecutionAlreadyStartedError, type Client } from '@temporalio/client';
-import { defineSearchAttributeKey, SearchAttributeType, type SearchAttributePair } from '@temporalio/common';
+import type { SearchAttributePair } from '@temporalio/common';
+import { clip } from '../domain/clip.js';
 import type { TableAddress } from '../domain/receipt.js';
 import type { TableOptions } from '../domain/replicated-table.js';
+import { SEARCH_KEYS } from '../domain/search-attributes.js';
 import { formatTableName, workflowIdOf } from '../domain/table-name.js';
-import { REPLICATE_TABLE, type RemoveMessage, type ReplicateTableInput } from '../../workflows/messages.js';
+import type { RemoveMessage, ReplicateTableInput } from '../../workflows/messages.js';
+import { REPLICATE_TABLE } from '../../workflows/names.js';
 
 export interface StartRequest extends TableAddress {
   readonly options?: TableOptions | undefined;
@@ -65,20 +68,15 @@ function startOptions({ pipeline, schema, table, options, sliceMs, taskQueue }: 
     args: [input] as [ReplicateTableInput],
     workflowIdReusePolicy: 'ALLOW_DUPLICATE' as const,
     typedSearchAttributes: searchAttributes(pipeline, title),
-    staticSummary: clip(`${title} to ClickHouse`),
+    // The server takes 200 bytes; names are at most 2 x 63 bytes, quoted twice that.
+    staticSummary: clip(`${title} to ClickHouse`, 150),
   };
 }
 
 function searchAttributes(pipeline: string, title: string): SearchAttributePair[] {
-  const keyword = (name: string) => defineSearchAttributeKey(name, SearchAttributeType.KEYWORD);
   return [
-    { key: keyword('Pg2clickTable'), value: title },
-    { key: keyword('Pg2clickPipeline'), value: pipeline },
-    { key: keyword('Pg2clickPhase'), value: 'preparing' },
+    { key: SEARCH_KEYS.table, value: title },
+    { key: SEARCH_KEYS.pipeline, value: pipeline },
+    { key: SEARCH_KEYS.phase, value: 'preparing' },
   ];
-}
-
-/** The server takes 200 bytes. */
-function clip(summary: string): string {
-  return Buffer.byteLength(summary) <= 200 ? summary : `${Buffer.from(summary).subarray(0, 190).toString()}...`;
 }

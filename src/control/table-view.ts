@@ -1,21 +1,16 @@
 import type { Client } from '@temporalio/client';
-import type { ReplicatedTable } from '../domain/replicated-table.js';
-import type { MessageFormat } from '../domain/route.js';
-import type { Deployment, TaskQueues } from '../domain/deployment.js';
-import { formatTableName, parseTableName, workflowIdOf, type TableName } from '../domain/table-name.js';
-import { policyOf, type FailureKind } from '../failure/kinds.js';
-import { listTables } from '../ledger/tables.js';
 import type { Queryable } from '../connect/queryable.js';
-import { readStages, type StageRow } from '../ledger/stages.js';
+import { deploymentOf, type Deployment, type TaskQueues } from '../domain/deployment.js';
+import type { MessageFormat, StageId } from '../domain/route.js';
+import { formatTableName, workflowIdOf, type TableName } from '../domain/table-name.js';
+import { isMissingLedger } from '../ledger/query.js';
+import type { FailureKind } from '../failure/kinds.js';
 import type { TableStatus } from '../../workflows/messages.js';
 import type { Phase, Task } from '../../workflows/table-state.js';
-import {
-  describeTable,
-  listTableWorkflows,
-  queryTable,
-  type PendingTask,
-  type TableDescription,
-} from './describe-table.js';
+import { readBacklog, type TableBacklog } from './backlog.js';
+import { composeTable } from './compose-table.js';
+import { describeTable, queryTable, type TableDescription } from './describe-table.js';
+import { listTables } from './list-tables.js';
 import { ELSEWHERE_REMEDY, otherDeployment, OTHERS_REMEDY, othersWorkflow, waitsElsewhere } from './own-workflow.js';
 import { countWorkers, type Workers } from './workers.js';
 
@@ -41,17 +36,36 @@ export interface TableView {
   readonly copiedRows: number;
   /** Whether the first load is done. */
   readonly copied: boolean;
-  /** Changes since then: sent to Kafka, and in ClickHouse. */
-  readonly publishedRows: number;
+  /** In the order in which a row meets them; empty before the table is prepared. */
+  readonly stages: readonly StageView[];
+  /** Changes since the first load that are in ClickHouse: those of the last stage. */
   readonly loadedRows: number;
-  /** Events in the outbox, rows in Kafka; null before the table is prepared. */
-  readonly waiting: { readonly publish: number | null; readonly load: number | null };
-  /** Age of the oldest change that is not in ClickHouse; null while nothing moves, and nobody knows. */
+  /** Changes that wait, over all stages; null where that is not known of any. */
+  readonly waiting: number | null;
+  /** Age of the oldest change that is not in ClickHouse, at least; null where changes wait and nobody knows for how long. */
   readonly lagSeconds: number | null;
   readonly paused: { readonly since: string; readonly reason: string | null } | null;
   readonly failure: FailureView | null;
+  /** The last signal that could not be understood. */
+  readonly ignored: { readonly at: string; readonly name: string; readonly problem: string } | null;
   /** Page in Temporal's UI. */
   readonly url: string | null;
+}
+
+export interface StageView {
+  readonly id: StageId;
+  /** Rows and tombstones confirmed since the table was added; those of a batch that was sent again count again. */
+  readonly rows: number;
+  /** Changes that wait for it, the batch in hand among them; null where that is not known. */
+  readonly waiting: number | null;
+  /** Where they wait: `the outbox`, `Kafka`; null for a stage that reads the table itself. */
+  readonly waitingIn: string | null;
+  /** Age of the oldest of them; null where it is not known. */
+  readonly lagSeconds: number | null;
+  /** ISO 8601: when it last named or confirmed a batch. */
+  readonly lastBatchAt: string;
+  /** Whether its activity runs, or waits for its next attempt. */
+  readonly running: boolean;
 }
 
 export interface FailureView {
@@ -91,27 +105,18 @@ export interface ViewSource {
 /** Everything of a pipeline: what the ledger holds, and what Temporal runs that is not prepared yet. */
 export async function viewPipeline(source: ViewSource, only?: TableName): Promise<PipelineView> {
   const { pg, client, pipeline } = source;
-  const replicated = await readLedger(pg, pipeline);
-  const [listed, workers] = await Promise.all([
-    only === undefined ? listTableWorkflows(client, pipeline, source.deployment?.id) : [],
+  const [prepared, listed, workers] = await Promise.all([
+    readKnown(pg, pipeline, only),
+    only === undefined ? listIds(source) : [workflowIdOf(pipeline, only)],
     countWorkers(client, source.queues),
   ]);
-  const names = new Map<string, TableName>();
-  for (const { name } of replicated) names.set(workflowIdOf(pipeline, name), name);
-  for (const workflowId of listed) names.set(workflowId, nameOf(workflowId, pipeline));
-  if (only !== undefined) {
-    names.clear();
-    names.set(workflowIdOf(pipeline, only), only);
-  }
-  // PostgreSQL is asked one after the other, on one connection; Temporal, where a question may take seconds, all at once.
-  const known: KnownTable[] = [];
-  for (const [workflowId, name] of names) {
-    const table = replicated.find((each) => workflowIdOf(pipeline, each.name) === workflowId);
-    const stages = table === undefined ? [] : await readStages(pg, table.id);
-    const backlog = table === undefined ? null : await countBacklog(pg, table.id, stages);
-    known.push({ workflowId, name, table, stages, backlog });
-  }
-  const tables = await Promise.all(known.map((table) => viewTable(source, table, workers.workflow > 0)));
+  const ids = new Set([...prepared.keys(), ...listed]);
+  const tables = await Promise.all(
+    [...ids].map(async (workflowId) => {
+      const known = await queryTemporal(source, workflowId, workers.workflow > 0);
+      return compose(source, workflowId, prepared.get(workflowId), known);
+    }),
+  );
   return {
     pipeline,
     deployment: source.deployment?.id ?? null,
@@ -121,23 +126,60 @@ export async function viewPipeline(source: ViewSource, only?: TableName): Promis
   };
 }
 
-/** @returns undefined for a table that neither the ledger nor Temporal knows, or that was removed */
-async function viewTable(source: ViewSource, known: KnownTable, asked: boolean): Promise<TableView | undefined> {
-  const { workflowId } = known;
-  const described = await describeTable(source.client, workflowId);
+/**
+ * One table, without counting who works: for those who poll.
+ * @param asks whether its workflow is queried, which costs a worker a task; without, details of a park are not known
+ * @returns undefined where neither the ledger nor Temporal knows it
+ */
+export async function viewTable(
+  source: ViewSource,
+  name: TableName,
+  { asks }: { readonly asks: boolean },
+): Promise<TableView | undefined> {
+  const workflowId = workflowIdOf(source.pipeline, name);
+  const [prepared, view] = await Promise.all([
+    readKnown(source.pg, source.pipeline, name),
+    queryTemporal(source, workflowId, asks),
+  ]);
+  return compose(source, workflowId, prepared.get(workflowId), view);
+}
+
+interface TemporalView {
+  /** Undefined too where the workflow is that of another deployment. */
+  readonly description: TableDescription | undefined;
+  readonly status: TableStatus | undefined;
+  readonly misplaced: FailureView | undefined;
+}
+
+/** @param asks whether to query the workflow too, which takes a worker */
+async function queryTemporal(source: ViewSource, workflowId: string, asks: boolean): Promise<TemporalView> {
+  const { client } = source;
+  const described = await describeTable(client, workflowId);
   const misplaced = described?.running === true ? misplacedWorkflow(source, workflowId, described) : undefined;
   const description = misplaced?.isOther === true ? undefined : described;
-  if (known.table === undefined && description?.running !== true) return undefined;
-  const status = asked && description?.running === true ? await queryTable(source.client, workflowId) : undefined;
-  const view = compose({ ...known, description, status, source });
-  return misplaced === undefined ? view : { ...view, failure: misplaced.failure };
+  const status = asks && description?.running === true ? await queryTable(client, workflowId) : undefined;
+  return { description, status, misplaced: misplaced?.failure };
+}
+
+/** @returns undefined for a table that neither the ledger nor Temporal knows, or that was removed */
+function compose(
+  source: ViewSource,
+  workflowId: string,
+  backlog: TableBacklog | undefined,
+  { misplaced, description, status }: TemporalView,
+): TableView | undefined {
+  if (backlog === undefined && description?.running !== true) return undefined;
+  const title = backlog === undefined ? titleOf(workflowId, source.pipeline) : formatTableName(backlog.table.name);
+  const url = urlOf(source, workflowId, description?.runId);
+  const view = composeTable({ title, workflowId, backlog, description, status, url });
+  return misplaced === undefined ? view : { ...view, failure: misplaced };
 }
 
 /** A workflow that no worker of this deployment runs: that of another deployment, or one on a task queue of its own. */
 function misplacedWorkflow(
   { client, deployment: own }: ViewSource,
   workflowId: string,
-  { taskQueue }: TableDescription,
+  { taskQueue }: Pick<TableDescription, 'taskQueue'>,
 ): { readonly isOther: boolean; readonly failure: FailureView } | undefined {
   if (own === undefined) return undefined;
   const { namespace } = client.options;
@@ -150,133 +192,41 @@ function misplacedWorkflow(
   return { isOther: other !== undefined, failure: { ...rest, message, remedy } };
 }
 
-/** What the ledger knows of a table. */
-interface KnownTable {
-  readonly workflowId: string;
-  readonly name: TableName;
-  readonly table: ReplicatedTable | undefined;
-  readonly stages: readonly StageRow[];
-  readonly backlog: number | null;
-}
-
-interface KnownEverywhere extends KnownTable {
-  readonly description: TableDescription | undefined;
-  readonly status: TableStatus | undefined;
-  readonly source: ViewSource;
-}
-
-function compose(known: KnownEverywhere): TableView {
-  const { workflowId, table, stages, description, status, source } = known;
-  const pending = description?.pending ?? [];
-  const rowsOf = (stage: StageRow['stage']) => Number(stages.find((each) => each.stage === stage)?.rows ?? 0);
-  const progressOf = (task: Task) => pending.find((each) => each.task === task)?.progress;
-  // The ledger knows first: the workflow hears of it with the receipt.
-  const copied = (stages.find((each) => each.stage === 'copy')?.batch ?? 0) > 0;
-  const target = table?.route.loaders[0]?.target;
-  const phase = description?.running === true ? (status?.phase ?? description.phase ?? 'unknown') : 'stopped';
-  return {
-    table: formatTableName(known.name),
-    workflowId,
-    phase,
-    answering: status !== undefined,
-    running: pending.map(({ task }) => task),
-    doing: (progressOf('prepare') ?? progressOf('copy') ?? progressOf('remove'))?.moved ?? null,
-    target: target === undefined ? null : `${target.database}.${target.table}`,
-    topic: table?.route.transport.topic ?? null,
-    format: table?.route.transport.format ?? null,
-    key: table?.key ?? null,
-    estimatedRows: status?.prepared?.estimatedRows ?? null,
-    copiedRows: copied ? rowsOf('copy') : (progressOf('copy')?.rows ?? 0),
-    copied,
-    publishedRows: rowsOf('publish'),
-    loadedRows: rowsOf('load:main'),
-    waiting: {
-      publish: known.backlog,
-      load: progressOf('load:main')?.waiting ?? Math.max(0, rowsOf('publish') - rowsOf('load:main')),
-    },
-    lagSeconds: phase === 'streaming' || phase === 'copying' ? lagOf(pending, status) : null,
-    paused: status?.paused ?? null,
-    failure: failureOf(pending, status, description),
-    url: urlOf(source, workflowId, description?.runId),
-  };
-}
-
-/** The running slices know it now; the workflow, as of the slices that ended. */
-function lagOf(pending: readonly PendingTask[], status: TableStatus | undefined): number | null {
-  const told = pending.flatMap(({ task, progress }) =>
-    task !== 'copy' && progress !== undefined ? [progress.lagSeconds] : [],
-  );
-  if (told.length > 0) return Math.max(...told);
-  return status?.lagSeconds ?? null;
-}
-
-/** A park first; then what is being retried right now. */
-function failureOf(
-  pending: readonly PendingTask[],
-  status: TableStatus | undefined,
-  description: TableDescription | undefined,
-): FailureView | null {
-  const park = status?.parks[0];
-  if (park !== undefined) {
-    const { where, kind, message, remedy, since } = park;
-    return { task: where, kind, message, remedy, since, retrying: false, attempt: null };
-  }
-  const retried = pending.find((each) => each.failure !== undefined && each.attempt > 1);
-  if (retried?.failure !== undefined)
-    return { task: retried.task, ...retried.failure, since: null, retrying: true, attempt: retried.attempt };
-  const kind = status === undefined && description?.running === true ? description.failureKind : undefined;
-  if (kind === undefined) return null;
-  return {
-    task: null,
-    kind,
-    message: 'The workflow tells the details once a worker answers.',
-    remedy: policyOf(kind).remedy,
-    since: null,
-    retrying: description?.phase !== 'parked',
-    attempt: null,
-  };
-}
-
 function urlOf({ uiUrl, client }: ViewSource, workflowId: string, runId: string | undefined): string | null {
   if (uiUrl === undefined) return null;
   const run = runId === undefined ? '' : `/${runId}`;
   return `${uiUrl}/namespaces/${encodeURIComponent(client.options.namespace)}/workflows/${encodeURIComponent(workflowId)}${run}`;
 }
 
-/** Names in workflow ids are unquoted, except where they hold a dot or a quote. */
-function nameOf(workflowId: string, pipeline: string): TableName {
-  const written = workflowId.slice(`replicate/${pipeline}/`.length);
-  const quoted = written.replaceAll(/(^|\.)([^".]+)(?=\.|$)/gu, '$1"$2"');
-  return parseTableName(quoted);
+/** Ids of the workflows that run in the pipeline, but for those of other deployments. The server's list may be seconds old. */
+async function listIds({ client, pipeline, deployment: own }: ViewSource): Promise<readonly string[]> {
+  const listed = await listTables(client);
+  return listed
+    .filter(({ workflowId }) => workflowId.startsWith(prefixOf(pipeline)))
+    .filter(({ taskQueue }) => own === undefined || (deploymentOf(taskQueue) ?? own.id) === own.id)
+    .map(({ workflowId }) => workflowId);
 }
 
-/** Counting is exact up to here; a longer backlog is estimated from the sequence. */
-const COUNTED = 50_000;
-
-async function countBacklog(pg: Queryable, id: string, stages: readonly StageRow[]): Promise<number | null> {
-  const publish = stages.find(({ stage }) => stage === 'publish');
-  if (publish === undefined) return null;
-  // The name is ours: `outbox_` and digits.
-  const outbox = `pg2click.outbox_${id}`;
-  const found = await pg.query<{ waiting: number; estimate: number }>(
-    /* sql */ `select count(*)::int as waiting, coalesce(max(last_value) - min(seq), 0)::float8 as estimate
-      from (select seq from ${outbox} where seq > $1 order by seq limit ${COUNTED}) events,
-        pg_sequence_last_value(pg_get_serial_sequence($2, 'seq')) last_value`,
-    [publish.lowWater, outbox],
-  );
-  const { waiting, estimate } = found.rows[0] ?? { waiting: 0, estimate: 0 };
-  return waiting < COUNTED ? waiting : estimate;
+/** What was typed by hand may be no name of a table: it is shown as it is. */
+function titleOf(workflowId: string, pipeline: string): string {
+  return workflowId.slice(prefixOf(pipeline).length);
 }
 
-/** SQLSTATE of a schema or table that is not there: nothing was ever replicated. */
-const NO_LEDGER = ['3F000', '42P01'];
+function prefixOf(pipeline: string): string {
+  return `replicate/${pipeline}/`;
+}
 
-async function readLedger(pg: Queryable, pipeline: string): Promise<readonly ReplicatedTable[]> {
+/** What the ledger has, by workflow id. */
+async function readKnown(
+  pg: Queryable,
+  pipeline: string,
+  name: TableName | undefined,
+): Promise<ReadonlyMap<string, TableBacklog>> {
   try {
-    return await listTables(pg, pipeline);
+    const backlog = await readBacklog(pg, { pipeline, name });
+    return new Map(backlog.map((each) => [workflowIdOf(pipeline, each.table.name), each]));
   } catch (error) {
-    const cause = error instanceof Error ? (error.cause as { code?: unknown } | undefined) : undefined;
-    if (NO_LEDGER.includes(String(cause?.code))) return [];
+    if (isMissingLedger(error)) return new Map();
     throw error;
   }
 }

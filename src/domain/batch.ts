@@ -1,11 +1,11 @@
 /**
- * A batch is named, then moved, then confirmed. The name is immutable: a retry rebuilds the batch from it alone. Batch numbers
- * count from 1 per table and stage, without gaps.
+ * A batch is named, then moved, then confirmed. A name never changes: a retry rebuilds the batch from the name alone. Batch numbers
+ * count from 1 for each table and stage, without gaps.
  */
 export interface BatchName {
   readonly batch: number;
   readonly generation: number;
-  /** The form of the table whose columns the batch has; absent, 1, in names of releases that had no forms. */
+  /** The shape of the rows in it. Absent means 1: in names of releases that had no shapes. */
   readonly shape?: number;
 }
 
@@ -14,7 +14,7 @@ export interface OutboxBatch extends BatchName {
   /** Decimal strings of bigint: the `seq` of the first and the last event, inclusive. */
   readonly first: string;
   readonly last: string;
-  /** `pg_snapshot` text: the batch holds the events of the range that this snapshot sees, no others. */
+  /** `pg_snapshot` as text: of the range, the batch holds the events that this snapshot sees. */
   readonly snapshot: string;
 }
 
@@ -38,8 +38,7 @@ export interface CopyBatch extends BatchName {
 
 /**
  * The deduplication token of a load batch: table, stage, generation, batch number and ranges. Only for content that a retry
- * reproduces byte for byte, which a range of offsets does. The stage is in it because two loaders of a table may cut the same
- * range.
+ * reproduces byte for byte, as a range of offsets does. The stage is in it because two loaders of a table may name the same range.
  */
 export function loadToken(table: { pipeline: string; id: string }, stage: string, batch: OffsetBatch): string {
   const ranges = Object.entries(batch.ranges)

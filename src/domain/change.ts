@@ -1,6 +1,6 @@
 /**
- * The most that a message may hold. Brokers hang up on a request above `socket.request.max.bytes` (100 MB), without a word: it
- * would look like an outage.
+ * The most that a message may hold. A broker closes the connection without an error on a request above
+ * `socket.request.max.bytes` (100 MB), which would look like an outage.
  */
 export const MOST_MESSAGE_BYTES = 100_000_000;
 
@@ -28,7 +28,7 @@ export interface Change {
 
 const FIELDS = 6;
 
-/** Many changes in one text, kept as numbers: an object and two Buffers a change cost more than sending it. */
+/** Many changes in one text, kept as offsets: an object and two Buffers for each change would cost more than sending it. */
 export class Changes {
   readonly text: Uint8Array;
   readonly #fields: number[] = [];

@@ -1,16 +1,16 @@
 /**
- * One source database with one pipeline: what tells its task queues, messages, targets and requests from those of another
- * deployment that uses the same Temporal namespace, Kafka or ClickHouse.
+ * One source database with one pipeline. Its id keeps its task queues, messages, targets and requests apart from those of other
+ * deployments that use the same Temporal namespace, Kafka or ClickHouse.
  */
 export interface Deployment {
-  /** 8 hexadecimal digits, of system identifier, database and pipeline. */
+  /** 8 hexadecimal digits: a hash of system identifier, database and pipeline. */
   readonly id: string;
   readonly pipeline: string;
   /** Name of the source database, for sentences. */
   readonly database: string;
 }
 
-/** The task queues of a worker: workflows are polled by every role; the other two are split by what they read. */
+/** The task queues of a worker. Every role polls for workflows; `producer` reads PostgreSQL, `consumer` reads Kafka. */
 export interface TaskQueues {
   readonly workflow: string;
   readonly producer: string;
@@ -25,7 +25,7 @@ export function taskQueuesOf(deployment: string): TaskQueues {
   return activityQueuesOf(`${PREFIX}/${deployment}`);
 }
 
-/** A workflow schedules its activities beside its own queue: one that is started by hand needs the name of one queue only. */
+/** The queues of a workflow's activities, from the name of its own queue: who starts a workflow by hand gives one name only. */
 export function activityQueuesOf(workflowQueue: string): TaskQueues {
   const separator = workflowQueue === WORKFLOW_QUEUE_BEFORE ? '-' : '/';
   return {

@@ -1,13 +1,13 @@
 /**
- * A part of a ClickHouse table that was seen, with all that is needed to find out later whether what was in it is still there.
- * Numbers are decimal.
+ * A part of a ClickHouse table that was seen, with what is needed to find out later whether its rows are still there. Numbers are
+ * decimal.
  */
 export interface Part {
   readonly name: string;
-  /** The folder of its table: a table made anew has another. */
+  /** The folder of its table: a table that was created again has another. */
   readonly home: string;
   readonly partition: string;
-  /** The inserts that it is made of, by ClickHouse's own count. A merge covers all that its sources covered. */
+  /** The inserts in it, by ClickHouse's own numbers. A merge covers all numbers of its sources. */
   readonly firstBlock: string;
   readonly lastBlock: string;
   /** The newest mutation that it went through. */

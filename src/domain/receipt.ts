@@ -5,7 +5,7 @@ import type { TableName } from './table-name.js';
 /** Which table, in which pipeline: the argument of every activity begins with it. */
 export interface TableAddress extends TableName {
   readonly pipeline: string;
-  /** Identity of the deployment that asks; absent where its workflow runs on queues with names of their own. */
+  /** Id of the deployment whose workflow sends the request; absent if that runs on queues with other names. */
   readonly deployment?: string | undefined;
 }
 
@@ -21,23 +21,23 @@ export interface PrepareReceipt {
   /** `database.table` */
   readonly target: string;
   readonly key: readonly string[];
-  /** `reltuples`: a guess for the progress of the first load; null when PostgreSQL has none. */
+  /** `reltuples`: an estimate for the progress of the first load; null if PostgreSQL has none. */
   readonly estimatedRows: number | null;
-  /** What runs for the table, in the order in which a row meets it; absent in receipts of before stages were data. */
+  /** The stages of the table, in the order in which a row meets them; absent in receipts of older releases. */
   readonly stages?: readonly StageSpec[];
 }
 
-/** What the last receipt said was confirmed: a checkpoint outside the ledger, which may be set back by a restore. */
+/** What the last receipt said was confirmed. It is kept outside the ledger, because a restore may set the ledger back. */
 export interface Checkpoint {
   readonly batch: number;
-  /** Of a stage that drains an outbox: last `seq`; of one that reads a topic: highest `seq` loaded. Decimal. */
+  /** The highest `seq` that was moved. Decimal. */
   readonly highest: string;
 }
 
 export interface SliceRequest extends TableAddress {
-  /** Which stage; absent in requests of before stages were data: then the activity tells it. */
+  /** Absent in requests of older releases: then the activity knows it. */
   readonly stage?: StageId;
-  /** Ledger id of the table, as preparing told it; absent in requests of before. */
+  /** Ledger id of the table, from its `PrepareReceipt`; absent in requests of older releases. */
   readonly tableId?: string | undefined;
   /** Null before the first receipt. */
   readonly checkpoint: Checkpoint | null;
@@ -47,7 +47,7 @@ export interface SliceRequest extends TableAddress {
   readonly idleMs?: number | undefined;
 }
 
-/** The small answer of a slice: numbers and positions, never rows. */
+/** What a slice returns: numbers and positions, never rows. */
 export interface SliceReceipt {
   readonly stage: StageId;
   readonly batches: number;
@@ -67,12 +67,12 @@ export interface CopyReceipt {
   readonly rows: number;
   readonly bytes: number;
   readonly seconds: number;
-  /** The drawn position: the version of every copied row. Decimal. */
+  /** The allocated position: part of the version of every copied row. Decimal. */
   readonly position: string;
 }
 
 export interface RemoveRequest extends TableAddress {
-  /** Ledger id of the table that is meant: one of its name that was added later is left alone. Absent where it was never prepared. */
+  /** Ledger id of the table: one of the same name that was added later is left alone. Absent if it was never prepared. */
   readonly id?: string | undefined;
   /** Drop the target table, its floor and its view too. */
   readonly dropTarget: boolean;
@@ -85,7 +85,7 @@ export interface RemoveReceipt {
   readonly kept: readonly { readonly name: string; readonly why: string }[];
 }
 
-/** What an activity says while it runs: a hint for displays, never the truth of a position. */
+/** What an activity reports while it runs. For displays only: positions are in the ledger. */
 export interface SliceProgress {
   /** A stage, or `prepare` or `remove`. */
   readonly stage: StageId;
@@ -102,6 +102,6 @@ export interface ReplicationActivities {
   copyTable(request: SliceRequest): Promise<CopyReceipt>;
   publishSlice(request: SliceRequest): Promise<SliceReceipt>;
   loadSlice(request: SliceRequest): Promise<SliceReceipt>;
-  /** Nothing where the attempt cannot know what an earlier one dropped, and in histories of older releases. */
+  /** Returns nothing if this attempt cannot know what an earlier one dropped, and in histories of older releases. */
   removeTable(request: RemoveRequest): Promise<RemoveReceipt | void>;
 }

@@ -2,10 +2,10 @@ import { MAIN_LOADER, type LoaderSpec, type MessageFormat, type Route, type Targ
 import type { Deployment } from './deployment.js';
 import type { TableName } from './table-name.js';
 
-/** A column of the source table, as the catalogue tells it. */
+/** A column of the source table, as in the catalogue. */
 export interface Column {
   readonly name: string;
-  /** `attnum`: tells a rename from a drop and an add. */
+  /** `attnum`: it stays the same when a column is renamed. */
   readonly position: number;
   /** `format_type(oid, null)` without modifiers, e.g. `bigint`, `character varying`; `enum` for every enum type. */
   readonly type: string;
@@ -16,7 +16,7 @@ export interface Column {
   readonly nullable: boolean;
 }
 
-/** Row-level where statement triggers would not fire: partitioned and inherited tables, tables fed by a subscription. */
+/** `row` where statement triggers would not fire: on tables that a subscription writes to. */
 export const TRIGGER_LEVELS = ['statement', 'row'] as const;
 export type TriggerLevel = (typeof TRIGGER_LEVELS)[number];
 
@@ -40,7 +40,7 @@ export interface ReplicatedTable {
   readonly name: TableName;
   /** `pg_class.oid` at the time it was added. */
   readonly relation: string;
-  /** 1..255; rises whenever positions start again. Part of every version, batch name and token. */
+  /** 1..255; rises when the table is added again. Part of every version, batch name and token. */
   readonly generation: number;
   /** From 1; rises when the columns change. Part of every version, message and batch name. */
   readonly shape: number;
@@ -48,13 +48,13 @@ export interface ReplicatedTable {
   /** Key column names, in key order. */
   readonly key: readonly string[];
   readonly route: Route;
-  /** Fingerprint of the source table: what no event announces, so it is compared at every slice. */
+  /** Catalogue entries of the source table as text, compared at every slice: an ALTER writes no event. */
   readonly fingerprint: string;
   /** Who added it; absent where a release did that had no identity of deployments, until its next preparing. */
   readonly owner?: Deployment;
 }
 
-/** A table as one of its loaders sees it. */
+/** A table with the target of one of its loaders. */
 export interface TargetTable extends Pick<
   ReplicatedTable,
   'id' | 'pipeline' | 'name' | 'generation' | 'shape' | 'columns' | 'key'
@@ -62,18 +62,18 @@ export interface TargetTable extends Pick<
   readonly target: Target;
   /** As in `LoaderSpec`. */
   readonly server?: string;
-  /** Whose the target is: the id of the deployment. Marks of before deployments had an identity name none. */
+  /** The id of the deployment that owns the target. */
   readonly deployment?: string;
 }
 
-/** @throws Error where the table has no loader of that name: its stage would not run */
+/** @throws Error if the table has no loader of that name */
 export function loaderNamed(table: Pick<ReplicatedTable, 'route'>, name = MAIN_LOADER): LoaderSpec {
   const loader = table.route.loaders.find((each) => each.name === name);
   if (loader === undefined) throw new Error(`the table has no loader "${name}"`);
   return loader;
 }
 
-/** The table as its loader `name` sees it. @throws Error as `loaderNamed` */
+/** The table with the target of its loader `name`. @throws Error as `loaderNamed` */
 export function targetTable(table: ReplicatedTable, name = MAIN_LOADER, deployment?: string): TargetTable {
   const { target, server } = loaderNamed(table, name);
   return {

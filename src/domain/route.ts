@@ -1,5 +1,5 @@
 /**
- * The way of a table's rows, as data: what captures changes, what carries them, who loads them. It is part of the table's
+ * The way of a table's rows, as data: what captures changes, what carries them, what loads them. It is stored in the table's
  * definition in the ledger.
  */
 export interface Route {
@@ -9,7 +9,7 @@ export interface Route {
   readonly loaders: readonly LoaderSpec[];
 }
 
-/** What sees the changes of a table. `kind` names an entry of the capture registry; the rest is that capture's own. */
+/** What captures the changes of a table. `kind` names an entry of the capture registry; the other fields belong to that capture. */
 export interface CaptureSpec {
   readonly kind: string;
   readonly [option: string]: unknown;
@@ -22,7 +22,7 @@ export type MessageFormat = (typeof MESSAGE_FORMATS)[number];
 export interface KafkaTransport {
   readonly kind: 'kafka';
   readonly topic: string;
-  /** Partitions of the topic when it was made; adding some parks the table. */
+  /** Partitions of the topic when it was created. If some are added, the table parks. */
   readonly partitions: number;
   readonly format: MessageFormat;
   /** `row`: the whole row is in the message. */
@@ -36,13 +36,13 @@ export interface Target {
   readonly table: string;
 }
 
-/** Who inserts. `kind` names an entry of the loader registry. */
+/** What inserts into a target. `kind` names an entry of the loader registry. */
 export interface LoaderSpec {
   readonly kind: string;
   /** Lower-case letters, digits and `-`: part of the stage's id. */
   readonly name: string;
   readonly target: Target;
-  /** Identity of the ClickHouse server on which the target was made; absent in ledgers of before. */
+  /** Identity of the ClickHouse server on which the target was made; absent in older ledgers. */
   readonly server?: string;
 }
 
@@ -57,7 +57,7 @@ export interface StageSpec {
   readonly activity: StageActivity;
   /** The task queue that offers it: `producer` reads PostgreSQL, `consumer` reads Kafka. */
   readonly queue: 'producer' | 'consumer';
-  /** `once`: it ends by itself, and is not run again. */
+  /** `once`: it ends by itself and is not run again. */
   readonly runs: 'once' | 'always';
 }
 
@@ -76,12 +76,28 @@ export function loaderOf(stage: StageId): string | undefined {
   return /^load:(.+)$/u.exec(stage)?.[1];
 }
 
+/** What a stage reads from: the table itself, the capture, or the topic. */
+export type StageInput = 'table' | 'capture' | 'topic';
+
+export function inputOf(stage: StageId): StageInput {
+  if (stage === COPY_STAGE) return 'table';
+  return loaderOf(stage) === undefined ? 'capture' : 'topic';
+}
+
+/** Where changes wait for a stage, as people say it: `the outbox`, `Kafka`; null for a stage that reads the table itself. */
+export function waitingPlace(route: Pick<Route, 'capture'>, stage: StageId): string | null {
+  const places = { table: null, capture: `the ${route.capture.kind}`, topic: 'Kafka' } as const;
+  return places[inputOf(stage)];
+}
+
+type NamedLoader = LoaderSpec | Pick<LoaderSpec, 'name'>;
+
 /** The stages of a route, in the order in which a row meets them. The only place that knows which stages a route has. */
-export function stagesOf(route: Pick<Route, 'loaders'>): readonly StageSpec[] {
+export function stagesOf({ loaders }: { readonly loaders: readonly NamedLoader[] }): readonly StageSpec[] {
   return [
     { id: COPY_STAGE, activity: 'copyTable', queue: 'producer', runs: 'once' },
     { id: PUBLISH_STAGE, activity: 'publishSlice', queue: 'producer', runs: 'always' },
-    ...route.loaders.map(
+    ...loaders.map(
       ({ name }) => ({ id: loadStage(name), activity: 'loadSlice', queue: 'consumer', runs: 'always' }) as const,
     ),
   ];

@@ -15,3 +15,12 @@ export const SEARCH_ATTRIBUTES = {
 } as const satisfies Record<string, 'Keyword' | 'Int'>;
 
 export type SearchAttributeName = keyof typeof SEARCH_ATTRIBUTES;
+
+/** The keys by which the SDK sets and reads them. */
+export const SEARCH_KEYS = {
+  table: { name: 'Pg2clickTable', type: 'KEYWORD' },
+  pipeline: { name: 'Pg2clickPipeline', type: 'KEYWORD' },
+  phase: { name: 'Pg2clickPhase', type: 'KEYWORD' },
+  lag: { name: 'Pg2clickLagSeconds', type: 'INT' },
+  failure: { name: 'Pg2clickFailure', type: 'KEYWORD' },
+} as const satisfies Record<string, { readonly name: SearchAttributeName; readonly type: 'KEYWORD' | 'INT' }>;

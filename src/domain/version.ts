@@ -1,8 +1,8 @@
 /**
  * The version of a row in ClickHouse: `generation << 120 | major << 64 | minor`, a UInt128. It is a position of the source,
- * total per key, so whatever arrives twice, late, or from a frozen worker, the right row wins; no clock takes part.
+ * total per key, so the right row wins even if rows arrive twice, late, or from a frozen worker. No clock takes part.
  *
- * For the outbox and for copies `major` is the outbox sequence (of the event, or the drawn copy position) and `minor` the
+ * For the outbox and for copies `major` is the outbox sequence (of the event, or the allocated position of the copy) and `minor` the
  * shape: a batch that is read again after the columns changed has other rows under the same positions, and the newer ones
  * must win. With minor 0 a version is the lower bound of all of its major part.
  */

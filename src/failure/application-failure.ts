@@ -5,6 +5,7 @@ import {
   CancelledFailure,
   TimeoutFailure,
 } from '@temporalio/common';
+import { clip } from '../domain/clip.js';
 import { Failure } from './failure.js';
 import { type FailureKind, isFailureKind, policyOf } from './kinds.js';
 
@@ -39,7 +40,7 @@ export function toApplicationFailure(error: unknown, what: string): Error {
   const failure = error instanceof Failure ? error : unexpected(error, what);
   const policy = policyOf(failure.kind);
   const details: FailureDetails = {
-    message: clip(failure.message),
+    message: clip(failure.message, MESSAGE_LIMIT),
     remedy: failure.remedy ?? policy.remedy,
   };
   const converted = ApplicationFailure.create({
@@ -99,7 +100,12 @@ function trouble(
   message: string,
   { parked = false, remedy }: { parked?: boolean; remedy?: string | undefined } = {},
 ): ActivityTrouble {
-  return { kind, message: clip(message), remedy: clip(remedy ?? policyOf(kind).remedy), parked };
+  return {
+    kind,
+    message: clip(message, MESSAGE_LIMIT),
+    remedy: clip(remedy ?? policyOf(kind).remedy, MESSAGE_LIMIT),
+    parked,
+  };
 }
 
 /** Details may come from anyone who can complete an activity, so nothing is taken for granted. */
@@ -110,8 +116,4 @@ function readDetails(value: unknown): Partial<FailureDetails> {
     ...(typeof message === 'string' ? { message } : {}),
     ...(typeof remedy === 'string' ? { remedy } : {}),
   };
-}
-
-function clip(text: string): string {
-  return text.length <= MESSAGE_LIMIT ? text : `${text.slice(0, MESSAGE_LIMIT - 1)}…`;
 }

@@ -72,7 +72,7 @@ export const CLICKHOUSE_CODES: Readonly<Record<number, readonly [name: string, k
   1000: ['POCO_EXCEPTION', 'SinkUnavailable'],
 };
 
-/** What ClickHouse answered, without its text: that echoes the rows it could not read. */
+/** The error of ClickHouse without its text, which repeats rows that it could not read. */
 export class ClickHouseAnswer extends Error {
   readonly code: number;
 
@@ -84,7 +84,7 @@ export class ClickHouseAnswer extends Error {
 }
 
 /**
- * Turns whatever `@clickhouse/client` threw into a Failure; one that already is comes back as it is.
+ * Turns an error of `@clickhouse/client` into a Failure. A Failure is returned as it is.
  *
  * @param what what we were doing, to follow "while": `inserting into shop.orders`
  * @param columns of the rows that were sent: names to look for in the answer, where no others are printed. Without them
@@ -95,15 +95,15 @@ export function classifyClickHouse(error: unknown, what: string, columns?: reado
   const code = codeOf(error);
   if (error instanceof Error && /^\d+$/u.test(code)) return classifyAnswer(Number(code), error.message, what, columns);
   const tls = explainTls(error);
-  // Not parked: a certificate that is renewed needs nobody to resume the tables.
+  // Not parked: after a certificate is renewed, nobody should have to resume the tables.
   if (tls !== undefined)
     return new Failure('SinkUnavailable', { message: `ClickHouse ${tls.sentence}, seen while ${what}.`, cause: error });
   if (code === 'ERR_INVALID_URL')
     return new Failure('Misconfigured', { message: `The address of ClickHouse is no URL, seen while ${what}.` });
   if (error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError)
     return new Failure('Unexpected', { message: `A fault of pg2click while ${what}: ${error.name}.`, cause: error });
-  // The rest comes from the socket, from its timeout, or from a proxy that answers in its own words: nobody knows whether
-  // the server acted. Sending again is safe, by version and by token.
+  // The rest comes from the socket, from its timeout, or from a proxy. The server may have acted or not. Sending again is safe, by
+  // version and by token.
   const reason = code === '' ? '' : ` (${code})`;
   const text = `ClickHouse cannot be reached, or gave no answer, while ${what}${reason}.`;
   return new Failure('SinkUnavailable', { message: text, cause: withoutText(error, code) });
@@ -121,7 +121,7 @@ function classifyAnswer(code: number, text: string, what: string, columns: reado
   return new Failure(kind, { message: `ClickHouse ${verb} while ${what}${place}: ${answer}.`, cause });
 }
 
-/** `, at row 3 of the insert, column "amount"`, as far as the answer tells. */
+/** `, at row 3 of the insert, column "amount"`, as far as the text says so. */
 function placeOf(text: string, columns: readonly string[]): string {
   const row = /\(at row (\d{1,12})\)/u.exec(text)?.[1];
   const column = columns.find(
@@ -139,7 +139,7 @@ function codeOf(error: unknown): string {
   return typeof error.code === 'string' || typeof error.code === 'number' ? String(error.code) : '';
 }
 
-/** A proxy's page, or half an answer, becomes the text of a plain Error in the client: only system errors keep theirs. */
+/** The client puts a proxy's page, or half a response, into the text of a plain Error. Only errors with a code keep their text. */
 function withoutText(error: unknown, code: string): unknown {
   return code === '' ? undefined : error;
 }

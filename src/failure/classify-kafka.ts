@@ -24,7 +24,7 @@ const KIND_BY_TYPE: Readonly<Record<string, FailureKind>> = {
   TOPIC_DELETION_DISABLED: 'Misconfigured', // 73
   UNSUPPORTED_COMPRESSION_TYPE: 'Misconfigured', // 76
 
-  // What a producer made anew, or a little time, sets right.
+  // A new producer session, or a little time, helps.
   OUT_OF_ORDER_SEQUENCE_NUMBER: 'BrokerUnavailable', // 45
   DUPLICATE_SEQUENCE_NUMBER: 'BrokerUnavailable', // 46
   INVALID_PRODUCER_EPOCH: 'BrokerUnavailable', // 47
@@ -32,16 +32,16 @@ const KIND_BY_TYPE: Readonly<Record<string, FailureKind>> = {
   UNKNOWN_PRODUCER_ID: 'BrokerUnavailable', // 59
   ILLEGAL_SASL_STATE: 'BrokerUnavailable', // 34
   BROKER_NOT_AVAILABLE: 'BrokerUnavailable', // 8
-  // Something went wrong inside the broker: its memory ran out, say.
+  // Something failed inside the broker, for example its memory.
   UNKNOWN: 'BrokerUnavailable', // -1
-  // Unknown to a broker that has just started, or for good: whoever may park a table for it must have asked again.
+  // A broker that has just started does not know its topics yet. Before a table parks for it, the topic must be looked up again.
   UNKNOWN_TOPIC_OR_PARTITION: 'BrokerUnavailable', // 3
 };
 
-/** What kafkajs says of itself, by error name. `KafkaJSNumberOfRetriesExceeded` says nothing: its cause does. */
+/** Errors of kafkajs itself, by name. `KafkaJSNumberOfRetriesExceeded` says nothing; its cause does. */
 const KIND_BY_NAME: Readonly<Record<string, FailureKind>> = {
   KafkaJSSASLAuthenticationError: 'LoginRefused',
-  // A codec that is not built in: somebody else compresses into our topic.
+  // A compression codec that is not built in.
   KafkaJSNotImplemented: 'Misconfigured',
   KafkaJSServerDoesNotSupportApiKey: 'Misconfigured',
   KafkaJSConnectionError: 'BrokerUnavailable',
@@ -78,7 +78,7 @@ const SENTENCES: Partial<Record<FailureKind, string>> = {
 export function classifyKafka(error: unknown, what: string): Failure {
   if (error instanceof Failure) return error;
   const tls = explainTls(error);
-  // Not parked: a certificate that is renewed needs nobody to resume the tables.
+  // Not parked: after a certificate is renewed, nobody should have to resume the tables.
   if (tls !== undefined)
     return new Failure('BrokerUnavailable', { message: `${what}: Kafka ${tls.sentence}.`, cause: error });
   const facts = errorChain(error).map(factsOf);
@@ -130,7 +130,7 @@ function kindOf({ name, type }: Facts): FailureKind | undefined {
   return undefined;
 }
 
-/** A protocol error that is in no table: Kafka itself says which of them pass. */
+/** For a protocol error that is in no table: Kafka itself says whether it is retriable. */
 function retriableKind(facts: readonly Facts[]): FailureKind {
   return facts.some(({ type, retriable }) => type !== undefined && retriable === true)
     ? 'BrokerUnavailable'

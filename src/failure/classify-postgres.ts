@@ -3,7 +3,7 @@ import { explainTls } from './explain-tls.js';
 import { Failure } from './failure.js';
 import type { FailureKind } from './kinds.js';
 
-/** What went wrong, said in our words: `while` is followed by what we were doing. */
+/** What went wrong, as a sentence that ends before "while". */
 interface Classification {
   readonly kind: FailureKind;
   readonly sentence: string;
@@ -33,7 +33,7 @@ const ALTERED: Classification = {
 };
 const FULL: Classification = { kind: 'Misconfigured', sentence: 'A limit of PostgreSQL was reached' };
 
-/** By SQLSTATE; a class of two characters stands for those of its codes that have no line of their own. */
+/** By SQLSTATE. A class of two characters stands for the codes of it that have no line of their own. */
 const BY_SQLSTATE: Readonly<Record<string, Classification>> = {
   '08': UNAVAILABLE, // connection_exception
   '28': REFUSED, // invalid_authorization_specification, invalid_password
@@ -84,17 +84,17 @@ const BY_ERRNO: Readonly<Record<string, Classification>> = {
 export function classifyPostgres(error: unknown, what: string): Failure {
   if (error instanceof Failure) return error;
   const tls = explainTls(error);
-  // Not parked: a certificate that is renewed needs nobody to resume the tables.
+  // Not parked: after a certificate is renewed, nobody should have to resume the tables.
   if (tls !== undefined)
     return new Failure('SourceUnavailable', {
       message: `PostgreSQL ${tls.sentence}, seen while ${what}.`,
       cause: error,
     });
-  const verdict = verdictOf(error);
-  return new Failure(verdict.kind, { message: `${verdict.sentence} while ${what}.`, cause: error });
+  const { kind, sentence } = classificationOf(error);
+  return new Failure(kind, { message: `${sentence} while ${what}.`, cause: error });
 }
 
-function verdictOf(error: unknown): Classification {
+function classificationOf(error: unknown): Classification {
   const code = codeOf(error);
   if (error instanceof DatabaseError && code !== undefined) {
     return (
@@ -103,8 +103,8 @@ function verdictOf(error: unknown): Classification {
     );
   }
   if (code !== undefined && Object.hasOwn(BY_ERRNO, code)) return BY_ERRNO[code] ?? UNAVAILABLE;
-  // `pg` has no code for a connection that ended; its errors of that kind are plain ones that nothing else throws there.
-  if (error instanceof AggregateError) return error.errors.map(verdictOf)[0] ?? UNAVAILABLE;
+  // `pg` has no code for a connection that ended, only plain errors with these texts.
+  if (error instanceof AggregateError) return error.errors.map(classificationOf)[0] ?? UNAVAILABLE;
   if (error instanceof Error && isLostConnection(error)) return UNAVAILABLE;
   return { kind: 'Unexpected', sentence: 'Something unexpected happened' };
 }
@@ -114,7 +114,7 @@ function codeOf(error: unknown): string | undefined {
   return typeof code === 'string' ? code : undefined;
 }
 
-/** The one place where a text decides, for want of a code: the driver's own texts, which a server cannot produce. */
+/** The only place where a text decides, because there is no code: texts of the driver, which a server cannot produce. */
 const LOST_CONNECTION: readonly string[] = [
   'Connection terminated',
   'Connection terminated unexpectedly',

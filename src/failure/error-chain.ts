@@ -1,6 +1,6 @@
 /**
- * An error, what it wraps and, of an aggregate, its first (`localhost` is tried by IPv6 and IPv4): outermost first. Bounded,
- * for causes that go in circles.
+ * An error and the errors inside it, outermost first. Of an aggregate (`localhost` is tried by IPv6 and IPv4) the first one. Bounded,
+ * because causes may form a circle.
  */
 export function errorChain(error: unknown): object[] {
   const chain: object[] = [];

@@ -1,6 +1,6 @@
 import { errorChain } from './error-chain.js';
 
-/** What kept two sides from agreeing on TLS. */
+/** Why TLS with a server failed. */
 export interface TlsTrouble {
   readonly fault: 'authority' | 'dates' | 'name' | 'client' | 'plain' | 'other';
   /** The end of a sentence that begins with a server's name and address. */
@@ -27,7 +27,7 @@ const BY_CODE: Readonly<Record<string, TlsTrouble>> = {
   ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED: CLIENT,
   ERR_SSL_SSLV3_ALERT_CERTIFICATE_UNKNOWN: CLIENT,
   ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: CLIENT,
-  // What servers of TLS 1.2 say of a certificate that is missing.
+  // Servers with TLS 1.2 answer so if the client certificate is missing.
   ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE: CLIENT,
   ERR_SSL_WRONG_VERSION_NUMBER: PLAIN,
   ERR_SSL_PACKET_LENGTH_TOO_LONG: PLAIN,
@@ -47,7 +47,7 @@ export function explainTls(error: unknown): TlsTrouble | undefined {
   return undefined;
 }
 
-/** Undefined where the error does not know them any more: clients keep only its code. */
+/** Undefined if the error has lost them: some clients keep only its code. */
 function namesIn(cert: unknown, host: unknown): string | undefined {
   const { subjectaltname } = (typeof cert === 'object' && cert !== null ? cert : {}) as { subjectaltname?: unknown };
   if (typeof subjectaltname !== 'string' || typeof host !== 'string') return undefined;

@@ -1,6 +1,6 @@
 import type { FailureKind } from './kinds.js';
 
-/** What a failure knows about itself beyond its kind. Never a row value, never a secret. */
+/** A failure beside its kind. It holds no row value and no secret. */
 export interface FailureDetail {
   /** One sentence: what happened and where. */
   readonly message: string;

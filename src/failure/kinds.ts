@@ -17,11 +17,11 @@ export interface FailurePolicy {
 export const FAILURE_POLICIES = {
   SourceUnavailable: {
     treatment: 'transient',
-    remedy: 'Check that PostgreSQL runs and is reachable; loading goes on by itself.',
+    remedy: 'Check that PostgreSQL runs and is reachable. The table goes on by itself when it is back.',
   },
   LedgerUnavailable: {
     treatment: 'transient',
-    remedy: 'Check that the PostgreSQL that holds the ledger is reachable.',
+    remedy: 'Check that the PostgreSQL that holds the ledger runs and is reachable. The table goes on by itself.',
   },
   BrokerUnavailable: {
     treatment: 'transient',
@@ -67,7 +67,10 @@ export const FAILURE_POLICIES = {
     treatment: 'transient',
     remedy: 'A worker died or froze in the middle of a slice; another attempt goes on by itself within seconds.',
   },
-  Unexpected: { treatment: 'transient', remedy: 'This is not a known failure: look at the worker log, and report it.' },
+  Unexpected: {
+    treatment: 'transient',
+    remedy: 'This is not a known failure: report it, with the lines of the worker log that have its kind.',
+  },
   Misconfigured: { treatment: 'parked', remedy: 'Correct the setting, restart the worker, then resume the table.' },
   Unauthorized: {
     treatment: 'parked',
@@ -88,7 +91,7 @@ export const FAILURE_POLICIES = {
     treatment: 'parked',
     remedy:
       'Remove the table and add it again: all of it is copied. If its columns or its key changed, remove it with ' +
-      '--drop-target, because the ClickHouse table of before does not fit any more.',
+      '--drop-target, because the old ClickHouse table does not fit any more.',
   },
   OutboxInconsistent: {
     treatment: 'parked',
@@ -114,15 +117,15 @@ export const FAILURE_POLICIES = {
   },
   OffsetGap: {
     treatment: 'parked',
-    remedy: 'Messages are missing in the topic: remove the table and add it again to copy it anew.',
+    remedy: 'Messages are missing in the topic: remove the table and add it again, which copies it.',
   },
   OffsetsExpired: {
     treatment: 'parked',
-    remedy: 'Kafka deleted messages that were not loaded: remove the table and add it again to copy it anew.',
+    remedy: 'Kafka deleted messages that were not loaded: remove the table and add it again, which copies it.',
   },
   TopicReplaced: {
     treatment: 'parked',
-    remedy: 'The topic was deleted and made anew: remove the table and add it again to copy it anew.',
+    remedy: 'The topic was deleted and created again: remove the table and add it again, which copies it.',
   },
   PartitionsChanged: {
     treatment: 'parked',
@@ -153,7 +156,7 @@ export function isRefusal(kind: FailureKind): boolean {
   return kind === 'LoginRefused' || policyOf(kind).treatment === 'parked';
 }
 
-/** The policy of a kind, widened so that `delayMs` can be asked of every kind. */
+/** The policy of a kind, in a type that has `delayMs` for every kind. */
 export function policyOf(kind: FailureKind): FailurePolicy {
   return FAILURE_POLICIES[kind];
 }

@@ -1,5 +1,6 @@
 /**
- * The way out of a topic or target that is taken: `resume` would try the same name again, and `add` changes no table that is added.
+ * What to do about a topic or target that is taken. `resume` would try the same name again, and `add` does not change a table that is
+ * added already.
  * @param title `schema.table`
  * @param option the one of `add` that chooses another name
  */

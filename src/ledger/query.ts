@@ -1,5 +1,5 @@
 import type { QueryResult, QueryResultRow } from 'pg';
-import type { Queryable } from '../connect/queryable.js';
+import { rowsOfLast, type Queryable } from '../connect/queryable.js';
 import { classifyPostgres } from '../failure/classify-postgres.js';
 import { Failure } from '../failure/failure.js';
 
@@ -14,6 +14,26 @@ export async function query<Row extends QueryResultRow>(
   } catch (error) {
     throw classify(error);
   }
+}
+
+/** Displays must never be what holds a server up. */
+const BOUNDED = /* sql */ `set local statement_timeout = '10s'; set local lock_timeout = '1s'; set local enable_seqscan = off`;
+
+/**
+ * One statement of a display, bounded in time. Both are one message, and so one transaction: the limits end with it. The
+ * statement takes no parameters. @throws Failure as `query`
+ */
+export async function queryBounded<Row>(pg: Queryable, statement: string): Promise<readonly Row[]> {
+  return rowsOfLast(await query(pg, `${BOUNDED}; ${statement}`, []));
+}
+
+/** SQLSTATE of a schema or table that is not there. */
+const NO_LEDGER: readonly string[] = ['3F000', '42P01'];
+
+/** Whether a statement failed because there is no ledger in this database: nothing was ever replicated. */
+export function isMissingLedger(error: unknown): boolean {
+  const cause = error instanceof Failure ? (error.cause as { code?: unknown } | undefined) : undefined;
+  return NO_LEDGER.includes(String(cause?.code));
 }
 
 /** Throws: the stage has another owner now, or its table was removed. */

@@ -52,20 +52,26 @@ export async function readStanding(pg: Queryable, pipeline: string, name: TableN
 
 /** The names of a table. */
 export interface TakenNames {
+  /** `shop.orders of pipeline default` */
+  readonly owner: string;
   readonly topic: string;
   readonly targets: readonly Target[];
 }
 
-/** Names that a table may not choose: topics of all pipelines, targets of its own, of prepared tables and of others. */
+/** Names that the table may not choose: topics of all pipelines, and targets of its own pipeline. */
 export async function listTakenNames(pg: Queryable, pipeline: string, name: TableName): Promise<readonly TakenNames[]> {
-  const found = await query<{ topic: string; targets: readonly Target[]; own: boolean }>(
+  const found = await query<TableName & { pipeline: string; topic: string; targets: readonly Target[] }>(
     pg,
-    /* sql */ `select definition #>> '{route,transport,topic}' as topic,
-        jsonb_path_query_array(definition, '$.route.loaders[*].target') as targets, pipeline = $1 as own
+    /* sql */ `select pipeline, schema_name as schema, table_name as table, definition #>> '{route,transport,topic}' as topic,
+        jsonb_path_query_array(definition, '$.route.loaders[*].target') as targets
       from pg2click.replicated_table where (pipeline, schema_name, table_name) <> ($1, $2, $3)`,
     [pipeline, name.schema, name.table],
   );
-  return found.rows.map(({ topic, targets, own }) => ({ topic, targets: own ? targets : [] }));
+  return found.rows.map(({ topic, targets, ...owner }) => ({
+    owner: `${formatTableName(owner)} of pipeline ${owner.pipeline}`,
+    topic,
+    targets: owner.pipeline === pipeline ? targets : [],
+  }));
 }
 
 export interface Registration {
@@ -148,7 +154,7 @@ export async function claimTable(pg: Queryable, { id, name }: Pick<ReplicatedTab
 }
 
 /**
- * Checks a claim. In a transaction it holds until the end of it: whoever claims the table next waits.
+ * Checks a claim. In a transaction the claim holds until its end: the next attempt to claim waits for it.
  * @throws Failure `Fenced`
  */
 export async function checkClaim(pg: Queryable, claim: DdlClaim): Promise<void> {
@@ -161,8 +167,8 @@ export async function checkClaim(pg: Queryable, claim: DdlClaim): Promise<void> 
 }
 
 /**
- * The last step of preparing: from here on the slices find the table. Every stage begins from nothing, under an epoch that fences
- * whoever held it.
+ * The last step of preparing: from here on slices find the table. Every stage starts from nothing, under a new epoch that fences
+ * older attempts.
  * @throws Failure `Fenced`
  */
 export async function markReady(
@@ -236,7 +242,7 @@ async function explainTaken(pg: Queryable, error: unknown, table: Registration):
     pg,
     /* sql */ `select pipeline, schema_name as schema, table_name as table from pg2click.replicated_table
       where case when $1 = 'topic' then definition #>> '{route,transport,topic}' = $2
-        else pipeline = $3 and definition #> '{route,loaders,0,target}' = jsonb_build_object('database', $4, 'table', $5) end`,
+        else pipeline = $3 and definition #> '{route,loaders,0,target}' = jsonb_build_object('database', $4::text, 'table', $5::text) end`,
     [what, topic, pipeline, target.database, target.table],
   );
   const owner = found.rows[0];

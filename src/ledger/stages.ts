@@ -4,8 +4,8 @@ import type { StageId } from '../domain/route.js';
 import { fenced, query } from './query.js';
 
 /**
- * A stage as it stands in the ledger. What `position`, `pending` and `proof` hold is the business of the stage's source (the
- * first two) and of its writer; the ledger keeps them as JSON.
+ * A stage as the ledger has it. The stage's source decides what is in `position` and `pending`, its writer what is in `proof`; the
+ * ledger keeps them as JSON.
  */
 export interface StageRow<Position = unknown, Name extends BatchName = BatchName> {
   readonly stage: StageId;
@@ -18,7 +18,7 @@ export interface StageRow<Position = unknown, Name extends BatchName = BatchName
   readonly pending: Name | null;
   /** What the writer saw at its end of the path when the last batch was confirmed. */
   readonly proof: unknown;
-  /** Stages that drain an outbox: nothing at or below it can appear in the outbox any more. Decimal. */
+  /** For stages that drain an outbox: nothing at or below it can appear in the outbox any more. Decimal. */
   readonly lowWater: string;
   /** Totals since the table was added. Decimal. */
   readonly rows: string;
@@ -38,7 +38,7 @@ export async function readStages(pg: Queryable, tableId: string): Promise<StageR
   return found.rows;
 }
 
-/** Who works on a stage: every later statement carries its epoch. */
+/** The right to work on a stage. Every statement of the slice carries this epoch. */
 export interface StageClaim {
   readonly tableId: string;
   readonly stage: StageId;
@@ -46,9 +46,9 @@ export interface StageClaim {
 }
 
 /**
- * Takes a stage over: from here on every older attempt is fenced.
- * A frozen attempt that claims late fences the rightful one, which then claims again: being fenced is never final.
- * @throws Failure `Fenced` where the table has no such stage: it was removed
+ * Claims a stage: from here on every older attempt is fenced. If a frozen attempt claims late, it fences the current one, which
+ * then claims again: to be fenced is never final.
+ * @throws Failure `Fenced` if the table has no such stage: it was removed
  */
 export async function claimStage<Row extends StageRow>(
   pg: Queryable,
@@ -63,7 +63,7 @@ export async function claimStage<Row extends StageRow>(
   return claimed.rows[0] ?? fenced(stage);
 }
 
-/** What the confirmer of a batch knows. */
+/** A batch that was moved, with what is recorded about it. */
 export interface ConfirmedBatch {
   readonly batch: number;
   readonly position: unknown;
@@ -74,7 +74,7 @@ export interface ConfirmedBatch {
 
 /**
  * Confirms a batch and names the next one, in one statement: a compare-and-set on epoch and batch number. Stages that drain an
- * outbox of the same database use `advanceOutbox` in its place.
+ * outbox of the same database use `advanceOutbox` instead.
  * @param confirmed null to name only; @param next null to confirm only
  * @throws Failure `Fenced` when another attempt took over
  */

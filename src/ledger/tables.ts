@@ -3,7 +3,7 @@ import type { TableName } from '../domain/table-name.js';
 import type { Queryable } from '../connect/queryable.js';
 import { query } from './query.js';
 
-/** A row of the ledger as SQL gives it. */
+/** A row of the ledger as SQL returns it. */
 export interface TableRow {
   id: string;
   pipeline: string;
@@ -16,7 +16,7 @@ export interface TableRow {
   fingerprint: string;
 }
 
-/** What a person chose or the catalogue told; kept as one JSON value. */
+/** What the user chose and what the catalogue said, as one JSON value. */
 export type Definition = Pick<ReplicatedTable, 'columns' | 'key' | 'route' | 'owner'>;
 
 export const TABLE_COLUMNS =

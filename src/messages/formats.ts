@@ -1,4 +1,4 @@
-import type { MessageFormat } from '../domain/route.js';
+import type { KafkaTransport, MessageFormat } from '../domain/route.js';
 import type { EncoderOptions, MessageEncoder } from './encoder.js';
 import { JsonEncoder } from './json.js';
 import { PackedEncoder } from './packed.js';
@@ -15,3 +15,12 @@ export const FORMATS: Readonly<Record<MessageFormat, FormatSpec>> = {
   json: { rows: 'json', Encoder: JsonEncoder },
   packed: { rows: 'text', Encoder: PackedEncoder },
 };
+
+/** What rows have to be for a topic: `key` is false where no message has one, and there is no partition to choose. */
+export function rowContentOf({ format, partitions }: Pick<KafkaTransport, 'format' | 'partitions'>): {
+  readonly rows: 'json' | 'text';
+  readonly key: boolean;
+} {
+  const { rows } = FORMATS[format];
+  return { rows, key: rows === 'json' || partitions > 1 };
+}

@@ -74,9 +74,9 @@ function scrubber(secrets: readonly string[]): (line: string) => string {
 
 /** Our log as Temporal's SDK writes to it: `Runtime.install({ logger: sdkLogger(log) })`. */
 export function sdkLogger(log: Log): SdkLogger {
-  const write = (level: 'trace' | 'debug' | 'info' | 'warn' | 'error', message: string, meta?: LogMetadata): void => {
-    const chatter = meta?.['sdkComponent'] === 'worker' && (level === 'info' || NO_NEWS.includes(message));
-    log[chatter ? 'debug' : level](meta ?? {}, message.charAt(0).toLowerCase() + message.slice(1));
+  const write = (level: SdkLevel, message: string, meta: LogMetadata = {}): void => {
+    const routine = (meta['sdkComponent'] === 'worker' && level === 'info') || ROUTINE.test(message);
+    log[routine ? 'debug' : level](fieldsOf(meta), message.charAt(0).toLowerCase() + message.slice(1));
   };
   return {
     log: (level, message, meta) => write(SDK_LEVELS[level], message, meta),
@@ -88,10 +88,19 @@ export function sdkLogger(log: Log): SdkLogger {
   };
 }
 
-/** What the SDK warns of at every start, since each of our workers does one kind of work. */
-const NO_NEWS: readonly string[] = [
-  'No activities registered, not polling for activity tasks',
-  'No workflows registered, not polling for workflow tasks',
-];
+/**
+ * What the SDK says of every worker at every start, since each of ours does one kind of work; and what our own lines say better: how
+ * an activity failed, which the workflow repeats. A filter of noise only: nothing is decided by these texts.
+ */
+const ROUTINE =
+  /^(?:Worker state changed|No (?:activities|workflows|Nexus services) registered|Activity failed|task failed)/u;
+
+/** The name of the table, where the line is about one; no token of a task, which says nothing to anybody. */
+function fieldsOf({ taskToken: _, ...meta }: LogMetadata): LogMetadata {
+  const table = /^replicate\/[^/]+\/(.+)$/u.exec(String(meta['workflowId']))?.[1];
+  return table === undefined ? meta : { table, ...meta };
+}
+
+type SdkLevel = (typeof SDK_LEVELS)[keyof typeof SDK_LEVELS];
 
 const SDK_LEVELS = { TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARN: 'warn', ERROR: 'error' } as const;

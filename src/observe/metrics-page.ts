@@ -11,23 +11,23 @@ export function renderMetricsPage(): string {
 const HEAD = `# Metrics
 
 This page is made from the table in \`src/observe/metrics.ts\`; after a change there, \`npx vitest run metrics-page --update\` writes it
-anew.
+again.
 
 With \`PG2CLICK_METRICS=0.0.0.0:9464\` a worker offers \`http://host:9464/metrics\` to Prometheus: Temporal's own metrics and the ones
 below, at one address. Alert rules on them are in [deploy/prometheus/alerts.yml](../deploy/prometheus/alerts.yml), a dashboard is
 in [deploy/grafana/pg2click.json](../deploy/grafana/pg2click.json), and what to do about them in [Operating](11-operating.md).
 
-**NaN means not known**: the server that has the figure is away, or the table is gone. A comparison with NaN is never true and
-\`max\` passes over it, but \`sum\` does not: aggregate with \`max\` first.`;
+**NaN means: not so any more, or not known.** The table has left that phase, or it is gone, or the server that has the figure is
+away. A comparison with NaN is never true and \`max\` passes over it, but \`sum\` does not: aggregate with \`max\` first.`;
 
-const COLLECTOR = `Every worker of role \`producer\` or \`all\` looks at all tables of its PostgreSQL every 15 seconds, whoever works on them and whether
-anybody does. So a table that is paused or parked is told of like any other, and two producers tell the same: take
+const COLLECTOR = `Every worker of role \`producer\` or \`all\` reads all tables of its PostgreSQL every 15 seconds, also those that no worker
+serves. So a table that is paused or parked has its figures like any other, and two producers report the same: take
 \`max by (pipeline, table, stage)\`. The age and the length of an outbox are \`pg2click_lag_seconds{stage="publish"}\` and
 \`pg2click_lag_rows{stage="publish"}\`.
 
 After a restart of the only producer, ages begin at 0 again, except for what is in a named batch: no event carries a time.`;
 
-const WORKER = `Each worker tells of itself. Take \`sum by (pipeline, table, stage) (rate(...))\` over all workers.`;
+const WORKER = `Each worker reports of itself. Take \`sum by (pipeline, table, stage) (rate(...))\` over all workers.`;
 
 /** Metrics of Temporal's SDK that the alert rules and the dashboard may name, as this exporter names them. */
 export const TEMPORAL_METRICS: Readonly<Record<string, string>> = {

@@ -2,8 +2,8 @@
 export const LABELS = {
   pipeline: '`PG2CLICK_PIPELINE` of the table',
   table: '`schema.table` in PostgreSQL',
-  stage: '`publish` (outbox to Kafka), `load` (Kafka to ClickHouse), `copy` (first load)',
-  task: '`prepare`, `publish`, `load`, `copy`, `remove`: the activity that failed',
+  stage: '`publish` (outbox to Kafka), `load:main` (Kafka to ClickHouse), `copy` (first load)',
+  task: '`prepare`, `remove`, or the stage that failed: `publish`, `load:main`, `copy`',
   kind: 'a kind of [Failures](06-failures.md); `none` while there is none',
   phase: 'a phase of [Control](05-control.md#the-life-of-a-table), or `stopped`: in the ledger, and no workflow runs',
   server: '`postgresql`, `kafka`, `clickhouse`, `temporal`',
@@ -12,7 +12,7 @@ export const LABELS = {
 } as const;
 export type Label = keyof typeof LABELS;
 
-/** `worker`: every process tells of itself. `collector`: producers look at all tables every 15 s, so several may tell the same. */
+/** `worker`: each process reports of itself. `collector`: every producer reads all tables every 15 s, so several may report the same. */
 export type Origin = 'worker' | 'collector';
 
 export interface Metric {
@@ -40,7 +40,7 @@ export const METRICS = {
     labels: STAGE,
     origin: 'collector',
     description:
-      'Changes that wait: in the outbox (publish) or in Kafka (load). Exact up to 10,000 in the outbox, an upper bound beyond.',
+      'Changes that wait, the batch in hand among them: in the outbox (publish) or in Kafka (load:main). Exact up to 10,000 in the outbox, an upper bound beyond and in Kafka.',
   },
   pg2click_lag_bytes: {
     kind: 'gauge',
@@ -150,7 +150,7 @@ export const METRICS = {
     labels: ['stage'],
     origin: 'worker',
     description:
-      'publish: reading a batch from PostgreSQL and sending it to Kafka. load: inserting it, retries included.',
+      'publish: reading a batch from PostgreSQL and sending it to Kafka. load:main: inserting it, retries included.',
     buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
   },
   pg2click_slice_failures_total: {
@@ -159,14 +159,14 @@ export const METRICS = {
     labels: ['pipeline', 'table', 'task', 'kind'],
     origin: 'worker',
     description:
-      'Attempts of an activity that failed, by kind. What was cancelled did not fail; a killed worker tells nothing.',
+      'Attempts of an activity that failed, by kind. What was cancelled did not fail; a killed worker reports nothing.',
   },
   pg2click_server_reachable: {
     kind: 'gauge',
     unit: '',
     labels: ['server'],
     origin: 'worker',
-    description: '1 while the server answers this worker, looked at every 5 s; 0 while it does not.',
+    description: '1 while the server answers this worker, probed every 5 s; 0 while it does not.',
   },
   pg2click_worker_info: {
     kind: 'gauge',

@@ -12,13 +12,13 @@ export interface Written {
   readonly proof?: unknown;
 }
 
-/** Where a source stands, for displays and for the receipt. */
+/** The state of a source, for displays and for the receipt. */
 export interface SourceState {
   /** What this slice moved: `seq 12..40`; empty for nothing. */
   readonly moved: string;
   /** Events, messages or rows that wait, as far as is known. */
   readonly waiting: number;
-  /** Age of the oldest that waits, seconds; 0 where nothing waits. */
+  /** Age of the oldest that waits, seconds; 0 if nothing waits. */
   readonly lagSeconds: number;
   /** The last confirmed batch. */
   readonly checkpoint: Checkpoint;
@@ -27,61 +27,60 @@ export interface SourceState {
 export interface ReadOptions {
   /** Aborted when the content is not wanted any more. */
   readonly signal: AbortSignal;
-  /** Something happened that shows the source is alive: a place in a queue, a first byte. */
+  /** Called when something shows that the source is alive: a place in a queue, a first byte. */
   readonly onProgress: (note?: string) => void;
 }
 
 /**
- * Where the batches of a stage come from. It owns the stage's row in the ledger: names are journalled and confirmed through it.
+ * Where the batches of a stage come from. It owns the stage's row in the ledger: names are recorded and confirmed through it.
  *
- * The stage loop calls it from one place at a time. Names come in order, one at a time: the next one is asked for when the
- * last one is confirmed. A name is journalled before it is returned. A source may be left at any point: whatever is named and
- * not confirmed is the `pending` of the next attempt. Every call may throw a Failure, `Fenced` once another attempt claimed
- * the stage.
+ * The stage loop makes one call at a time. Names come in order, one at a time: the next one after the last one was confirmed. A
+ * name is in the ledger before it is returned. A source may be left at any point: what is named and not confirmed is the
+ * `pending` of the next attempt. Every call may throw a Failure, and throws `Fenced` once another attempt has claimed the stage.
  */
 export interface BatchSource<Name extends BatchName, Content> extends AsyncDisposable {
-  /** Named by an earlier attempt, and not confirmed: it comes first. */
+  /** A batch that an earlier attempt named and did not confirm: it comes first. */
   readonly pending: Name | undefined;
-  /** Nothing will be named any more: a copy is done. A stream is never finished. */
+  /** True when nothing will be named any more, as after a copy. A stream is never finished. */
   readonly isFinished: boolean;
-  /** What no batch announces, such as a changed table or a restored server: checked before the first batch, then again and again. */
+  /** Checks what no batch announces, such as a changed table or a restored server. Called before the first batch, then every minute. */
   verify(): Promise<void>;
   /**
    * Waits a second or so for something to move, and names it.
    * @returns undefined where nothing came, or the signal was aborted
    */
   nameNext(options: ReadOptions): Promise<Name | undefined>;
-  /** The content of a named batch. Called again for the same name when writing it failed. */
+  /** The content of a named batch. Called again for the same name if writing it failed. */
   read(name: Name, options: ReadOptions): Promise<Content> | Content;
-  /** Confirms the batch, and names the next one in the same statement where that is wanted and something waits. */
+  /** Confirms the batch, and names the next one in the same statement if that is wanted and something waits. */
   confirm(name: Name, written: Written, options: { readonly nameNext: boolean }): Promise<Name | undefined>;
   state(): SourceState;
 }
 
 export interface WriteOptions {
   readonly signal: AbortSignal;
-  /** 1 for the first time that this content is written; repeats wait longer. */
+  /** 1 for the first time that this content is written. Repeats may use longer time limits. */
   readonly attempt: number;
   /** Rows of the batch that were handed over so far. */
   readonly onProgress: (rows?: number) => void;
 }
 
 /**
- * Where batches go. What `write` returned for is durable; it may be repeated for the same name, by this attempt or by the
- * next, with the same content or with content that carries higher versions.
+ * Where batches go. When `write` returns, the content is durable. The call may be repeated for the same name, by this attempt or
+ * by the next one, with the same content or with newer rows.
  */
 export interface BatchWriter<Content> {
   readonly retry: RetryPolicy;
   /**
-   * Compares what the ledger believes with what this end of the path holds: before the first batch, now and then, and before a
-   * batch is written again.
+   * Compares what the ledger has confirmed with what this end of the path holds. Called before the first batch, every minute, and
+   * before a batch is written again.
    * @param proof of the last batch that was confirmed
    * @returns the proof to keep with the next one
    * @throws Failure where what was confirmed is gone
    */
   verify(checkpoint: Checkpoint, proof: unknown): Promise<unknown>;
   write(name: BatchName, content: Content, options: WriteOptions): Promise<Written>;
-  /** Rests after a batch where small ones come too fast: the next one grows meanwhile. Ends early when the signal is aborted. */
+  /** Pauses after a batch if small ones come too fast: the next one grows meanwhile. Ends early when the signal is aborted. */
   rest(written: Written, tookMs: number, signal: AbortSignal): Promise<void>;
 }
 

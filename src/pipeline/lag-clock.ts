@@ -4,17 +4,17 @@ interface Sample {
 }
 
 const SPACING_MS = 1_000;
-/** Beyond this many, every other sample is dropped: the guess gets coarser as the backlog gets older. */
+/** Beyond this many, every other sample is dropped: the estimate gets coarser as the backlog gets older. */
 const MOST_SAMPLES = 600;
 
 /**
- * Guesses how long a position has been waiting, from samples of the newest position over time. For displays only: no row
- * of an outbox carries a time, and correctness never rests on a clock.
+ * Estimates how long a position has been waiting, from samples of the newest position over time. For displays only: events carry
+ * no time, and correctness never depends on a clock.
  */
 export class LagClock {
   #samples: Sample[] = [];
 
-  /** Notes that at `at` (milliseconds) positions up to `newest` had been given out. */
+  /** Records that positions up to `newest` had been allocated at `at` (milliseconds). */
   observe(newest: bigint, at: number): void {
     const last = this.#samples.at(-1);
     if (last !== undefined && (newest <= last.position || at - last.at < SPACING_MS)) return;

@@ -1,4 +1,4 @@
-/** How long to rest between two looks at something that may be idle: short after it was busy, a little longer each time. */
+/** Pauses between two polls of something that may be idle: short after it was busy, a little longer each time. */
 export class PollBackoff {
   readonly #shortestMs: number;
   readonly #longestMs: number;
@@ -16,7 +16,7 @@ export class PollBackoff {
     this.#restMs = this.#shortestMs;
   }
 
-  /** The rest that is due now; the next one is longer. */
+  /** The pause that is due now; the next one is longer. */
   nextMs(): number {
     const restMs = this.#restMs;
     this.#restMs = Math.min(restMs * this.#growth, this.#longestMs);

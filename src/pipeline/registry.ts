@@ -1,6 +1,6 @@
 import { Failure } from '../failure/failure.js';
 
-/** The kinds of one axis of a route that this build has. A new kind is a new file, and one line where the registry is made. */
+/** What this build has of one part of a route, by kind. A new kind is a new file and one line where the registry is made. */
 export class Registry<Entry extends { readonly kind: string }> {
   readonly #what: string;
   readonly #entries: readonly Entry[];

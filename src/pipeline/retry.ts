@@ -9,23 +9,23 @@ export interface RetryPolicy {
   readonly kinds: readonly FailureKind[];
 }
 
-/** 18 s. A ClickHouse that is overloaded (`SinkBusy`) wants longer pauses: those are Temporal's. */
+/** 18 s in all. An overloaded ClickHouse (`SinkBusy`) needs longer pauses: Temporal makes those. */
 export const SINK_RETRY: RetryPolicy = { attempts: 12, kinds: ['SinkUnavailable'] };
-/** As long: a producer retries for 3 s by itself each time. */
+/** 18 s too: the producer itself retries for 3 s in each attempt. */
 export const BROKER_RETRY: RetryPolicy = { attempts: 5, kinds: ['BrokerUnavailable'] };
-/** For content that is worth reading again only from its beginning. */
+/** For content that can be read again only from its beginning. */
 export const NO_RETRY: RetryPolicy = { attempts: 1, kinds: [] };
 
 const FIRST_PAUSE_MS = 250;
-/** A refused connection costs nothing, and rows flow within 2 s of a server's return. */
+/** Rows flow within 2 s of a server's return. A refused connection costs next to nothing. */
 const LONGEST_PAUSE_MS = 2_000;
 
 /**
- * Retries short outages inside the slice, with the same batch in hand: the table flows again within seconds, and no failure is
- * shown. What lasts longer is Temporal's to retry and to show; each of its attempts retries as long again, so that the pauses
- * between attempts, which grow to 10 s, are the smaller part of the time.
+ * Retries short outages inside the slice, with the same batch in hand: rows flow again within seconds, and no failure is shown.
+ * A longer outage is retried and shown by Temporal. Each of its attempts retries here again, so most of the time is spent here
+ * and not in Temporal's pauses, which grow to 10 s.
  *
- * Failures of the other kinds are thrown at once. So is everything once the slice is ending.
+ * Failures of other kinds are thrown at once, and every failure once the slice is ending.
  * @param work gets the number of the attempt, from 1
  */
 export function retryTransient<T>(
@@ -38,7 +38,7 @@ export function retryTransient<T>(
     minTimeout: FIRST_PAUSE_MS,
     factor: 2,
     maxTimeout: LONGEST_PAUSE_MS,
-    // Not by `signal`: p-retry then reports a batch that came through as aborted.
+    // Not by p-retry's `signal`: it would report a batch that was written as aborted.
     shouldRetry: ({ error }) =>
       !slice.ending.aborted &&
       error instanceof Failure &&

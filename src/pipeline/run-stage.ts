@@ -13,7 +13,7 @@ export interface StageTotals {
 
 /** A batch that was confirmed, as the metrics count it. */
 export interface StageBatch extends Written {
-  /** Of reading and writing it. */
+  /** The time for reading and writing it. */
   readonly durationMs: number;
   /** An earlier attempt had named it, and may have written it. */
   readonly again: boolean;
@@ -21,7 +21,7 @@ export interface StageBatch extends Written {
 
 export interface StageOptions {
   readonly stage: string;
-  /** Of the ledger, when the stage was claimed. */
+  /** As the ledger had it when the stage was claimed. */
   readonly proof: unknown;
   /** How often both ends are verified while nothing moves, milliseconds. */
   readonly verifyEveryMs: number;
@@ -29,11 +29,11 @@ export interface StageOptions {
 }
 
 /**
- * The loop of every stage: names a batch, reads it, writes it, confirms it, and waits where there is none. It is the only one.
+ * The loop of every stage: it names a batch, reads it, writes it and confirms it, and waits if there is none.
  *
  * Its invariant: a batch is written only after its name is in the ledger, and confirmed only after it is written. So a crash at
- * any point leaves at most one named batch, which the next attempt writes again. It ends when the slice is ending and no batch
- * is in hand, or when the source is finished.
+ * any point leaves at most one named batch, which the next attempt writes again. The loop ends when the slice is ending and no
+ * batch is in hand, or when the source is finished.
  * @throws what source and writer throw; the slice's signal's reason
  */
 export async function runStage<Name extends BatchName, Content>(
@@ -72,7 +72,7 @@ export async function runStage<Name extends BatchName, Content>(
     return retryTransient(
       slice,
       async (attempt) => {
-        // A server that is back may have lost what it had confirmed and not yet written to its disk.
+        // A server that is back may have lost what it had acknowledged and not yet written to its disk.
         if (attempt > 1) await verifyWriter();
         const content = await source.read(name, { signal: slice.signal, onProgress: report });
         return writer.write(name, content, {
@@ -91,7 +91,7 @@ export async function runStage<Name extends BatchName, Content>(
   while (name !== undefined || !(slice.ending.aborted || source.isFinished)) {
     if (name === undefined) {
       name = await source.nameNext({ signal: slice.ending, onProgress: report });
-      // A slice in which nothing moves is a long one: what no batch announces must not go unseen for so long.
+      // An idle slice lasts ten minutes: changes that no batch announces must be noticed sooner.
       if (Date.now() - verifiedAt > options.verifyEveryMs) await verify();
       report();
       continue;

@@ -2,43 +2,43 @@ import { CancelledFailure, Context } from '@temporalio/activity';
 import type { SliceProgress, SliceRequest } from '../domain/receipt.js';
 import { Failure } from '../failure/failure.js';
 
-/** For what is one piece of work, however long. */
+/** For an activity that is one piece of work and has no length of its own, such as a first load. */
 export const UNBOUNDED = 'unbounded';
 
-/** A tick keeps a slow insert alive; it stops, and the slice fails, when nothing at all has moved for this long. */
+/** Heartbeats keep a slow insert alive. After this long without any progress they stop, and the slice fails. */
 const STALL_TIMEOUT_MS = 5 * 60_000;
 const TICK_MS = 1_000;
-/** Slices of tables that were woken together do not all end together: they are shorter by up to this share. */
+/** Slices are shorter by up to this share, at random: otherwise slices that began together would all end together. */
 const SPREAD = 0.2;
 /**
- * Each heartbeat is a write of Temporal's server: of 40 idle tables, at every tick, they took it an eighth of a core. A third
- * of the heartbeat timeout; a cancellation, which travels with the answer, takes as long to reach an idle table.
+ * How often an idle slice heartbeats: a third of the heartbeat timeout. Each heartbeat is a write of Temporal's server; one a
+ * second from 40 idle tables took it an eighth of a core. A pause reaches an idle table with a heartbeat, so it takes as long.
  */
 const IDLE_HEARTBEAT_MS = 3_500;
 /** How long a cancelled slice may still work on the batch in hand. */
 const GRACE_MS = 15_000;
 /**
- * A slice that Temporal gave up, because it was away itself or this process stood still, goes on for so long: the attempt that
- * follows fences it, and came up to 9 s after Temporal did (measured), in which nothing would move. A shutdown of the worker waits
- * for it: well within the 60 s that it may take.
+ * How long a slice goes on after Temporal has given it up, because Temporal was away or this process stood still. The next
+ * attempt may start up to 9 s after Temporal is back (measured), and fences this one safely. Without this, nothing would move
+ * meanwhile. A shutdown of the worker waits for it, well within its 60 s.
  */
 const GIVEN_UP_MS = 20_000;
 
-/** One bounded run of a stage: it says when to stop naming batches, when to drop everything, and tells how it goes. */
+/** One bounded run of a stage. It says when to stop naming batches and when to stop at once, and it reports progress. */
 export interface Slice {
-  /** No further batch may be named: the time is over, the table is paused, the worker shuts down, or Temporal gave it up long ago. */
+  /** No further batch may be named: the time is over, the table is paused, the worker shuts down, or Temporal gave the slice up. */
   readonly ending: AbortSignal;
   /** Stop at once: the grace is over, or nothing moves any more. */
   readonly signal: AbortSignal;
-  /** Of Temporal's: 1 unless the one before failed. */
+  /** The number of Temporal's attempt, from 1. */
   readonly attempt: number;
-  /** Shown in `pendingActivities`, so that a running slice can be looked at. */
+  /** Reports what is shown for a running slice in `pendingActivities`. */
   progress(progress: SliceProgress): void;
 }
 
 /**
- * How long a slice runs: `sliceMs` from when something moved or waited for the first time, and `idleMs` while nothing does. An
- * idle one that is woken goes on: where many tables are woken at once, all of them would have their histories looked at instead.
+ * How long a slice runs: `idleMs` while nothing moves, and `sliceMs` from the moment when something does. An idle slice that gets
+ * work goes on, and does not end and start again: if many tables get work at once, each start would verify a history first.
  */
 type SliceLength = Pick<SliceRequest, 'sliceMs' | 'idleMs'>;
 
@@ -50,9 +50,9 @@ export interface SliceOptions {
 }
 
 /**
- * Runs `body` as a slice of the current activity. A cancelled slice ends with its receipt once the batch in hand is
- * confirmed; only when that takes longer than the grace is it broken off, which is safe at any point: the batch is named. What is
- * one piece of work ends as soon as Temporal gave it up: the next attempt begins it anew.
+ * Runs `body` as a slice of the current activity. A cancelled slice confirms the batch in hand and ends with its receipt. If that
+ * takes longer than `GRACE_MS` it is broken off, which is safe at any point, because the batch is named. Unbounded work ends as soon
+ * as Temporal has given it up: the next attempt starts it again from its beginning.
  */
 export async function runSlice<T>(
   length: SliceLength | typeof UNBOUNDED,

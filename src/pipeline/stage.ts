@@ -4,7 +4,7 @@ import type { StageId } from '../domain/route.js';
 import type { StageClaim, StageRow } from '../ledger/stages.js';
 import type { Slice } from './slice.js';
 
-/** A slice of a stage that has claimed it: what its source and its writer are made from. */
+/** What the source and the writer of a stage are made from, after the slice has claimed the stage. */
 export interface StageContext<Row extends StageRow = StageRow> {
   readonly table: ReplicatedTable;
   readonly stage: StageId;

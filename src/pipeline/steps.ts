@@ -1,8 +1,8 @@
 import type { Slice } from './slice.js';
 
-/** An activity that is one piece of work in several steps: it says which one it is at, and stops between them. */
+/** An activity of several steps, such as preparing a table. It reports its step, and stops only between two steps. */
 export interface Steps {
-  /** Aborted when the activity is cancelled, given up, or stands still: no step is worth beginning then. */
+  /** Aborted when the activity is cancelled, given up, or makes no progress: no further step may begin. */
   readonly signal: AbortSignal;
   /** Shown in `pendingActivities`; keeps the activity alive. */
   say(doing: string): void;

@@ -85,7 +85,7 @@ export const SETTINGS = {
   KAFKA_TLS_KEY: setting('Kafka', text, { description: CLIENT_KEY }),
   KAFKA_SASL_MECHANISM: setting('Kafka', caseless(['plain', 'scram-sha-256', 'scram-sha-512']), {
     description:
-      'How the user proves who it is; none when not set. plain shows the password to whoever listens: use TLS.',
+      'How the user proves who it is; none when not set. plain shows the password to everyone who listens on the network: use TLS.',
   }),
   KAFKA_SASL_USERNAME: setting('Kafka', text, { description: 'The user.' }),
   KAFKA_SASL_PASSWORD: setting('Kafka', text, { secret: true, description: 'Its password.' }),

@@ -1,3 +1,4 @@
+import { closestMatch } from 'leven';
 import { SETTINGS, SETTING_NAMES, isSettingName, type SettingName } from './table.js';
 
 const OURS = /^(?:PG|KAFKA|CH|PG2CLICK)_/u;
@@ -55,38 +56,7 @@ function isSecretFileName(name: string): boolean {
   return isSettingName(secret) && SETTINGS[secret].secret;
 }
 
-/** The candidate within two typing errors of `name`, if any: one insertion, deletion, replacement or swap each. */
+/** The candidate within two typing errors of `name`, if any: insertions, deletions and replacements. */
 export function nearestName<Name extends string>(name: string, candidates: readonly Name[]): Name | undefined {
-  let nearest: Name | undefined;
-  let least = name.length <= 4 ? 2 : 3;
-  for (const candidate of candidates) {
-    const distance = typingErrors(name, candidate);
-    if (distance >= least) continue;
-    least = distance;
-    nearest = candidate;
-  }
-  return nearest;
-}
-
-/** Optimal string alignment distance. */
-function typingErrors(a: string, b: string): number {
-  let before: number[] = [];
-  let above = Array.from({ length: b.length + 1 }, (_, column) => column);
-  for (let row = 1; row <= a.length; row++) {
-    const current = [row];
-    for (let column = 1; column <= b.length; column++) {
-      const same = a[row - 1] === b[column - 1];
-      let least = Math.min(
-        (above[column] ?? 0) + 1,
-        (current[column - 1] ?? 0) + 1,
-        (above[column - 1] ?? 0) + (same ? 0 : 1),
-      );
-      const swapped = a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1];
-      if (row > 1 && column > 1 && swapped) least = Math.min(least, (before[column - 2] ?? 0) + 1);
-      current.push(least);
-    }
-    before = above;
-    above = current;
-  }
-  return above[b.length] ?? 0;
+  return closestMatch(name, candidates, { maxDistance: name.length <= 4 ? 1 : 2 }) as Name | undefined;
 }

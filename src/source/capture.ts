@@ -3,6 +3,7 @@ import type { BatchName } from '../domain/batch.js';
 import type { Column, ReplicatedTable } from '../domain/replicated-table.js';
 import type { CaptureSpec } from '../domain/route.js';
 import type { TableName } from '../domain/table-name.js';
+import type { SourceBacklog } from '../pipeline/backlog.js';
 import type { BatchSource } from '../pipeline/batch.js';
 import type { StageContext } from '../pipeline/stage.js';
 import type { OutboxServices } from './outbox/outbox-source.js';
@@ -26,6 +27,23 @@ export interface Inspection {
 /** What the sources of captures need of the worker. */
 export type CaptureServices = OutboxServices;
 
+/** A table as its capture counts what waits: with the stage that drains it, as the ledger has it. */
+export interface CapturedTable {
+  readonly id: string;
+  /** Decimal. */
+  readonly lowWater: string;
+  /** Undefined where the ledger has no such stage. */
+  readonly position: unknown;
+}
+
+export interface CaptureBacklog extends SourceBacklog {
+  /** Everything up to this position is in the topic. */
+  readonly published: bigint;
+  /** On the disk of PostgreSQL; null where it is gone. */
+  readonly bytes: number | null;
+  readonly deadTuples: number | null;
+}
+
 /** A way to see the changes of a table. */
 export interface Capture {
   readonly kind: string;
@@ -44,6 +62,8 @@ export interface Capture {
   fingerprint(pg: Queryable, table: ReplicatedTable): Promise<string>;
   /** A position, decimal, below that of every change that is captured from now on, and on disk. A copy carries it as its version. */
   allocatePosition(pg: Queryable, table: ReplicatedTable): Promise<string>;
+  /** What waits, by table id, in a number of round trips that does not grow with the tables. Absent: nobody can tell. */
+  backlog?(pg: Queryable, tables: readonly CapturedTable[]): Promise<ReadonlyMap<string, CaptureBacklog>>;
   /** Its changes, as batches of a stage that was claimed. */
   open(services: CaptureServices, stage: StageContext, content: RowContent): BatchSource<BatchName, RowBatch>;
 }

@@ -3,14 +3,18 @@ import type { ClickHouseClient } from '@clickhouse/client';
 import type { Client } from '@temporalio/client';
 import pRetry from 'p-retry';
 import type { Queryable } from '../connect/queryable.js';
-import { listPhases, type ListedTable } from '../control/list-phases.js';
+import { readBacklog, type StageBacklog, type TableBacklog } from '../control/backlog.js';
+import { listTables, type ListedTable } from '../control/list-tables.js';
+import { stagesOf, type StageId } from '../domain/route.js';
 import { LagClock } from '../pipeline/lag-clock.js';
 import { formatTableName } from '../domain/table-name.js';
-import { readBacklog, type StageBacklog, type TableBacklog } from '../ledger/backlog.js';
+import { loaderNamed, type ReplicatedTable } from '../domain/replicated-table.js';
 import { GaugeSet, type Reading } from '../observe/gauge-set.js';
 import type { Log } from '../observe/log.js';
 import type { Meters } from '../observe/meters.js';
+import type { Phase } from '../../workflows/table-state.js';
 import { countParts } from '../clickhouse/parts.js';
+import { readOldestTransaction } from '../source/oldest-transaction.js';
 
 export interface CollectorDeps {
   readonly pg: Queryable;
@@ -23,13 +27,13 @@ export interface CollectorDeps {
 const EVERY_MS = 15_000;
 
 /**
- * Looks at all tables again and again until the signal is aborted. It tells of tables whose slices do not run, which no slice
- * could; and each server's gauges turn NaN while that server is away, whatever the others do.
+ * Reads the figures of all tables every 15 s until the signal is aborted: also of tables whose slices do not run, which no slice
+ * could report. Each server's gauges turn NaN while that server does not answer, whatever the others do.
  */
 export async function collectUntil(deps: CollectorDeps, signal: AbortSignal, everyMs = EVERY_MS): Promise<void> {
   const collector = new Collector(deps);
   while (!signal.aborted) {
-    await collector.look();
+    await collector.collect();
     await pause(everyMs, undefined, { signal }).catch(() => undefined);
   }
 }
@@ -41,7 +45,7 @@ export class Collector {
   readonly #control: GaugeSet;
   readonly #clocks = new Map<string, LagClock>();
   #oldest: { readonly xid: string; readonly since: number } | undefined;
-  /** As the ledger had them last: a ClickHouse that answers is asked about them also while PostgreSQL does not. */
+  /** As the ledger had them last: ClickHouse is asked about them also while PostgreSQL does not answer. */
   #tables: readonly TableBacklog[] = [];
 
   constructor(deps: CollectorDeps) {
@@ -51,49 +55,53 @@ export class Collector {
     this.#control = new GaugeSet(deps.meters);
   }
 
-  /** One look at all of them. Never rejects. */
-  async look(): Promise<void> {
-    await this.#show(this.#ledger, 'the ledger', () => this.#lookAtLedger());
+  /** Reads and shows all of them once. Never rejects. */
+  async collect(): Promise<void> {
+    await this.#show(this.#ledger, 'the ledger', () => this.#readLedger());
     await Promise.all([
-      this.#show(this.#sink, 'clickhouse', () => this.#lookAtSink()),
-      this.#show(this.#control, 'temporal', () => this.#lookAtControl()),
+      this.#show(this.#sink, 'clickhouse', () => this.#readSink()),
+      this.#show(this.#control, 'temporal', () => this.#readControl()),
     ]);
   }
 
-  /** Once more at once: a table that was removed in between fails the look, and a hole would reset an alert that is due. */
-  async #show(board: GaugeSet, what: string, look: () => Promise<readonly Reading[]>): Promise<void> {
+  /** Tries once more at once: a table that was removed in between fails the first, and a hole would reset an alert that is due. */
+  async #show(gauges: GaugeSet, what: string, read: () => Promise<readonly Reading[]>): Promise<void> {
     try {
-      board.replace(await pRetry(look, { retries: 1, minTimeout: 100 }));
+      gauges.replace(await pRetry(read, { retries: 1, minTimeout: 100 }));
     } catch (error) {
-      board.replace([]);
+      gauges.replace([]);
       this.#deps.log.debug({ error, what }, 'no metrics for now');
     }
   }
 
-  async #lookAtLedger(): Promise<readonly Reading[]> {
-    const { tables, oldestXid } = await readBacklog(this.#deps.pg);
+  async #readLedger(): Promise<readonly Reading[]> {
+    const tables = await readBacklog(this.#deps.pg);
+    const oldestXid = await readOldestTransaction(this.#deps.pg);
     const now = Date.now();
     this.#tables = tables;
-    const known = new Set(tables.flatMap((table) => [clockKey(table, 'publish'), clockKey(table, 'load')]));
+    const known = new Set(tables.flatMap(({ table, stages }) => Object.keys(stages).map((id) => clockKey(table, id))));
     for (const key of this.#clocks.keys()) if (!known.has(key)) this.#clocks.delete(key);
     return [
-      ...tables.flatMap((table) => [
-        ...this.#stageReadings(table, 'publish', now),
-        ...this.#stageReadings(table, 'load', now),
-        { name: 'pg2click_outbox_bytes', value: table.outbox.bytes, labels: labelsOf(table) } as const,
-        { name: 'pg2click_outbox_dead_tuples', value: table.outbox.deadTuples, labels: labelsOf(table) } as const,
-      ]),
+      ...tables.flatMap((each) => [...this.#stageReadings(each, now), ...outboxReadings(each)]),
       { name: 'pg2click_oldest_transaction_seconds', value: this.#ageOf(oldestXid, now), labels: {} },
       { name: 'pg2click_collected_timestamp_seconds', value: now / 1_000, labels: {} },
     ];
   }
 
-  #stageReadings(table: TableBacklog, stage: 'publish' | 'load', now: number): Reading[] {
-    const backlog = table[stage];
+  /** Of the stages that never end: what waits for a first load is no change. */
+  #stageReadings({ table, stages }: TableBacklog, now: number): Reading[] {
+    return stagesOf(table.route).flatMap(({ id, runs }) => {
+      const backlog = stages[id];
+      return backlog === undefined || runs === 'once' ? [] : this.#readingsOf(table, id, backlog, now);
+    });
+  }
+
+  #readingsOf(table: ReplicatedTable, stage: StageId, backlog: StageBacklog, now: number): Reading[] {
     const labels = { ...labelsOf(table), stage };
-    const bytes = backlog.waiting === 0 ? 0 : backlog.waiting * (backlog.bytesPerRow ?? Number.NaN);
+    const waiting = backlog.waiting ?? Number.NaN;
+    const bytes = waiting === 0 ? 0 : waiting * (backlog.bytesPerRow ?? Number.NaN);
     return [
-      { name: 'pg2click_lag_rows', value: backlog.waiting, labels },
+      { name: 'pg2click_lag_rows', value: waiting, labels },
       { name: 'pg2click_lag_bytes', value: bytes, labels },
       { name: 'pg2click_lag_seconds', value: this.#lagOf(clockKey(table, stage), backlog, now), labels },
       { name: 'pg2click_last_batch_timestamp_seconds', value: backlog.lastBatchAt, labels },
@@ -106,38 +114,52 @@ export class Collector {
     this.#clocks.set(key, clock);
     clock.observe(newest, now);
     const seen = clock.seconds(done, now);
+    if (waiting === null) return Number.NaN;
     return waiting === 0 ? 0 : Math.max(seen, namedFor ?? 0);
   }
 
-  /** No role may see when a stranger's transaction began; that it is still the same one, every role does. */
+  /** No role may see when another role's transaction began; that it is still the same one, every role may. */
   #ageOf(xid: string | null, now: number): number {
     if (xid === null) this.#oldest = undefined;
     else if (this.#oldest?.xid !== xid) this.#oldest = { xid, since: now };
     return this.#oldest === undefined ? 0 : (now - this.#oldest.since) / 1_000;
   }
 
-  async #lookAtSink(): Promise<readonly Reading[]> {
+  async #readSink(): Promise<readonly Reading[]> {
     if (this.#tables.length === 0) return [];
+    const targets = this.#tables.map(({ table }) => ({ table, target: loaderNamed(table).target }));
     const counts = await countParts(
       this.#deps.clickhouse,
-      this.#tables.map(({ target }) => target),
+      targets.map(({ target }) => target),
     );
-    return this.#tables.map((table) => {
-      const { database, table: name } = table.target;
+    return targets.map(({ table, target: { database, table: name } }) => {
       const parts = counts.find((each) => each.database === database && each.table === name)?.parts ?? 0;
       return { name: 'pg2click_active_parts', value: parts, labels: labelsOf(table) };
     });
   }
 
-  async #lookAtControl(): Promise<readonly Reading[]> {
-    const listed = await listPhases(this.#deps.temporal);
+  async #readControl(): Promise<readonly Reading[]> {
+    const listed = await listTables(this.#deps.temporal);
     const runs = new Set(listed.map(({ pipeline, table }) => `${pipeline}/${table}`));
-    const stopped = this.#tables.map(labelsOf).filter(({ pipeline, table }) => !runs.has(`${pipeline}/${table}`));
+    const stopped = this.#tables
+      .map(({ table }) => labelsOf(table))
+      .filter(({ pipeline, table }) => !runs.has(`${pipeline}/${table}`));
     return [...listed.flatMap(phaseReadings), ...stopped.map((labels) => phaseReading(labels, 'stopped'))];
   }
 }
 
+function outboxReadings({ table, outbox }: TableBacklog): Reading[] {
+  if (outbox === null) return [];
+  const labels = labelsOf(table);
+  return [
+    { name: 'pg2click_outbox_bytes', value: outbox.bytes, labels },
+    { name: 'pg2click_outbox_dead_tuples', value: outbox.deadTuples, labels },
+  ];
+}
+
 function phaseReadings({ pipeline, table, phase, kind }: ListedTable): Reading[] {
+  // One that has just started has no attributes yet.
+  if (phase === undefined || pipeline === undefined || table === undefined) return [];
   const parked = phase === 'parked';
   return [
     phaseReading({ pipeline, table }, phase),
@@ -149,14 +171,14 @@ function phaseReadings({ pipeline, table, phase, kind }: ListedTable): Reading[]
   ];
 }
 
-function phaseReading(labels: { pipeline: string; table: string }, phase: ListedTable['phase'] | 'stopped'): Reading {
+function phaseReading(labels: { pipeline: string; table: string }, phase: Phase | 'stopped'): Reading {
   return { name: 'pg2click_table_phase', value: 1, labels: { ...labels, phase } };
 }
 
-function labelsOf({ pipeline, name }: TableBacklog): { pipeline: string; table: string } {
+function labelsOf({ pipeline, name }: ReplicatedTable): { pipeline: string; table: string } {
   return { pipeline, table: formatTableName(name) };
 }
 
-function clockKey(table: TableBacklog, stage: string): string {
+function clockKey(table: ReplicatedTable, stage: StageId): string {
   return `${table.id}/${stage}`;
 }

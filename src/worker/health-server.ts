@@ -30,7 +30,7 @@ interface Problem {
 export async function openHealthServer(address: string, source: HealthSource): Promise<{ close(): Promise<void> }> {
   const server = createServer((request, response) => answer(source, request, response));
   await listen(server, address, 'PG2CLICK_HEALTH');
-  // A prober must not keep a worker alive that has nothing else to do.
+  // This server must not keep a process alive that has nothing else to do.
   server.unref();
   return {
     async close() {

@@ -1,14 +1,9 @@
 import { lookup } from 'node:dns/promises';
 import type { Server } from 'node:net';
 import { createServer } from 'node:net';
+import { splitHostPort } from '../connect/host-port.js';
 import { Failure } from '../failure/failure.js';
 import type { SettingName } from '../settings/table.js';
-
-/** `host:port` in two; `[::1]:80` without its brackets. */
-export function splitAddress(address: string): { readonly host: string; readonly port: number } {
-  const [, host = '', port = ''] = /^\[?(.*?)\]?:(\d+)$/u.exec(address) ?? [];
-  return { host, port: Number(port) };
-}
 
 /**
  * Listens where a setting says.
@@ -17,7 +12,7 @@ export function splitAddress(address: string): { readonly host: string; readonly
 export async function listen(server: Server, address: string, setting: SettingName): Promise<void> {
   try {
     await new Promise<void>((resolve, reject) => {
-      server.once('error', reject).listen(splitAddress(address), () => {
+      server.once('error', reject).listen(splitHostPort(address), () => {
         server.removeListener('error', reject);
         resolve();
       });
@@ -28,12 +23,12 @@ export async function listen(server: Server, address: string, setting: SettingNa
 }
 
 /**
- * The address for somebody else to listen on, who takes no host names and whose errors name neither address nor setting.
+ * An address on which the SDK can listen: it takes no host names, and its errors name neither address nor setting.
  * @returns `ip:port`
  * @throws Failure `Misconfigured` where nobody could listen there
  */
 export async function freeAddress(address: string, setting: SettingName): Promise<string> {
-  const { host, port } = splitAddress(address);
+  const { host, port } = splitHostPort(address);
   const trial = createServer();
   await listen(trial, address, setting);
   await new Promise((resolve) => trial.close(resolve));

@@ -9,7 +9,7 @@ import { collectUntil } from './collect.js';
 import { openHealthServer } from './health-server.js';
 import { openProbes, ServerWatch } from './server-watch.js';
 import type { RunningWorker, WorkerRole } from './start.js';
-import { tellVitalsUntil } from './process-metrics.js';
+import { reportProcessUntil } from './process-metrics.js';
 
 export interface ObserveOptions {
   readonly settings: Settings;
@@ -19,21 +19,21 @@ export interface ObserveOptions {
   readonly log: Log;
 }
 
-/** What looks at a worker from beside: health, and the metrics that no slice can tell. */
+/** What watches a worker from beside: its servers, its health, and the metrics that no slice can report. */
 export interface Observation {
-  /** From now on: the worker polls, and its connection is looked at too. */
+  /** From now on: the worker polls, and its connection is probed too. */
   follow(worker: RunningWorker, connection: NativeConnection): void;
   close(): Promise<void>;
 }
 
 /**
- * Begins with the health endpoint, before anything is connected. Without PG2CLICK_HEALTH and PG2CLICK_METRICS it does nothing at all.
+ * Begins with the health endpoint, before anything is connected. Without PG2CLICK_HEALTH and PG2CLICK_METRICS it watches the servers only.
  * @throws Failure `Misconfigured` where it cannot listen
  */
 export async function observeWorker({ settings, role, version, meters, log }: ObserveOptions): Promise<Observation> {
   const { healthAddress, metricsAddress } = settings.worker;
   const stop = new AbortController();
-  const watch = new ServerWatch(meters);
+  const watch = new ServerWatch({ meters, log });
   const running: Promise<void>[] = [];
   let followed: RunningWorker | undefined;
   const health =
@@ -47,11 +47,10 @@ export async function observeWorker({ settings, role, version, meters, log }: Ob
   return {
     follow(worker, connection) {
       followed = worker;
-      if (healthAddress === undefined && metricsAddress === undefined) return;
       running.push(watch.watchUntil(openProbes(settings, connection), stop.signal));
       if (metricsAddress === undefined) return;
       meters.set('pg2click_worker_info', 1, { role, version });
-      running.push(tellVitalsUntil(meters, stop.signal));
+      running.push(reportProcessUntil(meters, stop.signal));
       if (role !== 'consumer') running.push(collect(connection));
     },
     async close() {
@@ -61,7 +60,7 @@ export async function observeWorker({ settings, role, version, meters, log }: Ob
     },
   };
 
-  /** On connections of its own: what tells of trouble must not wait behind it. */
+  /** On connections of its own: what reports trouble must not wait behind it. */
   async function collect(connection: NativeConnection): Promise<void> {
     const pg = createPostgresPool(settings, { max: 1, name: 'metrics', log });
     const clickhouse = connectClickHouse(settings, { requestTimeoutMs: 10_000, connections: 1 });

@@ -6,8 +6,8 @@ const EVERY_MS = 15_000;
 /** The histogram samples so often; what it calls a delay includes the sample's own period. */
 const RESOLUTION_MS = 20;
 
-/** What this process takes, and how quick its event loop is, until the signal is aborted. */
-export async function tellVitalsUntil(meters: Meters, signal: AbortSignal): Promise<void> {
+/** Reports what this process takes, and how quick its event loop is, until the signal is aborted. */
+export async function reportProcessUntil(meters: Meters, signal: AbortSignal): Promise<void> {
   const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   delay.enable();
   while (!signal.aborted) {

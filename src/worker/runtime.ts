@@ -1,4 +1,4 @@
-import { type Logger, makeTelemetryFilterString, Runtime } from '@temporalio/worker';
+import { makeTelemetryFilterString, Runtime } from '@temporalio/worker';
 import { type Log, sdkLogger } from '../observe/log.js';
 import { bareName, NO_METERS, openMeters, type Meters } from '../observe/meters.js';
 import { METRICS, METRIC_NAMES, type Metric } from '../observe/metrics.js';
@@ -16,7 +16,7 @@ export interface RuntimeOptions {
  */
 export function installRuntime({ log, metricsAddress }: RuntimeOptions): Meters {
   Runtime.install({
-    logger: withoutRoutine(sdkLogger(log)),
+    logger: sdkLogger(log),
     telemetryOptions: {
       logging: { forward: {}, filter: makeTelemetryFilterString({ core: 'WARN', other: 'ERROR' }) },
       ...(metricsAddress === undefined ? {} : { metrics: { prometheus: exporter(metricsAddress) } }),
@@ -37,17 +37,5 @@ function exporter(bindAddress: string) {
     unitSuffix: true,
     useSecondsForDurations: true,
     histogramBucketOverrides: Object.fromEntries(buckets),
-  };
-}
-
-/** What the SDK says of every worker at every start, as information or even as warnings: ours poll one kind of task each. */
-const ROUTINE = /^(?:Worker state changed$|No (?:activities|workflows|Nexus services) registered)/u;
-
-/** A filter of noise only: nothing is decided by these texts. */
-function withoutRoutine(logger: Logger): Logger {
-  return {
-    ...logger,
-    info: (message, meta) => (ROUTINE.test(message) ? logger.debug(message, meta) : logger.info(message, meta)),
-    warn: (message, meta) => (ROUTINE.test(message) ? logger.debug(message, meta) : logger.warn(message, meta)),
   };
 }

@@ -7,7 +7,7 @@ const TYPE_NUMBERS = { Keyword: 2, Int: 3 } as const;
 
 /**
  * Makes sure that the namespace knows our search attributes: without one of them every workflow task fails, again and
- * again. Where we may not look, nothing is said; the server then tells.
+ * again. If we may not read them, nothing is checked here, and the server reports what is missing.
  * @throws Failure `Misconfigured` where one is missing and cannot be added, or has another type
  */
 export async function ensureSearchAttributes(operator: OperatorService, namespace: string): Promise<void> {
@@ -26,7 +26,7 @@ export async function ensureSearchAttributes(operator: OperatorService, namespac
     const searchAttributes = Object.fromEntries(missing.map((name) => [name, numberOf(name)]));
     await operator.addSearchAttributes({ namespace, searchAttributes });
   } catch (cause) {
-    // Another worker may have been quicker.
+    // Another worker may have added it in between.
     const now = await listed(operator, namespace);
     if (now !== undefined && missing.every((name) => now[name] !== undefined)) return;
     const flags = missing.map((name) => `--name ${name} --type ${SEARCH_ATTRIBUTES[name]}`).join(' ');

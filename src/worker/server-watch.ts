@@ -2,20 +2,30 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { NativeConnection } from '@temporalio/worker';
 import { connectClickHouse, explainClickHouseConnect } from '../connect/clickhouse.js';
 import { probeKafka } from '../connect/kafka.js';
+import { withTimeout } from '../connect/with-timeout.js';
 import { connectPostgres, type PostgresClient } from '../connect/postgres.js';
 import { explainTemporalConnect } from '../connect/temporal.js';
 import { classifyPostgres } from '../failure/classify-postgres.js';
 import { Failure } from '../failure/failure.js';
 import type { FailureKind } from '../failure/kinds.js';
+import type { Log } from '../observe/log.js';
 import type { Meters } from '../observe/meters.js';
 import type { Settings } from '../settings/settings.js';
 
 export const SERVERS = ['postgresql', 'kafka', 'clickhouse', 'temporal'] as const;
 export type ServerName = (typeof SERVERS)[number];
 
+/** As people write them, and the failure that is theirs when they do not answer. */
+const NAMES: Readonly<Record<ServerName, readonly [string, FailureKind]>> = {
+  postgresql: ['PostgreSQL', 'SourceUnavailable'],
+  kafka: ['Kafka', 'BrokerUnavailable'],
+  clickhouse: ['ClickHouse', 'SinkUnavailable'],
+  temporal: ['Temporal', 'TemporalUnavailable'],
+};
+
 /** Rejects with a Failure while its server does not answer. */
 export interface Probe {
-  look(): Promise<void>;
+  probe(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -23,31 +33,36 @@ export interface ServerState {
   readonly server: ServerName;
   /** Seconds since it last answered; null before it ever did. */
   readonly answeredAgo: number | null;
-  /** What the last look met; null where it was answered. */
+  /** What the last probe met; null where it was answered. */
   readonly problem: { readonly kind: FailureKind; readonly message: string } | null;
 }
 
 const EVERY_MS = 5_000;
 /** A server that takes longer is not there for a slice either, which waits longer and says why. */
-const PATIENCE_MS = 4_000;
-/** For a look that does not end by itself. */
-const LONGEST_LOOK_MS = 10_000;
+const ANSWER_MS = 4_000;
+/** For a probe that does not end by itself. */
+const PROBE_MS = 10_000;
 
-/** Looks at each server every 5 s on connections of its own, so that no slice is waited for and none waits. */
+/**
+ * Probes each server every 5 s on connections of its own, so that no slice is waited for and none waits. A server that is lost, and
+ * one that is back, is a line in the log.
+ */
 export class ServerWatch {
   readonly #meters: Meters;
+  readonly #log: Log;
   readonly #states = new Map<ServerName, { answeredAt: number | null; problem: ServerState['problem'] }>();
 
-  constructor(meters: Meters) {
+  constructor({ meters, log }: { readonly meters: Meters; readonly log: Log }) {
     this.#meters = meters;
+    this.#log = log;
   }
 
-  /** Looks until the signal is aborted, then closes the probes. */
+  /** Probes until the signal is aborted, then closes the probes. */
   async watchUntil(probes: Readonly<Record<ServerName, Probe>>, signal: AbortSignal): Promise<void> {
     await Promise.all(
       SERVERS.map(async (server) => {
         while (!signal.aborted) {
-          await this.#look(server, probes[server]);
+          await this.#probe(server, probes[server]);
           await pause(EVERY_MS, undefined, { signal }).catch(() => undefined);
         }
         await probes[server].close();
@@ -55,7 +70,7 @@ export class ServerWatch {
     );
   }
 
-  /** Of every server that was looked at so far. */
+  /** Of every server that was probed so far. */
   states(): readonly ServerState[] {
     const now = Date.now();
     return [...this.#states].map(([server, { answeredAt, problem }]) => ({
@@ -65,17 +80,22 @@ export class ServerWatch {
     }));
   }
 
-  async #look(server: ServerName, probe: Probe): Promise<void> {
-    const before = this.#states.get(server)?.answeredAt ?? null;
+  async #probe(server: ServerName, { probe }: Probe): Promise<void> {
+    const before = this.#states.get(server);
+    const [name, kind] = NAMES[server];
+    const late = (): Failure => new Failure(kind, { message: `${name} did not answer within ${PROBE_MS / 1_000} s.` });
     try {
-      await withPatience(probe.look());
+      await withTimeout(probe(), PROBE_MS, late);
       this.#states.set(server, { answeredAt: Date.now(), problem: null });
+      if (before !== undefined && before.problem !== null) this.#log.info({ server }, `${name} answers again`);
     } catch (error) {
-      const { kind, message } =
-        error instanceof Failure
-          ? error
-          : ({ kind: 'Unexpected', message: `It did not answer within ${LONGEST_LOOK_MS / 1_000} s.` } as const);
-      this.#states.set(server, { answeredAt: before, problem: { kind, message } });
+      const problem = error instanceof Failure ? error : new Failure('Unexpected', { message: String(error) });
+      this.#states.set(server, {
+        answeredAt: before?.answeredAt ?? null,
+        problem: { kind: problem.kind, message: problem.message },
+      });
+      if (before === undefined || before.problem === null)
+        this.#log.warn({ server, kind: problem.kind, reason: problem.message }, `${name} does not answer`);
     }
     const answered = this.#states.get(server)?.problem === null;
     this.#meters.set('pg2click_server_reachable', answered ? 1 : 0, { server });
@@ -86,13 +106,13 @@ export class ServerWatch {
 export function openProbes(settings: Settings, connection: NativeConnection): Readonly<Record<ServerName, Probe>> {
   return {
     postgresql: postgresProbe(settings),
-    kafka: { look: async () => void (await probeKafka(settings)), close: () => Promise.resolve() },
+    kafka: { probe: async () => void (await probeKafka(settings)), close: () => Promise.resolve() },
     clickhouse: clickhouseProbe(settings),
     temporal: {
-      async look() {
+      async probe() {
         const { namespace } = settings.temporal;
         try {
-          await connection.withDeadline(Date.now() + PATIENCE_MS, () =>
+          await connection.withDeadline(Date.now() + ANSWER_MS, () =>
             connection.workflowService.describeNamespace({ namespace }),
           );
         } catch (error) {
@@ -112,8 +132,8 @@ function postgresProbe(settings: Settings): Probe {
     session = undefined;
   };
   return {
-    async look() {
-      const patience = setTimeout(drop, PATIENCE_MS);
+    async probe() {
+      const timer = setTimeout(drop, ANSWER_MS);
       try {
         if (session === undefined) {
           const end = new AbortController();
@@ -124,7 +144,7 @@ function postgresProbe(settings: Settings): Probe {
         drop();
         throw error instanceof Failure ? error : classifyPostgres(error, 'looking whether PostgreSQL answers');
       } finally {
-        clearTimeout(patience);
+        clearTimeout(timer);
       }
     },
     close: async () => {
@@ -134,9 +154,9 @@ function postgresProbe(settings: Settings): Probe {
 }
 
 function clickhouseProbe(settings: Settings): Probe {
-  const client = connectClickHouse(settings, { requestTimeoutMs: PATIENCE_MS, connections: 1 });
+  const client = connectClickHouse(settings, { requestTimeoutMs: ANSWER_MS, connections: 1 });
   return {
-    async look() {
+    async probe() {
       try {
         const answer = await client.query({ query: /* sql */ `select 1`, format: 'TabSeparated' });
         await answer.text();
@@ -146,19 +166,4 @@ function clickhouseProbe(settings: Settings): Probe {
     },
     close: () => client.close(),
   };
-}
-
-async function withPatience(look: Promise<void>): Promise<void> {
-  const over = new AbortController();
-  const limit = pause(LONGEST_LOOK_MS, undefined, { signal: over.signal, ref: false }).then(() => {
-    throw new Error('no answer in time');
-  });
-  // Whichever loses the race may still reject.
-  look.catch(() => undefined);
-  limit.catch(() => undefined);
-  try {
-    await Promise.race([look, limit]);
-  } finally {
-    over.abort();
-  }
 }

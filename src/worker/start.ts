@@ -3,7 +3,7 @@ import { type NativeConnection, Worker, type WorkerOptions } from '@temporalio/w
 import type { TaskQueues } from '../domain/deployment.js';
 import type { Log } from '../observe/log.js';
 import { NO_METERS, type Meters } from '../observe/meters.js';
-import { failureInterceptor } from './failure-interceptor.js';
+import { activityInterceptor } from './activity-interceptor.js';
 import { ensureSearchAttributes } from './search-attributes.js';
 
 /** What a worker process does. Workflows are run by every role: they cost little and no table may lack them. */
@@ -30,8 +30,8 @@ export interface WorkerSettings {
    */
   readonly shutdownGraceTime?: number | `${number}s` | undefined;
   /**
-   * Activities at a time, on each of the two queues; default 400. A running slice holds its slot, and a table that finds
-   * none waits in silence: producers need tables x 2 (publishing and the first load), consumers tables x 1, and some spare.
+   * Activities at a time, on each of the two queues; default 400. A running slice holds its slot, and a table without one waits
+   * unseen: producers need two for each table until its first load is done, then one; consumers one; and some spare.
    */
   readonly activitySlots?: number | undefined;
   /** Those of the deployment. */
@@ -55,9 +55,9 @@ const SHUTDOWN_FORCE_MS = 60_000;
 const HEARTBEAT_THROTTLE_MS = 2_000;
 
 /**
- * A frozen worker swallows a task with each poll that it holds open, and each of them is missed for another heartbeat timeout: a
- * take-over took up to 33 s where the SDK chose how many, two and more of them. One poll brings a task in milliseconds, and a
- * table needs two in a minute.
+ * Temporal gives a task to an open poll even if the worker behind it is frozen, and misses that task only after a heartbeat timeout.
+ * Where the SDK chose the number of polls, two and more, a takeover took up to 33 s. One poll brings a task in milliseconds, and a
+ * table needs two a minute.
  */
 const ACTIVITY_POLLS = 1;
 
@@ -74,7 +74,7 @@ export async function startWorker(settings: WorkerSettings): Promise<RunningWork
   const identity = `${hostname()}/${process.pid}/${settings.role}`;
   const workers = await createAll(optionsOf(settings, identity));
   const ended = runTogether(workers);
-  // Whoever only stops it must not meet an unhandled rejection.
+  // A caller that only stops it must not get an unhandled rejection.
   ended.catch(() => undefined);
   settings.log.info(
     { role: settings.role, identity, queues: workers.map((each) => each.options.taskQueue) },
@@ -91,7 +91,7 @@ export async function startWorker(settings: WorkerSettings): Promise<RunningWork
   };
 }
 
-/** All, or none: a worker that was created and never run would keep its connection from closing. */
+/** Creates all or none: a worker that was created and never run would keep its connection open. */
 async function createAll(all: readonly WorkerOptions[]): Promise<Worker[]> {
   const workers: Worker[] = [];
   try {
@@ -114,7 +114,9 @@ function optionsOf(settings: WorkerSettings, identity: string): WorkerOptions[] 
   };
   const moving = {
     ...common,
-    interceptors: { activity: [failureInterceptor(settings.meters ?? NO_METERS)] },
+    interceptors: {
+      activity: [activityInterceptor({ meters: settings.meters ?? NO_METERS, log: settings.log, identity })],
+    },
     maxConcurrentActivityTaskExecutions: settings.activitySlots ?? DEFAULT_ACTIVITY_SLOTS,
     maxHeartbeatThrottleInterval: HEARTBEAT_THROTTLE_MS,
     defaultHeartbeatThrottleInterval: HEARTBEAT_THROTTLE_MS,
@@ -126,8 +128,8 @@ function optionsOf(settings: WorkerSettings, identity: string): WorkerOptions[] 
       taskQueue: taskQueues.workflow,
       workflowBundle: { codePath: bundlePath },
       workflowTaskPollerBehavior: { type: 'autoscaling' },
-      // A task or a query for a worker that was killed waits so long for it, 10 s by default, before another replays the
-      // workflow. Our histories are short: replaying is cheap.
+      // How long a task or a query waits for a worker that was killed before another worker replays the workflow; 10 s by default.
+      // Our histories are short, so replaying is cheap.
       stickyQueueScheduleToStartTimeout: STICKY_TIMEOUT_MS,
     },
   ];
@@ -142,7 +144,7 @@ function stateOf(workers: readonly Worker[]): ReturnType<RunningWorker['state']>
   return states.every((state) => state === 'STOPPED' || state === 'FAILED') ? 'ended' : 'ending';
 }
 
-/** One process, one fate: when one of its workers ends, for whatever reason, the others are shut down too. */
+/** When one of the workers of this process ends, for any reason, the others are shut down too. */
 async function runTogether(workers: readonly Worker[]): Promise<void> {
   const runs = workers.map(async (worker) => {
     try {

@@ -1,4 +1,11 @@
 import { beforeAll, expect, it, vi } from 'vitest';
+import { connectPostgres } from '../../src/connect/postgres.js';
+import { connectTemporal } from '../../src/connect/temporal.js';
+import { startTable } from '../../src/control/start-table.js';
+import { taskQueuesOf } from '../../src/domain/deployment.js';
+import type { TableOptions } from '../../src/domain/replicated-table.js';
+import { loadSettings } from '../../src/settings/settings.js';
+import { readDeployment } from '../../src/source/deployment.js';
 import { runCli, startCli, type CliRun } from '../support/cli.js';
 import { connectOwner, freshSettings, type CliSettings } from '../support/cli-settings.js';
 import { roleScriptFor } from '../support/least-role.js';
@@ -28,7 +35,19 @@ async function statusOf(table: string): Promise<Record<string, unknown>> {
   return tables[0] ?? {};
 }
 
+/** Starts a table past the checks of `add`. */
+async function startByHand(table: string, options: TableOptions): Promise<void> {
+  const all = loadSettings({ env: settings, envFile: false, stackFile: false });
+  const [temporal, pg] = await Promise.all([connectTemporal(all), connectPostgres(all, { name: 'test' })]);
+  const { id } = await readDeployment(pg, all.pipeline);
+  const taskQueue = taskQueuesOf(id).workflow;
+  await startTable(temporal.client, { pipeline: all.pipeline, schema: 'public', table, options, taskQueue });
+  await Promise.all([temporal.close(), pg.end()]);
+}
+
 async function startWorker(): Promise<CliRun> {
+  // It starts on a ledger only.
+  expect((await runCli(['init'], { env: settings })).code).toBe(0);
   const worker = startCli(['worker'], { env: { ...settings, PG2CLICK_LOG_LEVEL: 'debug' } });
   await waitFor(
     (see) => {
@@ -49,7 +68,6 @@ function expectDiscretion(worker: CliRun): void {
 
 it('a table is added, followed, paused, resumed and removed', async () => {
   const worker = await startWorker();
-  expect((await runCli(['init'], { env: settings })).code).toBe(0);
 
   const added = await runCli(['add', 'orders', '--json'], { env: settings });
   expect(JSON.parse(added.stdout)).toMatchObject({
@@ -61,6 +79,26 @@ it('a table is added, followed, paused, resumed and removed', async () => {
   const again = await runCli(['add', 'orders'], { env: settings });
   expect(again.stderr).toContain('public.orders is replicated already; nothing was changed.');
   expect(again.code).toBe(0);
+
+  // Options that it does not have are no "done": each is named, and nothing is changed.
+  const same = await runCli(['add', 'orders', '--key', 'id', '--target', 'orders', '--no-wait'], { env: settings });
+  expect(same.code).toBe(0);
+  const other = await runCli(['add', 'orders', '--target', 'other', '--format', 'packed'], { env: settings });
+  expect(other.stderr).toContain(
+    `public.orders was added before, with other options: its target is ${settings['CH_DB']}.orders, ` +
+      `not ${settings['CH_DB']}.other; its format is json, not packed.`,
+  );
+  expect(other.stderr).toContain('pg2click remove public.orders');
+  expect(other.code).toBe(5);
+  // A name that is taken is refused before anything is started.
+  await sql(/* sql */ `create table guest (id int primary key)`);
+  const taken = await runCli(['add', 'guest', '--target', 'orders'], { env: settings });
+  expect(taken.stderr).toContain(
+    `The ClickHouse table ${settings['CH_DB']}.orders, which public.guest would have, is that of public.orders of pipeline`,
+  );
+  expect(taken.stderr).toContain('Choose a name that is free: pg2click add public.guest --target NAME');
+  expect(taken.code).toBe(5);
+  expect((await runCli(['status', 'guest'], { env: settings })).code).toBe(5);
 
   await sql(/* sql */ `update orders set note = note || '!' where id <= 100`);
   await waitFor(async () => ((await statusOf('orders'))['loadedRows'] as number) >= 100, {
@@ -91,7 +129,7 @@ it('a table is added, followed, paused, resumed and removed', async () => {
   expect(await statusOf('orders')).toMatchObject({
     phase: 'paused',
     paused: { reason: 'lunch' },
-    waiting: { publish: 30 },
+    waiting: 30,
     loadedRows: 100,
   });
 
@@ -148,10 +186,24 @@ it('a table whose target is taken is refused with the commands that lead out', a
   await sql(/* sql */ `create table owners (id int primary key); create table uniq (id int primary key);
     insert into uniq values (1)`);
   expect((await runCli(['add', 'owners'], { env: settings })).code).toBe(0);
+  // As it stands where a table was started by hand, or both were added at once.
+  await startByHand('uniq', { target: 'owners' });
+  await waitFor(
+    async (see) => {
+      const seen = await statusOf('uniq');
+      see(seen);
+      return seen['phase'] === 'parked';
+    },
+    { deadlineMs: 90_000, what: 'the park' },
+  );
   const refused = await runCli(['add', 'uniq', '--target', 'owners'], { env: settings });
-  expect(refused.code).toBe(4);
+  expect(refused.code).toBe(5);
   expect(refused.stderr).toContain(`is that of public.owners of pipeline ${settings['PG2CLICK_PIPELINE']}`);
   expect(refused.stderr).toContain('Run pg2click remove public.uniq, then');
+  const other = await runCli(['add', 'uniq', '--target', 'other'], { env: settings });
+  expect(other.stderr).toContain('public.uniq was added before, with other options: its target is owners, not other.');
+  expect(other.stderr).toContain('run pg2click remove public.uniq, then add it again');
+  expect(other.code).toBe(5);
   const removed = await runCli(['remove', 'public.uniq', '--drop-target', '--yes'], { env: settings });
   expect(removed.stdout).toContain('public.uniq is removed; nothing was dropped in ClickHouse.');
   const added = await runCli(['add', 'public.uniq', '--target', 'other'], { env: settings });
@@ -163,6 +215,22 @@ it('a table whose target is taken is refused with the commands that lead out', a
     `nothing was dropped in ClickHouse. ${settings['CH_DB']}.other stays: its removal was not asked for.`,
   );
   expect((await runCli(['remove', '--help'], { env: settings })).stdout).toMatch(/topic\s+stays/u);
+  worker.process.kill('SIGTERM');
+  expect((await worker.ended).code).toBe(0);
+});
+
+it('pause of a table whose workflow was ended says what status says', async () => {
+  const worker = await startWorker();
+  await sql(/* sql */ `create table ended (id int primary key)`);
+  expect((await runCli(['add', 'ended'], { env: settings })).code).toBe(0);
+  const { client, close } = await connectTemporal(loadSettings({ env: settings, envFile: false, stackFile: false }));
+  await client.workflow.getHandle(`replicate/${settings['PG2CLICK_PIPELINE']}/public.ended`).terminate();
+  await close();
+  expect((await statusOf('ended'))['phase']).toBe('stopped');
+  const { code, stderr } = await runCli(['pause', 'ended'], { env: settings });
+  expect(stderr).toContain('public.ended is stopped: its workflow does not run, and changes fill its outbox.');
+  expect(stderr).toContain('"pg2click add public.ended" starts it again');
+  expect(code).toBe(5);
   worker.process.kill('SIGTERM');
   expect((await worker.ended).code).toBe(0);
 });

@@ -1,7 +1,13 @@
 import { Client, Connection } from '@temporalio/client';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
+import { readBacklog } from '../../src/control/backlog.js';
+import { viewPipeline } from '../../src/control/table-view.js';
+import type { OffsetBatch } from '../../src/domain/batch.js';
+import { taskQueuesOf } from '../../src/domain/deployment.js';
+import { formatTableName } from '../../src/domain/table-name.js';
 import { advanceOutbox } from '../../src/ledger/outbox.js';
-import { claimStage } from '../../src/ledger/stages.js';
+import { advanceStage, claimStage } from '../../src/ledger/stages.js';
+import type { TopicRow } from '../../src/topic/topic-source.js';
 import { connectClickHouse } from '../../src/connect/clickhouse.js';
 import { createPostgresPool } from '../../src/connect/postgres.js';
 import { Collector, type CollectorDeps } from '../../src/worker/collect.js';
@@ -54,13 +60,15 @@ function startWatching(table: Followed): Watched {
   };
 }
 
+/** Nobody polls them. */
+const QUEUES = taskQueuesOf('00000000');
 const PUBLISH = { stage: 'publish' };
-const LOAD = { stage: 'load' };
+const LOAD = { stage: 'load:main' };
 
 it('tells of what waits in the outbox and in Kafka while no slice runs, and of nothing once it is loaded', async () => {
   const { table, collector, gauge } = await watch();
   await path.source.query(`insert into ${table.name.table} select i, 'x' from generate_series(1, 300) i`);
-  await collector.look();
+  await collector.collect();
   expect(gauge('pg2click_lag_rows', PUBLISH)).toBe(300);
   expect(gauge('pg2click_lag_bytes', PUBLISH)).toBeNaN(); // no row was moved yet
   expect(gauge('pg2click_lag_rows', LOAD)).toBe(0);
@@ -68,7 +76,7 @@ it('tells of what waits in the outbox and in Kafka while no slice runs, and of n
   const early = gauge('pg2click_lag_seconds', PUBLISH);
   await waitFor(
     async (see) => {
-      await collector.look();
+      await collector.collect();
       const now = gauge('pg2click_lag_seconds', PUBLISH) ?? 0;
       see({ early, now });
       return now > (early ?? 0) + 0.5;
@@ -77,13 +85,13 @@ it('tells of what waits in the outbox and in Kafka while no slice runs, and of n
   );
 
   await table.publish();
-  await collector.look();
+  await collector.collect();
   expect(gauge('pg2click_lag_rows', PUBLISH)).toBe(0);
   expect(gauge('pg2click_lag_seconds', PUBLISH)).toBe(0);
   expect(gauge('pg2click_lag_rows', LOAD)).toBe(300);
 
   await table.load();
-  await collector.look();
+  await collector.collect();
   expect(gauge('pg2click_lag_rows', LOAD)).toBe(0);
   expect(gauge('pg2click_lag_seconds', LOAD)).toBe(0);
   expect(gauge('pg2click_active_parts')).toBeGreaterThan(0);
@@ -94,7 +102,7 @@ it('tells of what waits in the outbox and in Kafka while no slice runs, and of n
   await waitFor(
     async (see) => {
       await table.settle();
-      await collector.look();
+      await collector.collect();
       const waiting = [PUBLISH, LOAD].map((stage) => gauge('pg2click_lag_rows', stage));
       see(waiting);
       return waiting.every((rows) => rows === 0);
@@ -108,7 +116,7 @@ it('guesses bytes from the rows moved so far', async () => {
   await path.source.query(`insert into ${table.name.table} select i, repeat('x', 100) from generate_series(1, 50) i`);
   const { bytes } = await table.publish();
   await path.source.query(`update ${table.name.table} set note = repeat('y', 100)`);
-  await collector.look();
+  await collector.collect();
   const guessed = gauge('pg2click_lag_bytes', PUBLISH) ?? 0;
   expect(guessed).toBeGreaterThan(bytes * 0.9);
   expect(guessed).toBeLessThan(bytes * 1.1);
@@ -124,18 +132,77 @@ it('a batch that was named and never sent is as old as its name, also for a proc
     `update pg2click.stage set updated_at = now() - interval '1 hour' where table_id = ${tableId}`,
   );
   const { collector, gauge } = startWatching(table);
-  await collector.look();
+  await collector.collect();
   expect(gauge('pg2click_lag_seconds', PUBLISH)).toBeGreaterThan(3_590);
+});
+
+it('a table that lost its outbox, or a stage in the ledger, goes on to be told of: what is gone is not known', async () => {
+  const { table, collector, gauge } = await watch();
+  const { id } = table.receipt;
+  await path.source.query(`insert into ${table.name.table} values (1, 'x')`);
+  await table.publish();
+  const standing = async () => (await readBacklog(path.deps.pool, { name: table.name }))[0];
+  await path.source.query(`drop table pg2click.outbox_${id}`);
+  await collector.collect();
+  expect(gauge('pg2click_lag_rows', PUBLISH)).toBeNaN();
+  expect(gauge('pg2click_lag_rows', LOAD)).toBe(1);
+  expect(gauge('pg2click_outbox_bytes')).toBeUndefined();
+  expect((await standing())?.stages['publish']).toMatchObject({ waiting: null, rows: 1 });
+
+  await path.source.query(`delete from pg2click.stage where table_id = ${id} and stage = 'load:main'`);
+  await collector.collect();
+  expect(gauge('pg2click_lag_rows', LOAD)).toBeNaN();
+  expect(gauge('pg2click_last_batch_timestamp_seconds', PUBLISH)).toBeGreaterThan(0);
+  expect(Object.keys((await standing())?.stages ?? {})).toEqual(['copy', 'publish']);
+});
+
+it('what waits in the batch in hand counts, in the one count that status and metrics have', async () => {
+  const { table, collector, gauge } = await watch();
+  await path.source.query(`insert into ${table.name.table} select i, 'x' from generate_series(1, 40) i`);
+  await table.publish();
+  const claim = { tableId: table.receipt.id, stage: 'load:main' };
+  const { epoch, position } = await claimStage<TopicRow>(path.deps.pool, { ...claim, owner: 'test' });
+  const ranges = { '0': { first: position.offsets['0'] ?? '', last: String(Number(position.offsets['0']) + 39) } };
+  await advanceStage(path.deps.pool, { ...claim, epoch }, null, { batch: 1, generation: 1, ranges } as OffsetBatch);
+  await collector.collect();
+  expect(gauge('pg2click_lag_rows', LOAD)).toBe(40);
+  const client = new Client({ connection, namespace: addressOf('temporal').namespace });
+  const source = { pg: path.deps.pool, client, pipeline: path.settings.pipeline, queues: QUEUES, uiUrl: undefined };
+  const shown = (await viewPipeline(source, table.name)).tables[0];
+  expect(shown).toMatchObject({ phase: 'stopped', waiting: 40, answering: false });
+  const { lagSeconds = null, ...load } = shown?.stages.find(({ id }) => id === 'load:main') ?? {};
+  expect(load).toMatchObject({ waiting: 40, waitingIn: 'Kafka', running: false });
+  expect(lagSeconds).toBeGreaterThan(0);
+});
+
+it('a workflow whose id is no name of a table is shown as it is called, and the others as ever', async () => {
+  const { table } = await watch();
+  const client = new Client({ connection, namespace: addressOf('temporal').namespace });
+  const { pipeline } = path.settings;
+  const handle = await client.workflow.start('replicateTable', {
+    workflowId: `replicate/${pipeline}/a.b.c"`,
+    taskQueue: freshName('nobody'),
+  });
+  onTestFinished(() => handle.terminate().then(() => undefined));
+  const source = { pg: path.deps.pool, client, pipeline, queues: QUEUES, uiUrl: undefined };
+  const names = await waitFor(
+    async () => {
+      const seen = (await viewPipeline(source)).tables.map((each) => each.table);
+      return seen.includes('a.b.c"') ? seen : undefined;
+    },
+    { deadlineMs: 30_000, what: 'the workflow in the list of Temporal' },
+  );
+  expect(names).toContain(formatTableName(table.name));
 });
 
 it('a table that was removed leaves no figure behind', async () => {
   const { table, collector, gauge } = await watch();
   await path.source.query(`insert into ${table.name.table} values (1, 'x')`);
-  await collector.look();
+  await collector.collect();
   expect(gauge('pg2click_lag_rows', PUBLISH)).toBe(1);
   expect(gauge('pg2click_table_phase', { phase: 'stopped' })).toBe(1); // in the ledger, and no workflow runs
   await table.remove(true);
-  await collector.look();
+  await collector.collect();
   for (const name of ['pg2click_lag_rows', 'pg2click_lag_seconds']) expect(gauge(name, PUBLISH), name).toBeNaN();
   for (const name of ['pg2click_outbox_bytes', 'pg2click_active_parts']) expect(gauge(name), name).toBeNaN();
   expect(gauge('pg2click_table_phase', { phase: 'stopped' })).toBeNaN();
@@ -143,14 +210,14 @@ it('a table that was removed leaves no figure behind', async () => {
 
 it('without ClickHouse the figures of the ledger go on, and the count of parts is not known', async () => {
   const { collector, deps, seen, gauge } = await watch();
-  await collector.look();
+  await collector.collect();
   expect(gauge('pg2click_active_parts')).toBe(0);
   const before = seen.value('pg2click_collected_timestamp_seconds') ?? 0;
   deps.clickhouse = connectClickHouse({
     ...path.settings,
     clickhouse: { ...path.settings.clickhouse, url: 'http://127.0.0.1:1' },
   });
-  await collector.look();
+  await collector.collect();
   await deps.clickhouse.close();
   expect(gauge('pg2click_active_parts')).toBeNaN();
   expect(gauge('pg2click_lag_rows', PUBLISH)).toBe(0);
@@ -159,13 +226,13 @@ it('without ClickHouse the figures of the ledger go on, and the count of parts i
 
 it('without PostgreSQL nothing of the ledger is known, and the time of the last look stands still as NaN', async () => {
   const { collector, deps, seen, gauge } = await watch();
-  await collector.look();
+  await collector.collect();
   const nowhere = createPostgresPool(
     { ...path.settings, postgres: { ...path.settings.postgres, port: 1 } },
     { max: 1 },
   );
   deps.pg = nowhere;
-  await collector.look();
+  await collector.collect();
   await nowhere.end();
   for (const name of ['pg2click_lag_rows', 'pg2click_lag_seconds']) expect(gauge(name, LOAD), name).toBeNaN();
   expect(seen.value('pg2click_collected_timestamp_seconds')).toBeNaN();
@@ -179,7 +246,7 @@ it('a transaction that stays open shows in its age, and no longer once it has en
   const age = (): number => seen.value('pg2click_oldest_transaction_seconds') ?? 0;
   await waitFor(
     async (see) => {
-      await collector.look();
+      await collector.collect();
       see(age());
       return age() > 1;
     },
@@ -189,7 +256,7 @@ it('a transaction that stays open shows in its age, and no longer once it has en
   await writer.query('commit');
   await waitFor(
     async (see) => {
-      await collector.look();
+      await collector.collect();
       see(age());
       return age() < before;
     },

@@ -58,7 +58,7 @@ it('a worker offers Temporal’s metrics and ours, named and labelled as the tab
   await sql(/* sql */ `update orders set note = note || '!' where id <= 120`);
   await until(
     '120 rows loaded, as counted',
-    (samples) => find(samples, 'pg2click_rows_total', { ...table, stage: 'load' }) === 120,
+    (samples) => find(samples, 'pg2click_rows_total', { ...table, stage: 'load:main' }) === 120,
   );
   const streaming = await until(
     'the collector to look',
@@ -66,9 +66,9 @@ it('a worker offers Temporal’s metrics and ours, named and labelled as the tab
   );
   expect(find(streaming, 'pg2click_rows_total', { ...table, stage: 'publish' })).toBe(120);
   expect(find(streaming, 'pg2click_rows_total', { ...table, stage: 'copy' })).toBe(500);
-  expect(find(streaming, 'pg2click_lag_rows', { ...table, stage: 'load' })).toBe(0);
+  expect(find(streaming, 'pg2click_lag_rows', { ...table, stage: 'load:main' })).toBe(0);
   expect(find(streaming, 'pg2click_parked', { ...table, kind: 'none' })).toBe(0);
-  expect(find(streaming, 'pg2click_batch_duration_seconds_count', { stage: 'load' })).toBeGreaterThan(0);
+  expect(find(streaming, 'pg2click_batch_duration_seconds_count', { stage: 'load:main' })).toBeGreaterThan(0);
   for (const server of ['postgresql', 'kafka', 'clickhouse', 'temporal'])
     expect(find(streaming, 'pg2click_server_reachable', { server }), server).toBe(1);
   expect(find(streaming, 'pg2click_worker_info', { role: 'all' })).toBe(1);
@@ -87,10 +87,10 @@ it('a worker offers Temporal’s metrics and ours, named and labelled as the tab
   expect(find(parked, 'pg2click_parked', { ...table, kind: 'none' })).toBeNaN();
   expect(find(parked, 'pg2click_table_phase', { ...table, phase: 'parked' })).toBe(1);
   expect(find(parked, 'pg2click_table_phase', { ...table, phase: 'streaming' })).toBeNaN();
-  expect(find(parked, 'pg2click_slice_failures_total', { ...table, task: 'load', kind: 'SinkSetBack' })).toBe(1);
+  expect(find(parked, 'pg2click_slice_failures_total', { ...table, task: 'load:main', kind: 'SinkSetBack' })).toBe(1);
   await until(
     'the lag of the parked stage to be told, and to grow',
-    (samples) => (find(samples, 'pg2click_lag_seconds', { ...table, stage: 'load' }) ?? 0) > 1,
+    (samples) => (find(samples, 'pg2click_lag_seconds', { ...table, stage: 'load:main' }) ?? 0) > 1,
   );
 
   // Every name that is served is in the table, with those labels; every name of the table is served, but what never happened.

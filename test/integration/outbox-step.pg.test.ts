@@ -109,6 +109,14 @@ describe('the outbox step', async () => {
     expect((await ledger.query(`select from ${outbox}`)).rowCount).toBe(0);
   });
 
+  it('names the form that the table has, by its number', async () => {
+    await write(ledger, 1, 2);
+    expect((await advance(null, 1)).next).toMatchObject({ shape: 1 });
+    await ledger.query(`update pg2click.replicated_table set shape = 2 where id = ${replica.id}`);
+    expect((await advance(null)).next).toMatchObject({ batch: 1, shape: 1 });
+    expect((await advance({ batch: 1, events: 1 })).next).toMatchObject({ batch: 2, shape: 2 });
+  });
+
   it('delivers an event that drew a lower seq and commits later, and delays nobody meanwhile', async () => {
     const late = await connect();
     await late.query('begin');

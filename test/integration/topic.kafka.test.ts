@@ -1,6 +1,7 @@
 import { ConfigResourceTypes } from 'kafkajs';
 import { describe, expect, test } from 'vitest';
-import { deleteTopic, ensureTopic, topicNameFor, topicState } from '../../src/topic/admin.js';
+import { deleteTopic, ensureTopic, topicState } from '../../src/topic/admin.js';
+import { topicNameFor } from '../../src/topic/topic-name.js';
 import { freshTopicName, withAdmin } from '../support/kafka.js';
 import { freshName } from '../support/stack.js';
 

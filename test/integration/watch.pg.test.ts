@@ -6,7 +6,7 @@ import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
 import { readOutboxSequence } from '../../src/source/outbox/sequence.js';
 import { OutboxWatch, type Watched } from '../../src/source/outbox/watch.js';
 import { ownStack, ownStateDir } from '../support/own-stack.js';
-import { freshDatabase, waitFor, type PostgresAddress } from '../support/stack.js';
+import { freshDatabase, readerRoleOf, waitFor, type PostgresAddress } from '../support/stack.js';
 import { connectSource, replicate, settingsOf } from '../support/source-table.js';
 
 const never = (): AbortSignal => new AbortController().signal;
@@ -110,6 +110,27 @@ describe('the watch', async () => {
     await failed;
     await writer.query(`insert into gone_1 values (1)`);
     expect(await kept).toBe(true);
+  });
+
+  it('fails one whose sequence it may not read, and goes on for the others', async () => {
+    const [secret, open1] = await makeTables('secret', 2);
+    if (secret === undefined || open1 === undefined) throw new Error('two tables were made');
+    const role = readerRoleOf(address.database);
+    await client.query(/* sql */ `create role ${role} login password 'reader'; grant usage on schema pg2click to ${role};
+      grant select on sequence pg2click.outbox_${open1.id}_seq_seq to ${role}`);
+    await writer.query(`insert into secret_0 values (1)`);
+    const watch = open({ ...address, user: role, password: 'reader' });
+    const refused = watch.wait(await sequenceOf(secret), { signal: never() });
+    const kept = watch.wait(await sequenceOf(open1), { signal: never() });
+    await expect(refused).rejects.toMatchObject({ kind: 'Unauthorized' });
+    await writer.query(`insert into secret_1 values (1)`);
+    expect(await kept).toBe(true);
+  });
+
+  it('hands nobody a refused login, which would park every table: it passes by itself', async () => {
+    const watch = open({ ...address, password: 'wrong' });
+    const waits = [1, 2].map(async () => watch.wait(await sequenceOf(table), { signal: never() }));
+    for (const wait of waits) await expect(wait).rejects.toMatchObject({ kind: 'SourceUnavailable' });
   });
 
   it('is not held up by a long transaction, nor by rows that nobody can see', async () => {

@@ -2,7 +2,12 @@ import { taskQueuesOf } from '../../src/domain/deployment.js';
 import { stripVTControlCharacters } from 'node:util';
 import { expect, it } from 'vitest';
 import { drawPipeline, drawTable } from '../../src/cli/status-picture.js';
-import type { PipelineView, TableView } from '../../src/control/table-view.js';
+import type { PipelineView, StageView, TableView } from '../../src/control/table-view.js';
+
+const MOVING = { lagSeconds: 0.42, lastBatchAt: '2026-11-22T10:00:00.000Z', running: true } as const;
+const COPY: StageView = { ...MOVING, id: 'copy', rows: 200_000, waiting: null, waitingIn: null, running: false };
+const PUBLISH: StageView = { ...MOVING, id: 'publish', rows: 5_000, waiting: 12, waitingIn: 'the outbox' };
+const LOAD: StageView = { ...MOVING, id: 'load:main', rows: 4_000, waiting: 1_000, waitingIn: 'Kafka', lagSeconds: 31 };
 
 const ORDERS: TableView = {
   table: 'public.orders',
@@ -18,12 +23,13 @@ const ORDERS: TableView = {
   estimatedRows: 200_000,
   copiedRows: 200_000,
   copied: true,
-  publishedRows: 5_000,
+  stages: [COPY, PUBLISH, LOAD],
   loadedRows: 4_000,
-  waiting: { publish: 12, load: 1_000 },
-  lagSeconds: 0.42,
+  waiting: 1_012,
+  lagSeconds: 31,
   paused: null,
   failure: null,
+  ignored: null,
   url: null,
 };
 
@@ -41,12 +47,16 @@ function drawn(...args: Parameters<typeof drawPipeline>): string[] {
   return stripVTControlCharacters(drawPipeline(...args)).split('\n');
 }
 
+function drawnTable(table: TableView): string[] {
+  return stripVTControlCharacters(drawTable(table, view([table]))).split('\n');
+}
+
 it('a healthy table is one line, numbers to the right, and nothing else', () => {
   expect(drawn(view([ORDERS]))).toEqual([
     'pg2click  pipeline default, deployment ab12cd34, 1 table',
     '',
-    '  table          phase         copied  changes  waiting    lag  target',
-    '  public.orders  ● streaming  200,000    4,000    1,012  0.4 s  default.orders',
+    '  table          phase         copied  changes  waiting   lag  target',
+    '  public.orders  ● streaming  200,000    4,000    1,012  31 s  default.orders',
   ]);
 });
 
@@ -82,9 +92,7 @@ it('trouble stands below its table: what, since when, and what to do', () => {
 });
 
 it('says when nobody works, when nobody answers, and when there is nothing', () => {
-  expect(drawn(view([ORDERS], 0)).at(-1)).toContain(
-    'No worker polls pg2click/ab12cd34, pg2click/ab12cd34/producer, pg2click/ab12cd34/consumer',
-  );
+  expect(drawn(view([ORDERS], 0)).at(-1)).toContain('No worker polls pg2click/ab12cd34, pg2click/ab12cd34/producer, ');
   expect(drawn(view([{ ...ORDERS, answering: false }])).at(-1)).toContain('No worker answered in time');
   expect(drawn(view([])).at(-1)).toContain('pg2click add TABLE');
   expect(drawn(view([{ ...ORDERS, phase: 'stopped' }])).at(-1)).toContain('its workflow does not run');
@@ -92,16 +100,56 @@ it('says when nobody works, when nobody answers, and when there is nothing', () 
 
 it('one table in detail tells what it is made of', () => {
   const paused = { since: '2026-11-22T09:00:00Z', reason: 'lunch' };
-  const table = { ...ORDERS, phase: 'paused', running: [], lagSeconds: null, paused } as const;
+  const ignored = { at: '2026-11-22T09:00:01Z', name: 'pauze', problem: 'There is no such signal.' };
+  const table = { ...ORDERS, phase: 'paused', running: [], paused, ignored } as const;
   expect(stripVTControlCharacters(drawTable(table, view([table]))).split('\n')).toEqual([
     'public.orders  Ⅱ paused',
     '  target      default.orders',
     '  topic       default.public.orders (json)',
     '  key         id',
     '  first load  done, 200,000 rows',
-    '  changes     5,000 published, 4,000 loaded',
-    '  waiting     12 in the outbox, 1,000 in Kafka',
+    '  publish     5,000 changes, 12 wait in the outbox for 0.4 s',
+    '  load:main   4,000 changes, 1,000 wait in Kafka for 31 s',
+    '  lag         31 s',
     '  paused      since 2026-11-22T09:00:00Z: lunch',
+    '  ignored     signal pauze of 2026-11-22T09:00:01Z: There is no such signal.',
     '  Temporal    replicate/default/public.orders',
   ]);
+});
+
+it('rows that a retry sent twice are named, where the reader counts more than were published', () => {
+  const load = { ...LOAD, rows: 5_001, waiting: 0, lagSeconds: 0 };
+  const table = { ...ORDERS, stages: [COPY, PUBLISH, load] };
+  expect(drawnTable(table)).toContain(
+    '  load:main   5,001 changes (1 of them sent twice, by a retry), 0 wait in Kafka',
+  );
+});
+
+it('what is not known is said to be so, and is no zero', () => {
+  const publish = { ...PUBLISH, waiting: null, lagSeconds: null };
+  const table = { ...ORDERS, stages: [publish], waiting: null, lagSeconds: null };
+  expect(drawnTable(table)).toEqual(
+    expect.arrayContaining(['  publish     5,000 changes, what waits in the outbox is not known', '  lag         -']),
+  );
+  expect(drawn(view([table])).at(-1)).toMatch(/ - +- +default\.orders$/u);
+});
+
+it('a table that nobody works on is not shown as if it streamed', () => {
+  expect(drawn(view([{ ...ORDERS, answering: false }], 0))[3]).toContain('◌ streaming?');
+  const producersOnly = { ...view([ORDERS]), workers: { ...view([ORDERS]).workers, consumer: 0 } };
+  expect(drawn(producersOnly)[3]).toContain('◌ streaming?');
+});
+
+it('a park of which only the kind is known names the table, not nothing', () => {
+  const failure = {
+    task: null,
+    kind: 'MissingTable',
+    message: 'm',
+    remedy: 'r',
+    since: null,
+    retrying: false,
+    attempt: null,
+  } as const;
+  const lines = drawn(view([{ ...ORDERS, phase: 'parked', answering: false, failure }], 0));
+  expect(lines[4]).toBe('      the table is parked (MissingTable): m');
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { topicNameFor } from '../../src/topic/admin.js';
+import { topicNameFor } from '../../src/topic/topic-name.js';
 
 describe('topicNameFor', () => {
   test('is pipeline, schema and table where Kafka accepts them', () => {

@@ -109,14 +109,19 @@ function sameKey(column: Column, index: number): string {
 
 /** Put together from texts: `row_to_json` looks up the names and types of the columns for each row. */
 function rowJson(columns: readonly Column[], version: string): string {
-  const pieces = byPosition(columns).flatMap((column, index) => {
-    const json = knownType(column).json(`source.${quotePg(column.name)}`);
-    return [
-      literal(`${index === 0 ? '{' : ','}${JSON.stringify(column.name)}:`),
-      column.nullable ? `coalesce(${json}, 'null')` : json,
-    ];
-  });
-  return concat([...pieces, `',"${VERSION_COLUMN}":"'`, version, `'","${DELETED_COLUMN}":0}'`]);
+  // Constants and expressions in turn: what is constant between two values is one text.
+  const pieces: string[] = [];
+  let constant = '{';
+  for (const [index, column] of byPosition(columns).entries()) {
+    const { json, jsonText } = knownType(column);
+    const value = `source.${quotePg(column.name)}`;
+    constant += `${index === 0 ? '' : ','}${JSON.stringify(column.name)}:`;
+    const isQuoted = jsonText !== undefined && !column.nullable;
+    if (isQuoted) pieces.push(literal(`${constant}"`), jsonText(value));
+    else pieces.push(literal(constant), column.nullable ? `coalesce(${json(value)}, 'null')` : json(value));
+    constant = isQuoted ? '"' : '';
+  }
+  return concat([...pieces, literal(`${constant},"${VERSION_COLUMN}":"`), version, `'","${DELETED_COLUMN}":0}'`]);
 }
 
 function concat(pieces: readonly string[]): string {

@@ -46,12 +46,14 @@ async function install(pg: Queryable, table: OutboxOwner, { fence }: DdlOptions)
   const types = await readKeyTypes(pg, table);
   const owned = await ownsTable(pg, table);
   const { id, shape, triggerLevel: level } = table;
+  await pg.query(outboxTableSql(id, types));
+  // What fits into the outbox is read from the outbox itself.
   const capture = { id, shape, level, key: await readCaptureKey(pg, table) };
   const functions = OUTBOX_EVENTS.flatMap((event) => [
     captureFunctionSql(capture, event),
     /* sql */ `revoke all on function ${captureFunction(id, event)}() from public`,
   ]);
-  await pg.query([outboxTableSql(id, types), ...functions].join(';\n'));
+  await pg.query(functions.join(';\n'));
   // Alone, and in one message: it locks the user's table until the commit.
   const triggers = OUTBOX_EVENTS.flatMap((event) => [
     triggerSql(table, event, table.triggerLevel),

@@ -6,6 +6,7 @@ import { fingerprintTable } from '../catalog/fingerprint.js';
 import { inspectTable } from '../catalog/inspect.js';
 import type { RowBatch } from '../../pipeline/row-batch.js';
 import { allocatePosition } from '../settle.js';
+import { readOutboxBacklog } from './backlog.js';
 import { installOutbox, removeOutbox } from './install.js';
 import { OutboxSource, type OutboxRow } from './outbox-source.js';
 import { triggerLevelOf } from './trigger-level.js';
@@ -29,6 +30,7 @@ export const outboxCapture: Capture = {
 
   fingerprint: (pg, table) => fingerprintTable(pg, table),
   allocatePosition: (pg, table) => allocatePosition(pg, table.id),
+  backlog: readOutboxBacklog,
 
   open: (services, stage, content): BatchSource<BatchName, RowBatch> =>
     new OutboxSource(services, stage as StageContext<OutboxRow>, content) as BatchSource<BatchName, RowBatch>,

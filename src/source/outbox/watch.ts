@@ -3,6 +3,8 @@ import { setTimeout as rest } from 'node:timers/promises';
 import { DatabaseError, type ClientBase, type QueryConfig } from 'pg';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
+import { policyOf } from '../../failure/kinds.js';
+import { withTimeout } from '../../connect/with-timeout.js';
 import { PollBackoff } from '../../pipeline/poll-backoff.js';
 
 /** A table that had some ten changes a second keeps the looks short; from idle to the longest rest it takes 0.3 s. */
@@ -13,19 +15,26 @@ const REST_TO_LOOK = 4;
 const LOOK_DEADLINE_MS = 10_000;
 
 /**
- * Of every outbox one waits for: whether its sequence has moved. Prepared, so that each look only executes it. Only those that
- * have moved are told.
+ * Of every outbox one waits for: whether its sequence has moved. Prepared, so that each look only executes it. It returns those
+ * that have moved, and those that this role may not read: PostgreSQL 18 says null of them, older ones fail the statement.
  */
 const LOOK = /* sql */ `
-  select watched.place::int - 1 as place
-  from unnest($1::oid[], $2::bigint[]) with ordinality watched (sequence, seen, place)
-  where pg_sequence_last_value(watched.sequence) > watched.seen`;
+  select watched.place::int - 1 as place, last is null as unreadable
+  from unnest($1::oid[], $2::bigint[]) with ordinality watched (sequence, seen, place),
+    pg_sequence_last_value(watched.sequence) last
+  where last > watched.seen or last is null and not has_sequence_privilege(watched.sequence, 'usage, select')`;
 
-/** One outbox that is gone makes the look fail for all of them. */
-const FIND_GONE = /* sql */ `
-  select watched.place::int - 1 as place
+/** One outbox that is gone, or may not be read, makes the look fail for all of them. */
+const FIND_GUILTY = /* sql */ `
+  select watched.place::int - 1 as place, c.oid is not null as unreadable
   from unnest($1::oid[]) with ordinality watched (sequence, place)
-  where not exists (select from pg_catalog.pg_class c where c.oid = watched.sequence)`;
+  left join pg_catalog.pg_class c on c.oid = watched.sequence
+  where c.oid is null or not has_sequence_privilege(c.oid, 'usage, select')`;
+
+interface Found {
+  readonly place: number;
+  readonly unreadable: boolean;
+}
 
 /** Which outbox, and up to where it is known. */
 export interface Watched {
@@ -123,44 +132,49 @@ export class OutboxWatch {
     const waiters = [...this.#waiters];
     const sequences = `{${waiters.map(({ sequence }) => sequence).join()}}`;
     const seen = `{${waiters.map((waiter) => waiter.seen).join()}}`;
-    const ask = async (query: QueryConfig): Promise<readonly Waiter[]> => {
-      const { rows } = await within(LOOK_DEADLINE_MS, connection.query<{ place: number }>(query));
-      return rows.flatMap(({ place }) => waiters[place] ?? []);
-    };
+    const query = async (config: QueryConfig): Promise<readonly Found[]> =>
+      (await withTimeout(connection.query<Found>(config), LOOK_DEADLINE_MS, late)).rows;
     try {
-      const moved = await ask({ name: 'look', text: LOOK, values: [sequences, seen] });
-      if (moved.length > 0) this.#pace.reset();
-      for (const waiter of moved) waiter.settle(true);
+      const found = await query({ name: 'look', text: LOOK, values: [sequences, seen] });
+      if (found.length > 0) this.#pace.reset();
+      for (const { place, unreadable } of found)
+        if (unreadable) waiters[place]?.reject(forbidden());
+        else waiters[place]?.settle(true);
     } catch (error) {
       if (!(error instanceof DatabaseError)) throw error;
-      const gone = await ask({ text: FIND_GONE, values: [sequences] });
-      if (gone.length === 0) throw error;
-      for (const waiter of gone)
-        waiter.reject(new Failure('SourceUnavailable', { message: 'The outbox of this table is gone.', cause: error }));
+      const guilty = await query({ text: FIND_GUILTY, values: [sequences] });
+      if (guilty.length === 0) throw error;
+      for (const { place, unreadable } of guilty) waiters[place]?.reject(unreadable ? forbidden(error) : gone(error));
     }
   }
 
-  async #lose(failure: Failure): Promise<void> {
+  /** All who wait fail for what passes by itself: one refused login of the watch must not park the tables of a worker. */
+  async #lose(reason: Failure): Promise<void> {
     const lost = this.#connection;
     this.#connection = undefined;
     this.#pace.reset();
     this.#onLost();
+    const failure =
+      policyOf(reason.kind).treatment === 'transient'
+        ? reason
+        : new Failure('SourceUnavailable', { message: reason.message, cause: reason });
     for (const waiter of this.#waiters) waiter.reject(failure);
     await lost?.[Symbol.asyncDispose]();
   }
 }
 
-/** @throws Failure `SourceUnavailable` when there is no answer in time */
-async function within<T>(ms: number, answer: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    const message = `PostgreSQL did not answer within ${ms / 1_000} s while looking at the outboxes.`;
-    timer = setTimeout(() => reject(new Failure('SourceUnavailable', { message })), ms);
+function late(): Failure {
+  const message = `PostgreSQL did not answer within ${LOOK_DEADLINE_MS / 1_000} s while looking at the outboxes.`;
+  return new Failure('SourceUnavailable', { message });
+}
+
+function gone(cause: Error): Failure {
+  return new Failure('SourceUnavailable', { message: 'The outbox of this table is gone.', cause });
+}
+
+function forbidden(cause?: Error): Failure {
+  return new Failure('Unauthorized', {
+    message: 'The PostgreSQL role may not read the sequence of the outbox of this table (schema pg2click).',
+    cause,
   });
-  try {
-    return await Promise.race([answer, late]);
-  } finally {
-    clearTimeout(timer);
-    answer.catch(() => undefined);
-  }
 }

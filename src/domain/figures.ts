@@ -1,6 +1,8 @@
-/** Numbers as people read them in a terminal. */
+/** Numbers as people read them: `1,234,567`. The same in every locale, and in a workflow. */
 export function count(value: number): string {
-  return Math.round(value).toLocaleString('en-US');
+  return Math.round(value)
+    .toString()
+    .replaceAll(/\B(?=(\d{3})+$)/gu, ',');
 }
 
 /** "0.4 s", "12 s", "3 min", "2 h", "4 d". */

@@ -1,0 +1,99 @@
+import type { Queryable } from '../connect/queryable.js';
+import type { ReplicatedTable } from '../domain/replicated-table.js';
+import { inputOf, stagesOf, type StageId } from '../domain/route.js';
+import { readLedger, type LedgerFilter, type LedgerStage, type LedgerTable } from '../ledger/backlog.js';
+import type { SourceBacklog } from '../pipeline/backlog.js';
+import type { CaptureBacklog } from '../source/capture.js';
+import { CAPTURES } from '../source/captures.js';
+import { topicBacklog } from '../topic/topic-backlog.js';
+
+/** What waits for a stage of a table, and what it moved so far. */
+export interface StageBacklog extends SourceBacklog {
+  /** The last confirmed batch. */
+  readonly batch: number;
+  /** Rows and tombstones since the table was added; those of a batch that was sent again count again. */
+  readonly rows: number;
+  /** Of the rows moved so far; null before the first. */
+  readonly bytesPerRow: number | null;
+  /** Seconds since the batch in hand was named; null without one. Everything in it is older. */
+  readonly namedFor: number | null;
+  /** When a batch was last named or confirmed, Unix time in seconds. */
+  readonly lastBatchAt: number;
+}
+
+export interface TableBacklog {
+  readonly table: ReplicatedTable;
+  /** Of the stages that the ledger has a row of. */
+  readonly stages: Readonly<Record<StageId, StageBacklog>>;
+  /** What the capture takes in PostgreSQL; null where it is gone, or takes nothing. */
+  readonly outbox: { readonly bytes: number; readonly deadTuples: number } | null;
+}
+
+/**
+ * What waits for the stages of every prepared table: the one count that status and metrics show. One round trip for the
+ * ledger and two for the outboxes, whatever the number of tables.
+ * @throws Failure `LedgerUnavailable` and its like; `Misconfigured` where there is no ledger
+ */
+export async function readBacklog(
+  pg: Queryable,
+  filter: LedgerFilter = {},
+  captures: Pick<typeof CAPTURES, 'kinds' | 'named'> = CAPTURES,
+): Promise<readonly TableBacklog[]> {
+  const tables = await readLedger(pg, filter);
+  const captured = new Map<string, CaptureBacklog>();
+  for (const kind of captures.kinds) {
+    const its = tables.filter(({ table }) => table.route.capture.kind === kind).map(capturedTable);
+    for (const [id, backlog] of (await captures.named(kind).backlog?.(pg, its)) ?? []) captured.set(id, backlog);
+  }
+  return tables.map((each) => toBacklog(each, captured.get(each.table.id)));
+}
+
+function drainOf({ table, stages }: LedgerTable): LedgerStage | undefined {
+  const drain = stagesOf(table.route).find(({ id }) => inputOf(id) === 'capture');
+  return drain === undefined ? undefined : stages[drain.id];
+}
+
+function capturedTable(each: LedgerTable) {
+  const drain = drainOf(each);
+  return { id: each.table.id, lowWater: drain?.lowWater ?? '0', position: drain?.position };
+}
+
+function toBacklog({ table, stages }: LedgerTable, captured: CaptureBacklog | undefined): TableBacklog {
+  const known = stagesOf(table.route).flatMap(({ id }) => {
+    const stage = stages[id];
+    return stage === undefined ? [] : [[id, stageBacklog(stage, sourceBacklog(id, stage, captured))] as const];
+  });
+  const { bytes = null, deadTuples = null } = captured ?? {};
+  return {
+    table,
+    stages: Object.fromEntries(known),
+    outbox: bytes === null || deadTuples === null ? null : { bytes, deadTuples },
+  };
+}
+
+const UNKNOWN: SourceBacklog = { waiting: null, newest: 0n, done: 0n };
+
+function sourceBacklog(id: StageId, stage: LedgerStage, captured: CaptureBacklog | undefined): SourceBacklog {
+  switch (inputOf(id)) {
+    case 'table':
+      return UNKNOWN;
+    case 'capture':
+      return captured ?? UNKNOWN;
+    case 'topic':
+      return captured === undefined ? UNKNOWN : topicBacklog(captured.published, stage);
+  }
+}
+
+function stageBacklog(stage: LedgerStage, { waiting, newest, done }: SourceBacklog): StageBacklog {
+  const { batch, rows, bytes, pending, updatedAt, updatedAgo } = stage;
+  return {
+    waiting,
+    newest,
+    done,
+    batch,
+    rows,
+    bytesPerRow: rows === 0 ? null : bytes / rows,
+    namedFor: pending === null || waiting === 0 ? null : Math.max(0, updatedAgo),
+    lastBatchAt: updatedAt,
+  };
+}

@@ -1,0 +1,148 @@
+import { COPY_STAGE, inputOf, MAIN_LOADER, loadStage, stagesOf, waitingPlace } from '../domain/route.js';
+import { policyOf } from '../failure/kinds.js';
+import type { TableStatus } from '../../workflows/messages.js';
+import type { Task } from '../../workflows/table-state.js';
+import type { StageBacklog, TableBacklog } from './backlog.js';
+import type { PendingTask, TableDescription } from './describe-table.js';
+import type { FailureView, StageView, TableView } from './table-view.js';
+
+/** All that is known of a table. */
+export interface KnownTable {
+  readonly title: string;
+  readonly workflowId: string;
+  /** Undefined before it is prepared. */
+  readonly backlog: TableBacklog | undefined;
+  /** Undefined where no workflow ever ran. */
+  readonly description: TableDescription | undefined;
+  /** Undefined where no worker answered. */
+  readonly status: TableStatus | undefined;
+  readonly url: string | null;
+}
+
+/** Tasks that end by themselves, and say what they are at. */
+const DOING: readonly Task[] = ['prepare', COPY_STAGE, 'remove'];
+
+/** Puts together what the ledger, Temporal and the workflow know of a table. */
+export function composeTable({ title, workflowId, backlog, description, status, url }: KnownTable): TableView {
+  const pending = description?.pending ?? [];
+  const route = backlog?.table.route;
+  const target = route?.loaders[0]?.target;
+  const stages = backlog === undefined ? [] : stageViews(backlog, pending);
+  const copy = backlog?.stages[COPY_STAGE];
+  // The ledger knows first: the workflow learns it with the receipt.
+  const copied = (copy?.batch ?? 0) > 0;
+  const copiedRows = copied
+    ? (status?.copied?.rows ?? copy?.rows)
+    : pending.find(({ task }) => task === COPY_STAGE)?.progress?.rows;
+  return {
+    table: title,
+    workflowId,
+    phase: description?.running === true ? (status?.phase ?? description.phase ?? 'unknown') : 'stopped',
+    answering: status !== undefined,
+    running: pending.map(({ task }) => task),
+    doing: DOING.map((task) => pending.find((each) => each.task === task)?.progress).find(Boolean)?.moved ?? null,
+    target: target === undefined ? null : `${target.database}.${target.table}`,
+    topic: route?.transport.topic ?? null,
+    format: route?.transport.format ?? null,
+    key: backlog?.table.key ?? null,
+    estimatedRows: status?.prepared?.estimatedRows ?? null,
+    copiedRows: copiedRows ?? 0,
+    copied,
+    stages,
+    loadedRows: backlog?.stages[loadStage(route?.loaders[0]?.name ?? MAIN_LOADER)]?.rows ?? 0,
+    waiting: sumOf(stages.map(({ waiting }) => waiting)),
+    lagSeconds: oldestOf(stages),
+    paused: status?.paused ?? null,
+    failure: failureOf(backlog, pending, status, description),
+    ignored: status?.ignored ?? null,
+    url,
+  };
+}
+
+function stageViews({ table, stages }: TableBacklog, pending: readonly PendingTask[]): readonly StageView[] {
+  return stagesOf(table.route).flatMap(({ id }) => {
+    const backlog = stages[id];
+    if (backlog === undefined) return [];
+    const task = pending.find((each) => each.task === id);
+    return [
+      {
+        id,
+        rows: backlog.rows,
+        waiting: backlog.waiting,
+        waitingIn: waitingPlace(table.route, id),
+        lagSeconds: lagOf(backlog, task),
+        lastBatchAt: new Date(backlog.lastBatchAt * 1_000).toISOString(),
+        running: task !== undefined,
+      },
+    ];
+  });
+}
+
+/**
+ * How old the oldest change is that waits: since its batch was named, as the ledger has it, or as the running slice has seen.
+ * Null where changes wait and neither knows: an attempt that has just begun, or none at all.
+ */
+function lagOf({ waiting, namedFor }: StageBacklog, task: PendingTask | undefined): number | null {
+  if (waiting === null) return null;
+  if (waiting === 0) return 0;
+  const { progress, heardAgo } = task ?? {};
+  // What came after a heartbeat that knew of nothing is younger than that heartbeat.
+  const seen = progress === undefined ? 0 : progress.lagSeconds > 0 ? progress.lagSeconds : (heardAgo ?? 0);
+  const age = Math.max(namedFor ?? 0, seen);
+  return age > 0 ? age : null;
+}
+
+function sumOf(numbers: readonly (number | null)[]): number | null {
+  const known = numbers.filter((number) => number !== null);
+  return known.length === 0 ? null : known.reduce((sum, number) => sum + number, 0);
+}
+
+/** An age that is known is a lower bound; no age is known for sure to be 0 while another is not known. */
+function oldestOf(stages: readonly StageView[]): number | null {
+  const lags = stages.filter(({ id }) => inputOf(id) !== 'table').map(({ lagSeconds }) => lagSeconds);
+  const oldest = Math.max(0, ...lags.filter((lag) => lag !== null));
+  return lags.length === 0 || (oldest === 0 && lags.includes(null)) ? null : oldest;
+}
+
+/** A park first; then what is being retried right now. */
+function failureOf(
+  backlog: TableBacklog | undefined,
+  pending: readonly PendingTask[],
+  status: TableStatus | undefined,
+  description: TableDescription | undefined,
+): FailureView | null {
+  const park = status?.parks[0];
+  if (park !== undefined) {
+    const { where, kind, message, remedy, since } = park;
+    return { task: where, kind, message, remedy, since, retrying: false, attempt: null };
+  }
+  const retried = pending.find(
+    (each) => each.failure !== undefined && each.attempt > 1 && !hasRecovered(each, backlog?.stages[each.task]),
+  );
+  if (retried?.failure !== undefined)
+    return { task: retried.task, ...retried.failure, since: null, retrying: true, attempt: retried.attempt };
+  const kind = status === undefined && description?.running === true ? description.failureKind : undefined;
+  if (kind === undefined) return null;
+  return {
+    task: null,
+    kind,
+    message: 'The workflow has the details; a worker is needed to read them.',
+    remedy: policyOf(kind).remedy,
+    since: null,
+    retrying: description?.phase !== 'parked',
+    attempt: null,
+  };
+}
+
+/**
+ * Whether the attempt that runs is past what ended the one before it, which Temporal shows until a slice ends: ten minutes of a
+ * table that idles. A heartbeat alone proves that a worker runs, which is enough only where one was lost. Otherwise the attempt
+ * has confirmed a batch since, or found that none is in hand; a first load, which is one batch, has copied rows.
+ */
+function hasRecovered({ alive, failure, progress, task }: PendingTask, backlog: StageBacklog | undefined): boolean {
+  if (!alive) return false;
+  if (failure?.kind === 'WorkerLost') return true;
+  if (progress === undefined) return false;
+  if (inputOf(task) === 'table') return progress.rows > 0;
+  return progress.batches > 0 || (backlog !== undefined && backlog.namedFor === null);
+}

@@ -1,0 +1,102 @@
+import type { Context } from '@temporalio/activity';
+import { ApplicationFailure } from '@temporalio/common';
+import type { ActivityInterceptorsFactory } from '@temporalio/worker';
+import type { CopyReceipt, PrepareReceipt, RemoveReceipt, SliceRequest, TableAddress } from '../domain/receipt.js';
+import { COPY_STAGE } from '../domain/route.js';
+import { formatTableName } from '../domain/table-name.js';
+import { toApplicationFailure } from '../failure/application-failure.js';
+import { isFailureKind, policyOf, type FailureKind } from '../failure/kinds.js';
+import type { Log } from '../observe/log.js';
+import type { Meters } from '../observe/meters.js';
+
+export interface InterceptorOptions {
+  readonly meters: Meters;
+  readonly log: Log;
+  /** Which worker this is, as Temporal shows it. */
+  readonly identity: string;
+}
+
+interface FailureFields {
+  readonly table: string;
+  readonly pipeline: string;
+  readonly task: string;
+  readonly kind: FailureKind;
+  readonly worker: string;
+  readonly attempt: number;
+}
+
+/** In an outage each table tries again every 10 s: after the first failure, this many go by between two lines of the log. */
+const REPEAT_EVERY = 30;
+
+/**
+ * What every activity has in common at its door: the `Failure` that it throws becomes Temporal's, is counted and logged; and what
+ * it did to a table, other than moving batches, is logged.
+ */
+export function activityInterceptor({ meters, log, identity }: InterceptorOptions): ActivityInterceptorsFactory {
+  return ({ info }: Context) => ({
+    inbound: {
+      async execute(input, next) {
+        const request = input.args[0] as TableAddress & Partial<SliceRequest>;
+        const table = formatTableName(request);
+        const task = request.stage ?? info.activityType.replace(/(?:Slice|Table)$/u, '');
+        const fields = { table, pipeline: request.pipeline };
+        if (task === COPY_STAGE) log.info({ ...fields, attempt: info.attempt }, 'copy begins');
+        const startedAt = Date.now();
+        try {
+          const receipt: unknown = await next(input);
+          const done = describeReceipt(task, receipt);
+          if (done !== undefined)
+            log.info({ ...fields, ...done.fields, seconds: (Date.now() - startedAt) / 1_000 }, done.what);
+          return receipt;
+        } catch (error) {
+          const failure = toApplicationFailure(error, info.activityType);
+          // What is no ApplicationFailure is a cancellation.
+          if (failure instanceof ApplicationFailure) {
+            const kind = isFailureKind(failure.type) ? failure.type : 'Unexpected';
+            meters.add('pg2click_slice_failures_total', 1, { pipeline: request.pipeline, table, task, kind });
+            logFailure({ ...fields, task, kind, worker: identity, attempt: info.attempt }, failure, error);
+          }
+          throw failure;
+        }
+      },
+    },
+  });
+
+  function logFailure(
+    { attempt, ...fields }: FailureFields,
+    { message, nonRetryable, details }: ApplicationFailure,
+    error: unknown,
+  ): void {
+    const { remedy } = (details?.[0] ?? {}) as { readonly remedy?: string };
+    // A bug needs its place; of what is known the sentence says all.
+    const bug = fields.kind === 'Unexpected' ? { error } : {};
+    if (nonRetryable === true) log.error({ ...fields, remedy, ...bug }, `parked: ${message}`);
+    else {
+      const first = attempt % REPEAT_EVERY === 1;
+      log[first && policyOf(fields.kind).delayMs === undefined ? 'warn' : 'debug'](
+        { ...fields, attempt, remedy, ...bug },
+        `is being retried: ${message}`,
+      );
+    }
+  }
+}
+
+/** Tasks that end by themselves; slices end all the time. */
+function describeReceipt(task: string, receipt: unknown): { what: string; fields: object } | undefined {
+  switch (task) {
+    case 'prepare': {
+      const { generation, topic, target, key } = receipt as PrepareReceipt;
+      return { what: 'table prepared', fields: { generation, topic, target, key } };
+    }
+    case COPY_STAGE: {
+      const { rows, bytes } = receipt as CopyReceipt;
+      return { what: 'copy ended', fields: { rows, bytes } };
+    }
+    case 'remove': {
+      const { dropped } = (receipt ?? {}) as Partial<RemoveReceipt>;
+      return { what: 'table removed', fields: { dropped } };
+    }
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,121 @@
+import { describe, expect, it } from 'vitest';
+import { composeTable, type KnownTable } from '../../src/control/compose-table.js';
+import type { StageBacklog, TableBacklog } from '../../src/control/backlog.js';
+import type { PendingTask } from '../../src/control/describe-table.js';
+import type { SliceProgress } from '../../src/domain/receipt.js';
+
+const IDLE: StageBacklog = {
+  waiting: 0,
+  newest: 0n,
+  done: 0n,
+  batch: 1,
+  rows: 10,
+  bytesPerRow: 1,
+  namedFor: null,
+  lastBatchAt: 0,
+};
+
+const TABLE: TableBacklog['table'] = {
+  id: '1',
+  pipeline: 'default',
+  name: { schema: 'public', table: 'orders' },
+  relation: '1',
+  generation: 1,
+  shape: 1,
+  columns: [],
+  key: ['id'],
+  fingerprint: '',
+  route: {
+    capture: { kind: 'outbox' },
+    transport: { kind: 'kafka', topic: 't', partitions: 1, format: 'json', payload: 'row' },
+    loaders: [
+      { kind: 'worker', name: 'main', target: { database: 'd', table: 'orders' } },
+      { kind: 'worker', name: 'copy-two', target: { database: 'd', table: 'orders_2' } },
+    ],
+  },
+};
+
+const PROGRESS: SliceProgress = { stage: 'publish', rows: 0, batches: 0, moved: '', waiting: 0, lagSeconds: 0 };
+
+function task(id: string, more: Partial<PendingTask> = {}): PendingTask {
+  return { task: id, attempt: 1, failure: undefined, alive: false, heardAgo: null, progress: undefined, ...more };
+}
+
+function view(stages: Readonly<Record<string, Partial<StageBacklog>>>, pending: readonly PendingTask[] = []) {
+  const known = Object.entries(stages).map(([id, stage]) => [id, { ...IDLE, ...stage }] as const);
+  const table: KnownTable = {
+    title: 'public.orders',
+    workflowId: 'replicate/default/public.orders',
+    backlog: { table: TABLE, stages: Object.fromEntries(known), outbox: null },
+    description: { running: true, ended: undefined, phase: 'streaming', failureKind: undefined, runId: 'r', pending },
+    taskQueue: 'pg2click/4fd1',
+    status: undefined,
+    url: null,
+  };
+  return composeTable(table);
+}
+
+it('stages come in the order in which a row meets them, whatever there is of them', () => {
+  const { stages } = view({ 'load:main': {}, publish: {}, 'load:copy-two': {} }, [task('load:main')]);
+  expect(stages.map(({ id, waitingIn, running }) => [id, waitingIn, running])).toEqual([
+    ['publish', 'the outbox', false],
+    ['load:main', 'Kafka', true],
+    ['load:copy-two', 'Kafka', false],
+  ]);
+});
+
+describe('the lag', () => {
+  it.each<[string, Partial<StageBacklog>, Partial<PendingTask>, number | null]>([
+    ['is 0 where nothing waits', {}, {}, 0],
+    ['is not known where what waits is not', { waiting: null }, {}, null],
+    ['is not known while an attempt has just begun, however healthy it looks', { waiting: 1 }, { alive: true }, null],
+    ['is the age of the batch in hand where no slice says more', { waiting: 1, namedFor: 45 }, {}, 45],
+    [
+      'is what the slice has seen where that is older',
+      { waiting: 9, namedFor: 1 },
+      { alive: true, heardAgo: 1, progress: { ...PROGRESS, waiting: 9, lagSeconds: 20 } },
+      20,
+    ],
+    [
+      'of what came since a heartbeat that knew of nothing is at most the age of that heartbeat',
+      { waiting: 1 },
+      { alive: true, heardAgo: 2, progress: PROGRESS },
+      2,
+    ],
+  ])('%s', (_, backlog, pending, lag) => {
+    const shown = view({ publish: backlog, 'load:main': {} }, [task('publish', pending)]);
+    expect(shown.stages[0]?.lagSeconds).toBe(lag);
+    expect(shown.lagSeconds).toBe(lag);
+  });
+});
+
+describe('the last failure of a slice', () => {
+  const failure = { kind: 'BrokerUnavailable', message: 'm', remedy: 'r' } as const;
+  const lost = { ...failure, kind: 'WorkerLost' } as const;
+  it.each<[string, Partial<StageBacklog>, Partial<PendingTask>, boolean]>([
+    ['stands while the next attempt waits for its turn', {}, { failure }, true],
+    ['stands while the next attempt has reported nothing', {}, { failure, alive: true }, true],
+    [
+      'stands while the batch that met it is in hand',
+      { waiting: 1, namedFor: 9 },
+      { failure, alive: true, progress: PROGRESS },
+      true,
+    ],
+    [
+      'is over once a batch was confirmed',
+      { namedFor: 1 },
+      { failure, alive: true, progress: { ...PROGRESS, batches: 1 } },
+      false,
+    ],
+    ['is over once the next attempt found nothing in hand', {}, { failure, alive: true, progress: PROGRESS }, false],
+    [
+      'is over with the first heartbeat where a worker was lost',
+      { namedFor: 9 },
+      { failure: lost, alive: true },
+      false,
+    ],
+  ])('%s', (_, backlog, pending, stands) => {
+    const shown = view({ publish: backlog }, [task('publish', { attempt: 2, ...pending })]);
+    expect(shown.failure !== null).toBe(stands);
+  });
+});
