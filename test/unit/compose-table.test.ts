@@ -56,7 +56,6 @@ function view(stages: Readonly<Record<string, Partial<StageBacklog>>>, pending: 
       taskQueue: 'pg2click/4fd1',
       pending,
     },
-    taskQueue: 'pg2click/4fd1',
     status: undefined,
     url: null,
   };
