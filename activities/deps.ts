@@ -7,9 +7,11 @@ import { connectKafka } from '../src/connect/kafka.js';
 import {
   connectPostgres,
   createPostgresPool,
+  ledgerSettings,
   IdleConnectionGroup,
   type PostgresClient,
 } from '../src/connect/postgres.js';
+import type { Queryable } from '../src/connect/queryable.js';
 import { ReadingPool } from '../src/connect/reading-pool.js';
 import { Semaphore, type AcquireOptions } from '../src/connect/semaphore.js';
 import { SmallBatchThrottle } from '../src/pipeline/small-batch-throttle.js';
@@ -25,6 +27,8 @@ import type { Capture } from '../src/source/capture.js';
 import { CAPTURES } from '../src/source/captures.js';
 import type { Registry } from '../src/pipeline/registry.js';
 import { readDeployment } from '../src/source/deployment.js';
+import { stepsInOneDatabase, type OpenOutboxSteps } from '../src/source/outbox/steps.js';
+import { stepsInTwoDatabases } from '../src/source/outbox/two-databases.js';
 import { OutboxWatch } from '../src/source/outbox/watch.js';
 import { Fetcher } from '../src/kafka/client/fetcher.js';
 import type { TopicServices } from '../src/topic/topic-source.js';
@@ -46,8 +50,17 @@ export interface Deps {
   readonly settings: Settings;
   readonly log: Log;
   readonly meters: Meters;
-  /** For statements that stand alone: the ledger, the look at a table's history, the flush of the source's WAL. */
-  readonly pool: Pool;
+  /** For statements that stand alone, in the database of the ledger. */
+  readonly ledger: Pool;
+  /** For those in the database of the tables: the same pool where the ledger lies there too. */
+  readonly source: Pool;
+  /**
+   * The ledger as a transaction of the source sees it: that transaction itself where both are one database, so that what it checks
+   * holds to the end of it; else the ledger, where a check holds for its own moment only.
+   */
+  ledgerWithin(transaction: Queryable): Queryable;
+  /** How outboxes are drained: by where the ledger lies. */
+  readonly openSteps: OpenOutboxSteps;
   /** For reading batches: few connections, lent to one batch at a time. */
   readonly reading: ReadingPool;
   /** Wakes the slices that wait for changes; one connection for all of them. */
@@ -83,19 +96,18 @@ export function openDeps(
   captures: Registry<Capture> = CAPTURES,
 ): Deps {
   const kafka = connectKafka(settings, log);
-  const fate = new IdleConnectionGroup();
-  const pool = createPostgresPool(settings, {
-    max: POOL_CONNECTIONS,
-    name: 'ledger',
-    statementMs: STATEMENT_MS,
-    fate,
-    log,
-  });
+  const idleGroup = new IdleConnectionGroup();
+  const small = { max: POOL_CONNECTIONS, statementMs: STATEMENT_MS, log };
+  const isSplit = settings.ledger !== undefined;
+  const source = createPostgresPool(settings, { ...small, name: isSplit ? 'source' : 'ledger', idleGroup });
+  const ledger = isSplit ? createPostgresPool(ledgerSettings(settings), { ...small, name: 'ledger' }) : source;
   const reading = new ReadingPool(
-    createPostgresPool(settings, { max: settings.worker.connections, name: 'publish', fate, log }),
+    createPostgresPool(settings, { max: settings.worker.connections, name: 'publish', idleGroup, log }),
   );
   // It looks all the time, so it is the first to find out.
-  const watch = new OutboxWatch(() => connectPostgres(settings, { name: 'watch' }), { onLost: () => fate.endIdle() });
+  const watch = new OutboxWatch(() => connectPostgres(settings, { name: 'watch' }), {
+    onLost: () => idleGroup.endIdle(),
+  });
   const queues = { copies: new Semaphore(settings.worker.copies), errands: new Semaphore(DDL_CONCURRENCY) };
   const clickhouse = connectClickHouse(settings);
   let publisher: Promise<Publisher> | undefined;
@@ -106,7 +118,10 @@ export function openDeps(
     settings,
     log,
     meters,
-    pool,
+    ledger,
+    source,
+    ledgerWithin: (transaction) => (isSplit ? ledger : transaction),
+    openSteps: isSplit ? stepsInTwoDatabases : stepsInOneDatabase,
     reading,
     watch,
     async connectSource(name, { copies = false, ...options }) {
@@ -121,7 +136,7 @@ export function openDeps(
       }
     },
     deployment() {
-      deployment ??= readDeployment(pool, settings.pipeline);
+      deployment ??= readDeployment(source, settings.pipeline);
       // A failed answer is not remembered.
       deployment.catch(() => (deployment = undefined));
       return deployment;
@@ -144,7 +159,8 @@ export function openDeps(
       const closing = [mirror.close()];
       if (publisher !== undefined) closing.push(publisher.then((opened) => opened.close()));
       await Promise.allSettled(closing);
-      await Promise.allSettled([watch.close(), reading.end(), pool.end(), clickhouse.close()]);
+      if (isSplit) await ledger.end();
+      await Promise.allSettled([watch.close(), reading.end(), source.end(), clickhouse.close()]);
     },
   };
 }

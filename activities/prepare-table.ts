@@ -41,7 +41,7 @@ export async function prepareTable(
   return runSlice(UNBOUNDED, async (slice) => {
     const steps = stepsOf(slice, 'prepare');
     // Before the wait for a turn: what others do to the table from here on fences this attempt.
-    const standing = await readStanding(deps.pool, request.pipeline, request);
+    const standing = await readStanding(deps.ledger, request.pipeline, request);
     await using pg = await deps.connectSource(`prepare ${formatTableName(request)}`, {
       signal: steps.signal,
       onWait: (ahead) => steps.say(`waiting for its turn, ${ahead} ahead of it`),
@@ -56,7 +56,7 @@ export async function prepareTable(
       return receiptOf(standing.table, inspection.estimatedRows);
     }
 
-    const { table, claim } = await register(deps, pg, steps, { request, inspection, standing, deployment });
+    const { table, claim } = await register(deps, steps, { request, inspection, standing, deployment });
     steps.begin('checking its target');
     for (const { name } of table.route.loaders)
       await checkTarget(deps.clickhouse, targetTable(table, name, deployment.id));
@@ -64,15 +64,15 @@ export async function prepareTable(
     steps.begin(`making the topic ${topic}`);
     const { partitions, created } = await makeTopic(deps, table);
     if (!created) await checkTopic(deps, table, deployment);
-    await install(pg, steps, { capture, table, claim, before: standing.table, lockWaitMs });
+    await install(deps, pg, steps, { capture, table, claim, before: standing.table, lockWaitMs });
     steps.begin('making the target');
-    await checkClaim(pg, claim);
+    await checkClaim(deps.ledger, claim);
     for (const { kind, name } of table.route.loaders)
       await deps.loaders.named(kind).prepare(deps.clickhouse, targetTable(table, name, deployment.id));
     steps.begin('marking it ready');
     const { columns, key, route } = table;
     const topicStart = { offsets: await endOffsets(deps, topic), headers: {} };
-    await markReady(pg, claim, {
+    await markReady(deps.ledger, claim, {
       definition: {
         columns,
         key,
@@ -96,7 +96,6 @@ const REGISTER_TRIES = 3;
 /** Before anything is made, and before the target is checked: what is registered, a removal can find and drop. */
 async function register(
   deps: Deps,
-  pg: Queryable,
   steps: Steps,
   known: {
     readonly request: PrepareRequest;
@@ -112,7 +111,7 @@ async function register(
   const server = await readSinkIdentity(deps.clickhouse);
   for (let tries = 1; ; tries += 1) {
     steps.begin('choosing its topic and its target');
-    const taken = await listTakenNames(pg, pipeline, name);
+    const taken = await listTakenNames(deps.ledger, pipeline, name);
     const topic = chooseTopic(request, deps.settings, taken);
     const target = chooseTarget(request, deps.settings, taken);
     // What the topic really has is known once it is made.
@@ -129,7 +128,7 @@ async function register(
     steps.begin('registering it');
     try {
       const definition = { columns, key, route, owner: deployment };
-      return await registerTable(pg, { pipeline, name, relation, definition, targetGeneration }, standing);
+      return await registerTable(deps.ledger, { pipeline, name, relation, definition, targetGeneration }, standing);
     } catch (error) {
       const isTaken = error instanceof Failure && error.kind === 'TargetTaken';
       const isChosen = options.topic !== undefined && options.target !== undefined;
@@ -181,7 +180,7 @@ async function adopt(deps: Deps, table: ReplicatedTable, own: Deployment): Promi
     loaders.push(isHere ? { server, ...loader } : loader);
   }
   const { columns, key, route } = table;
-  await saveOwner(deps.pool, table.id, { columns, key, route: { ...route, loaders }, owner: own });
+  await saveOwner(deps.ledger, table.id, { columns, key, route: { ...route, loaders }, owner: own });
 }
 
 /**
@@ -189,6 +188,7 @@ async function adopt(deps: Deps, table: ReplicatedTable, own: Deployment): Promi
  * @param known `before`: the row as the earlier attempt left it
  */
 async function install(
+  deps: Deps,
   pg: Queryable,
   steps: Steps,
   known: {
@@ -204,7 +204,8 @@ async function install(
     signal: steps.signal,
     onWait: (holders: string) => steps.say(`waiting: ${holders}`),
     giveUpMs: lockWaitMs,
-    fence: (transaction: Queryable) => checkClaim(transaction, claim),
+    ledgerElsewhere: deps.settings.ledger !== undefined,
+    fence: (transaction: Queryable) => checkClaim(deps.ledgerWithin(transaction), claim),
   };
   if (before !== undefined && capture.installationOf(before) !== capture.installationOf(table)) {
     steps.begin('removing the outbox of an earlier attempt');

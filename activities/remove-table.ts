@@ -22,33 +22,33 @@ export async function removeTable(
     const steps = stepsOf(slice, 'remove');
     const repeated = slice.attempt > 1;
     // Before the wait for a turn: this one is meant, and none that is added later.
-    const { table, ready } = await readStanding(deps.pool, request.pipeline, request);
+    const { table, ready } = await readStanding(deps.ledger, request.pipeline, request);
     if (table === undefined || isLater(table, request)) return repeated ? undefined : { dropped: [], kept: [] };
     await using pg = await deps.connectSource(`remove ${formatTableName(request)}`, {
       signal: steps.signal,
       onWait: (ahead) => steps.say(`waiting for its turn, ${ahead} ahead of it`),
     });
     steps.begin('claiming the table');
-    const claim = await claimTable(pg, table);
+    const claim = await claimTable(deps.ledger, table);
     steps.begin('removing triggers and outbox');
     await deps.captures.named(table.route.capture.kind).remove(pg, table, {
       signal: steps.signal,
       onWait: (holders) => steps.say(`waiting: ${holders}`),
       giveUpMs: lockWaitMs,
-      fence: (transaction) => checkClaim(transaction, claim),
+      fence: (transaction) => checkClaim(deps.ledgerWithin(transaction), claim),
     });
     steps.begin('looking at the target');
     const receipt: { dropped: string[]; kept: RemoveReceipt['kept'][number][] } = { dropped: [], kept: [] };
     for (const { name } of table.route.loaders) {
       const target = targetTable(table, name, (await deps.deployment()).id);
       const done = request.dropTarget
-        ? await dropTarget(deps.clickhouse, target, { before: () => checkClaim(pg, claim), repeated })
+        ? await dropTarget(deps.clickhouse, target, { before: () => checkClaim(deps.ledger, claim), repeated })
         : keepTarget(target, ready);
       receipt.dropped.push(...done.dropped);
       receipt.kept.push(...done.kept);
     }
     steps.begin('forgetting the table');
-    await deleteTable(pg, claim);
+    await deleteTable(deps.ledger, claim);
     return receipt;
   });
 }

@@ -36,8 +36,8 @@ export async function runStageSlice<Row extends StageRow, Name extends BatchName
   return runSlice(
     options.length ?? request,
     async (slice) => {
-      const table = await findPreparedTable(deps.pool, request, await deps.deployment());
-      const row = await claimStage<Row>(deps.pool, { tableId: table.id, stage: id, owner: deps.owner });
+      const table = await findPreparedTable(deps.ledger, request, await deps.deployment());
+      const row = await claimStage<Row>(deps.ledger, { tableId: table.id, stage: id, owner: deps.owner });
       const claim = { tableId: table.id, stage: id, epoch: row.epoch };
       const { source, writer } = await open({ table, stage: id, slice, request, row, claim });
       await using opened = source;

@@ -1,6 +1,7 @@
 -- A role for workers that only load ("pg2click worker --role consumer", near ClickHouse): it confirms batches in the ledger
 -- and sees no table and no outbox. Run once in each database, after "pg2click init", by a superuser, or by a member of the
--- role pg2click that may create roles; then give it a password.
+-- role pg2click that may create roles; then give it a password. Where the ledger has a database of its own (LEDGER_PG_URL), run it
+-- there; in the database with the tables such a worker needs nothing but CONNECT.
 
 begin;
 
@@ -18,7 +19,7 @@ begin
   end;
   execute format('grant connect on database %I to %I', current_database(), v_consumer);
   execute format('grant usage on schema pg2click to %I', v_consumer);
-  execute format('grant select on pg2click.replicated_table, pg2click.migration to %I', v_consumer);
+  execute format('grant select on pg2click.replicated_table, pg2click.migration, pg2click.ledger to %I', v_consumer);
   execute format('grant select, update on pg2click.stage to %I', v_consumer);
 end
 $$;

@@ -42,7 +42,7 @@ export async function addTable(session: Session, table: string, options: AddOpti
     const wanted = tableOptions(options);
     const [{ inspection: found, prepared }, workers] = await Promise.all([
       checkTable(
-        servers.pg,
+        servers,
         { ...address, options: wanted },
         {
           settings: session.settings,
@@ -103,7 +103,8 @@ async function conclude(
   const { pipeline, temporal } = session.settings;
   if (!session.json) return exit;
   const source = {
-    pg: servers.pg,
+    ledger: servers.ledger,
+    source: servers.source,
     client: servers.temporal.client,
     pipeline,
     queues: servers.queues,

@@ -1,4 +1,5 @@
 import { chooseTarget, chooseTopic } from '../../activities/choose-names.js';
+import type { Databases } from '../connect/databases.js';
 import { optionsOf, requireSameOptions } from '../control/check-options.js';
 import type { PrepareRequest } from '../domain/receipt.js';
 import { formatTableName } from '../domain/table-name.js';
@@ -27,20 +28,20 @@ export interface CheckOptions {
  * @throws Failure `UnsuitableTable` and its like; `TargetTaken` for a topic or target of another table
  */
 export async function checkTable(
-  pg: Queryable,
+  { ledger, source }: Databases,
   request: PrepareRequest,
   { settings, isAdded }: CheckOptions,
 ): Promise<CheckedTable> {
   const { options, pipeline } = request;
-  const inspection = await inspectTable(pg, request, { key: options.key });
+  const inspection = await inspectTable(source, request, { key: options.key });
   try {
-    const { table, ready } = await readStanding(pg, pipeline, request);
+    const { table, ready } = await readStanding(ledger, pipeline, request);
     if (table !== undefined && ready) {
       const target = options.target === undefined ? undefined : nameOf(chooseTarget(request, settings, []));
       requireSameOptions(request, { ...options, target }, optionsOf(table));
       return { inspection, prepared: true };
     }
-    await requireFreeNames(pg, request, { settings, isAdded });
+    await requireFreeNames(ledger, request, { settings, isAdded });
   } catch (error) {
     // The worker makes it.
     if (!isMissingLedger(error)) throw error;
@@ -49,11 +50,11 @@ export async function checkTable(
 }
 
 async function requireFreeNames(
-  pg: Queryable,
+  ledger: Queryable,
   request: PrepareRequest,
   { settings, isAdded }: CheckOptions,
 ): Promise<void> {
-  const taken = await listTakenNames(pg, request.pipeline, request);
+  const taken = await listTakenNames(ledger, request.pipeline, request);
   const topic = chooseTopic(request, settings, taken);
   const target = nameOf(chooseTarget(request, settings, taken));
   const refuse = async (owner: string, what: string, option: '--topic' | '--target'): Promise<never> => {

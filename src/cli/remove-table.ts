@@ -30,10 +30,10 @@ export async function removeTable(session: Session, table: string, options: Remo
   const title = formatTableName(name);
   return withServers(session, async (servers) => {
     const { client } = servers.temporal;
-    const { queues, deployment } = servers;
+    const { ledger, source: tables, queues, deployment } = servers;
     await requireOwnTableWorkflow(client, { ...name, pipeline }, deployment);
     await moveWorkflow(client, { ...name, pipeline }, queues.workflow);
-    const source = { pg: servers.pg, client, pipeline, queues, deployment, uiUrl: temporal.uiUrl };
+    const source = { ledger, source: tables, client, pipeline, queues, deployment, uiUrl: temporal.uiUrl };
     const [view] = (await viewPipeline(source, name)).tables;
     if (view === undefined) throw notReplicated({ ...name, pipeline });
     if (options.yes !== true) await confirm(session, title, dropTarget, view.target);

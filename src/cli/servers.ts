@@ -1,6 +1,6 @@
 import { ServiceError } from '@temporalio/client';
 import { explainTemporalConnect, connectTemporal, type TemporalClient } from '../connect/temporal.js';
-import { connectPostgres, type PostgresClient } from '../connect/postgres.js';
+import { connectPostgres, ledgerSettings, type PostgresClient } from '../connect/postgres.js';
 import { taskQueuesOf, type Deployment, type TaskQueues } from '../domain/deployment.js';
 import { classifyPostgres } from '../failure/classify-postgres.js';
 import { Failure } from '../failure/failure.js';
@@ -9,7 +9,9 @@ import type { Session } from './session.js';
 
 /** The connections that most commands need. */
 export interface Servers {
-  readonly pg: PostgresClient;
+  /** The same connection where the ledger lies in the database of the tables. */
+  readonly ledger: PostgresClient;
+  readonly source: PostgresClient;
   readonly temporal: TemporalClient;
   readonly deployment: Deployment;
   /** The deployment's. */
@@ -22,21 +24,25 @@ export interface Servers {
  */
 export async function withServers<T>(session: Session, body: (servers: Servers) => Promise<T>): Promise<T> {
   const { settings, signal } = session;
-  const pg = await connectPostgres(settings, { name: 'cli', signal });
+  const source = await connectPostgres(settings, { name: 'cli', signal });
+  let ledger = source;
   try {
+    if (settings.ledger !== undefined)
+      ledger = await connectPostgres(ledgerSettings(settings), { name: 'cli', signal });
     const [temporal, deployment] = await Promise.all([
       connectTemporal(settings),
-      readDeployment(pg, settings.pipeline),
+      readDeployment(source, settings.pipeline),
     ]);
     try {
-      return await body({ pg, temporal, deployment, queues: taskQueuesOf(deployment.id) });
+      return await body({ ledger, source, temporal, deployment, queues: taskQueuesOf(deployment.id) });
     } finally {
       await temporal.close();
     }
   } catch (error) {
     throw explainServerError(error, session);
   } finally {
-    await pg[Symbol.asyncDispose]();
+    await source[Symbol.asyncDispose]();
+    if (ledger !== source) await ledger[Symbol.asyncDispose]();
   }
 }
 

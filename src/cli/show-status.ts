@@ -24,12 +24,12 @@ export async function showStatus(
 ): Promise<Exit> {
   const name = table === undefined ? undefined : parseTableName(table);
   const { settings, json, signal } = session;
-  return withServers(session, async ({ pg, temporal, queues, deployment }) => {
+  return withServers(session, async ({ ledger, source: tables, temporal, queues, deployment }) => {
     const {
       pipeline,
       temporal: { uiUrl },
     } = settings;
-    const source = { pg, client: temporal.client, pipeline, queues, deployment, uiUrl };
+    const source = { ledger, source: tables, client: temporal.client, pipeline, queues, deployment, uiUrl };
     const live = watch && !json && process.stdout.isTTY ? createLogUpdate(process.stdout) : undefined;
     let before: PipelineView | undefined;
     for (;;) {

@@ -25,7 +25,8 @@ const REPEAT_MS = 15_000;
 export async function watchTable(session: Session, servers: Servers, name: TableName): Promise<Exit> {
   const { pipeline, temporal } = session.settings;
   const source = {
-    pg: servers.pg,
+    ledger: servers.ledger,
+    source: servers.source,
     client: servers.temporal.client,
     pipeline,
     queues: servers.queues,

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Activities } from '../../activities/index.js';
 import { requireKnownSink } from '../clickhouse/other-server.js';
 import { connectClickHouse } from '../connect/clickhouse.js';
-import { connectPostgres } from '../connect/postgres.js';
+import { connectPostgres, ledgerSettings } from '../connect/postgres.js';
 import type { Deployment } from '../domain/deployment.js';
 import { Failure } from '../failure/failure.js';
 import { isRefusal } from '../failure/kinds.js';
@@ -82,8 +82,8 @@ async function waitForDeployment(
 async function checkSink({ settings }: Session, log: Log, signal: AbortSignal): Promise<void> {
   const clickhouse = connectClickHouse(settings, { requestTimeoutMs: 10_000, connections: 1 });
   try {
-    await using pg = await connectPostgres(settings, { name: 'worker', signal });
-    await requireKnownSink(clickhouse, await listTables(pg, settings.pipeline), settings.clickhouse.url);
+    await using ledger = await connectPostgres(ledgerSettings(settings), { name: 'worker', signal });
+    await requireKnownSink(clickhouse, await listTables(ledger, settings.pipeline), settings.clickhouse.url);
   } catch (error) {
     if (!(error instanceof Failure) || isRefusal(error.kind)) throw error;
     log.debug({ kind: error.kind }, `the targets were not looked at: ${error.message}`);

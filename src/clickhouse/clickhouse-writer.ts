@@ -48,8 +48,7 @@ export type InsertContent = InsertValues | InsertStream;
 export interface ClickHouseServices {
   readonly clickhouse: ClickHouseClient;
   readonly parts: PartTracker;
-  /** The ledger. */
-  readonly pool: Queryable;
+  readonly ledger: Queryable;
 }
 
 /** The `proof` of a stage that writes to ClickHouse: a part of the target that was seen. */
@@ -76,8 +75,8 @@ export class ClickHouseWriter implements BatchWriter<InsertContent> {
   }
 
   async verify({ highest }: Checkpoint, proof: unknown): Promise<PartProof> {
-    const { clickhouse, parts, pool } = this.#services;
-    const copy = (await readStages(pool, this.#table.id)).find(({ stage }) => stage === COPY_STAGE);
+    const { clickhouse, parts, ledger } = this.#services;
+    const copy = (await readStages(ledger, this.#table.id)).find(({ stage }) => stage === COPY_STAGE);
     const { done, rows } = (copy?.position ?? {}) as { readonly done?: string; readonly rows?: string };
     const { generation } = this.#table;
     const copied = done === undefined || rows === '0' ? 0n : composeVersion(generation, BigInt(done));

@@ -2,9 +2,16 @@ import { Failure, type FailureDetail } from '../failure/failure.js';
 import type { FailureKind } from '../failure/kinds.js';
 import type { Settings } from '../settings/settings.js';
 import { explainTlsTo } from './tls.js';
-import { explainNetworkError, nameSettings } from './unreachable.js';
+import { explainNetworkError, nameSettings as nameEach } from './unreachable.js';
+import type { SettingName } from '../settings/table.js';
 
 export const CONNECT_TIMEOUT_MS = 10_000;
+
+/** The settings to look at: all that is said of a ledger elsewhere is one URL. */
+function nameSettings(settings: Settings, names: readonly SettingName[]): string {
+  const { setting } = settings.postgres;
+  return nameEach(settings, setting === undefined ? names : [setting]);
+}
 
 type Told = Pick<FailureDetail, 'message' | 'remedy'> & { readonly kind: FailureKind };
 
@@ -20,7 +27,7 @@ const REFUSALS: Readonly<Record<string, (server: string, settings: Settings) => 
   '28000': (server, settings) => ({
     kind: 'LoginRefused',
     message: `${server} does not let the role "${settings.postgres.user}" in.`,
-    remedy: `Check ${nameSettings(settings, ['PG_USER'])}, and pg_hba.conf of the server${settings.postgres.tls === undefined ? '; if it wants TLS, set PG_SSLMODE=verify-full' : ''}.`,
+    remedy: `Check ${nameSettings(settings, ['PG_USER'])}, and pg_hba.conf of the server${settings.postgres.tls === undefined ? `; if it wants TLS, set ${settings.postgres.setting === undefined ? 'PG_SSLMODE=verify-full' : 'sslmode=verify-full in its URL'}` : ''}.`,
   }),
   // invalid_catalog_name
   '3D000': (server, settings) => ({
@@ -59,7 +66,9 @@ export interface PostgresAttempt {
 export function explainPostgresConnect(error: unknown, settings: Settings, attempt: PostgresAttempt): Failure {
   if (error instanceof Failure) return error;
   const told = explain(error, settings, attempt);
-  return new Failure(told.kind, { message: told.message, remedy: told.remedy, cause: error });
+  const isLedger = settings.postgres.setting !== undefined;
+  const kind = isLedger && told.kind === 'SourceUnavailable' ? 'LedgerUnavailable' : told.kind;
+  return new Failure(kind, { message: told.message, remedy: told.remedy, cause: error });
 }
 
 /** The driver has no code for a server that answers "no" to the question for TLS, only this text of its own. */
@@ -75,7 +84,11 @@ function explain(error: unknown, settings: Settings, { elapsedMs, passwordAsked 
   const server = `PostgreSQL at ${host}:${port}`;
   const address = nameSettings(settings, ['PG_HOST', 'PG_PORT']);
   const kind = 'SourceUnavailable';
-  const tls = explainTlsTo('postgres', isRefusalOfTls(error) ? REFUSED_TLS : error, settings);
+  const tls = explainTlsTo(
+    settings.postgres.setting === undefined ? 'postgres' : 'ledger',
+    isRefusalOfTls(error) ? REFUSED_TLS : error,
+    settings,
+  );
   if (tls !== undefined) return { kind, message: `${server} ${tls.sentence}.`, remedy: tls.remedy };
   const network = explainNetworkError(error);
   if (network !== undefined)
@@ -91,10 +104,11 @@ function explain(error: unknown, settings: Settings, { elapsedMs, passwordAsked 
   }
   // The driver itself gives up, without a code, when it has no password to give.
   if (passwordAsked && password.reveal() === '') {
+    const name = settings.postgres.setting === undefined ? 'PG_PASSWORD' : 'LEDGER_PG_PASSWORD';
     return {
       kind: 'LoginRefused',
       message: `${server} asks for a password of the role "${user}", and none is set.`,
-      remedy: 'Set PG_PASSWORD, or PG_PASSWORD_FILE.',
+      remedy: `Set ${name}, or ${name}_FILE.`,
     };
   }
   const message = `${server} closed the connection while it was being opened; is it PostgreSQL?`;

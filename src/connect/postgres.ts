@@ -33,6 +33,11 @@ export interface ConnectPostgresOptions {
   readonly signal?: AbortSignal;
 }
 
+/** The settings with which a connection leads to the ledger. */
+export function ledgerSettings(settings: Settings): Settings {
+  return settings.ledger === undefined ? settings : { ...settings, postgres: settings.ledger };
+}
+
 /** A connection of one's own. `await using` ends it. */
 export type PostgresClient = pg.Client & AsyncDisposable;
 
@@ -80,7 +85,7 @@ export function createPostgresPool(
     /** A statement that is not answered by then fails, and its connection is ended; COPY counts as one too. Default: never. */
     readonly statementMs?: number;
     /** Shared with other pools of the same server; default: the pool's own. */
-    readonly fate?: IdleConnectionGroup;
+    readonly idleGroup?: IdleConnectionGroup;
     readonly log?: Log;
   },
 ): pg.Pool {
@@ -93,7 +98,7 @@ export function createPostgresPool(
     ...(options.statementMs === undefined ? {} : { query_timeout: options.statementMs }),
   });
   pool.on('error', (error) => options.log?.debug({ error }, 'an idle connection to postgres broke'));
-  (options.fate ?? new IdleConnectionGroup()).join(pool);
+  (options.idleGroup ?? new IdleConnectionGroup()).join(pool);
   return pool;
 }
 

@@ -14,13 +14,31 @@ export function nodeTlsOptions({ verify, ca, client }: Tls): ConnectionOptions {
   };
 }
 
+/** A server as the settings name it: the ledger has one of its own where LEDGER_PG_URL says so. */
+type NamedServer = ServerName | 'ledger';
+
+const FILES: Readonly<Record<NamedServer, { readonly ca: string; readonly cert: string; readonly key: string }>> = {
+  ...TLS_NAMES,
+  ledger: {
+    ca: 'sslrootcert of LEDGER_PG_URL',
+    cert: 'sslcert of LEDGER_PG_URL',
+    key: 'sslkey of LEDGER_PG_URL',
+  },
+};
+
 /** The settings of each server for TLS, in words for a remedy. */
-const WORDS: Readonly<Record<ServerName, { address: string; on: string; off: string; otherName: string }>> = {
+const WORDS: Readonly<Record<NamedServer, { address: string; on: string; off: string; otherName: string }>> = {
   postgres: {
     address: 'PG_HOST',
     on: 'PG_SSLMODE=verify-full',
     off: 'PG_SSLMODE=disable',
     otherName: ', or accept any name of that CA with PG_SSLMODE=verify-ca',
+  },
+  ledger: {
+    address: 'LEDGER_PG_URL',
+    on: 'sslmode=verify-full in LEDGER_PG_URL',
+    off: 'sslmode=disable in LEDGER_PG_URL',
+    otherName: ', or accept any name of that CA with sslmode=verify-ca',
   },
   kafka: { address: 'KAFKA_BOOTSTRAP', on: 'KAFKA_TLS=true', off: 'KAFKA_TLS=false', otherName: '' },
   clickhouse: {
@@ -44,14 +62,15 @@ export interface TlsExplained {
 }
 
 /** Why TLS with a server failed, and which settings help; undefined where TLS is not the reason. */
-export function explainTlsTo(server: ServerName, error: unknown, settings: Settings): TlsExplained | undefined {
+export function explainTlsTo(server: NamedServer, error: unknown, settings: Settings): TlsExplained | undefined {
   const trouble = explainTls(error);
   if (trouble === undefined) return undefined;
   return { sentence: trouble.sentence, remedy: remedyOf(server, trouble, settings) };
 }
 
-function remedyOf(server: ServerName, { fault }: TlsTrouble, { where }: Settings): string {
-  const { ca, cert, key } = TLS_NAMES[server];
+function remedyOf(server: NamedServer, { fault }: TlsTrouble, settings: Settings): string {
+  const where: Readonly<Record<string, string | undefined>> = settings.where;
+  const { ca, cert, key } = FILES[server];
   const { address, otherName } = WORDS[server];
   switch (fault) {
     case 'authority':
@@ -76,7 +95,7 @@ function remedyOf(server: ServerName, { fault }: TlsTrouble, { where }: Settings
 }
 
 /** For a server that closes the connection on a TLS greeting. */
-export function explainTlsMissing(server: ServerName): TlsExplained {
+export function explainTlsMissing(server: NamedServer): TlsExplained {
   const { address, off } = WORDS[server];
   return {
     sentence: 'does not speak TLS on this port',
@@ -85,10 +104,10 @@ export function explainTlsMissing(server: ServerName): TlsExplained {
 }
 
 /** For a server that closes the connection because we speak without TLS. */
-export function explainTlsWanted(server: ServerName): TlsExplained {
+export function explainTlsWanted(server: NamedServer): TlsExplained {
   return {
     sentence: 'speaks TLS on this port, and we do not',
-    remedy: `Set ${WORDS[server].on}, and ${TLS_NAMES[server].ca} where its CA is one of your own.`,
+    remedy: `Set ${WORDS[server].on}, and ${FILES[server].ca} where its CA is one of your own.`,
   };
 }
 

@@ -1,4 +1,4 @@
-import type { Queryable } from '../connect/queryable.js';
+import type { Databases } from '../connect/databases.js';
 import type { ReplicatedTable } from '../domain/replicated-table.js';
 import { inputOf, stagesOf, type StageId } from '../domain/route.js';
 import { readLedger, type LedgerFilter, type LedgerStage, type LedgerTable } from '../ledger/backlog.js';
@@ -35,15 +35,15 @@ export interface TableBacklog {
  * @throws Failure `LedgerUnavailable` and its like; `Misconfigured` where there is no ledger
  */
 export async function readBacklog(
-  pg: Queryable,
+  { ledger, source }: Databases,
   filter: LedgerFilter = {},
   captures: Pick<typeof CAPTURES, 'kinds' | 'named'> = CAPTURES,
 ): Promise<readonly TableBacklog[]> {
-  const tables = await readLedger(pg, filter);
+  const tables = await readLedger(ledger, filter);
   const captured = new Map<string, CaptureBacklog>();
   for (const kind of captures.kinds) {
     const its = tables.filter(({ table }) => table.route.capture.kind === kind).map(capturedTable);
-    for (const [id, backlog] of (await captures.named(kind).backlog?.(pg, its)) ?? []) captured.set(id, backlog);
+    for (const [id, backlog] of (await captures.named(kind).backlog?.(source, its)) ?? []) captured.set(id, backlog);
   }
   return tables.map((each) => toBacklog(each, captured.get(each.table.id)));
 }

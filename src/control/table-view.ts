@@ -1,5 +1,4 @@
 import type { Client } from '@temporalio/client';
-import type { Queryable } from '../connect/queryable.js';
 import { deploymentOf, type Deployment, type TaskQueues } from '../domain/deployment.js';
 import type { MessageFormat, StageId } from '../domain/route.js';
 import { formatTableName, workflowIdOf, type TableName } from '../domain/table-name.js';
@@ -7,6 +6,7 @@ import { isMissingLedger } from '../ledger/query.js';
 import type { FailureKind } from '../failure/kinds.js';
 import type { TableStatus } from '../../workflows/messages.js';
 import type { Phase, Task } from '../../workflows/table-state.js';
+import type { Databases } from '../connect/databases.js';
 import { readBacklog, type TableBacklog } from './backlog.js';
 import { composeTable } from './compose-table.js';
 import { describeTable, queryTable, type TableDescription } from './describe-table.js';
@@ -91,8 +91,7 @@ export interface PipelineView {
   readonly tables: readonly TableView[];
 }
 
-export interface ViewSource {
-  readonly pg: Queryable;
+export interface ViewSource extends Databases {
   readonly client: Client;
   readonly pipeline: string;
   /** The deployment's. */
@@ -104,9 +103,9 @@ export interface ViewSource {
 
 /** Everything of a pipeline: what the ledger holds, and what Temporal runs that is not prepared yet. */
 export async function viewPipeline(source: ViewSource, only?: TableName): Promise<PipelineView> {
-  const { pg, client, pipeline } = source;
+  const { client, pipeline } = source;
   const [prepared, listed, workers] = await Promise.all([
-    readKnown(pg, pipeline, only),
+    readKnown(source, only),
     only === undefined ? listIds(source) : [workflowIdOf(pipeline, only)],
     countWorkers(client, source.queues),
   ]);
@@ -137,10 +136,7 @@ export async function viewTable(
   { asks }: { readonly asks: boolean },
 ): Promise<TableView | undefined> {
   const workflowId = workflowIdOf(source.pipeline, name);
-  const [prepared, view] = await Promise.all([
-    readKnown(source.pg, source.pipeline, name),
-    queryTemporal(source, workflowId, asks),
-  ]);
+  const [prepared, view] = await Promise.all([readKnown(source, name), queryTemporal(source, workflowId, asks)]);
   return compose(source, workflowId, prepared.get(workflowId), view);
 }
 
@@ -217,13 +213,10 @@ function prefixOf(pipeline: string): string {
 }
 
 /** What the ledger has, by workflow id. */
-async function readKnown(
-  pg: Queryable,
-  pipeline: string,
-  name: TableName | undefined,
-): Promise<ReadonlyMap<string, TableBacklog>> {
+async function readKnown(source: ViewSource, name: TableName | undefined): Promise<ReadonlyMap<string, TableBacklog>> {
   try {
-    const backlog = await readBacklog(pg, { pipeline, name });
+    const { pipeline } = source;
+    const backlog = await readBacklog(source, { pipeline, name });
     return new Map(backlog.map((each) => [workflowIdOf(pipeline, each.table.name), each]));
   } catch (error) {
     if (isMissingLedger(error)) return new Map();

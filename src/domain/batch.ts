@@ -16,6 +16,8 @@ export interface OutboxBatch extends BatchName {
   readonly last: string;
   /** `pg_snapshot` as text: of the range, the batch holds the events that this snapshot sees. */
   readonly snapshot: string;
+  /** How many events these are; absent where the ledger lies in the database of the outbox, which counts when it deletes them. */
+  readonly events?: number;
 }
 
 /** Offsets of one partition, inclusive, decimal strings. */

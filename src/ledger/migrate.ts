@@ -6,15 +6,42 @@ import { packageRoot } from '../package-root.js';
 /** Any number that nobody else takes as an advisory lock: "pg2click" on a telephone's keys. */
 const MIGRATION_LOCK = 7_422_5425;
 
-const FOLDER = join(packageRoot, 'sql', 'postgres');
+/** Numbered files of SQL, each of which is applied once to a database. */
+interface Migrations {
+  readonly folder: string;
+  /** Before the names in `pg2click.migration`: one database may have both kinds. */
+  readonly prefix: string;
+}
+
+const LEDGER: Migrations = { folder: join(packageRoot, 'sql', 'postgres'), prefix: '' };
+const SOURCE: Migrations = { folder: join(packageRoot, 'sql', 'source'), prefix: 'source/' };
 
 /**
  * Brings schema `pg2click` to the newest form: the numbered files of `sql/postgres`, each once, all in one transaction.
  * Harmless to run again, and from several processes at once.
  * @returns the names of the files that were applied now
  */
-export async function migrateLedger(pg: ClientBase): Promise<string[]> {
-  const files = await listMigrations();
+export function migrateLedger(pg: ClientBase): Promise<string[]> {
+  return migrate(pg, LEDGER);
+}
+
+/** The same for what a source needs whose ledger lies in another database: `sql/source`. */
+export function migrateSource(pg: ClientBase): Promise<string[]> {
+  return migrate(pg, SOURCE);
+}
+
+/** The files of this release that were not applied to the ledger. */
+export function missingMigrations(pg: ClientBase): Promise<string[]> {
+  return missingOf(pg, LEDGER);
+}
+
+/** The same for a source whose ledger lies in another database; `applied`: how many of its files were. */
+export async function readSourceMigrations(pg: ClientBase): Promise<{ applied: number; missing: string[] }> {
+  const missing = await missingOf(pg, SOURCE);
+  return { applied: (await listFiles(SOURCE)).length - missing.length, missing };
+}
+
+async function migrate(pg: ClientBase, migrations: Migrations): Promise<string[]> {
   await pg.query('begin');
   try {
     await pg.query(/* sql */ `select pg_advisory_xact_lock($1)`, [MIGRATION_LOCK]);
@@ -23,12 +50,10 @@ export async function migrateLedger(pg: ClientBase): Promise<string[]> {
     if (!migration)
       await pg.query(/* sql */ `create table if not exists pg2click.migration
         (name text primary key, applied_at timestamptz not null default now())`);
-    const done = await pg.query<{ name: string }>(/* sql */ `select name from pg2click.migration`);
-    const known = new Set(done.rows.map((row) => row.name));
-    const missing = files.filter((file) => !known.has(file));
-    for (const file of missing) {
-      await pg.query(await readFile(join(FOLDER, file), 'utf8'));
-      await pg.query(/* sql */ `insert into pg2click.migration (name) values ($1)`, [file]);
+    const missing = await missingOf(pg, migrations);
+    for (const name of missing) {
+      await pg.query(await readFile(join(migrations.folder, name.slice(migrations.prefix.length)), 'utf8'));
+      await pg.query(/* sql */ `insert into pg2click.migration (name) values ($1)`, [name]);
     }
     await pg.query('commit');
     return missing;
@@ -38,18 +63,18 @@ export async function migrateLedger(pg: ClientBase): Promise<string[]> {
   }
 }
 
-/** The files of this release that were not applied to the ledger. */
-export async function missingMigrations(pg: ClientBase): Promise<string[]> {
-  const files = await listMigrations();
-  const { migration } = await look(pg);
-  if (!migration) return files;
-  const done = await pg.query<{ name: string }>(/* sql */ `select name from pg2click.migration`);
-  const known = new Set(done.rows.map((row) => row.name));
-  return files.filter((file) => !known.has(file));
+async function listFiles({ folder, prefix }: Migrations): Promise<string[]> {
+  const files = (await readdir(folder)).filter((file) => /^\d{3}-.*\.sql$/u.test(file)).toSorted();
+  return files.map((file) => `${prefix}${file}`);
 }
 
-async function listMigrations(): Promise<string[]> {
-  return (await readdir(FOLDER)).filter((file) => /^\d{3}-.*\.sql$/u.test(file)).toSorted();
+async function missingOf(pg: ClientBase, migrations: Migrations): Promise<string[]> {
+  const names = await listFiles(migrations);
+  const { migration } = await look(pg);
+  if (!migration) return names;
+  const done = await pg.query<{ name: string }>(/* sql */ `select name from pg2click.migration`);
+  const known = new Set(done.rows.map((row) => row.name));
+  return names.filter((name) => !known.has(name));
 }
 
 /** What is there already is not even asked for: "if not exists" takes the right to make it, too. */

@@ -1,6 +1,6 @@
 import type { Queryable } from '../connect/queryable.js';
 import type { OutboxBatch } from '../domain/batch.js';
-import { query } from './query.js';
+import { fenced, query } from './query.js';
 import type { StageClaim } from './stages.js';
 
 /** A batch of outbox events that was moved: `events` outbox rows were read for it. */
@@ -54,4 +54,50 @@ export async function advanceOutbox(
     lowWater: row?.lowWater ?? '0',
     tookMs: Number(row?.tookMs ?? 0),
   };
+}
+
+/**
+ * Confirms a batch of an outbox in another database, and keeps its name as `deleting`: its events are deleted afterwards.
+ * @throws Failure `Fenced`
+ */
+export async function confirmOutbox(
+  ledger: Queryable,
+  claim: StageClaim,
+  { batch, rows, bytes, proof }: Omit<MovedEvents, 'events'>,
+): Promise<void> {
+  const changed = await query(
+    ledger,
+    /* sql */ `update pg2click.stage
+      set batch = $4, position = jsonb_build_object('last', pending ->> 'last'), proof = $5::jsonb, deleting = pending,
+          pending = null, rows = rows + $6, bytes = bytes + $7, updated_at = now()
+      where table_id = $1 and stage = $2 and epoch = $3 and batch = $4::bigint - 1 and (pending ->> 'batch')::bigint = $4`,
+    [claim.tableId, claim.stage, claim.epoch, batch, proof === undefined ? null : JSON.stringify(proof), rows, bytes],
+  );
+  if (changed.rowCount !== 1) fenced(claim.stage);
+}
+
+/**
+ * Names the batch after the last confirmed one, whose events are deleted by now.
+ * @param found what the outbox has; the ledger adds generation and shape
+ * @param lowWater of the outbox: a lower bound for displays
+ * @throws Failure `Fenced`
+ */
+export async function nameOutbox(
+  ledger: Queryable,
+  claim: StageClaim,
+  found: Omit<OutboxBatch, 'generation' | 'shape'>,
+  lowWater: string,
+): Promise<OutboxBatch> {
+  const named = await query<{ pending: OutboxBatch }>(
+    ledger,
+    /* sql */ `update pg2click.stage s
+      set pending = $4::jsonb || jsonb_build_object('generation', t.generation, 'shape', t.shape), deleting = null,
+          low_water = $5, updated_at = now()
+      from pg2click.replicated_table t
+      where s.table_id = $1 and s.stage = $2 and s.epoch = $3 and t.id = s.table_id
+        and s.pending is null and s.batch = ($4::jsonb ->> 'batch')::bigint - 1
+      returning s.pending`,
+    [claim.tableId, claim.stage, claim.epoch, JSON.stringify(found), lowWater],
+  );
+  return named.rows[0]?.pending ?? fenced(claim.stage);
 }

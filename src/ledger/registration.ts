@@ -191,7 +191,8 @@ export async function markReady(
         select mine.id, start.key, start.value
         from mine, jsonb_each($5::jsonb) start
         on conflict (table_id, stage) do update
-        set epoch = s.epoch + 1, owner = '', batch = 0, position = excluded.position, pending = null, proof = null, low_water = 0,
+        set epoch = s.epoch + 1, owner = '', batch = 0, position = excluded.position, pending = null, deleting = null, proof = null,
+            low_water = 0,
             candidate = null, candidate_xid = null, rows = 0, bytes = 0, updated_at = now())
       select from mine`,
     [claim.id, claim.epoch, JSON.stringify(start.definition), start.fingerprint, JSON.stringify(start.positions)],

@@ -16,6 +16,8 @@ export interface StageRow<Position = unknown, Name extends BatchName = BatchName
   readonly position: Position;
   /** The name of `batch + 1`, or null. */
   readonly pending: Name | null;
+  /** Only where an outbox lies in another database: name of `batch`, whose events may still be there; or null. */
+  readonly deleting: Name | null;
   /** What the writer saw at its end of the path when the last batch was confirmed. */
   readonly proof: unknown;
   /** For stages that drain an outbox: nothing at or below it can appear in the outbox any more. Decimal. */
@@ -26,7 +28,7 @@ export interface StageRow<Position = unknown, Name extends BatchName = BatchName
   readonly updatedAt: string;
 }
 
-const COLUMNS = `stage, epoch::text, owner, batch::int, position, pending, proof, low_water::text as "lowWater",
+const COLUMNS = `stage, epoch::text, owner, batch::int, position, pending, deleting, proof, low_water::text as "lowWater",
   rows::text, bytes::text, updated_at::text as "updatedAt"`;
 
 export async function readStages(pg: Queryable, tableId: string): Promise<StageRow[]> {
@@ -61,6 +63,16 @@ export async function claimStage<Row extends StageRow>(
     [tableId, stage, owner],
   );
   return claimed.rows[0] ?? fenced(stage);
+}
+
+/** @throws Failure `Fenced` where another attempt has claimed the stage */
+export async function requireClaim(pg: Queryable, claim: StageClaim): Promise<void> {
+  const found = await query(
+    pg,
+    /* sql */ `select from pg2click.stage where table_id = $1 and stage = $2 and epoch = $3`,
+    [claim.tableId, claim.stage, claim.epoch],
+  );
+  if (found.rowCount !== 1) fenced(claim.stage);
 }
 
 /** A batch that was moved, with what is recorded about it. */

@@ -96,9 +96,10 @@ const ROUTINE =
   /^(?:Worker state changed|No (?:activities|workflows|Nexus services) registered|Activity failed|task failed)/u;
 
 /** The name of the table, where the line is about one; no token of a task, which says nothing to anybody. */
-function fieldsOf({ taskToken: _, ...meta }: LogMetadata): LogMetadata {
+function fieldsOf(meta: LogMetadata): LogMetadata {
+  const fields = Object.fromEntries(Object.entries(meta).filter(([name]) => name !== 'taskToken'));
   const table = /^replicate\/[^/]+\/(.+)$/u.exec(String(meta['workflowId']))?.[1];
-  return table === undefined ? meta : { table, ...meta };
+  return table === undefined ? fields : { table, ...fields };
 }
 
 type SdkLevel = (typeof SDK_LEVELS)[keyof typeof SDK_LEVELS];

@@ -25,12 +25,12 @@ Things worth knowing:
   both in the same place is an error. Secrets are marked below; no log, message or \`--json\` shows them.
 - **URLs.** \`PG_URL\` and \`CH_URL\` replace the single names. What a URL leaves out, the single names may say; where both say
   something and it differs, that is an error. Special characters in a URL's password are written as \`%XX\`.
-- **Typing errors.** A name in \`.env\` that begins with \`PG_\`, \`KAFKA_\`, \`CH_\` or \`PG2CLICK_\`, and is nearly a setting, is an error that
+- **Typing errors.** A name in \`.env\` that begins with \`PG_\`, \`LEDGER_PG_\`, \`KAFKA_\`, \`CH_\` or \`PG2CLICK_\`, and is nearly a setting, is an error that
   names the nearest; other unknown names of that kind are reported as warnings.
 - **Lines that would not be read.** A name of ours without \`=\`, one that is given twice, and a quote that is not closed are refused, with
   the file and the line.
-- **A file that \`--settings\` names** is not mixed with a local stack of the directory. If it leaves out a server that the stack has, that
-  is refused; \`PG2CLICK_STACK_FILE\` says that the mixture is meant. \`pg2click init\` shows which addresses nobody wrote.
+- **A file that is named** by \`--settings\` is not mixed with a local stack of the directory: where it leaves out a server that the stack
+  has, that is refused. \`PG2CLICK_STACK_FILE\` says that the mixture is meant. \`pg2click init\` shows which addresses are not written.
 - **A \`#\` in a password** of \`.env\` begins a comment unless the value is in quotes: that is refused, not cut off.
 - **Empty values** count as not set.
 - **Temporal** is found as its own command line finds it: by \`TEMPORAL_*\`, and by its configuration file with its profiles.

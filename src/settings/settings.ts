@@ -4,6 +4,9 @@ import type { MessageFormat } from '../domain/route.js';
 import type { ServerName } from './server-name.js';
 import { Failure } from '../failure/failure.js';
 import { readEnvFile, readLayers, type Layer, type WrittenSettings } from './layer.js';
+import { readLedgerServer } from './ledger.js';
+import { postgresServer, type PostgresServer } from './postgres-server.js';
+import { readValues } from './read-values.js';
 import { Secret } from './secret.js';
 import { readSecurity, type Sasl, type Security } from './security.js';
 import { originOf, readStack, refuseMixture, type AddressOrigin } from './stack.js';
@@ -16,14 +19,10 @@ import { expandUrls } from './url.js';
 /** Everything pg2click was told, read once and frozen. Secrets are wrapped: they cannot be logged by mistake. */
 export interface Settings {
   readonly pipeline: string;
-  readonly postgres: {
-    readonly host: string;
-    readonly port: number;
-    readonly database: string;
-    readonly user: string;
-    readonly password: Secret;
-    readonly tls: Tls | undefined;
-  };
+  /** Of the tables. */
+  readonly postgres: PostgresServer;
+  /** Of the ledger; undefined where it lies in the database of the tables. */
+  readonly ledger: PostgresServer | undefined;
   readonly kafka: {
     readonly brokers: readonly string[];
     readonly tls: Tls | undefined;
@@ -127,13 +126,14 @@ export function loadSettings(options: LoadOptions = {}): Settings {
     ? readTemporal(temporalVariables, all, { configFile: false, directory })
     : own;
   const security = readSecurity(values, all, directory);
-  return compose(values, { all, origins, warnings: [...warnings, ...security.warnings], temporal, security });
+  const ledger = readLedgerServer(all, directory);
+  return compose(values, { all, origins, warnings: [...warnings, ...security.warnings], temporal, security, ledger });
 }
 
 /** `env` without any name that pg2click reads: for starting a process that must not meet a production database. */
 export function withoutSettings(env: NodeJS.ProcessEnv = process.env): NodeJS.ProcessEnv {
   return Object.fromEntries(
-    Object.entries(env).filter(([name]) => !/^(?:PG|KAFKA|CH|TEMPORAL)_|^PG2CLICK_(?!CACHE$)/u.test(name)),
+    Object.entries(env).filter(([name]) => !/^(?:PG|LEDGER_PG|KAFKA|CH|TEMPORAL)_|^PG2CLICK_(?!CACHE$)/u.test(name)),
   );
 }
 
@@ -191,24 +191,6 @@ function refuse({ name, meant }: UnknownName, layer: Layer): Failure {
   });
 }
 
-function readValues(written: WrittenSettings): SettingValues {
-  const values: Partial<Record<SettingName, unknown>> = {};
-  for (const name of SETTING_NAMES) {
-    const { kind, secret, default: fallback } = SETTINGS[name];
-    const source = written.get(name) ?? (fallback === undefined ? undefined : { value: fallback, where: 'by default' });
-    if (source === undefined) continue;
-    const read = kind.schema.safeParse(source.value);
-    if (!read.success) {
-      throw new Failure('Misconfigured', {
-        message: `${name} ${source.where} is ${secret ? 'not valid' : `"${source.value}"`}: expected ${kind.expected}.`,
-        remedy: `Correct ${name}.`,
-      });
-    }
-    values[name] = read.data;
-  }
-  return values as SettingValues;
-}
-
 function compose(
   values: SettingValues,
   told: {
@@ -217,22 +199,19 @@ function compose(
     warnings: readonly string[];
     temporal: { address: string; namespace: string; connection: TemporalConnection };
     security: Security;
+    ledger: PostgresServer | undefined;
   },
 ): Settings {
   const secrets = SETTING_NAMES.flatMap((name) => {
     const found = SETTINGS[name].secret ? told.all.get(name) : undefined;
     return found === undefined ? [] : [new Secret(found.value)];
   });
+  // It may be written inside of a URL.
+  if (told.ledger !== undefined && told.ledger.password.reveal() !== '') secrets.push(told.ledger.password);
   const settings: Settings = {
     pipeline: values.PG2CLICK_PIPELINE,
-    postgres: {
-      host: values.PG_HOST.replace(/^\[(.*)\]$/u, '$1'),
-      port: values.PG_PORT,
-      database: values.PG_DB,
-      user: values.PG_USER,
-      password: new Secret(values.PG_PASSWORD ?? ''),
-      tls: told.security.postgres,
-    },
+    postgres: postgresServer(values, told.security.postgres),
+    ledger: told.ledger,
     kafka: {
       brokers: Object.freeze(values.KAFKA_BOOTSTRAP),
       tls: told.security.kafka,

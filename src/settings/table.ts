@@ -53,6 +53,16 @@ export const SETTINGS = {
     description:
       'All of the above in one: postgres://user:password@host:5432/database?sslmode=verify-full&sslrootcert=ca.pem.',
   }),
+  LEDGER_PG_URL: setting('PostgreSQL', postgresUrl, {
+    secret: true,
+    defaultWords: 'the database of the tables',
+    description:
+      'Database of the ledger, where that is another one than that of the tables: postgres://role:password@host:5432/database, with the parameters of PG_URL. Every command and worker of a source needs the same one.',
+  }),
+  LEDGER_PG_PASSWORD: setting('PostgreSQL', text, {
+    secret: true,
+    description: 'Password of the role in LEDGER_PG_URL, where the URL has none.',
+  }),
 
   KAFKA_BOOTSTRAP: setting('Kafka', brokers, {
     default: 'localhost:9092',

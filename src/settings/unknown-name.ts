@@ -1,7 +1,7 @@
 import { closestMatch } from 'leven';
 import { SETTINGS, SETTING_NAMES, isSettingName, type SettingName } from './table.js';
 
-const OURS = /^(?:PG|KAFKA|CH|PG2CLICK)_/u;
+const OURS = /^(?:PG|LEDGER_PG|KAFKA|CH|PG2CLICK)_/u;
 
 /** Names that other programs have for the same thing. */
 const SYNONYMS: Readonly<Record<string, SettingName>> = {

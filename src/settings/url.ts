@@ -11,22 +11,34 @@ type Pieces = Partial<Record<SettingName, string>>;
  */
 export function expandUrls(written: WrittenSettings): WrittenSettings {
   const expanded = new Map(written);
-  for (const [name, take] of [
-    ['PG_URL', takePostgres],
-    ['CH_URL', takeClickHouse],
+  for (const [name, expand] of [
+    ['PG_URL', expandPostgresUrl],
+    ['CH_URL', expandClickHouseUrl],
   ] as const) {
     const source = written.get(name);
     if (source === undefined) continue;
-    const url = SETTINGS[name].kind.schema.safeParse(source.value);
-    if (!url.success) {
-      throw new Failure('Misconfigured', {
-        message: `${name} ${source.where} is not valid: expected ${SETTINGS[name].kind.expected}.`,
-      });
-    }
-    for (const [piece, value] of Object.entries(take(url.data as URL, source)) as [SettingName, string][])
-      put(expanded, piece, { value, where: `${source.where} (${name})` }, name, source.where);
+    for (const [piece, value] of expand(name, source)) put(expanded, piece, value, name, source.where);
   }
   return expanded;
+}
+
+/** The PG_ names that a URL of PostgreSQL stands for. @throws Failure `Misconfigured` */
+export function expandPostgresUrl(name: SettingName, source: Written): WrittenSettings {
+  return expandUrl(name, source, (url) => takePostgres(url, name, source));
+}
+
+function expandClickHouseUrl(name: SettingName, source: Written): WrittenSettings {
+  return expandUrl(name, source, (url) => takeClickHouse(url, source));
+}
+
+function expandUrl(name: SettingName, source: Written, take: (url: URL) => Pieces): WrittenSettings {
+  const { kind } = SETTINGS[name];
+  const url = kind.schema.safeParse(source.value);
+  if (!url.success)
+    throw new Failure('Misconfigured', { message: `${name} ${source.where} is not valid: expected ${kind.expected}.` });
+  const where = `${source.where} (${name})`;
+  const pieces = Object.entries(take(url.data as URL)) as [SettingName, string][];
+  return new Map(pieces.map(([piece, value]) => [piece, { value, where }]));
 }
 
 function put(
@@ -55,14 +67,14 @@ const POSTGRES_PARAMETERS: Readonly<Record<string, SettingName>> = {
   sslkey: 'PG_SSLKEY',
 };
 
-function takePostgres(url: URL, source: Written): Pieces {
+function takePostgres(url: URL, urlName: SettingName, source: Written): Pieces {
   const files: Pieces = {};
   for (const [parameter, value] of url.searchParams) {
     const name = POSTGRES_PARAMETERS[parameter];
     if (name === undefined) {
-      // Its value is not shown: PG_URL may hold anything that libpq takes, a password among it.
+      // Its value is not shown: the URL may hold anything that libpq takes, a password among it.
       throw new Failure('Misconfigured', {
-        message: `PG_URL ${source.where} has the parameter ${parameter}, which pg2click does not know.`,
+        message: `${urlName} ${source.where} has the parameter ${parameter}, which pg2click does not know.`,
         remedy: `Remove it from the URL; known are ${Object.keys(POSTGRES_PARAMETERS).join(', ')}.`,
       });
     }

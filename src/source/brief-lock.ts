@@ -25,6 +25,8 @@ export interface DdlOptions {
   readonly giveUpMs?: number | undefined;
   /** Runs first in the transaction, and throws where somebody else has taken over. */
   readonly fence?: ((pg: Queryable) => Promise<void>) | undefined;
+  /** The ledger lies in another database: an outbox gets its row in `pg2click.drain`. */
+  readonly ledgerElsewhere?: boolean | undefined;
 }
 
 export interface LockWish {

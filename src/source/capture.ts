@@ -1,3 +1,4 @@
+import type { ClientBase } from 'pg';
 import type { Queryable } from '../connect/queryable.js';
 import type { BatchName } from '../domain/batch.js';
 import type { Column, ReplicatedTable } from '../domain/replicated-table.js';
@@ -54,6 +55,12 @@ export interface Capture {
    * @param pg a connection of its own, not a pool
    */
   install(pg: Queryable, table: ReplicatedTable, options?: DdlOptions): Promise<void>;
+  /**
+   * Replaces what an older release made and would fail users' writes, where the table is not drained: paused, or held up. Draining
+   * does the same. Absent: nothing of it ages.
+   * @returns whether anything was replaced
+   */
+  renew?(pg: ClientBase, ledger: Queryable, table: ReplicatedTable): Promise<boolean>;
   /** Takes away what `install` made, also half of it. Idempotent. */
   remove(pg: Queryable, table: { readonly id: string; readonly name: TableName }, options?: DdlOptions): Promise<void>;
   /** What `install` makes for it, as text: where that is the same, what an earlier attempt made may stay. */

@@ -31,8 +31,7 @@ export interface TopicPosition {
 export type TopicRow = StageRow<TopicPosition, OffsetBatch>;
 
 export interface TopicServices {
-  /** The ledger. */
-  readonly pool: Queryable;
+  readonly ledger: Queryable;
   /** @param options `subscriber`: of two readings of one, the one that started later goes on; `origin`: whose messages are taken */
   reader(topic: string, options: { readonly subscriber: string; readonly origin?: string | undefined }): TopicReader;
   /** The public consumer group's offsets, for lag tools; best effort. */
@@ -91,7 +90,7 @@ export class TopicSource implements BatchSource<OffsetBatch, Fetched> {
       return undefined;
     }
     const name = this.#nameOf(fetched, this.#batch + 1);
-    await advanceStage(this.#services.pool, this.#stage.claim, null, name);
+    await advanceStage(this.#services.ledger, this.#stage.claim, null, name);
     this.#fetched = fetched;
     return name;
   }
@@ -115,7 +114,7 @@ export class TopicSource implements BatchSource<OffsetBatch, Fetched> {
       ? await reading.take({ ...LIMITS, waitMs: 0, signal: this.#stage.slice.ending })
       : undefined;
     const name = following === undefined ? undefined : this.#nameOf(following, batch + 1);
-    await advanceStage(this.#services.pool, this.#stage.claim, { batch, position, proof, rows, bytes }, name ?? null);
+    await advanceStage(this.#services.ledger, this.#stage.claim, { batch, position, proof, rows, bytes }, name ?? null);
     this.#batch = batch;
     this.#fetched = following;
     this.#services.mirror.commit(this.#topic, position.offsets);

@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { ClickHouseClient } from '@clickhouse/client';
 import type { Client } from '@temporalio/client';
 import pRetry from 'p-retry';
-import type { Queryable } from '../connect/queryable.js';
+import type { Databases } from '../connect/databases.js';
 import { readBacklog, type StageBacklog, type TableBacklog } from '../control/backlog.js';
 import { listTables, type ListedTable } from '../control/list-tables.js';
 import { stagesOf, type StageId } from '../domain/route.js';
@@ -16,8 +16,7 @@ import type { Phase } from '../../workflows/table-state.js';
 import { countParts } from '../clickhouse/parts.js';
 import { readOldestTransaction } from '../source/oldest-transaction.js';
 
-export interface CollectorDeps {
-  readonly pg: Queryable;
+export interface CollectorDeps extends Databases {
   readonly clickhouse: ClickHouseClient;
   readonly temporal: Client;
   readonly meters: Meters;
@@ -75,8 +74,8 @@ export class Collector {
   }
 
   async #readLedger(): Promise<readonly Reading[]> {
-    const tables = await readBacklog(this.#deps.pg);
-    const oldestXid = await readOldestTransaction(this.#deps.pg);
+    const tables = await readBacklog(this.#deps);
+    const oldestXid = await readOldestTransaction(this.#deps.source);
     const now = Date.now();
     this.#tables = tables;
     const known = new Set(tables.flatMap(({ table, stages }) => Object.keys(stages).map((id) => clockKey(table, id))));

@@ -22,7 +22,7 @@ interface Problem {
 
 /**
  * Serves `/healthz` (the process is alive, and its workers have not ended: restart it if not) and `/readyz` (it polls Temporal
- * and reaches all four servers: wait if not, since a restart would help nothing). A stuck event loop answers neither: that is
+ * and reaches all of its servers: wait if not, since a restart would help nothing). A stuck event loop answers neither: that is
  * what a prober's timeout is for.
  * @param address `host:port`
  * @throws Failure `Misconfigured` where it cannot listen there

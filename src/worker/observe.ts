@@ -1,7 +1,7 @@
 import { Client } from '@temporalio/client';
 import type { NativeConnection } from '@temporalio/worker';
 import { connectClickHouse } from '../connect/clickhouse.js';
-import { createPostgresPool } from '../connect/postgres.js';
+import { createPostgresPool, ledgerSettings } from '../connect/postgres.js';
 import type { Log } from '../observe/log.js';
 import type { Meters } from '../observe/meters.js';
 import type { Settings } from '../settings/settings.js';
@@ -62,13 +62,18 @@ export async function observeWorker({ settings, role, version, meters, log }: Ob
 
   /** On connections of its own: what reports trouble must not wait behind it. */
   async function collect(connection: NativeConnection): Promise<void> {
-    const pg = createPostgresPool(settings, { max: 1, name: 'metrics', log });
+    const source = createPostgresPool(settings, { max: 1, name: 'metrics', log });
+    const ledger =
+      settings.ledger === undefined
+        ? source
+        : createPostgresPool(ledgerSettings(settings), { max: 1, name: 'metrics', log });
     const clickhouse = connectClickHouse(settings, { requestTimeoutMs: 10_000, connections: 1 });
     const temporal = new Client({ connection, namespace: settings.temporal.namespace });
     try {
-      await collectUntil({ pg, clickhouse, temporal, meters, log }, stop.signal);
+      await collectUntil({ ledger, source, clickhouse, temporal, meters, log }, stop.signal);
     } finally {
-      await Promise.allSettled([pg.end(), clickhouse.close()]);
+      await Promise.allSettled([source.end(), clickhouse.close()]);
+      if (ledger !== source) await ledger.end().catch(() => undefined);
     }
   }
 }

@@ -3,7 +3,7 @@ import type { NativeConnection } from '@temporalio/worker';
 import { connectClickHouse, explainClickHouseConnect } from '../connect/clickhouse.js';
 import { probeKafka } from '../connect/kafka.js';
 import { withTimeout } from '../connect/with-timeout.js';
-import { connectPostgres, type PostgresClient } from '../connect/postgres.js';
+import { connectPostgres, ledgerSettings, type PostgresClient } from '../connect/postgres.js';
 import { explainTemporalConnect } from '../connect/temporal.js';
 import { classifyPostgres } from '../failure/classify-postgres.js';
 import { Failure } from '../failure/failure.js';
@@ -12,12 +12,15 @@ import type { Log } from '../observe/log.js';
 import type { Meters } from '../observe/meters.js';
 import type { Settings } from '../settings/settings.js';
 
-export const SERVERS = ['postgresql', 'kafka', 'clickhouse', 'temporal'] as const;
-export type ServerName = (typeof SERVERS)[number];
+/** `ledger` only where it lies in another database than the tables. */
+export type ServerName = 'postgresql' | 'ledger' | 'kafka' | 'clickhouse' | 'temporal';
+
+export type Probes = Readonly<Partial<Record<ServerName, Probe>>>;
 
 /** As people write them, and the failure that is theirs when they do not answer. */
 const NAMES: Readonly<Record<ServerName, readonly [string, FailureKind]>> = {
   postgresql: ['PostgreSQL', 'SourceUnavailable'],
+  ledger: ['The PostgreSQL of the ledger', 'LedgerUnavailable'],
   kafka: ['Kafka', 'BrokerUnavailable'],
   clickhouse: ['ClickHouse', 'SinkUnavailable'],
   temporal: ['Temporal', 'TemporalUnavailable'],
@@ -58,14 +61,14 @@ export class ServerWatch {
   }
 
   /** Probes until the signal is aborted, then closes the probes. */
-  async watchUntil(probes: Readonly<Record<ServerName, Probe>>, signal: AbortSignal): Promise<void> {
+  async watchUntil(probes: Probes, signal: AbortSignal): Promise<void> {
     await Promise.all(
-      SERVERS.map(async (server) => {
+      (Object.entries(probes) as [ServerName, Probe][]).map(async ([server, probe]) => {
         while (!signal.aborted) {
-          await this.#probe(server, probes[server]);
+          await this.#probe(server, probe);
           await pause(EVERY_MS, undefined, { signal }).catch(() => undefined);
         }
-        await probes[server].close();
+        await probe.close();
       }),
     );
   }
@@ -80,12 +83,12 @@ export class ServerWatch {
     }));
   }
 
-  async #probe(server: ServerName, { probe }: Probe): Promise<void> {
+  async #probe(server: ServerName, of: Probe): Promise<void> {
     const before = this.#states.get(server);
     const [name, kind] = NAMES[server];
     const late = (): Failure => new Failure(kind, { message: `${name} did not answer within ${PROBE_MS / 1_000} s.` });
     try {
-      await withTimeout(probe(), PROBE_MS, late);
+      await withTimeout(of.probe(), PROBE_MS, late);
       this.#states.set(server, { answeredAt: Date.now(), problem: null });
       if (before !== undefined && before.problem !== null) this.#log.info({ server }, `${name} answers again`);
     } catch (error) {
@@ -102,10 +105,11 @@ export class ServerWatch {
   }
 }
 
-/** The four servers as this worker reaches them. `connection` is the worker's own: a second one could be well while it is not. */
-export function openProbes(settings: Settings, connection: NativeConnection): Readonly<Record<ServerName, Probe>> {
+/** The servers as this worker reaches them. `connection` is the worker's own: a second one could be well while it is not. */
+export function openProbes(settings: Settings, connection: NativeConnection): Probes {
   return {
     postgresql: postgresProbe(settings),
+    ...(settings.ledger === undefined ? {} : { ledger: postgresProbe(ledgerSettings(settings)) }),
     kafka: { probe: async () => void (await probeKafka(settings)), close: () => Promise.resolve() },
     clickhouse: clickhouseProbe(settings),
     temporal: {

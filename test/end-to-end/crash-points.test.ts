@@ -33,9 +33,9 @@ describe('a crash between two steps loses nothing', () => {
     followed.sink(
       `select count() from ${path.settings.clickhouse.database}.arrivals where id between ${from} and ${from + 99}`,
     );
-  /** The pool or client, but its n-th statement that matches fails as a broken connection does. */
+  /** The ledger, but its n-th statement that matches fails as a broken connection does. */
   const failing = (pattern: RegExp): Partial<Deps> => ({
-    pool: new Proxy(path.deps.pool, {
+    ledger: new Proxy(path.deps.ledger, {
       get(pool, name) {
         if (name !== 'query') return Reflect.get(pool, name, pool);
         return (text: string, values: unknown[]) =>

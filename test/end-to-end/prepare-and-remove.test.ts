@@ -45,11 +45,11 @@ describe('preparing and removing a table', () => {
     await expect(whole()).rejects.toMatchObject({ kind: 'LockTimeout' });
     // What each attempt writes into the ledger, without its other steps.
     for (let n = 2; n < ATTEMPTS; n += 1) {
-      const standing = await readStanding(path.deps.pool, path.settings.pipeline, address());
+      const standing = await readStanding(path.deps.ledger, path.settings.pipeline, address());
       const { columns, key, route, relation } = standing.table ?? never();
       const definition = { columns, key, route };
       const { pipeline, ...name } = address();
-      await registerTable(path.deps.pool, { pipeline, name, relation, definition, targetGeneration: 0 }, standing);
+      await registerTable(path.deps.ledger, { pipeline, name, relation, definition, targetGeneration: 0 }, standing);
     }
     await expect(whole()).rejects.toMatchObject({ kind: 'LockTimeout' });
     await writer.query('commit');

@@ -30,7 +30,7 @@ describe('a worker that only loads', () => {
     await path.source.query(`insert into ${table} values (2, 'b'); delete from ${table} where id = 1`);
     await orders.publish();
     // A slice is short: on a busy machine it may be over before it has fetched anything.
-    await waitFor(async () => (await orders.load({ pool })).rows === 2, {
+    await waitFor(async () => (await orders.load({ ledger: pool, source: pool })).rows === 2, {
       deadlineMs: 30_000,
       what: 'two rows to load',
     });

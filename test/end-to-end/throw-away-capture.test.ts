@@ -41,13 +41,13 @@ class NumbersSource implements BatchSource<Numbers, RowBatch> {
 
   async nameNext(): Promise<Numbers | undefined> {
     const { name, generation, shape } = this.stage.table;
-    const drawn = await this.services.pool.query<{ last: number }>(
+    const drawn = await this.services.source.query<{ last: number }>(
       `select last_value::int as last from public.${name.table}`,
     );
     const last = drawn.rows[0]?.last ?? 0;
     if (last <= this.#last) return undefined;
     const named = { batch: this.#batch + 1, generation, shape, first: this.#last + 1, last };
-    await advanceStage(this.services.pool, this.stage.claim, null, named);
+    await advanceStage(this.services.ledger, this.stage.claim, null, named);
     return named;
   }
 
@@ -57,7 +57,7 @@ class NumbersSource implements BatchSource<Numbers, RowBatch> {
   });
 
   async confirm({ batch, last }: Numbers, { rows, bytes, proof }: Written): Promise<undefined> {
-    await advanceStage(this.services.pool, this.stage.claim, { batch, position: { last }, proof, rows, bytes }, null);
+    await advanceStage(this.services.ledger, this.stage.claim, { batch, position: { last }, proof, rows, bytes }, null);
     this.#batch = batch;
     this.#last = last;
   }
@@ -104,7 +104,7 @@ const numbers: Capture = {
 
 let path: Path;
 beforeAll(async () => {
-  path = await openPath(new Registry<Capture>('capture', [numbers]));
+  path = await openPath({ captures: new Registry<Capture>('capture', [numbers]) });
 });
 afterAll(() => path.close());
 

@@ -223,9 +223,9 @@ it('pause of a table whose workflow was ended says what status says', async () =
   const worker = await startWorker();
   await sql(/* sql */ `create table ended (id int primary key)`);
   expect((await runCli(['add', 'ended'], { env: settings })).code).toBe(0);
-  const { client, close } = await connectTemporal(loadSettings({ env: settings, envFile: false, stackFile: false }));
-  await client.workflow.getHandle(`replicate/${settings['PG2CLICK_PIPELINE']}/public.ended`).terminate();
-  await close();
+  const temporal = await connectTemporal(loadSettings({ env: settings, envFile: false, stackFile: false }));
+  await temporal.client.workflow.getHandle(`replicate/${settings['PG2CLICK_PIPELINE']}/public.ended`).terminate();
+  await temporal.close();
   expect((await statusOf('ended'))['phase']).toBe('stopped');
   const { code, stderr } = await runCli(['pause', 'ended'], { env: settings });
   expect(stderr).toContain('public.ended is stopped: its workflow does not run, and changes fill its outbox.');

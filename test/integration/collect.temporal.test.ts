@@ -47,9 +47,9 @@ async function watch(): Promise<Watched> {
 /** As a process that has just started. */
 function startWatching(table: Followed): Watched {
   const seen = seeMetrics();
-  const { pool: pg, clickhouse, log } = path.deps;
+  const { ledger, source, clickhouse, log } = path.deps;
   const temporal = new Client({ connection, namespace: addressOf('temporal').namespace });
-  const deps = { pg, clickhouse, log, temporal, meters: seen.meters };
+  const deps = { ledger, source, clickhouse, log, temporal, meters: seen.meters };
   const labels = { pipeline: path.settings.pipeline, table: `public.${table.name.table}` };
   return {
     table,
@@ -126,8 +126,8 @@ it('a batch that was named and never sent is as old as its name, also for a proc
   const { table } = await watch();
   await path.source.query(`insert into ${table.name.table} values (1, 'x')`);
   const tableId = table.receipt.id;
-  const { epoch } = await claimStage(path.deps.pool, { tableId, stage: 'publish', owner: 'test' });
-  await advanceOutbox(path.deps.pool, { tableId, stage: 'publish', epoch }, null, 10);
+  const { epoch } = await claimStage(path.deps.ledger, { tableId, stage: 'publish', owner: 'test' });
+  await advanceOutbox(path.deps.ledger, { tableId, stage: 'publish', epoch }, null, 10);
   await path.source.query(
     `update pg2click.stage set updated_at = now() - interval '1 hour' where table_id = ${tableId}`,
   );
@@ -141,7 +141,7 @@ it('a table that lost its outbox, or a stage in the ledger, goes on to be told o
   const { id } = table.receipt;
   await path.source.query(`insert into ${table.name.table} values (1, 'x')`);
   await table.publish();
-  const standing = async () => (await readBacklog(path.deps.pool, { name: table.name }))[0];
+  const standing = async () => (await readBacklog(path.deps, { name: table.name }))[0];
   await path.source.query(`drop table pg2click.outbox_${id}`);
   await collector.collect();
   expect(gauge('pg2click_lag_rows', PUBLISH)).toBeNaN();
@@ -161,13 +161,20 @@ it('what waits in the batch in hand counts, in the one count that status and met
   await path.source.query(`insert into ${table.name.table} select i, 'x' from generate_series(1, 40) i`);
   await table.publish();
   const claim = { tableId: table.receipt.id, stage: 'load:main' };
-  const { epoch, position } = await claimStage<TopicRow>(path.deps.pool, { ...claim, owner: 'test' });
+  const { epoch, position } = await claimStage<TopicRow>(path.deps.ledger, { ...claim, owner: 'test' });
   const ranges = { '0': { first: position.offsets['0'] ?? '', last: String(Number(position.offsets['0']) + 39) } };
-  await advanceStage(path.deps.pool, { ...claim, epoch }, null, { batch: 1, generation: 1, ranges } as OffsetBatch);
+  await advanceStage(path.deps.ledger, { ...claim, epoch }, null, { batch: 1, generation: 1, ranges } as OffsetBatch);
   await collector.collect();
   expect(gauge('pg2click_lag_rows', LOAD)).toBe(40);
   const client = new Client({ connection, namespace: addressOf('temporal').namespace });
-  const source = { pg: path.deps.pool, client, pipeline: path.settings.pipeline, queues: QUEUES, uiUrl: undefined };
+  const source = {
+    ledger: path.deps.ledger,
+    source: path.deps.source,
+    client,
+    pipeline: path.settings.pipeline,
+    queues: QUEUES,
+    uiUrl: undefined,
+  };
   const shown = (await viewPipeline(source, table.name)).tables[0];
   expect(shown).toMatchObject({ phase: 'stopped', waiting: 40, answering: false });
   const { lagSeconds = null, ...load } = shown?.stages.find(({ id }) => id === 'load:main') ?? {};
@@ -184,7 +191,14 @@ it('a workflow whose id is no name of a table is shown as it is called, and the 
     taskQueue: freshName('nobody'),
   });
   onTestFinished(() => handle.terminate().then(() => undefined));
-  const source = { pg: path.deps.pool, client, pipeline, queues: QUEUES, uiUrl: undefined };
+  const source = {
+    ledger: path.deps.ledger,
+    source: path.deps.source,
+    client,
+    pipeline,
+    queues: QUEUES,
+    uiUrl: undefined,
+  };
   const names = await waitFor(
     async () => {
       const seen = (await viewPipeline(source)).tables.map((each) => each.table);
@@ -231,7 +245,7 @@ it('without PostgreSQL nothing of the ledger is known, and the time of the last 
     { ...path.settings, postgres: { ...path.settings.postgres, port: 1 } },
     { max: 1 },
   );
-  deps.pg = nowhere;
+  Object.assign(deps, { ledger: nowhere, source: nowhere });
   await collector.collect();
   await nowhere.end();
   for (const name of ['pg2click_lag_rows', 'pg2click_lag_seconds']) expect(gauge(name, LOAD), name).toBeNaN();

@@ -102,9 +102,9 @@ it('a pool has the same sessions', async () => {
 it('pools of one server give up their idle connections together, when one of them died without a word', async () => {
   const proxy = await openProxy(settings.postgres);
   const there = load({ PG_HOST: proxy.host, PG_PORT: String(proxy.port) });
-  const fate = new IdleConnectionGroup();
-  const pool = createPostgresPool(there, { max: 4, statementMs: 500, fate });
-  const other = createPostgresPool(there, { max: 2, fate });
+  const idleGroup = new IdleConnectionGroup();
+  const pool = createPostgresPool(there, { max: 4, statementMs: 500, idleGroup });
+  const other = createPostgresPool(there, { max: 2, idleGroup });
   try {
     await Promise.all([1, 2, 3, 4].map(() => pool.query('select pg_sleep(0.2)')));
     await other.query('select 1');

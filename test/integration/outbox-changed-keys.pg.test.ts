@@ -4,7 +4,9 @@ import type { OutboxBatch } from '../../src/domain/batch.js';
 import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
 import { explainFingerprint } from '../../src/source/catalog/fingerprint-difference.js';
 import { fingerprintTable } from '../../src/source/catalog/fingerprint.js';
+import { migrateLedger } from '../../src/ledger/migrate.js';
 import { refreshCapture } from '../../src/source/outbox/refresh.js';
+import { renewCaptures } from '../../src/source/renew-captures.js';
 import { freshDatabase, freshName } from '../support/stack.js';
 import { connectSource, drain, nameBatch, readAll, replicate } from '../support/source-table.js';
 
@@ -249,6 +251,25 @@ describe('the trigger functions of a table', async () => {
       { k1: null, loose: ['1'] },
       { k1: 2, loose: null },
     ]);
+  });
+
+  it('of an earlier version are renewed by init too, where the table is paused and nobody drains it', async () => {
+    const [t, old] = await makeOld();
+    await migrateLedger(client);
+    const { columns, key, route } = old;
+    await client.query(
+      /* sql */ `insert into pg2click.replicated_table
+        (id, pipeline, schema_name, table_name, relation, generation, definition, fingerprint, ready)
+        overriding system value values ($1, 'test', 'public', $2, $3, 1, $4, $5, true)`,
+      [old.id, t, old.relation, JSON.stringify({ columns, key, route }), old.fingerprint],
+    );
+    await client.query(`alter table ${t} rename id to number`);
+    const write = () => writer.query(`insert into ${t} values (1, 'a')`);
+    await expect(write()).rejects.toMatchObject({ code: '42703' });
+    const databases = { source: client, ledger: client };
+    expect(await renewCaptures(databases, 'test')).toEqual({ renewed: [`public.${t}`], failed: [] });
+    await write();
+    expect(await renewCaptures(databases, 'test')).toEqual({ renewed: [], failed: [] });
   });
 
   it('that are renewed hide no other difference', async () => {

@@ -4,7 +4,7 @@ import { migrateLedger } from '../../src/ledger/migrate.js';
 import { advanceOutbox, type OutboxAdvance } from '../../src/ledger/outbox.js';
 import { markReady, registerTable } from '../../src/ledger/registration.js';
 import type { Definition } from '../../src/ledger/tables.js';
-import type { OutboxRow } from '../../src/source/outbox/outbox-source.js';
+import type { OutboxRow } from '../../src/source/outbox/steps.js';
 import { claimStage, readStages, type StageClaim } from '../../src/ledger/stages.js';
 import type { OutboxBatch } from '../../src/domain/batch.js';
 import type { ReplicatedTable } from '../../src/domain/replicated-table.js';

@@ -24,7 +24,7 @@ async function viewOf({ handle }: ScriptedTable): Promise<TableView | undefined>
   const name: TableName = parseTableName(handle.workflowId.slice('replicate/default/'.length));
   const { taskQueue } = await handle.describe();
   const queues = { workflow: taskQueue, producer: `${taskQueue}-producer`, consumer: `${taskQueue}-consumer` };
-  const source = { pg, client: tables.client(), pipeline: 'default', queues, uiUrl: undefined };
+  const source = { ledger: pg, source: pg, client: tables.client(), pipeline: 'default', queues, uiUrl: undefined };
   return (await viewPipeline(source, name)).tables[0];
 }
 

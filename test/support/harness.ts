@@ -298,7 +298,7 @@ async function expectNoPark(
   pipeline: string,
   queues: TaskQueues,
 ): Promise<void> {
-  const source = { pg: admin, client: temporal.client, pipeline, queues, uiUrl: undefined };
+  const source = { ledger: admin, source: admin, client: temporal.client, pipeline, queues, uiUrl: undefined };
   for (const { table, failure } of (await viewPipeline(source)).tables)
     if (failure?.retrying === false) throw new Error(`${table} is parked: ${failure.kind}: ${failure.message}`);
 }

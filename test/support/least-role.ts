@@ -39,3 +39,18 @@ export async function leastRole(owner: PostgresAddress): Promise<PostgresAddress
   }
   return { ...owner, user: role, password };
 }
+
+/** The same in the database of a ledger that lies elsewhere, for the value of LEDGER_PG_URL. */
+export async function ledgerRole(owner: PostgresAddress): Promise<string> {
+  const role = leastRoleOf(owner.database);
+  const password = randomBytes(12).toString('hex');
+  const client = new pg.Client(owner);
+  await client.connect();
+  try {
+    await client.query(roleScriptFor('ledger.sql', { role }));
+    await client.query(/* sql */ `alter role ${role} password '${password}'`);
+  } finally {
+    await client.end();
+  }
+  return `postgres://${role}:${password}@${owner.host}:${owner.port}/${owner.database}`;
+}

@@ -21,11 +21,13 @@ import type { TableOptions } from '../../src/domain/replicated-table.js';
 import { parseTableName, type TableName } from '../../src/domain/table-name.js';
 import type { Registry } from '../../src/pipeline/registry.js';
 import type { Capture } from '../../src/source/capture.js';
-import { migrateLedger } from '../../src/ledger/migrate.js';
+import { connectPostgres, ledgerSettings } from '../../src/connect/postgres.js';
+import { bindLedger } from '../../src/ledger/binding.js';
+import { migrateLedger, migrateSource } from '../../src/ledger/migrate.js';
 import { createLogger } from '../../src/observe/log.js';
 import { loadSettings, type Settings } from '../../src/settings/settings.js';
 import { environmentOf } from './clients.js';
-import { leastRole } from './least-role.js';
+import { leastRole, ledgerRole } from './least-role.js';
 import { addressOf, freshDatabase, freshName, freshSink } from './stack.js';
 
 /**
@@ -37,6 +39,8 @@ export interface Path {
   readonly deps: Deps;
   /** The user's session in PostgreSQL: the owner's. */
   readonly source: pg.Client;
+  /** An administrator's session in the database of the ledger; `source` itself where that is the same. */
+  readonly ledger: pg.Client;
   /** Another session of the user's, ended with the file. */
   session(): Promise<pg.Client>;
   add(table: string, options?: TableOptions): Promise<Followed>;
@@ -48,10 +52,12 @@ export interface Followed {
   readonly name: TableName;
   readonly receipt: PrepareReceipt;
   copy(): Promise<CopyReceipt>;
-  publish(deps?: Partial<Deps>): Promise<SliceReceipt>;
+  publish(deps?: Partial<Deps>, sliceMs?: number): Promise<SliceReceipt>;
   load(deps?: Partial<Deps>, sliceMs?: number): Promise<SliceReceipt>;
-  /** Publishes and loads until nothing waits. */
-  settle(): Promise<void>;
+  /** Publishes and loads until nothing waits. @param publisher dependencies of the publishing slices */
+  settle(publisher?: Partial<Deps>): Promise<void>;
+  /** As after the workflow was started anew: the next slices carry no checkpoint. */
+  forget(): void;
   remove(dropTarget?: boolean): Promise<RemoveReceipt | void>;
   compare(): Promise<Comparison>;
   /** Settles, and expects every row to be the same on both sides. @returns how many rows */
@@ -65,9 +71,16 @@ const QUIET = new DefaultLogger('ERROR', () => undefined);
 /** Short: an idle slice ends when its time is over. */
 const SLICE_MS = 400;
 
-/** @param captures those of the product by default */
-export async function openPath(captures?: Registry<Capture>): Promise<Path> {
+export interface PathOptions {
+  /** Those of the product by default. */
+  readonly captures?: Registry<Capture>;
+  /** The ledger lies in a database of its own. */
+  readonly ledgerElsewhere?: boolean;
+}
+
+export async function openPath({ captures, ledgerElsewhere = false }: PathOptions = {}): Promise<Path> {
   const owner = await freshDatabase('path');
+  const ledgerOwner = ledgerElsewhere ? await freshDatabase('ledger') : owner;
   const postgres = await leastRole(owner);
   const clickhouse = await freshSink('path');
   const settings = loadSettings({
@@ -75,25 +88,34 @@ export async function openPath(captures?: Registry<Capture>): Promise<Path> {
     stackFile: false,
     env: {
       ...environmentOf({ postgres, kafka: addressOf('kafka'), clickhouse }),
+      ...(ledgerElsewhere ? { LEDGER_PG_URL: await ledgerRole(ledgerOwner) } : {}),
       PG2CLICK_PIPELINE: freshName('p'),
       PG2CLICK_LOG_LEVEL: 'silent',
     },
   });
   const deps = openDeps(settings, createLogger(settings.log), undefined, captures);
   const sessions: pg.Client[] = [];
-  const session = async (): Promise<pg.Client> => {
-    const client = new pg.Client(owner);
+  const open = async (address: typeof owner): Promise<pg.Client> => {
+    const client = new pg.Client(address);
     await client.connect();
     sessions.push(client);
     return client;
   };
+  const session = (): Promise<pg.Client> => open(owner);
   const source = await session();
-  await using ledger = await deps.connectSource('ledger', { signal: new AbortController().signal });
-  await migrateLedger(ledger);
+  const ledger = ledgerElsewhere ? await open(ledgerOwner) : source;
+  await using migrating = await connectPostgres(ledgerSettings(settings), { name: 'test' });
+  await migrateLedger(migrating);
+  if (ledgerElsewhere) {
+    await using tables = await connectPostgres(settings, { name: 'test' });
+    await migrateSource(tables);
+    await bindLedger(migrating, tables, { bind: true, outboxes: true });
+  }
   return {
     settings,
     deps,
     source,
+    ledger,
     session,
     add: (table, options = {}) => follow({ settings, deps, source }, parseTableName(table), options),
     async close() {
@@ -134,11 +156,12 @@ async function follow(
     name,
     receipt,
     copy: () => run((deps) => copyTable(deps, { ...address, checkpoint: null, sliceMs: SLICE_MS })),
-    publish: (deps) => slice('publish', publishSlice, deps),
+    publish: (deps, sliceMs) => slice('publish', publishSlice, deps, sliceMs),
     load: (deps, sliceMs) => slice('load', loadSlice, deps, sliceMs),
-    async settle() {
+    forget: () => void Object.assign(checkpoint, { publish: null, load: null }),
+    async settle(publisher) {
       for (;;) {
-        const published = await followed.publish();
+        const published = await followed.publish(publisher);
         const loaded = await followed.load();
         // A slice of a slow moment may end before it has named what waits.
         const waiting = published.waiting + loaded.waiting;

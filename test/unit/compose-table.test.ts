@@ -53,7 +53,7 @@ function view(stages: Readonly<Record<string, Partial<StageBacklog>>>, pending: 
       phase: 'streaming',
       failureKind: undefined,
       runId: 'r',
-      taskQueue: 'pg2click/4fd1',
+      taskQueue: 'pg2click/1',
       pending,
     },
     status: undefined,

@@ -218,6 +218,50 @@ describe('Temporal, as its command line finds it', () => {
   });
 });
 
+describe('a ledger elsewhere', () => {
+  it('is none where no URL says so', () => expect(load({ PG_HOST: 'shop' }).ledger).toBeUndefined());
+
+  it('takes nothing from the settings of the tables, whose password is not for another server', () => {
+    const { ledger, postgres } = load({
+      PG_URL: 'postgres://shop:secret@tables/shop',
+      LEDGER_PG_URL: 'postgres://books:p%23w@[::1]:6432/ledger',
+    });
+    expect(ledger).toMatchObject({ host: '::1', port: 6432, database: 'ledger', user: 'books', tls: undefined });
+    expect(ledger?.password.reveal()).toBe('p#w');
+    expect(postgres).toMatchObject({ host: 'tables', database: 'shop', user: 'shop' });
+    expect(load({ PG_PASSWORD: 'secret', LEDGER_PG_URL: 'postgres://books@there' }).ledger?.password.reveal()).toBe('');
+  });
+
+  it('has its password in a setting of its own, and its TLS in the URL', () => {
+    const { ledger, log } = load({
+      LEDGER_PG_URL: 'postgres://books@there/ledger?sslmode=verify-full',
+      LEDGER_PG_PASSWORD: 'secret',
+    });
+    expect(ledger?.password.reveal()).toBe('secret');
+    expect(ledger?.tls).toMatchObject({ verify: 'full' });
+    expect(log.secrets.map((secret) => secret.reveal())).toContain('secret');
+  });
+
+  it('hides the password that is in its URL', () => {
+    const { log } = load({ LEDGER_PG_URL: 'postgres://books:inside@there/ledger' });
+    expect(log.secrets.map((secret) => secret.reveal())).toContain('inside');
+  });
+
+  it.each([
+    [{ LEDGER_PG_PASSWORD: 'secret' }, 'LEDGER_PG_PASSWORD in the environment is set without LEDGER_PG_URL.'],
+    [
+      { LEDGER_PG_URL: 'postgres://b:one@h', LEDGER_PG_PASSWORD: 'two' },
+      'LEDGER_PG_PASSWORD in the environment and LEDGER_PG_URL in the environment contradict each other.',
+    ],
+    [
+      { LEDGER_PG_URL: 'http://h' },
+      'LEDGER_PG_URL in the environment is not valid: expected a URL such as postgres://user:password@host:5432/database',
+    ],
+  ])('%j is refused', (env, message) => {
+    expect(() => load(env)).toThrow(message);
+  });
+});
+
 describe('URLs', () => {
   it('stand for the single names, and let them say what is missing', () => {
     const settings = load({

@@ -1,4 +1,4 @@
-import type { Queryable } from '../../connect/queryable.js';
+import type { Databases } from '../../connect/databases.js';
 import type { ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { Failure } from '../../failure/failure.js';
@@ -11,8 +11,8 @@ import { fingerprintTable } from './fingerprint.js';
  * @returns the fingerprint to compare the next one with
  * @throws Failure `SourceChanged`, `MissingTable`
  */
-export async function verifyUnchanged(pg: Queryable, table: ReplicatedTable): Promise<string> {
-  const fingerprint = await fingerprintTable(pg, table);
+export async function verifyUnchanged({ ledger, source }: Databases, table: ReplicatedTable): Promise<string> {
+  const fingerprint = await fingerprintTable(source, table);
   // Texts differ after VACUUM FULL and the like too: only what matters is explained.
   const change = explainFingerprint(table.fingerprint, fingerprint);
   if (change !== '')
@@ -20,6 +20,6 @@ export async function verifyUnchanged(pg: Queryable, table: ReplicatedTable): Pr
       message: `${formatTableName(table.name)} was changed in a way that no event announces: ${change}.`,
     });
   // A harmless change is remembered, so that the next one is judged by itself.
-  if (fingerprint !== table.fingerprint) await saveFingerprint(pg, table.id, fingerprint);
+  if (fingerprint !== table.fingerprint) await saveFingerprint(ledger, table.id, fingerprint);
   return fingerprint;
 }

@@ -21,8 +21,7 @@ export interface CopyPosition {
 export type CopyRow = StageRow<CopyPosition, CopyBatch>;
 
 export interface CopyServices {
-  /** The ledger. */
-  readonly pool: Queryable;
+  readonly ledger: Queryable;
   /** A connection of the copy's own, when its turn has come. */
   connectSource(name: string, options: AcquireOptions & { readonly copies: true }): Promise<PostgresClient>;
 }
@@ -81,7 +80,7 @@ export class CopySource implements BatchSource<CopyBatch, CopyContent> {
     });
     const { generation, shape } = table;
     const name = { batch: this.#batch + 1, generation, shape, position };
-    await advanceStage(this.#services.pool, claim, null, name);
+    await advanceStage(this.#services.ledger, claim, null, name);
     return name;
   }
 
@@ -96,7 +95,7 @@ export class CopySource implements BatchSource<CopyBatch, CopyContent> {
 
   async confirm({ batch, position }: CopyBatch, { rows, bytes, proof }: Written): Promise<undefined> {
     const done = { done: position, rows: String(rows) };
-    await advanceStage(this.#services.pool, this.#stage.claim, { batch, position: done, proof, rows, bytes }, null);
+    await advanceStage(this.#services.ledger, this.#stage.claim, { batch, position: done, proof, rows, bytes }, null);
     this.#position = done;
     this.#batch = batch;
     return undefined;

@@ -2,7 +2,7 @@ import type { Queryable } from '../../connect/queryable.js';
 import { queryBounded } from '../../ledger/query.js';
 import type { CaptureBacklog, CapturedTable } from '../capture.js';
 import { outboxTable } from './names.js';
-import type { OutboxPosition } from './outbox-source.js';
+import type { OutboxPosition } from './steps.js';
 
 /** Counting is exact up to here: 3 ms of PostgreSQL for a table that has as many. */
 const COUNTED = 10_000;

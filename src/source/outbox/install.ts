@@ -4,6 +4,7 @@ import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
 import type { Queryable } from '../../connect/queryable.js';
 import { captureFunction, OUTBOX_EVENTS, outboxTable, qualified, triggerName } from './names.js';
+import { deleteDrainRow, insertDrainRow } from './drain-row.js';
 import { readCaptureKey } from './capture-key.js';
 import { captureFunctionSql, enableAlwaysSql, triggerSql } from './capture-sql.js';
 import { outboxTableSql, type OutboxKeyType } from './outbox-table-sql.js';
@@ -41,8 +42,9 @@ export async function installOutbox(pg: Queryable, table: OutboxOwner, options: 
   }
 }
 
-async function install(pg: Queryable, table: OutboxOwner, { fence }: DdlOptions): Promise<void> {
+async function install(pg: Queryable, table: OutboxOwner, { fence, ledgerElsewhere }: DdlOptions): Promise<void> {
   await fence?.(pg);
+  if (ledgerElsewhere === true) await insertDrainRow(pg, table.id);
   const types = await readKeyTypes(pg, table);
   const owned = await ownsTable(pg, table);
   const { id, shape, triggerLevel: level } = table;
@@ -82,6 +84,7 @@ export async function removeOutbox(
   const remove = async (): Promise<void> => {
     await options.fence?.(pg);
     await pg.query(statements.join(';\n'));
+    await deleteDrainRow(pg, id);
   };
   try {
     const wish = { title, relations: () => relationsOfOutbox(pg, id), modes: BLOCKS_DROP };

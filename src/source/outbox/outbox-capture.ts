@@ -1,6 +1,7 @@
 import type { BatchName } from '../../domain/batch.js';
 import type { BatchSource } from '../../pipeline/batch.js';
 import type { StageContext } from '../../pipeline/stage.js';
+import { saveFingerprint } from '../../ledger/tables.js';
 import type { Capture } from '../capture.js';
 import { fingerprintTable } from '../catalog/fingerprint.js';
 import { inspectTable } from '../catalog/inspect.js';
@@ -8,7 +9,9 @@ import type { RowBatch } from '../../pipeline/row-batch.js';
 import { allocatePosition } from '../settle.js';
 import { readOutboxBacklog } from './backlog.js';
 import { installOutbox, removeOutbox } from './install.js';
-import { OutboxSource, type OutboxRow } from './outbox-source.js';
+import { OutboxSource } from './outbox-source.js';
+import type { OutboxRow } from './steps.js';
+import { refreshCapture } from './refresh.js';
 import { triggerLevelOf } from './trigger-level.js';
 
 /** Triggers write the keys of changed rows into an outbox table, in the user's transaction. */
@@ -21,6 +24,12 @@ export const outboxCapture: Capture = {
   },
 
   install: (pg, table, options) => installOutbox(pg, { ...table, triggerLevel: triggerLevelOf(table) }, options),
+  async renew(pg, ledger, table) {
+    const before = { ...table, triggerLevel: triggerLevelOf(table) };
+    const fingerprint = await refreshCapture(pg, before, (text) => saveFingerprint(ledger, table.id, text));
+    return fingerprint !== table.fingerprint;
+  },
+
   remove: (pg, table, options) => removeOutbox(pg, table, options),
 
   installationOf(table) {

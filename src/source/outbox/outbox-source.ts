@@ -1,5 +1,7 @@
 import type { Pool } from 'pg';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Databases } from '../../connect/databases.js';
+import type { Queryable } from '../../connect/queryable.js';
 import type { ReadingPool } from '../../connect/reading-pool.js';
 import type { OutboxBatch } from '../../domain/batch.js';
 import type { Changes } from '../../domain/change.js';
@@ -7,8 +9,6 @@ import type { Checkpoint } from '../../domain/receipt.js';
 import type { ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { Failure } from '../../failure/failure.js';
-import { advanceOutbox, type MovedEvents } from '../../ledger/outbox.js';
-import type { StageRow } from '../../ledger/stages.js';
 import { saveFingerprint } from '../../ledger/tables.js';
 import type { BatchSource, ReadOptions, SourceState, Written } from '../../pipeline/batch.js';
 import { LagClock } from '../../pipeline/lag-clock.js';
@@ -19,6 +19,7 @@ import { ensureFlushed } from '../flush.js';
 import type { RowBatch, RowContent } from '../../pipeline/row-batch.js';
 import { readBatch, type BatchReading } from './drain.js';
 import { refreshCapture } from './refresh.js';
+import type { MovedBatch, OpenOutboxSteps, OutboxRow, OutboxSteps } from './steps.js';
 import { readOutboxSequence, type OutboxSequence } from './sequence.js';
 import { triggerLevelOf } from './trigger-level.js';
 import type { OutboxWatch } from './watch.js';
@@ -37,20 +38,17 @@ const BACKOFF = { shortestMs: 5, longestMs: 250, growth: 1.5 };
 const REST_TO_POLL = 4;
 const LONGEST_REST_MS = 10_000;
 
-/** The last `seq` of the last confirmed batch, decimal; absent before the first. */
-export interface OutboxPosition {
-  readonly last?: string;
-}
-
-export type OutboxRow = StageRow<OutboxPosition, OutboxBatch>;
-
 /** What an outbox source needs of the worker. */
-export interface OutboxServices {
-  /** The ledger, which is in the database of the outbox. */
-  readonly pool: Pool;
+export interface OutboxServices extends Databases {
+  /** Of the tables; connections of it are borrowed for transactions. */
+  readonly source: Pool;
+  /** The ledger as a transaction of the source sees it: that transaction where both are one database. */
+  ledgerWithin(transaction: Queryable): Queryable;
   /** Connections that are lent to one batch at a time: an idle table holds none. */
   readonly reading: ReadingPool;
   readonly watch: OutboxWatch;
+  /** By where the ledger lies. */
+  readonly openSteps: OpenOutboxSteps;
 }
 
 /**
@@ -62,6 +60,7 @@ export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
   readonly pending: OutboxBatch | undefined;
   readonly #services: OutboxServices;
   readonly #stage: StageContext<OutboxRow>;
+  readonly #steps: OutboxSteps;
   readonly #content: RowContent;
   readonly #lag = new LagClock();
   readonly #backoff = new PollBackoff(BACKOFF);
@@ -83,6 +82,7 @@ export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
     const { row } = stage;
     this.#services = services;
     this.#stage = stage;
+    this.#steps = services.openSteps(services, stage);
     this.#table = stage.table;
     this.pending = row.pending ?? undefined;
     const last = row.position.last ?? '0';
@@ -91,24 +91,25 @@ export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
     this.#watermark = new OutboxWatermark(row.lowWater, row.lowWater);
   }
 
-  /** @throws Failure `SourceChanged`, `MissingTable`, `LedgerSetBack`, `SourceSetBack` */
+  /** @throws Failure `SourceChanged`, `MissingTable`, `LedgerSetBack`, `SourceSetBack`; those of `OutboxSteps.verify` */
   async verify(): Promise<void> {
-    const { pool } = this.#services;
+    const { source } = this.#services;
     const { batch } = this.#checkpoint;
     const { checkpoint } = this.#stage.request;
     const title = formatTableName(this.#table.name);
     if (!this.#isRenewed) await this.#renew();
-    this.#table = { ...this.#table, fingerprint: await verifyUnchanged(pool, this.#table) };
+    this.#table = { ...this.#table, fingerprint: await verifyUnchanged(this.#services, this.#table) };
     if (checkpoint !== null && batch < checkpoint.batch)
       throw new Failure('LedgerSetBack', {
         message: `The ledger says that batch ${batch} of ${title} is the last published; batch ${checkpoint.batch} was confirmed before.`,
       });
-    this.#sequence = await readOutboxSequence(pool, this.#table.id);
+    this.#sequence = await readOutboxSequence(source, this.#table.id);
     this.#watermark.advance(this.#sequence.last, '0');
     if (checkpoint !== null && BigInt(this.#sequence.last) < BigInt(checkpoint.highest))
       throw new Failure('SourceSetBack', {
         message: `The outbox of ${title} stands at ${this.#sequence.last}; ${checkpoint.highest} was published before.`,
       });
+    await this.#steps.verify();
   }
 
   async nameNext({ signal }: ReadOptions): Promise<OutboxBatch | undefined> {
@@ -133,7 +134,7 @@ export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
       changes: changes(),
       durable: () => {
         onProgress();
-        return this.#reading?.isFlushed === true ? Promise.resolve() : ensureFlushed(this.#services.pool);
+        return this.#reading?.isFlushed === true ? Promise.resolve() : ensureFlushed(this.#services.source);
       },
     };
   }
@@ -146,7 +147,7 @@ export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
     if (this.#reading === undefined) throw new Error(`batch ${name.batch} is confirmed, and was not read`);
     const events = this.#reading.events();
     this.#watermark.confirmed(name, events);
-    const next = await this.#advance({ batch: name.batch, events, rows, bytes, proof }, nameNext);
+    const next = await this.#advance({ name, events, rows, bytes, proof }, nameNext);
     this.#checkpoint = { batch: name.batch, highest: name.last };
     this.#first ||= name.first;
     if (BigInt(name.last) > this.#done) this.#done = BigInt(name.last);
@@ -170,11 +171,13 @@ export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
 
   /** Brings the trigger functions to this version, before the source is compared with its fingerprint. */
   async #renew(): Promise<void> {
-    const { pool } = this.#services;
-    const client = await pool.connect();
+    const services = this.#services;
+    const client = await services.source.connect();
     try {
       const table = { ...this.#table, triggerLevel: triggerLevelOf(this.#table) };
-      const fingerprint = await refreshCapture(client, table, (text) => saveFingerprint(client, table.id, text));
+      const fingerprint = await refreshCapture(client, table, (text) =>
+        saveFingerprint(services.ledgerWithin(client), table.id, text),
+      );
       this.#table = { ...this.#table, fingerprint };
       this.#isRenewed = true;
     } finally {
@@ -183,9 +186,8 @@ export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
     }
   }
 
-  async #advance(moved: MovedEvents | null, nameNext: boolean): Promise<OutboxBatch | undefined> {
-    const { pool } = this.#services;
-    const advanced = await advanceOutbox(pool, this.#stage.claim, moved, nameNext ? this.#limit : 0);
+  async #advance(moved: MovedBatch | null, nameNext: boolean): Promise<OutboxBatch | undefined> {
+    const advanced = await this.#steps.advance(moved, nameNext ? this.#limit : 0);
     if (moved === null) this.#pollMs = advanced.tookMs;
     this.#watermark.advance(advanced.lastAllocated ?? this.#checkpoint.highest, advanced.lowWater);
     if (advanced.next === undefined && nameNext) this.#done = this.#watermark.allocated;

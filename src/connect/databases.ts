@@ -1,0 +1,9 @@
+import type { Queryable } from './queryable.js';
+
+/** The two places in PostgreSQL that a table needs: often one database, and then the same connection or pool. */
+export interface Databases {
+  /** Of the ledger. */
+  readonly ledger: Queryable;
+  /** Of the tables and their outboxes. */
+  readonly source: Queryable;
+}

@@ -1,0 +1,132 @@
+import { readDatabaseIdentity, type DatabaseIdentity } from '../connect/database-identity.js';
+import type { Queryable } from '../connect/queryable.js';
+import { Failure } from '../failure/failure.js';
+import { query } from './query.js';
+
+/*
+ * A ledger numbers its tables, and these numbers name the outboxes in the source. Two ledgers of one source would share outboxes,
+ * and two sources of one ledger the names of tables. So a ledger that lies elsewhere serves one source: each of the two
+ * databases says who the other one is.
+ */
+
+interface LedgerRow {
+  readonly id: string;
+  readonly source: DatabaseIdentity | null;
+  readonly tables: number;
+}
+
+interface SourceRow {
+  /** The ledger that its outboxes belong to, once that is known. */
+  readonly bound: string | null;
+  /** Tables of a ledger of its own. */
+  readonly tables: number;
+}
+
+const LEDGER_ROW = /* sql */ `select id::text, source, (select count(*)::int from pg2click.replicated_table) as tables
+  from pg2click.ledger`;
+
+/**
+ * Makes sure that a ledger elsewhere and this source belong together.
+ * @param options `bind`: where neither has said so yet, both do from now on; `outboxes`: whether the source has what outboxes need
+ * @throws Failure `Misconfigured`: one sentence that names both sides
+ */
+export async function bindLedger(
+  ledger: Queryable,
+  source: Queryable,
+  { bind, outboxes }: { readonly bind: boolean; readonly outboxes: boolean },
+): Promise<void> {
+  const [own, there] = [await readDatabaseIdentity(source), await readDatabaseIdentity(ledger)];
+  if (isSame(own, there))
+    refuse(`LEDGER_PG_URL names the database "${own.database}" of the tables itself.`, 'Remove it.');
+  if (bind)
+    await query(
+      ledger,
+      /* sql */ `update pg2click.ledger set source = $1::jsonb
+      where source is null and not exists (select from pg2click.replicated_table)`,
+      [JSON.stringify(own)],
+    );
+  const row = await one<LedgerRow>(ledger, LEDGER_ROW);
+  if (row?.source === null && row.tables > 0) refuseOther(there, `the tables of its own database`);
+  if (row?.source !== null && row?.source !== undefined && !isSame(row.source, own))
+    refuseOther(there, `the source database "${row.source.database}" (server ${row.source.server})`);
+  if (row === undefined || row.source === null)
+    refuse(`The ledger in the database "${there.database}" does not know its source yet.`, 'Run "pg2click init".');
+  if (outboxes) await bindOutboxes(source, row.id, { bind, own, there });
+}
+
+async function bindOutboxes(
+  source: Queryable,
+  ledgerId: string,
+  { bind, own, there }: { readonly bind: boolean; readonly own: DatabaseIdentity; readonly there: DatabaseIdentity },
+): Promise<void> {
+  const before = await readSource(source);
+  if (before.tables > 0)
+    refuse(
+      `The database "${own.database}" of the tables has a ledger of its own, with ${before.tables} tables.`,
+      'Remove these tables first, or LEDGER_PG_URL.',
+    );
+  if (bind)
+    await query(source, /* sql */ `insert into pg2click.bound_ledger (id) values ($1) on conflict (one) do nothing`, [
+      ledgerId,
+    ]);
+  const { bound } = await readSource(source);
+  if (bound === ledgerId) return;
+  if (bound === null)
+    refuse(`The database "${own.database}" of the tables does not know its ledger yet.`, 'Run "pg2click init".');
+  refuse(
+    `The outboxes in the database "${own.database}" belong to another ledger than the one in the database "${there.database}".`,
+    'Name that ledger in LEDGER_PG_URL. If it is lost, drop the schema pg2click of the database with the tables, which takes our triggers off, and run "pg2click init"; then add the tables again.',
+  );
+}
+
+/** The opposite: the settings say that the ledger lies in the database of the tables. @throws Failure `Misconfigured` */
+export async function requireOwnLedger(source: Queryable): Promise<void> {
+  const { bound } = await readSource(source);
+  if (bound !== null)
+    refuse(
+      'The outboxes in the database of the tables belong to a ledger in another database, and LEDGER_PG_URL is not set.',
+      'Set LEDGER_PG_URL as it was.',
+    );
+  const has = await one<{ has: boolean }>(source, /* sql */ `select to_regclass('pg2click.ledger') is not null as has`);
+  if (has?.has !== true) return;
+  const row = await one<LedgerRow>(source, LEDGER_ROW);
+  if (row?.source === null || row === undefined) return;
+  refuse(
+    `The ledger in the database of the tables serves another source, the database "${row.source.database}".`,
+    'Put one of the two ledgers into a database of its own: set LEDGER_PG_URL.',
+  );
+}
+
+async function readSource(source: Queryable): Promise<SourceRow> {
+  const has = await one<{ bound: boolean; tables: boolean }>(
+    source,
+    /* sql */ `select to_regclass('pg2click.bound_ledger') is not null as bound,
+      to_regclass('pg2click.replicated_table') is not null as tables`,
+  );
+  const bound =
+    has?.bound === true ? await one<{ id: string }>(source, `select id::text from pg2click.bound_ledger`) : undefined;
+  const tables =
+    has?.tables === true
+      ? await one<{ tables: number }>(source, `select count(*)::int as tables from pg2click.replicated_table`)
+      : undefined;
+  return { bound: bound?.id ?? null, tables: tables?.tables ?? 0 };
+}
+
+async function one<Row extends object>(pg: Queryable, text: string): Promise<Row | undefined> {
+  return (await query<Row>(pg, text, [])).rows[0];
+}
+
+function isSame(a: DatabaseIdentity, b: DatabaseIdentity): boolean {
+  return a.server === b.server && a.oid === b.oid;
+}
+
+function refuseOther({ database }: DatabaseIdentity, whose: string): never {
+  refuse(
+    `The ledger in the database "${database}" serves ${whose}, and a ledger serves one source.`,
+    'Name a database for this source alone in LEDGER_PG_URL.',
+  );
+}
+
+function refuse(message: string, remedy: string): never {
+  throw new Failure('Misconfigured', { message, remedy });
+}
