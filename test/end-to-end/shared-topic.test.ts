@@ -19,9 +19,9 @@ it('a loader refuses the messages of another deployment, and its remedy leads ou
   await theirs.copy();
   await ours.copy();
   await first.source.query(/* sql */ `update orders set note = 'theirs'`);
-  await theirs.publish();
+  await theirs.settle();
   const [origin, own] = [await first.deps.deployment(), await second.deps.deployment()];
-  await expect(ours.load()).rejects.toMatchObject({
+  await expect(ours.load({}, 20_000)).rejects.toMatchObject({
     kind: 'TopicReplaced',
     message: `The message at offset 0 of ${topic}/0 was written by deployment ${origin.id}, this is deployment ${own.id}. Two deployments write into one topic.`,
   });
