@@ -1,7 +1,7 @@
 import { connectPostgres, ledgerSettings, type PostgresClient } from '../connect/postgres.js';
 import { classifyPostgres } from '../failure/classify-postgres.js';
 import { Failure } from '../failure/failure.js';
-import { bindLedger, requireOwnLedger } from '../ledger/binding.js';
+import { bindLedger, passIfHidden, requireOwnLedger } from '../ledger/binding.js';
 import { migrateLedger, migrateSource, missingMigrations, readSourceMigrations } from '../ledger/migrate.js';
 import { ledgerRoleScript, roleScript } from '../package-root.js';
 import type { PostgresServer } from '../settings/postgres-server.js';
@@ -142,12 +142,6 @@ function lacking(what: string, missing: readonly string[]): Failure {
     message: `${what} is of another release: it lacks ${missing.join(', ')}.`,
     remedy: 'Stop the workers of the other release, run "pg2click init", then start this one.',
   });
-}
-
-/** A role of fewer rights, a consumer's for example, may not see who belongs to whom: others check it. */
-function passIfHidden(error: unknown): void {
-  const cause = error instanceof Failure ? (error.cause as { code?: unknown } | undefined) : undefined;
-  if (cause?.code !== INSUFFICIENT_PRIVILEGE) throw error;
 }
 
 function explainPreparing(error: unknown, { user, database, setting }: PostgresServer): Failure {

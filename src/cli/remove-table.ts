@@ -76,7 +76,7 @@ async function confirm(session: Session, title: string, dropTarget: boolean, tar
   if (!process.stdin.isTTY || session.json) {
     throw new Failure('Misconfigured', {
       message: `Removing ${title} needs --yes where nobody can be asked.`,
-      remedy: what,
+      remedy: `Give --yes to go on. ${what}`,
     });
   }
   const terminal = createInterface({ input: process.stdin, output: process.stderr });

@@ -4,6 +4,7 @@ import { connectPostgres, ledgerSettings, type PostgresClient } from '../connect
 import { taskQueuesOf, type Deployment, type TaskQueues } from '../domain/deployment.js';
 import { classifyPostgres } from '../failure/classify-postgres.js';
 import { Failure } from '../failure/failure.js';
+import { requirePair } from '../ledger/binding.js';
 import { readDeployment } from '../source/deployment.js';
 import type { Session } from './session.js';
 
@@ -34,6 +35,7 @@ export async function withServers<T>(session: Session, body: (servers: Servers) 
       readDeployment(source, settings.pipeline),
     ]);
     try {
+      await requirePair({ ledger, source });
       return await body({ ledger, source, temporal, deployment, queues: taskQueuesOf(deployment.id) });
     } finally {
       await temporal.close();

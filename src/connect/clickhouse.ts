@@ -59,12 +59,14 @@ class Quiet {
   error(): void {}
 }
 
+const PROBE_MS = 10_000;
+
 /**
  * Asks for the server's version, as the user and in the database of the settings.
  * @throws Failure `SinkUnavailable`, `LoginRefused`, `Unauthorized` or `Misconfigured`: a sentence with the address and the setting
  */
 export async function probeClickHouse(settings: Settings): Promise<string> {
-  const client = connectClickHouse(settings, { requestTimeoutMs: 10_000, connections: 1 });
+  const client = connectClickHouse(settings, { requestTimeoutMs: PROBE_MS, connections: 1 });
   try {
     const answer = await client.query({ query: /* sql */ `select version() as version`, format: 'JSONEachRow' });
     const rows = await answer.json<{ version: string }>();
@@ -125,6 +127,13 @@ export function explainClickHouseConnect(error: unknown, settings: Settings): Fa
     });
   }
   if (failure.kind !== 'SinkUnavailable') return failure;
+  // The client's own words: its error has no code.
+  if (errorChain(error).some((link) => 'message' in link && link.message === 'Timeout error.'))
+    return new Failure('SinkUnavailable', {
+      message: `${server} did not answer within ${PROBE_MS / 1_000} s.`,
+      remedy: 'Look at its load: ClickHouse, or what is on the way to it, took the request and is slow.',
+      cause: failure.cause,
+    });
   return new Failure('SinkUnavailable', {
     message: `${server} does not answer as ClickHouse should.`,
     remedy,

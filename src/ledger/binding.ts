@@ -1,5 +1,7 @@
 import { readDatabaseIdentity, type DatabaseIdentity } from '../connect/database-identity.js';
+import type { Databases } from '../connect/databases.js';
 import type { Queryable } from '../connect/queryable.js';
+import { plural } from '../domain/figures.js';
 import { Failure } from '../failure/failure.js';
 import { query } from './query.js';
 
@@ -38,6 +40,8 @@ export async function bindLedger(
   const [own, there] = [await readDatabaseIdentity(source), await readDatabaseIdentity(ledger)];
   if (isSame(own, there))
     refuse(`LEDGER_PG_URL names the database "${own.database}" of the tables itself.`, 'Remove it.');
+  // All that can be refused is refused before anything is written.
+  if (outboxes) await requireFreeOutboxes(source, (await one<LedgerRow>(ledger, LEDGER_ROW))?.id, { own, there });
   if (bind)
     await query(
       ledger,
@@ -54,29 +58,61 @@ export async function bindLedger(
   if (outboxes) await bindOutboxes(source, row.id, { bind, own, there });
 }
 
+interface Sides {
+  readonly own: DatabaseIdentity;
+  readonly there: DatabaseIdentity;
+}
+
+/** @returns the ledger that the outboxes belong to, if any */
+async function requireFreeOutboxes(
+  source: Queryable,
+  ledgerId: string | undefined,
+  { own, there }: Sides,
+): Promise<string | null> {
+  const { bound, tables } = await readSource(source);
+  if (tables > 0)
+    refuse(
+      `The database "${own.database}" of the tables has a ledger of its own, with ${plural(tables, 'table')}.`,
+      'Take LEDGER_PG_URL out of the settings. To move to a ledger elsewhere, remove the tables without it first.',
+    );
+  if (bound !== null && bound !== ledgerId)
+    refuse(
+      `The outboxes in the database "${own.database}" belong to another ledger than the one in the database "${there.database}".`,
+      'Name that ledger in LEDGER_PG_URL. If it is lost, drop the schema pg2click of the database with the tables, which takes our triggers off, and run "pg2click init"; then add the tables again.',
+    );
+  return bound;
+}
+
 async function bindOutboxes(
   source: Queryable,
   ledgerId: string,
-  { bind, own, there }: { readonly bind: boolean; readonly own: DatabaseIdentity; readonly there: DatabaseIdentity },
+  { bind, ...sides }: Sides & { readonly bind: boolean },
 ): Promise<void> {
-  const before = await readSource(source);
-  if (before.tables > 0)
-    refuse(
-      `The database "${own.database}" of the tables has a ledger of its own, with ${before.tables} tables.`,
-      'Remove these tables first, or LEDGER_PG_URL.',
-    );
   if (bind)
     await query(source, /* sql */ `insert into pg2click.bound_ledger (id) values ($1) on conflict (one) do nothing`, [
       ledgerId,
     ]);
-  const { bound } = await readSource(source);
-  if (bound === ledgerId) return;
-  if (bound === null)
-    refuse(`The database "${own.database}" of the tables does not know its ledger yet.`, 'Run "pg2click init".');
-  refuse(
-    `The outboxes in the database "${own.database}" belong to another ledger than the one in the database "${there.database}".`,
-    'Name that ledger in LEDGER_PG_URL. If it is lost, drop the schema pg2click of the database with the tables, which takes our triggers off, and run "pg2click init"; then add the tables again.',
-  );
+  if ((await requireFreeOutboxes(source, ledgerId, sides)) === null)
+    refuse(`The database "${sides.own.database}" of the tables does not know its ledger yet.`, 'Run "pg2click init".');
+}
+
+/**
+ * For a command: a wrong or forgotten LEDGER_PG_URL would show every table as empty, and remove one whose positions it does not
+ * know. What the role may not see is not checked.
+ * @throws Failure `Misconfigured`
+ */
+export async function requirePair({ ledger, source }: Databases): Promise<void> {
+  const check =
+    ledger === source ? requireOwnLedger(source) : bindLedger(ledger, source, { bind: false, outboxes: true });
+  await check.catch(passIfHidden);
+}
+
+const INSUFFICIENT_PRIVILEGE = '42501';
+
+/** A role of fewer rights, a consumer's for example, may not see who belongs to whom: others check it. */
+export function passIfHidden(error: unknown): void {
+  const cause = error instanceof Failure ? (error.cause as { code?: unknown } | undefined) : undefined;
+  if (cause?.code !== INSUFFICIENT_PRIVILEGE) throw error;
 }
 
 /** The opposite: the settings say that the ledger lies in the database of the tables. @throws Failure `Misconfigured` */

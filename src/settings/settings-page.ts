@@ -25,8 +25,9 @@ Things worth knowing:
   both in the same place is an error. Secrets are marked below; no log, message or \`--json\` shows them.
 - **URLs.** \`PG_URL\` and \`CH_URL\` replace the single names. What a URL leaves out, the single names may say; where both say
   something and it differs, that is an error. Special characters in a URL's password are written as \`%XX\`.
-- **Typing errors.** A name in \`.env\` that begins with \`PG_\`, \`LEDGER_PG_\`, \`KAFKA_\`, \`CH_\` or \`PG2CLICK_\`, and is nearly a setting, is an error that
-  names the nearest; other unknown names of that kind are reported as warnings.
+- **Typing errors.** A name in \`.env\` that begins with \`PG_\`, \`LEDGER_PG_\`, \`KAFKA_\`, \`CH_\` or \`PG2CLICK_\`, and is nearly a setting that is not
+  set, is an error that names the nearest. In the environment, which other programs share, only \`PG2CLICK_\` and \`LEDGER_PG_\` are that
+  strict. Other unknown names are reported as warnings.
 - **Lines that would not be read.** A name of ours without \`=\`, one that is given twice, and a quote that is not closed are refused, with
   the file and the line.
 - **A file that is named** by \`--settings\` is not mixed with a local stack of the directory: where it leaves out a server that the stack

@@ -168,15 +168,16 @@ function withTemporal(written: WrittenSettings, found: boolean): WrittenSettings
 }
 
 /**
- * In `.env` a name that is almost a setting is refused: it would silently leave the default in place. In the environment,
- * which other programs share, it is only told.
+ * A name that is almost a setting is refused: it would silently leave the default in place, of the pipeline for example. In the
+ * environment, which other programs share, that holds for the names that are ours alone; the others are only told.
  */
 function judgeUnknownNames(layers: readonly Layer[], written: WrittenSettings): string[] {
   const warnings: string[] = [];
   for (const [index, layer] of layers.entries()) {
     for (const unknown of findUnknownNames(Object.keys(layer.variables))) {
       const { name, meant } = unknown;
-      if (index > 0 && meant !== undefined && !written.has(meant)) throw refuse(unknown, layer);
+      const isOurs = index > 0 || /^(?:PG2CLICK|LEDGER_PG)_/u.test(name);
+      if (isOurs && meant !== undefined && !written.has(meant)) throw refuse(unknown, layer);
       if (meant !== undefined) warnings.push(`${name} ${layer.where} is not a setting; the nearest is ${meant}.`);
       else if (index > 0) warnings.push(`${name} ${layer.where} is not a setting of pg2click, and is ignored.`);
     }

@@ -33,6 +33,8 @@ const REPEAT_EVERY = 30;
  * it did to a table, other than moving batches, is logged.
  */
 export function activityInterceptor({ meters, log, identity }: InterceptorOptions): ActivityInterceptorsFactory {
+  /** By table and task: the kind that was logged last, so that another one does not wait for its turn. */
+  const logged = new Map<string, FailureKind>();
   return ({ info }: Context) => ({
     inbound: {
       async execute(input, next) {
@@ -44,6 +46,7 @@ export function activityInterceptor({ meters, log, identity }: InterceptorOption
         const startedAt = Date.now();
         try {
           const receipt: unknown = await next(input);
+          logged.delete(keyOf({ ...fields, task }));
           const done = describeReceipt(task, receipt);
           if (done !== undefined)
             log.info({ ...fields, ...done.fields, seconds: (Date.now() - startedAt) / 1_000 }, done.what);
@@ -72,13 +75,18 @@ export function activityInterceptor({ meters, log, identity }: InterceptorOption
     const bug = fields.kind === 'Unexpected' ? { error } : {};
     if (nonRetryable === true) log.error({ ...fields, remedy, ...bug }, `parked: ${message}`);
     else {
-      const first = attempt % REPEAT_EVERY === 1;
-      log[first && policyOf(fields.kind).delayMs === undefined ? 'warn' : 'debug'](
+      const isNews = attempt % REPEAT_EVERY === 1 || logged.get(keyOf(fields)) !== fields.kind;
+      logged.set(keyOf(fields), fields.kind);
+      log[isNews && policyOf(fields.kind).delayMs === undefined ? 'warn' : 'debug'](
         { ...fields, attempt, remedy, ...bug },
         `is being retried: ${message}`,
       );
     }
   }
+}
+
+function keyOf({ pipeline, table, task }: Pick<FailureFields, 'pipeline' | 'table' | 'task'>): string {
+  return JSON.stringify([pipeline, table, task]);
 }
 
 /** Tasks that end by themselves; slices end all the time. */

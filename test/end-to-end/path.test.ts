@@ -171,7 +171,7 @@ describe('the path', () => {
         topic: second.receipt.topic,
         partitions: 1,
         format: 'json',
-        origin: '00000000',
+        origin: (await path.deps.deployment()).id,
         generation: first.receipt.generation,
         shape: 1,
         batch: 1,
