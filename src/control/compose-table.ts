@@ -32,7 +32,8 @@ export function composeTable({ title, workflowId, backlog, description, status, 
   // The ledger knows first: the workflow learns it with the receipt.
   const copied = (copy?.batch ?? 0) > 0;
   const copiedRows = copied
-    ? (status?.copied?.rows ?? copy?.rows)
+    ? // A workflow that was started again has copied nothing.
+      Math.max(copy?.rows ?? 0, status?.copied?.rows ?? 0)
     : pending.find(({ task }) => task === COPY_STAGE)?.progress?.rows;
   return {
     table: title,

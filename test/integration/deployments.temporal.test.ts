@@ -238,6 +238,7 @@ it('init moves the tables of a release without identities: nothing is copied aga
   await startWorker(site);
   await site.until('orders', 'streaming', ({ phase, loadedRows }) => phase === 'streaming' && loadedRows === 1);
   expect(await site.notes('orders')).toEqual(['new 1', 'old 2']);
+  expect(await site.status('orders')).toMatchObject({ copied: true, copiedRows: 2 });
   expect(await countInserts(site)).toBe(inserted + 1);
   expect(await site.status('paused')).toMatchObject({ phase: 'paused' });
   const definitions = await site.sql<{ owner: string; server: string }>(/* sql */ `
