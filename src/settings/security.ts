@@ -67,7 +67,7 @@ function readMode({ PG_SSLMODE, PG_HOST }: SettingValues): Mode {
       return { name, on: true, verify: 'nothing' };
     case 'verify-ca':
       return { name, on: true, verify: 'authority' };
-    // Whoever asks for TLS gets all of it: an encrypted line to nobody knows whom is asked for by its own word.
+    // A user who asks for TLS gets all of it: an encrypted line to nobody knows whom is asked for by its own word.
     case 'require':
     case 'verify-full':
       return { name, on: true, verify: 'full' };

@@ -8,7 +8,7 @@ const SHORTEST_PAUSE_MS = 5;
 const LONGEST_PAUSE_MS = 250;
 
 /**
- * Whoever changed a row holds one of these to the end of his transaction. SHARE UPDATE EXCLUSIVE is not among them: it is
+ * A writer holds one of these to the end of its transaction. SHARE UPDATE EXCLUSIVE is not among them: it is
  * what VACUUM holds for hours on a large table, ANALYZE, and indexes made concurrently, none of which changes a row. (To tell
  * who is who, by `pg_stat_activity`, is not for every role.)
  */
@@ -45,7 +45,7 @@ export async function allocatePosition(pg: Queryable, id: string): Promise<strin
  * it, prepared ones included. Then any new snapshot holds all that was captured below a position drawn before the call.
  *
  * They are known by their virtual transaction. A process id would not do: a prepared transaction has none, and its
- * other locks are gone. Whoever comes later is not waited for. After a lost connection it begins anew, which is safe: a
+ * other locks are gone. A writer that comes later is not waited for. After a lost connection it begins again, which is safe: a
  * restart of the server gives prepared transactions other virtual ids.
  * @param relation `pg_class.oid`, decimal
  * @param options `onWait` is told at each look how many are still waited for, and since when (`Date.now()`)

@@ -46,7 +46,7 @@ describe('a ledger elsewhere and its source', () => {
     });
   });
 
-  it('a second ledger of a source is refused, and the first one that was made anew', async () => {
+  it('a second ledger of a source is refused, and the first one that was made again', async () => {
     await bindLedger(ledger, source, bind);
     await expect(bindLedger(await open(migrateLedger), source, bind)).rejects.toMatchObject({
       message: expect.stringMatching(/belong to another ledger/u) as string,

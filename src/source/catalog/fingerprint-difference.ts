@@ -67,7 +67,7 @@ function differencesOfTriggers(old: Fingerprint, now: Fingerprint): string[] {
   return Object.entries(old.triggers).flatMap(([name, was]) => {
     const is = now.triggers[name];
     if (is === undefined) return [`the trigger ${name} was dropped`];
-    if (is.identity !== was.identity) return [`the trigger ${name} was made anew`];
+    if (is.identity !== was.identity) return [`the trigger ${name} was made again`];
     if (is.enabled !== was.enabled) return [`the trigger ${name} was disabled, or does not fire in every session`];
     if (is.row !== was.row) return [`the trigger ${name} was off or another one for a while`];
     return [];

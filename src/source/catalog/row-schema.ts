@@ -93,7 +93,7 @@ export async function sourceChanged(
   return new Failure('SourceChanged', {
     message: changes.length === 0 ? `${title} ${otherwise}.` : `${title} was changed: ${changes.join('; ')}.`,
     remedy:
-      'Remove the table together with its ClickHouse table (remove --drop-target) and add it again: it is copied anew.',
+      'Remove the table together with its ClickHouse table (remove --drop-target) and add it again: it is copied again.',
     cause,
   });
 }

@@ -25,7 +25,7 @@ export interface Capture {
  *   right too. `pg_get_indexdef` reads the catalogue's cache and not a snapshot: under REPEATABLE READ a query on
  *   pg_attribute would see names that the parser does not know any more. It costs 3 us a statement.
  * - Else the key columns are found by their attribute numbers, and their values go to `loose` as text. The statement is
- *   built anew each time, because a session keeps the plans of a static one.
+ *   built again each time, because a session keeps the plans of a static one.
  * - Else a key column is gone. The event is `x`: something changed, and nobody knows which row.
  *
  * There is no exception handler: each firing would take a transaction id, and a full disk would look like a changed column.

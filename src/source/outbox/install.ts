@@ -25,7 +25,7 @@ type OutboxOwner = Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'shape' | 
 
 /**
  * Makes the outbox of a table, its trigger functions and its triggers, in one transaction. Does nothing where all of them
- * are there: making the triggers anew would look like a change of the source. From its return on, every change of the table
+ * are there: making the triggers again would look like a change of the source. From its return on, every change of the table
  * by any transaction leaves its key in the outbox.
  * @param pg a connection of its own, not a pool
  * @throws Failure `LockTimeout` names who holds the table; what `options.fence` throws

@@ -16,7 +16,7 @@ type RefreshedTable = Pick<
 
 /**
  * Replaces the trigger functions of a table that are not as this version makes them for the table as it is now: those of an
- * older version, and those whose key index was built anew, which would capture each key in the slow way. CREATE OR REPLACE
+ * older version, and those whose key index was built again, which would capture each key in the slow way. CREATE OR REPLACE
  * takes no lock on the table, its triggers or its outbox, so nobody waits. An outbox of an older version keeps its form:
  * where a key does not fit it, an event says that something changed, and the table is parked.
  *

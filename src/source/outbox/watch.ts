@@ -57,7 +57,7 @@ interface Waiter extends Watched {
  *
  * It looks at the sequences, which is cheap and takes no longer when an outbox is full of rows that nobody can see: 0.3 ms of
  * PostgreSQL for 200 tables, where asking each outbox for a visible row took 3.3 ms. A sequence moves before its transaction
- * commits, so whoever is woken may have to look again for a while; that is the table's own business, and its own time.
+ * commits, so a slice that is woken may have to look again for a while; that is the table's own business, and its own time.
  *
  * Its invariant: a waiter is in the set until it is settled, and every look asks for all of them. When the connection is lost
  * all of them fail: their slices begin again, with a look at the history of what they find then.
