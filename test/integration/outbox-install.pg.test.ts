@@ -49,6 +49,38 @@ describe('the outbox of a table', async () => {
     expect(await drain(client, table)).toHaveLength(1);
   });
 
+  it.each([false, true])(
+    'is refused where its table was altered since it was inspected; there already: %s',
+    async (there) => {
+      const [t, table] = await make();
+      if (!there) await removeOutbox(client, table);
+      await writer.query(`begin; alter table ${t} add column note text`);
+      const installing = outboxCapture.install(client, table);
+      await writer.query('commit');
+      await expect(installing).rejects.toMatchObject({ kind: 'Fenced', message: expect.stringContaining(t) });
+      expect((await leftovers(table.id)) === 0).toBe(!there);
+    },
+  );
+
+  it('gives a fingerprint in which its triggers fire', async () => {
+    const [t, table] = await make();
+    const fingerprint = await outboxCapture.install(client, table);
+    expect(fingerprint).toBe(await fingerprintTable(client, table));
+    await client.query(`alter table ${t} disable trigger user`);
+    expect(await outboxCapture.install(client, table)).not.toBe(fingerprint);
+    expect(await outboxCapture.install(client, table)).toBe(await fingerprintTable(client, table));
+  });
+
+  it('does not go to another table that has been given the name meanwhile', async () => {
+    const [t, table] = await make();
+    await removeOutbox(client, table);
+    await client.query(`create table new_${t} (other int, id int primary key, v text);
+      alter table ${t} rename to old_${t}; alter table new_${t} rename to ${t}`);
+    await expect(outboxCapture.install(client, table)).rejects.toMatchObject({ kind: 'Fenced' });
+    expect(await leftovers(table.id)).toBe(0);
+    await client.query(`insert into ${t} values (1, 1); insert into old_${t} values (1)`);
+  });
+
   it('catches a transaction that began before it and had not touched the table', async () => {
     const [t, table] = await make();
     await removeOutbox(client, table);

@@ -3,7 +3,6 @@ import type { BatchSource } from '../../pipeline/batch.js';
 import type { StageContext } from '../../pipeline/stage.js';
 import { saveFingerprint } from '../../ledger/tables.js';
 import type { Capture } from '../capture.js';
-import { fingerprintTable } from '../catalog/fingerprint.js';
 import { inspectTable } from '../catalog/inspect.js';
 import type { RowBatch } from '../../pipeline/row-batch.js';
 import { allocatePosition } from '../settle.js';
@@ -37,7 +36,6 @@ export const outboxCapture: Capture = {
     return JSON.stringify([table.relation, key, table.route.capture]);
   },
 
-  fingerprint: (pg, table) => fingerprintTable(pg, table),
   allocatePosition: (pg, table) => allocatePosition(pg, table.id),
   backlog: readOutboxBacklog,
 
