@@ -59,10 +59,10 @@ async function install(pg: Queryable, table: OutboxOwner, { fence, ledgerElsewhe
   if (ledgerElsewhere === true) await insertDrainRow(pg, table.id);
   const types = await readKeyTypes(pg, table);
   const owned = await ownsTable(pg, table);
-  const { id, shape, triggerLevel: level } = table;
+  const { id, relation, shape, triggerLevel: level } = table;
   await pg.query(outboxTableSql(id, types));
   // What fits into the outbox is read from the outbox itself.
-  const capture = { id, shape, level, key: await readCaptureKey(pg, table) };
+  const capture = { id, relation, shape, level, key: await readCaptureKey(pg, table) };
   const functions = OUTBOX_EVENTS.flatMap((event) => [
     captureFunctionSql(capture, event),
     /* sql */ `revoke all on function ${captureFunction(id, event)}() from public`,
