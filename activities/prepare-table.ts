@@ -208,6 +208,13 @@ async function install(
     ledgerElsewhere: deps.settings.ledger !== undefined,
     fence: (transaction: Queryable) => checkClaim(deps.ledgerWithin(transaction), claim),
   };
+  try {
+    await capture.refuseLeftovers?.(pg, table, before);
+  } catch (error) {
+    // What is there may be that of an attempt that has taken over.
+    await checkClaim(deps.ledger, claim);
+    throw error;
+  }
   if (before !== undefined && capture.installationOf(before) !== capture.installationOf(table)) {
     steps.begin('removing the outbox of an earlier attempt');
     await capture.remove(pg, table, options);

@@ -51,6 +51,12 @@ export interface Capture {
   /** @throws Failure for a table whose changes it cannot see without losing or changing anything */
   inspect(pg: Queryable, name: TableName, options: { key?: readonly string[] | undefined }): Promise<Inspection>;
   /**
+   * Called before anything is made or replaced. Absent: it makes nothing that could be another table's.
+   * @param before the table as an earlier attempt left it
+   * @throws Failure `LedgerSetBack` where what `install` would make is there, and no earlier attempt can have made it
+   */
+  refuseLeftovers?(pg: Queryable, table: ReplicatedTable, before: ReplicatedTable | undefined): Promise<void>;
+  /**
    * Makes what it needs in PostgreSQL. Idempotent. Every change that commits after its return is captured.
    * @param pg a connection of its own, not a pool
    * @returns what the table is, as text, for the ledger to keep and the source to compare: of a moment at which it was as `table` says

@@ -10,6 +10,7 @@ import { readOutboxBacklog } from './backlog.js';
 import { installOutbox, removeOutbox } from './install.js';
 import { OutboxSource } from './outbox-source.js';
 import type { OutboxRow } from './steps.js';
+import { refuseLeftovers } from './refuse-leftovers.js';
 import { refreshCapture } from './refresh.js';
 import { triggerLevelOf } from './trigger-level.js';
 
@@ -22,6 +23,7 @@ export const outboxCapture: Capture = {
     return { ...inspection, capture: { kind: 'outbox', triggerLevel } };
   },
 
+  refuseLeftovers,
   install: (pg, table, options) => installOutbox(pg, { ...table, triggerLevel: triggerLevelOf(table) }, options),
   async renew(pg, ledger, table) {
     const before = { ...table, triggerLevel: triggerLevelOf(table) };
