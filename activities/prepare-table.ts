@@ -64,7 +64,7 @@ export async function prepareTable(
     steps.begin(`making the topic ${topic}`);
     const { partitions, created } = await makeTopic(deps, table);
     if (!created) await checkTopic(deps, table, deployment);
-    await install(deps, pg, steps, { capture, table, claim, before: standing.table, lockWaitMs });
+    const fingerprint = await install(deps, pg, steps, { capture, table, claim, before: standing.table, lockWaitMs });
     steps.begin('making the target');
     await checkClaim(deps.ledger, claim);
     for (const { kind, name } of table.route.loaders)
@@ -79,7 +79,7 @@ export async function prepareTable(
         owner: deployment,
         route: { ...route, transport: { ...route.transport, partitions } },
       },
-      fingerprint: await capture.fingerprint(pg, table),
+      fingerprint,
       positions: Object.fromEntries(
         stagesOf(route).map(({ id }) => [id, loaderOf(id) === undefined ? {} : topicStart]),
       ),
@@ -186,6 +186,7 @@ async function adopt(deps: Deps, table: ReplicatedTable, own: Deployment): Promi
 /**
  * What an earlier attempt made in PostgreSQL stays where it still fits: to make it again would lock the user's table twice.
  * @param known `before`: the row as the earlier attempt left it
+ * @returns the fingerprint
  */
 async function install(
   deps: Deps,
@@ -198,7 +199,7 @@ async function install(
     readonly before: ReplicatedTable | undefined;
     readonly lockWaitMs: number | undefined;
   },
-): Promise<void> {
+): Promise<string> {
   const { capture, table, claim, before, lockWaitMs } = known;
   const options = {
     signal: steps.signal,
@@ -207,12 +208,19 @@ async function install(
     ledgerElsewhere: deps.settings.ledger !== undefined,
     fence: (transaction: Queryable) => checkClaim(deps.ledgerWithin(transaction), claim),
   };
+  try {
+    await capture.refuseLeftovers?.(pg, table, before);
+  } catch (error) {
+    // What is there may be that of an attempt that has taken over.
+    await checkClaim(deps.ledger, claim);
+    throw error;
+  }
   if (before !== undefined && capture.installationOf(before) !== capture.installationOf(table)) {
     steps.begin('removing the outbox of an earlier attempt');
     await capture.remove(pg, table, options);
   }
   steps.begin('making outbox and triggers');
-  await capture.install(pg, table, options);
+  return capture.install(pg, table, options);
 }
 
 function receiptOf(table: ReplicatedTable, estimatedRows: number | null): PrepareReceipt {

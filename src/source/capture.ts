@@ -51,10 +51,17 @@ export interface Capture {
   /** @throws Failure for a table whose changes it cannot see without losing or changing anything */
   inspect(pg: Queryable, name: TableName, options: { key?: readonly string[] | undefined }): Promise<Inspection>;
   /**
+   * Called before anything is made or replaced. Absent: it makes nothing that could be another table's.
+   * @param before the table as an earlier attempt left it
+   * @throws Failure `LedgerSetBack` where what `install` would make is there, and no earlier attempt can have made it
+   */
+  refuseLeftovers?(pg: Queryable, table: ReplicatedTable, before: ReplicatedTable | undefined): Promise<void>;
+  /**
    * Makes what it needs in PostgreSQL. Idempotent. Every change that commits after its return is captured.
    * @param pg a connection of its own, not a pool
+   * @returns what the table is, as text, for the ledger to keep and the source to compare: of a moment at which it was as `table` says
    */
-  install(pg: Queryable, table: ReplicatedTable, options?: DdlOptions): Promise<void>;
+  install(pg: Queryable, table: ReplicatedTable, options?: DdlOptions): Promise<string>;
   /**
    * Replaces what an older release made and would fail users' writes, where the table is not drained: paused, or held up. Draining
    * does the same. Absent: nothing of it ages.
@@ -65,8 +72,6 @@ export interface Capture {
   remove(pg: Queryable, table: { readonly id: string; readonly name: TableName }, options?: DdlOptions): Promise<void>;
   /** What `install` makes for it, as text: where that is the same, what an earlier attempt made may stay. */
   installationOf(table: ReplicatedTable): string;
-  /** What the table is now, as text: kept in the ledger, for the source to compare. */
-  fingerprint(pg: Queryable, table: ReplicatedTable): Promise<string>;
   /** A position, decimal, below that of every change that is captured from now on, and on disk. A copy carries it as its version. */
   allocatePosition(pg: Queryable, table: ReplicatedTable): Promise<string>;
   /** What waits, by table id, in a number of round trips that does not grow with the tables. Absent: nobody can tell. */

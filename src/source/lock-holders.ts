@@ -24,6 +24,9 @@ export const BLOCKS_TRIGGERS: readonly string[] = [
   'AccessExclusiveLock',
 ];
 
+/** What conflicts with ACCESS SHARE, which reading takes. */
+export const BLOCKS_READING: readonly string[] = ['AccessExclusiveLock'];
+
 /** Everything that conflicts with ACCESS EXCLUSIVE, which dropping a trigger takes: readers too. */
 export const BLOCKS_DROP: readonly string[] = ['AccessShareLock', 'RowShareLock', ...BLOCKS_TRIGGERS];
 

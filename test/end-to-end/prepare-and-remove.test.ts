@@ -61,6 +61,28 @@ describe('preparing and removing a table', () => {
     expect((await path.add(table)).receipt.generation, 'added again').toBe(2);
   });
 
+  it('of a table that is altered while it waits for the lock begins anew, with the table as it is then', async () => {
+    await make();
+    const writer = await path.session();
+    await writer.query(
+      `begin; alter table ${table} add column large bigint; alter table ${table} alter id type bigint`,
+    );
+    const { result } = attempt(() => prepare());
+    const outcome = expect(result).rejects.toMatchObject({ kind: 'Fenced' });
+    await waitFor(async () => (await readStanding(path.deps.ledger, path.settings.pipeline, address())).table, {
+      deadlineMs: 30_000,
+      what: 'its registration',
+    });
+    await writer.query('commit');
+    await outcome;
+    expect(await triggersOn(table)).toBe(0);
+    const followed = await path.add(table);
+    await path.source.query(`insert into ${table} values (3000000000, 'new', 5000000000)`);
+    await followed.copy();
+    await path.source.query(`update ${table} set large = 6000000000`);
+    await followed.expectEqual();
+  });
+
   it('says it in one sentence when a table has had all generations there are', async () => {
     await make();
     await path.source.query(

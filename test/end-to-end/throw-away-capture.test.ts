@@ -93,10 +93,9 @@ const numbers: Capture = {
     estimatedRows: null,
     capture: { kind: 'numbers' },
   }),
-  install: () => Promise.resolve(),
+  install: () => Promise.resolve(''),
   remove: () => Promise.resolve(),
   installationOf: () => '',
-  fingerprint: () => Promise.resolve(''),
   allocatePosition: () => Promise.resolve('0'),
   open: (services, stage) =>
     new NumbersSource(services, stage as StageContext<NumbersRow>) as BatchSource<BatchName, RowBatch>,

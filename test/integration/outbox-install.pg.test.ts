@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
+import { TRIGGER_LEVELS, type ReplicatedTable } from '../../src/domain/replicated-table.js';
 import { fingerprintTable } from '../../src/source/catalog/fingerprint.js';
 import { removeOutbox } from '../../src/source/outbox/install.js';
 import { outboxCapture } from '../../src/source/outbox/outbox-capture.js';
@@ -48,6 +48,58 @@ describe('the outbox of a table', async () => {
     await client.query(`insert into ${t} values (1); update ${t} set v = 'b'`);
     expect(await drain(client, table)).toHaveLength(1);
   });
+
+  it.each([false, true])(
+    'is refused where its table was altered since it was inspected; there already: %s',
+    async (there) => {
+      const [t, table] = await make();
+      if (!there) await removeOutbox(client, table);
+      await writer.query(`begin; alter table ${t} add column note text`);
+      const installing = outboxCapture.install(client, table);
+      await writer.query('commit');
+      await expect(installing).rejects.toMatchObject({ kind: 'Fenced', message: expect.stringContaining(t) });
+      expect((await leftovers(table.id)) === 0).toBe(!there);
+    },
+  );
+
+  it('gives a fingerprint in which its triggers fire', async () => {
+    const [t, table] = await make();
+    const fingerprint = await outboxCapture.install(client, table);
+    expect(fingerprint).toBe(await fingerprintTable(client, table));
+    await client.query(`alter table ${t} disable trigger user`);
+    expect(await outboxCapture.install(client, table)).not.toBe(fingerprint);
+    expect(await outboxCapture.install(client, table)).toBe(await fingerprintTable(client, table));
+  });
+
+  it('does not go to another table that has been given the name meanwhile', async () => {
+    const [t, table] = await make();
+    await removeOutbox(client, table);
+    await client.query(`create table new_${t} (other int, id int primary key, v text);
+      alter table ${t} rename to old_${t}; alter table new_${t} rename to ${t}`);
+    await expect(outboxCapture.install(client, table)).rejects.toMatchObject({ kind: 'Fenced' });
+    expect(await leftovers(table.id)).toBe(0);
+    await client.query(`insert into ${t} values (1, 1); insert into old_${t} values (1)`);
+  });
+
+  it.each(TRIGGER_LEVELS)(
+    'fails no write of another table that got one of its triggers; level %s',
+    async (triggerLevel) => {
+      const t = freshName('t');
+      await client.query(`create table ${t} (id int, a int, primary key (a, id)); create table other_${t} (b text)`);
+      const table = await replicate(client, { schema: 'public', table: t }, { triggerLevel });
+      const how = {
+        row: () => 'for each row',
+        statement: (rows: string) => `referencing ${rows} for each statement`,
+      }[triggerLevel];
+      const [before, after] = ['old table as pg2click_old', 'new table as pg2click_new'];
+      for (const [event, rows] of Object.entries({ insert: after, update: `${before} ${after}`, delete: before }))
+        await client.query(`create trigger ${event} after ${event} on other_${t} ${how(rows)}
+        execute function pg2click.capture_${table.id}_${event}()`);
+      await client.query(`insert into other_${t} values ('x'); update other_${t} set b = 'y'; delete from other_${t}`);
+      const marks = await client.query(`select distinct mark from pg2click.outbox_${table.id}`);
+      expect(marks.rows).toEqual([{ mark: 'x' }]);
+    },
+  );
 
   it('catches a transaction that began before it and had not touched the table', async () => {
     const [t, table] = await make();

@@ -11,6 +11,8 @@ const OLD_ROWS = 'pg2click_old';
 /** What the functions of one table have to know. */
 export interface Capture {
   readonly id: string;
+  /** Oid of the table, decimal. */
+  readonly relation: string;
   readonly shape: number;
   readonly level: TriggerLevel;
   readonly key: CaptureKey;
@@ -20,10 +22,10 @@ export interface Capture {
  * What one trigger does. It runs in the user's transaction and fails with it, so it must fit the table whatever was done to
  * it since:
  *
- * - The typed statement names the key columns. It runs only while the key index is the one that the function was made for
- *   and its columns have the names of that day. ALTER TYPE builds the indexes of a column under new oids, so the type is
- *   right too. `pg_get_indexdef` reads the catalogue's cache and not a snapshot: under REPEATABLE READ a query on
- *   pg_attribute would see names that the parser does not know any more. It costs 3 us a statement.
+ * - The typed statement names the key columns. It runs only on the table that the function was made for, and while the key
+ *   index is the one of that day and its columns have the names of that day. ALTER TYPE builds the indexes of a column under
+ *   new oids, so the type is right too. `pg_get_indexdef` reads the catalogue's cache and not a snapshot: under REPEATABLE
+ *   READ a query on pg_attribute would see names that the parser does not know any more. It costs 3 us a statement.
  * - Else the key columns are found by their attribute numbers, and their values go to `loose` as text. The statement is
  *   built again each time, because a session keeps the plans of a static one.
  * - Else a key column is gone. The event is `x`: something changed, and nobody knows which row.
@@ -88,7 +90,7 @@ function typedBranch(capture: Capture, event: KeyEvent): string {
   const targets = columns.map((_, at) => keyColumn(at));
   // Every column is qualified: a bare `found` or `tg_op` would be a variable of plpgsql.
   const statement = `${insertInto(capture, targets)} ${rowsOf(capture, event, (row) => columns.map((column) => knownType(column).image(`${row}.${quotePg(column.name)}`)))}`;
-  return /* sql */ `if ${guard.join(' and ')} then
+  return /* sql */ `if tg_relid = ${capture.relation} and ${guard.join(' and ')} then
       ${statement};
       return null;
     end if;`;

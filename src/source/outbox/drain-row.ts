@@ -100,7 +100,7 @@ export async function deleteDrainRow(pg: Queryable, id: string): Promise<void> {
   if (await hasDrain(pg)) await pg.query(/* sql */ `delete from pg2click.drain where table_id = $1`, [id]);
 }
 
-async function hasDrain(pg: Queryable): Promise<boolean> {
+export async function hasDrain(pg: Queryable): Promise<boolean> {
   const found = await pg.query<{ has: boolean }>(
     /* sql */ `select pg_catalog.to_regclass('pg2click.drain') is not null as has`,
   );

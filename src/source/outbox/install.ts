@@ -9,8 +9,9 @@ import { readCaptureKey } from './capture-key.js';
 import { captureFunctionSql, enableAlwaysSql, triggerSql } from './capture-sql.js';
 import { outboxTableSql, type OutboxKeyType } from './outbox-table-sql.js';
 import { LOCK_TIMEOUT_MS, withBriefLock, type DdlOptions } from '../brief-lock.js';
-import { BLOCKS_DROP, BLOCKS_TRIGGERS } from '../lock-holders.js';
+import { BLOCKS_DROP, BLOCKS_READING, BLOCKS_TRIGGERS } from '../lock-holders.js';
 import { inTransaction } from '../transaction.js';
+import { changedMeanwhile, verifyInstalled } from './verify-installed.js';
 
 /**
  * A synchronous commit, so that what was announced is there after a crash. A worker that freezes in the middle loses its transaction,
@@ -24,22 +25,33 @@ type OutboxOwner = Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'shape' | 
 };
 
 /**
- * Makes the outbox of a table, its trigger functions and its triggers, in one transaction. Does nothing where all of them
+ * Makes the outbox of a table, its trigger functions and its triggers, in one transaction. Makes nothing where all of them
  * are there: making the triggers again would look like a change of the source. From its return on, every change of the table
  * by any transaction leaves its key in the outbox.
  * @param pg a connection of its own, not a pool
- * @throws Failure `LockTimeout` names who holds the table; what `options.fence` throws
+ * @returns the fingerprint of the table, of the moment at which it was seen to be as `table` says
+ * @throws Failure `LockTimeout` names who holds the table; `Fenced` where it was changed meanwhile; what `options.fence` throws
  */
-export async function installOutbox(pg: Queryable, table: OutboxOwner, options: DdlOptions = {}): Promise<void> {
+export async function installOutbox(pg: Queryable, table: OutboxOwner, options: DdlOptions = {}): Promise<string> {
   const title = formatTableName(table.name);
   try {
-    if (await isInstalled(pg, table)) return;
-    const wish = { title, relations: () => relationOf(pg, table), modes: BLOCKS_TRIGGERS };
-    await withBriefLock(pg, wish, () => inTransaction(pg, BEGIN, () => install(pg, table, options)), options);
+    const isThere = await isInstalled(pg, table);
+    const modes = isThere ? BLOCKS_READING : BLOCKS_TRIGGERS;
+    const wish = { title, relations: () => relationOf(pg, table), modes };
+    const work = async (): Promise<string> => {
+      await (isThere ? holdAsItIs(pg, table) : install(pg, table, options));
+      return verifyInstalled(pg, table);
+    };
+    return await withBriefLock(pg, wish, () => inTransaction(pg, BEGIN, work), options);
   } catch (error) {
     options.signal?.throwIfAborted();
     throw classifyPostgres(error, `making the outbox of ${title}`);
   }
+}
+
+/** The weakest lock, which SELECT allows: no ALTER of columns, key or name gets past it. */
+async function holdAsItIs(pg: Queryable, { name }: OutboxOwner): Promise<void> {
+  await pg.query(/* sql */ `lock table ${qualified(name)} in access share mode`);
 }
 
 async function install(pg: Queryable, table: OutboxOwner, { fence, ledgerElsewhere }: DdlOptions): Promise<void> {
@@ -47,16 +59,16 @@ async function install(pg: Queryable, table: OutboxOwner, { fence, ledgerElsewhe
   if (ledgerElsewhere === true) await insertDrainRow(pg, table.id);
   const types = await readKeyTypes(pg, table);
   const owned = await ownsTable(pg, table);
-  const { id, shape, triggerLevel: level } = table;
+  const { id, relation, shape, triggerLevel: level } = table;
   await pg.query(outboxTableSql(id, types));
   // What fits into the outbox is read from the outbox itself.
-  const capture = { id, shape, level, key: await readCaptureKey(pg, table) };
+  const capture = { id, relation, shape, level, key: await readCaptureKey(pg, table) };
   const functions = OUTBOX_EVENTS.flatMap((event) => [
     captureFunctionSql(capture, event),
     /* sql */ `revoke all on function ${captureFunction(id, event)}() from public`,
   ]);
   await pg.query(functions.join(';\n'));
-  // Alone, and in one message: it locks the user's table until the commit.
+  // Last, and in one message: it locks the user's table until the commit.
   const triggers = OUTBOX_EVENTS.flatMap((event) => [
     triggerSql(table, event, table.triggerLevel),
     enableAlwaysSql(table, event, owned),
@@ -164,10 +176,7 @@ async function readKeyTypes(pg: Queryable, table: OutboxOwner): Promise<OutboxKe
   );
   return table.key.map((name) => {
     const row = found.rows.find((candidate) => candidate.name === name);
-    if (row === undefined)
-      throw new Failure('SourceChanged', {
-        message: `${formatTableName(table.name)} has lost its key column ${name} since it was inspected.`,
-      });
+    if (row === undefined) throw changedMeanwhile(table.name);
     if (row.missing !== null)
       throw new Failure('Unauthorized', {
         message: `The PostgreSQL role may not use the type or collation of column ${name} of ${formatTableName(table.name)}.`,

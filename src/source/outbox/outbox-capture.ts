@@ -3,7 +3,6 @@ import type { BatchSource } from '../../pipeline/batch.js';
 import type { StageContext } from '../../pipeline/stage.js';
 import { saveFingerprint } from '../../ledger/tables.js';
 import type { Capture } from '../capture.js';
-import { fingerprintTable } from '../catalog/fingerprint.js';
 import { inspectTable } from '../catalog/inspect.js';
 import type { RowBatch } from '../../pipeline/row-batch.js';
 import { allocatePosition } from '../settle.js';
@@ -11,6 +10,7 @@ import { readOutboxBacklog } from './backlog.js';
 import { installOutbox, removeOutbox } from './install.js';
 import { OutboxSource } from './outbox-source.js';
 import type { OutboxRow } from './steps.js';
+import { refuseLeftovers } from './refuse-leftovers.js';
 import { refreshCapture } from './refresh.js';
 import { triggerLevelOf } from './trigger-level.js';
 
@@ -23,6 +23,7 @@ export const outboxCapture: Capture = {
     return { ...inspection, capture: { kind: 'outbox', triggerLevel } };
   },
 
+  refuseLeftovers,
   install: (pg, table, options) => installOutbox(pg, { ...table, triggerLevel: triggerLevelOf(table) }, options),
   async renew(pg, ledger, table) {
     const before = { ...table, triggerLevel: triggerLevelOf(table) };
@@ -37,7 +38,6 @@ export const outboxCapture: Capture = {
     return JSON.stringify([table.relation, key, table.route.capture]);
   },
 
-  fingerprint: (pg, table) => fingerprintTable(pg, table),
   allocatePosition: (pg, table) => allocatePosition(pg, table.id),
   backlog: readOutboxBacklog,
 

@@ -57,7 +57,8 @@ async function findStale(pg: Queryable, table: RefreshedTable): Promise<string[]
     [[...names.keys()]],
   );
   const key = await readCaptureKey(pg, table);
-  const capture = { id: table.id, shape: table.shape, level: table.triggerLevel, key };
+  const { id, relation, shape, triggerLevel: level } = table;
+  const capture = { id, relation, shape, level, key };
   return found.rows.flatMap(({ name, body }) => {
     const event = names.get(name);
     return event === undefined || body === captureBody(capture, event) ? [] : [captureFunctionSql(capture, event)];
