@@ -298,7 +298,7 @@ describe('preparing and removing a table', () => {
     };
 
     it('keep a table that is new here from the rows of another deployment', async () => {
-      const { sink } = await addElsewhere();
+      const other = await addElsewhere();
       await expect(attempt(() => prepare()).result).rejects.toMatchObject({
         kind: 'TargetTaken',
         message: expect.stringContaining(target()),
@@ -309,18 +309,18 @@ describe('preparing and removing a table', () => {
       await expect(attempt(() => prepare()).result).rejects.toMatchObject({ kind: 'TargetTaken' });
       const removed = await attempt(() => removeTable(path.deps, { ...address(), dropTarget: true })).result;
       expect(removed).toMatchObject({ dropped: [] });
-      expect(await sink('select count() from {current}')).toBe('20');
+      expect(await other.sink('select count() from {current}')).toBe('20');
     });
 
     it('do so too where the ledger has half a row of then', async () => {
-      const { sink } = await addElsewhere();
+      const other = await addElsewhere();
       await expect(attempt(() => prepare()).result).rejects.toMatchObject({ kind: 'TargetTaken' });
       await path.source.query(/* sql */ `update pg2click.replicated_table set definition = definition - 'owner'
         where table_name = '${table}'`);
       expect(await attempt(() => removeTable(path.deps, { ...address(), dropTarget: true })).result).toMatchObject({
         dropped: [],
       });
-      expect(await sink('select count() from {current}')).toBe('20');
+      expect(await other.sink('select count() from {current}')).toBe('20');
     });
 
     it.each(['renewed', 'not renewed'])(
