@@ -180,7 +180,7 @@ async function adopt(deps: Deps, table: ReplicatedTable, own: Deployment): Promi
     loaders.push(isHere ? { server, ...loader } : loader);
   }
   const { columns, key, route } = table;
-  await saveOwner(deps.ledger, table.id, { columns, key, route: { ...route, loaders }, owner: own });
+  await saveOwner(deps.ledger, table.id, { columns, key, route: { ...route, loaders }, owner: own, adopted: true });
 }
 
 /**

@@ -40,7 +40,9 @@ export async function removeTable(
     steps.begin('looking at the target');
     const receipt: { dropped: string[]; kept: RemoveReceipt['kept'][number][] } = { dropped: [], kept: [] };
     for (const { name } of table.route.loaders) {
-      const target = targetTable(table, name, (await deps.deployment()).id);
+      const known = targetTable(table, name, (await deps.deployment()).id);
+      // Half prepared, it may have been refused the target that it names.
+      const target = ready ? known : { ...known, oldMarks: false };
       const done = request.dropTarget
         ? await dropTarget(deps.clickhouse, target, { before: () => checkClaim(deps.ledger, claim), repeated })
         : keepTarget(target, ready);

@@ -13,7 +13,7 @@ import { isOwnMark, MARK_PREFIX, targetNames, TARGET_ROLES } from './names.js';
  */
 export async function dropTarget(
   ch: ClickHouseClient,
-  owner: Pick<TargetTable, 'deployment' | 'pipeline' | 'name' | 'target'>,
+  owner: Pick<TargetTable, 'deployment' | 'oldMarks' | 'pipeline' | 'name' | 'target'>,
   { before, repeated = false }: { readonly before?: () => Promise<void>; readonly repeated?: boolean } = {},
 ): Promise<RemoveReceipt> {
   const { database } = owner.target;

@@ -46,15 +46,24 @@ export function ownerMark(
 }
 
 /**
- * Whether a comment is the mark of this table: with this deployment's id, or with none, as in older releases.
+ * Whether a comment is the mark of this table. One of an older release, without a deployment's id, is only where the ledger
+ * knows that this deployment had the table then: otherwise it may be that of the same table in another database.
  */
 export function isOwnMark(
   comment: string,
-  table: Pick<TargetTable, 'deployment' | 'pipeline' | 'name'>,
+  table: Pick<TargetTable, 'deployment' | 'pipeline' | 'name' | 'oldMarks'>,
   role: TargetRole,
 ): boolean {
-  const { pipeline, name } = table;
-  return comment === ownerMark(table, role) || comment === ownerMark({ pipeline, name }, role);
+  return comment === ownerMark(table, role) || (table.oldMarks === true && isOldMark(comment, table, role));
+}
+
+/** Whether a comment is what an older release would have marked the table with. */
+export function isOldMark(
+  comment: string,
+  { pipeline, name }: Pick<TargetTable, 'pipeline' | 'name'>,
+  role: TargetRole,
+): boolean {
+  return comment === ownerMark({ pipeline, name }, role);
 }
 
 /** Every mark begins with it. */

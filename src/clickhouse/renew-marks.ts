@@ -3,15 +3,14 @@ import type { TargetTable } from '../domain/replicated-table.js';
 import { Failure } from '../failure/failure.js';
 import type { Log } from '../observe/log.js';
 import { execute, findObjects } from './catalog.js';
-import { ownerMark, quoteText, targetNames, TARGET_ROLES } from './names.js';
+import { isOldMark, ownerMark, quoteText, targetNames, TARGET_ROLES } from './names.js';
 
 /**
  * Marks of before deployments had an identity get that of the table's deployment. Idempotent; what has no mark keeps none. A
- * user of ClickHouse who may not change comments is no reason to stop a table: the old marks count as its own too.
+ * user of ClickHouse who may not change comments is no reason to stop a table: the old marks count as those of a table that was adopted, too.
  */
 export async function renewMarks(ch: ClickHouseClient, table: TargetTable, log: Log): Promise<void> {
   const { database } = table.target;
-  const { pipeline, name } = table;
   const names = targetNames(table.target);
   const objects = await findObjects(
     ch,
@@ -19,7 +18,7 @@ export async function renewMarks(ch: ClickHouseClient, table: TargetTable, log: 
     TARGET_ROLES.map((role) => names[role]),
   );
   for (const role of TARGET_ROLES) {
-    if (objects.get(names[role])?.comment !== ownerMark({ pipeline, name }, role)) continue;
+    if (!isOldMark(objects.get(names[role])?.comment ?? '', table, role)) continue;
     const mark = quoteText(ownerMark(table, role));
     const what = `marking ${database}.${names[role]}`;
     try {

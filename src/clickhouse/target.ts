@@ -8,7 +8,7 @@ import { Failure } from '../failure/failure.js';
 import { takenRemedy } from '../failure/remedies.js';
 import { databaseExists, execute, findObject, findObjects, listColumns, select, type SinkObject } from './catalog.js';
 import { findMisfits } from './fit.js';
-import { isOwnMark, MARK_PREFIX, ownerMark, quoteText, targetNames, TARGET_ROLES } from './names.js';
+import { isOldMark, isOwnMark, MARK_PREFIX, ownerMark, quoteText, targetNames, TARGET_ROLES } from './names.js';
 import type { Target, TargetNames, TargetRole } from './names.js';
 import { sinkState } from './state.js';
 
@@ -22,7 +22,10 @@ const DEDUPLICATION_WINDOW = 1_000;
 const RESERVED_COLUMNS = new Set(['_version', '_deleted', '_row_exists']);
 
 /** What of a table its target is made from: known before the table has a row in the ledger. */
-export type TargetOwner = Pick<TargetTable, 'deployment' | 'pipeline' | 'name' | 'columns' | 'key' | 'target'>;
+export type TargetOwner = Pick<
+  TargetTable,
+  'deployment' | 'oldMarks' | 'pipeline' | 'name' | 'columns' | 'key' | 'target'
+>;
 
 type Found = Readonly<Record<TargetRole, boolean>>;
 
@@ -169,12 +172,27 @@ function isOwn(table: TargetOwner, role: TargetRole, object: SinkObject | undefi
   // A table without a mark is a user's: it may serve when it fits. A floor or a view without one is in the way.
   const usable = role === 'table' && !comment.startsWith(MARK_PREFIX) && object.engine.includes('MergeTree');
   if (usable) return true;
+  if (isOldMark(comment, table, role)) throw ownerUnknown(table, role);
   const owner = comment.startsWith(MARK_PREFIX)
     ? `is that of ${comment}`
     : `was not made by pg2click (${object.engine})`;
   throw new Failure('TargetTaken', {
     message: `The ClickHouse name ${table.target.database}.${names[role]}, needed for ${ownerMark(table, 'table')}, is taken: it ${owner}.`,
     remedy: takenRemedy(formatTableName(table.name), '--target'),
+  });
+}
+
+/** The same name in another database, of another deployment, has the same mark. */
+function ownerUnknown(table: TargetOwner, role: TargetRole): Failure {
+  const names = targetNames(table.target);
+  const { database } = table.target;
+  const title = formatTableName(table.name);
+  const others = `${database}.${names.view} and ${database}.${names.floor}`;
+  return new Failure('TargetTaken', {
+    message: `The ClickHouse name ${database}.${names[role]} is taken: an older release made it for ${title} and did not mark of which deployment, so it may be that of another one.`,
+    remedy:
+      `${takenRemedy(title, '--target')}. If no other deployment loads it, drop ` +
+      `${role === 'table' ? `${names.shown}, ${others}` : others} in ClickHouse, then run pg2click resume ${title}.`,
   });
 }
 

@@ -52,6 +52,8 @@ export interface ReplicatedTable {
   readonly fingerprint: string;
   /** Who added it; absent where a release did that had no identity of deployments, until its next preparing. */
   readonly owner?: Deployment;
+  /** It was ready before deployments had an identity: the marks of its targets may lack that of its owner. */
+  readonly adopted?: boolean;
 }
 
 /** A table with the target of one of its loaders. */
@@ -64,6 +66,8 @@ export interface TargetTable extends Pick<
   readonly server?: string;
   /** The id of the deployment that owns the target. */
   readonly deployment?: string;
+  /** Marks without a deployment's id are its own too: an older release made its target. */
+  readonly oldMarks?: boolean;
 }
 
 /** @throws Error if the table has no loader of that name */
@@ -76,9 +80,11 @@ export function loaderNamed(table: Pick<ReplicatedTable, 'route'>, name = MAIN_L
 /** The table with the target of its loader `name`. @throws Error as `loaderNamed` */
 export function targetTable(table: ReplicatedTable, name = MAIN_LOADER, deployment?: string): TargetTable {
   const { target, server } = loaderNamed(table, name);
+  const oldMarks = table.owner === undefined || (table.adopted === true && table.owner.id === deployment);
   return {
     ...table,
     target,
+    oldMarks,
     ...(server === undefined ? {} : { server }),
     ...(deployment === undefined ? {} : { deployment }),
   };

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Deps } from '../../activities/deps.js';
 import { freshName } from '../support/stack.js';
 import { openPath, type Followed, type Path } from '../support/path.js';
 
@@ -168,5 +169,78 @@ describe('lost history', () => {
     });
     await expect(late).rejects.toMatchObject({ kind: 'SourceChanged' });
     expect(await numbers.sink('select count() from {target}')).toBe('0');
+  });
+
+  describe('a type that was changed after the last look', () => {
+    let name: string;
+    let numbers: Followed;
+    beforeEach(async () => {
+      name = `${table}_t`;
+      await path.source.query(`create type ${name}_mood as enum ('one');
+        create domain ${name}_amount as numeric(10, 2); create domain ${name}_price as ${name}_amount;
+        create table ${name} (id int primary key, n int not null, mood ${name}_mood, amount numeric(10, 2),
+          price ${name}_price, word varchar(3));
+        insert into ${name} values (1, 1, 'one', 1.25, 2.5, 'abc')`);
+      numbers = await path.add(name);
+    });
+    const values = (): Promise<string> =>
+      numbers.sink('select id, n, mood, amount, price, word from {current} order by id');
+    // In a slice that goes on: after its first batch, long after its look at the fingerprint.
+    const publishAround = async (change: string): Promise<unknown> => {
+      await path.source.query(`update ${name} set n = n`);
+      const publisher: Deps['publisher'] = async () => {
+        const real = await path.deps.publisher();
+        return {
+          close: () => real.close(),
+          async send(request, changes) {
+            const sent = await real.send(request, changes);
+            if (!changed) await path.source.query(change);
+            changed = true;
+            return sent;
+          },
+        };
+      };
+      let changed = false;
+      return numbers.publish({ publisher }, 3000);
+    };
+
+    it.each([
+      ['n type bigint', '3000000000', '1', 'the column n was changed from integer to bigint'],
+      [
+        'amount type numeric(12, 4)',
+        '1',
+        '1.2345',
+        'the column amount was changed from numeric(10,2) to numeric(12,4)',
+      ],
+    ])('%s: no batch carries a row of the new type', async (change, n, amount, sentence) => {
+      await numbers.copy();
+      const late = publishAround(
+        `alter table ${name} alter ${change}; insert into ${name} values (2, ${n}, 'one', ${amount}, 2.5, 'abc')`,
+      );
+      await expect(late).rejects.toMatchObject({
+        kind: 'SourceChanged',
+        message: expect.stringContaining(sentence) as string,
+      });
+      await numbers.load();
+      expect(await values()).toBe('1\t1\tone\t1.25\t2.5\tabc');
+    });
+
+    it('n type bigint before the copy: nothing is copied', async () => {
+      await path.source.query(`alter table ${name} alter n type bigint; update ${name} set n = 3000000000`);
+      await expect(numbers.copy()).rejects.toMatchObject({ kind: 'SourceChanged' });
+      expect(await values()).toBe('');
+    });
+
+    it('what the target holds as well as before goes on', async () => {
+      const change = `alter type ${name}_mood add value 'two'; alter table ${name} alter word type varchar(9)`;
+      for (const statement of change.split(';')) await path.source.query(statement);
+      await numbers.copy();
+      await path.source.query(`alter type ${name}_mood add value 'three'`);
+      await publishAround(`alter type ${name}_mood add value 'four'`);
+      await publishAround(`alter table ${name} alter word type varchar(12);
+        insert into ${name} values (2, 2, 'two', 1.25, 2.5, 'a longer one')`);
+      await numbers.settle();
+      expect(await values()).toBe('1\t1\tone\t1.25\t2.5\tabc\n2\t2\ttwo\t1.25\t2.5\ta longer one');
+    });
   });
 });

@@ -4,7 +4,7 @@ import { removeTable } from '../../activities/remove-table.js';
 import { readStanding, registerTable } from '../../src/ledger/registration.js';
 import type { TableOptions } from '../../src/domain/replicated-table.js';
 import { attempt, gateClickHouse } from '../support/activity.js';
-import { openPath, type Path } from '../support/path.js';
+import { openPath, type Followed, type Path } from '../support/path.js';
 import { freshName, waitFor } from '../support/stack.js';
 
 /** Enough to use up every generation there is, if each took one. */
@@ -294,6 +294,78 @@ describe('preparing and removing a table', () => {
     const followed = await path.add(table);
     await followed.copy();
     expect(await followed.expectEqual()).toBe(20);
+  });
+
+  describe('marks of a release in which deployments had no identity', () => {
+    const target = (): string => `${path.settings.clickhouse.database}.${table}`;
+    const old = async (): Promise<void> => {
+      for (const [suffix, role] of [
+        ['', ''],
+        ['_floor', ' floor'],
+        ['_current', ' view'],
+      ])
+        await path.deps.clickhouse.command({
+          query: `alter table ${target()}${suffix} modify comment 'pg2click ${path.settings.pipeline}/public.${table}${role}'`,
+        });
+    };
+    /** A table of this pipeline that another deployment has added. */
+    const addElsewhere = async (): Promise<Followed> => {
+      const followed = await path.add(await make());
+      await followed.copy();
+      await old();
+      await path.source.query(/* sql */ `delete from pg2click.replicated_table where table_name = '${table}'`);
+      await path.source.query(/* sql */ `delete from pg2click.history where table_name = '${table}'`);
+      await path.source.query(`drop table ${table}; create table ${table} (id int primary key, v text)`);
+      return followed;
+    };
+
+    it('keep a table that is new here from the rows of another deployment', async () => {
+      const other = await addElsewhere();
+      await expect(attempt(() => prepare()).result).rejects.toMatchObject({
+        kind: 'TargetTaken',
+        message: expect.stringContaining(target()),
+        remedy: expect.stringContaining('--target NAME'),
+      });
+      expect(await triggersOn(table)).toBe(0);
+      // Again: its row in the ledger is there now, and is no proof.
+      await expect(attempt(() => prepare()).result).rejects.toMatchObject({ kind: 'TargetTaken' });
+      const removed = await attempt(() => removeTable(path.deps, { ...address(), dropTarget: true })).result;
+      expect(removed).toMatchObject({ dropped: [] });
+      expect(await other.sink('select count() from {current}')).toBe('20');
+    });
+
+    it('do so too where the ledger has half a row of then', async () => {
+      const other = await addElsewhere();
+      await expect(attempt(() => prepare()).result).rejects.toMatchObject({ kind: 'TargetTaken' });
+      await path.source.query(/* sql */ `update pg2click.replicated_table set definition = definition - 'owner'
+        where table_name = '${table}'`);
+      expect(await attempt(() => removeTable(path.deps, { ...address(), dropTarget: true })).result).toMatchObject({
+        dropped: [],
+      });
+      expect(await other.sink('select count() from {current}')).toBe('20');
+    });
+
+    it.each(['renewed', 'not renewed'])(
+      'let a table that was ready then go on, and be dropped: %s',
+      async (renewed) => {
+        const followed = await path.add(await make());
+        await followed.copy();
+        await old();
+        await path.source.query(/* sql */ `update pg2click.replicated_table set definition = definition - 'owner'
+        where table_name = '${table}'`);
+        expect(await attempt(() => prepare()).result).toMatchObject({ id: followed.receipt.id });
+        const mark = await followed.sink(
+          `select comment from system.tables where (database || '.' || name) = '${target()}'`,
+        );
+        expect(mark).toBe(`pg2click ${(await path.deps.deployment()).id} ${path.settings.pipeline}/public.${table}`);
+        // As where the user of ClickHouse may not change comments.
+        if (renewed === 'not renewed') await old();
+        await path.source.query(`update ${table} set v = 'new'`);
+        expect(await followed.expectEqual()).toBe(20);
+        const removed = await attempt(() => removeTable(path.deps, { ...address(), dropTarget: true })).result;
+        expect(removed).toMatchObject({ dropped: [`${target()}_current`, `${target()}_floor`, target()], kept: [] });
+      },
+    );
   });
 });
 

@@ -1,7 +1,10 @@
+import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
 import type { TargetTable } from '../../src/domain/replicated-table.js';
 import { dropTarget } from '../../src/clickhouse/drop-target.js';
 import { createTarget, highestGeneration, verifyTarget } from '../../src/clickhouse/target.js';
+import { targetNames } from '../../src/clickhouse/names.js';
+import { renewMarks } from '../../src/clickhouse/renew-marks.js';
 import { sinkState } from '../../src/clickhouse/state.js';
 import { column, openSink, targetTableOf, rowsOf } from '../support/sink.js';
 
@@ -308,6 +311,48 @@ describe('a target that is taken', () => {
     await dropTarget(ch, table);
     await dropTarget(ch, table);
     expect(await inDatabase(table.target.table)).toEqual([]);
+  });
+
+  describe('by a mark of an older release, which names no deployment', () => {
+    const made = async (): Promise<TargetTable> => {
+      const table = orders();
+      await createTarget(ch, table);
+      return { ...table, deployment: 'one' };
+    };
+    const comments = async ({ target: { table } }: TargetTable): Promise<string[]> =>
+      (
+        await rowsOf<{ comment: string }>(
+          sink,
+          `select comment from system.tables where database = '${database}' and name like '${table}%' order by name`,
+        )
+      ).map(({ comment }) => comment);
+
+    test('is refused to a table that is new in its deployment, and not dropped by it', async () => {
+      const table = await made();
+      const before = await comments(table);
+      const { shown } = targetNames(table.target);
+      await expect(createTarget(ch, table)).rejects.toMatchObject({
+        kind: 'TargetTaken',
+        message: expect.stringContaining(`The ClickHouse name ${shown} is taken: an older release made it`),
+        remedy: expect.stringMatching(
+          new RegExp(`--target NAME. If no other deployment loads it, drop ${shown}, ${shown}_current`, 'u'),
+        ),
+      });
+      const { dropped, kept } = await dropTarget(ch, table);
+      expect(dropped).toEqual([]);
+      expect(kept).toHaveLength(3);
+      expect(await comments(table)).toEqual(before);
+    });
+
+    test('stays with the table that had it, whether its marks were renewed or not', async () => {
+      const table = { ...(await made()), oldMarks: true };
+      await createTarget(ch, table);
+      await renewMarks(ch, table, pino({ level: 'silent' }));
+      expect((await comments(table))[0]).toBe(`pg2click one default/public.${table.name.table}`);
+      expect((await dropTarget(ch, { ...table, oldMarks: false })).dropped).toHaveLength(3);
+      const other = { ...(await made()), oldMarks: true };
+      expect((await dropTarget(ch, other)).dropped).toHaveLength(3);
+    });
   });
 
   test('by two at once goes to one of them', async () => {

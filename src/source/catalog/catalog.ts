@@ -165,6 +165,11 @@ export function readNumericModifier(modifier: number): { precision: number; scal
   return { precision: (packed >> 16) & 0xff_ff, scale: ((packed & 0x7_ff) ^ 0x4_00) - 0x4_00 };
 }
 
+/** `atttypmod` of a numeric, as `readNumericModifier` reads it; undefined where the column has no precision. */
+export function numericModifier({ precision, scale }: Pick<Column, 'precision' | 'scale'>): number | undefined {
+  return precision === undefined || scale === undefined ? undefined : ((precision << 16) | (scale & 0x7_ff)) + 4;
+}
+
 /** Every unique index, suitable or not: what keeps one from serving as the key is worth saying. */
 export async function readUniqueIndexes(pg: Queryable, relation: string): Promise<UniqueIndex[]> {
   const found = await pg.query<UniqueIndex>(
