@@ -116,7 +116,7 @@ describe('lost history, through a worker, its workflow and the command line', ()
         async (see) => {
           const status = await queryTable(harness.temporal.client, harness.workflowId({ schema: 'public', table }));
           see(status);
-          const { publish, load } = status?.stages ?? {};
+          const { publish, 'load:main': load } = status?.stages ?? {};
           return (
             publish !== undefined && load !== undefined && publish.rows >= 80 && load.rows >= 80 && status?.prepared
           );

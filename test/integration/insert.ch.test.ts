@@ -289,11 +289,11 @@ describe('what ClickHouse refuses', () => {
     });
   });
 
-  test('a wrong password is not an outage', async () => {
+  test('a wrong password is a refused login, not an outage', async () => {
     const { replica: table } = await newTarget();
     const stranger = createClient({ ...clickhouseOptions(addressOf('clickhouse')), password: 'wrong', log: QUIET });
     try {
-      await expect(insert(stranger, table, [row(1)])).rejects.toMatchObject({ kind: 'Unauthorized' });
+      await expect(insert(stranger, table, [row(1)])).rejects.toMatchObject({ kind: 'LoginRefused' });
     } finally {
       await stranger.close();
     }

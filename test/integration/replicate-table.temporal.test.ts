@@ -85,7 +85,7 @@ it('pauses after the batch in hand and keeps its receipt; resume goes on from th
   await table.handle.signal(pauseSignal, { reason: 'vacuum' });
   const paused = await table.until('quiet', isQuiet);
   expect(paused.paused?.reason).toBe('vacuum');
-  expect(paused.stages).toMatchObject({ publish: { slices: 1, rows: 10 }, load: { slices: 1, rows: 10 } });
+  expect(paused.stages).toMatchObject({ publish: { slices: 1, rows: 10 }, 'load:main': { slices: 1, rows: 10 } });
   expect((await table.handle.describe()).raw.pendingActivities ?? []).toEqual([]);
   await table.handle.signal('resume');
   expect((await table.until('streaming', isStreaming)).paused).toBeNull();
@@ -128,7 +128,7 @@ it('parks only the stage that a person must look at; resume tries it again', asy
     kind: 'RowRefused',
     message: 'orders: row 7 was refused.',
   });
-  expect(parked.failure?.remedy).toContain('then resume');
+  expect(parked.failure?.remedy).toContain('resume');
   const later = await table.until(
     'publishing',
     (s) => totalsOf(s, 'publish').slices > totalsOf(parked, 'publish').slices + 1,
@@ -139,7 +139,7 @@ it('parks only the stage that a person must look at; resume tries it again', asy
 
   refusing = false;
   const answer = await table.handle.executeUpdate(requestResume, { args: [{}] });
-  expect(answer).toMatchObject({ accepted: true, changed: true, message: 'Resumed. Tried again: load.' });
+  expect(answer).toMatchObject({ accepted: true, changed: true, message: 'Resumed. Tried again: load:main.' });
   expect((await table.until('loading', (status) => totalsOf(status, 'load:main').slices > 0)).failure).toBeNull();
   expect(await searchAttribute(table, 'Pg2clickFailure')).toBeUndefined();
 });
@@ -254,7 +254,7 @@ it('removes when nothing else runs any more, and ends with the status of a remov
   const answer = await table.handle.executeUpdate(requestRemove, { args: [{ dropTarget: true }] });
   expect(answer).toMatchObject({ accepted: true, phase: 'removing' });
   const result = (await table.handle.result()) as TableStatus;
-  expect(result).toMatchObject({ phase: 'removed', running: [], stages: { load: { slices: 1 } } });
+  expect(result).toMatchObject({ phase: 'removed', running: [], stages: { 'load:main': { slices: 1 } } });
   expect(removals).toEqual([{ pipeline: 'default', schema: 'public', table: name, dropTarget: true }]);
   expect(await searchAttribute(table, 'Pg2clickPhase')).toBe('removed');
 });

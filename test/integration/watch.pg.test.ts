@@ -133,7 +133,7 @@ describe('the watch', async () => {
   it('hands nobody a refused login, which would park every table: it passes by itself', async () => {
     const watch = open({ ...address, password: 'wrong' });
     const waits = [1, 2].map(async () => watch.wait(await sequenceOf(table), { signal: never() }));
-    for (const wait of waits) await expect(wait).rejects.toMatchObject({ kind: 'SourceUnavailable' });
+    for (const wait of waits) await expect(wait).rejects.toMatchObject({ kind: 'LoginRefused' });
   });
 
   it('is not held up by a long transaction, nor by rows that nobody can see', async () => {

@@ -35,7 +35,7 @@ it('stops after the batches in hand, long before a slice is over, and another wo
   expect(loaded).toBe(1);
   await table.join();
   const status = await table.until('the next slices', (s) => isStreaming(s) && totalsOf(s, 'load:main').slices === 1);
-  expect(status.stages).toMatchObject({ publish: { slices: 1, rows: 10 }, load: { slices: 1, rows: 10 } });
+  expect(status.stages).toMatchObject({ publish: { slices: 1, rows: 10 }, 'load:main': { slices: 1, rows: 10 } });
 });
 
 it('of one role leaves the other role’s work to others, and runs workflows all the same', async () => {
