@@ -255,7 +255,7 @@ it('removes when nothing else runs any more, and ends with the status of a remov
   expect(answer).toMatchObject({ accepted: true, phase: 'removing' });
   const result = (await table.handle.result()) as TableStatus;
   expect(result).toMatchObject({ phase: 'removed', running: [], stages: { 'load:main': { slices: 1 } } });
-  expect(removals).toEqual([{ pipeline: 'default', schema: 'public', table: name, dropTarget: true }]);
+  expect(removals).toEqual([{ id: '1', pipeline: 'default', schema: 'public', table: name, dropTarget: true }]);
   expect(await searchAttribute(table, 'Pg2clickPhase')).toBe('removed');
 });
 
