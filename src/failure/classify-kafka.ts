@@ -57,6 +57,7 @@ const KIND_BY_NAME: Readonly<Record<string, FailureKind>> = {
   KafkaJSLockTimeout: 'BrokerUnavailable',
   // Of our own client, `src/kafka/client/errors.ts`.
   KafkaTimeout: 'BrokerUnavailable',
+  ConnectionDiscarded: 'BrokerUnavailable',
   SendNotConfirmed: 'BrokerUnavailable',
   SessionRetired: 'BrokerUnavailable',
   UnknownPartition: 'BrokerUnavailable',
