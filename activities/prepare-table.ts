@@ -18,6 +18,7 @@ import type { Queryable } from '../src/connect/queryable.js';
 import { readSinkIdentity } from '../src/clickhouse/identity.js';
 import { renewMarks } from '../src/clickhouse/renew-marks.js';
 import { checkTarget, hasTarget, highestGeneration } from '../src/clickhouse/target.js';
+import { withAdmin } from '../src/kafka/client/admin.js';
 import type { Capture, Inspection } from '../src/source/capture.js';
 import { saveOwner } from '../src/ledger/tables.js';
 import { ensureTopic, topicState } from '../src/topic/admin.js';
@@ -142,7 +143,7 @@ async function makeTopic(deps: Deps, { route, name }: ReplicatedTable): ReturnTy
   const { topic } = route.transport;
   const { partitions, retentionMs } = deps.settings.kafka;
   try {
-    return await withAdmin(deps, (admin) => ensureTopic(admin, { topic, partitions, retentionMs }));
+    return await withAdmin(deps.kafka, (admin) => ensureTopic(admin, { topic, partitions, retentionMs }));
   } catch (error) {
     if (!(error instanceof Failure) || error.kind !== 'Misconfigured' || error.remedy !== undefined) throw error;
     const { message, cause } = error;
@@ -153,7 +154,7 @@ async function makeTopic(deps: Deps, { route, name }: ReplicatedTable): ReturnTy
 /** Where a topic is there already, its last messages say who writes it. */
 async function checkTopic(deps: Deps, { route, name, id }: ReplicatedTable, own: Deployment): Promise<void> {
   const { topic } = route.transport;
-  const state = await withAdmin(deps, (admin) => topicState(admin, topic));
+  const state = await withAdmin(deps.kafka, (admin) => topicState(admin, topic));
   if (state === undefined) return;
   const reader = deps.reader(topic, { subscriber: `${id}/origin` });
   const origin = await findOtherOrigin(reader, state, own.id);
@@ -233,18 +234,8 @@ function receiptOf(table: ReplicatedTable, estimatedRows: number | null): Prepar
 
 /** Messages that are in the topic already belong to an older history of the table: loading starts after them. */
 async function endOffsets(deps: Deps, topic: string): Promise<Record<string, string>> {
-  const state = await withAdmin(deps, (admin) => topicState(admin, topic));
+  const state = await withAdmin(deps.kafka, (admin) => topicState(admin, topic));
   if (state === undefined)
     throw new Failure('TopicReplaced', { message: `The topic ${topic} vanished while it was prepared.` });
   return Object.fromEntries(Object.entries(state.offsets).map(([partition, { high }]) => [partition, high]));
-}
-
-async function withAdmin<T>(deps: Deps, use: (admin: ReturnType<Deps['kafka']['admin']>) => Promise<T>): Promise<T> {
-  const admin = deps.kafka.admin();
-  try {
-    await admin.connect();
-    return await use(admin);
-  } finally {
-    await admin.disconnect().catch(() => undefined);
-  }
 }

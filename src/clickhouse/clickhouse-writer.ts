@@ -104,8 +104,7 @@ export class ClickHouseWriter implements BatchWriter<InsertContent> {
   async #insertValues(content: InsertValues, { signal, attempt }: WriteOptions): Promise<Written> {
     const { clickhouse } = this.#services;
     const { values, encoding, columns, token, rows, bytes, floor } = content;
-    if (values.length > 0)
-      await insertValues(clickhouse, this.#table, { values, encoding, columns, token, signal, attempt });
+    await insertValues(clickhouse, this.#table, { values, encoding, columns, token, signal, attempt });
     if (floor !== undefined) {
       await writeFloor(clickhouse, this.#table, floor);
       await deleteBelowFloor(clickhouse, this.#table);

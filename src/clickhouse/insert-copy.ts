@@ -5,7 +5,6 @@ import { targetColumns } from '../domain/column-type.js';
 import { quoteCh } from '../domain/identifier.js';
 import type { TargetTable } from '../domain/replicated-table.js';
 import { Failure } from '../failure/failure.js';
-import type { Inserted } from './insert.js';
 import { copyInsertSettings } from './insert-settings.js';
 import { targetNames } from './names.js';
 import { sendInsert } from './send.js';
@@ -19,6 +18,12 @@ export interface CopyOptions {
   readonly signal: AbortSignal;
   /** Called with the rows handed over so far, at most once a second. */
   readonly onProgress?: ((rows: number) => void) | undefined;
+}
+
+interface Inserted {
+  readonly rows: number;
+  /** Of the body, before any compression. */
+  readonly bytes: number;
 }
 
 /**

@@ -37,26 +37,15 @@ export interface InsertRequest {
   readonly attempt?: number | undefined;
 }
 
-export interface Inserted {
-  readonly rows: number;
-  /** Of the body, before any compression. */
-  readonly bytes: number;
-}
-
 /**
- * Inserts the values as they are, unparsed, as one block: all of them or none. Rows are counted as sent: a repeat counts
- * like the first time.
+ * Inserts the values as they are, unparsed, as one block: all of them or none.
  *
  * @throws Failure `RowRefused`, `SchemaMismatch`, `SinkBusy`, `SinkUnavailable` (the outcome is unknown: send the same
  *   values under the same token), `SinkSetBack` (the table is gone); the signal's reason when it is aborted
  */
-export async function insertValues(
-  ch: ClickHouseClient,
-  table: TargetTable,
-  request: InsertRequest,
-): Promise<Inserted> {
+export async function insertValues(ch: ClickHouseClient, table: TargetTable, request: InsertRequest): Promise<void> {
   const { values, encoding = 'JSONEachRow', columns, token, signal, attempt = 1 } = request;
-  if (values.length === 0) return { rows: 0, bytes: 0 };
+  if (values.length === 0) return;
   const names = targetNames(table.target);
   const timeoutMs = Math.min(LAST_TIMEOUT_MS, FIRST_TIMEOUT_MS * 2 ** (attempt - 1));
   const deadline = AbortSignal.timeout(timeoutMs);
@@ -72,7 +61,6 @@ export async function insertValues(
     const text = `ClickHouse gave no answer within ${timeoutMs / SECOND} s while inserting into ${names.shown}.`;
     throw new Failure('SinkUnavailable', { message: text });
   }
-  return { rows: countRows(values), bytes: values.reduce((sum, value) => sum + value.length + 1, 0) };
 }
 
 /** Joins the values with newlines into chunks of about `CHUNK_BYTES`; a larger value is a chunk of its own. */
@@ -93,11 +81,4 @@ function* chunks(values: readonly Buffer[]): Generator<Buffer> {
     filled += 1;
   }
   if (filled > 0) yield chunk.subarray(0, filled);
-}
-
-function countRows(values: readonly Buffer[]): number {
-  let rows = values.length;
-  for (const value of values)
-    for (let at = value.indexOf(NEWLINE); at !== -1; at = value.indexOf(NEWLINE, at + 1)) rows += 1;
-  return rows;
 }

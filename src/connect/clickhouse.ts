@@ -72,7 +72,7 @@ export async function probeClickHouse(settings: Settings): Promise<string> {
     const rows = await answer.json<{ version: string }>();
     return rows[0]?.version ?? 'unknown version';
   } catch (error) {
-    throw (await explainMixUp(error, settings)) ?? explainClickHouseConnect(error, settings);
+    throw (await explainMixUp(error, settings)) ?? explainClickHouseConnect(error, settings, PROBE_MS);
   } finally {
     await client.close();
   }
@@ -97,7 +97,8 @@ function isRefused(error: unknown): boolean {
   );
 }
 
-export function explainClickHouseConnect(error: unknown, settings: Settings): Failure {
+/** @param waitedMs how long the request might take */
+export function explainClickHouseConnect(error: unknown, settings: Settings, waitedMs: number): Failure {
   const { url, database, user } = settings.clickhouse;
   const server = `ClickHouse at ${url}`;
   const secure = explainTlsTo('clickhouse', error, settings);
@@ -130,7 +131,7 @@ export function explainClickHouseConnect(error: unknown, settings: Settings): Fa
   // The client's own words: its error has no code.
   if (errorChain(error).some((link) => 'message' in link && link.message === 'Timeout error.'))
     return new Failure('SinkUnavailable', {
-      message: `${server} did not answer within ${PROBE_MS / 1_000} s.`,
+      message: `${server} did not answer within ${waitedMs / 1_000} s.`,
       remedy: 'Look at its load: ClickHouse, or what is on the way to it, took the request and is slow.',
       cause: failure.cause,
     });

@@ -99,7 +99,7 @@ function explain(error: unknown, settings: Settings, { elapsedMs, passwordAsked 
     return told ?? { kind, message: `${server} refused a session (${code}).`, remedy: `Look at its log.` };
   }
   if (elapsedMs >= CONNECT_TIMEOUT_MS - 500) {
-    const message = `${server} did not answer within ${CONNECT_TIMEOUT_MS / 1_000} seconds.`;
+    const message = `${server} did not answer within ${CONNECT_TIMEOUT_MS / 1_000} s.`;
     return { kind, message, remedy: `Check that PostgreSQL runs there, the firewalls, and ${address}.` };
   }
   // The driver itself gives up, without a code, when it has no password to give.

@@ -17,7 +17,7 @@ export interface ConnectKafkaOptions {
   readonly requestTimeoutMs?: number;
 }
 
-/** A person waits for a probe, and so does `/readyz`. */
+/** A person waits for a probe, and the health of a worker is as old as its last one. */
 const PROBE_TIMEOUT_MS = 8_000;
 
 /** Opens nothing yet: producers, consumers and admins connect by themselves. Without a log it is silent. */
@@ -140,7 +140,7 @@ function refusalOf(error: unknown): string | undefined {
 }
 
 /** @param silence what to say where nothing else explains it */
-export function explainKafkaConnect(error: unknown, settings: Settings, silence?: string): Failure {
+function explainKafkaConnect(error: unknown, settings: Settings, silence?: string): Failure {
   const server = serverOf(settings);
   const tls = explainTlsTo('kafka', error, settings);
   if (tls !== undefined)

@@ -111,8 +111,11 @@ function addressOf({ temporal: { address } }: Settings): HostPort {
 const NOT_FOUND = 5;
 const PERMISSION_DENIED = 7;
 const UNAUTHENTICATED = 16;
+/** CANCELLED, DEADLINE_EXCEEDED and UNAVAILABLE, which the client gives to itself. */
+const SILENT: readonly number[] = [1, 4, 14];
 
-export function explainTemporalConnect(error: unknown, settings: Settings): Failure {
+/** @param waitedMs how long the call might take */
+export function explainTemporalConnect(error: unknown, settings: Settings, waitedMs = CONNECT_TIMEOUT_MS): Failure {
   const { address, namespace } = settings.temporal;
   const server = `Temporal at ${address}`;
   const code = grpcCode(error);
@@ -137,8 +140,10 @@ export function explainTemporalConnect(error: unknown, settings: Settings): Fail
       remedy: tls.remedy,
       cause: error,
     });
+  const isSilent = code === undefined || SILENT.includes(code);
+  const said = isSilent ? `did not answer within ${waitedMs / 1_000} s` : `answered with the gRPC status ${code}`;
   return new Failure('TemporalUnavailable', {
-    message: `${server} ${explainNetworkError(error) ?? `did not answer within ${CONNECT_TIMEOUT_MS / 1_000} seconds`}.`,
+    message: `${server} ${explainNetworkError(error) ?? said}.`,
     remedy: `Check that Temporal runs there, and ${nameSettings(settings, ['TEMPORAL_ADDRESS'])}.`,
     cause: error,
   });

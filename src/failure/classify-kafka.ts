@@ -9,7 +9,6 @@ const KIND_BY_TYPE: Readonly<Record<string, FailureKind>> = {
   RECORD_LIST_TOO_LARGE: 'MessageTooLarge', // 18
   INVALID_TOPIC_EXCEPTION: 'Misconfigured', // 17
   INVALID_GROUP_ID: 'Misconfigured', // 24
-  INVALID_SESSION_TIMEOUT: 'Misconfigured', // 26
   TOPIC_AUTHORIZATION_FAILED: 'Unauthorized', // 29
   GROUP_AUTHORIZATION_FAILED: 'Unauthorized', // 30
   CLUSTER_AUTHORIZATION_FAILED: 'Unauthorized', // 31
@@ -41,8 +40,6 @@ const KIND_BY_TYPE: Readonly<Record<string, FailureKind>> = {
 /** Errors of kafkajs itself, by name. `KafkaJSNumberOfRetriesExceeded` says nothing; its cause does. */
 const KIND_BY_NAME: Readonly<Record<string, FailureKind>> = {
   KafkaJSSASLAuthenticationError: 'LoginRefused',
-  // A compression codec that is not built in.
-  KafkaJSNotImplemented: 'Misconfigured',
   KafkaJSServerDoesNotSupportApiKey: 'Misconfigured',
   KafkaJSConnectionError: 'BrokerUnavailable',
   KafkaJSConnectionClosedError: 'BrokerUnavailable',
@@ -52,11 +49,11 @@ const KIND_BY_NAME: Readonly<Record<string, FailureKind>> = {
   KafkaJSGroupCoordinatorNotFound: 'BrokerUnavailable',
   KafkaJSMetadataNotLoaded: 'BrokerUnavailable',
   KafkaJSTopicMetadataNotLoaded: 'BrokerUnavailable',
-  KafkaJSStaleTopicMetadataAssignment: 'BrokerUnavailable',
   KafkaJSTimeout: 'BrokerUnavailable',
   KafkaJSLockTimeout: 'BrokerUnavailable',
   // Of our own client, `src/kafka/client/errors.ts`.
   KafkaTimeout: 'BrokerUnavailable',
+  ConnectionDiscarded: 'BrokerUnavailable',
   SendNotConfirmed: 'BrokerUnavailable',
   SessionRetired: 'BrokerUnavailable',
   UnknownPartition: 'BrokerUnavailable',

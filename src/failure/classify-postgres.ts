@@ -13,6 +13,10 @@ const UNAVAILABLE: Classification = { kind: 'SourceUnavailable', sentence: 'Post
 const RESTARTING: Classification = { kind: 'SourceUnavailable', sentence: 'PostgreSQL is starting or stopping' };
 const BUSY: Classification = { kind: 'SourceUnavailable', sentence: 'PostgreSQL has no connections or memory left' };
 const DISK_FULL: Classification = { kind: 'SourceUnavailable', sentence: 'PostgreSQL has no room left on its disk' };
+const BROKEN: Classification = {
+  kind: 'SourceUnavailable',
+  sentence: 'PostgreSQL could not read or write its files',
+};
 const LOCKED: Classification = { kind: 'LockTimeout', sentence: 'A lock on the table was not free in time' };
 const REPEAT: Classification = {
   kind: 'LockTimeout',
@@ -59,7 +63,7 @@ const BY_SQLSTATE: Readonly<Record<string, Classification>> = {
   '57P03': RESTARTING, // cannot_connect_now
   '57P04': NO_DATABASE, // database_dropped
   '57P05': UNAVAILABLE, // idle_session_timeout
-  '58': DISK_FULL, // system_error, io_error
+  '58': BROKEN, // system_error, io_error, undefined_file
   '25P03': UNAVAILABLE, // idle_in_transaction_session_timeout
   '25P04': UNAVAILABLE, // transaction_timeout
 };
@@ -103,7 +107,6 @@ function classificationOf(error: unknown): Classification {
     );
   }
   if (code !== undefined && Object.hasOwn(BY_ERRNO, code)) return BY_ERRNO[code] ?? UNAVAILABLE;
-  // `pg` has no code for a connection that ended, only plain errors with these texts.
   if (error instanceof AggregateError) return error.errors.map(classificationOf)[0] ?? UNAVAILABLE;
   if (error instanceof Error && isLostConnection(error)) return UNAVAILABLE;
   return { kind: 'Unexpected', sentence: 'Something unexpected happened' };

@@ -14,7 +14,7 @@ export interface ErrorShape {
 }
 
 /** Errors whose text quotes what was sent: servers and parsers echo row values. */
-const ECHOING = /^(?:DatabaseError|error|PostgresError|ClickHouseError|SyntaxError|RowError|TabSeparatedError)$/u;
+const ECHOING = /^(?:DatabaseError|error|PostgresError|ClickHouseError|SyntaxError)$/u;
 
 /**
  * An error without anything that may hold a row's value: of errors that quote their input only name and code remain. The

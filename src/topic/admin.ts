@@ -118,7 +118,8 @@ async function refuseCompaction(admin: Admin, topic: string): Promise<void> {
   if (policy.split(',').includes('compact'))
     throw new Failure('Misconfigured', {
       message: `The topic ${topic} is compacted: Kafka removes messages from the middle of it, which looks like a loss.`,
-      remedy: 'Set its cleanup.policy to delete, or choose another topic.',
+      remedy:
+        'Set its cleanup.policy to delete, then resume the table. Or remove the table, then add it with --topic and another name.',
     });
 }
 

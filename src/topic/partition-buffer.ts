@@ -135,9 +135,11 @@ export class PartitionBuffer {
     }
   }
 
-  /** Releases all that is queued. */
+  /** Releases all that is queued: nothing is left to take. */
   clear(): void {
     this.#cursor.shut();
+    this.#isOpen = false;
+    this.#isAtRecord = false;
     this.#head = undefined;
     this.#tail = undefined;
     this.#addBytes(-this.#queuedBytes);

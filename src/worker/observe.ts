@@ -11,6 +11,9 @@ import { openProbes, ServerWatch } from './server-watch.js';
 import type { RunningWorker, WorkerRole } from './start.js';
 import { reportProcessUntil } from './process-metrics.js';
 
+/** A statement for the metrics that has no answer by then hangs on a connection that died, or at a server that is frozen. */
+const STATEMENT_MS = 30_000;
+
 export interface ObserveOptions {
   readonly settings: Settings;
   readonly role: WorkerRole;
@@ -27,7 +30,8 @@ export interface Observation {
 }
 
 /**
- * Begins with the health endpoint, before anything is connected. Without PG2CLICK_HEALTH and PG2CLICK_METRICS it watches the servers only.
+ * Begins with the health endpoint, before anything is connected. Without PG2CLICK_HEALTH and PG2CLICK_METRICS it only watches the
+ * servers, for the log.
  * @throws Failure `Misconfigured` where it cannot listen
  */
 export async function observeWorker({ settings, role, version, meters, log }: ObserveOptions): Promise<Observation> {
@@ -62,11 +66,9 @@ export async function observeWorker({ settings, role, version, meters, log }: Ob
 
   /** On connections of its own: what reports trouble must not wait behind it. */
   async function collect(connection: NativeConnection): Promise<void> {
-    const source = createPostgresPool(settings, { max: 1, name: 'metrics', log });
-    const ledger =
-      settings.ledger === undefined
-        ? source
-        : createPostgresPool(ledgerSettings(settings), { max: 1, name: 'metrics', log });
+    const options = { max: 1, name: 'metrics', statementMs: STATEMENT_MS, log };
+    const source = createPostgresPool(settings, options);
+    const ledger = settings.ledger === undefined ? source : createPostgresPool(ledgerSettings(settings), options);
     const clickhouse = connectClickHouse(settings, { requestTimeoutMs: 10_000, connections: 1 });
     const temporal = new Client({ connection, namespace: settings.temporal.namespace });
     try {

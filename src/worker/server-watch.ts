@@ -26,6 +26,11 @@ const NAMES: Readonly<Record<ServerName, readonly [string, FailureKind]>> = {
   temporal: ['Temporal', 'TemporalUnavailable'],
 };
 
+function silent(server: ServerName, ms: number): Failure {
+  const [name, kind] = NAMES[server];
+  return new Failure(kind, { message: `${name} did not answer within ${ms / 1_000} s.` });
+}
+
 /** Rejects with a Failure while its server does not answer. */
 export interface Probe {
   probe(): Promise<void>;
@@ -85,10 +90,9 @@ export class ServerWatch {
 
   async #probe(server: ServerName, of: Probe): Promise<void> {
     const before = this.#states.get(server);
-    const [name, kind] = NAMES[server];
-    const late = (): Failure => new Failure(kind, { message: `${name} did not answer within ${PROBE_MS / 1_000} s.` });
+    const [name] = NAMES[server];
     try {
-      await withTimeout(of.probe(), PROBE_MS, late);
+      await withTimeout(of.probe(), PROBE_MS, () => silent(server, PROBE_MS));
       this.#states.set(server, { answeredAt: Date.now(), problem: null });
       if (before !== undefined && before.problem !== null) this.#log.info({ server }, `${name} answers again`);
     } catch (error) {
@@ -108,8 +112,8 @@ export class ServerWatch {
 /** The servers as this worker reaches them. `connection` is the worker's own: a second one could be well while it is not. */
 export function openProbes(settings: Settings, connection: NativeConnection): Probes {
   return {
-    postgresql: postgresProbe(settings),
-    ...(settings.ledger === undefined ? {} : { ledger: postgresProbe(ledgerSettings(settings)) }),
+    postgresql: postgresProbe('postgresql', settings),
+    ...(settings.ledger === undefined ? {} : { ledger: postgresProbe('ledger', ledgerSettings(settings)) }),
     kafka: { probe: async () => void (await probeKafka(settings)), close: () => Promise.resolve() },
     clickhouse: clickhouseProbe(settings),
     temporal: {
@@ -120,7 +124,7 @@ export function openProbes(settings: Settings, connection: NativeConnection): Pr
             connection.workflowService.describeNamespace({ namespace }),
           );
         } catch (error) {
-          throw explainTemporalConnect(error, settings);
+          throw explainTemporalConnect(error, settings, ANSWER_MS);
         }
       },
       close: () => Promise.resolve(),
@@ -129,24 +133,20 @@ export function openProbes(settings: Settings, connection: NativeConnection): Pr
 }
 
 /** One session, kept while it answers. */
-function postgresProbe(settings: Settings): Probe {
-  let session: { client: PostgresClient; end: AbortController } | undefined;
-  const drop = (): void => {
-    session?.end.abort();
-    session = undefined;
-  };
+function postgresProbe(server: 'postgresql' | 'ledger', settings: Settings): Probe {
+  let session: { readonly client: PostgresClient; readonly end: AbortController } | undefined;
   return {
     async probe() {
-      const timer = setTimeout(drop, ANSWER_MS);
+      const end = session?.end ?? new AbortController();
+      const timer = setTimeout(() => end.abort(silent(server, ANSWER_MS)), ANSWER_MS);
       try {
-        if (session === undefined) {
-          const end = new AbortController();
-          session = { client: await connectPostgres(settings, { name: 'watch', signal: end.signal }), end };
-        }
+        session ??= { client: await connectPostgres(settings, { name: 'health', signal: end.signal }), end };
         await session.client.query('select 1');
       } catch (error) {
-        drop();
-        throw error instanceof Failure ? error : classifyPostgres(error, 'looking whether PostgreSQL answers');
+        session = undefined;
+        end.signal.throwIfAborted();
+        end.abort();
+        throw explainProbe(server, error);
       } finally {
         clearTimeout(timer);
       }
@@ -157,6 +157,13 @@ function postgresProbe(settings: Settings): Probe {
   };
 }
 
+function explainProbe(server: 'postgresql' | 'ledger', error: unknown): Failure {
+  const failure = classifyPostgres(error, 'looking whether it answers');
+  if (failure.kind !== 'SourceUnavailable') return failure;
+  const [, kind] = NAMES[server];
+  return new Failure(kind, { message: failure.message, remedy: failure.remedy, cause: failure.cause });
+}
+
 function clickhouseProbe(settings: Settings): Probe {
   const client = connectClickHouse(settings, { requestTimeoutMs: ANSWER_MS, connections: 1 });
   return {
@@ -165,7 +172,7 @@ function clickhouseProbe(settings: Settings): Probe {
         const answer = await client.query({ query: /* sql */ `select 1`, format: 'TabSeparated' });
         await answer.text();
       } catch (error) {
-        throw explainClickHouseConnect(error, settings);
+        throw explainClickHouseConnect(error, settings, ANSWER_MS);
       }
     },
     close: () => client.close(),

@@ -25,11 +25,6 @@ export interface WorkerSettings {
   /** The file that `workflows/build-bundle.ts` writes. */
   readonly bundlePath: string;
   /**
-   * How long slices go on after SIGTERM before they are told to finish the batch in hand; default 0, milliseconds or `30s`.
-   * A slice that is told loses nothing, so waiting gains nothing; only a first load that is about to end may want it.
-   */
-  readonly shutdownGraceTime?: number | `${number}s` | undefined;
-  /**
    * Activities at a time, on each of the two queues; default 400. A running slice holds its slot, and a table without one waits
    * unseen: producers need two for each table until its first load is done, then one; consumers one; and some spare.
    */
@@ -48,7 +43,7 @@ export interface RunningWorker {
   stop(): Promise<void>;
 }
 
-/** After SIGTERM and the grace time: a batch in hand has this long. Let supervisors wait 10 s longer before they kill. */
+/** After SIGTERM a batch in hand has this long. Let supervisors wait 10 s longer before they kill. */
 const SHUTDOWN_FORCE_MS = 60_000;
 
 /** A cancellation, and so a pause, travels with a heartbeat: 2 s at most. Heartbeat timeouts are 10 s. */
@@ -64,8 +59,8 @@ const ACTIVITY_POLLS = 1;
 const STICKY_TIMEOUT_MS = 3_000;
 
 /**
- * Starts the workers of a role in this process, once in a process: Temporal refuses two on one queue. SIGINT and SIGTERM shut them down in order; install the runtime and
- * connect first.
+ * Starts the workers of a role, once in a process: Temporal refuses two on one queue. SIGINT and SIGTERM shut them down in order.
+ * Install the runtime and connect first.
  * @throws Failure `Misconfigured` where search attributes are missing and may not be added;
  *   what the SDK throws for a namespace or a bundle that is not there
  */
@@ -109,7 +104,8 @@ function optionsOf(settings: WorkerSettings, identity: string): WorkerOptions[] 
     connection,
     namespace,
     identity,
-    shutdownGraceTime: settings.shutdownGraceTime ?? 0,
+    // A slice that is told to finish the batch in hand loses nothing, so waiting before it is told gains nothing.
+    shutdownGraceTime: 0,
     shutdownForceTime: SHUTDOWN_FORCE_MS,
   };
   const moving = {

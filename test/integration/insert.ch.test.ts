@@ -53,7 +53,7 @@ const insert = (
   table: TargetTable,
   values: readonly Buffer[],
   more: { token?: string; signal?: AbortSignal } = {},
-): Promise<{ rows: number; bytes: number }> =>
+): Promise<void> =>
   insertValues(client, table, {
     values,
     token: more.token ?? freshName('token'),
@@ -73,20 +73,21 @@ const partsOf = async (table: TargetTable): Promise<number> =>
   );
 
 describe('an insert', () => {
-  test('holds single rows and packed blocks alike, and counts the rows', async () => {
+  test('holds single rows and packed blocks alike', async () => {
     const { replica, table } = await newTarget();
     const packed = Buffer.concat([row(1), Buffer.from('\n'), row(2), Buffer.from('\n'), row(3)]);
     const values = [packed, row(4)];
-    const bytes = packed.length + row(4).length + 2;
-    expect(await insert(ch, replica, values)).toEqual({ rows: 4, bytes });
+    await insert(ch, replica, values);
+    await insert(ch, replica, []);
     expect(await countOf(table)).toBe(4);
-    expect(await insert(ch, replica, [])).toEqual({ rows: 0, bytes: 0 });
   });
 
   test('goes chunked, in chunks of many rows, never with a length that could be cut short', async () => {
     const { replica: table } = await newTarget();
     wire.inserts.length = 0;
-    const { bytes } = await insert(wire.ch, table, rows(20_000));
+    const values = rows(20_000);
+    const bytes = values.reduce((sum, value) => sum + value.length + 1, 0);
+    await insert(wire.ch, table, values);
     const [seen] = wire.inserts;
     expect(seen?.headers['transfer-encoding']).toBe('chunked');
     expect(seen?.headers['content-length']).toBeUndefined();

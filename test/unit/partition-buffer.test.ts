@@ -46,6 +46,14 @@ describe('a partition buffer', () => {
     expect(memory.used).toBe(0);
   });
 
+  test('has nothing to take once it is cleared, also where a record was left for the next batch', async () => {
+    const buffer = bufferAt(0);
+    buffer.accept(await ourBatch(0, 5));
+    expect(drain(buffer, 2)).toEqual([0, 1]);
+    buffer.clear();
+    expect(drain(buffer)).toEqual([]);
+  });
+
   test('refuses what does not follow: a later batch, a marker of a transaction, a batch with a hole, an empty one', async () => {
     const holed = await encodeBatch({
       first: 0,

@@ -1,6 +1,6 @@
 import type { Kafka } from 'kafkajs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { KafkaTimeout } from './errors.js';
+import { ConnectionDiscarded, KafkaTimeout } from './errors.js';
 import { Cluster, type Broker } from './kafkajs.js';
 import { withTimeout } from './waiting.js';
 
@@ -109,9 +109,11 @@ export class Brokers {
     const cluster = new Cluster(this.#kafka);
     const connecting = cluster.connect().then(
       () => {
-        // It was discarded while kafkajs was still connecting.
-        if (this.#connecting !== connecting) cluster.hangUpAll(new Error('discarded'));
-        return cluster;
+        if (this.#connecting === connecting) return cluster;
+        // It was discarded while kafkajs was still connecting. Whoever used it would connect it again, and nobody would end that.
+        const reason = this.#closed ?? new ConnectionDiscarded();
+        cluster.hangUpAll(reason);
+        throw reason;
       },
       (error: unknown) => {
         if (this.#connecting === connecting) this.#connecting = undefined;

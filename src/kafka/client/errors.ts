@@ -9,6 +9,16 @@ export class KafkaTimeout extends Error {
   }
 }
 
+/** The connections were given up while they were being made: others may be there now. */
+export class ConnectionDiscarded extends Error {
+  override readonly name = 'ConnectionDiscarded';
+  readonly retriable = true;
+
+  constructor() {
+    super('The connections to Kafka were given up while they were being made.');
+  }
+}
+
 /** The metadata that was loaded lack this partition, and nothing was sent to it. It may be there: brokers learn of it a moment later. */
 export class UnknownPartition extends Error {
   override readonly name = 'UnknownPartition';

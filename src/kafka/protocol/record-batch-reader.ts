@@ -162,11 +162,6 @@ export class RecordCursor {
     return found === 1;
   }
 
-  /** A view; null for a record without a value. */
-  value(): Buffer | null {
-    return this.valueStart < 0 ? null : this.bytes.subarray(this.valueStart, this.valueEnd);
-  }
-
   /** Text of the one header of the name; empty where there is none, or more than one. */
   headerText(name: Buffer): string {
     return this.findHeader(name) ? this.bytes.toString('latin1', this.headerStart, this.headerEnd) : '';
