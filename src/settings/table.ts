@@ -33,7 +33,8 @@ export const SETTINGS = {
   PG_PORT: setting('PostgreSQL', port, { default: '5432', description: 'Its port.' }),
   PG_DB: setting('PostgreSQL', text, {
     default: 'postgres',
-    description: 'Database of the tables; the ledger lives in its schema pg2click.',
+    description:
+      'Database of the tables. The ledger is in its schema pg2click, unless LEDGER_PG_URL names another database.',
   }),
   PG_USER: setting('PostgreSQL', text, {
     default: 'postgres',
@@ -182,7 +183,7 @@ export const SETTINGS = {
   PG2CLICK_SLOTS: setting('Worker', wholeNumber(2, 5_000), {
     default: '400',
     description:
-      'Activities a worker runs at once per task queue. A table needs two while it is copied, and one afterwards.',
+      'Activities a worker runs at once per task queue. A table needs one, and two of the producers while it is copied. add counts with this number too, and refuses a table that has no slot.',
   }),
   PG2CLICK_CONNECTIONS: setting('Worker', wholeNumber(1, 500), {
     default: '12',

@@ -151,7 +151,8 @@ describe('the local stack', () => {
   it('is not used once its processes are gone, unless it is named', () => {
     stackFile({ pid: process.pid, startTime: 'of another process' });
     expect(load().origins.postgres).toBe('default');
-    expect(load({ PG2CLICK_STACK_FILE: '.pg2click/dev/stack.json' }).origins.postgres).toBe('stack');
+    const named = load({ PG2CLICK_STACK_FILE: '.pg2click/dev/stack.json' });
+    expect(named).toMatchObject({ origins: { postgres: 'stack' }, stackFile: '.pg2click/dev/stack.json' });
     expect(refusal({ PG2CLICK_STACK_FILE: 'elsewhere.json' }).message).toContain('There is no file elsewhere.json');
   });
 
