@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createInterface } from 'node:readline/promises';
 import type { Client } from '@temporalio/client';
-import { chalkStderr } from 'chalk';
+import chalk from 'chalk';
 import { sendCommand, notReplicated } from '../control/send-command.js';
 import { describeTable } from '../control/describe-table.js';
 import { moveWorkflow } from '../control/move-workflow.js';
@@ -46,10 +46,10 @@ export async function removeTable(session: Session, table: string, options: Remo
     const { exit, receipt } =
       answer?.accepted === false ? FAILED : await waitForEnd(session, servers, workflowIdOf(pipeline, name));
     const text = {
-      done: `${chalkStderr.green('✔')} ${sentenceOf(title, receipt)}`,
+      done: `${chalk.green('✔')} ${sentenceOf(title, receipt)}`,
       waiting: 'Accepted; no worker runs, so it takes effect when one does.',
-      unhealthy: `${chalkStderr.red('✖')} The removal of ${title} is parked: see pg2click status ${title}`,
-      failed: answer?.message ?? `The workflow of ${title} ended without removing it.`,
+      unhealthy: `${chalk.red('✖')} The removal of ${title} is parked: see pg2click status ${title}`,
+      failed: answer?.accepted === false ? answer.message : `The workflow of ${title} ended without removing it.`,
     }[exit];
     const { dropped = null, kept = null } = receipt ?? {};
     session.print(
