@@ -14,7 +14,7 @@ import { formatTableName, parseTableName, workflowIdOf } from '../domain/table-n
 import { Failure } from '../failure/failure.js';
 import type { Answer, TableStatus } from '../../workflows/messages.js';
 import type { Exit } from './exit-code.js';
-import { withServers, type Servers } from './servers.js';
+import { viewSource, withServers, type Servers } from './servers.js';
 import type { Session } from './session.js';
 
 export interface RemoveOptions {
@@ -25,16 +25,18 @@ export interface RemoveOptions {
 /** Asks the person, then the workflow, and waits until the table is gone. */
 export async function removeTable(session: Session, table: string, options: RemoveOptions): Promise<Exit> {
   const name = parseTableName(table);
-  const { pipeline, temporal } = session.settings;
+  const { pipeline } = session.settings;
   const dropTarget = options.dropTarget === true;
   const title = formatTableName(name);
   return withServers(session, async (servers) => {
-    const { client } = servers.temporal;
-    const { ledger, source: tables, queues, deployment } = servers;
+    const {
+      temporal: { client },
+      queues,
+      deployment,
+    } = servers;
     await requireOwnTableWorkflow(client, { ...name, pipeline }, deployment);
     await moveWorkflow(client, { ...name, pipeline }, queues.workflow);
-    const source = { ledger, source: tables, client, pipeline, queues, deployment, uiUrl: temporal.uiUrl };
-    const [view] = (await viewPipeline(source, name)).tables;
+    const [view] = (await viewPipeline(viewSource(session, servers), name)).tables;
     if (view === undefined) throw notReplicated({ ...name, pipeline });
     if (options.yes !== true) await confirm(session, title, dropTarget, view.target);
 
