@@ -80,7 +80,7 @@ describe('more tables than the workers have slots for', () => {
     await runCli(['init'], { env });
     await runCli(['add', 'orders', '--no-wait'], { env: settings });
     const client = await connectOwner(settings);
-    await client.query(`create table crowd (id int primary key)`);
+    await client.query(`create table invoices (id int primary key)`);
     await client.end();
     const temporal = await connectTemporal(loadSettings({ env: settings, envFile: false, stackFile: false }));
     await waitFor(async () => (await temporal.client.workflow.count('Pg2clickPhase = "preparing"')).count > 0, {
@@ -88,12 +88,12 @@ describe('more tables than the workers have slots for', () => {
       what: 'the first table in the list of workflows',
     });
     await temporal.close();
-    const { code, stderr } = await runCli(['add', 'crowd', '--no-wait'], { env });
+    const { code, stderr } = await runCli(['add', 'invoices', '--no-wait'], { env });
     expect(stderr).toContain('The workers have no room for another table: 1 run, 1 of them in their first load');
     expect(code).toBe(2);
     expect((await runCli(['add', 'orders', '--no-wait'], { env })).code).toBe(0);
     const elsewhere = { ...settings, PG2CLICK_PIPELINE: freshName('cli') };
-    expect((await runCli(['add', 'crowd', '--no-wait'], { env: elsewhere })).code).toBe(0);
+    expect((await runCli(['add', 'invoices', '--no-wait'], { env: elsewhere })).code).toBe(0);
   }, 120_000);
 });
 
