@@ -111,7 +111,7 @@ export const SETTINGS = {
   CH_USER: setting('ClickHouse', text, { default: 'default', description: 'User that creates and fills them.' }),
   CH_PASSWORD: setting('ClickHouse', text, { secret: true, description: 'Its password.' }),
   CH_TABLE: setting('ClickHouse', text, {
-    defaultWords: 'the name of the source table',
+    defaultWords: 'the name of the source table, after its schema unless that is public',
     description: 'Target of the first table that is added without --target; the others get names of their own.',
   }),
   CH_TLS: setting('ClickHouse', choice(['true', 'false']), {
@@ -188,7 +188,7 @@ export const SETTINGS = {
   PG2CLICK_CONNECTIONS: setting('Worker', wholeNumber(1, 500), {
     default: '12',
     description:
-      'Connections to PostgreSQL that the tables of a worker share for reading changes. An idle table holds none. Besides them a worker holds at most 8 for the ledger, 1 that watches, 4 that prepare and remove tables, and those of PG2CLICK_COPIES.',
+      'Connections to PostgreSQL that the tables of a worker share for reading changes. An idle table holds none. Besides them a worker holds at most 8 for the ledger, 1 that watches, 1 that probes, 4 that prepare and remove tables, and those of PG2CLICK_COPIES.',
   }),
   PG2CLICK_COPIES: setting('Worker', wholeNumber(1, 100), {
     default: '4',
