@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline/promises';
 import type { Client } from '@temporalio/client';
 import chalk from 'chalk';
 import { sendCommand, notReplicated } from '../control/send-command.js';
-import { describeTable } from '../control/describe-table.js';
+import { describeTable, queryTable } from '../control/describe-table.js';
 import { moveWorkflow } from '../control/move-workflow.js';
 import { requireOwnTableWorkflow } from '../control/own-workflow.js';
 import { startRemoval } from '../control/start-table.js';
@@ -46,7 +46,12 @@ export async function removeTable(session: Session, table: string, options: Remo
       await startRemoval(client, { ...name, pipeline, taskQueue: queues.workflow }, { dropTarget });
     else answer = await sendCommand(client, { ...name, pipeline, action: 'remove', message });
     const { exit, receipt } =
-      answer?.accepted === false ? FAILED : await waitForEnd(session, servers, workflowIdOf(pipeline, name));
+      answer?.accepted === false
+        ? FAILED
+        : await waitForEnd(session, servers, {
+            workflowId: workflowIdOf(pipeline, name),
+            isRemoving: view.phase === 'stopped' || answer !== undefined,
+          });
     const text = {
       done: `${chalk.green('✔')} ${sentenceOf(title, receipt)}`,
       waiting: 'Accepted; no worker runs, so it takes effect when one does.',
@@ -100,15 +105,26 @@ interface Ending {
 
 const FAILED: Ending = { exit: 'failed' };
 
-async function waitForEnd(session: Session, { temporal, queues }: Servers, workflowId: string): Promise<Ending> {
+/** @param isRemoving the workflow has taken the request; until it has, a table that is parked was parked before */
+async function waitForEnd(
+  session: Session,
+  { temporal, queues }: Servers,
+  { workflowId, isRemoving }: { readonly workflowId: string; readonly isRemoving: boolean },
+): Promise<Ending> {
   const { client } = temporal;
+  let began = isRemoving;
   for (let look = 0; ; look++) {
     const description = await describeTable(client, workflowId);
     if (description?.running !== true) {
       if (description?.ended !== 'COMPLETED') return FAILED;
       return { exit: 'done', receipt: await readReceipt(client, workflowId, description.runId) };
     }
-    if (description.phase === 'parked') return { exit: 'unhealthy' };
+    began ||= description.phase === 'removing';
+    if (description.phase === 'parked') {
+      // A removal may begin and be parked between two looks: the workflow knows.
+      if (!began && look % 20 === 0) began = await isRemovalParked(client, workflowId);
+      if (began) return { exit: 'unhealthy' };
+    }
     if (look % 20 === 0) {
       const missing = missingQueues(await countWorkers(client, queues));
       if (missing.some((queue) => queue !== queues.consumer)) return { exit: 'waiting' };
@@ -120,6 +136,11 @@ async function waitForEnd(session: Session, { temporal, queues }: Servers, workf
     }
     await sleep(250, undefined, { signal: session.signal });
   }
+}
+
+async function isRemovalParked(client: Client, workflowId: string): Promise<boolean> {
+  const status = await queryTable(client, workflowId);
+  return status?.parks.some(({ where }) => where === 'remove') === true;
 }
 
 /** A workflow of an older release ends without one. */
