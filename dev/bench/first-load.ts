@@ -60,7 +60,7 @@ export const firstLoad: Scenario = {
   },
 };
 
-/** From the claim of the copy, so with its drawn position and its wait for writers, until the ledger says that it is done. */
+/** From the claim of the copy, so with the allocation of its position and its wait for writers, until the ledger says that it is done. */
 async function load(
   { environment }: Run,
   pid: number,
@@ -81,7 +81,7 @@ async function load(
   await added;
   const there = await count(environment.clickhouse, /* sql */ `select count() as n from ${TABLE}_current`);
   if (there !== rows) throw new Error(`${there} of ${rows} rows came over`);
-  return { timing, table: table };
+  return { timing, table };
 }
 
 async function measureCeilings(

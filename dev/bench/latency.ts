@@ -68,8 +68,8 @@ async function measureRate(
   const since = performance.now() + WARM_UP_SECONDS * 1_000;
   const seconds = options.seconds + WARM_UP_SECONDS;
   const written = await writePaced(environment, TABLE, pace, { from, seconds, onCommit: visibility.committed });
-  const patience = { deadlineMs: 60_000, everyMs: 50, signal: environment.signal };
-  await until('The last row', patience, () => visibility.saw(written.last));
+  const limits = { deadlineMs: 60_000, everyMs: 50, signal: environment.signal };
+  await until('The last row', limits, () => visibility.saw(written.last));
   const { coreSeconds } = stop();
   const latencies = visibility.latencies(since);
   const at = (share: number): number => Math.round((percentile(latencies, share) ?? Number.NaN) * 10) / 10;

@@ -67,8 +67,8 @@ async function addTables(
   tables: number,
 ): Promise<number> {
   const startedAt = performance.now();
-  await inTurns(tables, WRITERS, async (lane) => {
-    const pg = await connect(`maker ${lane}`);
+  await inTurns(tables, WRITERS, async (writer) => {
+    const pg = await connect(`maker ${writer}`);
     return { work: (table) => createOrders(pg, nameOf(table)), end: () => pg.end() };
   });
   await inTurns(tables, WRITERS, () =>
@@ -99,8 +99,8 @@ async function keepBusy(
     probes.push(await VisibilityWatch.open(clickhouse, nameOf(table), 0));
   const rows = rate * seconds;
   const startedAt = performance.now();
-  await inTurns(busy * rows, WRITERS, async (lane) => {
-    const pg = await connect(`writer ${lane}`);
+  await inTurns(busy * rows, WRITERS, async (writer) => {
+    const pg = await connect(`writer ${writer}`);
     return {
       work: async (commit) => {
         const early = startedAt + (commit * 1_000) / (busy * rate) - performance.now();
@@ -120,19 +120,20 @@ async function keepBusy(
   return summarise(latencies);
 }
 
-interface Lane {
+/** One of those that work at the same time, each on a connection of its own. */
+interface Writer {
   work(turn: number): Promise<unknown>;
   end(): Promise<unknown>;
 }
 
-async function inTurns(turns: number, lanes: number, open: (lane: number) => Promise<Lane>): Promise<void> {
+async function inTurns(turns: number, writers: number, open: (writer: number) => Promise<Writer>): Promise<void> {
   let next = 0;
   const run = async (index: number): Promise<void> => {
-    const lane = await open(index);
-    for (let turn = next++; turn < turns; turn = next++) await lane.work(turn);
-    await lane.end();
+    const writer = await open(index);
+    for (let turn = next++; turn < turns; turn = next++) await writer.work(turn);
+    await writer.end();
   };
-  await Promise.all(Array.from({ length: lanes }, (_, index) => run(index)));
+  await Promise.all(Array.from({ length: writers }, (_, index) => run(index)));
 }
 
 interface Look {

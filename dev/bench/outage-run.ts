@@ -69,6 +69,8 @@ export async function measureOutage(
         markedAt = at;
       },
     });
+    // It is awaited below; one that fails before must not end this process with its servers running.
+    trouble.catch(() => undefined);
     await wait('The end of the outage', () => markedAt > 0);
     await wait('Rows to flow', () => timeline.visible > markedVisible);
     const flowsAfterSeconds = (performance.now() - markedAt) / SECOND;

@@ -9,8 +9,6 @@ export interface Table {
   /** With their units. Those that end in a number column are set right. */
   readonly heads: readonly string[];
   readonly rows: readonly (readonly Cell[])[];
-  /** What a reader must know to read it right. */
-  readonly notes?: readonly string[];
 }
 
 const GAP = '  ';
@@ -32,12 +30,7 @@ export function renderTable(table: Table, paint: ChalkInstance): readonly string
       })
       .join(GAP)
       .trimEnd();
-  return [
-    paint.bold(table.title),
-    paint.dim(line(table.heads)),
-    ...texts.map(line),
-    ...(table.notes ?? []).map((note) => paint.dim(note)),
-  ];
+  return [paint.bold(table.title), paint.dim(line(table.heads)), ...texts.map(line)];
 }
 
 /** Whole where they are large, else with as many digits as say something. */

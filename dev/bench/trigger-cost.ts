@@ -49,7 +49,7 @@ interface WorkResult extends Work {
   readonly captured: Cost;
 }
 
-/** The writers' table is written with and without the triggers in turn: this machine's mood changes within seconds. */
+/** The writers' table is written with and without the triggers in turn: the speed of a disk changes within seconds. */
 export const triggerCost: Scenario = {
   name: 'trigger',
   summary: 'what the outbox triggers cost those who write, in batches of 1, 100 and 1,000, with 1 and 8 writers',

@@ -6,7 +6,7 @@ interface TableCount {
 }
 
 /**
- * Counters for whoever tests against the front: rows acknowledged by table, whether or not they survive deduplication
+ * Counters for those who test against the front: rows acknowledged by table, whether or not they survive deduplication
  * and merges, so that what arrived more than once can be counted from outside. They start at zero with the process.
  */
 export class Stats {

@@ -167,7 +167,7 @@ function faultsOf(fixtures: Fixtures, probe: Probe, { signal }: DemoContext): re
       ready: async () => {
         // To be killed in the middle of its work, not while it waits for some.
         const flows = until(
-          'TransactionKind',
+          'The next rows',
           { deadlineMs: FLOWS_AGAIN_MS, everyMs: 50, signal },
           () => probe.lagMs() < 1_000,
         );

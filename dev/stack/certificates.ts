@@ -66,7 +66,7 @@ export async function ensureCertificates(stateDir: string): Promise<Certificates
   const files = { ca: join(folder, 'ca.pem'), cert: join(folder, 'server.pem'), key: join(folder, 'server.key') };
   const read = (path: string): string => readFileSync(path, 'utf8');
   const all = () => ({ ca: read(files.ca), caFile: files.ca, cert: read(files.cert), key: read(files.key) });
-  // Written last: a start that was killed before it makes all of them anew.
+  // Written last: a start that was killed before it makes all of them again.
   if (existsSync(files.cert)) {
     const there = all();
     if (Date.parse(new X509Certificate(there.cert).validTo) - Date.now() > RENEW_BEFORE) return there;

@@ -5,7 +5,7 @@ import { startStack, type Ports, type Stack, type StackAddresses, type StackEven
 
 const FIRST_RESTART_MS = 500;
 const LAST_RESTART_MS = 30_000;
-/** A server that ran this long before it died starts the back-off anew. */
+/** A server that ran this long before it died starts the back-off again at its beginning. */
 const STABLE_MS = 60_000;
 
 export interface DevOptions {

@@ -106,7 +106,7 @@ transaction.state.log.num.partitions=1
 share.coordinator.state.topic.num.partitions=1
 # The first member of a group need not wait 3 s for others.
 group.initial.rebalance.delay.ms=0
-# 128 MB of the 512 MB heap by default.
+# 128 MB of the heap by default.
 log.cleaner.dedupe.buffer.size=16777216
 `;
 }

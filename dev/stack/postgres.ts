@@ -239,7 +239,7 @@ function dataDirectory({ directory, secrets }: ServerContext, account: Account |
   return account === undefined || isReachable(dirname(directory)) ? directory : sharedData(directory, secrets);
 }
 
-/** Of this state folder in its present life: one that was removed and made anew has another password. */
+/** Of this state folder: one that was removed and made again under the same path has another password. */
 function sharedData(directory: string, secrets: StackSecrets): string {
   const name = createHash('sha256').update(directory).update(secrets.postgres).digest('hex').slice(0, 16);
   return join(SHARED_DIRECTORY, name);

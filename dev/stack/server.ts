@@ -63,7 +63,7 @@ export interface StackSecrets {
   readonly clickhouse: string;
 }
 
-/** What happens while a stack starts, runs and stops, for whoever shows it. */
+/** What happens while a stack starts, runs and stops, for those who show it. */
 export type StackEvent =
   /** Replaces the server's last step: "downloading Kafka: 31 files". */
   | { readonly kind: 'step'; readonly server: ServerName; readonly text: string }

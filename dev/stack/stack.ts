@@ -78,7 +78,7 @@ export interface Stack {
  * Starts PostgreSQL, Kafka, ClickHouse and Temporal on the state of a folder, and resolves when all answer.
  *
  * Invariant: every process it starts is in `stack.json`, by pid and start time, before anything else happens; so after a
- * `kill -9` of this process the next start on the folder finds and ends them, and never a stranger with a reused pid.
+ * `kill -9` of this process the next start on the folder finds and ends them, and never another process that has got the pid.
  *
  * @throws Misconfigured when a program is missing, a port is taken, a server gives up, or another process holds the folder's
  * stack; the signal's reason when aborted. Nothing that it started is left running then.

@@ -17,7 +17,7 @@ import type { Exit } from './exit-code.js';
 import { watchTable } from './watch-table.js';
 import { plural } from '../domain/figures.js';
 import type { Session } from './session.js';
-import { withServers, type Servers } from './servers.js';
+import { viewSource, withServers, type Servers } from './servers.js';
 
 /** A worker polls 2 to 4 s after its start. */
 const STARTING_MS = 5_000;
@@ -100,18 +100,8 @@ async function conclude(
   started: boolean,
   exit: Exit,
 ): Promise<Exit> {
-  const { pipeline, temporal } = session.settings;
   if (!session.json) return exit;
-  const source = {
-    ledger: servers.ledger,
-    source: servers.source,
-    client: servers.temporal.client,
-    pipeline,
-    queues: servers.queues,
-    deployment: servers.deployment,
-    uiUrl: temporal.uiUrl,
-  };
-  const { tables, workers } = await viewPipeline(source, name);
+  const { tables, workers } = await viewPipeline(viewSource(session, servers), name);
   session.print(JSON.stringify({ started, workers, table: tables[0] ?? null }));
   return exit;
 }

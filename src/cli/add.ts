@@ -16,9 +16,15 @@ export function addCommand(): Command {
       readColumns,
     )
     .option('--topic <name>', 'Kafka topic (default: <pipeline>.<schema>.<table>)')
-    .option('--target <table>', 'ClickHouse table or database.table (default: the name of the table)')
+    .option(
+      '--target <table>',
+      'ClickHouse table or database.table (default: the name of the table, after its schema unless that is public)',
+    )
     .addOption(new Option('--format <format>', 'of the messages in Kafka').choices(MESSAGE_FORMATS))
-    .option('--no-wait', 'return at once instead of showing the first load')
+    .option(
+      '--no-wait',
+      'end once the workflow is started, whether a worker runs or not, instead of showing the first load',
+    )
     .option('--json', 'print the result as one JSON object')
     .addHelpText(
       'after',

@@ -15,7 +15,7 @@ interface DevFlags {
   readonly uiPort?: number;
 }
 
-export const STACK_FOLDER = '.pg2click/dev';
+const STACK_FOLDER = '.pg2click/dev';
 
 export function devCommand(): Command {
   return new Command('dev')
@@ -47,7 +47,7 @@ async function dev({ settings }: Session, flags: DevFlags): Promise<Exit> {
     temporal: flags.temporalPort,
     temporalUi: flags.uiPort,
   };
-  const file = settings.where.PG2CLICK_STACK_FILE === undefined ? undefined : process.env['PG2CLICK_STACK_FILE'];
+  const file = settings.stackFile;
   await runDev({
     stateDir: file === undefined ? resolve(STACK_FOLDER) : dirname(resolve(file)),
     reset: flags.reset ?? false,

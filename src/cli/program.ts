@@ -1,4 +1,4 @@
-import { Command, Option } from 'commander';
+import { Command, Option, type CommanderError } from 'commander';
 import { readVersion } from '../package-root.js';
 import { describeSettings } from '../settings/describe.js';
 import { addCommand } from './add.js';
@@ -9,6 +9,7 @@ import { initCommand } from './init.js';
 import { pauseCommand } from './pause.js';
 import { removeCommand } from './remove.js';
 import { resumeCommand } from './resume.js';
+import { printError } from './session.js';
 import { statusCommand } from './status.js';
 import { workerCommand } from './worker.js';
 
@@ -42,7 +43,7 @@ export function createProgram(): Command {
   for (const command of commands) program.addCommand(command.copyInheritedSettings(program));
   program.addHelpText('after', () => `\n${EXAMPLES}\n\n${exitCodes()}\n\n${describeSettings()}`);
   // Commander would call process.exit(1) itself: wrong usage has a code of its own here.
-  for (const each of [program, ...commands]) each.exitOverride((error) => end(error.exitCode));
+  for (const each of [program, ...commands]) each.exitOverride(end);
   return program;
 }
 
@@ -59,6 +60,13 @@ function exitCodes(): string {
   return ['Exit codes:', ...lines].join('\n');
 }
 
-function end(code: number): never {
-  process.exit(code === 0 ? 0 : exitCode('usage'));
+/** Commander has written what is wrong, or the help, by now. */
+function end({ exitCode: status, code, message }: CommanderError): never {
+  if (status === 0) process.exit(0);
+  // The parser stopped before it had read all options.
+  if (code !== 'commander.help' && process.argv.includes('--json')) {
+    const [problem = '', hint] = message.replace(/^error: /u, '').split('\n');
+    printError({ kind: 'Misconfigured', message: problem, remedy: hint?.replace(/^\((.*)\)$/u, '$1') });
+  }
+  process.exit(exitCode('usage'));
 }

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createInterface } from 'node:readline/promises';
 import type { Client } from '@temporalio/client';
-import { chalkStderr } from 'chalk';
+import chalk from 'chalk';
 import { sendCommand, notReplicated } from '../control/send-command.js';
-import { describeTable } from '../control/describe-table.js';
+import { describeTable, queryTable } from '../control/describe-table.js';
 import { moveWorkflow } from '../control/move-workflow.js';
 import { requireOwnTableWorkflow } from '../control/own-workflow.js';
 import { startRemoval } from '../control/start-table.js';
@@ -14,7 +14,7 @@ import { formatTableName, parseTableName, workflowIdOf } from '../domain/table-n
 import { Failure } from '../failure/failure.js';
 import type { Answer, TableStatus } from '../../workflows/messages.js';
 import type { Exit } from './exit-code.js';
-import { withServers, type Servers } from './servers.js';
+import { viewSource, withServers, type Servers } from './servers.js';
 import type { Session } from './session.js';
 
 export interface RemoveOptions {
@@ -25,16 +25,18 @@ export interface RemoveOptions {
 /** Asks the person, then the workflow, and waits until the table is gone. */
 export async function removeTable(session: Session, table: string, options: RemoveOptions): Promise<Exit> {
   const name = parseTableName(table);
-  const { pipeline, temporal } = session.settings;
+  const { pipeline } = session.settings;
   const dropTarget = options.dropTarget === true;
   const title = formatTableName(name);
   return withServers(session, async (servers) => {
-    const { client } = servers.temporal;
-    const { ledger, source: tables, queues, deployment } = servers;
+    const {
+      temporal: { client },
+      queues,
+      deployment,
+    } = servers;
     await requireOwnTableWorkflow(client, { ...name, pipeline }, deployment);
     await moveWorkflow(client, { ...name, pipeline }, queues.workflow);
-    const source = { ledger, source: tables, client, pipeline, queues, deployment, uiUrl: temporal.uiUrl };
-    const [view] = (await viewPipeline(source, name)).tables;
+    const [view] = (await viewPipeline(viewSource(session, servers), name)).tables;
     if (view === undefined) throw notReplicated({ ...name, pipeline });
     if (options.yes !== true) await confirm(session, title, dropTarget, view.target);
 
@@ -44,12 +46,17 @@ export async function removeTable(session: Session, table: string, options: Remo
       await startRemoval(client, { ...name, pipeline, taskQueue: queues.workflow }, { dropTarget });
     else answer = await sendCommand(client, { ...name, pipeline, action: 'remove', message });
     const { exit, receipt } =
-      answer?.accepted === false ? FAILED : await waitForEnd(session, servers, workflowIdOf(pipeline, name));
+      answer?.accepted === false
+        ? FAILED
+        : await waitForEnd(session, servers, {
+            workflowId: workflowIdOf(pipeline, name),
+            isRemoving: view.phase === 'stopped' || answer !== undefined,
+          });
     const text = {
-      done: `${chalkStderr.green('✔')} ${sentenceOf(title, receipt)}`,
+      done: `${chalk.green('✔')} ${sentenceOf(title, receipt)}`,
       waiting: 'Accepted; no worker runs, so it takes effect when one does.',
-      unhealthy: `${chalkStderr.red('✖')} The removal of ${title} is parked: see pg2click status ${title}`,
-      failed: answer?.message ?? `The workflow of ${title} ended without removing it.`,
+      unhealthy: `${chalk.red('✖')} The removal of ${title} is parked: see pg2click status ${title}`,
+      failed: answer?.accepted === false ? answer.message : `The workflow of ${title} ended without removing it.`,
     }[exit];
     const { dropped = null, kept = null } = receipt ?? {};
     session.print(
@@ -98,15 +105,26 @@ interface Ending {
 
 const FAILED: Ending = { exit: 'failed' };
 
-async function waitForEnd(session: Session, { temporal, queues }: Servers, workflowId: string): Promise<Ending> {
+/** @param isRemoving the workflow has taken the request; until it has, a table that is parked was parked before */
+async function waitForEnd(
+  session: Session,
+  { temporal, queues }: Servers,
+  { workflowId, isRemoving }: { readonly workflowId: string; readonly isRemoving: boolean },
+): Promise<Ending> {
   const { client } = temporal;
+  let began = isRemoving;
   for (let look = 0; ; look++) {
     const description = await describeTable(client, workflowId);
     if (description?.running !== true) {
       if (description?.ended !== 'COMPLETED') return FAILED;
       return { exit: 'done', receipt: await readReceipt(client, workflowId, description.runId) };
     }
-    if (description.phase === 'parked') return { exit: 'unhealthy' };
+    began ||= description.phase === 'removing';
+    if (description.phase === 'parked') {
+      // A removal may begin and be parked between two looks: the workflow knows.
+      if (!began && look % 20 === 0) began = await isRemovalParked(client, workflowId);
+      if (began) return { exit: 'unhealthy' };
+    }
     if (look % 20 === 0) {
       const missing = missingQueues(await countWorkers(client, queues));
       if (missing.some((queue) => queue !== queues.consumer)) return { exit: 'waiting' };
@@ -118,6 +136,11 @@ async function waitForEnd(session: Session, { temporal, queues }: Servers, workf
     }
     await sleep(250, undefined, { signal: session.signal });
   }
+}
+
+async function isRemovalParked(client: Client, workflowId: string): Promise<boolean> {
+  const status = await queryTable(client, workflowId);
+  return status?.parks.some(({ where }) => where === 'remove') === true;
 }
 
 /** A workflow of an older release ends without one. */

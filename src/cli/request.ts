@@ -1,6 +1,6 @@
 import type { Client } from '@temporalio/client';
-import { chalkStderr } from 'chalk';
-import { connectPostgres } from '../connect/postgres.js';
+import chalk from 'chalk';
+import { connectPostgres, ledgerSettings } from '../connect/postgres.js';
 import { describeTable } from '../control/describe-table.js';
 import { requireOwnWorkflow } from '../control/own-workflow.js';
 import { sendCommand, type TableRequest } from '../control/send-command.js';
@@ -8,9 +8,9 @@ import { deploymentOf, type Deployment } from '../domain/deployment.js';
 import type { TableAddress } from '../domain/receipt.js';
 import { formatTableName, parseTableName, workflowIdOf, type TableName } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
+import { findTable } from '../ledger/tables.js';
 import { readDeployment } from '../source/deployment.js';
 import type { Exit } from './exit-code.js';
-import { findTable } from '../ledger/tables.js';
 import { withTemporal } from './servers.js';
 import type { Session } from './session.js';
 
@@ -73,7 +73,7 @@ async function sendRequest(
   } else if (answer === undefined) {
     session.print(`Accepted; no worker answered, so it takes effect when one runs.`);
   } else {
-    const mark = answer.accepted ? chalkStderr.green('✔') : chalkStderr.red('✖');
+    const mark = answer.accepted ? chalk.green('✔') : chalk.red('✖');
     session.print(`${mark} ${answer.message}`);
   }
   if (answer === undefined) return 'waiting';
@@ -85,7 +85,7 @@ async function explainStopped(session: Session, name: TableName, error: unknown)
   if (!(error instanceof Failure) || error.kind !== 'MissingTable') return undefined;
   const { settings, signal } = session;
   try {
-    await using pg = await connectPostgres(settings, { name: 'cli', signal });
+    await using pg = await connectPostgres(ledgerSettings(settings), { name: 'cli', signal });
     if ((await findTable(pg, settings.pipeline, name)) === undefined) return undefined;
   } catch {
     // Without the ledger it stays at what Temporal knows.

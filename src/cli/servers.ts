@@ -1,6 +1,7 @@
 import { ServiceError } from '@temporalio/client';
 import { explainTemporalConnect, connectTemporal, type TemporalClient } from '../connect/temporal.js';
 import { connectPostgres, ledgerSettings, type PostgresClient } from '../connect/postgres.js';
+import type { ViewSource } from '../control/table-view.js';
 import { taskQueuesOf, type Deployment, type TaskQueues } from '../domain/deployment.js';
 import { classifyPostgres } from '../failure/classify-postgres.js';
 import { Failure } from '../failure/failure.js';
@@ -48,7 +49,12 @@ export async function withServers<T>(session: Session, body: (servers: Servers) 
   }
 }
 
-/** The same with Temporal alone. */
+/** What the views of tables are made of. */
+export function viewSource({ settings }: Session, { temporal: { client }, ...servers }: Servers): ViewSource {
+  return { ...servers, client, pipeline: settings.pipeline, uiUrl: settings.temporal.uiUrl };
+}
+
+/** As `withServers`, with Temporal alone. */
 export async function withTemporal<T>(session: Session, body: (temporal: TemporalClient) => Promise<T>): Promise<T> {
   const temporal = await connectTemporal(session.settings);
   try {

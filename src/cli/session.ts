@@ -118,10 +118,21 @@ function report(error: unknown, { json, debug }: { json: boolean; debug: boolean
   const { kind, message, remedy } = explain(error);
   process.stderr.write(`${chalkStderr.red('error:')} ${message}\n${remedy === undefined ? '' : `  ${remedy}\n`}`);
   if (debug && error instanceof Error) process.stderr.write(`${JSON.stringify(describeError(error), null, 2)}\n`);
-  if (json) process.stdout.write(`${JSON.stringify({ error: { kind, message, remedy: remedy ?? null } })}\n`);
+  if (json) printError({ kind, message, remedy });
 }
 
-function explain(error: unknown): { kind: string; message: string; remedy: string | undefined } {
+interface Explained {
+  readonly kind: string;
+  readonly message: string;
+  readonly remedy: string | undefined;
+}
+
+/** The result, with --json, of a command that failed. */
+export function printError({ kind, message, remedy }: Explained): void {
+  process.stdout.write(`${JSON.stringify({ error: { kind, message, remedy: remedy ?? null } })}\n`);
+}
+
+function explain(error: unknown): Explained {
   if (error instanceof Failure) {
     const remedy =
       error.remedy ?? (policyOf(error.kind).treatment === 'transient' ? policyOf(error.kind).remedy : undefined);

@@ -6,7 +6,7 @@ import { viewPipeline, type PipelineView } from '../control/table-view.js';
 import { missingQueues } from '../control/workers.js';
 import { parseTableName, type TableName } from '../domain/table-name.js';
 import type { Exit } from './exit-code.js';
-import { withServers } from './servers.js';
+import { viewSource, withServers } from './servers.js';
 import type { Session } from './session.js';
 import { drawPipeline, drawTable } from './status-picture.js';
 
@@ -23,20 +23,17 @@ export async function showStatus(
   { watch = false }: StatusOptions,
 ): Promise<Exit> {
   const name = table === undefined ? undefined : parseTableName(table);
-  const { settings, json, signal } = session;
-  return withServers(session, async ({ ledger, source: tables, temporal, queues, deployment }) => {
-    const {
-      pipeline,
-      temporal: { uiUrl },
-    } = settings;
-    const source = { ledger, source: tables, client: temporal.client, pipeline, queues, deployment, uiUrl };
+  const { json, signal } = session;
+  return withServers(session, async (servers) => {
+    const source = viewSource(session, servers);
     const live = watch && !json && process.stdout.isTTY ? createLogUpdate(process.stdout) : undefined;
     let before: PipelineView | undefined;
     for (;;) {
       const view = await viewPipeline(source, name);
       if (name !== undefined && view.tables.length === 0) {
-        await requireOwnTableWorkflow(temporal.client, { ...name, pipeline }, deployment);
-        throw notReplicated({ ...name, pipeline });
+        const address = { ...name, pipeline: source.pipeline };
+        await requireOwnTableWorkflow(source.client, address, servers.deployment);
+        throw notReplicated(address);
       }
       const text = json ? JSON.stringify(view) : draw(view, before, name);
       if (live === undefined) session.print(text);

@@ -5,7 +5,7 @@ import { formatTableName, type TableName } from '../domain/table-name.js';
 import { count, share } from '../domain/figures.js';
 import type { Exit } from './exit-code.js';
 import { openLiveText } from './live-text.js';
-import type { Servers } from './servers.js';
+import { viewSource, type Servers } from './servers.js';
 import type { Session } from './session.js';
 
 /** A small table streams within a second: at first the view is often refreshed. */
@@ -23,16 +23,7 @@ const REPEAT_MS = 15_000;
  * @returns how that went; a park or an end is explained to the person
  */
 export async function watchTable(session: Session, servers: Servers, name: TableName): Promise<Exit> {
-  const { pipeline, temporal } = session.settings;
-  const source = {
-    ledger: servers.ledger,
-    source: servers.source,
-    client: servers.temporal.client,
-    pipeline,
-    queues: servers.queues,
-    deployment: servers.deployment,
-    uiUrl: temporal.uiUrl,
-  };
+  const source = viewSource(session, servers);
   const show = shower(session);
   const startedAt = Date.now();
   let answeredAt = startedAt;

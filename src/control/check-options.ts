@@ -3,6 +3,7 @@ import type { TableAddress } from '../domain/receipt.js';
 import { loaderNamed, type ReplicatedTable, type TableOptions } from '../domain/replicated-table.js';
 import { formatTableName, workflowIdOf } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
+import { readInput } from './read-input.js';
 
 /** The options that a prepared table has. */
 export function optionsOf({ key, route, ...table }: ReplicatedTable): TableOptions {
@@ -13,21 +14,10 @@ export function optionsOf({ key, route, ...table }: ReplicatedTable): TableOptio
 
 /**
  * The options that a table's workflow was started with: what is known of a table that is not prepared yet.
- * @returns none where they cannot be read: encrypted, or given by hand in another shape
+ * @returns none where they cannot be read
  */
 export async function requestedOptions(client: Client, table: TableAddress): Promise<TableOptions> {
-  const { history } = await client.workflowService.getWorkflowExecutionHistory({
-    namespace: client.options.namespace,
-    execution: { workflowId: workflowIdOf(table.pipeline, table) },
-    maximumPageSize: 1,
-  });
-  const data = history?.events?.[0]?.workflowExecutionStartedEventAttributes?.input?.payloads?.[0]?.data;
-  try {
-    const input = JSON.parse(Buffer.from(data ?? '').toString('utf8')) as { readonly options?: TableOptions };
-    return input.options ?? {};
-  } catch {
-    return {};
-  }
+  return (await readInput(client, { workflowId: workflowIdOf(table.pipeline, table) })).options ?? {};
 }
 
 /**

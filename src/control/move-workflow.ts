@@ -2,8 +2,8 @@ import type { Client } from '@temporalio/client';
 import { WORKFLOW_QUEUE_BEFORE } from '../domain/deployment.js';
 import type { TableAddress } from '../domain/receipt.js';
 import { workflowIdOf } from '../domain/table-name.js';
-import type { ReplicateTableInput } from '../../workflows/messages.js';
 import { describeTable } from './describe-table.js';
+import { readInput } from './read-input.js';
 import { replaceWorkflow } from './start-table.js';
 
 /**
@@ -16,7 +16,7 @@ export async function moveWorkflow(client: Client, table: TableAddress, taskQueu
   const workflowId = workflowIdOf(table.pipeline, table);
   const description = await describeTable(client, workflowId);
   if (description?.running !== true || description.taskQueue !== WORKFLOW_QUEUE_BEFORE) return false;
-  const { options, sliceMs } = await readInput(client, workflowId, description.runId);
+  const { options, sliceMs } = await readInput(client, { workflowId, runId: description.runId });
   const signal = { paused: PAUSE, removing: REMOVE }[String(description.phase)];
   await replaceWorkflow(client, { ...table, options, sliceMs, taskQueue }, signal);
   return true;
@@ -24,18 +24,3 @@ export async function moveWorkflow(client: Client, table: TableAddress, taskQueu
 
 const PAUSE = ['pause', { reason: 'It was paused when it was moved to this release.' }] as const;
 const REMOVE = ['remove', {}] as const;
-
-/** What the workflow was started with: the first event of its history. Nothing where it is encrypted. */
-async function readInput(client: Client, workflowId: string, runId: string): Promise<Partial<ReplicateTableInput>> {
-  const { history } = await client.workflowService.getWorkflowExecutionHistory({
-    namespace: client.options.namespace,
-    execution: { workflowId, runId },
-    maximumPageSize: 1,
-  });
-  const data = history?.events?.[0]?.workflowExecutionStartedEventAttributes?.input?.payloads?.[0]?.data;
-  try {
-    return JSON.parse(Buffer.from(data ?? '').toString('utf8')) as Partial<ReplicateTableInput>;
-  } catch {
-    return {};
-  }
-}

@@ -6,7 +6,7 @@ export const LABELS = {
   task: '`prepare`, `remove`, or the stage that failed: `publish`, `load:main`, `copy`',
   kind: 'a kind of [Failures](06-failures.md); `none` while there is none',
   phase: 'a phase of [Control](05-control.md#the-life-of-a-table), or `stopped`: in the ledger, and no workflow runs',
-  server: '`postgresql`, `ledger` (where it lies in another database), `kafka`, `clickhouse`, `temporal`',
+  server: '`postgresql`, `ledger` (only with `LEDGER_PG_URL`), `kafka`, `clickhouse`, `temporal`',
   role: '`producer`, `consumer`, `all`',
   version: 'of pg2click',
 } as const;

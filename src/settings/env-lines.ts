@@ -1,7 +1,7 @@
 import { Failure } from '../failure/failure.js';
 
 /** Names that we read; a `.env` may be shared with other programs, whose lines are theirs. */
-const OURS = /^(?:PG|KAFKA|CH|TEMPORAL|PG2CLICK)_\w+/u;
+const OURS = /^(?:PG|LEDGER_PG|KAFKA|CH|TEMPORAL|PG2CLICK)_\w+/u;
 const ASSIGNMENT = /^\s*(?:export\s+)?([\w.-]+)\s*=\s*(.*)$/u;
 const QUOTES: readonly string[] = ["'", '"', '`'];
 

@@ -27,7 +27,7 @@ Things worth knowing:
   something and it differs, that is an error. Special characters in a URL's password are written as \`%XX\`.
 - **Typing errors.** A name in \`.env\` that begins with \`PG_\`, \`LEDGER_PG_\`, \`KAFKA_\`, \`CH_\` or \`PG2CLICK_\`, and is nearly a setting that is not
   set, is an error that names the nearest. In the environment, which other programs share, only \`PG2CLICK_\` and \`LEDGER_PG_\` are that
-  strict. Other unknown names are reported as warnings.
+  strict; the others are reported as warnings. So are the names in \`.env\` that begin so and are near to no setting.
 - **Lines that would not be read.** A name of ours without \`=\`, one that is given twice, and a quote that is not closed are refused, with
   the file and the line.
 - **A file that is named** by \`--settings\` is not mixed with a local stack of the directory: where it leaves out a server that the stack

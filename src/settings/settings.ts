@@ -70,6 +70,8 @@ export interface Settings {
     /** Replaced wherever they would appear in a log line. */
     readonly secrets: readonly Secret[];
   };
+  /** The `stack.json` that somebody named, as written. */
+  readonly stackFile: string | undefined;
   /** Show where an unexpected error came from. */
   readonly debug: boolean;
   /** Per server: whether the user wrote its address, a local stack runs it, or it is where it usually is. */
@@ -246,6 +248,7 @@ function compose(
       healthAddress: values.PG2CLICK_HEALTH,
     },
     log: { level: values.PG2CLICK_LOG_LEVEL, format: values.PG2CLICK_LOG_FORMAT, secrets: Object.freeze(secrets) },
+    stackFile: values.PG2CLICK_STACK_FILE,
     debug: values.PG2CLICK_DEBUG === '1',
     origins: told.origins,
     where: Object.freeze(Object.fromEntries([...told.all].map(([name, { where }]) => [name, where]))),

@@ -33,7 +33,8 @@ export const SETTINGS = {
   PG_PORT: setting('PostgreSQL', port, { default: '5432', description: 'Its port.' }),
   PG_DB: setting('PostgreSQL', text, {
     default: 'postgres',
-    description: 'Database of the tables; the ledger lives in its schema pg2click.',
+    description:
+      'Database of the tables. The ledger is in its schema pg2click, unless LEDGER_PG_URL names another database.',
   }),
   PG_USER: setting('PostgreSQL', text, {
     default: 'postgres',
@@ -110,7 +111,7 @@ export const SETTINGS = {
   CH_USER: setting('ClickHouse', text, { default: 'default', description: 'User that creates and fills them.' }),
   CH_PASSWORD: setting('ClickHouse', text, { secret: true, description: 'Its password.' }),
   CH_TABLE: setting('ClickHouse', text, {
-    defaultWords: 'the name of the source table',
+    defaultWords: 'the name of the source table, after its schema unless that is public',
     description: 'Target of the first table that is added without --target; the others get names of their own.',
   }),
   CH_TLS: setting('ClickHouse', choice(['true', 'false']), {
@@ -182,12 +183,12 @@ export const SETTINGS = {
   PG2CLICK_SLOTS: setting('Worker', wholeNumber(2, 5_000), {
     default: '400',
     description:
-      'Activities a worker runs at once per task queue. A table needs two while it is copied, and one afterwards.',
+      'Activities a worker runs at once per task queue. A table needs one, and two of the producers while it is copied. add counts with this number too, and refuses a table that has no slot.',
   }),
   PG2CLICK_CONNECTIONS: setting('Worker', wholeNumber(1, 500), {
     default: '12',
     description:
-      'Connections to PostgreSQL that the tables of a worker share for reading changes. An idle table holds none. Besides them a worker holds at most 8 for the ledger, 2 that watch, 4 that prepare and remove tables, and those of PG2CLICK_COPIES.',
+      'Connections to PostgreSQL that the tables of a worker share for reading changes. An idle table holds none. Besides them a worker holds at most 8 for the ledger, 1 that watches, 1 that probes, 4 that prepare and remove tables, and those of PG2CLICK_COPIES.',
   }),
   PG2CLICK_COPIES: setting('Worker', wholeNumber(1, 100), {
     default: '4',

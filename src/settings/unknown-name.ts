@@ -3,7 +3,7 @@ import { SETTINGS, SETTING_NAMES, isSettingName, type SettingName } from './tabl
 
 const OURS = /^(?:PG|LEDGER_PG|KAFKA|CH|PG2CLICK)_/u;
 
-/** Names that other programs have for the same thing. */
+/** Names that other programs have for the same thing; single names of the ledger, which has its URL only. */
 const SYNONYMS: Readonly<Record<string, SettingName>> = {
   PG_DATABASE: 'PG_DB',
   PG_DBNAME: 'PG_DB',
@@ -14,6 +14,10 @@ const SYNONYMS: Readonly<Record<string, SettingName>> = {
   PG_SSL: 'PG_SSLMODE',
   PG_TLS: 'PG_SSLMODE',
   PG_SSL_CA: 'PG_SSLROOTCERT',
+  LEDGER_PG_HOST: 'LEDGER_PG_URL',
+  LEDGER_PG_PORT: 'LEDGER_PG_URL',
+  LEDGER_PG_DB: 'LEDGER_PG_URL',
+  LEDGER_PG_USER: 'LEDGER_PG_URL',
   KAFKA_SSL: 'KAFKA_TLS',
   KAFKA_SSL_CA: 'KAFKA_TLS_CA',
   KAFKA_SECURITY_PROTOCOL: 'KAFKA_TLS',

@@ -10,8 +10,8 @@ import { addressOf, freshDatabase, freshName, freshSink } from '../support/stack
 const FLOWS_MS = 45_000;
 const SETTLE_MS = 60_000;
 /**
- * The longest patience is that of a publishing slice, a minute; a statement of the ledger's has half of it; Temporal's connections
- * are given up after 45 s. One of these may follow the other.
+ * The longest time limit is that of a publishing slice, a minute; a statement of the ledger's has half of it; Temporal's
+ * connections are given up after 45 s. One of these may follow the other.
  */
 const FORGOTTEN_MS = 200_000;
 /** How long the network misbehaves. */

@@ -125,7 +125,7 @@ describe('the path', () => {
     expect(await followed.expectEqual()).toBe(2969);
   });
 
-  it('hides what an older life of the table left in its target, rows deleted in between included', async () => {
+  it('hides what an earlier generation of the table left in its target, rows deleted in between included', async () => {
     const table = freshName('again');
     await path.source.query(`create table ${table} (id int primary key, v text);
       insert into ${table} select i, 'first life' from generate_series(1, 50) i`);
@@ -157,7 +157,7 @@ describe('the path', () => {
     expect(await followed.publish()).toMatchObject({ waiting: 0, lagSeconds: 0 });
   });
 
-  it('passes over what a late publisher of an older life of the table still sends', async () => {
+  it('passes over what a late publisher of an earlier generation still sends', async () => {
     const table = freshName('late');
     await path.source.query(`create table ${table} (id int primary key, v text)`);
     const first = await path.add(table);

@@ -1,5 +1,7 @@
 import { expect, it, vi } from 'vitest';
 import pg from 'pg';
+import { connectTemporal } from '../../src/connect/temporal.js';
+import { loadSettings } from '../../src/settings/settings.js';
 import { runCli, startCli } from '../support/cli.js';
 import { connectOwner, freshSettings } from '../support/cli-settings.js';
 import { ledgerRole } from '../support/least-role.js';
@@ -47,6 +49,14 @@ it('with LEDGER_PG_URL a table is added, followed and removed, and other setting
     env: { ...env, LEDGER_PG_URL: await ledgerRole(await freshDatabase('other')) },
   });
   expect(other.stdout).toMatch(/✖ Ledger .*belong to another ledger/u);
+
+  const temporal = await connectTemporal(loadSettings({ env, envFile: false, stackFile: false }));
+  await temporal.client.workflow.getHandle(`replicate/${own['PG2CLICK_PIPELINE']}/public.orders`).terminate();
+  await temporal.close();
+  const paused = await runCli(['pause', 'orders'], { env });
+  expect(paused.stderr).toContain('public.orders is stopped: its workflow does not run, and changes fill its outbox.');
+  expect(paused.code).toBe(5);
+  expect((await runCli(['add', 'orders'], { env })).code).toBe(0);
 
   expect((await runCli(['remove', 'orders', '--yes', '--drop-target'], { env })).code).toBe(0);
   const left = await source.query(`select from pg_trigger where tgrelid = 'orders'::regclass`);

@@ -2,7 +2,9 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { connectTemporal } from '../../src/connect/temporal.js';
+import { SEARCH_KEYS } from '../../src/domain/search-attributes.js';
 import { loadSettings } from '../../src/settings/settings.js';
+import { REPLICATE_TABLE } from '../../workflows/names.js';
 import { emptyFolder, runCli } from '../support/cli.js';
 import { connectOwner, freshSettings, type CliSettings } from '../support/cli-settings.js';
 import { freshName, readerRoleOf, waitFor } from '../support/stack.js';
@@ -80,7 +82,7 @@ describe('more tables than the workers have slots for', () => {
     await runCli(['init'], { env });
     await runCli(['add', 'orders', '--no-wait'], { env: settings });
     const client = await connectOwner(settings);
-    await client.query(`create table crowd (id int primary key)`);
+    await client.query(`create table invoices (id int primary key)`);
     await client.end();
     const temporal = await connectTemporal(loadSettings({ env: settings, envFile: false, stackFile: false }));
     await waitFor(async () => (await temporal.client.workflow.count('Pg2clickPhase = "preparing"')).count > 0, {
@@ -88,12 +90,12 @@ describe('more tables than the workers have slots for', () => {
       what: 'the first table in the list of workflows',
     });
     await temporal.close();
-    const { code, stderr } = await runCli(['add', 'crowd', '--no-wait'], { env });
+    const { code, stderr } = await runCli(['add', 'invoices', '--no-wait'], { env });
     expect(stderr).toContain('The workers have no room for another table: 1 run, 1 of them in their first load');
     expect(code).toBe(2);
     expect((await runCli(['add', 'orders', '--no-wait'], { env })).code).toBe(0);
     const elsewhere = { ...settings, PG2CLICK_PIPELINE: freshName('cli') };
-    expect((await runCli(['add', 'crowd', '--no-wait'], { env: elsewhere })).code).toBe(0);
+    expect((await runCli(['add', 'invoices', '--no-wait'], { env: elsewhere })).code).toBe(0);
   }, 120_000);
 });
 
@@ -272,6 +274,25 @@ describe('without a worker', () => {
     await runCli(['add', 'orders', '--no-wait'], { env: settings });
     const { code, stdout } = await runCli(['pause', 'orders', '--reason', 'no hurry'], { env: settings });
     expect(stdout.trim()).toBe('Accepted; no worker answered, so it takes effect when one runs.');
+    expect(code).toBe(6);
+  });
+
+  it('remove of a parked table is accepted for later too: its park is not one of the removal', async () => {
+    const { taskQueue } = JSON.parse((await runCli(['init', '--json'], { env: settings })).stdout) as {
+      taskQueue: string;
+    };
+    const pipeline = settings['PG2CLICK_PIPELINE'] ?? '';
+    const temporal = await connectTemporal(loadSettings({ env: settings, envFile: false, stackFile: false }));
+    const workflow = await temporal.client.workflow.start(REPLICATE_TABLE, {
+      workflowId: `replicate/${pipeline}/public.held`,
+      taskQueue,
+      args: [{ pipeline, schema: 'public', table: 'held' }],
+      typedSearchAttributes: [{ key: SEARCH_KEYS.phase, value: 'parked' }],
+    });
+    const { code, stdout } = await runCli(['remove', 'held', '--yes'], { env: settings });
+    await workflow.terminate();
+    await temporal.close();
+    expect(stdout.trim()).toBe('Accepted; no worker runs, so it takes effect when one does.');
     expect(code).toBe(6);
   });
 });

@@ -133,7 +133,7 @@ describe('the checkpoint of the parts', async () => {
     expect((await look(checkpoint, [newest])).lost).toBeUndefined();
   });
 
-  it('misses nothing that is below the floor, expires, or is left of an older life of the table', async () => {
+  it('misses nothing that is below the floor, expires, or is of an earlier generation', async () => {
     await insert(7);
     await look();
     await run(`insert into ${table}_floor values (${version(7)})`);
@@ -145,7 +145,7 @@ describe('the checkpoint of the parts', async () => {
     await look();
     await run(`truncate table ${table}`);
     await run(`insert into ${table}_floor values (${version(8)})`);
-    expect((await look()).lost, 'of an older life').toBeUndefined();
+    expect((await look()).lost, 'of an earlier generation').toBeUndefined();
 
     table = freshName('expiring');
     await create(table, 'ttl at + interval 1 day');

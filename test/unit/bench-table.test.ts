@@ -68,12 +68,4 @@ describe('a table of figures', () => {
     );
     expect(lines.slice(2)).toEqual(['→µ漢  x', 'four  y']);
   });
-
-  test('says below the figures what must be known to read them', () => {
-    expect(renderTable({ title: 't', heads: ['h'], rows: [], notes: ['one run'] }, plain)).toEqual([
-      't',
-      'h',
-      'one run',
-    ]);
-  });
 });

@@ -88,7 +88,7 @@ it('the image is tagged with the version of the package', () => {
   for (const name of OURS) expect(compose.services[name]?.image).toBe(`pg2click:${version}`);
 });
 
-it('whoever is waited for exists, and can be as it is waited for', () => {
+it('a service that another one waits for exists, and can reach the state that is waited for', () => {
   for (const [, { depends_on: waits = {} }] of services) {
     for (const [name, { condition }] of Object.entries(waits)) {
       const waited = compose.services[name];

@@ -99,6 +99,7 @@ describe('a line of a settings file that would not be read', () => {
   it.each([
     [['PG_HOST'], 'PG_HOST on line 1 of .env has no "=" behind it.'],
     [['# who', 'PG_HOST: db.example.org'], 'PG_HOST on line 2 of .env has no "=" behind it.'],
+    [['LEDGER_PG_URL postgres://b@h'], 'LEDGER_PG_URL on line 1 of .env has no "=" behind it.'],
     [['export CH_USER'], 'CH_USER on line 1 of .env has no "=" behind it.'],
     [['PG_HOST=a', 'CH_HOST=c', 'PG_HOST=b'], 'PG_HOST is given twice in .env, on lines 1 and 3.'],
     [
@@ -150,7 +151,8 @@ describe('the local stack', () => {
   it('is not used once its processes are gone, unless it is named', () => {
     stackFile({ pid: process.pid, startTime: 'of another process' });
     expect(load().origins.postgres).toBe('default');
-    expect(load({ PG2CLICK_STACK_FILE: '.pg2click/dev/stack.json' }).origins.postgres).toBe('stack');
+    const named = load({ PG2CLICK_STACK_FILE: '.pg2click/dev/stack.json' });
+    expect(named).toMatchObject({ origins: { postgres: 'stack' }, stackFile: '.pg2click/dev/stack.json' });
     expect(refusal({ PG2CLICK_STACK_FILE: 'elsewhere.json' }).message).toContain('There is no file elsewhere.json');
   });
 
@@ -248,6 +250,7 @@ describe('a ledger elsewhere', () => {
   });
 
   it.each([
+    [{ LEDGER_PG_HOST: 'h' }, 'LEDGER_PG_HOST in the environment is not a setting: did you mean LEDGER_PG_URL?'],
     [{ LEDGER_PG_PASSWORD: 'secret' }, 'LEDGER_PG_PASSWORD in the environment is set without LEDGER_PG_URL.'],
     [
       { LEDGER_PG_URL: 'postgres://b:one@h', LEDGER_PG_PASSWORD: 'two' },

@@ -1,16 +1,16 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { SmallBatchThrottle } from '../../src/pipeline/small-batch-throttle.js';
 
-describe('a crowd of tables that move a trickle each', () => {
+describe('tables that make small batches', () => {
   beforeEach(() => vi.useFakeTimers({ toFake: ['Date'] }));
   afterEach(() => vi.useRealTimers());
   const members = (count: number): object[] => Array.from({ length: count }, () => ({}));
-  const settled = (crowd: SmallBatchThrottle, all: readonly object[], tookMs: number): number => {
-    for (let round = 0; round < 50; round += 1) for (const member of all) crowd.record(member, tookMs);
-    return crowd.intervalMs();
+  const settled = (throttle: SmallBatchThrottle, all: readonly object[], tookMs: number): number => {
+    for (let round = 0; round < 50; round += 1) for (const member of all) throttle.record(member, tookMs);
+    return throttle.intervalMs();
   };
 
-  it('does not hold up one alone, however long its batches take', () => {
+  it('does not delay one alone, however long its batches take', () => {
     expect(settled(new SmallBatchThrottle(200), members(1), 400)).toBe(5);
   });
 
@@ -21,16 +21,16 @@ describe('a crowd of tables that move a trickle each', () => {
     expect(settled(new SmallBatchThrottle(200), members(21), 5_000)).toBe(500);
   });
 
-  it('lets go as soon as batches are quick again, and forgets who has not been there for a second', () => {
-    const crowd = new SmallBatchThrottle(200);
+  it('delays less as soon as batches are quick again, and forgets a table after a second without one', () => {
+    const throttle = new SmallBatchThrottle(200);
     const all = members(11);
-    settled(crowd, all, 100);
-    expect(settled(crowd, all, 10)).toBeCloseTo(55);
+    settled(throttle, all, 100);
+    expect(settled(throttle, all, 10)).toBeCloseTo(55);
     vi.setSystemTime(Date.now() + 900);
-    crowd.record(all[0] ?? {}, 10);
+    throttle.record(all[0] ?? {}, 10);
     vi.setSystemTime(Date.now() + 200);
-    expect(crowd.intervalMs()).toBe(5);
+    expect(throttle.intervalMs()).toBe(5);
     vi.setSystemTime(Date.now() + 2_000);
-    expect(crowd.intervalMs()).toBe(0);
+    expect(throttle.intervalMs()).toBe(0);
   });
 });
