@@ -63,10 +63,11 @@ export function readBatch(
   async function* read(): AsyncGenerator<Changes, void, undefined> {
     signal.throwIfAborted();
     try {
-      const beginning = `${BEGIN_READING};${LOOK_UP_BY_INDEX};${hasLooseSql(table.id)};${lockRowSchemaSql(table)}`;
+      const beginning = `${BEGIN_READING};${LOOK_UP_BY_INDEX};${hasLooseSql(table)};${lockRowSchemaSql(table)}`;
       const found: unknown = await pg.query({ text: beginning, query_timeout: FIRST_ANSWER_MS } as QueryConfig);
       await requireRowSchema(pg, found, table);
       const hasLoose = rowsOf<{ loose: boolean }>(found, -3)[0]?.loose === true;
+      if (hasLoose) WITH_LOOSE.add(table.columns);
       const stream = pg.query(copyTo(drainSql(table, batch, { rows, key, hasLoose })));
       addAbortSignal(signal, stream);
       for await (const chunk of stream as AsyncIterable<Buffer>) {
@@ -115,8 +116,12 @@ export function readBatch(
   };
 }
 
+/** Tables, by their columns, whose outbox was seen to have a column `loose`: it keeps it. */
+const WITH_LOOSE = new WeakSet<ReplicatedTable['columns']>();
+
 /** An outbox that an older version made has no place for keys as text. */
-function hasLooseSql(id: string): string {
+function hasLooseSql({ id, columns }: Pick<ReplicatedTable, 'id' | 'columns'>): string {
+  if (WITH_LOOSE.has(columns)) return 'select true as loose';
   return /* sql */ `select exists (
     select from pg_attribute a
     where a.attrelid = to_regclass(${literal(outboxTable(id))}) and a.attname = 'loose' and not a.attisdropped) as loose`;
