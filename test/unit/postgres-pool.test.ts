@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import { afterAll, expect, it } from 'vitest';
 import { createPostgresPool } from '../../src/connect/postgres.js';
 import { loadSettings } from '../../src/settings/settings.js';
+import { inspectTable } from '../../src/source/catalog/inspect.js';
 import { OutboxSource, type OutboxServices } from '../../src/source/outbox/outbox-source.js';
 import type { OutboxRow } from '../../src/source/outbox/steps.js';
 import type { StageContext } from '../../src/pipeline/stage.js';
@@ -25,4 +26,11 @@ it('a slice that cannot reach the database of the tables says so', async () => {
   } as unknown as StageContext<OutboxRow>;
   const source = new OutboxSource(services, stage, { rows: 'json', key: true });
   await expect(source.verify()).rejects.toMatchObject({ kind: 'SourceUnavailable' });
+});
+
+it('adding a table says so too', async () => {
+  await expect(inspectTable(pool, { schema: 'public', table: 'orders' })).rejects.toMatchObject({
+    kind: 'SourceUnavailable',
+    message: 'PostgreSQL could not be reached while looking at public.orders.',
+  });
 });

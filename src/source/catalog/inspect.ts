@@ -2,6 +2,7 @@ import { quotePg } from '../../domain/identifier.js';
 import { columnType, DELETED_COLUMN, VERSION_COLUMN } from '../../domain/column-type.js';
 import type { Column, TriggerLevel } from '../../domain/replicated-table.js';
 import { formatTableName, type TableName } from '../../domain/table-name.js';
+import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
 import type { Queryable } from '../../connect/queryable.js';
 import { findSchemasOf, readCatalog, readServer, type CatalogServer, type CatalogTable } from './catalog.js';
@@ -24,17 +25,21 @@ export interface TableInspection {
 
 /**
  * Looks a table up and decides whether it can be replicated without losing or changing anything.
- * @throws Failure `MissingTable`, `UnsuitableTable`, `UnsupportedType`, `Unauthorized`
+ * @throws Failure `MissingTable`, `UnsuitableTable`, `UnsupportedType`, `Unauthorized`; `SourceUnavailable` and its like
  */
 export async function inspectTable(
   pg: Queryable,
   name: TableName,
   options: { key?: readonly string[] | undefined } = {},
 ): Promise<TableInspection> {
-  const server = await readServer(pg);
-  const table = await readCatalog(pg, name);
-  if (table === undefined) throw await missing(pg, name);
-  return judge(table, server, name, options.key);
+  try {
+    const server = await readServer(pg);
+    const table = await readCatalog(pg, name);
+    if (table === undefined) throw await missing(pg, name);
+    return judge(table, server, name, options.key);
+  } catch (error) {
+    throw classifyPostgres(error, `looking at ${formatTableName(name)}`);
+  }
 }
 
 /** The decision alone, of what the catalogue said. */
