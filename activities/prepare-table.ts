@@ -20,7 +20,7 @@ import { renewMarks } from '../src/clickhouse/renew-marks.js';
 import { checkTarget, hasTarget, highestGeneration } from '../src/clickhouse/target.js';
 import type { Capture, Inspection } from '../src/source/capture.js';
 import { saveOwner } from '../src/ledger/tables.js';
-import { ensureTopic, topicState } from '../src/topic/admin.js';
+import { ensureTopic, topicState, withAdmin } from '../src/topic/admin.js';
 import { findOtherOrigin } from '../src/topic/origin.js';
 import { chooseTarget, chooseTopic } from './choose-names.js';
 import type { Deps } from './deps.js';
@@ -141,19 +141,21 @@ async function register(
 async function makeTopic(deps: Deps, { route, name }: ReplicatedTable): ReturnType<typeof ensureTopic> {
   const { topic } = route.transport;
   const { partitions, retentionMs } = deps.settings.kafka;
-  try {
-    return await withAdmin(deps, (admin) => ensureTopic(admin, { topic, partitions, retentionMs }));
-  } catch (error) {
-    if (!(error instanceof Failure) || error.kind !== 'Misconfigured' || error.remedy !== undefined) throw error;
-    const { message, cause } = error;
-    throw new Failure(error.kind, { message, remedy: takenRemedy(formatTableName(name), '--topic'), cause });
-  }
+  return withAdmin(deps.kafka, async (admin) => {
+    try {
+      return await ensureTopic(admin, { topic, partitions, retentionMs });
+    } catch (error) {
+      if (!(error instanceof Failure) || error.kind !== 'Misconfigured' || error.remedy !== undefined) throw error;
+      const { message, cause } = error;
+      throw new Failure(error.kind, { message, remedy: takenRemedy(formatTableName(name), '--topic'), cause });
+    }
+  });
 }
 
 /** Where a topic is there already, its last messages say who writes it. */
 async function checkTopic(deps: Deps, { route, name, id }: ReplicatedTable, own: Deployment): Promise<void> {
   const { topic } = route.transport;
-  const state = await withAdmin(deps, (admin) => topicState(admin, topic));
+  const state = await withAdmin(deps.kafka, (admin) => topicState(admin, topic));
   if (state === undefined) return;
   const reader = deps.reader(topic, { subscriber: `${id}/origin` });
   const origin = await findOtherOrigin(reader, state, own.id);
@@ -233,18 +235,8 @@ function receiptOf(table: ReplicatedTable, estimatedRows: number | null): Prepar
 
 /** Messages that are in the topic already belong to an older history of the table: loading starts after them. */
 async function endOffsets(deps: Deps, topic: string): Promise<Record<string, string>> {
-  const state = await withAdmin(deps, (admin) => topicState(admin, topic));
+  const state = await withAdmin(deps.kafka, (admin) => topicState(admin, topic));
   if (state === undefined)
     throw new Failure('TopicReplaced', { message: `The topic ${topic} vanished while it was prepared.` });
   return Object.fromEntries(Object.entries(state.offsets).map(([partition, { high }]) => [partition, high]));
-}
-
-async function withAdmin<T>(deps: Deps, use: (admin: ReturnType<Deps['kafka']['admin']>) => Promise<T>): Promise<T> {
-  const admin = deps.kafka.admin();
-  try {
-    await admin.connect();
-    return await use(admin);
-  } finally {
-    await admin.disconnect().catch(() => undefined);
-  }
 }
