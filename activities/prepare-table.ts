@@ -2,7 +2,7 @@ import { describeDeployment, type Deployment } from '../src/domain/deployment.js
 import type { PrepareReceipt, PrepareRequest } from '../src/domain/receipt.js';
 import { loaderNamed, targetTable, type ReplicatedTable } from '../src/domain/replicated-table.js';
 import { loaderOf, MAIN_LOADER, refusalOf, stagesOf, type Route } from '../src/domain/route.js';
-import { formatTableName } from '../src/domain/table-name.js';
+import { formatTableName, shellName } from '../src/domain/table-name.js';
 import { Failure } from '../src/failure/failure.js';
 import { takenRemedy } from '../src/failure/remedies.js';
 import {
@@ -147,7 +147,7 @@ async function makeTopic(deps: Deps, { route, name }: ReplicatedTable): ReturnTy
     } catch (error) {
       if (!(error instanceof Failure) || error.kind !== 'Misconfigured' || error.remedy !== undefined) throw error;
       const { message, cause } = error;
-      throw new Failure(error.kind, { message, remedy: takenRemedy(formatTableName(name), '--topic'), cause });
+      throw new Failure(error.kind, { message, remedy: takenRemedy(name, '--topic'), cause });
     }
   });
 }
@@ -160,10 +160,9 @@ async function checkTopic(deps: Deps, { route, name, id }: ReplicatedTable, own:
   const reader = deps.reader(topic, { subscriber: `${id}/origin` });
   const origin = await findOtherOrigin(reader, state, own.id);
   if (origin === undefined) return;
-  const title = formatTableName(name);
   throw new Failure('TargetTaken', {
     message: `The topic ${topic} was last written by deployment ${origin}, and this is deployment ${describeDeployment(own)}.`,
-    remedy: `${takenRemedy(title, '--topic')}. If the other deployment is gone for good, delete the topic, then run pg2click resume ${title}.`,
+    remedy: `${takenRemedy(name, '--topic')}. If the other deployment is gone for good, delete the topic, then run pg2click resume ${shellName(name)}.`,
   });
 }
 
