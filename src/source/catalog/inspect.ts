@@ -5,22 +5,14 @@ import { formatTableName, type TableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
 import type { Queryable } from '../../connect/queryable.js';
+import type { Inspection } from '../capture.js';
 import { findSchemasOf, readCatalog, readServer, type CatalogServer, type CatalogTable } from './catalog.js';
 import { roleScript } from '../../package-root.js';
 import { chooseKey } from './key-index.js';
 import { qualified } from '../outbox/names.js';
 
-/** What adding a table has to know of it. */
-export interface TableInspection {
-  /** `pg_class.oid`, decimal. */
-  readonly relation: string;
-  /** By position. */
-  readonly columns: readonly Column[];
-  /** Column names, in the order of the index that guarantees them. */
-  readonly key: readonly string[];
+export interface TableInspection extends Omit<Inspection, 'capture'> {
   readonly triggerLevel: TriggerLevel;
-  /** A guess of the planner's; null when nothing counted the table yet. */
-  readonly estimatedRows: number | null;
 }
 
 /**
