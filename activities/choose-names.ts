@@ -7,29 +7,26 @@ import { topicNameFor } from '../src/topic/topic-name.js';
 
 type Taken = readonly TakenNames[];
 
-/** `KAFKA_TOPIC` is singular, as in the recipe: it names the first table's; every other one gets a name of its own. */
+/** `KAFKA_TOPIC` names the topic of the first table; every other table gets a name of its own. */
 export function chooseTopic(request: PrepareRequest, { kafka }: Settings, taken: Taken): string {
   if (request.options.topic !== undefined) return request.options.topic;
-  const isFree = kafka.topic !== undefined && !taken.some(({ topic }) => topic === kafka.topic);
-  return isFree && kafka.topic !== undefined ? kafka.topic : topicNameFor(request.pipeline, request);
+  const first = kafka.topic;
+  if (first !== undefined && !taken.some(({ topic }) => topic === first)) return first;
+  return topicNameFor(request.pipeline, request);
 }
 
 /** `CH_TABLE` likewise; else the table's own name, with its schema in front unless that is `public`. */
 export function chooseTarget(request: PrepareRequest, { clickhouse }: Settings, taken: Taken): Target {
-  const { database } = clickhouse;
+  const { database, table: first } = clickhouse;
   const chosen = request.options.target;
   if (chosen !== undefined) {
     const dot = chosen.indexOf('.');
     return dot < 0 ? { database, table: chosen } : { database: chosen.slice(0, dot), table: chosen.slice(dot + 1) };
   }
-  const isFree =
-    clickhouse.table !== undefined &&
-    !taken.some(({ targets }) => targets.some((target) => isSame(target, database, clickhouse.table)));
-  return { database, table: isFree && clickhouse.table !== undefined ? clickhouse.table : ownName(request) };
-}
-
-function isSame(target: Target, database: string, table: string | undefined): boolean {
-  return target.database === database && target.table === table;
+  const isTaken = taken.some(({ targets }) =>
+    targets.some((target) => target.database === database && target.table === first),
+  );
+  return { database, table: first === undefined || isTaken ? ownName(request) : first };
 }
 
 function ownName({ schema, table }: TableName): string {

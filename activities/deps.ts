@@ -159,8 +159,8 @@ export function openDeps(
       const closing = [mirror.close()];
       if (publisher !== undefined) closing.push(publisher.then((opened) => opened.close()));
       await Promise.allSettled(closing);
-      if (isSplit) await ledger.end();
-      await Promise.allSettled([watch.close(), reading.end(), source.end(), clickhouse.close()]);
+      const pools = [...new Set([ledger, source])].map((pool) => pool.end());
+      await Promise.allSettled([watch.close(), reading.end(), ...pools, clickhouse.close()]);
     },
   };
 }

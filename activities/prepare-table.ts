@@ -2,7 +2,7 @@ import { describeDeployment, type Deployment } from '../src/domain/deployment.js
 import type { PrepareReceipt, PrepareRequest } from '../src/domain/receipt.js';
 import { loaderNamed, targetTable, type ReplicatedTable } from '../src/domain/replicated-table.js';
 import { loaderOf, MAIN_LOADER, refusalOf, stagesOf, type Route } from '../src/domain/route.js';
-import { formatTableName } from '../src/domain/table-name.js';
+import { formatTableName, shellName } from '../src/domain/table-name.js';
 import { Failure } from '../src/failure/failure.js';
 import { takenRemedy } from '../src/failure/remedies.js';
 import {
@@ -18,10 +18,9 @@ import type { Queryable } from '../src/connect/queryable.js';
 import { readSinkIdentity } from '../src/clickhouse/identity.js';
 import { renewMarks } from '../src/clickhouse/renew-marks.js';
 import { checkTarget, hasTarget, highestGeneration } from '../src/clickhouse/target.js';
-import { withAdmin } from '../src/kafka/client/admin.js';
 import type { Capture, Inspection } from '../src/source/capture.js';
 import { saveOwner } from '../src/ledger/tables.js';
-import { ensureTopic, topicState } from '../src/topic/admin.js';
+import { ensureTopic, topicState, withAdmin } from '../src/topic/admin.js';
 import { findOtherOrigin } from '../src/topic/origin.js';
 import { chooseTarget, chooseTopic } from './choose-names.js';
 import type { Deps } from './deps.js';
@@ -142,13 +141,15 @@ async function register(
 async function makeTopic(deps: Deps, { route, name }: ReplicatedTable): ReturnType<typeof ensureTopic> {
   const { topic } = route.transport;
   const { partitions, retentionMs } = deps.settings.kafka;
-  try {
-    return await withAdmin(deps.kafka, (admin) => ensureTopic(admin, { topic, partitions, retentionMs }));
-  } catch (error) {
-    if (!(error instanceof Failure) || error.kind !== 'Misconfigured' || error.remedy !== undefined) throw error;
-    const { message, cause } = error;
-    throw new Failure(error.kind, { message, remedy: takenRemedy(formatTableName(name), '--topic'), cause });
-  }
+  return withAdmin(deps.kafka, async (admin) => {
+    try {
+      return await ensureTopic(admin, { topic, partitions, retentionMs });
+    } catch (error) {
+      if (!(error instanceof Failure) || error.kind !== 'Misconfigured' || error.remedy !== undefined) throw error;
+      const { message, cause } = error;
+      throw new Failure(error.kind, { message, remedy: takenRemedy(name, '--topic'), cause });
+    }
+  });
 }
 
 /** Where a topic is there already, its last messages say who writes it. */
@@ -159,10 +160,9 @@ async function checkTopic(deps: Deps, { route, name, id }: ReplicatedTable, own:
   const reader = deps.reader(topic, { subscriber: `${id}/origin` });
   const origin = await findOtherOrigin(reader, state, own.id);
   if (origin === undefined) return;
-  const title = formatTableName(name);
   throw new Failure('TargetTaken', {
     message: `The topic ${topic} was last written by deployment ${origin}, and this is deployment ${describeDeployment(own)}.`,
-    remedy: `${takenRemedy(title, '--topic')}. If the other deployment is gone for good, delete the topic, then run pg2click resume ${title}.`,
+    remedy: `${takenRemedy(name, '--topic')}. If the other deployment is gone for good, delete the topic, then run pg2click resume ${shellName(name)}.`,
   });
 }
 

@@ -1,6 +1,6 @@
 import { describeDeployment, type Deployment } from '../src/domain/deployment.js';
 import { loaderNamed, type ReplicatedTable } from '../src/domain/replicated-table.js';
-import { formatTableName } from '../src/domain/table-name.js';
+import { formatTableName, shellName } from '../src/domain/table-name.js';
 import { Failure } from '../src/failure/failure.js';
 
 /**
@@ -11,6 +11,7 @@ import { Failure } from '../src/failure/failure.js';
 export function requireOwnTable({ owner, name, route }: ReplicatedTable, own: Deployment): void {
   if (owner === undefined || owner.id === own.id) return;
   const title = formatTableName(name);
+  const command = shellName(name);
   const { database, table } = loaderNamed({ route }).target;
   const target = `${database}.${table}`;
   throw new Failure('TargetTaken', {
@@ -18,7 +19,7 @@ export function requireOwnTable({ owner, name, route }: ReplicatedTable, own: De
       `${title} was added by deployment ${describeDeployment(owner)}, and this is deployment ${describeDeployment(own)}: its ` +
       `ledger is a copy. The topic ${route.transport.topic} and the target ${target} belong to the other deployment.`,
     remedy:
-      `Run pg2click remove ${title}, which leaves that topic and that target alone. Then add it with names that are free: ` +
-      `pg2click add ${title} --topic NAME --target NAME`,
+      `Run pg2click remove ${command}, which leaves that topic and that target alone. Then add it with names that are free: ` +
+      `pg2click add ${command} --topic NAME --target NAME`,
   });
 }

@@ -2,7 +2,7 @@ import { chooseTarget, chooseTopic } from '../../activities/choose-names.js';
 import type { Databases } from '../connect/databases.js';
 import { optionsOf, requireSameOptions } from '../control/check-options.js';
 import type { PrepareRequest } from '../domain/receipt.js';
-import { formatTableName } from '../domain/table-name.js';
+import { formatTableName, shellName } from '../domain/table-name.js';
 import type { Queryable } from '../connect/queryable.js';
 import { Failure } from '../failure/failure.js';
 import { takenRemedy } from '../failure/remedies.js';
@@ -62,8 +62,8 @@ async function requireFreeNames(
     throw new Failure('TargetTaken', {
       message: `The ${what}, which ${title} would have, is that of ${owner}.`,
       remedy: (await isAdded())
-        ? takenRemedy(title, option)
-        : `Nothing was changed. Choose a name that is free: pg2click add ${title} ${option} NAME`,
+        ? takenRemedy(request, option)
+        : `Nothing was changed. Choose a name that is free: pg2click add ${shellName(request)} ${option} NAME`,
     });
   };
   for (const { owner, ...names } of taken) {

@@ -10,7 +10,7 @@ import { startRemoval } from '../control/start-table.js';
 import { viewPipeline } from '../control/table-view.js';
 import { countWorkers, missingQueues } from '../control/workers.js';
 import type { RemoveReceipt } from '../domain/receipt.js';
-import { formatTableName, parseTableName, workflowIdOf } from '../domain/table-name.js';
+import { formatTableName, parseTableName, shellName, workflowIdOf } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
 import type { Answer, TableStatus } from '../../workflows/messages.js';
 import type { Exit } from './exit-code.js';
@@ -55,7 +55,7 @@ export async function removeTable(session: Session, table: string, options: Remo
     const text = {
       done: `${chalk.green('✔')} ${sentenceOf(title, receipt)}`,
       waiting: 'Accepted; no worker runs, so it takes effect when one does.',
-      unhealthy: `${chalk.red('✖')} The removal of ${title} is parked: see pg2click status ${title}`,
+      unhealthy: `${chalk.red('✖')} The removal of ${title} is parked: see pg2click status ${shellName(name)}`,
       failed: answer?.accepted === false ? answer.message : `The workflow of ${title} ended without removing it.`,
     }[exit];
     const { dropped = null, kept = null } = receipt ?? {};

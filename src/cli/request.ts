@@ -6,7 +6,7 @@ import { requireOwnWorkflow } from '../control/own-workflow.js';
 import { sendCommand, type TableRequest } from '../control/send-command.js';
 import { deploymentOf, type Deployment } from '../domain/deployment.js';
 import type { TableAddress } from '../domain/receipt.js';
-import { formatTableName, parseTableName, workflowIdOf, type TableName } from '../domain/table-name.js';
+import { formatTableName, parseTableName, shellName, workflowIdOf, type TableName } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
 import { findTable } from '../ledger/tables.js';
 import { readDeployment } from '../source/deployment.js';
@@ -92,8 +92,9 @@ async function explainStopped(session: Session, name: TableName, error: unknown)
     return undefined;
   }
   const title = formatTableName(name);
+  const command = shellName(name);
   return new Failure('MissingTable', {
     message: `${title} is stopped: its workflow does not run, and changes fill its outbox.`,
-    remedy: `"pg2click add ${title}" starts it again, "pg2click remove ${title}" ends it.`,
+    remedy: `"pg2click add ${command}" starts it again, "pg2click remove ${command}" ends it.`,
   });
 }

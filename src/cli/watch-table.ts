@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { chalkStderr } from 'chalk';
 import { viewTable, type TableView } from '../control/table-view.js';
-import { formatTableName, type TableName } from '../domain/table-name.js';
+import { formatTableName, shellName, type TableName } from '../domain/table-name.js';
 import { count, share } from '../domain/figures.js';
 import type { Exit } from './exit-code.js';
 import { openLiveText } from './live-text.js';
@@ -80,10 +80,11 @@ function explain(session: Session, view: TableView | undefined, end: Exit, name:
   if (end === 'waiting')
     session.tell(`No worker answers any more: ${title} goes on as soon as one runs. Start one: pg2click worker`);
   else if (view?.phase === 'streaming')
-    session.tell(`${chalkStderr.green('✔')} ${title} is streaming. Look at it: pg2click status ${title}`);
+    session.tell(`${chalkStderr.green('✔')} ${title} is streaming. Look at it: pg2click status ${shellName(name)}`);
   else if (view === undefined || ['stopped', 'removing', 'removed'].includes(view.phase))
     session.tell(`${title} is not replicated any more: its workflow was ended or removed meanwhile.`);
-  else if (view.phase === 'paused') session.tell(`${title} is paused; "pg2click resume ${title}" lets it go on.`);
+  else if (view.phase === 'paused')
+    session.tell(`${title} is paused; "pg2click resume ${shellName(name)}" lets it go on.`);
   else if (view.failure !== null && view.phase === 'parked') {
     session.tell(`${chalkStderr.red('✖')} ${title} is parked (${view.failure.kind}): ${view.failure.message}`);
     session.tell(`  ${view.failure.remedy}`);

@@ -2,7 +2,7 @@ import type { ClickHouseClient } from '@clickhouse/client';
 import { byPosition, targetColumns } from '../domain/column-type.js';
 import { quoteCh } from '../domain/identifier.js';
 import type { TargetTable } from '../domain/replicated-table.js';
-import { formatTableName } from '../domain/table-name.js';
+import { formatTableName, shellName } from '../domain/table-name.js';
 import { composeVersion, generationOf } from '../domain/version.js';
 import { Failure } from '../failure/failure.js';
 import { takenRemedy } from '../failure/remedies.js';
@@ -135,7 +135,7 @@ async function refuseLongName(ch: ClickHouseClient, { name, target }: TargetOwne
   if (limit === undefined || length <= Number(limit.longest)) return;
   throw new Failure('UnsuitableTable', {
     message: `The name ${table}_current is too long for a view of ClickHouse in ${database}.`,
-    remedy: takenRemedy(formatTableName(name), '--target'),
+    remedy: takenRemedy(name, '--target'),
   });
 }
 
@@ -155,8 +155,8 @@ async function refuseForeignRows(ch: ClickHouseClient, table: TargetOwner): Prom
   throw new Failure('TargetTaken', {
     message: `The ClickHouse table ${shown} holds rows that pg2click did not write: they would be mixed with those of ${title}.`,
     remedy:
-      `If nobody needs them, run truncate table ${shown} in ClickHouse, then pg2click resume ${title}. ` +
-      `Otherwise: ${takenRemedy(title, '--target')}`,
+      `If nobody needs them, run truncate table ${shown} in ClickHouse, then pg2click resume ${shellName(table.name)}. ` +
+      `Otherwise: ${takenRemedy(table.name, '--target')}`,
   });
 }
 
@@ -178,7 +178,7 @@ function isOwn(table: TargetOwner, role: TargetRole, object: SinkObject | undefi
     : `was not made by pg2click (${object.engine})`;
   throw new Failure('TargetTaken', {
     message: `The ClickHouse name ${table.target.database}.${names[role]}, needed for ${ownerMark(table, 'table')}, is taken: it ${owner}.`,
-    remedy: takenRemedy(formatTableName(table.name), '--target'),
+    remedy: takenRemedy(table.name, '--target'),
   });
 }
 
@@ -191,8 +191,8 @@ function ownerUnknown(table: TargetOwner, role: TargetRole): Failure {
   return new Failure('TargetTaken', {
     message: `The ClickHouse name ${database}.${names[role]} is taken: an older release made it for ${title} and did not mark of which deployment, so it may be that of another one.`,
     remedy:
-      `${takenRemedy(title, '--target')}. If no other deployment loads it, drop ` +
-      `${role === 'table' ? `${names.shown}, ${others}` : others} in ClickHouse, then run pg2click resume ${title}.`,
+      `${takenRemedy(table.name, '--target')}. If no other deployment loads it, drop ` +
+      `${role === 'table' ? `${names.shown}, ${others}` : others} in ClickHouse, then run pg2click resume ${shellName(table.name)}.`,
   });
 }
 

@@ -98,6 +98,8 @@ export function createPostgresPool(
     ...(options.statementMs === undefined ? {} : { query_timeout: options.statementMs }),
   });
   pool.on('error', (error) => options.log?.debug({ error }, 'an idle connection to postgres broke'));
+  // The pool listens only while a connection is idle: one that breaks while it is lent would end the process. Its next statement fails.
+  pool.on('connect', (client) => client.on('error', () => undefined));
   (options.idleGroup ?? new IdleConnectionGroup()).join(pool);
   return pool;
 }

@@ -30,16 +30,12 @@ export class ReadingPool {
     const place = await this.#semaphore.acquire(options);
     try {
       const client = await this.#pool.connect();
-      // The pool listens for errors only while a connection is idle. The next statement on a broken one fails.
-      const ignore = (): void => undefined;
-      client.on('error', ignore);
       let clean = false;
       let held = true;
       const giveBack = (as: true | Error | undefined): void => {
         if (!held) return;
         held = false;
         options.signal.removeEventListener('abort', onAbort);
-        if (as === undefined) client.off('error', ignore);
         client.release(as);
         place[Symbol.dispose]();
       };

@@ -1,7 +1,7 @@
 import type { Client } from '@temporalio/client';
 import type { TableAddress } from '../domain/receipt.js';
 import { loaderNamed, type ReplicatedTable, type TableOptions } from '../domain/replicated-table.js';
-import { formatTableName, workflowIdOf } from '../domain/table-name.js';
+import { formatTableName, shellName, workflowIdOf } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
 import { readInput } from './read-input.js';
 
@@ -35,7 +35,7 @@ export function requireSameOptions(table: TableAddress, wanted: TableOptions, ha
   const title = formatTableName(table);
   throw new Failure('UnsuitableTable', {
     message: `${title} was added before, with other options: ${differences.join('; ')}.`,
-    remedy: `Leave these options out to keep the table as it is. To change them run pg2click remove ${title}, then add it again.`,
+    remedy: `Leave these options out to keep the table as it is. To change them run pg2click remove ${shellName(table)}, then add it again.`,
   });
 }
 

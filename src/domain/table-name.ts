@@ -1,4 +1,5 @@
 import { Failure } from '../failure/failure.js';
+import { quotePg } from './identifier.js';
 
 /** The name of a PostgreSQL table: two identifiers, unquoted, as the catalogue holds them (each at most 63 bytes). */
 export interface TableName {
@@ -35,13 +36,24 @@ function readIdentifier(part: string): string | undefined {
   return groups?.['plain']?.toLowerCase();
 }
 
-/** `schema.table` for people, logs and the workflow id: quotes only where the parts hold a dot or a quote. */
+/** `schema.table` for people, logs and the workflow id: quotes only around a part with a dot, a quote or a blank. */
 export function formatTableName(name: TableName): string {
   return `${formatPart(name.schema)}.${formatPart(name.table)}`;
 }
 
 function formatPart(part: string): string {
-  return /^[^".\s]+$/u.test(part) ? part : `"${part.replaceAll('"', '""')}"`;
+  return /^[^".\s]+$/u.test(part) ? part : quotePg(part);
+}
+
+/**
+ * The name as an argument of a `pg2click` command in a shell: `parseTableName` reads it back. Capitals keep their double quotes only
+ * inside single ones.
+ */
+export function shellName({ schema, table }: TableName): string {
+  const text = [schema, table]
+    .map((part) => (part === part.toLowerCase() ? formatPart(part) : quotePg(part)))
+    .join('.');
+  return /^[\w.]+$/u.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }
 
 /** One workflow a table: two pipelines may both hold `public.orders`. */

@@ -13,7 +13,7 @@ export interface MovedEvents {
 }
 
 export interface OutboxAdvance {
-  /** The next batch, already journalled; undefined when nothing waits. */
+  /** The next batch, whose name is in the ledger; undefined when nothing waits. */
   readonly next: OutboxBatch | undefined;
   /** Last `seq` allocated, decimal. */
   readonly lastAllocated: string | undefined;

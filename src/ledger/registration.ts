@@ -2,7 +2,7 @@ import type { Queryable } from '../connect/queryable.js';
 import { literal } from '../domain/identifier.js';
 import { loaderNamed, type ReplicatedTable } from '../domain/replicated-table.js';
 import type { StageId, Target } from '../domain/route.js';
-import { formatTableName, type TableName } from '../domain/table-name.js';
+import { formatTableName, shellName, type TableName } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
 import { takenRemedy } from '../failure/remedies.js';
 import { query } from './query.js';
@@ -221,7 +221,7 @@ function refuseLastGeneration({ name, targetGeneration }: Registration, { table,
   throw new Failure('Misconfigured', {
     message: `${title} has been added ${LAST_GENERATION} times, and row versions have no number for another time.`,
     remedy:
-      `Run "pg2click remove ${title}"; in PostgreSQL delete from pg2click.history where schema_name = ` +
+      `Run "pg2click remove ${shellName(name)}"; in PostgreSQL delete from pg2click.history where schema_name = ` +
       `${literal(name.schema)} and table_name = ${literal(name.table)}; drop its old ClickHouse table, or name another with --target; then add it.`,
   });
 }
@@ -251,7 +251,7 @@ async function explainTaken(pg: Queryable, error: unknown, table: Registration):
   const shown = what === 'topic' ? topic : `${target.database}.${target.table}`;
   return new Failure('TargetTaken', {
     message: `The ${what} ${shown}, which ${formatTableName(name)} would have, is that of ${other}.`,
-    remedy: takenRemedy(formatTableName(name), option),
+    remedy: takenRemedy(name, option),
     cause,
   });
 }

@@ -22,14 +22,11 @@ export interface StageRow<Position = unknown, Name extends BatchName = BatchName
   readonly proof: unknown;
   /** For stages that drain an outbox: nothing at or below it can appear in the outbox any more. Decimal. */
   readonly lowWater: string;
-  /** Totals since the table was added. Decimal. */
+  /** Moved since the table was added. Decimal. */
   readonly rows: string;
-  readonly bytes: string;
-  readonly updatedAt: string;
 }
 
-const COLUMNS = `stage, epoch::text, owner, batch::int, position, pending, deleting, proof, low_water::text as "lowWater",
-  rows::text, bytes::text, updated_at::text as "updatedAt"`;
+const COLUMNS = `stage, epoch::text, owner, batch::int, position, pending, deleting, proof, low_water::text as "lowWater", rows::text`;
 
 export async function readStages(pg: Queryable, tableId: string): Promise<StageRow[]> {
   const found = await query<StageRow>(

@@ -159,13 +159,8 @@ export function originText(origin: number): string {
   return origin.toString(16).padStart(ORIGIN_DIGITS, '0');
 }
 
-/** The name of a publish batch, which all its messages share. */
-export interface BatchName {
-  readonly origin: string;
-  readonly generation: number;
-  readonly shape: number;
-  readonly batch: number;
-}
+/** What the messages of one publish batch have in common. */
+export type BatchHeader = Pick<MessageHeader, 'generation' | 'shape' | 'batch'> & { readonly origin: string };
 
 /** Writes what `printHeader` prints, for the messages of one batch, without a string. */
 export class HeaderWriter {
@@ -174,7 +169,7 @@ export class HeaderWriter {
   readonly #start: number;
 
   /** @throws TypeError as `originNumber` */
-  constructor({ origin, generation, shape, batch }: BatchName) {
+  constructor({ origin, generation, shape, batch }: BatchHeader) {
     originNumber(origin);
     this.#start = this.#bytes.write(`${VERSION}/${origin}/${generation}/${shape}/${batch}/`, 'latin1');
   }

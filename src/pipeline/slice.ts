@@ -51,8 +51,8 @@ export interface SliceOptions {
 
 /**
  * Runs `body` as a slice of the current activity. A cancelled slice confirms the batch in hand and ends with its receipt. If that
- * takes longer than `GRACE_MS` it is broken off, which is safe at any point, because the batch is named. Unbounded work ends as soon
- * as Temporal has given it up: the next attempt starts it again from its beginning.
+ * takes longer than `GRACE_MS` it is broken off, which is safe at any point, because the batch is named. Unbounded work is told to end
+ * as soon as Temporal has given it up: the next attempt starts it again from its beginning.
  */
 export async function runSlice<T>(
   length: SliceLength | typeof UNBOUNDED,
@@ -111,7 +111,7 @@ export async function runSlice<T>(
   } catch (error) {
     if (hard.signal.aborted && !(hard.signal.reason instanceof Failure))
       throw new CancelledFailure(
-        'The slice was cancelled with a batch in hand; it is named and will be taken up again.',
+        `The activity was cancelled and had not ended ${GRACE_MS / 1_000} s later. What it had in hand is done again by the next attempt.`,
       );
     throw hard.signal.aborted ? hard.signal.reason : error;
   } finally {

@@ -1,4 +1,5 @@
 import type { Queryable } from '../connect/queryable.js';
+import { literal } from '../domain/identifier.js';
 
 /** A transaction that holds a lock in our way. */
 export interface LockHolder {
@@ -73,7 +74,7 @@ export function describeHolders(holders: readonly LockHolder[], seenSince: Reado
 
 function describeHolder({ pid, application, user, since, gid }: LockHolder, seenMs: number): string {
   if (pid === null) {
-    const name = gid === null ? 'a prepared transaction' : `the prepared transaction '${gid}' of user ${user}`;
+    const name = gid === null ? 'a prepared transaction' : `the prepared transaction ${literal(gid)} of user ${user}`;
     return `${name} (no process${since === null ? '' : `, prepared at ${since}`})`;
   }
   const beginning = since === null ? `first seen at ${secondsOf(seenMs)}` : `in a transaction since ${since}`;
@@ -89,5 +90,5 @@ function secondsOf(timeMs: number): string {
 export function endHolder([first]: readonly LockHolder[]): string {
   if (first === undefined) return '';
   if (first.pid !== null) return `select pg_terminate_backend(${first.pid})`;
-  return first.gid === null ? '' : `commit prepared '${first.gid}', or rollback prepared '${first.gid}'`;
+  return first.gid === null ? '' : `commit prepared ${literal(first.gid)}, or rollback prepared ${literal(first.gid)}`;
 }

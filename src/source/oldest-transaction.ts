@@ -1,7 +1,7 @@
 import type { Queryable } from '../connect/queryable.js';
 import { queryBounded } from '../ledger/query.js';
 
-/** @returns xid of the oldest transaction that runs and has written something, in any database of the server; null without one */
+/** @returns the xid of the oldest open transaction that has one, in any database of the server; null without one */
 export async function readOldestTransaction(pg: Queryable): Promise<string | null> {
   const [row] = await queryBounded<{ xid: string | null }>(
     pg,

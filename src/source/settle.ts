@@ -20,29 +20,29 @@ const WRITING_MODES: readonly string[] = [
 ];
 
 /**
- * Draws the position of a copy from the outbox's sequence: no event and no other copy has it. Drawn, not read: a sequence
- * that nothing was drawn from yet shows 1, which is also what its first event gets, and the older row would win the tie.
+ * Allocates the position of a copy from the outbox's sequence: no event and no other copy has it. It is not read from there: a
+ * sequence that has given out nothing yet shows 1, which is also what its first event gets, and the older row would win the tie.
  * It is on disk before it is used: after a crash the sequence never gives it out again.
  * @returns decimal
  */
 export async function allocatePosition(pg: Queryable, id: string): Promise<string> {
   try {
-    const drawn = await pg.query<{ position: string }>(
+    const found = await pg.query<{ position: string }>(
       /* sql */ `select nextval(pg_get_serial_sequence($1, 'seq'))::text as position`,
       [outboxTable(id)],
     );
     await ensureFlushed(pg);
-    const position = drawn.rows[0]?.position;
+    const position = found.rows[0]?.position;
     if (position === undefined) throw new Error('nextval returned nothing');
     return position;
   } catch (error) {
-    throw classifyPostgres(error, 'drawing the position of a copy');
+    throw classifyPostgres(error, 'allocating the position of a copy');
   }
 }
 
 /**
  * Waits until everyone has ended who may have changed the table before now: the transactions that hold a writing lock on
- * it, prepared ones included. Then any new snapshot holds all that was captured below a position drawn before the call.
+ * it, prepared ones included. Then any new snapshot holds all that was captured below a position allocated before the call.
  *
  * They are known by their virtual transaction. A process id would not do: a prepared transaction has none, and its
  * other locks are gone. A writer that comes later is not waited for. After a lost connection it begins again, which is safe: a

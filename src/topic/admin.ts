@@ -1,4 +1,4 @@
-import kafkajs, { type Admin } from 'kafkajs';
+import kafkajs, { type Admin, type Kafka } from 'kafkajs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { classifyKafka, protocolTypeOf } from '../failure/classify-kafka.js';
 import { Failure } from '../failure/failure.js';
@@ -25,6 +25,21 @@ export interface TopicState {
   readonly partitions: number;
   /** By partition: the first offset there is, and the next one to be written. Decimal. */
   readonly offsets: Readonly<Record<string, { readonly low: string; readonly high: string }>>;
+}
+
+/**
+ * One piece of work over an admin connection of its own. Not over one that is kept: kafkajs refreshes the metadata of every
+ * topic that it was ever asked about, and fails for all of them once one is deleted.
+ * @throws Failure `BrokerUnavailable` and its like; what `use` throws
+ */
+export async function withAdmin<T>(kafka: Kafka, use: (admin: Admin) => Promise<T>): Promise<T> {
+  const admin = kafka.admin();
+  try {
+    await classified('Connecting', () => admin.connect());
+    return await use(admin);
+  } finally {
+    await admin.disconnect().catch(() => undefined);
+  }
 }
 
 /**

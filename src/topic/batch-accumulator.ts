@@ -1,6 +1,6 @@
 import { RECORD_BYTES, RecordBatchWriter, type RecordHeader } from '../kafka/protocol/record-batch-writer.js';
 import type { EncodedMessage } from '../messages/encoder.js';
-import { HeaderWriter, MESSAGE_HEADER, type BatchName } from '../messages/header.js';
+import { HeaderWriter, MESSAGE_HEADER, type BatchHeader } from '../messages/header.js';
 
 /** One send is one record batch, and `max.message.bytes` (1 MB) is a limit of the batch. */
 export const MOST_BYTES = 900_000;
@@ -29,7 +29,7 @@ export class BatchAccumulator {
   #bytes = 0;
 
   /** @param mostBytes of a record batch of several messages */
-  constructor(name: BatchName, mostBytes: number, newBatch: () => RecordBatchWriter = () => new RecordBatchWriter()) {
+  constructor(name: BatchHeader, mostBytes: number, newBatch: () => RecordBatchWriter = () => new RecordBatchWriter()) {
     this.#header = new HeaderWriter(name);
     this.#mostBytes = mostBytes;
     this.#newBatch = newBatch;

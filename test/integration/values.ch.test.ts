@@ -10,7 +10,7 @@ import type { OutboxBatch } from '../../src/domain/batch.js';
 import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
 import { copyRows } from '../../src/source/copy/copy-rows.js';
 import { readBatch } from '../../src/source/outbox/drain.js';
-import type { RowFormat } from '../../src/source/outbox/drain-sql.js';
+import type { RowContent } from '../../src/pipeline/row-batch.js';
 import { allocatePosition } from '../../src/source/settle.js';
 import { textOf } from '../support/spans.js';
 import { addressOf, freshDatabase, freshName, freshSink } from '../support/stack.js';
@@ -131,7 +131,7 @@ describe('a value of PostgreSQL', async () => {
       await clickhouse(`insert into ${table} format TabSeparated`, (await drained(replica, 'text')).join('\n'));
     },
   };
-  const drained = async (replica: ReplicatedTable, rows: RowFormat): Promise<string[]> => {
+  const drained = async (replica: ReplicatedTable, rows: RowContent['rows']): Promise<string[]> => {
     const batch = (await nameBatch(client, replica)) as OutboxBatch;
     const values: string[] = [];
     const reading = readBatch(client, replica, batch, { signal: AbortSignal.timeout(20_000), rows });

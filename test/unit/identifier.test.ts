@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { parseTableName, shellName } from '../../src/domain/table-name.js';
 import { literal, quoteCh, quotePg } from '../../src/domain/identifier.js';
 
 describe('a name in SQL', () => {
@@ -25,5 +26,19 @@ describe('a text in SQL', () => {
     ['', `''`],
   ])('%s means itself, whatever standard_conforming_strings says', (text, sql) => {
     expect(literal(text)).toBe(sql);
+  });
+});
+
+describe('the name of a table in a command', () => {
+  it.each([
+    ['public', 'orders', 'public.orders'],
+    ['shop', 'Orders', `'shop."Orders"'`],
+    ['My Shop', 'a.b', `'"My Shop"."a.b"'`],
+    ['public', `it's`, `'public.it'\\''s'`],
+    ['public', 'a"b', `'public."a""b"'`],
+  ])('%s and %s are found again by what a shell makes of it', (schema, table, argument) => {
+    expect(shellName({ schema, table })).toBe(argument);
+    const read = argument.startsWith("'") ? argument.slice(1, -1).replaceAll(String.raw`'\''`, "'") : argument;
+    expect(parseTableName(read)).toEqual({ schema, table });
   });
 });

@@ -1,6 +1,6 @@
 /**
  * Bytes from `start` up to `end`: a view that costs no Buffer of its own. The domain's `Span` has the same shape, so either
- * may be passed for the other, and neither room imports the other.
+ * may be passed for the other, and neither folder imports the other.
  */
 export interface ByteRange {
   readonly bytes: Uint8Array;

@@ -2,39 +2,36 @@ import { quotePg } from '../../domain/identifier.js';
 import { columnType, DELETED_COLUMN, VERSION_COLUMN } from '../../domain/column-type.js';
 import type { Column, TriggerLevel } from '../../domain/replicated-table.js';
 import { formatTableName, type TableName } from '../../domain/table-name.js';
+import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
 import type { Queryable } from '../../connect/queryable.js';
+import type { Inspection } from '../capture.js';
 import { findSchemasOf, readCatalog, readServer, type CatalogServer, type CatalogTable } from './catalog.js';
 import { roleScript } from '../../package-root.js';
 import { chooseKey } from './key-index.js';
 import { qualified } from '../outbox/names.js';
 
-/** What adding a table has to know of it. */
-export interface TableInspection {
-  /** `pg_class.oid`, decimal. */
-  readonly relation: string;
-  /** By position. */
-  readonly columns: readonly Column[];
-  /** Column names, in the order of the index that guarantees them. */
-  readonly key: readonly string[];
+export interface TableInspection extends Omit<Inspection, 'capture'> {
   readonly triggerLevel: TriggerLevel;
-  /** A guess of the planner's; null when nothing counted the table yet. */
-  readonly estimatedRows: number | null;
 }
 
 /**
  * Looks a table up and decides whether it can be replicated without losing or changing anything.
- * @throws Failure `MissingTable`, `UnsuitableTable`, `UnsupportedType`, `Unauthorized`
+ * @throws Failure `MissingTable`, `UnsuitableTable`, `UnsupportedType`, `Unauthorized`; `SourceUnavailable` and its like
  */
 export async function inspectTable(
   pg: Queryable,
   name: TableName,
   options: { key?: readonly string[] | undefined } = {},
 ): Promise<TableInspection> {
-  const server = await readServer(pg);
-  const table = await readCatalog(pg, name);
-  if (table === undefined) throw await missing(pg, name);
-  return judge(table, server, name, options.key);
+  try {
+    const server = await readServer(pg);
+    const table = await readCatalog(pg, name);
+    if (table === undefined) throw await missing(pg, name);
+    return judge(table, server, name, options.key);
+  } catch (error) {
+    throw classifyPostgres(error, `looking at ${formatTableName(name)}`);
+  }
 }
 
 /** The decision alone, of what the catalogue said. */

@@ -28,7 +28,7 @@ export function copySql(table: CopiedTable, position: string): string {
 
 /**
  * The whole table as COPY text, which is ClickHouse's TabSeparated byte for byte: nothing is parsed on the way. Every row
- * carries the drawn position as its version.
+ * carries the allocated position as its version.
  * @param pg a connection of its own, on which nothing else runs until the stream has ended. A stream that was destroyed,
  * aborted or failed leaves it in the middle of a COPY: end it.
  * @param options `onSnapshot`: waited for before the first byte is passed on

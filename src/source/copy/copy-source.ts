@@ -65,10 +65,6 @@ export class CopySource implements BatchSource<CopyBatch, CopyContent> {
     return this.#position.done !== undefined;
   }
 
-  get position(): CopyPosition {
-    return this.#position;
-  }
-
   verify(): Promise<void> {
     return Promise.resolve();
   }

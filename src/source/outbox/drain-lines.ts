@@ -1,5 +1,5 @@
 import { Changes } from '../../domain/change.js';
-import type { RowFormat } from './drain-sql.js';
+import type { RowContent } from '../../pipeline/row-batch.js';
 
 const TAB = 0x09;
 const NEWLINE = 0x0a;
@@ -22,9 +22,9 @@ export class DrainLines {
   #unknown = 0;
   readonly #lastSeq = Buffer.alloc(24);
   #lastSeqLength = 0;
-  readonly #rows: RowFormat;
+  readonly #rows: RowContent['rows'];
 
-  constructor(rows: RowFormat = 'json') {
+  constructor(rows: RowContent['rows'] = 'json') {
     this.#rows = rows;
   }
 

@@ -3,15 +3,10 @@ import { byPosition, DELETED_COLUMN, knownType, VERSION_COLUMN } from '../../dom
 import { literal, quotePg } from '../../domain/identifier.js';
 import type { Column, ReplicatedTable } from '../../domain/replicated-table.js';
 import { versionSql } from '../../domain/version.js';
+import type { RowContent } from '../../pipeline/row-batch.js';
 import { keyColumn, outboxTable, qualified } from './names.js';
 
-/** `json`: one object a row. `text`: COPY text, which is ClickHouse's TabSeparated, columns as `targetColumns` has them. */
-export type RowFormat = 'json' | 'text';
-
-export interface DrainOptions {
-  readonly rows: RowFormat;
-  /** Whether a line holds the JSON of its key, which chooses a partition: half a microsecond a row. */
-  readonly key: boolean;
+export interface DrainOptions extends RowContent {
   /** Whether the outbox has a column `loose`: see `outboxTableSql`. */
   readonly hasLoose: boolean;
 }

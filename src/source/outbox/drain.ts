@@ -9,8 +9,9 @@ import type { ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
+import type { RowContent } from '../../pipeline/row-batch.js';
 import { DrainLines } from './drain-lines.js';
-import { drainSql, type RowFormat } from './drain-sql.js';
+import { drainSql } from './drain-sql.js';
 import { outboxTable } from './names.js';
 import { IS_FLUSHED } from '../flush.js';
 import { BEGIN_READING, LOOK_UP_BY_INDEX } from '../session.js';
@@ -19,12 +20,9 @@ import { lockRowSchemaSql, REMEDY_OF_MISSING, requireRowSchema, sourceChanged } 
 /** Waits for a lock 2 s at most: what takes this long hangs on a connection that died without a word. */
 const FIRST_ANSWER_MS = 15_000;
 
-export interface ReadOptions {
+/** Default: JSON with keys. */
+export interface ReadOptions extends Partial<RowContent> {
   readonly signal: AbortSignal;
-  /** How rows are printed: `json` by default. */
-  readonly rows?: RowFormat | undefined;
-  /** False where nobody needs the keys: all rows go to one partition, and no message has a key. */
-  readonly key?: boolean | undefined;
 }
 
 export interface BatchReading {

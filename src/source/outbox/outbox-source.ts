@@ -8,6 +8,7 @@ import type { Changes } from '../../domain/change.js';
 import type { Checkpoint } from '../../domain/receipt.js';
 import type { ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
+import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
 import { saveFingerprint } from '../../ledger/tables.js';
 import type { BatchSource, ReadOptions, SourceState, Written } from '../../pipeline/batch.js';
@@ -172,7 +173,9 @@ export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
   /** Brings the trigger functions to this version, before the source is compared with its fingerprint. */
   async #renew(): Promise<void> {
     const services = this.#services;
-    const client = await services.source.connect();
+    const client = await services.source.connect().catch((error: unknown) => {
+      throw classifyPostgres(error, 'connecting');
+    });
     try {
       const table = { ...this.#table, triggerLevel: triggerLevelOf(this.#table) };
       const fingerprint = await refreshCapture(client, table, (text) =>

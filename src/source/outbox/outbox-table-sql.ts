@@ -11,7 +11,7 @@ export interface OutboxKeyType {
 /**
  * The outbox: which keys changed, in order. The identity's cache is 1, so that per key `seq` is the order of commits; `xid` tells a snapshot
  * what of it is visible. The xid comes first, because defaults are evaluated in column order: the low-water rests on it
- * that a transaction that has drawn a `seq` has an xid already.
+ * that a transaction that has allocated a `seq` has an xid already.
  *
  * A row is one of four: a key in `k1`..; a key as text images in `loose`, where the key columns are not of those types any
  * more; a mark `t` (TRUNCATE); a mark `x` (rows changed, and their keys cannot be known). `shape` numbers the form of the

@@ -12,6 +12,8 @@ interface Leftovers {
   readonly functions: number;
   /** Oid and name of each table with a trigger that calls one of them. */
   readonly tables: readonly { readonly relation: string; readonly name: string }[];
+  /** As `readDrainedBatch`. */
+  readonly drained: number | undefined;
 }
 
 /**
@@ -26,8 +28,7 @@ export async function refuseLeftovers(
   before: Pick<ReplicatedTable, 'relation'> | undefined,
 ): Promise<void> {
   const { id, name } = table;
-  const { outbox, functions, tables } = await find(pg, id);
-  const drained = (await hasDrain(pg)) ? await readDrainedBatch(pg, id) : undefined;
+  const { outbox, functions, tables, drained } = await find(pg, id);
   const isOwn = tables.every(({ relation }) => relation === table.relation || relation === before?.relation);
   // What no attempt has made ready was never drained.
   if (before !== undefined && isOwn && (drained ?? 0) === 0) return;
@@ -50,7 +51,7 @@ export async function refuseLeftovers(
 
 async function find(pg: Queryable, id: string): Promise<Leftovers> {
   try {
-    const found = await pg.query<Leftovers>(
+    const found = await pg.query<Omit<Leftovers, 'drained'>>(
       /* sql */ `
       with function as (
         select pg_catalog.to_regprocedure(f)::oid as oid from unnest($1::text[]) f
@@ -65,7 +66,7 @@ async function find(pg: Queryable, id: string): Promise<Leftovers> {
     );
     const [row] = found.rows;
     if (row === undefined) throw new Error('a select of one row returned none');
-    return row;
+    return { ...row, drained: (await hasDrain(pg)) ? await readDrainedBatch(pg, id) : undefined };
   } catch (error) {
     throw classifyPostgres(error, 'looking for an outbox of the same number');
   }

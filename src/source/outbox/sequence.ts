@@ -7,7 +7,7 @@ import { outboxTable } from './names.js';
 export interface OutboxSequence {
   /** `pg_class.oid`, decimal. */
   readonly oid: string;
-  /** The last `seq` that was drawn, by an event or for a copy, committed or not. Decimal; `0` where none was. */
+  /** The last `seq` that was allocated, by an event or for a copy, committed or not. Decimal; `0` where none was. */
   readonly last: string;
 }
 
@@ -27,7 +27,8 @@ export async function readOutboxSequence(pg: Queryable, id: string): Promise<Out
     if (!isVisible)
       throw new Failure('Unauthorized', {
         message: `The role of the worker may not read the sequence of ${outboxTable(id)}.`,
-        remedy: `Give it the right back: grant usage, select on all sequences in schema pg2click to ROLE; or make it the owner. Then resume.`,
+        remedy:
+          'Give it the right back: grant usage, select on all sequences in schema pg2click to ROLE; or make it the owner. Then resume.',
       });
     return sequence;
   } catch (error) {

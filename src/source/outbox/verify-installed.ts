@@ -2,6 +2,7 @@ import type { Queryable } from '../../connect/queryable.js';
 import type { Column, ReplicatedTable, TriggerLevel } from '../../domain/replicated-table.js';
 import { formatTableName, type TableName } from '../../domain/table-name.js';
 import { Failure } from '../../failure/failure.js';
+import { policyOf } from '../../failure/kinds.js';
 import { fingerprintTable, type Fingerprint } from '../catalog/fingerprint.js';
 import { inspectTable, type TableInspection } from '../catalog/inspect.js';
 import { OUTBOX_EVENTS, triggerName } from './names.js';
@@ -43,7 +44,8 @@ async function inspectAgain(pg: Queryable, { name, key }: InstalledTable): Promi
   try {
     return await inspectTable(pg, name, { key });
   } catch (error) {
-    throw error instanceof Failure ? changedMeanwhile(name, error) : error;
+    const isRefused = error instanceof Failure && policyOf(error.kind).treatment === 'parked';
+    throw isRefused ? changedMeanwhile(name, error) : error;
   }
 }
 

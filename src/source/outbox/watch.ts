@@ -9,7 +9,7 @@ import { PollBackoff } from '../../pipeline/poll-backoff.js';
 
 /** A table that had some ten changes a second keeps the looks short; from idle to the longest rest it takes 0.3 s. */
 const PACE = { shortestMs: 5, longestMs: 50, growth: 1.25 };
-/** Rests last at least so many times as long as the look before: however many tables, it takes a fifth of a core at most. */
+/** Rests last so many times as long as the look before, and 50 ms at most: up to 10,000 tables, looking takes a fifth of a core. */
 const REST_TO_LOOK = 4;
 /** A look takes 0.2 ms and 1.2 us a table: one that takes this long has met a server that does not answer. */
 const LOOK_DEADLINE_MS = 10_000;
@@ -77,7 +77,7 @@ export class OutboxWatch {
   }
 
   /**
-   * Waits until a position above `seen` was drawn; whether its event can be seen already is another question.
+   * Waits until a position above `seen` was allocated; whether its event can be seen already is another question.
    * @param options `timeoutMs`: how long at most, for ever by default
    * @returns false where the signal or the time ended it
    * @throws Failure `SourceUnavailable` and its like

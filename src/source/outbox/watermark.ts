@@ -1,30 +1,30 @@
 import type { OutboxBatch } from '../../domain/batch.js';
 
 /**
- * Up to where the positions of an outbox are accounted for: each was read and confirmed, or can never appear. Beyond it a drawn
- * position may be an event that commits late, one that was rolled back, or a copy's; only looking again tells.
+ * Up to where the positions of an outbox are accounted for: each was read and confirmed, or can never appear. Beyond it an
+ * allocated position may be an event that commits late, one that was rolled back, or a copy's; only looking again tells.
  */
 export class OutboxWatermark {
-  #drawn: bigint;
+  #allocated: bigint;
   #accounted: bigint;
 
-  /** @param drawn last `seq` drawn; @param lowWater nothing at or below it can appear any more. Decimal */
-  constructor(drawn: string, lowWater: string) {
-    this.#drawn = BigInt(drawn);
+  /** @param allocated the last `seq`; @param lowWater nothing at or below it can appear any more. Decimal */
+  constructor(allocated: string, lowWater: string) {
+    this.#allocated = BigInt(allocated);
     this.#accounted = BigInt(lowWater);
   }
 
   get allocated(): bigint {
-    return this.#drawn;
+    return this.#allocated;
   }
 
-  /** Nothing can appear until another position is drawn. */
+  /** Nothing can appear until another position is allocated. */
   get isCaughtUp(): boolean {
-    return this.#accounted >= this.#drawn;
+    return this.#accounted >= this.#allocated;
   }
 
-  advance(drawn: string, lowWater: string): void {
-    this.#drawn = later(this.#drawn, BigInt(drawn));
+  advance(allocated: string, lowWater: string): void {
+    this.#allocated = later(this.#allocated, BigInt(allocated));
     this.#accounted = later(this.#accounted, BigInt(lowWater));
   }
 
