@@ -110,11 +110,19 @@ export class TopicSource implements BatchSource<OffsetBatch, Fetched> {
     const reading = await this.#open();
     const position = positionAfter(this.#position, fetched, this.#stage.table.generation);
     this.#position = position;
-    const following = nameNext
-      ? await reading.take({ ...LIMITS, waitMs: 0, signal: this.#stage.slice.ending })
-      : undefined;
-    const name = following === undefined ? undefined : this.#nameOf(following, batch + 1);
-    await advanceStage(this.#services.ledger, this.#stage.claim, { batch, position, proof, rows, bytes }, name ?? null);
+    const confirm = (next: OffsetBatch | null): Promise<void> =>
+      advanceStage(this.#services.ledger, this.#stage.claim, { batch, position, proof, rows, bytes }, next);
+    let following: Fetched | undefined;
+    let name: OffsetBatch | undefined;
+    try {
+      following = nameNext ? await reading.take({ ...LIMITS, waitMs: 0, signal: this.#stage.slice.ending }) : undefined;
+      name = following === undefined ? undefined : this.#nameOf(following, batch + 1);
+    } catch (error) {
+      // What comes next is refused, or cannot be reached. That is no reason to leave what is loaded unconfirmed.
+      await confirm(null);
+      throw error;
+    }
+    await confirm(name ?? null);
     this.#batch = batch;
     this.#fetched = following;
     this.#services.mirror.commit(this.#topic, position.offsets);

@@ -42,6 +42,24 @@ it('a loader refuses the messages of another deployment, and its remedy leads ou
   expect(await again.expectEqual()).toBe(1);
 });
 
+it('a loader confirms the batch before a message that it refuses', async () => {
+  const [first, second] = [await openSource(), await openSource()];
+  const topic = freshName('shared');
+  const [theirs, ours] = [await first.add('orders', { topic }), await second.add('orders', { topic })];
+  await ours.copy();
+  await second.source.query(/* sql */ `update orders set note = 'ours'`);
+  await ours.publish();
+  await first.source.query(/* sql */ `update orders set note = 'theirs'`);
+  await theirs.publish();
+  await expect(ours.load({}, 20_000)).rejects.toMatchObject({ kind: 'TopicReplaced' });
+  const stage = await second.ledger.query(
+    /* sql */ `select batch::int, pending from pg2click.stage where table_id = $1 and stage = 'load:main'`,
+    [ours.receipt.id],
+  );
+  expect(stage.rows).toEqual([{ batch: 1, pending: null }]);
+  expect(await ours.sink('select note from {current}')).toBe('ours');
+});
+
 it('a topic that this deployment wrote before is taken again', async () => {
   const source = await openSource();
   const topic = freshName('again');
