@@ -134,14 +134,14 @@ function faultsOf(fixtures: Fixtures, probe: Probe, { signal }: DemoContext): re
   };
   return [
     {
-      at: 0.4,
+      at: 0.25,
       get title() {
         return `kill -9 ${worker.pid}: the worker is gone; another one is started`;
       },
       run: killWorker,
     },
     {
-      at: 0.48,
+      at: 0.33,
       title: `ClickHouse is stopped for ${OUTAGE_MS / 1_000} s; the writer notices nothing`,
       async run() {
         display.trouble = 'ClickHouse is down';
@@ -152,7 +152,7 @@ function faultsOf(fixtures: Fixtures, probe: Probe, { signal }: DemoContext): re
       },
     },
     {
-      at: 0.75,
+      at: 0.6,
       title: `"${NOTES.table}" is paused for ${PAUSE_MS / 1_000} s; the other tables go on`,
       async run() {
         await ask('pause', 'part of the demo');
@@ -163,7 +163,7 @@ function faultsOf(fixtures: Fixtures, probe: Probe, { signal }: DemoContext): re
       },
     },
     {
-      at: 0.92,
+      at: 0.78,
       ready: async () => {
         // To be killed in the middle of its work, not while it waits for some.
         const flows = until(
