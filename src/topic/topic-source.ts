@@ -7,7 +7,7 @@ import { Failure } from '../failure/failure.js';
 import { advanceStage, type StageRow } from '../ledger/stages.js';
 import type { BatchSource, ReadOptions, SourceState, Written } from '../pipeline/batch.js';
 import type { StageContext } from '../pipeline/stage.js';
-import type { Fetched, TopicReader, TopicReading } from './reader.js';
+import type { Fetched, TakeOptions, TopicReader, TopicReading } from './reader.js';
 import type { OffsetMirror } from './offset-mirror.js';
 
 /**
@@ -84,15 +84,14 @@ export class TopicSource implements BatchSource<OffsetBatch, Fetched> {
 
   async nameNext({ signal }: ReadOptions): Promise<OffsetBatch | undefined> {
     const reading = await this.#open();
-    const fetched = await reading.take({ ...LIMITS, waitMs: WAIT_MS, signal });
-    if (fetched === undefined) {
+    const taken = await this.#take(reading, this.#batch + 1, { waitMs: WAIT_MS, signal });
+    if (taken === undefined) {
       this.#lagSeconds = 0;
       return undefined;
     }
-    const name = this.#nameOf(fetched, this.#batch + 1);
-    await advanceStage(this.#services.ledger, this.#stage.claim, null, name);
-    this.#fetched = fetched;
-    return name;
+    await advanceStage(this.#services.ledger, this.#stage.claim, null, taken.name);
+    this.#fetched = taken.fetched;
+    return taken.name;
   }
 
   async read(name: OffsetBatch, { signal }: ReadOptions): Promise<Fetched> {
@@ -112,24 +111,21 @@ export class TopicSource implements BatchSource<OffsetBatch, Fetched> {
     this.#position = position;
     const confirm = (next: OffsetBatch | null): Promise<void> =>
       advanceStage(this.#services.ledger, this.#stage.claim, { batch, position, proof, rows, bytes }, next);
-    let following: Fetched | undefined;
-    let name: OffsetBatch | undefined;
-    try {
-      following = nameNext ? await reading.take({ ...LIMITS, waitMs: 0, signal: this.#stage.slice.ending }) : undefined;
-      name = following === undefined ? undefined : this.#nameOf(following, batch + 1);
-    } catch (error) {
+    const options = { waitMs: 0, signal: this.#stage.slice.ending };
+    const taking = nameNext ? this.#take(reading, batch + 1, options) : undefined;
+    const next = await taking?.catch(async (error: unknown) => {
       // What comes next is refused, or cannot be reached. That is no reason to leave what is loaded unconfirmed.
       await confirm(null);
       throw error;
-    }
-    await confirm(name ?? null);
+    });
+    await confirm(next?.name ?? null);
     this.#batch = batch;
-    this.#fetched = following;
+    this.#fetched = next?.fetched;
     this.#services.mirror.commit(this.#topic, position.offsets);
     const [range] = Object.values(fetched.ranges);
     if (range !== undefined) this.#moved = { first: this.#moved?.first ?? range.first, last: range.last };
     this.#lagSeconds = Math.max(0, (Date.now() - fetched.oldestTimestampMs) / 1_000);
-    return name;
+    return next?.name;
   }
 
   state(): SourceState {
@@ -158,6 +154,16 @@ export class TopicSource implements BatchSource<OffsetBatch, Fetched> {
       headers: this.#position.headers,
     });
     return this.#reading;
+  }
+
+  /** What is there, and its name. @throws Failure those of `TopicReading.take` and `#nameOf` */
+  async #take(
+    reading: TopicReading,
+    batch: number,
+    options: Pick<TakeOptions, 'waitMs' | 'signal'>,
+  ): Promise<{ readonly fetched: Fetched; readonly name: OffsetBatch } | undefined> {
+    const fetched = await reading.take({ ...LIMITS, ...options });
+    return fetched && { fetched, name: this.#nameOf(fetched, batch) };
   }
 
   /** @throws Failure `Unexpected` unless it continues where the confirmed batches end: whatever a reader does, nothing is passed over */
