@@ -1,3 +1,4 @@
+import { asLedgerFailure } from '../failure/classify-postgres.js';
 import { Failure, type FailureDetail } from '../failure/failure.js';
 import type { FailureKind } from '../failure/kinds.js';
 import type { Settings } from '../settings/settings.js';
@@ -65,10 +66,10 @@ export interface PostgresAttempt {
 /** Why no session could be opened, from the SQLSTATE or the errno; never by the server's text. */
 export function explainPostgresConnect(error: unknown, settings: Settings, attempt: PostgresAttempt): Failure {
   if (error instanceof Failure) return error;
-  const told = explain(error, settings, attempt);
+  const { kind, message, remedy } = explain(error, settings, attempt);
+  const failure = new Failure(kind, { message, remedy, cause: error });
   const isLedger = settings.postgres.setting !== undefined;
-  const kind = isLedger && told.kind === 'SourceUnavailable' ? 'LedgerUnavailable' : told.kind;
-  return new Failure(kind, { message: told.message, remedy: told.remedy, cause: error });
+  return isLedger ? asLedgerFailure(failure) : failure;
 }
 
 /** The driver has no code for a server that answers "no" to the question for TLS, only this text of its own. */

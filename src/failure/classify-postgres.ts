@@ -98,6 +98,12 @@ export function classifyPostgres(error: unknown, what: string): Failure {
   return new Failure(kind, { message: `${sentence} while ${what}.`, cause: error });
 }
 
+/** The same of the database that the ledger lies in: a kind of its own, because it holds up all tables. */
+export function asLedgerFailure(failure: Failure): Failure {
+  const { kind, message, remedy, cause } = failure;
+  return kind === 'SourceUnavailable' ? new Failure('LedgerUnavailable', { message, remedy, cause }) : failure;
+}
+
 function classificationOf(error: unknown): Classification {
   const code = codeOf(error);
   if (error instanceof DatabaseError && code !== undefined) {

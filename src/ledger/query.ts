@@ -1,6 +1,6 @@
 import type { QueryResult, QueryResultRow } from 'pg';
 import { rowsOfLast, type Queryable } from '../connect/queryable.js';
-import { classifyPostgres } from '../failure/classify-postgres.js';
+import { asLedgerFailure, classifyPostgres } from '../failure/classify-postgres.js';
 import { Failure } from '../failure/failure.js';
 
 /** One statement of the ledger. @throws Failure, whatever it is that went wrong */
@@ -62,7 +62,5 @@ function classify(error: unknown): Failure {
       });
     default:
   }
-  const failure = classifyPostgres(error, 'using the ledger');
-  if (failure.kind !== 'SourceUnavailable') return failure;
-  return new Failure('LedgerUnavailable', { message: failure.message, cause: error });
+  return asLedgerFailure(classifyPostgres(error, 'using the ledger'));
 }

@@ -5,7 +5,7 @@ import { probeKafka } from '../connect/kafka.js';
 import { withTimeout } from '../connect/with-timeout.js';
 import { connectPostgres, ledgerSettings, type PostgresClient } from '../connect/postgres.js';
 import { explainTemporalConnect } from '../connect/temporal.js';
-import { classifyPostgres } from '../failure/classify-postgres.js';
+import { asLedgerFailure, classifyPostgres } from '../failure/classify-postgres.js';
 import { Failure } from '../failure/failure.js';
 import type { FailureKind } from '../failure/kinds.js';
 import type { Log } from '../observe/log.js';
@@ -146,7 +146,8 @@ function postgresProbe(server: 'postgresql' | 'ledger', settings: Settings): Pro
         session = undefined;
         end.signal.throwIfAborted();
         end.abort();
-        throw explainProbe(server, error);
+        const failure = classifyPostgres(error, 'looking whether it answers');
+        throw server === 'ledger' ? asLedgerFailure(failure) : failure;
       } finally {
         clearTimeout(timer);
       }
@@ -155,13 +156,6 @@ function postgresProbe(server: 'postgresql' | 'ledger', settings: Settings): Pro
       await session?.client[Symbol.asyncDispose]();
     },
   };
-}
-
-function explainProbe(server: 'postgresql' | 'ledger', error: unknown): Failure {
-  const failure = classifyPostgres(error, 'looking whether it answers');
-  if (failure.kind !== 'SourceUnavailable') return failure;
-  const [, kind] = NAMES[server];
-  return new Failure(kind, { message: failure.message, remedy: failure.remedy, cause: failure.cause });
 }
 
 function clickhouseProbe(settings: Settings): Probe {
