@@ -1,10 +1,9 @@
 import { addAbortSignal } from 'node:stream';
 import { DatabaseError, type ClientBase, type QueryConfig } from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
-import { rowsOf, rowsOfLast } from '../../connect/queryable.js';
+import { rowsOfLast, type Queryable } from '../../connect/queryable.js';
 import type { OutboxBatch } from '../../domain/batch.js';
 import { MOST_MESSAGE_BYTES, type Changes } from '../../domain/change.js';
-import { literal } from '../../domain/identifier.js';
 import type { ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
@@ -61,11 +60,10 @@ export function readBatch(
   async function* read(): AsyncGenerator<Changes, void, undefined> {
     signal.throwIfAborted();
     try {
-      const beginning = `${BEGIN_READING};${LOOK_UP_BY_INDEX};${hasLooseSql(table)};${lockRowSchemaSql(table)}`;
+      const beginning = `${BEGIN_READING};${LOOK_UP_BY_INDEX};${lockRowSchemaSql(table)}`;
       const found: unknown = await pg.query({ text: beginning, query_timeout: FIRST_ANSWER_MS } as QueryConfig);
       await requireRowSchema(pg, found, table);
-      const hasLoose = rowsOf<{ loose: boolean }>(found, -3)[0]?.loose === true;
-      if (hasLoose) WITH_LOOSE.add(table.columns);
+      const hasLoose = await hasLooseKeys(pg, table);
       const stream = pg.query(copyTo(drainSql(table, batch, { rows, key, hasLoose })));
       addAbortSignal(signal, stream);
       for await (const chunk of stream as AsyncIterable<Buffer>) {
@@ -114,15 +112,22 @@ export function readBatch(
   };
 }
 
-/** Tables, by their columns, whose outbox was seen to have a column `loose`: it keeps it. */
-const WITH_LOOSE = new WeakSet<ReplicatedTable['columns']>();
+/** Of a table's columns, whether its outbox has a column `loose`: it keeps the form that it was made in. */
+const LOOSE_KEYS = new WeakMap<ReplicatedTable['columns'], boolean>();
 
 /** An outbox that an older version made has no place for keys as text. */
-function hasLooseSql({ id, columns }: Pick<ReplicatedTable, 'id' | 'columns'>): string {
-  if (WITH_LOOSE.has(columns)) return 'select true as loose';
-  return /* sql */ `select exists (
-    select from pg_attribute a
-    where a.attrelid = to_regclass(${literal(outboxTable(id))}) and a.attname = 'loose' and not a.attisdropped) as loose`;
+async function hasLooseKeys(pg: Queryable, { id, columns }: Pick<ReplicatedTable, 'id' | 'columns'>): Promise<boolean> {
+  const known = LOOSE_KEYS.get(columns);
+  if (known !== undefined) return known;
+  const found = await pg.query<{ loose: boolean }>(
+    /* sql */ `select exists (
+      select from pg_attribute a
+      where a.attrelid = to_regclass($1) and a.attname = 'loose' and not a.attisdropped) as loose`,
+    [outboxTable(id)],
+  );
+  const loose = found.rows[0]?.loose === true;
+  LOOSE_KEYS.set(columns, loose);
+  return loose;
 }
 
 /** Before more of it is held: a row of PostgreSQL's may be 1 GB. */
