@@ -9,6 +9,7 @@ import {
   createPostgresPool,
   ledgerSettings,
   IdleConnectionGroup,
+  STATEMENT_MS,
   type PostgresClient,
 } from '../src/connect/postgres.js';
 import type { Queryable } from '../src/connect/queryable.js';
@@ -38,8 +39,6 @@ import { openReader } from '../src/topic/reader.js';
 
 /** Statements of the pool take milliseconds: a few connections serve many tables. */
 const POOL_CONNECTIONS = 8;
-/** What has no answer by then hangs on a connection that died without a word. */
-const STATEMENT_MS = 30_000;
 /** Tables that are prepared or removed at once: seconds each, and DDL in one another's way gains nothing. */
 const DDL_CONCURRENCY = 4;
 /** Of publishing: each takes this process some 4 ms, PostgreSQL as much, and Kafka half of it. */

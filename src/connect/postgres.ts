@@ -38,6 +38,9 @@ export function ledgerSettings(settings: Settings): Settings {
   return settings.ledger === undefined ? settings : { ...settings, postgres: settings.ledger };
 }
 
+/** A short statement that has no answer by then hangs on a connection that died without a word, or at a server that is frozen. */
+export const STATEMENT_MS = 30_000;
+
 /** A connection of one's own. `await using` ends it. */
 export type PostgresClient = pg.Client & AsyncDisposable;
 

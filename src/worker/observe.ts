@@ -1,7 +1,7 @@
 import { Client } from '@temporalio/client';
 import type { NativeConnection } from '@temporalio/worker';
 import { connectClickHouse } from '../connect/clickhouse.js';
-import { createPostgresPool, ledgerSettings } from '../connect/postgres.js';
+import { createPostgresPool, ledgerSettings, STATEMENT_MS } from '../connect/postgres.js';
 import type { Log } from '../observe/log.js';
 import type { Meters } from '../observe/meters.js';
 import type { Settings } from '../settings/settings.js';
@@ -10,9 +10,6 @@ import { openHealthServer } from './health-server.js';
 import { openProbes, ServerWatch } from './server-watch.js';
 import type { RunningWorker, WorkerRole } from './start.js';
 import { reportProcessUntil } from './process-metrics.js';
-
-/** A statement for the metrics that has no answer by then hangs on a connection that died, or at a server that is frozen. */
-const STATEMENT_MS = 30_000;
 
 export interface ObserveOptions {
   readonly settings: Settings;

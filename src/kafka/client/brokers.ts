@@ -110,7 +110,8 @@ export class Brokers {
     const connecting = cluster.connect().then(
       () => {
         if (this.#connecting === connecting) return cluster;
-        // It was discarded while kafkajs was still connecting. Whoever used it would connect it again, and nobody would end that.
+        // It was discarded while kafkajs was still connecting. A request over it would connect it again, and that
+        // connection would stay open.
         const reason = this.#closed ?? new ConnectionDiscarded();
         cluster.hangUpAll(reason);
         throw reason;

@@ -15,7 +15,7 @@ type InstalledTable = Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'column
  * Inspects the table again under a lock that holds off ALTER: between the first look and the lock others may have changed it,
  * or given its name to another table.
  * @returns the fingerprint of what was inspected, with all triggers enabled
- * @throws Failure `Fenced` where it is not the table that was inspected: an attempt that begins anew may succeed
+ * @throws Failure `Fenced` where it is not the table that was inspected: the next attempt may succeed
  */
 export async function verifyInstalled(pg: Queryable, table: InstalledTable): Promise<string> {
   const now = await inspectAgain(pg, table);
