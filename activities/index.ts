@@ -4,6 +4,7 @@ import type { Log } from '../src/observe/log.js';
 import type { Meters } from '../src/observe/meters.js';
 import type { Settings } from '../src/settings/settings.js';
 import { copyTable } from './copy-table.js';
+import { directSlice } from './direct-slice.js';
 import { openDeps, type Deps } from './deps.js';
 import { loadSlice } from './load-slice.js';
 import { prepareTable } from './prepare-table.js';
@@ -35,6 +36,7 @@ export function createActivities(settings: Settings, log: Log, meters?: Meters):
       prepareTable: own(prepareTable),
       copyTable: own(copyTable),
       publishSlice: own(publishSlice),
+      directSlice: own(directSlice),
       removeTable: own(removeTable),
     },
     consumer: { loadSlice: own(loadSlice) },

@@ -1,7 +1,7 @@
 import { loadToken } from '../src/domain/batch.js';
 import { targetTable } from '../src/domain/replicated-table.js';
 import type { SliceReceipt, SliceRequest } from '../src/domain/receipt.js';
-import { loaderOf, loadStage, MAIN_LOADER } from '../src/domain/route.js';
+import { loaderOf, loadStage, MAIN_LOADER, requireKafka } from '../src/domain/route.js';
 import { ClickHouseWriter, type InsertContent } from '../src/clickhouse/clickhouse-writer.js';
 import { mapContent } from '../src/pipeline/batch.js';
 import { SINK_RETRY } from '../src/pipeline/retry.js';
@@ -17,7 +17,7 @@ import { runStageSlice } from './run-stage-slice.js';
 export async function loadSlice(deps: Deps, request: SliceRequest): Promise<SliceReceipt> {
   const open = async (context: StageContext<TopicRow>) => {
     const { table, stage } = context;
-    const { topic } = table.route.transport;
+    const { topic } = requireKafka(table.route);
     const { id: own } = await deps.deployment();
     const source = new TopicSource(deps, context, { topic, origin: own });
     return {

@@ -1,7 +1,8 @@
 import { describeDeployment, type Deployment } from '../src/domain/deployment.js';
 import type { PrepareReceipt, PrepareRequest } from '../src/domain/receipt.js';
 import { loaderNamed, targetTable, type ReplicatedTable } from '../src/domain/replicated-table.js';
-import { loaderOf, MAIN_LOADER, refusalOf, stagesOf, type Route } from '../src/domain/route.js';
+import { inputOf, kafkaOf, stagesOf, type KafkaTransport } from '../src/domain/route.js';
+import { refusalOf } from '../src/domain/route-refusal.js';
 import { formatTableName, shellName } from '../src/domain/table-name.js';
 import { Failure } from '../src/failure/failure.js';
 import { takenRemedy } from '../src/failure/remedies.js';
@@ -22,7 +23,7 @@ import type { Capture, Inspection } from '../src/source/capture.js';
 import { saveOwner } from '../src/ledger/tables.js';
 import { ensureTopic, topicState, withAdmin } from '../src/topic/admin.js';
 import { findOtherOrigin } from '../src/topic/origin.js';
-import { chooseTarget, chooseTopic } from './choose-names.js';
+import { chooseRoute, DEFAULT_CAPTURE } from './choose-route.js';
 import type { Deps } from './deps.js';
 import { requireOwnTable } from './require-own-table.js';
 import { UNBOUNDED, runSlice } from '../src/pipeline/slice.js';
@@ -49,7 +50,7 @@ export async function prepareTable(
     const deployment = await deps.deployment();
     steps.begin('looking at the table');
     const capture = deps.captures.named(request.options.capture ?? DEFAULT_CAPTURE);
-    const inspection = await capture.inspect(pg, request, { key: request.options.key });
+    const inspection = await capture.inspect(pg, request, request.options);
     if (standing.table !== undefined && standing.ready) {
       requireOwnTable(standing.table, deployment);
       await adopt(deps, standing.table, deployment);
@@ -60,10 +61,9 @@ export async function prepareTable(
     steps.begin('checking its target');
     for (const { name } of table.route.loaders)
       await checkTarget(deps.clickhouse, targetTable(table, name, deployment.id));
-    const { topic } = table.route.transport;
-    steps.begin(`making the topic ${topic}`);
-    const { partitions, created } = await makeTopic(deps, table);
-    if (!created) await checkTopic(deps, table, deployment);
+    const kafka = kafkaOf(table.route);
+    const transport =
+      kafka === undefined ? table.route.transport : await readyTopic(deps, steps, { table, kafka, deployment });
     const fingerprint = await install(deps, pg, steps, { capture, table, claim, before: standing.table, lockWaitMs });
     steps.begin('making the target');
     await checkClaim(deps.ledger, claim);
@@ -71,24 +71,20 @@ export async function prepareTable(
       await deps.loaders.named(kind).prepare(deps.clickhouse, targetTable(table, name, deployment.id));
     steps.begin('marking it ready');
     const { columns, key, route } = table;
-    const topicStart = { offsets: await endOffsets(deps, topic), headers: {} };
+    const topicStart = kafka === undefined ? {} : { offsets: await endOffsets(deps, kafka.topic), headers: {} };
     await markReady(deps.ledger, claim, {
       definition: {
         columns,
         key,
         owner: deployment,
-        route: { ...route, transport: { ...route.transport, partitions } },
+        route: { ...route, transport },
       },
       fingerprint,
-      positions: Object.fromEntries(
-        stagesOf(route).map(({ id }) => [id, loaderOf(id) === undefined ? {} : topicStart]),
-      ),
+      positions: Object.fromEntries(stagesOf(route).map(({ id }) => [id, inputOf(id) === 'topic' ? topicStart : {}])),
     });
     return receiptOf(table, inspection.estimatedRows);
   });
 }
-
-const DEFAULT_CAPTURE = 'outbox';
 
 /** Two tables that are added at once may both find the name of the settings free: the second looks again, and takes its own. */
 const REGISTER_TRIES = 3;
@@ -110,20 +106,12 @@ async function register(
   const { columns, key, capture, relation } = inspection;
   const server = await readSinkIdentity(deps.clickhouse);
   for (let tries = 1; ; tries += 1) {
-    steps.begin('choosing its topic and its target');
+    steps.begin('choosing its route');
     const taken = await listTakenNames(deps.ledger, pipeline, name);
-    const topic = chooseTopic(request, deps.settings, taken);
-    const target = chooseTarget(request, deps.settings, taken);
-    // What the topic really has is known once it is made.
-    const { partitions } = deps.settings.kafka;
-    const format = options.format ?? deps.settings.kafka.format;
-    const route: Route = {
-      capture,
-      transport: { kind: 'kafka', topic, partitions, format, payload: 'row' },
-      loaders: [{ kind: 'worker', name: MAIN_LOADER, target, server }],
-    };
+    const route = chooseRoute(request, { settings: deps.settings, capture, taken, server });
     const refusal = refusalOf(route, { captures: deps.captures.kinds, loaders: deps.loaders.kinds });
     if (refusal !== undefined) throw new Failure('UnsuitableTable', { message: refusal });
+    const { target } = loaderNamed({ route });
     const targetGeneration = await highestGeneration(deps.clickhouse, target);
     steps.begin('registering it');
     try {
@@ -137,9 +125,22 @@ async function register(
   }
 }
 
+interface TopicOf {
+  readonly table: ReplicatedTable;
+  readonly kafka: KafkaTransport;
+  readonly deployment: Deployment;
+}
+
+/** @returns the transport with the partitions that the topic really has */
+async function readyTopic(deps: Deps, steps: Steps, of: TopicOf): Promise<KafkaTransport> {
+  steps.begin(`making the topic ${of.kafka.topic}`);
+  const { partitions, created } = await makeTopic(deps, of);
+  if (!created) await checkTopic(deps, of);
+  return { ...of.kafka, partitions };
+}
+
 /** What Kafka refuses is the name, or what the topic is set up as: either way another one leads out. */
-async function makeTopic(deps: Deps, { route, name }: ReplicatedTable): ReturnType<typeof ensureTopic> {
-  const { topic } = route.transport;
+async function makeTopic(deps: Deps, { table: { name }, kafka: { topic } }: TopicOf): ReturnType<typeof ensureTopic> {
   const { partitions, retentionMs } = deps.settings.kafka;
   return withAdmin(deps.kafka, async (admin) => {
     try {
@@ -153,8 +154,10 @@ async function makeTopic(deps: Deps, { route, name }: ReplicatedTable): ReturnTy
 }
 
 /** Where a topic is there already, its last messages say who writes it. */
-async function checkTopic(deps: Deps, { route, name, id }: ReplicatedTable, own: Deployment): Promise<void> {
-  const { topic } = route.transport;
+async function checkTopic(
+  deps: Deps,
+  { table: { name, id }, kafka: { topic }, deployment: own }: TopicOf,
+): Promise<void> {
   const state = await withAdmin(deps.kafka, (admin) => topicState(admin, topic));
   if (state === undefined) return;
   const reader = deps.reader(topic, { subscriber: `${id}/origin` });
@@ -217,17 +220,17 @@ async function install(
     throw error;
   }
   if (before !== undefined && capture.installationOf(before) !== capture.installationOf(table)) {
-    steps.begin('removing the outbox of an earlier attempt');
+    steps.begin('removing what an earlier attempt made');
     await capture.remove(pg, table, options);
   }
-  steps.begin('making outbox and triggers');
+  steps.begin('installing the capture');
   return capture.install(pg, table, options);
 }
 
 function receiptOf(table: ReplicatedTable, estimatedRows: number | null): PrepareReceipt {
   const { id, generation, key, route } = table;
   const { target } = loaderNamed(table);
-  const { topic } = route.transport;
+  const topic = kafkaOf(route)?.topic ?? null;
   const stages = stagesOf(route);
   return { id, generation, topic, target: `${target.database}.${target.table}`, key, estimatedRows, stages };
 }

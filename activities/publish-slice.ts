@@ -1,5 +1,5 @@
 import type { SliceReceipt, SliceRequest } from '../src/domain/receipt.js';
-import { PUBLISH_STAGE } from '../src/domain/route.js';
+import { PUBLISH_STAGE, requireKafka } from '../src/domain/route.js';
 import { TopicBatchWriter } from '../src/topic/topic-batch-writer.js';
 import { rowContentOf } from '../src/messages/formats.js';
 import { targetColumns } from '../src/domain/column-type.js';
@@ -20,7 +20,8 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
     PUBLISH_STAGE,
     async (context) => {
       const { table } = context;
-      const { capture, transport } = table.route;
+      const { capture } = table.route;
+      const transport = requireKafka(table.route);
       const content = rowContentOf(transport);
       return {
         source: deps.captures.named(capture.kind).open(deps, context, content),

@@ -30,7 +30,7 @@ export async function removeTable(
     });
     steps.begin('claiming the table');
     const claim = await claimTable(deps.ledger, table);
-    steps.begin('removing triggers and outbox');
+    steps.begin('removing the capture');
     await deps.captures.named(table.route.capture.kind).remove(pg, table, {
       signal: steps.signal,
       onWait: (holders) => steps.say(`waiting: ${holders}`),

@@ -1,5 +1,6 @@
 import { describeDeployment, type Deployment } from '../src/domain/deployment.js';
 import { loaderNamed, type ReplicatedTable } from '../src/domain/replicated-table.js';
+import { kafkaOf } from '../src/domain/route.js';
 import { formatTableName, shellName } from '../src/domain/table-name.js';
 import { Failure } from '../src/failure/failure.js';
 
@@ -13,13 +14,16 @@ export function requireOwnTable({ owner, name, route }: ReplicatedTable, own: De
   const title = formatTableName(name);
   const command = shellName(name);
   const { database, table } = loaderNamed({ route }).target;
-  const target = `${database}.${table}`;
+  const topic = kafkaOf(route)?.topic;
+  const theirs = [...(topic === undefined ? [] : [`the topic ${topic}`]), `the target ${database}.${table}`].join(
+    ' and ',
+  );
   throw new Failure('TargetTaken', {
     message:
       `${title} was added by deployment ${describeDeployment(owner)}, and this is deployment ${describeDeployment(own)}: its ` +
-      `ledger is a copy. The topic ${route.transport.topic} and the target ${target} belong to the other deployment.`,
+      `ledger is a copy. To the other deployment belong ${theirs}.`,
     remedy:
-      `Run pg2click remove ${command}, which leaves that topic and that target alone. Then add it with names that are free: ` +
-      `pg2click add ${command} --topic NAME --target NAME`,
+      `Run pg2click remove ${command}, which leaves them alone. Then add it with names that are free: ` +
+      `pg2click add ${command}${topic === undefined ? '' : ' --topic NAME'} --target NAME`,
   });
 }

@@ -6,6 +6,7 @@ import { formatTableName } from '../src/domain/table-name.js';
 import type { TableStatus } from './messages.js';
 import {
   failureOf,
+  hasCopy,
   lagOf,
   phaseOf,
   stageSpecs,
@@ -94,10 +95,11 @@ function troubleBlock({ where, kind, message, remedy, since }: TaskFailure): str
   return `> **${where}: ${kind}** since ${since}\n>\n> ${plain(message)}\n>\n> **What to do:** ${plain(remedy)}`;
 }
 
-function copyLine({ copied, prepared, lifecycle: life }: TableState): string {
+function copyLine(state: TableState): string {
+  const { copied, prepared, lifecycle: life } = state;
   if (copied !== null)
     return `First load: ${count(copied.rows)} rows, ${megabytes(copied.bytes)} in ${copied.seconds.toFixed(1)} s.`;
-  if (life.step !== 'running') return '';
+  if (life.step !== 'running' || !hasCopy(state)) return '';
   const guess = prepared?.estimatedRows ?? null;
   return `First load: under way${guess === null ? '' : `, about ${count(guess)} rows`}.`;
 }

@@ -54,7 +54,7 @@ export function tableActivities(
   const copy = { ...COMMON, taskQueue: producer, startToCloseTimeout: 24 * HOUR, heartbeatTimeout: SLICE_HEARTBEAT };
   const { prepareTable, removeTable } = proxyActivities<ReplicationActivities>(short);
   const { copyTable } = proxyActivities<ReplicationActivities>(copy);
-  const { publishSlice } = proxyActivities<ReplicationActivities>({ ...slice, taskQueue: producer });
+  const { publishSlice, directSlice } = proxyActivities<ReplicationActivities>({ ...slice, taskQueue: producer });
   const { loadSlice } = proxyActivities<ReplicationActivities>({ ...slice, taskQueue: consumer });
-  return { prepareTable, copyTable, publishSlice, loadSlice, removeTable };
+  return { prepareTable, copyTable, publishSlice, loadSlice, directSlice, removeTable };
 }

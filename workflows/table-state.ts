@@ -108,6 +108,8 @@ export interface IgnoredMessage {
 
 export type TableEvent =
   | { readonly type: 'prepared'; readonly receipt: Prepared }
+  /** The route was changed: the stages are those of the new one. */
+  | { readonly type: 'routeChanged'; readonly receipt: Prepared }
   | { readonly type: 'copied'; readonly receipt: CopyReceipt }
   | { readonly type: 'sliceEnded'; readonly at: string; readonly receipt: SliceReceipt }
   | { readonly type: 'removed'; readonly at: string; readonly receipt: RemoveReceipt | null }
@@ -166,6 +168,8 @@ export function reduce(state: TableState, event: TableEvent): TableState {
       const lifecycle = state.lifecycle.step === 'preparing' ? ({ step: 'running' } as const) : state.lifecycle;
       return { ...succeed(state, 'prepare'), lifecycle, prepared: event.receipt };
     }
+    case 'routeChanged':
+      return { ...state, prepared: event.receipt };
     case 'copied':
       return { ...succeed(state, 'copy'), copied: event.receipt };
     case 'sliceEnded': {
@@ -220,7 +224,7 @@ export function phaseOf(state: TableState): Phase {
       if (state.pause !== null) return 'paused';
       if (state.parks.length > 0) return 'parked';
       if (state.lifecycle.step === 'preparing') return 'preparing';
-      return state.copied === null ? 'copying' : 'streaming';
+      return state.copied === null && hasCopy(state) ? 'copying' : 'streaming';
     default:
       return state.lifecycle satisfies never;
   }
@@ -248,6 +252,11 @@ export function isLeaving(state: TableState): boolean {
 /** The stages of the table, in the order in which a row meets them; none before it is prepared. */
 export function stageSpecs(state: TableState): readonly StageSpec[] {
   return state.prepared?.stages ?? [];
+}
+
+/** Whether a first load precedes the changes: what only grows has none. */
+export function hasCopy(state: TableState): boolean {
+  return stageSpecs(state).some(({ runs }) => runs === 'once');
 }
 
 export function totalsOf(state: Pick<TableState, 'stages'>, stage: StageId): StageTotals {

@@ -1,11 +1,9 @@
 import type { Checkpoint, PrepareReceipt, SliceReceipt } from '../src/domain/receipt.js';
-import { loadStage, MAIN_LOADER, stagesOf } from '../src/domain/route.js';
+import { FIRST_ROUTE, loadStage, MAIN_LOADER, stagesOf } from '../src/domain/route.js';
 import type { Prepared, StageTotals, TableState, TaskFailure } from './table-state.js';
 
 /** The stages of every table in releases before stages were data. */
-const FIRST_STAGES = stagesOf({
-  loaders: [{ kind: 'worker', name: MAIN_LOADER, target: { database: '', table: '' } }],
-});
+const FIRST_STAGES = stagesOf(FIRST_ROUTE);
 
 /**
  * Reads the state that an older release carried over continue-as-new. Every older `stateVersion` has its case here.

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { loaderNamed, type ReplicatedTable } from '../../src/domain/replicated-table.js';
-import type { MessageFormat } from '../../src/domain/route.js';
+import { requireKafka, type MessageFormat } from '../../src/domain/route.js';
 import { highest, lowest, shareCores, type Ceiling } from './ceiling.js';
 import { startClock, type Timing } from './clock.js';
 import { drainCeiling, tableCopyCeiling } from './drain-ceiling.js';
@@ -80,13 +80,13 @@ async function measureFormat(run: Run, format: MessageFormat): Promise<FormatRes
 
   report(`${format}: Kafka alone`);
   const consume = [
-    await consumeCeiling(environment, table.route.transport.topic, rows),
+    await consumeCeiling(environment, requireKafka(table.route).topic, rows),
     await readerCeiling(environment, table, rows),
   ];
   const sampler = new Sampler();
-  await readTopic(environment, table.route.transport.topic, sampler.add);
+  await readTopic(environment, requireKafka(table.route).topic, sampler.add);
   const produce = [
-    await produceCeiling(environment, table.route.transport.topic, sampler.finish(), rows),
+    await produceCeiling(environment, requireKafka(table.route).topic, sampler.finish(), rows),
     await publisherCeiling(environment, table, sample, rows),
   ];
   report(`${format}: ClickHouse alone`);

@@ -1,3 +1,4 @@
+import { requireKafka } from '../../src/domain/route.js';
 import type { ClientBase } from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
 import type { OutboxBatch } from '../../src/domain/batch.js';
@@ -19,7 +20,7 @@ export async function drainCeiling(
   table: ReplicatedTable,
   rows: number,
 ): Promise<Ceiling> {
-  const content = { ...rowContentOf(table.route.transport), hasLoose: false };
+  const content = { ...rowContentOf(requireKafka(table.route)), hasLoose: false };
   await using pg = await environment.connect('drain ceiling');
   const bounds = await boundsOf(pg, table);
   const { generation } = table;

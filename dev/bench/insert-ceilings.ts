@@ -1,3 +1,4 @@
+import { requireKafka } from '../../src/domain/route.js';
 import { Readable } from 'node:stream';
 import { loaderNamed, type ReplicatedTable } from '../../src/domain/replicated-table.js';
 import { namedInsertSettings } from '../../src/clickhouse/insert-settings.js';
@@ -23,7 +24,7 @@ export async function insertCeilings(
   rows: number,
   rowsPerInsert: number,
 ): Promise<readonly Ceiling[]> {
-  const { topic, format } = table.route.transport;
+  const { topic, format } = requireKafka(table.route);
   const loaded = new Bodies(rowsPerInsert);
   await readTopic(environment, topic, (messages) => {
     for (const { value } of messages) if (value !== null) loaded.addLines(value);

@@ -1,3 +1,4 @@
+import { requireKafka } from '../../src/domain/route.js';
 import { pino } from 'pino';
 import { Changes } from '../../src/domain/change.js';
 import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
@@ -24,7 +25,7 @@ export async function sampleChanges(
 ): Promise<readonly Changes[]> {
   await using pg = await environment.connect('sample of changes');
   const { signal } = environment;
-  const content = rowContentOf(table.route.transport);
+  const content = rowContentOf(requireKafka(table.route));
   const reading = readBatch(pg, table, await firstBatch(pg, table), { signal, ...content });
   const sample: Changes[] = [];
   for await (const lent of reading.changes) sample.push(copyOf(lent));
@@ -38,7 +39,7 @@ export async function publisherCeiling(
   sample: readonly Changes[],
   rows: number,
 ): Promise<Ceiling> {
-  const { topic, format } = table.route.transport;
+  const { topic, format } = requireKafka(table.route);
   const columns = FORMATS[format].rows === 'text' ? targetColumns(table).map(({ name }) => name) : undefined;
   const bare = `${topic}.bare-publisher`;
   await makeTopic(environment, bare);
@@ -75,7 +76,7 @@ export async function readerCeiling(
   const fetcher = new Fetcher(environment.kafka);
   try {
     const stop = startClock(environment);
-    const reading = await openReader(fetcher, route.transport.topic, { log: SILENT }).start(
+    const reading = await openReader(fetcher, requireKafka(route).topic, { log: SILENT }).start(
       { '0': '0' },
       { generation },
     );
@@ -83,7 +84,8 @@ export async function readerCeiling(
     while (taken < rows) {
       const fetched = await reading.take({ ...TAKE, signal: environment.signal });
       environment.signal.throwIfAborted();
-      if (fetched === undefined) throw new Error(`topic ${route.transport.topic} ends after ${taken} of ${rows} rows`);
+      if (fetched === undefined)
+        throw new Error(`topic ${requireKafka(route).topic} ends after ${taken} of ${rows} rows`);
       taken += fetched.rows;
     }
     return ceilingOf('our fetch', taken, stop());

@@ -9,7 +9,6 @@ import { startTable } from '../control/start-table.js';
 import { viewPipeline } from '../control/table-view.js';
 import { countWorkers, missingQueues, type Workers } from '../control/workers.js';
 import type { TableOptions } from '../domain/replicated-table.js';
-import type { MessageFormat } from '../domain/route.js';
 import { formatTableName, parseTableName, workflowIdOf, type TableName } from '../domain/table-name.js';
 import { ensureSearchAttributes } from '../worker/search-attributes.js';
 import { checkTable } from './check-table.js';
@@ -23,11 +22,9 @@ import { viewSource, withServers, type Servers } from './servers.js';
 const STARTING_MS = 5_000;
 const POLL_EVERY_MS = 250;
 
-export interface AddOptions {
-  readonly key?: readonly string[];
-  readonly topic?: string;
-  readonly target?: string;
-  readonly format?: MessageFormat;
+export interface AddOptions extends Omit<TableOptions, 'intervalMs'> {
+  /** Milliseconds. */
+  readonly interval?: number;
   readonly wait: boolean;
 }
 
@@ -106,11 +103,22 @@ async function conclude(
   return exit;
 }
 
-function tableOptions({ key, topic, target, format }: AddOptions): TableOptions {
-  return {
-    ...(key === undefined ? {} : { key }),
-    ...(topic === undefined ? {} : { topic }),
-    ...(target === undefined ? {} : { target }),
-    ...(format === undefined ? {} : { format }),
+/** Those that were given. */
+function tableOptions({ interval, ...given }: AddOptions): TableOptions {
+  const { key, topic, target, format, capture, transport, loader, payload, engine, cursor, channel } = given;
+  const all = {
+    key,
+    topic,
+    target,
+    format,
+    capture,
+    transport,
+    loader,
+    payload,
+    engine,
+    cursor,
+    channel,
+    intervalMs: interval,
   };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
 }

@@ -1,5 +1,5 @@
-import { Command, Option } from 'commander';
-import { MESSAGE_FORMATS } from '../domain/route.js';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { ENGINES, LOADER_KINDS, MESSAGE_FORMATS, PAYLOADS, TRANSPORTS } from '../domain/route.js';
 import { lazily } from './session.js';
 
 export function addCommand(): Command {
@@ -15,6 +15,34 @@ export function addCommand(): Command {
       'columns of a unique index, separated by commas, instead of the primary key',
       readColumns,
     )
+    .option(
+      '--capture <capture>',
+      'how changes are seen: outbox (triggers; every change), poll or notify (tables that only grow)',
+    )
+    .addOption(
+      new Option('--transport <transport>', 'kafka, or direct into ClickHouse (default for poll and notify)').choices(
+        TRANSPORTS,
+      ),
+    )
+    .addOption(
+      new Option('--loader <loader>', 'who inserts what is in Kafka: worker, or ClickHouse itself').choices(
+        LOADER_KINDS,
+      ),
+    )
+    .addOption(
+      new Option('--payload <payload>', 'what a message holds: row, or key (the loader reads the row)').choices(
+        PAYLOADS,
+      ),
+    )
+    .addOption(
+      new Option(
+        '--engine <engine>',
+        'of the ClickHouse table: replacing, or merge-tree for a table that only grows',
+      ).choices(ENGINES),
+    )
+    .option('--cursor <column>', 'poll, notify: the column whose numbers only grow (default: the key)')
+    .option('--channel <name>', 'notify: the channel of a trigger of yours (default: a trigger of ours)')
+    .option('--interval <ms>', 'poll, notify: the longest pause between two looks', readMilliseconds)
     .option('--topic <name>', 'Kafka topic (default: <pipeline>.<schema>.<table>)')
     .option(
       '--target <table>',
@@ -32,9 +60,17 @@ export function addCommand(): Command {
 Examples:
   pg2click add orders
   pg2click add shop.order_lines --key order_id,line --target shop.lines
-  pg2click add '"Orders"' --format packed --no-wait --json`,
+  pg2click add '"Orders"' --format packed --no-wait --json
+  pg2click add orders --transport direct
+  pg2click add measurements --capture poll --engine merge-tree`,
     )
     .action(lazily(async () => (await import('./add-table.js')).addTable));
+}
+
+function readMilliseconds(written: string): number {
+  const value = Number(written);
+  if (Number.isInteger(value) && value >= 10 && value <= 3_600_000) return value;
+  throw new InvalidArgumentError('Give milliseconds, from 10 to 3600000.');
 }
 
 function readColumns(written: string): readonly string[] {

@@ -1,4 +1,5 @@
-import { chooseTarget, chooseTopic } from '../../activities/choose-names.js';
+import { chooseTarget } from '../../activities/choose-names.js';
+import { chooseRoute, DEFAULT_CAPTURE } from '../../activities/choose-route.js';
 import type { Databases } from '../connect/databases.js';
 import { optionsOf, requireSameOptions } from '../control/check-options.js';
 import type { PrepareRequest } from '../domain/receipt.js';
@@ -9,10 +10,15 @@ import { takenRemedy } from '../failure/remedies.js';
 import { isMissingLedger } from '../ledger/query.js';
 import { listTakenNames, readStanding } from '../ledger/registration.js';
 import type { Settings } from '../settings/settings.js';
-import { inspectTable, type TableInspection } from '../source/catalog/inspect.js';
+import { kafkaOf, type CaptureSpec } from '../domain/route.js';
+import { refusalOf } from '../domain/route-refusal.js';
+import { loaderNamed } from '../domain/replicated-table.js';
+import { LOADERS } from '../clickhouse/loaders.js';
+import type { Inspection } from '../source/capture.js';
+import { CAPTURES } from '../source/captures.js';
 
 export interface CheckedTable {
-  readonly inspection: TableInspection;
+  readonly inspection: Inspection;
   /** It was added before, and is prepared. */
   readonly prepared: boolean;
 }
@@ -33,7 +39,14 @@ export async function checkTable(
   { settings, isAdded }: CheckOptions,
 ): Promise<CheckedTable> {
   const { options, pipeline } = request;
-  const inspection = await inspectTable(source, request, { key: options.key });
+  const capture = options.capture ?? DEFAULT_CAPTURE;
+  refuse(
+    CAPTURES.kinds.includes(capture)
+      ? undefined
+      : `There is no capture "${capture}": choose ${CAPTURES.kinds.join(' or ')}.`,
+  );
+  const inspection = await CAPTURES.named(capture).inspect(source, request, options);
+  refuse(refusalOf(chooseRoute(request, { settings, capture: inspection.capture, taken: [] }), KINDS));
   try {
     const { table, ready } = await readStanding(ledger, pipeline, request);
     if (table !== undefined && ready) {
@@ -41,7 +54,7 @@ export async function checkTable(
       requireSameOptions(request, { ...options, target }, optionsOf(table));
       return { inspection, prepared: true };
     }
-    await requireFreeNames(ledger, request, { settings, isAdded });
+    await requireFreeNames(ledger, request, inspection.capture, { settings, isAdded });
   } catch (error) {
     // The worker makes it.
     if (!isMissingLedger(error)) throw error;
@@ -49,15 +62,23 @@ export async function checkTable(
   return { inspection, prepared: false };
 }
 
+const KINDS = { captures: CAPTURES.kinds, loaders: LOADERS.kinds };
+
+function refuse(refusal: string | undefined): void {
+  if (refusal !== undefined) throw new Failure('UnsuitableTable', { message: refusal });
+}
+
 async function requireFreeNames(
   ledger: Queryable,
   request: PrepareRequest,
+  capture: CaptureSpec,
   { settings, isAdded }: CheckOptions,
 ): Promise<void> {
   const taken = await listTakenNames(ledger, request.pipeline, request);
-  const topic = chooseTopic(request, settings, taken);
-  const target = nameOf(chooseTarget(request, settings, taken));
-  const refuse = async (owner: string, what: string, option: '--topic' | '--target'): Promise<never> => {
+  const route = chooseRoute(request, { settings, capture, taken });
+  const topic = kafkaOf(route)?.topic;
+  const target = nameOf(loaderNamed({ route }).target);
+  const refuseTaken = async (owner: string, what: string, option: '--topic' | '--target'): Promise<never> => {
     const title = formatTableName(request);
     throw new Failure('TargetTaken', {
       message: `The ${what}, which ${title} would have, is that of ${owner}.`,
@@ -67,9 +88,9 @@ async function requireFreeNames(
     });
   };
   for (const { owner, ...names } of taken) {
-    if (names.topic === topic) await refuse(owner, `topic ${topic}`, '--topic');
+    if (topic !== undefined && names.topic === topic) await refuseTaken(owner, `topic ${topic}`, '--topic');
     if (names.targets.some((each) => nameOf(each) === target))
-      await refuse(owner, `ClickHouse table ${target}`, '--target');
+      await refuseTaken(owner, `ClickHouse table ${target}`, '--target');
   }
 }
 

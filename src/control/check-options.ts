@@ -1,15 +1,39 @@
 import type { Client } from '@temporalio/client';
 import type { TableAddress } from '../domain/receipt.js';
-import { loaderNamed, type ReplicatedTable, type TableOptions } from '../domain/replicated-table.js';
+import {
+  loaderNamed,
+  type CaptureOptions,
+  type ReplicatedTable,
+  type TableOptions,
+} from '../domain/replicated-table.js';
+import { engineOf, kafkaOf, type LoaderKind } from '../domain/route.js';
 import { formatTableName, shellName, workflowIdOf } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
 import { readInput } from './read-input.js';
 
 /** The options that a prepared table has. */
 export function optionsOf({ key, route, ...table }: ReplicatedTable): TableOptions {
-  const { target } = loaderNamed({ ...table, route });
-  const { topic, format } = route.transport;
-  return { key, topic, format, target: `${target.database}.${target.table}` };
+  const loader = loaderNamed({ ...table, route });
+  const { target } = loader;
+  const kafka = kafkaOf(route);
+  const { cursor, channel, intervalMs } = route.capture as Partial<CaptureOptions>;
+  const { kind: transport } = route.transport;
+  return {
+    key,
+    target: `${target.database}.${target.table}`,
+    ...pickDefined({
+      topic: kafka?.topic,
+      format: kafka?.format,
+      payload: kafka?.payload,
+      cursor,
+      channel,
+      intervalMs,
+    }),
+    capture: route.capture.kind,
+    transport,
+    loader: loader.kind as LoaderKind,
+    engine: engineOf(loader),
+  };
 }
 
 /**
@@ -39,8 +63,26 @@ export function requireSameOptions(table: TableAddress, wanted: TableOptions, ha
   });
 }
 
-const OPTIONS = ['key', 'topic', 'target', 'format'] as const satisfies readonly (keyof TableOptions)[];
+const OPTIONS = [
+  'key',
+  'topic',
+  'target',
+  'format',
+  'capture',
+  'transport',
+  'payload',
+  'loader',
+  'engine',
+  'cursor',
+  'channel',
+  'intervalMs',
+] as const satisfies readonly (keyof TableOptions)[];
 
-function textOf(value: string | readonly string[] | undefined): string | undefined {
-  return value === undefined || typeof value === 'string' ? value : value.join(', ');
+function textOf(value: string | number | readonly string[] | undefined): string | undefined {
+  if (typeof value === 'object') return value.join(', ');
+  return value === undefined ? undefined : String(value);
+}
+
+function pickDefined<T extends object>(values: T): T {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as T;
 }

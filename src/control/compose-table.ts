@@ -1,4 +1,4 @@
-import { COPY_STAGE, inputOf, MAIN_LOADER, loadStage, stagesOf, waitingPlace } from '../domain/route.js';
+import { COPY_STAGE, deliveryStage, inputOf, kafkaOf, stagesOf, waitingPlace, type Route } from '../domain/route.js';
 import { policyOf } from '../failure/kinds.js';
 import type { TableStatus } from '../../workflows/messages.js';
 import type { Task } from '../../workflows/table-state.js';
@@ -26,11 +26,12 @@ const DOING: readonly Task[] = ['prepare', COPY_STAGE, 'remove'];
 export function composeTable({ title, workflowId, backlog, description, status, url }: KnownTable): TableView {
   const pending = description?.pending ?? [];
   const route = backlog?.table.route;
+  const transport = route && kafkaOf(route);
   const target = route?.loaders[0]?.target;
   const stages = backlog === undefined ? [] : stageViews(backlog, pending);
   const copy = backlog?.stages[COPY_STAGE];
   // The ledger knows first: the workflow learns it with the receipt.
-  const copied = (copy?.batch ?? 0) > 0;
+  const copied = (copy?.batch ?? 0) > 0 || (route !== undefined && !hasCopy(route));
   const copiedRows = copied
     ? // A workflow that was started again has copied nothing.
       Math.max(copy?.rows ?? 0, status?.copied?.rows ?? 0)
@@ -43,14 +44,14 @@ export function composeTable({ title, workflowId, backlog, description, status, 
     running: pending.map(({ task }) => task),
     doing: DOING.map((task) => pending.find((each) => each.task === task)?.progress).find(Boolean)?.moved ?? null,
     target: target === undefined ? null : `${target.database}.${target.table}`,
-    topic: route?.transport.topic ?? null,
-    format: route?.transport.format ?? null,
+    topic: transport?.topic ?? null,
+    format: transport?.format ?? null,
     key: backlog?.table.key ?? null,
     estimatedRows: status?.prepared?.estimatedRows ?? null,
     copiedRows: copiedRows ?? 0,
     copied,
     stages,
-    loadedRows: backlog?.stages[loadStage(route?.loaders[0]?.name ?? MAIN_LOADER)]?.rows ?? 0,
+    loadedRows: (route && backlog?.stages[deliveryStage(route, route.loaders[0]?.name)]?.rows) ?? 0,
     waiting: sumOf(stages.map(({ waiting }) => waiting)),
     lagSeconds: oldestOf(stages),
     paused: status?.paused ?? null,
@@ -58,6 +59,10 @@ export function composeTable({ title, workflowId, backlog, description, status, 
     ignored: status?.ignored ?? null,
     url,
   };
+}
+
+function hasCopy(route: Route): boolean {
+  return stagesOf(route).some(({ id }) => id === COPY_STAGE);
 }
 
 function stageViews({ table, stages }: TableBacklog, pending: readonly PendingTask[]): readonly StageView[] {

@@ -1,6 +1,6 @@
 import { WorkflowNotFoundError, type Client, type WorkflowExecutionDescription } from '@temporalio/client';
 import type { SliceProgress } from '../domain/receipt.js';
-import { MAIN_LOADER, stagesOf } from '../domain/route.js';
+import { COPY_STAGE, directStage, loadStage, MAIN_LOADER, PUBLISH_STAGE, type StageActivity } from '../domain/route.js';
 import { SEARCH_KEYS } from '../domain/search-attributes.js';
 import { FAILURE_KINDS, isFailureKind, policyOf, type FailureKind } from '../failure/kinds.js';
 import type { TableStatus } from '../../workflows/messages.js';
@@ -74,10 +74,16 @@ export async function queryTable(
 }
 
 /** The task of an activity whose heartbeats do not say yet which of several stages it runs. */
+const USUAL_STAGES: Readonly<Record<StageActivity, Task>> = {
+  copyTable: COPY_STAGE,
+  publishSlice: PUBLISH_STAGE,
+  loadSlice: loadStage(MAIN_LOADER),
+  directSlice: directStage(MAIN_LOADER),
+};
 const USUAL_TASKS = new Map<string, Task>([
   ['prepareTable', 'prepare'],
   ['removeTable', 'remove'],
-  ...stagesOf({ loaders: [{ name: MAIN_LOADER }] }).map(({ activity, id }) => [activity, id] as const),
+  ...Object.entries(USUAL_STAGES),
 ]);
 
 /** `temporal.api.enums.v1.PendingActivityState`. */

@@ -20,6 +20,15 @@ export interface OutboxBatch extends BatchName {
   readonly events?: number;
 }
 
+/** Whole numbers, inclusive, decimal strings. */
+export type IdRange = readonly [first: string, last: string];
+
+/** Rows of a table that only grows, by the column that numbers them: rows that were there when the batch was named. */
+export interface RangeBatch extends BatchName {
+  /** In ascending order. A number between two of them had no row then. */
+  readonly ids: readonly IdRange[];
+}
+
 /** Offsets of one partition, inclusive, decimal strings. */
 export interface OffsetRange {
   readonly first: string;

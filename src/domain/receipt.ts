@@ -17,7 +17,8 @@ export interface PrepareRequest extends TableAddress {
 export interface PrepareReceipt {
   readonly id: string;
   readonly generation: number;
-  readonly topic: string;
+  /** Null where no topic carries the rows. */
+  readonly topic: string | null;
   /** `database.table` */
   readonly target: string;
   readonly key: readonly string[];
@@ -102,6 +103,7 @@ export interface ReplicationActivities {
   copyTable(request: SliceRequest): Promise<CopyReceipt>;
   publishSlice(request: SliceRequest): Promise<SliceReceipt>;
   loadSlice(request: SliceRequest): Promise<SliceReceipt>;
+  directSlice(request: SliceRequest): Promise<SliceReceipt>;
   /** Returns nothing if this attempt cannot know what an earlier one dropped, and in histories of older releases. */
   removeTable(request: RemoveRequest): Promise<RemoveReceipt | void>;
 }

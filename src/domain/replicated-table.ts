@@ -1,4 +1,14 @@
-import { MAIN_LOADER, type LoaderSpec, type MessageFormat, type Route, type Target } from './route.js';
+import {
+  MAIN_LOADER,
+  type Engine,
+  type LoaderKind,
+  type LoaderSpec,
+  type MessageFormat,
+  type Payload,
+  type Route,
+  type Target,
+  type TransportKind,
+} from './route.js';
 import type { Deployment } from './deployment.js';
 import type { TableName } from './table-name.js';
 
@@ -30,7 +40,24 @@ export interface TableOptions {
   readonly format?: MessageFormat | undefined;
   /** Which capture sees the changes: a kind of the registry; `outbox` when absent. */
   readonly capture?: string | undefined;
+  /** `direct` for a capture of a table that only grows, else `kafka`, when absent. */
+  readonly transport?: TransportKind | undefined;
+  /** `row` when absent. */
+  readonly payload?: Payload | undefined;
+  /** `worker` when absent. */
+  readonly loader?: LoaderKind | undefined;
+  /** `replacing` when absent. */
+  readonly engine?: Engine | undefined;
+  /** `poll`, `notify`: the column whose values only grow; the key column when absent. */
+  readonly cursor?: string | undefined;
+  /** `notify`: a channel on which triggers of the user's notify; one of our own when absent. */
+  readonly channel?: string | undefined;
+  /** `poll`, `notify`: the longest pause between two looks, milliseconds. */
+  readonly intervalMs?: number | undefined;
 }
+
+/** Those that belong to the capture. */
+export type CaptureOptions = Pick<TableOptions, 'key' | 'cursor' | 'channel' | 'intervalMs'>;
 
 /** A replicated table as the ledger holds it: everything the slices need to know about it. */
 export interface ReplicatedTable {
@@ -63,6 +90,8 @@ export interface TargetTable extends Pick<
 > {
   readonly target: Target;
   /** As in `LoaderSpec`. */
+  readonly engine?: Engine;
+  /** As in `LoaderSpec`. */
   readonly server?: string;
   /** The id of the deployment that owns the target. */
   readonly deployment?: string;
@@ -79,12 +108,13 @@ export function loaderNamed(table: Pick<ReplicatedTable, 'route'>, name = MAIN_L
 
 /** The table with the target of its loader `name`. @throws Error as `loaderNamed` */
 export function targetTable(table: ReplicatedTable, name = MAIN_LOADER, deployment?: string): TargetTable {
-  const { target, server } = loaderNamed(table, name);
+  const { target, server, engine } = loaderNamed(table, name);
   const oldMarks = table.owner === undefined || (table.adopted === true && table.owner.id === deployment);
   return {
     ...table,
     target,
     oldMarks,
+    ...(engine === undefined ? {} : { engine }),
     ...(server === undefined ? {} : { server }),
     ...(deployment === undefined ? {} : { deployment }),
   };

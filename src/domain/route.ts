@@ -12,12 +12,22 @@ export interface Route {
 /** What captures the changes of a table. `kind` names an entry of the capture registry; the other fields belong to that capture. */
 export interface CaptureSpec {
   readonly kind: string;
+  /** It sees inserts only, reads the table from its first row, and reads the same rows again under the same name. */
+  readonly appendOnly?: boolean;
   readonly [option: string]: unknown;
 }
+
+/** `direct`: from the capture into ClickHouse. `kafka`: through a topic, which others may read too. */
+export const TRANSPORTS = ['kafka', 'direct'] as const;
+export type TransportKind = (typeof TRANSPORTS)[number];
 
 /** How rows travel in Kafka. `json`: one row a message. `packed`: many rows a message. */
 export const MESSAGE_FORMATS = ['json', 'packed'] as const;
 export type MessageFormat = (typeof MESSAGE_FORMATS)[number];
+
+/** `row`: a message has the whole row. `key`: it has the key, and who loads it reads the row from PostgreSQL. */
+export const PAYLOADS = ['row', 'key'] as const;
+export type Payload = (typeof PAYLOADS)[number];
 
 export interface KafkaTransport {
   readonly kind: 'kafka';
@@ -25,11 +35,34 @@ export interface KafkaTransport {
   /** Partitions of the topic when it was created. If some are added, the table parks. */
   readonly partitions: number;
   readonly format: MessageFormat;
-  /** `row`: the whole row is in the message. */
-  readonly payload: 'row';
+  readonly payload: Payload;
 }
 
-export type TransportSpec = KafkaTransport;
+export interface DirectTransport {
+  readonly kind: 'direct';
+}
+
+export type TransportSpec = KafkaTransport | DirectTransport;
+
+/** @returns undefined where no topic carries the rows */
+export function kafkaOf({ transport }: Pick<Route, 'transport'>): KafkaTransport | undefined {
+  return transport.kind === 'kafka' ? transport : undefined;
+}
+
+/** @throws Error for a route without a topic: who asks runs a stage that reads or writes one */
+export function requireKafka(route: Pick<Route, 'transport'>): KafkaTransport {
+  const transport = kafkaOf(route);
+  if (transport === undefined) throw new Error('no topic carries the rows of this table');
+  return transport;
+}
+
+/** `replacing`: the newest version of each row. `merge-tree`: rows as they were inserted, for tables that only grow. */
+export const ENGINES = ['replacing', 'merge-tree'] as const;
+export type Engine = (typeof ENGINES)[number];
+
+/** `worker`: this program inserts. `kafka-engine`: ClickHouse reads the topic itself. */
+export const LOADER_KINDS = ['worker', 'kafka-engine'] as const;
+export type LoaderKind = (typeof LOADER_KINDS)[number];
 
 export interface Target {
   readonly database: string;
@@ -44,11 +77,17 @@ export interface LoaderSpec {
   readonly target: Target;
   /** Identity of the ClickHouse server on which the target was made; absent in older ledgers. */
   readonly server?: string;
+  /** Of the target; `replacing` when absent. */
+  readonly engine?: Engine;
+}
+
+export function engineOf({ engine = 'replacing' }: Pick<LoaderSpec, 'engine'>): Engine {
+  return engine;
 }
 
 export const MAIN_LOADER = 'main';
 
-/** One stage of a table: `copy`, `publish`, `load:main`. It names a row of the ledger, a task, a label of the metrics. */
+/** One stage of a table: `copy`, `publish`, `load:main`, `direct:main`. It names a row of the ledger, a task, a label of the metrics. */
 export type StageId = string;
 
 export interface StageSpec {
@@ -61,7 +100,7 @@ export interface StageSpec {
   readonly runs: 'once' | 'always';
 }
 
-export const STAGE_ACTIVITIES = ['copyTable', 'publishSlice', 'loadSlice'] as const;
+export const STAGE_ACTIVITIES = ['copyTable', 'publishSlice', 'loadSlice', 'directSlice'] as const;
 export type StageActivity = (typeof STAGE_ACTIVITIES)[number];
 
 export const COPY_STAGE: StageId = 'copy';
@@ -71,9 +110,14 @@ export function loadStage(loader: string): StageId {
   return `load:${loader}`;
 }
 
+/** From the capture straight into the target of a loader. */
+export function directStage(loader: string): StageId {
+  return `direct:${loader}`;
+}
+
 /** The loader that a stage belongs to; undefined for a stage of the whole table. */
 export function loaderOf(stage: StageId): string | undefined {
-  return /^load:(.+)$/u.exec(stage)?.[1];
+  return /^(?:load|direct):(.+)$/u.exec(stage)?.[1];
 }
 
 /** What a stage reads from: the table itself, the capture, or the topic. */
@@ -81,7 +125,7 @@ export type StageInput = 'table' | 'capture' | 'topic';
 
 export function inputOf(stage: StageId): StageInput {
   if (stage === COPY_STAGE) return 'table';
-  return loaderOf(stage) === undefined ? 'capture' : 'topic';
+  return stage.startsWith('load:') ? 'topic' : 'capture';
 }
 
 /** Where changes wait for a stage, as people say it: `the outbox`, `Kafka`; null for a stage that reads the table itself. */
@@ -90,42 +134,41 @@ export function waitingPlace(route: Pick<Route, 'capture'>, stage: StageId): str
   return places[inputOf(stage)];
 }
 
-type NamedLoader = LoaderSpec | Pick<LoaderSpec, 'name'>;
+/** The route of every table of the first releases. */
+export const FIRST_ROUTE = {
+  capture: {},
+  transport: { kind: 'kafka' },
+  loaders: [{ name: MAIN_LOADER }],
+} as const satisfies StagedRoute;
 
-/** The stages of a route, in the order in which a row meets them. The only place that knows which stages a route has. */
-export function stagesOf({ loaders }: { readonly loaders: readonly NamedLoader[] }): readonly StageSpec[] {
-  return [
-    { id: COPY_STAGE, activity: 'copyTable', queue: 'producer', runs: 'once' },
-    { id: PUBLISH_STAGE, activity: 'publishSlice', queue: 'producer', runs: 'always' },
-    ...loaders.map(
-      ({ name }) => ({ id: loadStage(name), activity: 'loadSlice', queue: 'consumer', runs: 'always' }) as const,
-    ),
-  ];
+/** What the stages of a route follow from. */
+export interface StagedRoute {
+  readonly capture: Pick<CaptureSpec, 'appendOnly'>;
+  readonly transport: Pick<TransportSpec, 'kind'>;
+  readonly loaders: readonly Pick<LoaderSpec, 'name'>[];
 }
 
-/** The kinds that this build has, by axis: the names of its registries. */
-export interface RouteKinds {
-  readonly captures: readonly string[];
-  readonly loaders: readonly string[];
+/**
+ * The stages of a route, in the order in which a row meets them. The only place that knows which stages a route has. What only
+ * grows needs no copy: its capture reads it from the first row.
+ */
+export function stagesOf({ capture, transport, loaders }: StagedRoute): readonly StageSpec[] {
+  const copy: StageSpec = { id: COPY_STAGE, activity: 'copyTable', queue: 'producer', runs: 'once' };
+  const first = capture.appendOnly === true ? [] : [copy];
+  if (transport.kind === 'direct') return [...first, ...loaders.map(({ name }) => directSpec(name))];
+  const publish: StageSpec = { id: PUBLISH_STAGE, activity: 'publishSlice', queue: 'producer', runs: 'always' };
+  return [...first, publish, ...loaders.map(({ name }) => loadSpec(name))];
 }
 
-const LOADER_NAME = /^[a-z0-9-]{1,40}$/u;
+function directSpec(loader: string): StageSpec {
+  return { id: directStage(loader), activity: 'directSlice', queue: 'producer', runs: 'always' };
+}
 
-/** Why a route is refused, as one sentence with the way out; undefined where it is fine. The only place that says so. */
-export function refusalOf(route: Route, { captures, loaders }: RouteKinds): string | undefined {
-  const { capture, transport } = route;
-  if (!captures.includes(capture.kind))
-    return `There is no capture "${capture.kind}": choose ${captures.join(' or ')}.`;
-  if ((transport.kind as string) !== 'kafka') return `There is no transport "${transport.kind}": choose kafka.`;
-  if (!MESSAGE_FORMATS.includes(transport.format))
-    return `There is no message format "${transport.format}": choose ${MESSAGE_FORMATS.join(' or ')}.`;
-  if (route.loaders.length === 0) return 'A table needs a loader: choose worker.';
-  for (const { kind, name } of route.loaders) {
-    if (!loaders.includes(kind)) return `There is no loader "${kind}": choose ${loaders.join(' or ')}.`;
-    if (!LOADER_NAME.test(name))
-      return `"${name}" cannot name a loader: choose 1 to 40 lower-case letters, digits and "-".`;
-  }
-  const names = route.loaders.map(({ name }) => name);
-  const twice = names.find((name, index) => names.indexOf(name) !== index);
-  return twice === undefined ? undefined : `Two loaders are named "${twice}": give each a name of its own.`;
+function loadSpec(loader: string): StageSpec {
+  return { id: loadStage(loader), activity: 'loadSlice', queue: 'consumer', runs: 'always' };
+}
+
+/** The stage that brings rows into the target of a loader. */
+export function deliveryStage({ transport }: Pick<StagedRoute, 'transport'>, loader: string = MAIN_LOADER): StageId {
+  return transport.kind === 'direct' ? directStage(loader) : loadStage(loader);
 }

@@ -1,7 +1,7 @@
 import type { Queryable } from '../connect/queryable.js';
 import { literal } from '../domain/identifier.js';
 import { loaderNamed, type ReplicatedTable } from '../domain/replicated-table.js';
-import type { StageId, Target } from '../domain/route.js';
+import { kafkaOf, type StageId, type Target } from '../domain/route.js';
 import { formatTableName, shellName, type TableName } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
 import { takenRemedy } from '../failure/remedies.js';
@@ -54,13 +54,14 @@ export async function readStanding(pg: Queryable, pipeline: string, name: TableN
 export interface TakenNames {
   /** `shop.orders of pipeline default` */
   readonly owner: string;
-  readonly topic: string;
+  /** Null where no topic carries its rows. */
+  readonly topic: string | null;
   readonly targets: readonly Target[];
 }
 
 /** Names that the table may not choose: topics of all pipelines, and targets of its own pipeline. */
 export async function listTakenNames(pg: Queryable, pipeline: string, name: TableName): Promise<readonly TakenNames[]> {
-  const found = await query<TableName & { pipeline: string; topic: string; targets: readonly Target[] }>(
+  const found = await query<TableName & { pipeline: string; topic: string | null; targets: readonly Target[] }>(
     pg,
     /* sql */ `select pipeline, schema_name as schema, table_name as table, definition #>> '{route,transport,topic}' as topic,
         jsonb_path_query_array(definition, '$.route.loaders[*].target') as targets
@@ -237,7 +238,7 @@ async function explainTaken(pg: Queryable, error: unknown, table: Registration):
   const [what, option] = TAKEN[String(cause?.constraint)] ?? [];
   if (what === undefined || option === undefined) return error;
   const { pipeline, name, definition } = table;
-  const { topic } = definition.route.transport;
+  const topic = kafkaOf(definition.route)?.topic;
   const { target } = loaderNamed(definition);
   const found = await query<{ pipeline: string; schema: string; table: string }>(
     pg,
@@ -248,7 +249,7 @@ async function explainTaken(pg: Queryable, error: unknown, table: Registration):
   );
   const owner = found.rows[0];
   const other = owner === undefined ? 'another table' : `${formatTableName(owner)} of pipeline ${owner.pipeline}`;
-  const shown = what === 'topic' ? topic : `${target.database}.${target.table}`;
+  const shown = what === 'topic' ? (topic ?? 'that it names') : `${target.database}.${target.table}`;
   return new Failure('TargetTaken', {
     message: `The ${what} ${shown}, which ${formatTableName(name)} would have, is that of ${other}.`,
     remedy: takenRemedy(name, option),

@@ -61,6 +61,8 @@ export interface WriteOptions {
   readonly signal: AbortSignal;
   /** 1 for the first time that this content is written. Repeats may use longer time limits. */
   readonly attempt: number;
+  /** An earlier write of the same name may have arrived, or may still arrive. */
+  readonly again: boolean;
   /** Rows of the batch that were handed over so far. */
   readonly onProgress: (rows?: number) => void;
 }

@@ -1,6 +1,9 @@
+import type { Readable } from 'node:stream';
+import type { IdRange } from '../domain/batch.js';
 import type { Changes } from '../domain/change.js';
+import type { Version } from '../domain/version.js';
 
-/** The rows of a batch, on their way out of PostgreSQL. */
+/** The rows of a batch, on their way out of PostgreSQL to a topic. */
 export interface RowBatch {
   /** To be read once, to its end or not at all. */
   readonly changes: AsyncIterable<Changes>;
@@ -17,4 +20,23 @@ export interface RowContent {
   readonly rows: 'json' | 'text';
   /** False where nobody needs the keys (half a microsecond a row): no message has one, and all rows go to one partition. */
   readonly key: boolean;
+}
+
+/** The rows of a batch, on their way out of PostgreSQL straight into ClickHouse. */
+export interface RowStream {
+  /**
+   * COPY text, which is ClickHouse's TabSeparated byte for byte, to be read once. No byte comes before what it shows is on the disk
+   * of PostgreSQL: see `RowBatch.durable`.
+   */
+  readonly rows: Readable;
+  /** Every row of the target at or below it is hidden from then on; a TRUNCATE. */
+  readonly floor: Version | undefined;
+  /** The rows by the column that numbers them, where they never change: the same ones come again under the same name. */
+  readonly range: { readonly column: string; readonly ids: readonly IdRange[] } | undefined;
+}
+
+/** What the rows of a stream are to be. */
+export interface StreamContent {
+  /** True: the columns of `targetColumns`. False: those of the table alone, in the order of `byPosition`. */
+  readonly versions: boolean;
 }

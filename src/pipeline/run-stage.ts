@@ -42,6 +42,7 @@ export async function runStage<Name extends BatchName, Content>(
   writer: BatchWriter<Content>,
   options: StageOptions,
 ): Promise<StageTotals> {
+  const { pending } = source;
   let totals: StageTotals = { batches: 0, rows: 0, bytes: 0 };
   let proof = options.proof;
   let verifiedAt = 0;
@@ -78,6 +79,7 @@ export async function runStage<Name extends BatchName, Content>(
         return writer.write(name, content, {
           signal: slice.signal,
           attempt: slice.attempt - 1 + attempt,
+          again: attempt > 1 || name === pending,
           onProgress: (rows) => report(undefined, rows),
         });
       },
@@ -86,7 +88,6 @@ export async function runStage<Name extends BatchName, Content>(
   };
 
   await verify();
-  const { pending } = source;
   let name = pending;
   while (name !== undefined || !(slice.ending.aborted || source.isFinished)) {
     if (name === undefined) {

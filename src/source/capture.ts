@@ -1,7 +1,7 @@
 import type { ClientBase } from 'pg';
 import type { Queryable } from '../connect/queryable.js';
 import type { BatchName } from '../domain/batch.js';
-import type { Column, ReplicatedTable } from '../domain/replicated-table.js';
+import type { CaptureOptions, Column, ReplicatedTable } from '../domain/replicated-table.js';
 import type { CaptureSpec } from '../domain/route.js';
 import type { TableName } from '../domain/table-name.js';
 import type { SourceBacklog } from '../pipeline/backlog.js';
@@ -9,7 +9,7 @@ import type { BatchSource } from '../pipeline/batch.js';
 import type { StageContext } from '../pipeline/stage.js';
 import type { OutboxServices } from './outbox/outbox-source.js';
 import type { DdlOptions } from './brief-lock.js';
-import type { RowBatch, RowContent } from '../pipeline/row-batch.js';
+import type { RowBatch, RowContent, RowStream, StreamContent } from '../pipeline/row-batch.js';
 
 /** What adding a table has to know of it. */
 export interface Inspection {
@@ -49,7 +49,7 @@ export interface CaptureBacklog extends SourceBacklog {
 export interface Capture {
   readonly kind: string;
   /** @throws Failure for a table whose changes it cannot see without losing or changing anything */
-  inspect(pg: Queryable, name: TableName, options: { key?: readonly string[] | undefined }): Promise<Inspection>;
+  inspect(pg: Queryable, name: TableName, options: CaptureOptions): Promise<Inspection>;
   /**
    * Called before anything is made or replaced. Absent: it makes nothing that could be another table's.
    * @param before the table as an earlier attempt left it
@@ -76,6 +76,12 @@ export interface Capture {
   allocatePosition(pg: Queryable, table: ReplicatedTable): Promise<string>;
   /** What waits, by table id, in a number of round trips that does not grow with the tables. Absent: nobody can tell. */
   backlog?(pg: Queryable, tables: readonly CapturedTable[]): Promise<ReadonlyMap<string, CaptureBacklog>>;
-  /** Its changes, as batches of a stage that was claimed. */
+  /** Its changes on their way to a topic, as batches of a stage that was claimed. */
   open(services: CaptureServices, stage: StageContext, content: RowContent): BatchSource<BatchName, RowBatch>;
+  /** Its changes on their way straight to ClickHouse. Absent: it needs a topic. */
+  openStream?(
+    services: CaptureServices,
+    stage: StageContext,
+    content: StreamContent,
+  ): BatchSource<BatchName, RowStream>;
 }

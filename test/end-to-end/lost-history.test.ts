@@ -57,20 +57,18 @@ describe('lost history', () => {
   it('a topic that was deleted and made anew, with as many messages in it', async () => {
     const admin = path.deps.kafka.admin();
     await admin.connect();
-    const [before] = await admin.fetchTopicOffsets(followed.receipt.topic);
-    await admin.deleteTopics({ topics: [followed.receipt.topic] });
-    await expect
-      .poll(async () => (await admin.listTopics()).includes(followed.receipt.topic), { timeout: 10_000 })
-      .toBe(false);
-    await admin.createTopics({ topics: [{ topic: followed.receipt.topic, numPartitions: 1 }] });
-    await expect.poll(() => admin.listTopics(), { timeout: 10_000 }).toContain(followed.receipt.topic);
+    const [before] = await admin.fetchTopicOffsets(followed.topic);
+    await admin.deleteTopics({ topics: [followed.topic] });
+    await expect.poll(async () => (await admin.listTopics()).includes(followed.topic), { timeout: 10_000 }).toBe(false);
+    await admin.createTopics({ topics: [{ topic: followed.topic, numPartitions: 1 }] });
+    await expect.poll(() => admin.listTopics(), { timeout: 10_000 }).toContain(followed.topic);
     const producer = path.deps.kafka.producer();
     await producer.connect();
     const messages = Array.from({ length: Number(before?.high) + 10 }, () => ({ value: '{}' }));
     await expect
       .poll(
         () =>
-          producer.send({ topic: followed.receipt.topic, messages }).then(
+          producer.send({ topic: followed.topic, messages }).then(
             () => true,
             () => false,
           ),
@@ -88,9 +86,9 @@ describe('lost history', () => {
     await followed.publish();
     const admin = path.deps.kafka.admin();
     await admin.connect();
-    const offsets = await admin.fetchTopicOffsets(followed.receipt.topic);
+    const offsets = await admin.fetchTopicOffsets(followed.topic);
     await admin.deleteTopicRecords({
-      topic: followed.receipt.topic,
+      topic: followed.topic,
       partitions: offsets.map(({ partition, high }) => ({ partition, offset: String(Number(high) - 1) })),
     });
     await admin.disconnect();
@@ -101,7 +99,7 @@ describe('lost history', () => {
   it('partitions that were added to the topic', async () => {
     const admin = path.deps.kafka.admin();
     await admin.connect();
-    await admin.createPartitions({ topicPartitions: [{ topic: followed.receipt.topic, count: 3 }] });
+    await admin.createPartitions({ topicPartitions: [{ topic: followed.topic, count: 3 }] });
     await admin.disconnect();
     await expect(followed.load()).rejects.toMatchObject({ kind: 'PartitionsChanged' });
     await remedy();

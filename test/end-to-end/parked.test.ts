@@ -124,7 +124,7 @@ describe('lost history, through a worker, its workflow and the command line', ()
         { deadlineMs: 30_000, what: 'its receipts', everyMs: 100 },
       );
 
-      await lose({ table, id, topic, pg, harness, admin });
+      await lose({ table, id, topic: topic ?? '', pg, harness, admin });
       await pg.query(/* sql */ `insert into ${table} values (100, 'after'); delete from ${table} where id = 7`);
       await waitFor(
         async (see) => {

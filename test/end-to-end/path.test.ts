@@ -168,7 +168,7 @@ describe('the path', () => {
     const publisher = await path.deps.publisher();
     await publisher.send(
       {
-        topic: second.receipt.topic,
+        topic: second.topic,
         partitions: 1,
         format: 'json',
         origin: (await path.deps.deployment()).id,
@@ -217,7 +217,7 @@ describe('the path', () => {
     const [one, two] = [freshName('one'), freshName('two')];
     await path.source.query(`create table ${one} (id int primary key); create table ${two} (id int primary key)`);
     const first = await path.add(one);
-    await expect(path.add(two, { topic: first.receipt.topic })).rejects.toMatchObject({ kind: 'TargetTaken' });
+    await expect(path.add(two, { topic: first.topic })).rejects.toMatchObject({ kind: 'TargetTaken' });
     await expect(path.add(two, { target: one })).rejects.toMatchObject({ kind: 'TargetTaken' });
     await expect(path.add(two, { target: `${one}_current` })).rejects.toMatchObject({ kind: 'TargetTaken' });
   });

@@ -5,19 +5,14 @@ import { expect } from 'vitest';
 import { openDeps, type Deps } from '../../activities/deps.js';
 import { copyTable } from '../../activities/copy-table.js';
 import { loadSlice } from '../../activities/load-slice.js';
+import { directSlice } from '../../activities/direct-slice.js';
 import { prepareTable } from '../../activities/prepare-table.js';
 import { publishSlice } from '../../activities/publish-slice.js';
 import { removeTable } from '../../activities/remove-table.js';
 import { compareTable, isEqual, type Comparison } from '../../dev/compare/compare.js';
-import type {
-  Checkpoint,
-  CopyReceipt,
-  PrepareReceipt,
-  RemoveReceipt,
-  SliceReceipt,
-  SliceRequest,
-} from '../../src/domain/receipt.js';
+import type { Checkpoint, CopyReceipt, PrepareReceipt, RemoveReceipt, SliceReceipt } from '../../src/domain/receipt.js';
 import type { TableOptions } from '../../src/domain/replicated-table.js';
+import { stagesOf, FIRST_ROUTE, type StageActivity } from '../../src/domain/route.js';
 import { parseTableName, type TableName } from '../../src/domain/table-name.js';
 import type { Registry } from '../../src/pipeline/registry.js';
 import type { Capture } from '../../src/source/capture.js';
@@ -51,10 +46,13 @@ export interface Path {
 export interface Followed {
   readonly name: TableName;
   readonly receipt: PrepareReceipt;
+  /** @throws Error where the table has none */
+  readonly topic: string;
   copy(): Promise<CopyReceipt>;
   publish(deps?: Partial<Deps>, sliceMs?: number): Promise<SliceReceipt>;
   load(deps?: Partial<Deps>, sliceMs?: number): Promise<SliceReceipt>;
-  /** Publishes and loads until nothing waits. @param publisher dependencies of the publishing slices */
+  direct(deps?: Partial<Deps>, sliceMs?: number): Promise<SliceReceipt>;
+  /** Moves until nothing waits in any stage. @param publisher dependencies of the slices that read the capture */
   settle(publisher?: Partial<Deps>): Promise<void>;
   /** As after the workflow was started anew: the next slices carry no checkpoint. */
   forget(): void;
@@ -125,22 +123,27 @@ export async function openPath({ captures, ledgerElsewhere = false }: PathOption
   };
 }
 
+const ACTIVITIES = { publishSlice, loadSlice, directSlice };
+type Moving = keyof typeof ACTIVITIES;
+
+function isMoving(activity: StageActivity): activity is Moving {
+  return Object.hasOwn(ACTIVITIES, activity);
+}
+
 async function follow(
   path: { settings: Settings; deps: Deps; source: pg.Client },
   name: TableName,
   options: TableOptions,
 ): Promise<Followed> {
   const address = { pipeline: path.settings.pipeline, ...name };
-  const checkpoint: Record<'publish' | 'load', Checkpoint | null> = { publish: null, load: null };
+  const checkpoint: Partial<Record<StageActivity, Checkpoint | null>> = {};
   const run = <T>(activity: (deps: Deps) => Promise<T>, deps: Partial<Deps> = {}): Promise<T> =>
     new MockActivityEnvironment({}, { logger: QUIET }).run(() => activity({ ...path.deps, ...deps }));
-  const slice = async (
-    stage: 'publish' | 'load',
-    activity: (deps: Deps, request: SliceRequest) => Promise<SliceReceipt>,
-    deps?: Partial<Deps>,
-    sliceMs = SLICE_MS,
-  ): Promise<SliceReceipt> => {
-    const receipt = await run((all) => activity(all, { ...address, checkpoint: checkpoint[stage], sliceMs }), deps);
+  const slice = async (stage: Moving, deps?: Partial<Deps>, sliceMs = SLICE_MS): Promise<SliceReceipt> => {
+    const receipt = await run(
+      (all) => ACTIVITIES[stage](all, { ...address, checkpoint: checkpoint[stage] ?? null, sliceMs }),
+      deps,
+    );
     checkpoint[stage] = receipt.checkpoint;
     return receipt;
   };
@@ -152,20 +155,29 @@ async function follow(
     floor: quote(database, `${table}_floor`),
   };
 
+  const moving = (receipt.stages ?? stagesOf(FIRST_ROUTE)).map(({ activity }) => activity).filter(isMoving);
+
   const followed: Followed = {
     name,
     receipt,
+    get topic() {
+      if (receipt.topic === null) throw new Error('the table has no topic');
+      return receipt.topic;
+    },
     copy: () => run((deps) => copyTable(deps, { ...address, checkpoint: null, sliceMs: SLICE_MS })),
-    publish: (deps, sliceMs) => slice('publish', publishSlice, deps, sliceMs),
-    load: (deps, sliceMs) => slice('load', loadSlice, deps, sliceMs),
-    forget: () => void Object.assign(checkpoint, { publish: null, load: null }),
+    publish: (deps, sliceMs) => slice('publishSlice', deps, sliceMs),
+    load: (deps, sliceMs) => slice('loadSlice', deps, sliceMs),
+    direct: (deps, sliceMs) => slice('directSlice', deps, sliceMs),
+    forget: () => void Object.assign(checkpoint, { publishSlice: null, loadSlice: null, directSlice: null }),
     async settle(publisher) {
       for (;;) {
-        const published = await followed.publish(publisher);
-        const loaded = await followed.load();
-        // A slice of a slow moment may end before it has named what waits.
-        const waiting = published.waiting + loaded.waiting;
-        if (published.batches === 0 && loaded.batches === 0 && waiting === 0) return;
+        let moves = 0;
+        for (const [index, activity] of moving.entries()) {
+          const { batches, waiting } = await slice(activity, index === 0 ? publisher : undefined);
+          // A slice of a slow moment may end before it has named what waits.
+          moves += batches + waiting;
+        }
+        if (moves === 0) return;
       }
     },
     remove: (dropTarget = false) => run((deps) => removeTable(deps, { ...address, dropTarget })),

@@ -1,5 +1,5 @@
 import type { CopyReceipt, SliceReceipt } from '../../src/domain/receipt.js';
-import { stagesOf, type StageId } from '../../src/domain/route.js';
+import { FIRST_ROUTE, stagesOf, type StageId } from '../../src/domain/route.js';
 import type { FailureKind } from '../../src/failure/kinds.js';
 import {
   initialState,
@@ -21,7 +21,7 @@ export const PREPARED: Prepared = {
   target: 'default.orders',
   key: ['id'],
   estimatedRows: 1_000,
-  stages: stagesOf({ loaders: [{ kind: 'worker', name: 'main', target: { database: 'default', table: 'orders' } }] }),
+  stages: stagesOf(FIRST_ROUTE),
 };
 
 export const COPIED: CopyReceipt = { rows: 1_000, bytes: 64_000, seconds: 0.5, position: '7' };

@@ -144,5 +144,6 @@ export const STEADY: ReplicationActivities = {
   copyTable: () => Promise.resolve(COPIED),
   publishSlice: (request) => idleSlice('publish', request),
   loadSlice: (request) => idleSlice('load:main', request),
+  directSlice: (request) => idleSlice('direct:main', request),
   removeTable: () => Promise.resolve(),
 };

@@ -1,0 +1,68 @@
+import type { PrepareRequest } from '../src/domain/receipt.js';
+import type { TableOptions } from '../src/domain/replicated-table.js';
+import {
+  MAIN_LOADER,
+  type CaptureSpec,
+  type Route,
+  type TransportKind,
+  type TransportSpec,
+} from '../src/domain/route.js';
+import type { TakenNames } from '../src/ledger/registration.js';
+import type { Settings } from '../src/settings/settings.js';
+import { chooseTarget, chooseTopic } from './choose-names.js';
+
+export const DEFAULT_CAPTURE = 'outbox';
+
+export interface RouteContext {
+  readonly settings: Settings;
+  /** How the capture will see the changes, from its inspection. */
+  readonly capture: CaptureSpec;
+  readonly taken: readonly TakenNames[];
+  /** Identity of the ClickHouse server, where it is known. */
+  readonly server?: string;
+}
+
+/** The route that a table gets: by its options, else by the settings. */
+export function chooseRoute(request: PrepareRequest, context: RouteContext): Route {
+  const { options } = request;
+  const { settings, capture, taken, server } = context;
+  return {
+    capture,
+    transport: chooseTransport(request, context),
+    loaders: [
+      {
+        kind: options.loader ?? 'worker',
+        name: MAIN_LOADER,
+        target: chooseTarget(request, settings, taken),
+        ...(server === undefined ? {} : { server }),
+        ...(options.engine === undefined ? {} : { engine: options.engine }),
+      },
+    ],
+  };
+}
+
+/** What only grows has no need of a buffer: its rows wait in the table itself. */
+export function transportKindOf(
+  { transport }: TableOptions,
+  { appendOnly }: Pick<CaptureSpec, 'appendOnly'>,
+): TransportKind {
+  return transport ?? (appendOnly === true ? 'direct' : 'kafka');
+}
+
+function chooseTransport(request: PrepareRequest, { settings, capture, taken }: RouteContext): TransportSpec {
+  const { options } = request;
+  const kind = transportKindOf(options, capture);
+  // A kind that nobody knows is refused as it is.
+  if (kind !== 'kafka') return { kind };
+  return {
+    kind,
+    topic: chooseTopic(request, settings, taken),
+    // What the topic really has is known once it is made.
+    partitions: settings.kafka.partitions,
+    // Keys are JSON, whatever the settings say of rows.
+    format:
+      options.format ??
+      (options.payload === 'key' || options.loader === 'kafka-engine' ? 'json' : settings.kafka.format),
+    payload: options.payload ?? 'row',
+  };
+}
