@@ -11,14 +11,14 @@ import { addressOf, freshName, waitFor } from '../support/stack.js';
 type Row = Readonly<Record<string, unknown>>;
 
 /** The consumers of `docs/13-message-format.md`, on a topic that pg2click has filled. */
-describe('a consumer of the topic in 20 lines', () => {
+describe('a consumer of the topic', () => {
   let path: Path;
   let python: Python;
   const kafka = connectTestKafka();
   const programs: Program[] = [];
   beforeAll(async () => {
-    python = await pythonFor('consumer');
     path = await openPath();
+    python = await pythonFor('consumer');
   });
   afterAll(async () => {
     await path.close();
@@ -42,8 +42,8 @@ describe('a consumer of the topic in 20 lines', () => {
     await path.source.query(`delete from ${table}`);
     const followed = await path.add(table, { topic });
     await followed.copy();
-    await path.source.query(`insert into ${table} select 'r' || i % 3, i, 'first', 1 from generate_series(1, 100) i`);
-    await followed.publish();
+    await path.source.query(`insert into ${table} select 'r' || i % 3, i, 'first', 1 from generate_series(301, 400) i`);
+    await followed.settle();
     // With one partition the rows of the first life must go because of their generation alone.
     await path.source.query(partitions > 1 ? `truncate ${table}` : `delete from ${table}`);
     await path.source.query(

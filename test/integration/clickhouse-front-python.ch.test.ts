@@ -8,8 +8,8 @@ let front: TestFront;
 let python: Python;
 
 beforeAll(async () => {
-  python = await pythonFor('recipe');
   front = await startFront();
+  python = await pythonFor('recipe');
 });
 
 afterAll(async () => front.dispose());
