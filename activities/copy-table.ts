@@ -16,7 +16,7 @@ export async function copyTable(deps: Deps, request: SliceRequest): Promise<Copy
   const open = async (context: StageContext<CopyRow>) => ({
     source: mapContent(
       new CopySource(deps, context, deps.captures.named(context.table.route.capture.kind)),
-      (content): InsertContent => ({ kind: 'stream', ...content }),
+      (content): InsertContent => ({ kind: 'copy', ...content }),
     ),
     writer: new ClickHouseWriter(deps, targetTable(context.table, MAIN_LOADER, (await deps.deployment()).id), {
       retry: NO_RETRY,

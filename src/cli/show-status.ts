@@ -56,12 +56,11 @@ function draw(view: PipelineView, before: PipelineView | undefined, name: TableN
 }
 
 function isWell({ tables, workers }: PipelineView): boolean {
-  const works = tables.length === 0 || missingQueues(workers).length === 0;
-  return (
-    works &&
-    tables.every(
-      ({ phase, failure, answering }) =>
-        answering && failure === null && !['parked', 'stopped', 'unknown'].includes(phase),
-    )
+  return tables.every(
+    ({ phase, failure, answering, stages }) =>
+      answering &&
+      failure === null &&
+      missingQueues(workers, stages).length === 0 &&
+      !['parked', 'stopped', 'unknown'].includes(phase),
   );
 }

@@ -80,8 +80,8 @@ function cellsOf(table: TableView, workers: Workers, rate: string): string[] {
   ];
 }
 
-function phaseText({ phase, failure, running, answering }: TableView, workers: Workers): string {
-  const works = answering && missingQueues(workers).length === 0;
+function phaseText({ phase, failure, running, answering, stages }: TableView, workers: Workers): string {
+  const works = answering && missingQueues(workers, stages).length === 0;
   switch (phase) {
     case 'streaming':
     case 'preparing':
@@ -122,7 +122,8 @@ function failureText({ task, kind, since, retrying, attempt }: FailureView): str
 }
 
 function advice({ workers, tables }: PipelineView): string[] {
-  const missing = missingQueues(workers);
+  const needed = tables.length === 0 ? [[]] : tables.map(({ stages }) => stages);
+  const missing = [...new Set(needed.flatMap((stages) => missingQueues(workers, stages)))];
   if (missing.length > 0)
     return [
       '',

@@ -13,6 +13,7 @@ import type { RetryPolicy } from '../pipeline/retry.js';
 import type { SmallBatchThrottle } from '../pipeline/small-batch-throttle.js';
 import { deleteBelowFloor, writeFloor } from './floor.js';
 import { insertCopy } from './insert-copy.js';
+import { insertStream } from './insert-stream.js';
 import { InsertThrottle } from './insert-throttle.js';
 import { insertValues, type InsertFormat } from './insert.js';
 import { explainOtherServer } from './other-server.js';
@@ -36,14 +37,22 @@ export interface InsertValues {
   readonly floor: Version | undefined;
 }
 
-/** COPY text, of any length. */
+/** The rows of a live batch as COPY text, with versions: one block, as a rule. */
 export interface InsertStream {
   readonly kind: 'stream';
+  /** Destroyed when the insert fails. */
   readonly rows: Readable;
   readonly floor: Version | undefined;
 }
 
-export type InsertContent = InsertValues | InsertStream;
+/** A first load: COPY text of any length, of which a part may stay after a failure. */
+export interface InsertCopy {
+  readonly kind: 'copy';
+  readonly rows: Readable;
+  readonly floor: Version | undefined;
+}
+
+export type InsertContent = InsertValues | InsertStream | InsertCopy;
 
 export interface ClickHouseServices {
   readonly clickhouse: ClickHouseClient;
@@ -93,11 +102,20 @@ export class ClickHouseWriter implements BatchWriter<InsertContent> {
   async write({ batch }: BatchName, content: InsertContent, options: WriteOptions): Promise<Written> {
     if (batch !== this.#begun) this.#throttle?.begin();
     this.#begun = batch;
-    return content.kind === 'values' ? this.#insertValues(content, options) : this.#insertStream(content, options);
+    switch (content.kind) {
+      case 'values':
+        return this.#insertValues(content, options);
+      case 'stream':
+        return this.#insertStream(content, options);
+      case 'copy':
+        return this.#insertCopy(content, options);
+      default:
+        return content satisfies never;
+    }
   }
 
-  async rest({ rows }: Written, _tookMs: number, signal: AbortSignal): Promise<void> {
-    this.#throttle?.loaded(rows);
+  async rest({ rows, bytes }: Written, _tookMs: number, signal: AbortSignal): Promise<void> {
+    this.#throttle?.loaded(rows, bytes);
     await this.#throttle?.wait(signal);
   }
 
@@ -105,14 +123,24 @@ export class ClickHouseWriter implements BatchWriter<InsertContent> {
     const { clickhouse } = this.#services;
     const { values, encoding, columns, token, rows, bytes, floor } = content;
     await insertValues(clickhouse, this.#table, { values, encoding, columns, token, signal, attempt });
-    if (floor !== undefined) {
-      await writeFloor(clickhouse, this.#table, floor);
-      await deleteBelowFloor(clickhouse, this.#table);
-    }
+    await this.#raiseFloor(floor);
     return { rows, bytes };
   }
 
-  async #insertStream({ rows, floor }: InsertStream, { signal, onProgress }: WriteOptions): Promise<Written> {
+  async #insertStream({ rows, floor }: InsertStream, { signal, attempt, onProgress }: WriteOptions): Promise<Written> {
+    const inserted = await insertStream(this.#services.clickhouse, this.#table, rows, { signal, attempt, onProgress });
+    await this.#raiseFloor(floor);
+    return inserted;
+  }
+
+  async #raiseFloor(floor: Version | undefined): Promise<void> {
+    if (floor === undefined) return;
+    const { clickhouse } = this.#services;
+    await writeFloor(clickhouse, this.#table, floor);
+    await deleteBelowFloor(clickhouse, this.#table);
+  }
+
+  async #insertCopy({ rows, floor }: InsertCopy, { signal, onProgress }: WriteOptions): Promise<Written> {
     const { clickhouse, parts } = this.#services;
     const inserted = await insertCopy(clickhouse, this.#table, rows, { signal, onProgress });
     if (floor !== undefined) await writeFloor(clickhouse, this.#table, floor);

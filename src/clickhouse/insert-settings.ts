@@ -59,6 +59,17 @@ const ONE_BLOCK = {
   max_insert_threads: '1',
 } as const;
 
+const BLOCK_BYTES = 64 * 1024 * 1024;
+/**
+ * One block an insert, up to 64 MB: one part, all or nothing. What is larger comes in several blocks, each at most so large in memory.
+ * Only for rows with versions, of which a part may stay and be written again.
+ */
+const USUALLY_ONE_BLOCK: ClickHouseSettings = {
+  ...ONE_BLOCK,
+  min_insert_block_size_bytes: String(BLOCK_BYTES),
+  input_format_max_block_size_bytes: String(BLOCK_BYTES),
+};
+
 /** Both names of one switch: older servers know the first only, newer ones obey the second. */
 const DEDUPLICATED = {
   insert_deduplicate: 1,
@@ -71,6 +82,7 @@ const DEDUPLICATED = {
 const NOT_DEDUPLICATED = { insert_deduplicate: 0, deduplicate_insert: 'disable' } as const;
 
 const NAMED_INSERT: ClickHouseSettings = { ...READING, ...ANSWERING, ...ONE_BLOCK, ...DEDUPLICATED };
+const LIVE_INSERT: ClickHouseSettings = { ...READING, ...ANSWERING, ...USUALLY_ONE_BLOCK, ...NOT_DEDUPLICATED };
 const COPY_INSERT: ClickHouseSettings = {
   ...READING,
   ...ANSWERING,
@@ -88,6 +100,11 @@ const knownSettings = new WeakMap<ClickHouseClient, Promise<ReadonlySet<string>>
 /** Settings of an insert that is one block under a deduplication token. */
 export async function namedInsertSettings(ch: ClickHouseClient, token: string): Promise<ClickHouseSettings> {
   return { ...(await onlyKnown(ch, NAMED_INSERT)), ...HTTP_PARAMETERS, insert_deduplication_token: token };
+}
+
+/** Settings of a live insert that carries versions and is repeated freely: one block unless it is very large. */
+export async function liveInsertSettings(ch: ClickHouseClient): Promise<ClickHouseSettings> {
+  return { ...(await onlyKnown(ch, LIVE_INSERT)), ...HTTP_PARAMETERS };
 }
 
 /** Settings of an insert of any size, repeated freely. */

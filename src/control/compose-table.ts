@@ -66,13 +66,14 @@ function hasCopy(route: Route): boolean {
 }
 
 function stageViews({ table, stages }: TableBacklog, pending: readonly PendingTask[]): readonly StageView[] {
-  return stagesOf(table.route).flatMap(({ id }) => {
+  return stagesOf(table.route).flatMap(({ id, queue }) => {
     const backlog = stages[id];
     if (backlog === undefined) return [];
     const task = pending.find((each) => each.task === id);
     return [
       {
         id,
+        queue,
         rows: backlog.rows,
         waiting: backlog.waiting,
         waitingIn: waitingPlace(table.route, id),

@@ -1,6 +1,6 @@
 import type { Client } from '@temporalio/client';
 import { deploymentOf, type Deployment, type TaskQueues } from '../domain/deployment.js';
-import type { MessageFormat, StageId } from '../domain/route.js';
+import type { MessageFormat, StageId, StageSpec } from '../domain/route.js';
 import { formatTableName, workflowIdOf, type TableName } from '../domain/table-name.js';
 import { isMissingLedger } from '../ledger/query.js';
 import type { FailureKind } from '../failure/kinds.js';
@@ -54,6 +54,8 @@ export interface TableView {
 
 export interface StageView {
   readonly id: StageId;
+  /** The task queue that offers its activity. */
+  readonly queue: StageSpec['queue'];
   /** Rows and tombstones confirmed since the table was added; those of a batch that was sent again count again. */
   readonly rows: number;
   /** Changes that wait for it, the batch in hand among them; null where that is not known. */

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
-import type { MessageFormat } from '../domain/route.js';
+import type { MessageFormat, TransportKind } from '../domain/route.js';
 import type { ServerName } from './server-name.js';
 import { Failure } from '../failure/failure.js';
 import { readEnvFile, readLayers, type Layer, type WrittenSettings } from './layer.js';
@@ -19,6 +19,8 @@ import { expandUrls } from './url.js';
 /** Everything pg2click was told, read once and frozen. Secrets are wrapped: they cannot be logged by mistake. */
 export interface Settings {
   readonly pipeline: string;
+  /** Of outboxes, where nobody says otherwise. */
+  readonly transport: TransportKind;
   /** Of the tables. */
   readonly postgres: PostgresServer;
   /** Of the ledger; undefined where it lies in the database of the tables. */
@@ -213,6 +215,7 @@ function compose(
   if (told.ledger !== undefined && told.ledger.password.reveal() !== '') secrets.push(told.ledger.password);
   const settings: Settings = {
     pipeline: values.PG2CLICK_PIPELINE,
+    transport: values.PG2CLICK_TRANSPORT,
     postgres: postgresServer(values, told.security.postgres),
     ledger: told.ledger,
     kafka: {

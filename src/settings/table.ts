@@ -1,4 +1,4 @@
-import { MESSAGE_FORMATS } from '../domain/route.js';
+import { MESSAGE_FORMATS, TRANSPORTS } from '../domain/route.js';
 import { setting, type Setting } from './setting.js';
 import {
   brokers,
@@ -155,6 +155,11 @@ export const SETTINGS = {
   PG2CLICK_PIPELINE: setting('pg2click', identifier, {
     default: 'default',
     description: 'Name that tells apart two sources that hold tables of the same name.',
+  }),
+  PG2CLICK_TRANSPORT: setting('pg2click', choice(TRANSPORTS), {
+    default: 'kafka',
+    description:
+      'How the changes of an outbox travel where add is given no --transport: kafka, or direct into ClickHouse, which needs no Kafka at all.',
   }),
   PG2CLICK_LOG_LEVEL: setting('pg2click', choice(LOG_LEVELS), { default: 'info', description: 'What is logged.' }),
   PG2CLICK_LOG_FORMAT: setting('pg2click', choice(['pretty', 'json']), {

@@ -33,7 +33,7 @@ export interface Progress {
   readonly loaded: number;
   /** Events in the outbox. */
   readonly outbox: number;
-  /** Pids of the workers that hold the stages. */
+  /** Pids of the workers that hold the stages: the same one where a table has one for both. */
   readonly publisher: number;
   readonly loader: number;
 }
@@ -177,7 +177,7 @@ export async function openHarness(
         [id],
       );
       const outbox = await admin.query<{ n: number }>(/* sql */ `select count(*)::int as n from pg2click.outbox_${id}`);
-      const of = (stage: string) => found.rows.find((row) => row.stage === stage);
+      const of = (stage: string) => found.rows.find((row) => row.stage === stage || row.stage === 'direct:main');
       const pidOf = (stage: string) => Number(of(stage)?.owner.split('/').at(-1));
       return {
         published: of('publish')?.rows ?? 0,
