@@ -27,20 +27,23 @@ const MOST_ARGUMENTS = 90;
  * | seq | the highest of the key: its version |
  * | events | how many outbox rows the line stands for |
  * | head | compact JSON array of the key; `-` where no key is wanted; the JSON of a TRUNCATE mark; empty for a mark `x` |
- * | row | `json`: the row as the table has it now, or its tombstone. `text`: the columns of either |
+ * | row | `json`: the row as the table has it now, or its tombstone. `text`: the columns of either. `keys`: the key and the version |
+ *
+ * With `keys` the table is not read.
  *
  * All aliases are qualified wherever they are used, so no name of the user's can mean something else.
  */
 export function drainSql(table: DrainedTable, batch: OutboxBatch, options: DrainOptions): string {
-  const key = table.key.map((name) => columnNamed(table.columns, name));
+  const key = keyOf(table);
   const version = versionSql(batch.generation, 'batch.seq', batch.shape ?? 1);
-  const isGone = `source.${quotePg(key[0]?.name ?? '')} is null`;
-  const row =
-    options.rows === 'json'
-      ? [
-          `case when batch.mark is null then case when ${isGone} then ${tombstoneJson(key, version)} else ${rowJson(table.columns, version)} end else '' end`,
-        ]
-      : [...rowText(table, key), version, `case when ${isGone} then 1 else 0 end`];
+  const isGone = goneSql(key);
+  const row = {
+    json: () => [
+      `case when batch.mark is null then case when ${isGone} then ${tombstoneJson(key, version)} else ${rowJson(table.columns, version)} end else '' end`,
+    ],
+    text: () => [...rowText(table, key), version, `case when ${isGone} then 1 else 0 end`],
+    keys: () => [`case when batch.mark is null then ${keysJson(key, version)} || '}' else '' end`],
+  }[options.rows]();
   const head = options.key ? `coalesce(${keyJson(key)}, '')` : `'${NO_KEY}'`;
   return /* sql */ `copy (
     select batch.seq, batch.events,
@@ -57,8 +60,18 @@ export function drainSql(table: DrainedTable, batch: OutboxBatch, options: Drain
       group by event.mark, ${key.map((column, index) => knownType(column).image(`event.${keyColumn(index)}`)).join(', ')}
       order by max(event.seq)
     ) batch
-    left join only ${qualified(table.name)} source on batch.mark is null and ${key.map(sameKey).join(' and ')}
+    ${options.rows === 'keys' ? '' : `left join only ${qualified(table.name)} source on batch.mark is null and ${key.map(sameKey).join(' and ')}`}
   ) to stdout`;
+}
+
+/** The key columns, in key order. @throws TypeError for a key that is not of the table */
+export function keyOf({ key, columns }: Pick<ReplicatedTable, 'key' | 'columns'>): Column[] {
+  return key.map((name) => columnNamed(columns, name));
+}
+
+/** Whether `source`, joined to `batch` by `sameKey`, has no row. */
+export function goneSql(key: readonly Column[]): string {
+  return `source.${quotePg(key[0]?.name ?? '')} is null`;
 }
 
 /** @throws RangeError: the name of a batch is text of the ledger's, and here it becomes SQL */
@@ -88,13 +101,13 @@ function eventKey(id: string, index: number, { hasLoose }: DrainOptions): string
  * Where values are grouped by something else than themselves, any of a group does: they are all the same bytes. `min`, not
  * the grouped expression, because it keeps the collation under which the index of the table is looked up.
  */
-function groupedKey(column: Column, index: number): string {
+export function groupedKey(column: Column, index: number): string {
   const plain = `event.${keyColumn(index)}`;
   return knownType(column).image(plain) === plain ? plain : `min(${plain}) as ${keyColumn(index)}`;
 }
 
 /** By `=`, which the unique index answers, and by image, where `=` says less. */
-function sameKey(column: Column, index: number): string {
+export function sameKey(column: Column, index: number): string {
   const { image } = knownType(column);
   const ours = `batch.${keyColumn(index)}`;
   const theirs = `source.${quotePg(column.name)}`;
@@ -127,7 +140,7 @@ function concat(pieces: readonly string[]): string {
 }
 
 /** The columns of a row, or of a tombstone: its key, and of the others what ClickHouse takes. */
-function rowText(table: DrainedTable, key: readonly Column[]): string[] {
+export function rowText(table: Pick<ReplicatedTable, 'columns'>, key: readonly Column[]): string[] {
   return byPosition(table.columns).map((column) => {
     const type = knownType(column);
     const place = key.indexOf(column);
@@ -144,11 +157,16 @@ function keyJson(key: readonly Column[]): string {
 
 /** Key columns only: the others have no value, and ClickHouse fills in its defaults. */
 function tombstoneJson(key: readonly Column[], version: string): string {
+  return `${keysJson(key, version)} || ',"${DELETED_COLUMN}":1}'`;
+}
+
+/** The beginning of an object: key and version. */
+function keysJson(key: readonly Column[], version: string): string {
   const values = key.map(
     (column, index) =>
       `${literal(`${JSON.stringify(column.name)}:`)} || ${knownType(column).json(`batch.${keyColumn(index)}`)}`,
   );
-  return `'{' || ${values.join(` || ',' || `)} || ',"${VERSION_COLUMN}":"' || ${version} || '","${DELETED_COLUMN}":1}'`;
+  return `'{' || ${values.join(` || ',' || `)} || ',"${VERSION_COLUMN}":"' || ${version} || '"'`;
 }
 
 function markJson(version: string): string {
