@@ -1,3 +1,4 @@
+import { loadToken } from '../src/domain/batch.js';
 import { targetTable } from '../src/domain/replicated-table.js';
 import type { SliceReceipt, SliceRequest } from '../src/domain/receipt.js';
 import { loaderOf, loadStage, MAIN_LOADER, requireKafka } from '../src/domain/route.js';
@@ -21,7 +22,9 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
     const { id: own } = await deps.deployment();
     const source = new TopicSource(deps, context, { topic, origin: own });
     return {
-      source: mapContent(source, topicContent(deps, context)),
+      source: mapContent(source, (fetched, name) =>
+        topicContent(deps, context, fetched, loadToken(table, stage, name)),
+      ),
       writer: new ClickHouseWriter(deps, targetTable(table, loaderOf(stage), own), {
         retry: SINK_RETRY,
         throttle: deps.throttles.load,
