@@ -9,7 +9,7 @@ import { startWriter } from '../../dev/demo/writer.js';
 import { openHarness } from '../support/harness.js';
 import { addressOf, freshDatabase, freshSink } from '../support/stack.js';
 
-const CHANGES = Number(process.env['PG2CLICK_KILL_CHANGES'] ?? 10_000);
+const CHANGES = Number(process.env['PG2CLICK_KILL_CHANGES'] ?? 20_000);
 const KILL_EVERY_MS = 3_000;
 /** A transaction changes about nine rows. */
 const RATE = 180;
