@@ -92,6 +92,19 @@ describe('a table with --payload key', () => {
     expect(await keyed.expectEqual()).toBe(450);
   });
 
+  it('parks at a value that ClickHouse refuses, and goes on once it is corrected and resumed', async () => {
+    const table = freshName('refused');
+    await path.source.query(`create table ${table} (id int primary key, d date)`);
+    const keyed = await path.add(table, { payload: 'key' });
+    await keyed.copy();
+    await path.source.query(`insert into ${table} select i, '2024-01-01' from generate_series(1, 100) i;
+      update ${table} set d = '1800-01-01' where id = 50`);
+    await keyed.publish();
+    await expect(keyed.load(undefined, 10_000)).rejects.toMatchObject({ kind: 'RowRefused' });
+    await path.source.query(`update ${table} set d = '1900-01-01' where id = 50`);
+    expect(await keyed.expectEqual()).toBe(100);
+  });
+
   it('loads rows that are larger than a message of Kafka may be', async () => {
     const table = freshName('wide');
     await path.source.query(`create table ${table} (id int primary key, v text)`);
