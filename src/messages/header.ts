@@ -57,7 +57,9 @@ export function printHeader(header: MessageHeader): string {
 
 /** @returns undefined for a text that is not ours: the caller decides what a foreign message means */
 export function parseHeader(text: string): MessageHeader | undefined {
-  const match = /^(?:2\/([0-9a-f]{8})\/(\d+)\/(\d+)|(\d+))\/(\d+)\/(\d+)\/(\d+)\/(\d+)(?:\/(key|truncate))?$/u.exec(text);
+  const match = /^(?:2\/([0-9a-f]{8})\/(\d+)\/(\d+)|(\d+))\/(\d+)\/(\d+)\/(\d+)\/(\d+)(?:\/(key|truncate))?$/u.exec(
+    text,
+  );
   if (match === null) return undefined;
   const [, origin, generation, shape, oldGeneration, batch, row, rows, highest, kind] = match;
   return {

@@ -41,7 +41,7 @@ describe('a table with --payload key', () => {
     expect(await keyed.expectEqual()).toBe(2);
     await path.source.query(`truncate ${table}`);
     expect(await keyed.expectEqual()).toBe(0);
-  });
+  }, 180_000);
 
   it.each([
     ['bigint', ['-9223372036854775808', '-1', '9223372036854775807', '9007199254740993']],
