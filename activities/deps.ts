@@ -41,6 +41,8 @@ import { openReader } from '../src/topic/reader.js';
 const POOL_CONNECTIONS = 8;
 /** Tables that are prepared or removed at once: seconds each, and DDL in one another's way gains nothing. */
 const DDL_CONCURRENCY = 4;
+/** Each holds a connection while ClickHouse takes its rows. */
+const KEY_READERS = 4;
 /** Of publishing: each takes this process some 4 ms, PostgreSQL as much, and Kafka half of it. */
 const SMALL_BATCHES_A_SECOND = 200;
 
@@ -62,6 +64,8 @@ export interface Deps {
   readonly openSteps: OpenOutboxSteps;
   /** For reading batches: few connections, lent to one batch at a time. */
   readonly reading: ReadingPool;
+  /** For reading rows by their keys; apart, since such a connection is held while ClickHouse takes the rows. */
+  readonly readingByKey: ReadingPool;
   /** Wakes the slices that wait for changes; one connection for all of them. */
   readonly watch: OutboxWatch;
   /** A connection of one errand's own, when its turn has come; `await using` ends it. First loads have a queue of theirs. */
@@ -103,6 +107,9 @@ export function openDeps(
   const reading = new ReadingPool(
     createPostgresPool(settings, { max: settings.worker.connections, name: 'publish', idleGroup, log }),
   );
+  const readingByKey = new ReadingPool(
+    createPostgresPool(settings, { max: KEY_READERS, name: 'load by key', idleGroup, log }),
+  );
   // It looks all the time, so it is the first to find out.
   const watch = new OutboxWatch(() => connectPostgres(settings, { name: 'watch' }), {
     onLost: () => idleGroup.endIdle(),
@@ -122,6 +129,7 @@ export function openDeps(
     ledgerWithin: (transaction) => (isSplit ? ledger : transaction),
     openSteps: isSplit ? stepsInTwoDatabases : stepsInOneDatabase,
     reading,
+    readingByKey,
     watch,
     async connectSource(name, { copies = false, ...options }) {
       const place = await (copies ? queues.copies : queues.errands).acquire(options);
@@ -159,7 +167,7 @@ export function openDeps(
       if (publisher !== undefined) closing.push(publisher.then((opened) => opened.close()));
       await Promise.allSettled(closing);
       const pools = [...new Set([ledger, source])].map((pool) => pool.end());
-      await Promise.allSettled([watch.close(), reading.end(), ...pools, clickhouse.close()]);
+      await Promise.allSettled([watch.close(), reading.end(), readingByKey.end(), ...pools, clickhouse.close()]);
     },
   };
 }

@@ -60,6 +60,10 @@ export async function addTable(session: Session, table: string, options: AddOpti
     ]);
     const rows = found.estimatedRows === null ? '' : `, about ${plural(found.estimatedRows, 'row')}`;
     session.tell(`${title}: ${plural(found.columns.length, 'column')}, key ${found.key.join(', ')}${rows}`);
+    if (wanted.payload === 'key')
+      session.tell(
+        `Messages hold keys only: the worker that loads ${title} reads its rows from the primary of PostgreSQL. Its role needs SELECT on the table, and loading waits while PostgreSQL is away.`,
+      );
     const moved = await moveWorkflow(client, address, servers.queues.workflow);
     if (moved)
       session.tell(`${title} was added by an older release: its workflow runs on the task queue of this one now.`);

@@ -193,7 +193,7 @@ export const SETTINGS = {
   PG2CLICK_CONNECTIONS: setting('Worker', wholeNumber(1, 500), {
     default: '12',
     description:
-      'Connections to PostgreSQL that the tables of a worker share for reading changes. An idle table holds none. Besides them a worker holds at most 8 for the ledger, 1 that watches, 1 that probes, 4 that prepare and remove tables, and those of PG2CLICK_COPIES.',
+      'Connections to PostgreSQL that the tables of a worker share for reading changes. An idle table holds none. Besides them a worker holds at most 8 for the ledger, 1 that watches, 1 that probes, 4 that prepare and remove tables, 4 that load tables of --payload key, and those of PG2CLICK_COPIES.',
   }),
   PG2CLICK_COPIES: setting('Worker', wholeNumber(1, 100), {
     default: '4',

@@ -15,6 +15,9 @@ import type { OffsetMirror } from './offset-mirror.js';
  * nothing any more, and two of them are held in memory.
  */
 const LIMITS = { maxRows: 200_000, maxBytes: 12_000_000 };
+/** Their rows are read again whole after a failure: as many as fill `maxBytes`, by the size of those of the last batch. */
+const FIRST_KEYS = 5_000;
+const MOST_KEYS = 50_000;
 /** How long one wait for an idle topic lasts. */
 const WAIT_MS = 1_000;
 
@@ -56,6 +59,7 @@ export class TopicSource implements BatchSource<OffsetBatch, Fetched> {
   #fetched: Fetched | undefined;
   #moved: { readonly first: string; readonly last: string } | undefined;
   #lagSeconds = 0;
+  #maxKeys = FIRST_KEYS;
 
   constructor(
     services: TopicServices,
@@ -109,6 +113,8 @@ export class TopicSource implements BatchSource<OffsetBatch, Fetched> {
     const reading = await this.#open();
     const position = positionAfter(this.#position, fetched, this.#stage.table.generation);
     this.#position = position;
+    if (fetched.encoding === 'keys' && rows > 0)
+      this.#maxKeys = Math.min(MOST_KEYS, Math.max(1, Math.floor((LIMITS.maxBytes / bytes) * rows)));
     const confirm = (next: OffsetBatch | null): Promise<void> =>
       advanceStage(this.#services.ledger, this.#stage.claim, { batch, position, proof, rows, bytes }, next);
     const options = { waitMs: 0, signal: this.#stage.slice.ending };
@@ -162,7 +168,7 @@ export class TopicSource implements BatchSource<OffsetBatch, Fetched> {
     batch: number,
     options: Pick<TakeOptions, 'waitMs' | 'signal'>,
   ): Promise<{ readonly fetched: Fetched; readonly name: OffsetBatch } | undefined> {
-    const fetched = await reading.take({ ...LIMITS, ...options });
+    const fetched = await reading.take({ ...LIMITS, maxKeys: this.#maxKeys, ...options });
     return fetched && { fetched, name: this.#nameOf(fetched, batch) };
   }
 

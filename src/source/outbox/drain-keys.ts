@@ -22,17 +22,15 @@ export function eventsSql(id: string, { first, last, snapshot }: OutboxBatch): s
 }
 
 /**
- * The keys of a batch (grouped by the text that we send, not by `=`), joined to their rows, in the order of their highest `seq`: a
- * `from` with two relations. `batch` has the columns `seq` (the highest of the key: its version), `events` (how many outbox
- * rows stand for it), those of the key and, where wanted, `mark`; `source` is the row as the table has it now, or NULLs.
+ * The keys of a batch (grouped by the text that we send, not by `=`), in the order of their highest `seq`, as a `from`: `batch` has the
+ * columns `seq` (the highest of the key: its version), `events` (how many outbox rows stand for it), those of the key and, where
+ * wanted, `mark`.
  *
  * All aliases are qualified wherever they are used, so no name of the user's can mean something else.
  */
-export function joinedKeysSql(table: DrainedTable, batch: OutboxBatch, options: KeysOptions): string {
+export function keysSql(table: DrainedTable, batch: OutboxBatch, options: KeysOptions): string {
   const key = keyOf(table);
-  const [column, isKey, isRow] = options.marks
-    ? ['event.mark, ', '', 'batch.mark is null and ']
-    : ['', ' and event.mark is null', ''];
+  const [column, isKey] = options.marks ? ['event.mark, ', ''] : ['', ' and event.mark is null'];
   return /* sql */ `from (
       select ${column}max(event.seq) as seq, count(*) as events, ${key.map(groupedKey).join(', ')}
       from (
@@ -41,8 +39,18 @@ export function joinedKeysSql(table: DrainedTable, batch: OutboxBatch, options: 
       ) event
       group by ${column}${key.map((each, index) => knownType(each).image(`event.${keyColumn(index)}`)).join(', ')}
       order by max(event.seq)
-    ) batch
-    left join only ${qualified(table.name)} source on ${isRow}${key.map(sameKey).join(' and ')}`;
+    ) batch`;
+}
+
+/** The keys of a batch joined to their rows: `source` is the row as the table has it now, or NULLs. */
+export function joinedKeysSql(table: DrainedTable, batch: OutboxBatch, options: KeysOptions): string {
+  return /* sql */ `${keysSql(table, batch, options)}
+    ${joinSql(table, options.marks ? 'batch.mark is null and ' : '')}`;
+}
+
+/** Joins the table, as `source`, to the keys in `batch`: by `=`, which the unique index answers, and by image, where `=` says less. */
+export function joinSql(table: Pick<DrainedTable, 'name' | 'columns' | 'key'>, condition = ''): string {
+  return `left join only ${qualified(table.name)} source on ${condition}${keyOf(table).map(sameKey).join(' and ')}`;
 }
 
 /** In the order of the index that guarantees them. */
@@ -60,7 +68,7 @@ export function batchVersionSql({ generation, shape = 1 }: OutboxBatch): string 
 }
 
 /** The columns of `targetColumns`, as COPY text: of a row, or of a tombstone, which has its key, and of the others what ClickHouse takes. */
-export function rowTextSql(table: DrainedTable, batch: OutboxBatch): string {
+export function rowTextSql(table: Pick<DrainedTable, 'columns' | 'key'>, version: string): string {
   const key = keyOf(table);
   const values = byPosition(table.columns).map((column) => {
     const type = knownType(column);
@@ -69,7 +77,7 @@ export function rowTextSql(table: DrainedTable, batch: OutboxBatch): string {
     const value = type.copy(`source.${quotePg(column.name)}`);
     return column.nullable ? value : `coalesce(${value}, ${type.absent})`;
   });
-  return [...values, batchVersionSql(batch), `case when ${isGoneSql(key)} then 1 else 0 end`].join(', ');
+  return [...values, version, `case when ${isGoneSql(key)} then 1 else 0 end`].join(', ');
 }
 
 /** @throws RangeError: the name of a batch is text of the ledger's, and here it becomes SQL */
@@ -99,12 +107,11 @@ function eventKey(id: string, index: number, { hasLoose }: KeysOptions): string 
  * Where values are grouped by something else than themselves, any of a group does: they are all the same bytes. `min`, not
  * the grouped expression, because it keeps the collation under which the index of the table is looked up.
  */
-function groupedKey(column: Column, index: number): string {
+export function groupedKey(column: Column, index: number): string {
   const plain = `event.${keyColumn(index)}`;
   return knownType(column).image(plain) === plain ? plain : `min(${plain}) as ${keyColumn(index)}`;
 }
 
-/** By `=`, which the unique index answers, and by image, where `=` says less. */
 function sameKey(column: Column, index: number): string {
   const { image } = knownType(column);
   const ours = `batch.${keyColumn(index)}`;

@@ -3,7 +3,15 @@ import { byPosition, DELETED_COLUMN, knownType, VERSION_COLUMN } from '../../dom
 import { literal, quotePg } from '../../domain/identifier.js';
 import type { Column } from '../../domain/replicated-table.js';
 import type { RowContent } from '../../pipeline/row-batch.js';
-import { batchVersionSql, isGoneSql, joinedKeysSql, keyOf, rowTextSql, type DrainedTable } from './drain-keys.js';
+import {
+  batchVersionSql,
+  isGoneSql,
+  joinedKeysSql,
+  keyOf,
+  keysSql,
+  rowTextSql,
+  type DrainedTable,
+} from './drain-keys.js';
 import { keyColumn } from './names.js';
 
 export interface DrainOptions extends RowContent {
@@ -25,22 +33,27 @@ const MOST_ARGUMENTS = 90;
  * | seq | the highest of the key: its version |
  * | events | how many outbox rows the line stands for |
  * | head | compact JSON array of the key; `-` where no key is wanted; the JSON of a TRUNCATE mark; empty for a mark `x` |
- * | row | `json`: the row as the table has it now, or its tombstone. `text`: the columns of either |
+ * | row | `json`: the row as the table has it now, or its tombstone. `text`: the columns of either. `keys`: the key and the version |
+ *
+ * With `keys` the table is not read.
  */
 export function drainSql(table: DrainedTable, batch: OutboxBatch, options: DrainOptions): string {
   const key = keyOf(table);
   const version = batchVersionSql(batch);
   const isGone = isGoneSql(key);
-  const row =
-    options.rows === 'json'
-      ? `case when batch.mark is null then case when ${isGone} then ${tombstoneJson(key, version)} else ${rowJson(table.columns, version)} end else '' end`
-      : rowTextSql(table, batch);
+  const row = {
+    json: () =>
+      `case when batch.mark is null then case when ${isGone} then ${tombstoneJson(key, version)} else ${rowJson(table.columns, version)} end else '' end`,
+    text: () => rowTextSql(table, version),
+    keys: () => `case when batch.mark is null then ${keysJson(key, version)} || '}' else '' end`,
+  }[options.rows]();
+  const from = options.rows === 'keys' ? keysSql : joinedKeysSql;
   const head = options.key ? `coalesce(${keyJson(key)}, '')` : `'${NO_KEY}'`;
   return /* sql */ `copy (
     select batch.seq, batch.events,
       case when batch.mark is null then ${head} when batch.mark = 't' then ${markJson(version)} else '' end,
       ${row}
-    ${joinedKeysSql(table, batch, { hasLoose: options.hasLoose, marks: true })}
+    ${from(table, batch, { hasLoose: options.hasLoose, marks: true })}
   ) to stdout`;
 }
 
@@ -75,11 +88,16 @@ function keyJson(key: readonly Column[]): string {
 
 /** Key columns only: the others have no value, and ClickHouse fills in its defaults. */
 function tombstoneJson(key: readonly Column[], version: string): string {
+  return `${keysJson(key, version)} || ',"${DELETED_COLUMN}":1}'`;
+}
+
+/** The beginning of an object: key and version. */
+function keysJson(key: readonly Column[], version: string): string {
   const values = key.map(
     (column, index) =>
       `${literal(`${JSON.stringify(column.name)}:`)} || ${knownType(column).json(`batch.${keyColumn(index)}`)}`,
   );
-  return `'{' || ${values.join(` || ',' || `)} || ',"${VERSION_COLUMN}":"' || ${version} || '","${DELETED_COLUMN}":1}'`;
+  return `'{' || ${values.join(` || ',' || `)} || ',"${VERSION_COLUMN}":"' || ${version} || '"'`;
 }
 
 function markJson(version: string): string {

@@ -1,5 +1,5 @@
 import type { OutboxBatch } from '../../domain/batch.js';
-import { eventsSql, joinedKeysSql, rowTextSql, type DrainedTable } from './drain-keys.js';
+import { batchVersionSql, eventsSql, joinedKeysSql, rowTextSql, type DrainedTable } from './drain-keys.js';
 
 /** The rows of a batch as COPY text and nothing else: a line for each key, with the columns of `targetColumns` in their order. */
 export function streamSql(
@@ -8,7 +8,7 @@ export function streamSql(
   { hasLoose }: { readonly hasLoose: boolean },
 ): string {
   return /* sql */ `copy (
-    select ${rowTextSql(table, batch)}
+    select ${rowTextSql(table, batchVersionSql(batch))}
     ${joinedKeysSql(table, batch, { hasLoose, marks: false })}
   ) to stdout`;
 }
