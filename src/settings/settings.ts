@@ -25,6 +25,8 @@ export interface Settings {
   readonly ledger: PostgresServer | undefined;
   readonly kafka: {
     readonly brokers: readonly string[];
+    /** As ClickHouse reaches them: for its Kafka engine. */
+    readonly brokersForClickHouse: readonly string[];
     readonly tls: Tls | undefined;
     readonly sasl: Sasl | undefined;
     /** Topic of the first table. */
@@ -217,6 +219,7 @@ function compose(
     ledger: told.ledger,
     kafka: {
       brokers: Object.freeze(values.KAFKA_BOOTSTRAP),
+      brokersForClickHouse: Object.freeze(values.KAFKA_BOOTSTRAP_FOR_CLICKHOUSE ?? values.KAFKA_BOOTSTRAP),
       tls: told.security.kafka,
       sasl: told.security.sasl,
       topic: values.KAFKA_TOPIC,

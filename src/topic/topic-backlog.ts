@@ -11,8 +11,9 @@ export function topicBacklog(
   published: bigint,
   stage: { readonly position: unknown; readonly pending: unknown },
 ): SourceBacklog {
-  const { highest = '0' } = stage.position as Partial<TopicPosition>;
-  const loaded = majorOf(BigInt(highest));
+  const { highest = '0', read } = stage.position as Partial<TopicPosition & { readonly read: string }>;
+  // A reader that sets bad messages aside may have read further than what it loaded.
+  const loaded = read === undefined ? majorOf(BigInt(highest)) : BigInt(read);
   const pending = stage.pending as OffsetBatch | null;
   const inHand = Object.values(pending?.ranges ?? {}).reduce(
     (sum, { first, last }) => sum + Number(BigInt(last) - BigInt(first)) + 1,
