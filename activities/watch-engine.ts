@@ -1,5 +1,4 @@
 import { Engine } from '../src/clickhouse/kafka-engine/engine.js';
-import { EngineSource, type EngineRow } from '../src/clickhouse/kafka-engine/engine-source.js';
 import { EngineWriter } from '../src/clickhouse/kafka-engine/engine-writer.js';
 import { engineSpec } from '../src/clickhouse/kafka-engine/spec.js';
 import type { SliceReceipt, SliceRequest } from '../src/domain/receipt.js';
@@ -7,20 +6,20 @@ import { targetTable, type ReplicatedTable } from '../src/domain/replicated-tabl
 import { inputOf, loaderOf, loadStage, MAIN_LOADER, requireKafka, stagesOf } from '../src/domain/route.js';
 import { readStages } from '../src/ledger/stages.js';
 import type { StageContext } from '../src/pipeline/stage.js';
+import { GroupSource, type GroupRow } from '../src/topic/group-source.js';
 import type { Deps } from './deps.js';
 import { runStageSlice } from './run-stage-slice.js';
 
 /** The table's topic -> ClickHouse, by ClickHouse's own Kafka engine: this starts it, and keeps account of what it has read. */
 export async function watchEngine(deps: Deps, request: SliceRequest): Promise<SliceReceipt> {
-  return runStageSlice(deps, request, loadStage(MAIN_LOADER), async (context: StageContext<EngineRow>) => {
+  return runStageSlice(deps, request, loadStage(MAIN_LOADER), async (context: StageContext<GroupRow>) => {
     const { table, stage } = context;
     const transport = requireKafka(table.route);
     const loader = loaderOf(stage) ?? MAIN_LOADER;
     const target = targetTable(table, loader, (await deps.deployment()).id);
-    const engine = new Engine(deps, await engineSpec(deps, target, { loader, transport }));
     return {
-      source: new EngineSource(deps, context, {
-        engine,
+      source: new GroupSource(deps, context, {
+        group: new Engine(deps, await engineSpec(deps, target, { loader, transport })),
         topic: transport.topic,
         partitions: transport.partitions,
         reader: deps.reader(transport.topic, { subscriber: `${table.id}/${stage}` }),

@@ -3,7 +3,17 @@ import type { RemoveReceipt } from '../domain/receipt.js';
 import type { TargetTable } from '../domain/replicated-table.js';
 import type { KafkaTransport } from '../domain/route.js';
 import type { Settings } from '../settings/settings.js';
-import type { ConsumerGroups } from '../topic/consumer-groups.js';
+
+/** By partition: the next offset to be read, decimal. */
+export type ConsumerOffsets = Readonly<Record<string, string>>;
+
+/** Offsets of Kafka's consumer groups. */
+export interface ConsumerGroups {
+  /** @returns only the partitions for which the group has an offset */
+  committed(group: string, topic: string, partitions: number): Promise<ConsumerOffsets>;
+  /** For a group without members. */
+  commit(group: string, topic: string, offsets: ConsumerOffsets): Promise<void>;
+}
 
 /** What loaders need of the worker. */
 export interface LoaderServices {

@@ -17,7 +17,8 @@ export function connectionSettings({ kafka }: Pick<Settings, 'kafka'>): Readonly
       remedy:
         'Use --loader worker. Or let ClickHouse prove itself by a user and password: set KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD in place of it.',
     });
-  const protocol = sasl === undefined ? (tls === undefined ? undefined : 'ssl') : tls === undefined ? 'sasl_plaintext' : 'sasl_ssl';
+  const protocol =
+    sasl === undefined ? (tls === undefined ? undefined : 'ssl') : tls === undefined ? 'sasl_plaintext' : 'sasl_ssl';
   return {
     kafka_broker_list: quoteText(brokersForClickHouse.join(',')),
     ...(protocol === undefined ? {} : { kafka_security_protocol: quoteText(protocol) }),

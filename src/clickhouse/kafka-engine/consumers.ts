@@ -12,7 +12,7 @@ const BETWEEN_MS = 50;
 /** Waits until the engine inserts nothing any more: the block that it had in hand when its view was dropped. @returns whether it came to that */
 export async function waitUntilQuiet(ch: ClickHouseClient, target: Target): Promise<boolean> {
   const { database, bare, shown } = engineNames(target);
-  for (const deadline = Date.now() + QUIET_MS; ; ) {
+  for (const deadline = Date.now() + QUIET_MS; ;) {
     const [row] = await select<{ used: string | number }>(
       ch,
       /* sql */ `select count() as used from system.kafka_consumers

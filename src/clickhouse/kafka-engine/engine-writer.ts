@@ -5,10 +5,14 @@ import type { BatchWriter, Written } from '../../pipeline/batch.js';
 import { SINK_RETRY } from '../../pipeline/retry.js';
 import { ClickHouseWriter, type ClickHouseServices } from '../clickhouse-writer.js';
 import { deleteBelowFloor } from '../floor.js';
-import type { EngineRead } from './engine-source.js';
+
+/** A batch that the engine has loaded already. */
+export interface EngineBatch {
+  readonly messages: number;
+}
 
 /** Writes nothing: the engine has. It verifies the target as every writer does, and keeps a part of it as the proof. */
-export class EngineWriter implements BatchWriter<EngineRead> {
+export class EngineWriter implements BatchWriter<EngineBatch> {
   readonly retry = SINK_RETRY;
   readonly #services: ClickHouseServices;
   readonly #table: TargetTable;
@@ -27,7 +31,7 @@ export class EngineWriter implements BatchWriter<EngineRead> {
     return seen;
   }
 
-  async write(_name: BatchName, { messages }: EngineRead): Promise<Written> {
+  async write(_name: BatchName, { messages }: EngineBatch): Promise<Written> {
     const { newest } = await this.#services.parts.inspect(this.#table.target, this.#table.generation);
     return { rows: messages, bytes: 0, proof: newest };
   }

@@ -1,18 +1,15 @@
-import { Failure } from '../../failure/failure.js';
-import type { ConsumerGroups } from '../../topic/consumer-groups.js';
-import type { GroupOffsets } from '../../topic/group-offsets.js';
 import type { ClickHouseClient } from '@clickhouse/client';
+import { Failure } from '../../failure/failure.js';
+import type { ConsumerOffsets, LoaderServices } from '../loader.js';
 import { countErrors, lastException, waitUntilQuiet } from './consumers.js';
 import { createConsumer, dropConsumer, makeEngine, type EngineOwner } from './objects.js';
 import type { EngineSpec } from './table-sql.js';
 
-export interface EngineServices {
-  readonly clickhouse: ClickHouseClient;
-  readonly groups: ConsumerGroups;
-}
+export type EngineServices = Pick<LoaderServices, 'clickhouse' | 'groups'>;
 
 /** ClickHouse's own reading of a topic, as a thing that can be started, stopped and looked at. */
 export class Engine {
+  readonly title = "ClickHouse's Kafka engine";
   readonly #services: EngineServices;
   readonly #spec: EngineSpec;
 
@@ -33,7 +30,7 @@ export class Engine {
    * @param requireClaim throws where another attempt has taken over: then the consumer must not stay
    * @returns whether it had to be started
    */
-  async start(from: GroupOffsets, requireClaim: () => Promise<void>): Promise<boolean> {
+  async start(from: ConsumerOffsets, requireClaim: () => Promise<void>): Promise<boolean> {
     const { clickhouse } = this.#services;
     if (await makeEngine(clickhouse, this.#spec)) return false;
     await this.#seed(from);
@@ -55,7 +52,7 @@ export class Engine {
   }
 
   /** The next offsets to read, where the group has any. */
-  committed(): Promise<GroupOffsets> {
+  committed(): Promise<ConsumerOffsets> {
     const { topic, group } = this.#spec;
     return this.#services.groups.committed(group, topic, this.#spec.partitions);
   }
@@ -68,10 +65,10 @@ export class Engine {
     return lastException(this.#services.clickhouse, this.#spec.table.target);
   }
 
-  async #seed(from: GroupOffsets): Promise<void> {
+  async #seed(from: ConsumerOffsets): Promise<void> {
     const { groups } = this.#services;
     const { topic, group } = this.#spec;
-    const isBehind = ([partition, offset]: [string, string], known: GroupOffsets): boolean =>
+    const isBehind = ([partition, offset]: [string, string], known: ConsumerOffsets): boolean =>
       BigInt(known[partition] ?? -1) < BigInt(offset);
     const committed = await this.committed();
     const lacking = Object.entries(from).filter((each) => isBehind(each, committed));

@@ -66,6 +66,9 @@ export const RESERVED_BY_ENGINE =
   /^(?:_kafka_.*|_topic|_key|_partition|_offset|_timestamp|_timestamp_ms|_headers(?:\..*)?|_raw_message|_error)$/u;
 
 /** The consumer group of one loader of one table: a table that is added again has another id, and so another group. */
-export function groupName({ deployment = '', id }: Pick<TargetTable, 'deployment' | 'id'>, loader: LoaderSpec['name']): string {
+export function groupName(
+  { deployment = '', id }: Pick<TargetTable, 'deployment' | 'id'>,
+  loader: LoaderSpec['name'],
+): string {
   return `pg2click-${deployment}-${id}-${loader}`;
 }

@@ -24,7 +24,11 @@ interface Found {
 }
 
 /** @returns those that are there. @throws Failure `TargetTaken` where one of the names is somebody else's */
-async function findOwn(ch: ClickHouseClient, owner: EngineOwner, spec?: EngineSpec): Promise<ReadonlyMap<EngineRole, Found>> {
+async function findOwn(
+  ch: ClickHouseClient,
+  owner: EngineOwner,
+  spec?: EngineSpec,
+): Promise<ReadonlyMap<EngineRole, Found>> {
   const names = engineNames(owner.target);
   const objects = await findObjects(ch, names.database, Object.values(names.bare));
   const found = new Map<EngineRole, Found>();

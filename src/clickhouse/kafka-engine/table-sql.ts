@@ -104,6 +104,9 @@ export function rowColumns({ table }: Pick<EngineSpec, 'table'>): readonly { nam
 
 function stringified(settings: Readonly<Record<string, string | number>>): Record<string, string> {
   return Object.fromEntries(
-    Object.entries(settings).map(([name, value]) => [name, typeof value === 'number' ? String(value) : quoteText(value)]),
+    Object.entries(settings).map(([name, value]) => [
+      name,
+      typeof value === 'number' ? String(value) : quoteText(value),
+    ]),
   );
 }

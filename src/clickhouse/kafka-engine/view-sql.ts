@@ -76,7 +76,8 @@ export function rowsSql(names: EngineNames, spec: EngineSpec): string {
   const nullable = new Map(spec.table.columns.map((column) => [column.name, column.nullable]));
   const columns = rowColumns(spec).map(({ name, type }) => {
     const column = `m.${quoteCh(name)}`;
-    const value = nullable.get(name) === true ? column : `ifNull(${column}, defaultValueOfTypeName(${quoteText(type)}))`;
+    const value =
+      nullable.get(name) === true ? column : `ifNull(${column}, defaultValueOfTypeName(${quoteText(type)}))`;
     return `  ${value} as ${quoteCh(name)}`;
   });
   return /* sql */ `
@@ -107,4 +108,3 @@ as select m.${topic} as topic, m.${partition} as partition, m.${offset} as offse
 from ${names.sql.messages} as m
 where m.${kind} = 'error'`;
 }
-

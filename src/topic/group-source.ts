@@ -1,38 +1,66 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Queryable } from '../../connect/queryable.js';
-import type { OffsetBatch, OffsetRange } from '../../domain/batch.js';
-import { formatTableName } from '../../domain/table-name.js';
-import { majorOf } from '../../domain/version.js';
-import { Failure } from '../../failure/failure.js';
-import type { TopicLocation } from '../../kafka/client/brokers.js';
-import { advanceStage, requireClaim, type StageRow } from '../../ledger/stages.js';
-import type { BatchSource, ReadOptions, SourceState, Written } from '../../pipeline/batch.js';
-import type { StageContext } from '../../pipeline/stage.js';
-import type { ConsumerGroups } from '../../topic/consumer-groups.js';
-import { requirePartitions, requireRange, topicGone } from '../../topic/errors.js';
-import type { GroupOffsets } from '../../topic/group-offsets.js';
-import { headersBefore } from '../../topic/headers-before.js';
-import type { TopicReader } from '../../topic/reader.js';
-import type { Engine } from './engine.js';
-import type { EnginePosition } from './position.js';
-import { ReadProgress } from './progress.js';
+import type { Queryable } from '../connect/queryable.js';
+import type { OffsetBatch, OffsetRange } from '../domain/batch.js';
+import { formatTableName } from '../domain/table-name.js';
+import { majorOf } from '../domain/version.js';
+import { Failure } from '../failure/failure.js';
+import type { TopicLocation } from '../kafka/client/brokers.js';
+import { advanceStage, requireClaim, type StageRow } from '../ledger/stages.js';
+import type { BatchSource, ReadOptions, SourceState, Written } from '../pipeline/batch.js';
+import type { StageContext } from '../pipeline/stage.js';
+import type { ConsumerGroups } from './consumer-groups.js';
+import { requirePartitions, requireRange, topicGone } from './errors.js';
+import type { GroupOffsets } from './group-offsets.js';
+import { headersBefore } from './headers-before.js';
+import type { TopicReader } from './reader.js';
+import type { TopicPosition } from './topic-source.js';
+import { ReadProgress } from './read-progress.js';
 
 const LOOK_EVERY_MS = 1_000;
 /**
- * Without any progress for this long, while messages wait, the engine counts as stalled. After a kill of ClickHouse it waits 45 s
+ * Without any progress for this long, while messages wait, the reader counts as stalled. After a kill of ClickHouse it waits 45 s
  * until Kafka gives up the dead member of its group.
  */
 const STALLED_MS = 90_000;
 
-export type EngineRow = StageRow<EnginePosition, OffsetBatch>;
+/** Where the reader stands, as of the last batch that was confirmed. The worker's loader can go on from it. */
+export interface GroupPosition extends TopicPosition {
+  /** Everything of the capture up to here was read, whether it became a row or not; decimal. */
+  readonly read?: string;
+  /** Messages that it set aside. */
+  readonly errors?: number;
+  /** Offsets of an earlier moment, and the headers of the records before them: read again, they tell a topic that was made again. */
+  readonly seen?: { readonly offsets: GroupOffsets; readonly headers: Readonly<Record<string, string>> };
+}
 
-/** A batch that the engine has loaded already: only its size is left to know. */
-export interface EngineRead {
+export type GroupRow = StageRow<GroupPosition, OffsetBatch>;
+
+/** A batch that is loaded already: only its size is left to know. */
+export interface LoadedBatch {
   readonly messages: number;
 }
 
-export interface EngineSourceOptions {
-  readonly engine: Engine;
+/** A reader of the topic that is not of this process, such as ClickHouse's Kafka group. */
+export interface GroupReader {
+  /** Its name, for sentences: `ClickHouse's Kafka engine`. */
+  readonly title: string;
+  /**
+   * Lets it read, unless it does.
+   * @param from where reading stands, by partition
+   * @param requireClaim throws where another attempt has taken over
+   * @returns whether it had to be started
+   */
+  start(from: GroupOffsets, requireClaim: () => Promise<void>): Promise<boolean>;
+  /** The next offsets to read, by partition, where its group has any. */
+  committed(): Promise<GroupOffsets>;
+  /** Messages that it has set aside. */
+  errors(): Promise<number>;
+  /** The last thing that went wrong for it, without any value of a row; undefined for nothing. */
+  lastException(): Promise<string | undefined>;
+}
+
+export interface GroupSourceOptions {
+  readonly group: GroupReader;
   readonly topic: string;
   readonly partitions: number;
   readonly reader: TopicReader;
@@ -40,23 +68,23 @@ export interface EngineSourceOptions {
   readonly published: () => Promise<bigint>;
 }
 
-export interface EngineSourceServices {
+export interface GroupSourceServices {
   readonly ledger: Queryable;
   readonly groups: ConsumerGroups;
 }
 
 /**
- * Watches ClickHouse's Kafka engine and keeps its progress in the ledger, as batches that are loaded when they are named. It reads
- * no message; it starts the engine, compares offsets, and says so where the engine stands still or reads another topic.
+ * Watches a consumer group of somebody else's and keeps its progress in the ledger, as batches that are loaded when they are named. It
+ * loads no message; it starts the reader, compares offsets, and says so where the reader stands still or reads another topic.
  */
-export class EngineSource implements BatchSource<OffsetBatch, EngineRead> {
+export class GroupSource implements BatchSource<OffsetBatch, LoadedBatch> {
   readonly isFinished = false;
   readonly pending: OffsetBatch | undefined;
-  readonly #services: EngineSourceServices;
-  readonly #stage: StageContext<EngineRow>;
-  readonly #options: EngineSourceOptions;
+  readonly #services: GroupSourceServices;
+  readonly #stage: StageContext<GroupRow>;
+  readonly #options: GroupSourceOptions;
   readonly #progress: ReadProgress;
-  #position: EnginePosition;
+  #position: GroupPosition;
   #batch: number;
   #waiting = 0;
   #errors: number;
@@ -67,7 +95,7 @@ export class EngineSource implements BatchSource<OffsetBatch, EngineRead> {
   /** The capture is asked only while something moves. */
   #isQuiet = false;
 
-  constructor(services: EngineSourceServices, stage: StageContext<EngineRow>, options: EngineSourceOptions) {
+  constructor(services: GroupSourceServices, stage: StageContext<GroupRow>, options: GroupSourceOptions) {
     this.#services = services;
     this.#stage = stage;
     this.#options = options;
@@ -78,7 +106,7 @@ export class EngineSource implements BatchSource<OffsetBatch, EngineRead> {
     this.pending = stage.row.pending ?? undefined;
   }
 
-  /** @throws Failure `LedgerSetBack`, `TopicReplaced`, `OffsetsExpired`, `PartitionsChanged`, and those of the engine's start */
+  /** @throws Failure `LedgerSetBack`, `TopicReplaced`, `OffsetsExpired`, `PartitionsChanged`, and those of the reader's start */
   async verify(): Promise<void> {
     const { checkpoint } = this.#stage.request;
     const { table } = this.#stage;
@@ -87,7 +115,7 @@ export class EngineSource implements BatchSource<OffsetBatch, EngineRead> {
         message: `The ledger says that batch ${this.#batch} of ${formatTableName(table.name)} is the last loaded; batch ${checkpoint.batch} was confirmed before.`,
       });
     const location = await this.#locate();
-    this.#committed = await this.#options.engine.committed();
+    this.#committed = await this.#options.group.committed();
     this.#requireRanges(location);
     await this.#requireSameTopic(location);
     await this.#start();
@@ -106,7 +134,7 @@ export class EngineSource implements BatchSource<OffsetBatch, EngineRead> {
     return name;
   }
 
-  read({ ranges }: OffsetBatch): EngineRead {
+  read({ ranges }: OffsetBatch): LoadedBatch {
     const sizes = Object.values(ranges).map(({ first, last }) => Number(BigInt(last) - BigInt(first)) + 1);
     return { messages: sizes.reduce((sum, size) => sum + size, 0) };
   }
@@ -116,7 +144,7 @@ export class EngineSource implements BatchSource<OffsetBatch, EngineRead> {
     const offsets = { ...this.#position.offsets };
     for (const [partition, { last }] of Object.entries(ranges)) offsets[partition] = String(BigInt(last) + 1n);
     const { highest } = (proof ?? {}) as { readonly highest?: string };
-    const position: EnginePosition = {
+    const position: GroupPosition = {
       ...this.#position,
       offsets,
       headers: {},
@@ -141,21 +169,23 @@ export class EngineSource implements BatchSource<OffsetBatch, EngineRead> {
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    // The engine goes on: that a slice ends is no reason to stop it.
+    // The reader goes on: that a slice ends is no reason to stop it.
     return Promise.resolve();
   }
 
-  /** @returns what the engine has read since the last batch; no range where only its errors or its progress changed; undefined for nothing */
+  /** @returns what was read since the last batch; no range where only its errors or its progress changed; undefined for nothing */
   async #look(): Promise<Readonly<Record<string, OffsetRange>> | undefined> {
-    const { engine } = this.#options;
+    const { group } = this.#options;
     await this.#requireOwn();
     const published = this.#isQuiet ? this.#progress.read : await this.#options.published();
     const location = await this.#locate();
-    const committed = await engine.committed();
+    const committed = await group.committed();
     const { offsets } = this.#position;
-    const isBehind = Object.entries(offsets).some(([partition, offset]) => BigInt(committed[partition] ?? -1) < BigInt(offset));
+    const isBehind = Object.entries(offsets).some(
+      ([partition, offset]) => BigInt(committed[partition] ?? -1) < BigInt(offset),
+    );
     this.#requireRanges(location);
-    // Kafka forgets the offsets of a topic that is deleted, and the engine begins again with what it finds.
+    // Kafka forgets the offsets of a topic that is deleted, and the reader begins again with what it finds.
     if (isBehind) await this.#requireSameTopic(location);
     const ranges: Record<string, OffsetRange> = {};
     let waiting = 0;
@@ -171,7 +201,7 @@ export class EngineSource implements BatchSource<OffsetBatch, EngineRead> {
     this.#progress.observe(published, ends, { ...offsets, ...committed }, Date.now());
     this.#waiting = waiting;
     const hasMoved = Object.keys(ranges).length > 0;
-    const errors = hasMoved || !this.#isQuiet ? await engine.errors() : this.#errors;
+    const errors = hasMoved || !this.#isQuiet ? await group.errors() : this.#errors;
     const hasNews = hasMoved || errors !== this.#errors || this.#progress.read > before;
     this.#errors = errors;
     this.#isQuiet = !hasNews && waiting === 0;
@@ -186,11 +216,11 @@ export class EngineSource implements BatchSource<OffsetBatch, EngineRead> {
   }
 
   async #throwStalled(waiting: number): Promise<never> {
-    const { engine, topic } = this.#options;
-    const met = await engine.lastException();
+    const { group, topic } = this.#options;
+    const met = await group.lastException();
     throw new Failure('NoProgress', {
       message:
-        `ClickHouse's Kafka engine has read nothing of topic ${topic} for ${STALLED_MS / 1_000} s, and ${waiting} messages wait` +
+        `${group.title} has read nothing of topic ${topic} for ${STALLED_MS / 1_000} s, and ${waiting} messages wait` +
         `${met === undefined ? '' : `; the last error that it met: ${met}`}.`,
       remedy:
         'Look at system.kafka_consumers in ClickHouse. If it cannot reach Kafka: KAFKA_BOOTSTRAP_FOR_CLICKHOUSE names the brokers as ClickHouse sees them.',
@@ -205,7 +235,7 @@ export class EngineSource implements BatchSource<OffsetBatch, EngineRead> {
     return location;
   }
 
-  /** What the engine reads next must be there: it has gone on while no slice ran. */
+  /** What is read next must be there: it has gone on while no slice ran. */
   #requireRanges(location: TopicLocation): void {
     const { topic } = this.#options;
     for (const [partition, offset] of Object.entries(this.#position.offsets)) {
@@ -236,14 +266,17 @@ export class EngineSource implements BatchSource<OffsetBatch, EngineRead> {
   /** Only in memory: the next batch takes it into the ledger. */
   async #remember(location: TopicLocation): Promise<void> {
     const { offsets, seen } = this.#position;
-    if (seen !== undefined && Object.entries(offsets).every(([partition, offset]) => seen.offsets[partition] === offset))
+    if (
+      seen !== undefined &&
+      Object.entries(offsets).every(([partition, offset]) => seen.offsets[partition] === offset)
+    )
       return;
     const headers = await headersBefore(this.#options.reader, offsets, location);
     this.#position = { ...this.#position, seen: { offsets, headers } };
   }
 
   async #start(): Promise<void> {
-    const started = await this.#options.engine.start(this.#position.offsets, () => this.#requireOwn());
+    const started = await this.#options.group.start(this.#position.offsets, () => this.#requireOwn());
     if (started) this.#stalledSince = Date.now();
   }
 

@@ -1,4 +1,4 @@
-import type { GroupOffsets } from '../../topic/group-offsets.js';
+import type { GroupOffsets } from './group-offsets.js';
 
 /** A moment: everything of the capture up to `published` lay below these offsets. */
 interface Moment {
