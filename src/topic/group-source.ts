@@ -92,6 +92,8 @@ export class GroupSource implements BatchSource<OffsetBatch, LoadedBatch> {
   #stalledSince = Date.now();
   /** By partition: the group's offsets at the last look. */
   #committed: GroupOffsets = {};
+  /** What is remembered of the topic is in the ledger too. */
+  #isSaved = true;
   /** The capture is asked only while something moves. */
   #isQuiet = false;
 
@@ -154,6 +156,7 @@ export class GroupSource implements BatchSource<OffsetBatch, LoadedBatch> {
     };
     await advanceStage(this.#services.ledger, this.#stage.claim, { batch, position, proof, rows, bytes }, null);
     this.#position = position;
+    this.#isSaved = true;
     this.#batch = batch;
     const [range] = Object.values(ranges);
     if (range !== undefined) this.#moved = { first: this.#moved?.first ?? range.first, last: range.last };
@@ -173,7 +176,7 @@ export class GroupSource implements BatchSource<OffsetBatch, LoadedBatch> {
     return Promise.resolve();
   }
 
-  /** @returns what was read since the last batch; no range where only its errors or its progress changed; undefined for nothing */
+  /** @returns what was read since the last batch; no range where only what is known of it changed; undefined for nothing */
   async #look(): Promise<Readonly<Record<string, OffsetRange>> | undefined> {
     const { group } = this.#options;
     await this.#requireOwn();
@@ -202,7 +205,7 @@ export class GroupSource implements BatchSource<OffsetBatch, LoadedBatch> {
     this.#waiting = waiting;
     const hasMoved = Object.keys(ranges).length > 0;
     const errors = hasMoved || !this.#isQuiet ? await group.errors() : this.#errors;
-    const hasNews = hasMoved || errors !== this.#errors || this.#progress.read > before;
+    const hasNews = hasMoved || !this.#isSaved || errors !== this.#errors || this.#progress.read > before;
     this.#errors = errors;
     this.#isQuiet = !hasNews && waiting === 0;
     if (waiting > 0 && Date.now() - this.#stalledSince > STALLED_MS) await this.#throwStalled(waiting);
@@ -263,7 +266,7 @@ export class GroupSource implements BatchSource<OffsetBatch, LoadedBatch> {
     (await reader.start(start, { headers }))[Symbol.dispose]();
   }
 
-  /** Only in memory: the next batch takes it into the ledger. */
+  /** The next batch takes it into the ledger; it may be an empty one. */
   async #remember(location: TopicLocation): Promise<void> {
     const { offsets, seen } = this.#position;
     if (
@@ -273,6 +276,7 @@ export class GroupSource implements BatchSource<OffsetBatch, LoadedBatch> {
       return;
     const headers = await headersBefore(this.#options.reader, offsets, location);
     this.#position = { ...this.#position, seen: { offsets, headers } };
+    this.#isSaved = false;
   }
 
   async #start(): Promise<void> {
