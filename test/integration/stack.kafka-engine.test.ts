@@ -88,9 +88,10 @@ test(`both sides are equal after ${CHANGES} changes by the Kafka engine, with a 
   const writtenMs = Date.now() - startedAt;
   const comparisons = await harness.settle(SETTLE_MS);
   const equalMs = Date.now() - startedAt - writtenMs;
-  const [{ equal = 0, source = 0 } = {}] = comparisons;
   const rows = await sink(`select count(), uniqExact(id, _version) from payments`);
-  console.log(JSON.stringify({ kafkaEngine: { changes: CHANGES, writtenMs, equalMs, equal, source, rows } }));
+  console.log(
+    JSON.stringify({ kafkaEngine: { changes: CHANGES, writtenMs, equalMs, equal: comparisons[0]?.equal, rows } }),
+  );
   expect(comparisons.every(isEqual)).toBe(true);
   expect(await sink(`select raw_message from payments_errors final order by offset`)).toBe('{"id": 1\nsecond');
   expect(harness.deaths).toEqual([]);
