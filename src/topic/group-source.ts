@@ -116,12 +116,17 @@ export class GroupSource implements BatchSource<OffsetBatch, LoadedBatch> {
       throw new Failure('LedgerSetBack', {
         message: `The ledger says that batch ${this.#batch} of ${formatTableName(table.name)} is the last loaded; batch ${checkpoint.batch} was confirmed before.`,
       });
-    const location = await this.#locate();
+    // In this order: what the reader has committed lies below the end of a moment later.
     this.#committed = await this.#options.group.committed();
+    const location = await this.#locate();
     this.#requireRanges(location);
     await this.#requireSameTopic(location);
+    // A short slice may end before its first look, and must not say that nothing waits.
+    this.#waiting = waitingAt(location, this.#position.offsets);
     await this.#start();
     await this.#remember(location);
+    // A person may have dealt with what was set aside, which moves no offset.
+    this.#isQuiet = false;
   }
 
   async nameNext({ signal }: ReadOptions): Promise<OffsetBatch | undefined> {
@@ -191,13 +196,11 @@ export class GroupSource implements BatchSource<OffsetBatch, LoadedBatch> {
     // Kafka forgets the offsets of a topic that is deleted, and the reader begins again with what it finds.
     if (isBehind) await this.#requireSameTopic(location);
     const ranges: Record<string, OffsetRange> = {};
-    let waiting = 0;
     for (const [partition, offset] of Object.entries(offsets)) {
       const next = committed[partition] ?? offset;
       if (BigInt(next) > BigInt(offset)) ranges[partition] = { first: offset, last: String(BigInt(next) - 1n) };
-      const reached = BigInt(next) > BigInt(offset) ? BigInt(next) : BigInt(offset);
-      waiting += Math.max(0, Number(BigInt(location.offsets[partition]?.high ?? '0') - reached));
     }
+    const waiting = waitingAt(location, { ...offsets, ...committed });
     this.#noteProgress(committed, waiting);
     const before = this.#progress.read;
     const ends = Object.fromEntries(Object.entries(location.offsets).map(([partition, { high }]) => [partition, high]));
@@ -287,4 +290,12 @@ export class GroupSource implements BatchSource<OffsetBatch, LoadedBatch> {
   #requireOwn(): Promise<void> {
     return requireClaim(this.#services.ledger, this.#stage.claim);
   }
+}
+
+/** Messages from these offsets on. */
+function waitingAt({ offsets: known }: Pick<TopicLocation, 'offsets'>, offsets: GroupOffsets): number {
+  return Object.entries(offsets).reduce(
+    (sum, [partition, offset]) => sum + Math.max(0, Number(BigInt(known[partition]?.high ?? '0') - BigInt(offset))),
+    0,
+  );
 }

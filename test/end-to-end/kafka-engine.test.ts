@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { readBacklog } from '../../src/control/backlog.js';
+import { readStages } from '../../src/ledger/stages.js';
+import type { GroupPosition } from '../../src/topic/group-source.js';
 import { openPath, type Followed, type Path } from '../support/path.js';
 import { freshName, waitFor } from '../support/stack.js';
 
@@ -164,7 +166,14 @@ it('a topic that is deleted and made again is noticed', async () => {
   await orders.copy();
   await path.source.query(insertSql(table, 1, 100));
   await orders.settle();
-  await orders.watch();
+  await waitFor(
+    async () => {
+      await orders.watch();
+      const load = (await readStages(path.deps.ledger, orders.receipt.id)).find(({ stage }) => stage === 'load:main');
+      return (load?.position as GroupPosition).seen?.offsets['0'] === '100' ? true : undefined;
+    },
+    { deadlineMs: 30_000, what: 'the last record is remembered' },
+  );
   const admin = path.deps.kafka.admin();
   await admin.connect();
   await admin.deleteTopics({ topics: [orders.topic] });
