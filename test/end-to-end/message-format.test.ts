@@ -49,7 +49,7 @@ describe('a message of a topic', () => {
     return followed;
   }
 
-  async function read({ receipt: { topic } }: Followed, count: number): Promise<readonly Message[]> {
+  async function read({ topic }: Followed, count: number): Promise<readonly Message[]> {
     const messages: Message[] = [];
     const consumer = connectTestKafka().consumer({ groupId: freshName('format') });
     consumers.push(consumer);
