@@ -1,5 +1,11 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { readBacklog } from '../../src/control/backlog.js';
+import { Engine } from '../../src/clickhouse/kafka-engine/engine.js';
+import { engineSpec } from '../../src/clickhouse/kafka-engine/spec.js';
+import { targetTable } from '../../src/domain/replicated-table.js';
+import { requireKafka } from '../../src/domain/route.js';
+import { Failure } from '../../src/failure/failure.js';
+import { findTable } from '../../src/ledger/tables.js';
 import { readStages } from '../../src/ledger/stages.js';
 import type { GroupPosition } from '../../src/topic/group-source.js';
 import { openPath, type Followed, type Path } from '../support/path.js';
@@ -69,6 +75,49 @@ it('a TRUNCATE hides what came before it, and shows what comes after', async () 
   await path.source.query(insertSql(table, 50, 60));
   expect(await orders.expectEqual()).toBe(11);
   expect(await orders.sink(`select count() from {floor}`)).toBe('1');
+});
+
+it('TRUNCATEs among the changes leave both sides equal', async () => {
+  const table = await newTable(100);
+  const orders = await addByEngine(table);
+  await orders.copy();
+  const user = await path.session();
+  const writing = (async () => {
+    for (let round = 0; round < 60; round += 1) {
+      if (round % 9 === 5) await user.query(/* sql */ `truncate ${table}`);
+      await user.query(insertSql(table, 1_000 + round * 100, 1_099 + round * 100));
+      await user.query(/* sql */ `update ${table} set amount = amount + 1 where id % 3 = 0`);
+      await user.query(/* sql */ `delete from ${table} where id % 5 = $1`, [round % 5]);
+    }
+  })();
+  let isWriting = true;
+  void writing.finally(() => (isWriting = false)).catch(() => undefined);
+  while (isWriting) {
+    await orders.publish();
+    await orders.watch();
+  }
+  await writing;
+  expect(await orders.expectEqual()).toBe(80);
+  expect(Number(await orders.sink(`select uniqExact(version) from {floor}`))).toBeGreaterThan(1);
+});
+
+it('a slice that was frozen while it started the engine, and thaws after a stop, leaves it stopped', async () => {
+  const table = await newTable();
+  const orders = await addByEngine(table);
+  const { deps } = path;
+  const known = await findTable(deps.ledger, path.settings.pipeline, orders.name);
+  if (known === undefined) throw new Error('the ledger lacks the table');
+  const transport = requireKafka(known.route);
+  const target = targetTable(known, 'main', (await deps.deployment()).id);
+  const engine = new Engine(deps, await engineSpec(deps, target, { loader: 'main', transport }));
+  let checks = 0;
+  const thawed = engine.start({ 0: '0' }, () => {
+    checks += 1;
+    return checks === 1 ? Promise.resolve() : Promise.reject(new Failure('Fenced', { message: 'fenced' }));
+  });
+  await expect(thawed).rejects.toMatchObject({ kind: 'Fenced' });
+  expect(checks).toBe(2);
+  expect(await orders.sink(`select count() from system.tables where name = '${table}_consumer'`)).toBe('0');
 });
 
 it('what it cannot load is kept with its place, and the rest goes on', async () => {
