@@ -219,7 +219,7 @@ it('a topic that is deleted and made again is noticed', async () => {
     async () => {
       await orders.watch();
       const load = (await readStages(path.deps.ledger, orders.receipt.id)).find(({ stage }) => stage === 'load:main');
-      return (load?.position as GroupPosition).seen?.offsets['0'] === '100' ? true : undefined;
+      return (load?.position as GroupPosition | undefined)?.seen?.offsets['0'] === '100' ? true : undefined;
     },
     { deadlineMs: 30_000, what: 'the last record is remembered' },
   );
