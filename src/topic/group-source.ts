@@ -14,7 +14,7 @@ import type { GroupOffsets } from './group-offsets.js';
 import { headersBefore } from './headers-before.js';
 import type { TopicReader } from './reader.js';
 import type { TopicPosition } from './topic-source.js';
-import { ReadProgress } from './read-progress.js';
+import { ReadProgress, waitingAt } from './read-progress.js';
 
 const LOOK_EVERY_MS = 1_000;
 /**
@@ -290,12 +290,4 @@ export class GroupSource implements BatchSource<OffsetBatch, LoadedBatch> {
   #requireOwn(): Promise<void> {
     return requireClaim(this.#services.ledger, this.#stage.claim);
   }
-}
-
-/** Messages from these offsets on. */
-function waitingAt({ offsets: known }: Pick<TopicLocation, 'offsets'>, offsets: GroupOffsets): number {
-  return Object.entries(offsets).reduce(
-    (sum, [partition, offset]) => sum + Math.max(0, Number(BigInt(known[partition]?.high ?? '0') - BigInt(offset))),
-    0,
-  );
 }

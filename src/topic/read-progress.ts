@@ -1,3 +1,4 @@
+import type { TopicLocation } from '../kafka/client/brokers.js';
 import type { GroupOffsets } from './group-offsets.js';
 
 /** A moment: everything of the capture up to `published` lay below these offsets. */
@@ -40,4 +41,12 @@ export class ReadProgress {
 
 function isPast(ends: GroupOffsets, offsets: GroupOffsets): boolean {
   return Object.entries(ends).every(([partition, end]) => BigInt(offsets[partition] ?? 0) >= BigInt(end));
+}
+
+/** Messages from these offsets on. */
+export function waitingAt({ offsets: known }: Pick<TopicLocation, 'offsets'>, offsets: GroupOffsets): number {
+  return Object.entries(offsets).reduce(
+    (sum, [partition, offset]) => sum + Math.max(0, Number(BigInt(known[partition]?.high ?? '0') - BigInt(offset))),
+    0,
+  );
 }
