@@ -33,6 +33,7 @@ import { stepsInTwoDatabases } from '../src/source/outbox/two-databases.js';
 import { OutboxWatch } from '../src/source/outbox/watch.js';
 import { Fetcher } from '../src/kafka/client/fetcher.js';
 import type { TopicServices } from '../src/topic/topic-source.js';
+import { ConsumerGroups } from '../src/topic/consumer-groups.js';
 import { openOffsetMirror, type OffsetMirror } from '../src/topic/offset-mirror.js';
 import { openProducer, type Publisher } from '../src/topic/writer.js';
 import { openReader } from '../src/topic/reader.js';
@@ -83,6 +84,8 @@ export interface Deps {
   reader: TopicServices['reader'];
   /** The public consumer group's offsets, for lag tools; best effort. */
   readonly mirror: OffsetMirror;
+  /** Groups of others that read our topics. */
+  readonly groups: ConsumerGroups;
   readonly clickhouse: ClickHouseClient;
   readonly parts: PartTracker;
   /** Which tables move little by little right now: together they keep below what the servers carry. */
@@ -119,6 +122,7 @@ export function openDeps(
   let publisher: Promise<Publisher> | undefined;
   let deployment: Promise<Deployment> | undefined;
   const fetcher = new Fetcher(kafka);
+  const groups = new ConsumerGroups(kafka);
   const mirror = openOffsetMirror(kafka, { group: settings.kafka.group, log });
   return {
     settings,
@@ -154,6 +158,7 @@ export function openDeps(
     publisher: () => (publisher ??= openProducer(kafka, log)),
     reader: (topic, options) => openReader(fetcher, topic, { log, ...options }),
     mirror,
+    groups,
     clickhouse,
     parts: new PartTracker(clickhouse),
     throttles: {
@@ -163,6 +168,7 @@ export function openDeps(
     owner: `${hostname()}/${process.pid}`,
     async close() {
       fetcher.close();
+      groups.close();
       const closing = [mirror.close()];
       if (publisher !== undefined) closing.push(publisher.then((opened) => opened.close()));
       await Promise.allSettled(closing);

@@ -11,11 +11,15 @@ import { prepareTable } from './prepare-table.js';
 import { publishSlice } from './publish-slice.js';
 import { removeTable } from './remove-table.js';
 import { requireOwnRequest } from './require-own-request.js';
+import { stopEngine } from './stop-engine.js';
+import { watchEngine } from './watch-engine.js';
+
+type ConsumerActivity = 'loadSlice' | 'watchEngine' | 'stopEngine';
 
 /** The activities by the task queue that offers them: all that reads PostgreSQL's tables, and Kafka to ClickHouse. */
 export interface Activities {
-  readonly producer: Omit<ReplicationActivities, 'loadSlice'>;
-  readonly consumer: Pick<ReplicationActivities, 'loadSlice'>;
+  readonly producer: Omit<ReplicationActivities, ConsumerActivity>;
+  readonly consumer: Pick<ReplicationActivities, ConsumerActivity>;
   /** Who we are. @throws Failure those of PostgreSQL */
   deployment(): Promise<Deployment>;
   /** Ends what they share: call it when no slice runs any more. */
@@ -39,7 +43,7 @@ export function createActivities(settings: Settings, log: Log, meters?: Meters):
       directSlice: own(directSlice),
       removeTable: own(removeTable),
     },
-    consumer: { loadSlice: own(loadSlice) },
+    consumer: { loadSlice: own(loadSlice), watchEngine: own(watchEngine), stopEngine: own(stopEngine) },
     deployment: () => deps.deployment(),
     close: () => deps.close(),
   };

@@ -68,7 +68,10 @@ export async function prepareTable(
     steps.begin('making the target');
     await checkClaim(deps.ledger, claim);
     for (const { kind, name } of table.route.loaders)
-      await deps.loaders.named(kind).prepare(deps.clickhouse, targetTable(table, name, deployment.id));
+      await deps.loaders.named(kind).prepare(deps, targetTable(table, name, deployment.id), {
+        loader: name,
+        transport: kafkaOf({ transport }),
+      });
     steps.begin('marking it ready');
     const { columns, key, route } = table;
     const topicStart = kafka === undefined ? {} : { offsets: await endOffsets(deps, kafka.topic), headers: {} };

@@ -55,6 +55,7 @@ export function tableActivities(
   const { prepareTable, removeTable } = proxyActivities<ReplicationActivities>(short);
   const { copyTable } = proxyActivities<ReplicationActivities>(copy);
   const { publishSlice, directSlice } = proxyActivities<ReplicationActivities>({ ...slice, taskQueue: producer });
-  const { loadSlice } = proxyActivities<ReplicationActivities>({ ...slice, taskQueue: consumer });
-  return { prepareTable, copyTable, publishSlice, loadSlice, directSlice, removeTable };
+  const { loadSlice, watchEngine } = proxyActivities<ReplicationActivities>({ ...slice, taskQueue: consumer });
+  const { stopEngine } = proxyActivities<ReplicationActivities>({ ...short, taskQueue: consumer });
+  return { prepareTable, copyTable, publishSlice, loadSlice, directSlice, watchEngine, stopEngine, removeTable };
 }

@@ -51,6 +51,8 @@ import {
   initialState,
   reduce,
   stageSpecs,
+  stageStoppedBy,
+  stopTask,
   type TableEvent,
   type TableState,
   type Task,
@@ -151,6 +153,12 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
       const receipt = await activities.removeTable.executeWithOptions(options, [{ ...address, id, dropTarget }]);
       return { type: 'removed', at: now(), receipt: receipt ?? null };
     }
+    const stopped = stageStoppedBy(task);
+    if (stopped !== undefined) {
+      const request = { ...address, tableId: state.prepared?.id, stage: stopped };
+      await activities.stopEngine.executeWithOptions(options, [request]);
+      return { type: 'stageStopped', stage: stopped };
+    }
     const stage = stageSpecs(state).find(({ id }) => id === task);
     if (stage === undefined) throw misconfigured(`The table has no stage ${task}.`);
     const tableId = state.prepared?.id;
@@ -200,6 +208,9 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
       for (const task of wanted) {
         // Removal waits until nothing else touches the table.
         if (running.has(task) || (task === 'remove' && running.size > 0)) continue;
+        if (running.has(stopTask(task)) || running.has(stageStoppedBy(task) ?? '')) continue;
+        if (stageSpecs(state).some(({ id, stops }) => id === task && stops !== undefined))
+          become(reduce(state, { type: 'stageStarted', stage: task }));
         const scope = new CancellationScope();
         running.set(task, scope);
         void run(task, scope);

@@ -34,6 +34,8 @@ export interface TableState {
   readonly copied: CopyReceipt | null;
   /** By id; of the stages that moved anything, or tried to. */
   readonly stages: Readonly<Record<StageId, StageTotals>>;
+  /** Of the stages that go on without their slices: those that were stopped, and not started since. Absent in older states. */
+  readonly stopped?: readonly StageId[];
   /** Ids of the requests handled last, oldest first: a repeat does nothing. */
   readonly handled: readonly string[];
   /** The last message that could not be understood: signals have no other way to answer. */
@@ -112,6 +114,8 @@ export type TableEvent =
   | { readonly type: 'routeChanged'; readonly receipt: Prepared }
   | { readonly type: 'copied'; readonly receipt: CopyReceipt }
   | { readonly type: 'sliceEnded'; readonly at: string; readonly receipt: SliceReceipt }
+  | { readonly type: 'stageStarted'; readonly stage: StageId }
+  | { readonly type: 'stageStopped'; readonly stage: StageId }
   | { readonly type: 'removed'; readonly at: string; readonly receipt: RemoveReceipt | null }
   | {
       readonly type: 'failed';
@@ -177,6 +181,10 @@ export function reduce(state: TableState, event: TableEvent): TableState {
       const stages = { ...state.stages, [stage]: add(totalsOf(state, stage), event.receipt, event.at) };
       return { ...succeed(state, stage), stages };
     }
+    case 'stageStarted':
+      return { ...state, stopped: stoppedOf(state).filter((stage) => stage !== event.stage) };
+    case 'stageStopped':
+      return { ...succeed(state, stopTask(event.stage)), stopped: [...stoppedOf(state), event.stage] };
     case 'removed': {
       const dropTarget = state.lifecycle.step === 'removing' && state.lifecycle.dropTarget;
       return {
@@ -207,10 +215,36 @@ export function reduce(state: TableState, event: TableEvent): TableState {
   }
 }
 
-/** The tasks that should run now. The runner starts `remove` only when all other tasks have ended. */
+/**
+ * The tasks that should run now. The runner starts `remove` only when all other tasks have ended, and never runs a stage and the task
+ * that stops it at once.
+ */
 export function wantedTasks(state: TableState): readonly Task[] {
-  if (state.pause !== null) return [];
-  return tasksOf(state).filter((task) => !isParked(state, task));
+  const wanted = state.pause === null ? tasksOf(state).filter((task) => !isParked(state, task)) : [];
+  return [...wanted, ...stopTasks(state, wanted)];
+}
+
+/** Stages that go on without their slices, and are not wanted any more. A removal ends them itself. */
+function stopTasks(state: TableState, wanted: readonly Task[]): readonly Task[] {
+  if (state.lifecycle.step !== 'running') return [];
+  return stageSpecs(state)
+    .filter(({ id, stops }) => stops !== undefined && !wanted.includes(id) && !stoppedOf(state).includes(id))
+    .map(({ id }) => stopTask(id))
+    .filter((task) => !isParked(state, task));
+}
+
+function stoppedOf({ stopped = [] }: TableState): readonly StageId[] {
+  return stopped;
+}
+
+/** The task that ends what goes on without the slices of a stage. */
+export function stopTask(stage: StageId): Task {
+  return `stop:${stage}`;
+}
+
+/** @returns undefined for a task that stops nothing */
+export function stageStoppedBy(task: Task): StageId | undefined {
+  return task.startsWith('stop:') ? task.slice('stop:'.length) : undefined;
 }
 
 export function phaseOf(state: TableState): Phase {

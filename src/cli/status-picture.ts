@@ -105,13 +105,23 @@ function phaseText({ phase, failure, running, answering, stages }: TableView, wo
   }
 }
 
-function troubleOf({ table, phase, failure }: TableView): string[] {
+function troubleOf({ table, phase, failure, stages }: TableView): string[] {
+  const aside = stages.flatMap(asideText);
   if (phase === 'stopped' && failure === null)
     return [`  ${chalk.red('its workflow does not run')}: "pg2click add ${table}" starts it again, "remove" ends it.`];
-  if (failure === null) return [];
+  if (failure === null) return aside;
   if (failure.task === null && !failure.retrying && failure.kind === 'Misconfigured')
-    return [`  ${chalk.red(failure.message)}`, `  ${chalk.dim('→')} ${failure.remedy}`];
-  return [`  ${failureText(failure)}: ${failure.message}`, `  ${chalk.dim('→')} ${failure.remedy}`];
+    return [`  ${chalk.red(failure.message)}`, `  ${chalk.dim('→')} ${failure.remedy}`, ...aside];
+  return [`  ${failureText(failure)}: ${failure.message}`, `  ${chalk.dim('→')} ${failure.remedy}`, ...aside];
+}
+
+/** They are not loaded, and nothing stops for them: so they are said with every picture. */
+function asideText({ id, errors }: StageView): string[] {
+  if (errors === null || errors.messages === 0) return [];
+  return [
+    `  ${chalk.red(`${id} could not load ${plural(errors.messages, 'message')}`)}: kept in ${errors.table}`,
+    `  ${chalk.dim('→')} in ClickHouse: select topic, partition, offset, error from ${errors.table} final order by time`,
+  ];
 }
 
 function failureText({ task, kind, since, retrying, attempt }: FailureView): string {

@@ -32,6 +32,17 @@ const READING = {
   input_format_allow_errors_ratio: 0,
 } as const;
 
+/** Those of them that JSON obeys. */
+const JSON_READING = [
+  'date_time_input_format',
+  'input_format_skip_unknown_fields',
+  'input_format_column_name_matching_mode',
+  'input_format_import_nested_json',
+  'input_format_json_empty_as_default',
+  'input_format_json_throw_on_bad_escape_sequence',
+  'precise_float_parsing',
+] as const satisfies readonly (keyof typeof READING)[];
+
 /** A response must come after the rows are in the table, and must be true. */
 const ANSWERING = {
   // On by default since 26.2. A response must mean that the rows are in the table.
@@ -110,6 +121,15 @@ export async function liveInsertSettings(ch: ClickHouseClient): Promise<ClickHou
 /** Settings of an insert of any size, repeated freely. */
 export async function copyInsertSettings(ch: ClickHouseClient): Promise<ClickHouseSettings> {
   return { ...(await onlyKnown(ch, COPY_INSERT)), ...HTTP_PARAMETERS };
+}
+
+/**
+ * How JSON is read, as settings of a table that reads by itself. Its rows come without us, so no insert can send them.
+ * Nulls and omitted fields are left out: that table takes NULL everywhere.
+ */
+export async function knownReadingSettings(ch: ClickHouseClient): Promise<Readonly<Record<string, string | number>>> {
+  const json = Object.fromEntries(JSON_READING.map((name) => [name, READING[name]]));
+  return (await onlyKnown(ch, json)) as Record<string, string | number>;
 }
 
 /** Reads the names again at the next insert: the server may have been replaced by another version. */

@@ -33,12 +33,12 @@ export const TARGET_ROLES = ['table', 'floor', 'view'] as const;
 export type TargetRole = (typeof TARGET_ROLES)[number];
 
 /**
- * The comment that marks an object as ours and names its owner. The role is part of it: otherwise the floor of `orders` would
+ * The comment that marks an object as ours and names its owner. The role (a `TargetRole`, or one of a loader's own objects) is part of it: otherwise the floor of `orders` would
  * pass for a target called `orders_floor`.
  */
 export function ownerMark(
   { deployment, pipeline, name }: Pick<TargetTable, 'deployment' | 'pipeline' | 'name'>,
-  role: TargetRole,
+  role: string,
 ): string {
   const whose = deployment === undefined ? '' : `${deployment} `;
   const owner = `${MARK_PREFIX}${whose}${pipeline}/${formatTableName(name)}`;
@@ -52,7 +52,7 @@ export function ownerMark(
 export function isOwnMark(
   comment: string,
   table: Pick<TargetTable, 'deployment' | 'pipeline' | 'name' | 'oldMarks'>,
-  role: TargetRole,
+  role: string,
 ): boolean {
   return comment === ownerMark(table, role) || (table.oldMarks === true && isOldMark(comment, table, role));
 }
@@ -61,7 +61,7 @@ export function isOwnMark(
 export function isOldMark(
   comment: string,
   { pipeline, name }: Pick<TargetTable, 'pipeline' | 'name'>,
-  role: TargetRole,
+  role: string,
 ): boolean {
   return comment === ownerMark({ pipeline, name }, role);
 }

@@ -5,12 +5,15 @@ import { readLedger, type LedgerFilter, type LedgerStage, type LedgerTable } fro
 import type { SourceBacklog } from '../pipeline/backlog.js';
 import type { CaptureBacklog } from '../source/capture.js';
 import { CAPTURES } from '../source/captures.js';
+import type { GroupPosition } from '../topic/group-source.js';
 import { topicBacklog } from '../topic/topic-backlog.js';
 
 /** What waits for a stage of a table, and what it moved so far. */
 export interface StageBacklog extends SourceBacklog {
   /** The last confirmed batch. */
   readonly batch: number;
+  /** Messages that its reader could not load and set aside; null where it sets none aside. */
+  readonly errors: number | null;
   /** Rows and tombstones since the table was added; those of a batch that was sent again count again. */
   readonly rows: number;
   /** Of the rows moved so far; null before the first. */
@@ -86,11 +89,13 @@ function sourceBacklog(id: StageId, stage: LedgerStage, captured: CaptureBacklog
 
 function stageBacklog(stage: LedgerStage, { waiting, newest, done }: SourceBacklog): StageBacklog {
   const { batch, rows, bytes, pending, updatedAt, updatedAgo } = stage;
+  const { errors = null } = (stage.position ?? {}) as Partial<GroupPosition>;
   return {
     waiting,
     newest,
     done,
     batch,
+    errors,
     rows,
     bytesPerRow: rows === 0 ? null : bytes / rows,
     namedFor: pending === null || waiting === 0 ? null : Math.max(0, updatedAgo),

@@ -1,4 +1,15 @@
-import { COPY_STAGE, deliveryStage, inputOf, kafkaOf, stagesOf, waitingPlace, type Route } from '../domain/route.js';
+import {
+  COPY_STAGE,
+  deliveryStage,
+  inputOf,
+  kafkaOf,
+  stagesOf,
+  loaderOf,
+  waitingPlace,
+  type Route,
+  type StageId,
+} from '../domain/route.js';
+import { engineNames } from '../clickhouse/kafka-engine/names.js';
 import { policyOf } from '../failure/kinds.js';
 import type { TableStatus } from '../../workflows/messages.js';
 import type { Task } from '../../workflows/table-state.js';
@@ -76,6 +87,7 @@ function stageViews({ table, stages }: TableBacklog, pending: readonly PendingTa
         queue,
         rows: backlog.rows,
         waiting: backlog.waiting,
+        errors: errorsOf(table.route, id, backlog),
         waitingIn: waitingPlace(table.route, id),
         lagSeconds: lagOf(backlog, task),
         lastBatchAt: new Date(backlog.lastBatchAt * 1_000).toISOString(),
@@ -83,6 +95,12 @@ function stageViews({ table, stages }: TableBacklog, pending: readonly PendingTa
       },
     ];
   });
+}
+
+function errorsOf(route: Route, stage: StageId, { errors }: StageBacklog): StageView['errors'] {
+  const loader = route.loaders.find(({ name }) => name === loaderOf(stage));
+  if (errors === null || loader === undefined) return null;
+  return { messages: errors, table: engineNames(loader.target).shown.errors };
 }
 
 /**

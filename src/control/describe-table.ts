@@ -1,6 +1,7 @@
 import { WorkflowNotFoundError, type Client, type WorkflowExecutionDescription } from '@temporalio/client';
 import type { SliceProgress } from '../domain/receipt.js';
 import { COPY_STAGE, directStage, loadStage, MAIN_LOADER, PUBLISH_STAGE, type StageActivity } from '../domain/route.js';
+import { stopTask } from '../../workflows/table-state.js';
 import { SEARCH_KEYS } from '../domain/search-attributes.js';
 import { FAILURE_KINDS, isFailureKind, policyOf, type FailureKind } from '../failure/kinds.js';
 import type { TableStatus } from '../../workflows/messages.js';
@@ -79,10 +80,12 @@ const USUAL_STAGES: Readonly<Record<StageActivity, Task>> = {
   publishSlice: PUBLISH_STAGE,
   loadSlice: loadStage(MAIN_LOADER),
   directSlice: directStage(MAIN_LOADER),
+  watchEngine: loadStage(MAIN_LOADER),
 };
 const USUAL_TASKS = new Map<string, Task>([
   ['prepareTable', 'prepare'],
   ['removeTable', 'remove'],
+  ['stopEngine', stopTask(loadStage(MAIN_LOADER))],
   ...Object.entries(USUAL_STAGES),
 ]);
 

@@ -60,6 +60,8 @@ export interface StageView {
   readonly rows: number;
   /** Changes that wait for it, the batch in hand among them; null where that is not known. */
   readonly waiting: number | null;
+  /** Messages that could not be loaded and were set aside, and where they lie; null for a stage that sets none aside. */
+  readonly errors: { readonly messages: number; readonly table: string } | null;
   /** Where they wait: `the outbox`, `Kafka`; null for a stage that reads the table itself. */
   readonly waitingIn: string | null;
   /** Age of the oldest of them; null where it is not known. */

@@ -72,6 +72,11 @@ export interface CopyReceipt {
   readonly position: string;
 }
 
+export interface StopRequest extends TableAddress {
+  readonly stage: StageId;
+  readonly tableId?: string | undefined;
+}
+
 export interface RemoveRequest extends TableAddress {
   /** Ledger id of the table: one of the same name that was added later is left alone. Absent if it was never prepared. */
   readonly id?: string | undefined;
@@ -104,6 +109,10 @@ export interface ReplicationActivities {
   publishSlice(request: SliceRequest): Promise<SliceReceipt>;
   loadSlice(request: SliceRequest): Promise<SliceReceipt>;
   directSlice(request: SliceRequest): Promise<SliceReceipt>;
+  /** A slice that watches what loads by itself, and starts it. */
+  watchEngine(request: SliceRequest): Promise<SliceReceipt>;
+  /** Ends what loads by itself. */
+  stopEngine(request: StopRequest): Promise<void>;
   /** Returns nothing if this attempt cannot know what an earlier one dropped, and in histories of older releases. */
   removeTable(request: RemoveRequest): Promise<RemoveReceipt | void>;
 }

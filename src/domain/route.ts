@@ -103,9 +103,11 @@ export interface StageSpec {
   readonly queue: 'producer' | 'consumer';
   /** `once`: it ends by itself and is not run again. */
   readonly runs: 'once' | 'always';
+  /** Something goes on without its slices: this activity ends it, where the stage is not wanted any more. */
+  readonly stops?: 'stopEngine';
 }
 
-export const STAGE_ACTIVITIES = ['copyTable', 'publishSlice', 'loadSlice', 'directSlice'] as const;
+export const STAGE_ACTIVITIES = ['copyTable', 'publishSlice', 'loadSlice', 'directSlice', 'watchEngine'] as const;
 export type StageActivity = (typeof STAGE_ACTIVITIES)[number];
 
 export const COPY_STAGE: StageId = 'copy';
@@ -151,7 +153,8 @@ export const FIRST_ROUTE = {
 export interface StagedRoute {
   readonly capture: Pick<CaptureSpec, 'appendOnly'>;
   readonly transport: Pick<TransportSpec, 'kind'>;
-  readonly loaders: readonly Pick<LoaderSpec, 'name'>[];
+  /** A loader without a kind is a worker. */
+  readonly loaders: readonly (Pick<LoaderSpec, 'name'> & Partial<Pick<LoaderSpec, 'kind'>>)[];
 }
 
 /**
@@ -163,15 +166,18 @@ export function stagesOf({ capture, transport, loaders }: StagedRoute): readonly
   const first = capture.appendOnly === true ? [] : [copy];
   if (transport.kind === 'direct') return [...first, ...loaders.map(({ name }) => directSpec(name))];
   const publish: StageSpec = { id: PUBLISH_STAGE, activity: 'publishSlice', queue: 'producer', runs: 'always' };
-  return [...first, publish, ...loaders.map(({ name }) => loadSpec(name))];
+  return [...first, publish, ...loaders.map(loadSpec)];
 }
 
 function directSpec(loader: string): StageSpec {
   return { id: directStage(loader), activity: 'directSlice', queue: 'producer', runs: 'always' };
 }
 
-function loadSpec(loader: string): StageSpec {
-  return { id: loadStage(loader), activity: 'loadSlice', queue: 'consumer', runs: 'always' };
+function loadSpec({ name, kind }: StagedRoute['loaders'][number]): StageSpec {
+  const stage = { id: loadStage(name), queue: 'consumer', runs: 'always' } as const;
+  return kind === 'kafka-engine'
+    ? { ...stage, activity: 'watchEngine', stops: 'stopEngine' }
+    : { ...stage, activity: 'loadSlice' };
 }
 
 /** The stage that brings rows into the target of a loader. */

@@ -17,7 +17,7 @@ export type Origin = 'worker' | 'collector';
 
 export interface Metric {
   readonly kind: 'counter' | 'gauge' | 'histogram';
-  readonly unit: 'rows' | 'bytes' | 'seconds' | 'batches' | 'parts' | 'failures' | 'tuples' | '';
+  readonly unit: 'rows' | 'bytes' | 'seconds' | 'batches' | 'parts' | 'failures' | 'tuples' | 'messages' | '';
   readonly labels: readonly Label[];
   readonly origin: Origin;
   /** One sentence, for the documentation and the HELP line. */
@@ -56,6 +56,14 @@ export const METRICS = {
     origin: 'collector',
     description:
       'Age of the oldest change that waits, at least: since a collector first saw it, or since its batch was named. 0 where nothing waits.',
+  },
+  pg2click_error_messages: {
+    kind: 'gauge',
+    unit: 'messages',
+    labels: STAGE,
+    origin: 'collector',
+    description:
+      'Messages that could not be loaded and lie in the table of errors, as of the last batch. Only of stages that set messages aside: those of the Kafka engine.',
   },
   pg2click_last_batch_timestamp_seconds: {
     kind: 'gauge',

@@ -27,6 +27,8 @@ export interface Settings {
   readonly ledger: PostgresServer | undefined;
   readonly kafka: {
     readonly brokers: readonly string[];
+    /** As ClickHouse reaches them: for its Kafka engine. */
+    readonly brokersForClickHouse: readonly string[];
     readonly tls: Tls | undefined;
     readonly sasl: Sasl | undefined;
     /** Topic of the first table. */
@@ -220,6 +222,7 @@ function compose(
     ledger: told.ledger,
     kafka: {
       brokers: Object.freeze(values.KAFKA_BOOTSTRAP),
+      brokersForClickHouse: Object.freeze(values.KAFKA_BOOTSTRAP_FOR_CLICKHOUSE ?? values.KAFKA_BOOTSTRAP),
       tls: told.security.kafka,
       sasl: told.security.sasl,
       topic: values.KAFKA_TOPIC,

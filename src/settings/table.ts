@@ -69,6 +69,10 @@ export const SETTINGS = {
     default: 'localhost:9092',
     description: 'Brokers to begin with, separated by commas.',
   }),
+  KAFKA_BOOTSTRAP_FOR_CLICKHOUSE: setting('Kafka', brokers, {
+    defaultWords: 'KAFKA_BOOTSTRAP',
+    description: 'The same brokers as ClickHouse reaches them, for tables that are loaded by its Kafka engine.',
+  }),
   KAFKA_TOPIC: setting('Kafka', topicName, {
     defaultWords: '<pipeline>.<schema>.<table>',
     description: 'Topic of the first table that is added without --topic; the others get names of their own.',

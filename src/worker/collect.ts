@@ -103,6 +103,7 @@ export class Collector {
       { name: 'pg2click_lag_rows', value: waiting, labels },
       { name: 'pg2click_lag_bytes', value: bytes, labels },
       { name: 'pg2click_lag_seconds', value: this.#lagOf(clockKey(table, stage), backlog, now), labels },
+      ...(backlog.errors === null ? [] : [{ name: 'pg2click_error_messages' as const, value: backlog.errors, labels }]),
       { name: 'pg2click_last_batch_timestamp_seconds', value: backlog.lastBatchAt, labels },
     ];
   }

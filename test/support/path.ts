@@ -8,6 +8,8 @@ import { loadSlice } from '../../activities/load-slice.js';
 import { directSlice } from '../../activities/direct-slice.js';
 import { prepareTable } from '../../activities/prepare-table.js';
 import { publishSlice } from '../../activities/publish-slice.js';
+import { stopEngine } from '../../activities/stop-engine.js';
+import { watchEngine } from '../../activities/watch-engine.js';
 import { removeTable } from '../../activities/remove-table.js';
 import { compareTable, isEqual, type Comparison } from '../../dev/compare/compare.js';
 import type { Checkpoint, CopyReceipt, PrepareReceipt, RemoveReceipt, SliceReceipt } from '../../src/domain/receipt.js';
@@ -52,6 +54,10 @@ export interface Followed {
   publish(deps?: Partial<Deps>, sliceMs?: number): Promise<SliceReceipt>;
   load(deps?: Partial<Deps>, sliceMs?: number): Promise<SliceReceipt>;
   direct(deps?: Partial<Deps>, sliceMs?: number): Promise<SliceReceipt>;
+  /** Of the Kafka engine. */
+  watch(deps?: Partial<Deps>, sliceMs?: number): Promise<SliceReceipt>;
+  /** Stops the Kafka engine. */
+  stop(): Promise<void>;
   /** Moves until nothing waits in any stage. @param publisher dependencies of the slices that read the capture */
   settle(publisher?: Partial<Deps>): Promise<void>;
   /** As after the workflow was started anew: the next slices carry no checkpoint. */
@@ -60,7 +66,7 @@ export interface Followed {
   compare(): Promise<Comparison>;
   /** Settles, and expects every row to be the same on both sides. @returns how many rows */
   expectEqual(): Promise<number>;
-  /** One value of ClickHouse; `{target}`, `{current}` and `{floor}` stand for the table's names. */
+  /** One value of ClickHouse; `{target}`, `{current}`, `{floor}` and `{errors}` stand for the table's names. */
   sink(query: string): Promise<string>;
 }
 
@@ -123,7 +129,7 @@ export async function openPath({ captures, ledgerElsewhere = false }: PathOption
   };
 }
 
-const ACTIVITIES = { publishSlice, loadSlice, directSlice };
+const ACTIVITIES = { publishSlice, loadSlice, directSlice, watchEngine };
 type Moving = keyof typeof ACTIVITIES;
 
 function isMoving(activity: StageActivity): activity is Moving {
@@ -153,6 +159,7 @@ async function follow(
     target: quote(database, table),
     current: quote(database, `${table}_current`),
     floor: quote(database, `${table}_floor`),
+    errors: quote(database, `${table}_errors`),
   };
 
   const moving = (receipt.stages ?? stagesOf(FIRST_ROUTE)).map(({ activity }) => activity).filter(isMoving);
@@ -168,7 +175,10 @@ async function follow(
     publish: (deps, sliceMs) => slice('publishSlice', deps, sliceMs),
     load: (deps, sliceMs) => slice('loadSlice', deps, sliceMs),
     direct: (deps, sliceMs) => slice('directSlice', deps, sliceMs),
-    forget: () => void Object.assign(checkpoint, { publishSlice: null, loadSlice: null, directSlice: null }),
+    watch: (deps, sliceMs) => slice('watchEngine', deps, sliceMs),
+    stop: () => run((deps) => stopEngine(deps, { ...address, stage: 'load:main' })),
+    forget: () =>
+      void Object.assign(checkpoint, { publishSlice: null, loadSlice: null, directSlice: null, watchEngine: null }),
     async settle(publisher) {
       for (;;) {
         let moves = 0;

@@ -68,7 +68,7 @@ export function tableWorkflows(): { start(script?: Script): Promise<ScriptedTabl
           connection: native,
           namespace,
           role: 'all',
-          activities: { producer: activities, consumer: { loadSlice: activities.loadSlice } },
+          activities: { producer: activities, consumer: activities },
           log,
           bundlePath,
           taskQueues,
@@ -145,5 +145,7 @@ export const STEADY: ReplicationActivities = {
   publishSlice: (request) => idleSlice('publish', request),
   loadSlice: (request) => idleSlice('load:main', request),
   directSlice: (request) => idleSlice('direct:main', request),
+  watchEngine: (request) => idleSlice('load:main', request),
+  stopEngine: () => Promise.resolve(),
   removeTable: () => Promise.resolve(),
 };

@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { drawPipeline, drawTable } from '../../src/cli/status-picture.js';
 import type { PipelineView, StageView, TableView } from '../../src/control/table-view.js';
 
-const MOVING = { lagSeconds: 0.42, lastBatchAt: '2026-11-22T10:00:00.000Z', running: true } as const;
+const MOVING = { errors: null, lagSeconds: 0.42, lastBatchAt: '2026-11-22T10:00:00.000Z', running: true } as const;
 const COPY: StageView = {
   ...MOVING,
   id: 'copy',
@@ -73,6 +73,17 @@ function drawn(...args: Parameters<typeof drawPipeline>): string[] {
 function drawnTable(table: TableView): string[] {
   return stripVTControlCharacters(drawTable(table, view([table]))).split('\n');
 }
+
+it('messages that were set aside are said, with where they lie', () => {
+  const errors = { messages: 2, table: 'default.orders_errors' };
+  const table = { ...ORDERS, stages: [COPY, PUBLISH, { ...LOAD, errors }] };
+  const said = [
+    '    load:main could not load 2 messages: kept in default.orders_errors',
+    '    → in ClickHouse: select topic, partition, offset, error from default.orders_errors final order by time',
+  ];
+  expect(drawn(view([table])).slice(4)).toEqual(said.map((line) => `  ${line}`));
+  expect(drawnTable(table).slice(-2)).toEqual(said);
+});
 
 it('a healthy table is one line, numbers to the right, and nothing else', () => {
   expect(drawn(view([ORDERS]))).toEqual([
