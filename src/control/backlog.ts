@@ -27,6 +27,8 @@ export interface TableBacklog {
   readonly stages: Readonly<Record<StageId, StageBacklog>>;
   /** What the capture takes in PostgreSQL; null where it is gone, or takes nothing. */
   readonly outbox: { readonly bytes: number; readonly deadTuples: number } | null;
+  /** As in `CaptureBacklog`. */
+  readonly gaps?: CaptureBacklog['gaps'];
 }
 
 /**
@@ -55,7 +57,7 @@ function drainOf({ table, stages }: LedgerTable): LedgerStage | undefined {
 
 function capturedTable(each: LedgerTable) {
   const drain = drainOf(each);
-  return { id: each.table.id, lowWater: drain?.lowWater ?? '0', position: drain?.position };
+  return { id: each.table.id, table: each.table, lowWater: drain?.lowWater ?? '0', position: drain?.position };
 }
 
 function toBacklog({ table, stages }: LedgerTable, captured: CaptureBacklog | undefined): TableBacklog {
@@ -68,6 +70,7 @@ function toBacklog({ table, stages }: LedgerTable, captured: CaptureBacklog | un
     table,
     stages: Object.fromEntries(known),
     outbox: bytes === null || deadTuples === null ? null : { bytes, deadTuples },
+    gaps: captured?.gaps,
   };
 }
 
