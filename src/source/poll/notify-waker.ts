@@ -79,10 +79,14 @@ export class NotifyWaker implements Waker {
   }
 
   async #allowsPrepared(): Promise<boolean> {
-    const found = await this.#query(
-      /* sql */ `select; select current_setting('max_prepared_transactions') <> '0' as allowed`,
-    );
-    return rowsOfLast<{ allowed: boolean }>(found)[0]?.allowed === true;
+    try {
+      const found = await this.#source.query<{ allowed: boolean }>(
+        /* sql */ `select current_setting('max_prepared_transactions') <> '0' as allowed`,
+      );
+      return found.rows[0]?.allowed === true;
+    } catch (error) {
+      throw classifyPostgres(error, 'looking whether transactions may be prepared');
+    }
   }
 
   /** Sets the flag where nothing is new. */
