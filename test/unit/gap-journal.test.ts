@@ -78,7 +78,9 @@ function show(all: readonly IdRun[]): string {
 }
 
 function ids(all: readonly IdRun[]): number[] {
-  return all.flatMap(({ first, last }) => Array.from({ length: Number(last - first) + 1 }, (_, at) => Number(first) + at));
+  return all.flatMap(({ first, last }) =>
+    Array.from({ length: Number(last - first) + 1 }, (_, at) => Number(first) + at),
+  );
 }
 
 function some(seed: number): IdRun[] {

@@ -28,7 +28,9 @@ export async function chooseCursor(pg: Queryable, table: CursorTable, chosen: st
   const other = 'Name a column of whole numbers from a sequence with --cursor, or use --capture outbox.';
   const [single] = table.key.length === 1 ? table.key : [];
   const name =
-    chosen ?? single ?? refuse(`The key of ${title} has several columns, and none of them is the one to poll by.`, other);
+    chosen ??
+    single ??
+    refuse(`The key of ${title} has several columns, and none of them is the one to poll by.`, other);
   const column =
     table.columns.find((each) => each.name === name) ?? refuse(`${title} has no column ${name} to poll by.`, other);
   if (!INTEGERS.includes(column.type)) return refuse(`Column ${name} of ${title} is of type ${column.type}.`, other);

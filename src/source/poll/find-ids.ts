@@ -67,8 +67,7 @@ async function findNew(
   const part = counted.rows[0];
   if (part?.first === undefined || part.first === null || part.last === null) return { ids: [], upTo };
   const run = { first: BigInt(part.first), last: BigInt(part.last) };
-  if (run.last - run.first + 1n === BigInt(part.rows))
-    return { ids: [run], upTo: part.rows < rows ? upTo : run.last };
+  if (run.last - run.first + 1n === BigInt(part.rows)) return { ids: [run], upTo: part.rows < rows ? upTo : run.last };
   // A row of the range may have come meanwhile: what the second one says is all that counts.
   const runs = await findRuns(pg, above(table, wanted), MOST_RUNS - taken);
   const last = runs.at(-1)?.last ?? upTo;
@@ -93,11 +92,12 @@ function inGaps(table: ReplicatedTable, { gaps, rows }: Wanted): string {
 }
 
 async function findRuns(pg: Queryable, ids: string, limit = MOST_RUNS): Promise<IdRun[]> {
-  const found = await pg.query<{ first: string; last: string }>(
-    /* sql */ `select min(part.id)::text as first, max(part.id)::text as last
+  const found = await pg.query<{
+    first: string;
+    last: string;
+  }>(/* sql */ `select min(part.id)::text as first, max(part.id)::text as last
       from (select id, id - row_number() over (order by id) as run from (${ids}) known) part
-      group by part.run order by min(part.id) limit ${limit}`,
-  );
+      group by part.run order by min(part.id) limit ${limit}`);
   return found.rows.map(({ first, last }) => ({ first: BigInt(first), last: BigInt(last) }));
 }
 

@@ -11,15 +11,7 @@ import { BLOCKS_DROP, BLOCKS_READING, BLOCKS_TRIGGERS } from '../lock-holders.js
 import { BEGIN_DDL } from '../outbox/install.js';
 import { qualified } from '../outbox/names.js';
 import { inTransaction } from '../transaction.js';
-import {
-  AWAKE,
-  findFlag,
-  flagOf,
-  wakeFunction,
-  wakeFunctionSql,
-  wakeTrigger,
-  wakeTriggerSql,
-} from './wake-trigger.js';
+import { AWAKE, findFlag, flagOf, wakeFunction, wakeFunctionSql, wakeTrigger, wakeTriggerSql } from './wake-trigger.js';
 
 type PolledTable = Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'columns' | 'key'>;
 
@@ -105,7 +97,8 @@ async function requireSchema(pg: Queryable): Promise<void> {
     where n.nspname = 'pg2click' and pg_catalog.has_schema_privilege(n.oid, 'create')) as may`);
   if (found.rows[0]?.may === true) return;
   throw new Failure('Unauthorized', {
-    message: 'The role may make no trigger function: there is no schema pg2click of its own in the database of the tables.',
+    message:
+      'The role may make no trigger function: there is no schema pg2click of its own in the database of the tables.',
     remedy: `Let an administrator run ${roleScript} there, then resume. Or add the table with --capture poll, or with --channel and a trigger of yours.`,
   });
 }

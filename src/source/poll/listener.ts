@@ -37,6 +37,8 @@ export class Listener {
   #connecting: Promise<void> | undefined;
   #retry: NodeJS.Timeout | undefined;
   #isClosed = false;
+  /** One statement at a time. */
+  #said: Promise<void> = Promise.resolve();
 
   /** @param connect opens a connection; called at the first subscription, and again after it was lost */
   constructor(connect: () => Promise<ListenConnection>) {
@@ -79,8 +81,9 @@ export class Listener {
   }
 
   #say(statement: string, then: () => void = () => undefined): void {
+    const connection = this.#connection;
     // One that fails ends with the connection, and is said again on the next one.
-    this.#connection?.query(statement).then(then, () => undefined);
+    this.#said = this.#said.then(() => connection?.query(statement)).then(then, () => undefined);
   }
 
   #open(): void {
@@ -95,18 +98,20 @@ export class Listener {
     connection.on('notification', ({ channel }) => this.#ringAll(channel));
     connection.once('end', () => this.#lose(connection));
     try {
-      for (const channel of new Set([...this.#subscribers].map((each) => each.channel)))
-        await connection.query(`listen ${quotePg(channel)}`);
+      await connection.query(this.#listenSql());
     } catch (error) {
       await connection[Symbol.asyncDispose]();
       throw error;
     }
     this.#connection = connection;
     this.#pace.reset();
-    // Those who subscribed while it listened to the others.
-    for (const channel of new Set([...this.#subscribers].map((each) => each.channel)))
-      this.#say(`listen ${quotePg(channel)}`);
-    this.#ringAll();
+    // Those too who subscribed while it began to listen to the others.
+    this.#say(this.#listenSql(), () => this.#ringAll());
+  }
+
+  #listenSql(): string {
+    const channels = new Set([...this.#subscribers].map(({ channel }) => channel));
+    return [...channels].map((channel) => `listen ${quotePg(channel)}`).join('; ') || 'select';
   }
 
   #lose(connection: ListenConnection): void {

@@ -5,6 +5,8 @@ import { readLast, type CursorSequence } from './sequence.js';
 import { AWAKE, setFlagSql, sleepSql } from './wake-trigger.js';
 import type { Waker, WaitOptions } from './waker.js';
 
+const UNDEFINED_TABLE = '42P01';
+
 export interface NotifyOptions {
   readonly channel: string;
   readonly sequence: CursorSequence;
@@ -14,6 +16,8 @@ export interface NotifyOptions {
   readonly flagOf: string | undefined;
   /** Wakes too on a server that allows prepared transactions, where the trigger of ours may have to keep quiet. */
   readonly beside?: Waker | undefined;
+  /** Somebody dropped the flag: from then on there is the timer. */
+  readonly onFlagLost?: () => void;
 }
 
 /**
@@ -31,6 +35,7 @@ export class NotifyWaker implements Waker {
   #isAsleep = false;
   #dueAt = 0;
   #mayBeQuiet: boolean | undefined;
+  #isFlagLost = false;
 
   constructor(source: Queryable, listener: Listener, options: NotifyOptions) {
     this.#source = source;
@@ -95,9 +100,9 @@ export class NotifyWaker implements Waker {
     // Most often so under load, and then the flag stays as it is.
     if ((await readLast(this.#source, sequence)).last > seen) return true;
     if (flagOf === undefined) return false;
-    const [row] = rowsOfLast<{ last: string }>(await this.#query(sleepSql(flagOf, sequence.oid)));
+    const [row] = rowsOfLast<{ last: string }>(await this.#flag(sleepSql(flagOf, sequence.oid)));
     if (BigInt(row?.last ?? 0) <= seen) return false;
-    await this.#query(setFlagSql(flagOf, AWAKE));
+    await this.#flag(setFlagSql(flagOf, AWAKE));
     return true;
   }
 
@@ -105,14 +110,19 @@ export class NotifyWaker implements Waker {
     if (!this.#isAsleep) return;
     this.#isAsleep = false;
     const { flagOf } = this.#options;
-    if (flagOf !== undefined) await this.#query(setFlagSql(flagOf, AWAKE));
+    if (flagOf !== undefined) await this.#flag(setFlagSql(flagOf, AWAKE));
   }
 
-  async #query(text: string): Promise<unknown> {
+  async #flag(text: string): Promise<unknown> {
+    if (this.#isFlagLost) return [];
     try {
       return await this.#source.query(text);
     } catch (error) {
-      throw classifyPostgres(error, 'setting the flag of a reader that sleeps');
+      const { code } = error as { code?: unknown };
+      if (code !== UNDEFINED_TABLE) throw classifyPostgres(error, 'setting the flag of a reader that sleeps');
+      this.#isFlagLost = true;
+      this.#options.onFlagLost?.();
+      return [];
     }
   }
 }

@@ -44,7 +44,7 @@ export function makePollCapture(kind: PollKind, guards?: PollGuards): Capture {
     limits = TOPIC_LIMITS,
   ): BatchSource<BatchName, Content> => {
     const stage = context as StageContext<PollRow>;
-    const options = { read, limits, guards, waker: wakerOf(services, stage) };
+    const options = { read, limits, guards, waker: wakerOf(services, stage, kind) };
     return new PollSource(services, stage, options) as BatchSource<BatchName, Content>;
   };
   return {
@@ -133,9 +133,8 @@ async function refuseStandby(pg: Queryable, title: string): Promise<void> {
  * Watching the sequence costs PostgreSQL 0.3 ms for 200 tables together and finds a row within 50 ms; a timer of 1 s would take a
  * statement a table and half a second. Who names an interval gets a timer, and nothing in between.
  */
-function wakerOf(services: CaptureServices, { table }: StageContext<PollRow>): Waker {
+function wakerOf(services: CaptureServices, { table }: StageContext<PollRow>, kind: PollKind): Waker {
   const { sequence, intervalMs, channel } = pollSpecOf(table);
-  const { kind } = table.route.capture;
   const watch = new WatchWaker(services.watch, sequence);
   if (kind === POLL) return intervalMs === undefined ? watch : new TimerWaker(intervalMs);
   return new NotifyWaker(services.source, services.listener, {
@@ -144,5 +143,10 @@ function wakerOf(services: CaptureServices, { table }: StageContext<PollRow>): W
     intervalMs: intervalMs ?? NOTIFY_INTERVAL_MS,
     flagOf: channel === undefined ? table.id : undefined,
     beside: watch,
+    onFlagLost: () =>
+      services.log.warn(
+        { table: formatTableName(table.name) },
+        'the flag of the trigger that notifies is gone: rows are looked for by the timer alone',
+      ),
   });
 }

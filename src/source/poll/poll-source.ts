@@ -221,7 +221,11 @@ export class PollSource<Content> implements BatchSource<PollBatch, Content> {
   async #look(read = 0n): Promise<void> {
     const { sequence } = this.#spec;
     const { last, nowMs } = await readLast(this.#services.source, sequence);
-    requireAhead(last, [this.#cursor, this.#highest, read].reduce((a, b) => (a > b ? a : b)), sequence);
+    requireAhead(
+      last,
+      [this.#cursor, this.#highest, read].reduce((a, b) => (a > b ? a : b)),
+      sequence,
+    );
     this.#last = last;
     this.#clockMs = nowMs - Date.now();
     this.#lag.observe(last, Date.now());
@@ -272,15 +276,17 @@ export class PollSource<Content> implements BatchSource<PollBatch, Content> {
     if (this.#options.guards?.keepsGaps !== false) {
       this.#gaps.found(runs);
       const above = runs.filter(({ last }) => last > this.#cursor);
-      const passed = { first: this.#cursor + 1n, last: upTo };
-      if (upTo > this.#cursor) this.#gaps.add(subtractRuns([passed], above), at);
+      // A sequence begins at 1: before it there is no gap.
+      const passed = { first: this.#cursor < 0n ? 1n : this.#cursor + 1n, last: upTo };
+      if (passed.last >= passed.first) this.#gaps.add(subtractRuns([passed], above), at);
     }
     if (upTo > this.#cursor) this.#cursor = upTo;
     if (this.#settled < this.#cursor) this.#settled = this.#cursor;
     const { old, many } = this.#gaps.giveUp(this.#now());
     const { log } = this.#services;
     const table = this.#title;
-    if (many > 0n) log.warn({ table, ids: String(many) }, 'ids without a row are not asked for any more: there are too many');
+    if (many > 0n)
+      log.warn({ table, ids: String(many) }, 'ids without a row are not asked for any more: there are too many');
     if (old > 0n) log.info({ table, ids: String(old) }, 'ids without a row for an hour are not asked for any more');
   }
 }

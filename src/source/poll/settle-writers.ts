@@ -31,7 +31,10 @@ export async function settleWriters(
     onProgress(`waiting ${Math.round(seconds)} s to read up to id ${upTo}: ${table} is written to by ${who}`);
     if (Date.now() < logAt) return;
     logAt = Date.now() + LOG_EVERY_MS;
-    log.warn({ table, seconds: Math.round(seconds), holders: who }, 'an open transaction holds up the rows of this table');
+    log.warn(
+      { table, seconds: Math.round(seconds), holders: who },
+      'an open transaction holds up the rows of this table',
+    );
   };
   try {
     await settle(source, relation, { signal, onHeld });
