@@ -51,6 +51,8 @@ export async function addTable(session: Session, table: string, options: AddOpti
     ]);
     const rows = found.estimatedRows === null ? '' : `, about ${plural(found.estimatedRows, 'row')}`;
     session.tell(`${title}: ${plural(found.columns.length, 'column')}, key ${found.key.join(', ')}${rows}`);
+    if (found.capture.appendOnly === true)
+      session.tell(`${title}: --capture ${found.capture.kind} sees inserts only; updates and deletes do not arrive.`);
     const moved = await moveWorkflow(client, address, servers.queues.workflow);
     if (moved)
       session.tell(`${title} was added by an older release: its workflow runs on the task queue of this one now.`);

@@ -3,7 +3,7 @@ import type { TableOptions } from '../../src/domain/replicated-table.js';
 import { Registry } from '../../src/pipeline/registry.js';
 import type { Capture } from '../../src/source/capture.js';
 import { makePollCapture, notifyCapture, pollCapture } from '../../src/source/poll/poll-capture.js';
-import { writeOutOfOrder } from '../support/out-of-order.js';
+import { writeOutOfOrder, type OutOfOrderOptions } from '../support/out-of-order.js';
 import { openPath, type Followed, type Path } from '../support/path.js';
 import { freshName } from '../support/stack.js';
 
@@ -46,7 +46,10 @@ async function follow(options: TableOptions): Promise<[string, Followed]> {
 }
 
 /** @returns rows that are in PostgreSQL and did not come */
-async function run(options: TableOptions, lateMs = 5_000): Promise<{ missing: number; rows: number }> {
+async function run(
+  options: TableOptions,
+  workload: Pick<OutOfOrderOptions, 'lateMs' | 'drawn'> = {},
+): Promise<{ missing: number; rows: number }> {
   const [table, followed] = await follow(options);
   let isOver = false;
   const written = writeOutOfOrder(table, {
@@ -54,7 +57,7 @@ async function run(options: TableOptions, lateMs = 5_000): Promise<{ missing: nu
     writers: 8,
     milliseconds: WRITE_MS,
     seed: 1,
-    lateMs,
+    ...workload,
   }).finally(() => (isOver = true));
   while (!isOver) await followed.settle();
   const counts = await written;
@@ -99,12 +102,14 @@ it(
   },
 );
 
-// Long transactions keep a poll waiting, and then ids that were drawn early are there in time.
+/** Long transactions keep a poll waiting, and then ids that were drawn early are there in time. */
+const workload = { lateMs: 200, drawn: 40 };
+
 it(
   'a poll that does not ask for gaps again loses rows of ids that were drawn early, and one that asks does not',
   { timeout: 2 * TIMEOUT_MS },
   async () => {
-    expect((await run({ capture: 'poll-without-gaps' }, 200)).missing).toBeGreaterThan(0);
-    expect((await run({ capture: 'poll' }, 200)).missing).toBe(0);
+    expect((await run({ capture: 'poll-without-gaps' }, workload)).missing).toBeGreaterThan(0);
+    expect((await run({ capture: 'poll' }, workload)).missing).toBe(0);
   },
 );

@@ -156,6 +156,10 @@ describe('a role that may only SELECT, with the ledger elsewhere', () => {
       ...opened,
       [Symbol.asyncDispose]: () => opened.close(),
     }));
+    // Another deployment's, whose outboxes this role may not even look up.
+    await readOnly.source.query(
+      `create schema pg2click; revoke usage on schema pg2click from ${readOnly.settings.postgres.user}`,
+    );
     for (const options of [
       { capture: 'poll' },
       { capture: 'poll', transport: 'kafka' },
@@ -171,7 +175,9 @@ describe('a role that may only SELECT, with the ledger elsewhere', () => {
       expect(await followed.expectEqual()).toBe(3);
       await followed.remove();
     }
-    const made = await readOnly.source.query(`select from pg_namespace where nspname = 'pg2click'`);
+    const made = await readOnly.source.query(
+      `select from pg_class where relnamespace = 'pg2click'::regnamespace or relowner = '${readOnly.settings.postgres.user}'::regrole`,
+    );
     expect(made.rowCount).toBe(0);
   });
 });

@@ -24,6 +24,8 @@ export interface OutOfOrderOptions {
   readonly restMs?: number;
   /** How long the late ones and the prepared one stay open; 5 s by default. */
   readonly lateMs?: number;
+  /** Of a hundred transactions, how many have ids that were drawn before; 12 by default. */
+  readonly drawn?: number;
 }
 
 /**
@@ -31,7 +33,7 @@ export interface OutOfOrderOptions {
  * order than their ids have: some of them late, some never, one of them in two phases.
  */
 export async function writeOutOfOrder(table: string, options: OutOfOrderOptions): Promise<OutOfOrder> {
-  const { connect, writers, milliseconds, seed, restMs = 30, lateMs = 5_000 } = options;
+  const { connect, writers, milliseconds, seed, restMs = 30, lateMs = 5_000, drawn = 12 } = options;
   const counts = { committed: 0, rolledBack: 0, late: 0, drawnBefore: 0, prepared: 0 };
   const endAt = Date.now() + milliseconds;
 
@@ -49,10 +51,10 @@ export async function writeOutOfOrder(table: string, options: OutOfOrderOptions)
         await sleep(lateMs);
         await client.query('commit');
         counts.late += 1;
-      } else if (kind < 25) {
-        const drawn = await client.query<{ id: string }>(`select nextval('${table}_id_seq')::text as id`);
+      } else if (kind < 13 + drawn) {
+        const id = await client.query<{ id: string }>(`select nextval('${table}_id_seq')::text as id`);
         await sleep(random.below(kind === 13 ? 2_000 : 100));
-        await client.query(`insert into ${table} (id, writer, name) values (${drawn.rows[0]?.id}, ${writer}, 'drawn')`);
+        await client.query(`insert into ${table} (id, writer, name) values (${id.rows[0]?.id}, ${writer}, 'drawn')`);
         counts.drawnBefore += 1;
       } else {
         await client.query(`begin; ${insert}`);
