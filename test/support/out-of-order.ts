@@ -16,7 +16,7 @@ export interface OutOfOrder {
 
 export interface OutOfOrderOptions {
   /** One for each writer, and one more for the transaction that is prepared. */
-  connect(): Promise<pg.Client>;
+  readonly connect: () => Promise<pg.Client>;
   readonly writers: number;
   readonly milliseconds: number;
   readonly seed: number;

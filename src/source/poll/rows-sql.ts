@@ -33,16 +33,19 @@ export function markLine(floor: bigint): Buffer {
   return Buffer.from(`0\t0\t{"_version":"${floor}"}\t\n`);
 }
 
-/** By the ranges of the name and in their order: each is a search in the index. */
+/** By the ranges of the name and in their order: each is a search in the index. One alone, as most are, costs 1 us a row less. */
 function copySql(table: PolledTable, batch: PollBatch, columns: readonly string[]): string {
-  const { cursor } = pollSpecOf(table);
-  return /* sql */ `copy (
-    select ${columns.join(', ')} from ${runsSql(readRuns(batch.ids))}
-    cross join lateral (
-      select * from only ${qualified(table.name)} row
-      where row.${quotePg(cursor)} between run.first and run.last order by row.${quotePg(cursor)}
-    ) source
-  ) to stdout`;
+  const id = quotePg(pollSpecOf(table).cursor);
+  const runs = readRuns(batch.ids);
+  const [first] = runs;
+  const rows =
+    first !== undefined && runs.length === 1
+      ? `only ${qualified(table.name)} source where source.${id} between ${first.first} and ${first.last} order by source.${id}`
+      : `${runsSql(runs)} cross join lateral (
+          select * from only ${qualified(table.name)} row
+          where row.${id} between run.first and run.last order by row.${id}
+        ) source`;
+  return /* sql */ `copy (select ${columns.join(', ')} from ${rows}) to stdout`;
 }
 
 /** Runs as a relation `run (first, last)`. */
