@@ -31,6 +31,7 @@ import { readDeployment } from '../src/source/deployment.js';
 import { stepsInOneDatabase, type OpenOutboxSteps } from '../src/source/outbox/steps.js';
 import { stepsInTwoDatabases } from '../src/source/outbox/two-databases.js';
 import { OutboxWatch } from '../src/source/outbox/watch.js';
+import { Listener } from '../src/source/poll/listener.js';
 import { Fetcher } from '../src/kafka/client/fetcher.js';
 import type { TopicServices } from '../src/topic/topic-source.js';
 import { ConsumerGroups } from '../src/topic/consumer-groups.js';
@@ -69,6 +70,8 @@ export interface Deps {
   readonly readingByKey: ReadingPool;
   /** Wakes the slices that wait for changes; one connection for all of them. */
   readonly watch: OutboxWatch;
+  /** Hears the notifications of triggers; one connection for all tables that have them. */
+  readonly listener: Listener;
   /** A connection of one errand's own, when its turn has come; `await using` ends it. First loads have a queue of theirs. */
   connectSource(name: string, options: AcquireOptions & { readonly copies?: boolean }): Promise<PostgresClient>;
   /** Who we are; PostgreSQL is asked once, when somebody first wants to know. @throws Failure those of PostgreSQL */
@@ -117,6 +120,7 @@ export function openDeps(
   const watch = new OutboxWatch(() => connectPostgres(settings, { name: 'watch' }), {
     onLost: () => idleGroup.endIdle(),
   });
+  const listener = new Listener(() => connectPostgres(settings, { name: 'listen' }));
   const queues = { copies: new Semaphore(settings.worker.copies), errands: new Semaphore(DDL_CONCURRENCY) };
   const clickhouse = connectClickHouse(settings);
   let publisher: Promise<Publisher> | undefined;
@@ -135,6 +139,7 @@ export function openDeps(
     reading,
     readingByKey,
     watch,
+    listener,
     async connectSource(name, { copies = false, ...options }) {
       const place = await (copies ? queues.copies : queues.errands).acquire(options);
       try {
@@ -173,7 +178,14 @@ export function openDeps(
       if (publisher !== undefined) closing.push(publisher.then((opened) => opened.close()));
       await Promise.allSettled(closing);
       const pools = [...new Set([ledger, source])].map((pool) => pool.end());
-      await Promise.allSettled([watch.close(), reading.end(), readingByKey.end(), ...pools, clickhouse.close()]);
+      await Promise.allSettled([
+        watch.close(),
+        listener.close(),
+        reading.end(),
+        readingByKey.end(),
+        ...pools,
+        clickhouse.close(),
+      ]);
     },
   };
 }

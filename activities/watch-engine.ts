@@ -37,7 +37,7 @@ async function readPublished(deps: Deps, table: ReplicatedTable): Promise<bigint
   if (row === undefined) return 0n;
   const capture = deps.captures.named(table.route.capture.kind);
   const backlog = await capture.backlog?.(deps.source, [
-    { id: table.id, lowWater: row.lowWater, position: row.position },
+    { table, id: table.id, lowWater: row.lowWater, position: row.position },
   ]);
   return backlog?.get(table.id)?.published ?? 0n;
 }

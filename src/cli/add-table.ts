@@ -64,6 +64,8 @@ export async function addTable(session: Session, table: string, options: AddOpti
       session.tell(
         `Messages hold keys only: the worker that loads ${title} reads its rows from the primary of PostgreSQL. Its role needs SELECT on the table, and loading waits while PostgreSQL is away.`,
       );
+    if (found.capture.appendOnly === true)
+      session.tell(`${title}: --capture ${found.capture.kind} sees inserts only; updates and deletes do not arrive.`);
     const moved = await moveWorkflow(client, address, servers.queues.workflow);
     if (moved)
       session.tell(`${title} was added by an older release: its workflow runs on the task queue of this one now.`);

@@ -30,6 +30,8 @@ export interface TableBacklog {
   readonly stages: Readonly<Record<StageId, StageBacklog>>;
   /** What the capture takes in PostgreSQL; null where it is gone, or takes nothing. */
   readonly outbox: { readonly bytes: number; readonly deadTuples: number } | null;
+  /** As in `CaptureBacklog`. */
+  readonly gaps?: CaptureBacklog['gaps'];
 }
 
 /**
@@ -58,7 +60,7 @@ function drainOf({ table, stages }: LedgerTable): LedgerStage | undefined {
 
 function capturedTable(each: LedgerTable) {
   const drain = drainOf(each);
-  return { id: each.table.id, lowWater: drain?.lowWater ?? '0', position: drain?.position };
+  return { id: each.table.id, table: each.table, lowWater: drain?.lowWater ?? '0', position: drain?.position };
 }
 
 function toBacklog({ table, stages }: LedgerTable, captured: CaptureBacklog | undefined): TableBacklog {
@@ -71,6 +73,7 @@ function toBacklog({ table, stages }: LedgerTable, captured: CaptureBacklog | un
     table,
     stages: Object.fromEntries(known),
     outbox: bytes === null || deadTuples === null ? null : { bytes, deadTuples },
+    gaps: captured?.gaps,
   };
 }
 

@@ -86,6 +86,29 @@ export const METRICS = {
     origin: 'collector',
     description: 'Dead tuples in the outbox, as the statistics of PostgreSQL have them.',
   },
+  pg2click_settle_seconds: {
+    kind: 'gauge',
+    unit: 'seconds',
+    labels: TABLE,
+    origin: 'worker',
+    description:
+      'poll, notify: how long the rows of the table have waited for transactions that write to it, from the first second on; 0 again when they have ended. The log says who they are.',
+  },
+  pg2click_gap_ranges: {
+    kind: 'gauge',
+    unit: '',
+    labels: TABLE,
+    origin: 'collector',
+    description: 'poll, notify: ranges of ids that had no row and are asked for again, as of the last batch.',
+  },
+  pg2click_given_up_ids: {
+    kind: 'gauge',
+    unit: '',
+    labels: TABLE,
+    origin: 'collector',
+    description:
+      'poll, notify: ids that had no row and are not asked for any more, since the table was added: those that were rolled back, and rows that came too late.',
+  },
   pg2click_active_parts: {
     kind: 'gauge',
     unit: 'parts',

@@ -81,7 +81,7 @@ export class Collector {
     const known = new Set(tables.flatMap(({ table, stages }) => Object.keys(stages).map((id) => clockKey(table, id))));
     for (const key of this.#clocks.keys()) if (!known.has(key)) this.#clocks.delete(key);
     return [
-      ...tables.flatMap((each) => [...this.#stageReadings(each, now), ...outboxReadings(each)]),
+      ...tables.flatMap((each) => [...this.#stageReadings(each, now), ...outboxReadings(each), ...gapReadings(each)]),
       { name: 'pg2click_oldest_transaction_seconds', value: this.#ageOf(oldestXid, now), labels: {} },
       { name: 'pg2click_collected_timestamp_seconds', value: now / 1_000, labels: {} },
     ];
@@ -154,6 +154,15 @@ function outboxReadings({ table, outbox }: TableBacklog): Reading[] {
   return [
     { name: 'pg2click_outbox_bytes', value: outbox.bytes, labels },
     { name: 'pg2click_outbox_dead_tuples', value: outbox.deadTuples, labels },
+  ];
+}
+
+function gapReadings({ table, gaps }: TableBacklog): Reading[] {
+  if (gaps === undefined) return [];
+  const labels = labelsOf(table);
+  return [
+    { name: 'pg2click_gap_ranges', value: gaps.ranges, labels },
+    { name: 'pg2click_given_up_ids', value: gaps.givenUp, labels },
   ];
 }
 

@@ -24,7 +24,7 @@ import { migrateLedger, migrateSource } from '../../src/ledger/migrate.js';
 import { createLogger } from '../../src/observe/log.js';
 import { loadSettings, type Settings } from '../../src/settings/settings.js';
 import { environmentOf } from './clients.js';
-import { leastRole, ledgerRole } from './least-role.js';
+import { leastRole, ledgerRole, selectRole } from './least-role.js';
 import { addressOf, freshDatabase, freshName, freshSink } from './stack.js';
 
 /**
@@ -80,12 +80,18 @@ export interface PathOptions {
   readonly captures?: Registry<Capture>;
   /** The ledger lies in a database of its own. */
   readonly ledgerElsewhere?: boolean;
+  /** The role of the source may only read; the ledger lies elsewhere then. */
+  readonly selectOnly?: boolean;
 }
 
-export async function openPath({ captures, ledgerElsewhere = false }: PathOptions = {}): Promise<Path> {
+export async function openPath({
+  captures,
+  selectOnly = false,
+  ledgerElsewhere = selectOnly,
+}: PathOptions = {}): Promise<Path> {
   const owner = await freshDatabase('path');
   const ledgerOwner = ledgerElsewhere ? await freshDatabase('ledger') : owner;
-  const postgres = await leastRole(owner);
+  const postgres = await (selectOnly ? selectRole(owner) : leastRole(owner));
   const clickhouse = await freshSink('path');
   const settings = loadSettings({
     envFile: false,
@@ -112,8 +118,8 @@ export async function openPath({ captures, ledgerElsewhere = false }: PathOption
   await migrateLedger(migrating);
   if (ledgerElsewhere) {
     await using tables = await connectPostgres(settings, { name: 'test' });
-    await migrateSource(tables);
-    await bindLedger(migrating, tables, { bind: true, outboxes: true });
+    if (!selectOnly) await migrateSource(tables);
+    await bindLedger(migrating, tables, { bind: true, outboxes: !selectOnly });
   }
   return {
     settings,

@@ -76,6 +76,7 @@ export class CopySource implements BatchSource<CopyBatch, CopyContent> {
     await settle(pg, table.relation, {
       signal,
       onWait: (writers) => onProgress(`waiting for ${writers} writers`),
+      onHeld: (who) => onProgress(`waiting for writers: ${who}`),
     });
     const { generation, shape } = table;
     const name = { batch: this.#batch + 1, generation, shape, position };

@@ -57,8 +57,8 @@ export function drainSql(table: DrainedTable, batch: OutboxBatch, options: Drain
   ) to stdout`;
 }
 
-/** Put together from texts: `row_to_json` looks up the names and types of the columns for each row. */
-function rowJson(columns: readonly Column[], version: string): string {
+/** The JSON of a row of `source`, with its version. Put together from texts: `row_to_json` looks up the names and types of the columns for each row. */
+export function rowJson(columns: readonly Column[], version: string): string {
   // Constants and expressions in turn: what is constant between two values is one text.
   const pieces: string[] = [];
   let constant = '{';
