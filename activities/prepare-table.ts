@@ -18,7 +18,8 @@ import {
 import type { Queryable } from '../src/connect/queryable.js';
 import { readSinkIdentity } from '../src/clickhouse/identity.js';
 import { renewMarks } from '../src/clickhouse/renew-marks.js';
-import { checkTarget, hasTarget, highestGeneration } from '../src/clickhouse/target.js';
+import { targetEngine } from '../src/clickhouse/target-engines.js';
+import { hasTarget } from '../src/clickhouse/target.js';
 import type { Capture, Inspection } from '../src/source/capture.js';
 import { saveOwner } from '../src/ledger/tables.js';
 import { ensureTopic, topicState, withAdmin } from '../src/topic/admin.js';
@@ -59,8 +60,8 @@ export async function prepareTable(
 
     const { table, claim } = await register(deps, steps, { request, inspection, standing, deployment });
     steps.begin('checking its target');
-    for (const { name } of table.route.loaders)
-      await checkTarget(deps.clickhouse, targetTable(table, name, deployment.id));
+    for (const loader of table.route.loaders)
+      await targetEngine(loader).check(deps.clickhouse, targetTable(table, loader.name, deployment.id));
     const kafka = kafkaOf(table.route);
     const transport =
       kafka === undefined ? table.route.transport : await readyTopic(deps, steps, { table, kafka, deployment });
@@ -114,8 +115,8 @@ async function register(
     const route = chooseRoute(request, { settings: deps.settings, capture, taken, server });
     const refusal = refusalOf(route, { captures: deps.captures.kinds, loaders: deps.loaders.kinds });
     if (refusal !== undefined) throw new Failure('UnsuitableTable', { message: refusal });
-    const { target } = loaderNamed({ route });
-    const targetGeneration = await highestGeneration(deps.clickhouse, target);
+    const loader = loaderNamed({ route });
+    const targetGeneration = await targetEngine(loader).highestGeneration(deps.clickhouse, loader.target);
     steps.begin('registering it');
     try {
       const definition = { columns, key, route, owner: deployment };

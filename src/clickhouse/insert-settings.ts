@@ -81,16 +81,21 @@ const USUALLY_ONE_BLOCK: ClickHouseSettings = {
   input_format_max_block_size_bytes: String(BLOCK_BYTES),
 };
 
-/** Both names of one switch: older servers know the first only, newer ones obey the second. */
+/** Both names of one switch, and that of INSERT .. SELECT: older servers know the first only, newer ones obey the second. */
 const DEDUPLICATED = {
   insert_deduplicate: 1,
   deduplicate_insert: 'enable',
+  deduplicate_insert_select: 'enable_even_for_bad_queries',
   // Off, a repeated block is dropped by the table and inserted again by its views.
   deduplicate_blocks_in_dependent_materialized_views: 1,
 } as const;
 
 /** Without a token ClickHouse would drop identical blocks as repeats, which is wrong after the target was emptied by hand. */
-const NOT_DEDUPLICATED = { insert_deduplicate: 0, deduplicate_insert: 'disable' } as const;
+const NOT_DEDUPLICATED = {
+  insert_deduplicate: 0,
+  deduplicate_insert: 'disable',
+  deduplicate_insert_select: 'disable',
+} as const;
 
 const NAMED_INSERT: ClickHouseSettings = { ...READING, ...ANSWERING, ...ONE_BLOCK, ...DEDUPLICATED };
 const LIVE_INSERT: ClickHouseSettings = { ...READING, ...ANSWERING, ...USUALLY_ONE_BLOCK, ...NOT_DEDUPLICATED };
@@ -101,6 +106,18 @@ const COPY_INSERT: ClickHouseSettings = {
   // A copy is idempotent by version: it may use every core, and blocks of the server's own size.
   input_format_parallel_parsing: 1,
 };
+
+/** An INSERT .. SELECT: what a user's profile could cut off or change on the way from the text to the table. */
+const SELECTED = {
+  // A NULL that the table does not take is an error here too.
+  insert_null_as_default: 0,
+  use_query_cache: 0,
+  limit: '0',
+  offset: '0',
+} as const;
+
+const FENCED_INSERT: ClickHouseSettings = { ...NAMED_INSERT, ...SELECTED };
+const MISSING_INSERT: ClickHouseSettings = { ...FENCED_INSERT, ...NOT_DEDUPLICATED };
 
 /** A parameter of the HTTP interface, not in `system.settings`: every server knows it. */
 const HTTP_PARAMETERS: ClickHouseSettings = { wait_end_of_query: 1 };
@@ -132,6 +149,20 @@ export async function knownReadingSettings(ch: ClickHouseClient): Promise<Readon
   return (await onlyKnown(ch, json)) as Record<string, string | number>;
 }
 
+/**
+ * Settings of an insert that selects from its body, as one block.
+ * @param mark by which it is found in `system.processes`
+ * @param token undefined for an insert that brings only what is not there, whose rows are not named by a token
+ */
+export async function fencedInsertSettings(
+  ch: ClickHouseClient,
+  { mark, token }: { readonly mark: string; readonly token: string | undefined },
+): Promise<ClickHouseSettings> {
+  const known = await onlyKnown(ch, token === undefined ? MISSING_INSERT : FENCED_INSERT);
+  const named = token === undefined ? {} : { insert_deduplication_token: token };
+  return { ...known, ...HTTP_PARAMETERS, log_comment: mark, ...named };
+}
+
 /** Reads the names again at the next insert: the server may have been replaced by another version. */
 export function forgetKnownSettings(ch: ClickHouseClient): void {
   knownSettings.delete(ch);
@@ -150,7 +181,7 @@ async function onlyKnown(ch: ClickHouseClient, settings: ClickHouseSettings): Pr
 }
 
 async function readKnown(ch: ClickHouseClient): Promise<ReadonlySet<string>> {
-  const names = Object.keys({ ...NAMED_INSERT, ...COPY_INSERT }).map((name) => `'${name}'`);
+  const names = Object.keys({ ...FENCED_INSERT, ...COPY_INSERT }).map((name) => `'${name}'`);
   const query = /* sql */ `select name from system.settings where name in (${names.join(', ')})`;
   const rows = await select<{ name: string }>(ch, query, {}, `asking which settings it has`);
   return new Set(rows.map(({ name }) => name));

@@ -15,6 +15,8 @@ const NEWLINE = 0x0a;
 const PROGRESS_MS = 1_000;
 
 export interface TextOptions {
+  /** Up to and including the format; by default one that names the columns of `targetColumns`. */
+  readonly query?: string;
   readonly settings: Promise<ClickHouseSettings>;
   readonly signal: AbortSignal;
   /** How long ClickHouse may take no bytes and give no answer, milliseconds; for ever by default. */
@@ -40,11 +42,9 @@ export async function insertText(
   ch: ClickHouseClient,
   table: TargetTable,
   rows: Readable,
-  { settings, signal, timeoutMs, onProgress }: TextOptions,
+  { query = plainInsert(table), settings, signal, timeoutMs, onProgress }: TextOptions,
 ): Promise<InsertedText> {
   const names = targetNames(table.target);
-  const columns = targetColumns(table).map(({ name }) => quoteCh(name));
-  const query = /* sql */ `insert into ${names.sql.table} (${columns.join(', ')}) format TabSeparated`;
   const gather = new Gather(onProgress);
   const sourceFailure = watchSource(rows, gather);
   const silence = new AbortController();
@@ -64,6 +64,11 @@ export async function insertText(
     clearInterval(watching);
   }
   return { rows: gather.rows, bytes: gather.bytes };
+}
+
+function plainInsert(table: TargetTable): string {
+  const columns = targetColumns(table).map(({ name }) => quoteCh(name));
+  return /* sql */ `insert into ${targetNames(table.target).sql.table} (${columns.join(', ')}) format TabSeparated`;
 }
 
 /** How often a body is looked at within its time limit. */

@@ -66,7 +66,7 @@ export interface Followed {
   compare(): Promise<Comparison>;
   /** Settles, and expects every row to be the same on both sides. @returns how many rows */
   expectEqual(): Promise<number>;
-  /** One value of ClickHouse; `{target}`, `{current}`, `{floor}` and `{errors}` stand for the table's names. */
+  /** One value of ClickHouse; `{target}`, `{current}`, `{floor}`, `{errors}` and `{fence}` stand for the table's names. */
   sink(query: string): Promise<string>;
 }
 
@@ -80,6 +80,8 @@ export interface PathOptions {
   readonly captures?: Registry<Capture>;
   /** The ledger lies in a database of its own. */
   readonly ledgerElsewhere?: boolean;
+  /** How long a slice is, milliseconds; 400 by default. One that checks much before its first batch needs longer. */
+  readonly sliceMs?: number;
   /** The role of the source may only read; the ledger lies elsewhere then. */
   readonly selectOnly?: boolean;
 }
@@ -88,6 +90,7 @@ export async function openPath({
   captures,
   selectOnly = false,
   ledgerElsewhere = selectOnly,
+  sliceMs = SLICE_MS,
 }: PathOptions = {}): Promise<Path> {
   const owner = await freshDatabase('path');
   const ledgerOwner = ledgerElsewhere ? await freshDatabase('ledger') : owner;
@@ -127,7 +130,7 @@ export async function openPath({
     source,
     ledger,
     session,
-    add: (table, options = {}) => follow({ settings, deps, source }, parseTableName(table), options),
+    add: (table, options = {}) => follow({ settings, deps, source, sliceMs }, parseTableName(table), options),
     async close() {
       await deps.close();
       await Promise.all(sessions.map((client) => client.end()));
@@ -143,7 +146,7 @@ function isMoving(activity: StageActivity): activity is Moving {
 }
 
 async function follow(
-  path: { settings: Settings; deps: Deps; source: pg.Client },
+  path: { settings: Settings; deps: Deps; source: pg.Client; sliceMs: number },
   name: TableName,
   options: TableOptions,
 ): Promise<Followed> {
@@ -151,7 +154,7 @@ async function follow(
   const checkpoint: Partial<Record<StageActivity, Checkpoint | null>> = {};
   const run = <T>(activity: (deps: Deps) => Promise<T>, deps: Partial<Deps> = {}): Promise<T> =>
     new MockActivityEnvironment({}, { logger: QUIET }).run(() => activity({ ...path.deps, ...deps }));
-  const slice = async (stage: Moving, deps?: Partial<Deps>, sliceMs = SLICE_MS): Promise<SliceReceipt> => {
+  const slice = async (stage: Moving, deps?: Partial<Deps>, sliceMs = path.sliceMs): Promise<SliceReceipt> => {
     const receipt = await run(
       (all) => ACTIVITIES[stage](all, { ...address, checkpoint: checkpoint[stage] ?? null, sliceMs }),
       deps,
@@ -166,6 +169,7 @@ async function follow(
     current: quote(database, `${table}_current`),
     floor: quote(database, `${table}_floor`),
     errors: quote(database, `${table}_errors`),
+    fence: quote(database, `${table}_fence`),
   };
 
   const moving = (receipt.stages ?? stagesOf(FIRST_ROUTE)).map(({ activity }) => activity).filter(isMoving);
@@ -177,7 +181,7 @@ async function follow(
       if (receipt.topic === null) throw new Error('the table has no topic');
       return receipt.topic;
     },
-    copy: () => run((deps) => copyTable(deps, { ...address, checkpoint: null, sliceMs: SLICE_MS })),
+    copy: () => run((deps) => copyTable(deps, { ...address, checkpoint: null, sliceMs: path.sliceMs })),
     publish: (deps, sliceMs) => slice('publishSlice', deps, sliceMs),
     load: (deps, sliceMs) => slice('loadSlice', deps, sliceMs),
     direct: (deps, sliceMs) => slice('directSlice', deps, sliceMs),
@@ -202,7 +206,7 @@ async function follow(
         postgres: path.source,
         clickhouse: path.deps.clickhouse,
         table: name,
-        view: { database, table: `${table}_current` },
+        view: { database, table: options.engine === 'merge-tree' ? table : `${table}_current` },
       }),
     async expectEqual() {
       await followed.settle();
