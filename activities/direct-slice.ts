@@ -21,7 +21,10 @@ export async function directSlice(deps: Deps, request: SliceRequest): Promise<Sl
         kind: 'stream',
         ...content,
       })),
-      writer: new ClickHouseWriter(deps, target, { retry: SINK_RETRY, throttle: deps.throttles.load }),
+      writer: new ClickHouseWriter({ ...deps, ...deps.sink(target) }, target, {
+        retry: SINK_RETRY,
+        throttle: deps.throttles.load,
+      }),
     };
   });
 }

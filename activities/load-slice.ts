@@ -1,11 +1,12 @@
 import { loadToken } from '../src/domain/batch.js';
-import { targetTable } from '../src/domain/replicated-table.js';
+import { firstLoader, targetTable } from '../src/domain/replicated-table.js';
 import type { SliceReceipt, SliceRequest } from '../src/domain/receipt.js';
 import { loaderOf, loadStage, MAIN_LOADER, requireKafka } from '../src/domain/route.js';
 import { ClickHouseWriter, type InsertContent } from '../src/clickhouse/clickhouse-writer.js';
 import { mapContent } from '../src/pipeline/batch.js';
 import { SINK_RETRY } from '../src/pipeline/retry.js';
 import type { StageContext } from '../src/pipeline/stage.js';
+import type { Fetched } from '../src/topic/reader.js';
 import { TopicSource, type TopicRow } from '../src/topic/topic-source.js';
 import type { Deps } from './deps.js';
 import { runStageSlice } from './run-stage-slice.js';
@@ -19,18 +20,23 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
     const { table, stage } = context;
     const { topic } = requireKafka(table.route);
     const { id: own } = await deps.deployment();
-    const source = new TopicSource(deps, context, { topic, origin: own });
+    const target = targetTable(table, loaderOf(stage), own);
+    const mirrored = firstLoader(table).name === loaderOf(stage);
+    const source = new TopicSource(deps, context, { topic, origin: own, mirrored });
     return {
-      source: mapContent(source, (fetched, name): InsertContent => {
-        const { values, encoding, columns, rows, bytes, truncate } = fetched;
-        const floor = truncate === undefined ? undefined : BigInt(truncate);
-        return { kind: 'values', values, encoding, columns, rows, bytes, floor, token: loadToken(table, stage, name) };
-      }),
-      writer: new ClickHouseWriter(deps, targetTable(table, loaderOf(stage), own), {
+      source: mapContent(source, (fetched, name) => toInsert(fetched, loadToken(target, stage, name))),
+      writer: new ClickHouseWriter({ ...deps, ...deps.sink(target) }, target, {
         retry: SINK_RETRY,
         throttle: deps.throttles.load,
       }),
     };
   };
   return runStageSlice(deps, request, loadStage(MAIN_LOADER), open);
+}
+
+/** Messages as they are inserted: their values, unparsed. */
+export function toInsert(fetched: Fetched, token: string): InsertContent {
+  const { values, encoding, columns, rows, bytes, truncate } = fetched;
+  const floor = truncate === undefined ? undefined : BigInt(truncate);
+  return { kind: 'values', values, encoding, columns, rows, bytes, floor, token };
 }

@@ -44,7 +44,10 @@ export async function removeTable(
       // Half prepared, it may have been refused the target that it names.
       const target = ready ? known : { ...known, oldMarks: false };
       const done = request.dropTarget
-        ? await dropTarget(deps.clickhouse, target, { before: () => checkClaim(deps.ledger, claim), repeated })
+        ? await dropTarget(deps.sink(target).clickhouse, target, {
+            before: () => checkClaim(deps.ledger, claim),
+            repeated,
+          })
         : keepTarget(target, ready);
       receipt.dropped.push(...done.dropped);
       receipt.kept.push(...done.kept);

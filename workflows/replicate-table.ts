@@ -3,6 +3,8 @@ import {
   ApplicationFailure,
   CancellationScope,
   condition,
+  type defineSignal,
+  type defineUpdate,
   isCancellation,
   log,
   makeContinueAsNewFunc,
@@ -15,13 +17,15 @@ import {
 } from '@temporalio/workflow';
 import { InitialVersioningBehavior } from '@temporalio/common';
 import { activityQueuesOf, deploymentOf } from '../src/domain/deployment.js';
-import type { TableAddress } from '../src/domain/receipt.js';
-import { COPY_STAGE } from '../src/domain/route.js';
+import type { ReplaySliceReceipt, SliceReceipt, TableAddress } from '../src/domain/receipt.js';
+import { inputOf } from '../src/domain/route.js';
 import { workflowIdOf } from '../src/domain/table-name.js';
 import { readActivityFailure } from '../src/failure/application-failure.js';
+import { isChangeTask, mustWait, runningReplays } from './changes.js';
 import { currentDetails, statusOf, summaryOf } from './display.js';
 import {
   type Answer,
+  CHANGE_MESSAGES,
   type PauseMessage,
   pauseSignal,
   removeSignal,
@@ -131,9 +135,25 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
     description: 'The signal remove, with an answer.',
     validator: (message?: RemoveMessage) => void understood('remove', message),
   });
+  for (const { action, signal, update, description } of CHANGE_MESSAGES) {
+    setHandler(signal as ReturnType<typeof defineSignal>, (message?: unknown) => receiveSignal(action, message), {
+      description,
+    });
+    setHandler(
+      update as ReturnType<typeof defineUpdate<Answer, [unknown?]>>,
+      (message?: unknown) => receive(understood(action, message)),
+      {
+        description: `The signal ${action}, with an answer.`,
+        validator: (message?: unknown) => void understood(action, message),
+      },
+    );
+  }
   // Without this, a misspelt name would wait unseen for a handler that never comes.
   setDefaultSignalHandler((name) =>
-    ignore(name.slice(0, 50), 'There is no such signal: pause, resume and remove are.'),
+    ignore(
+      name.slice(0, 50),
+      `There is no such signal: pause, resume, remove, ${CHANGE_MESSAGES.map(({ action }) => action).join(', ')} are.`,
+    ),
   );
   become(state);
 
@@ -151,15 +171,47 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
       const receipt = await activities.removeTable.executeWithOptions(options, [{ ...address, id, dropTarget }]);
       return { type: 'removed', at: now(), receipt: receipt ?? null };
     }
+    if (isChangeTask(task)) return performChange(task, options);
     const stage = stageSpecs(state).find(({ id }) => id === task);
     if (stage === undefined) throw misconfigured(`The table has no stage ${task}.`);
     const tableId = state.prepared?.id;
     const request = { ...address, tableId, stage: task, sliceMs, checkpoint: totalsOf(state, task).checkpoint };
     if (stage.activity === 'copyTable')
-      return { type: 'copied', receipt: await activities.copyTable.executeWithOptions(options, [request]) };
+      return {
+        type: 'copied',
+        stage: task,
+        receipt: await activities.copyTable.executeWithOptions(options, [request]),
+      };
     const idleMs = IDLE_SLICES * sliceMs;
     const receipt = await activities[stage.activity].executeWithOptions(options, [{ ...request, idleMs }]);
     return { type: 'sliceEnded', at: now(), receipt: { ...upgradeReceipt(receipt), stage: task } };
+  }
+
+  async function performChange(task: Task, options: { readonly summary: string }): Promise<TableEvent> {
+    const change = state.change ?? null;
+    if (change?.task !== task) throw misconfigured(`No change ${task} is asked for.`);
+    switch (change.task) {
+      case 'addLoader': {
+        const receipt = await activities.addLoader.executeWithOptions(options, [{ ...address, loader: change.loader }]);
+        return { type: 'loadersChanged', at: now(), receipt };
+      }
+      case 'removeLoader': {
+        const { name, dropTarget } = change;
+        const receipt = await activities.removeLoader.executeWithOptions(options, [{ ...address, name, dropTarget }]);
+        return { type: 'loadersChanged', at: now(), receipt };
+      }
+      case 'startReplay': {
+        const { terms, requestId } = change;
+        const request = { ...address, ...terms, requestId, running: runningReplays(state) };
+        const receipt = await activities.startReplay.executeWithOptions(options, [request]);
+        return { type: 'replayStarted', at: now(), receipt };
+      }
+      case 'cancelReplay':
+        await activities.cancelReplay.executeWithOptions(options, [{ ...address, replay: change.replay }]);
+        return { type: 'replayCancelled', at: now() };
+      default:
+        return change satisfies never;
+    }
   }
 
   /** What a task that was being stopped met on its way out matters only where a person must act. */
@@ -177,6 +229,8 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
           const event = await perform(task);
           // Not in one line: `reduce(state, await ...)` would read the state before it waits, and undo what came between.
           become(reduce(state, event));
+          if (event.type === 'sliceEnded' && isFinished(event.receipt))
+            become(reduce(state, { type: 'replayFinished', at: now(), stage: task }));
           return;
         } catch (error) {
           if (!isCancellation(error)) note(task, error, scope.consideredCancelled);
@@ -199,7 +253,8 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
       for (const [task, scope] of running) if (!wanted.includes(task)) scope.cancel();
       for (const task of wanted) {
         // Removal waits until nothing else touches the table.
-        if (running.has(task) || (task === 'remove' && running.size > 0)) continue;
+        if (running.has(task) || (task === 'remove' && running.size > 0) || mustWait(state, task, running.keys()))
+          continue;
         const scope = new CancellationScope();
         running.set(task, scope);
         void run(task, scope);
@@ -272,7 +327,8 @@ function understood(action: Action, message: unknown): Request {
 function shouldContinueAsNew(running: ReadonlyMap<Task, CancellationScope>): boolean {
   const { continueAsNewSuggested, targetWorkerDeploymentVersionChanged, historyLength, historySize } = workflowInfo();
   if (historyLength > HISTORY_LENGTH_LIMIT || historySize > HISTORY_SIZE_LIMIT) return true;
-  if (running.has(COPY_STAGE) || running.has('remove')) return false;
+  if ([...running.keys()].some((task) => inputOf(task) === 'table' || task === 'remove' || isChangeTask(task)))
+    return false;
   return continueAsNewSuggested || targetWorkerDeploymentVersionChanged;
 }
 
@@ -281,6 +337,10 @@ async function continueAsNew(input: ReplicateTableInput): Promise<never> {
   const upgrade = workflowInfo().targetWorkerDeploymentVersionChanged;
   const options = upgrade ? { initialVersioningBehavior: InitialVersioningBehavior.AUTO_UPGRADE } : {};
   return makeContinueAsNewFunc<typeof replicateTable>(options)(input);
+}
+
+function isFinished(receipt: SliceReceipt): boolean {
+  return (receipt as Partial<ReplaySliceReceipt>).finished === true;
 }
 
 function now(): string {

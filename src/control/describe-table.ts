@@ -79,10 +79,15 @@ const USUAL_STAGES: Readonly<Record<StageActivity, Task>> = {
   publishSlice: PUBLISH_STAGE,
   loadSlice: loadStage(MAIN_LOADER),
   directSlice: directStage(MAIN_LOADER),
+  replaySlice: 'replay:1',
 };
 const USUAL_TASKS = new Map<string, Task>([
   ['prepareTable', 'prepare'],
   ['removeTable', 'remove'],
+  ['addLoader', 'addLoader'],
+  ['removeLoader', 'removeLoader'],
+  ['startReplay', 'startReplay'],
+  ['cancelReplay', 'cancelReplay'],
   ...Object.entries(USUAL_STAGES),
 ]);
 

@@ -8,7 +8,7 @@ import { listTables, type ListedTable } from '../control/list-tables.js';
 import { stagesOf, type StageId } from '../domain/route.js';
 import { LagClock } from '../pipeline/lag-clock.js';
 import { formatTableName } from '../domain/table-name.js';
-import { loaderNamed, type ReplicatedTable } from '../domain/replicated-table.js';
+import { firstLoader, type ReplicatedTable } from '../domain/replicated-table.js';
 import { GaugeSet, type Reading } from '../observe/gauge-set.js';
 import type { Log } from '../observe/log.js';
 import type { Meters } from '../observe/meters.js';
@@ -126,7 +126,7 @@ export class Collector {
 
   async #readSink(): Promise<readonly Reading[]> {
     if (this.#tables.length === 0) return [];
-    const targets = this.#tables.map(({ table }) => ({ table, target: loaderNamed(table).target }));
+    const targets = this.#tables.map(({ table }) => ({ table, target: firstLoader(table).target }));
     const counts = await countParts(
       this.#deps.clickhouse,
       targets.map(({ target }) => target),

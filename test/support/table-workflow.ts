@@ -7,8 +7,9 @@ import { NativeConnection } from '@temporalio/worker';
 import { pino } from 'pino';
 import { afterAll, beforeAll, onTestFinished } from 'vitest';
 import { portableHistory } from '../../src/control/portable-history.js';
-import type { ReplicationActivities, SliceReceipt, SliceRequest } from '../../src/domain/receipt.js';
-import type { StageId } from '../../src/domain/route.js';
+import type { LoaderReceipt, ReplicationActivities, SliceReceipt, SliceRequest } from '../../src/domain/receipt.js';
+import { replaySpecs } from '../../src/domain/replay.js';
+import { FIRST_ROUTE, stagesOf, type StageId } from '../../src/domain/route.js';
 import { workflowIdOf } from '../../src/domain/table-name.js';
 import { installRuntime } from '../../src/worker/runtime.js';
 import { type RunningWorker, startWorker, type WorkerSettings } from '../../src/worker/start.js';
@@ -145,5 +146,24 @@ export const STEADY: ReplicationActivities = {
   publishSlice: (request) => idleSlice('publish', request),
   loadSlice: (request) => idleSlice('load:main', request),
   directSlice: (request) => idleSlice('direct:main', request),
+  replaySlice: async (request) => ({ ...(await idleSlice('replay:1', request)), finished: false }),
+  addLoader: ({ loader }) => Promise.resolve(withLoaders('main', loader.name)),
+  removeLoader: () => Promise.resolve(withLoaders('main')),
+  startReplay: () =>
+    Promise.resolve({
+      stage: 'replay:1',
+      stages: replaySpecs('replay:1', false),
+      start: { 0: '0' },
+      end: { 0: '9' },
+      loader: 'main',
+      target: PREPARED.target,
+    }),
+  cancelReplay: () => Promise.resolve(),
   removeTable: () => Promise.resolve(),
 };
+
+/** What a change makes of the table. */
+export function withLoaders(...names: readonly string[]): LoaderReceipt {
+  const stages = stagesOf({ ...FIRST_ROUTE, loaders: names.map((name) => ({ name })) });
+  return { prepared: { ...PREPARED, stages }, dropped: [], kept: [] };
+}
