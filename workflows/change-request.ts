@@ -31,6 +31,16 @@ export const CHANGE_FIELDS: Readonly<Record<ChangeAction, readonly string[]>> = 
   cancelReplay: ['requestId', 'replay'],
 };
 
+export function isChangeAction(action: string): action is ChangeAction {
+  return Object.hasOwn(CHANGE_FIELDS, action);
+}
+
+export function isChangeRequest<Other extends { readonly action: string }>(
+  request: Other | ChangeRequest,
+): request is ChangeRequest {
+  return isChangeAction(request.action);
+}
+
 const NAME = /^[a-z0-9-]{1,40}$/u;
 const SERVER = /^[a-z0-9]+(?:_[a-z0-9]+)*$/u;
 const TEXT_LIMIT = 500;

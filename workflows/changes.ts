@@ -1,7 +1,7 @@
 import type { LoaderReceipt, LoaderRequest, ReplayReceipt } from '../src/domain/receipt.js';
 import { isReplay, replayName, type ReplayTerms } from '../src/domain/replay.js';
 import { copyStage, loaderOf, type StageId, type StageSpec } from '../src/domain/route.js';
-import type { FailureReport, Pause, TableState, Task } from './table-state.js';
+import type { FailureReport, Pause, TableEvent, TableState, Task } from './table-state.js';
 
 /** A change of a table's loaders or replays, one activity each. One is made at a time, beside the stages. */
 export type Change = { readonly requestId: string; readonly at: string } & (
@@ -59,6 +59,20 @@ export const CHANGE_TASKS: readonly Task[] = [
   'startReplay',
   'cancelReplay',
 ] satisfies Change['task'][];
+
+const CHANGE_EVENTS: readonly string[] = [
+  'changeRequested',
+  'loadersChanged',
+  'replayStarted',
+  'replayCancelled',
+  'replayFinished',
+  'loaderPaused',
+  'loaderResumed',
+] satisfies ChangeEvent['type'][];
+
+export function isChangeEvent(event: TableEvent): event is ChangeEvent {
+  return CHANGE_EVENTS.includes(event.type);
+}
 
 export function isChangeTask(task: Task): boolean {
   return CHANGE_TASKS.includes(task);

@@ -1,5 +1,12 @@
 import { change, isText, keep, refuse, type Handled } from './answers.js';
-import { CHANGE_FIELDS, type ChangeRequest, handleChange, readChangeRequest } from './change-request.js';
+import {
+  CHANGE_FIELDS,
+  type ChangeRequest,
+  handleChange,
+  isChangeAction,
+  isChangeRequest,
+  readChangeRequest,
+} from './change-request.js';
 import { isLeaving, isParked, phaseOf, reduce, type TableState } from './table-state.js';
 
 /** A message that was understood. */
@@ -37,6 +44,7 @@ export function readRequest(action: Action, message: unknown): Request | string 
   if (!isText(reason, REASON_LIMIT)) return `reason must be a text of 1 to ${REASON_LIMIT} characters.`;
   if (typeof dropTarget !== 'boolean') return 'dropTarget must be true or false.';
 
+  if (isChangeAction(action)) return readChangeRequest(action, requestId, fields as Record<string, unknown>);
   switch (action) {
     case 'pause':
       return { action, requestId, reason };
@@ -45,7 +53,7 @@ export function readRequest(action: Action, message: unknown): Request | string 
     case 'remove':
       return { action, requestId, dropTarget };
     default:
-      return readChangeRequest(action, requestId, fields as Record<string, unknown>);
+      return action satisfies never;
   }
 }
 
@@ -55,6 +63,7 @@ export function handleRequest(state: TableState, request: Request, at: string): 
   if (requestId !== null && state.handled.includes(requestId))
     return keep(state, `Request ${requestId} was handled before: nothing to do.`);
   const remembered = requestId === null ? state : reduce(state, { type: 'requestHandled', requestId });
+  if (isChangeRequest(request)) return handleChange(remembered, request, at);
   switch (request.action) {
     case 'pause':
       return pause(remembered, request.reason, at);
@@ -63,7 +72,7 @@ export function handleRequest(state: TableState, request: Request, at: string): 
     case 'remove':
       return remove(remembered, request.dropTarget, at);
     default:
-      return handleChange(remembered, request, at);
+      return request satisfies never;
   }
 }
 

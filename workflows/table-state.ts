@@ -4,6 +4,7 @@ import type { FailureKind } from '../src/failure/kinds.js';
 import {
   type ChangeEvent,
   type ChangeState,
+  isChangeEvent,
   isChangeTask,
   isHeld,
   reduceChange,
@@ -174,6 +175,7 @@ export function initialState(startedAt: string): TableState {
 
 /** The only place where the state changes. Every event is legal in every state: a late event must never block a table. */
 export function reduce(state: TableState, event: TableEvent): TableState {
+  if (isChangeEvent(event)) return reduceChange(state, event);
   switch (event.type) {
     case 'prepared': {
       const lifecycle = state.lifecycle.step === 'preparing' ? ({ step: 'running' } as const) : state.lifecycle;
@@ -217,7 +219,7 @@ export function reduce(state: TableState, event: TableEvent): TableState {
     case 'continued':
       return { ...state, runs: state.runs + 1 };
     default:
-      return reduceChange(state, event);
+      return event satisfies never;
   }
 }
 

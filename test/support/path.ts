@@ -10,9 +10,17 @@ import { prepareTable } from '../../activities/prepare-table.js';
 import { publishSlice } from '../../activities/publish-slice.js';
 import { removeTable } from '../../activities/remove-table.js';
 import { compareTable, isEqual, type Comparison } from '../../dev/compare/compare.js';
-import type { Checkpoint, CopyReceipt, PrepareReceipt, RemoveReceipt, SliceReceipt } from '../../src/domain/receipt.js';
+import type {
+  Checkpoint,
+  CopyReceipt,
+  PrepareReceipt,
+  RemoveReceipt,
+  SliceReceipt,
+  SliceRequest,
+  TableAddress,
+} from '../../src/domain/receipt.js';
 import type { TableOptions } from '../../src/domain/replicated-table.js';
-import { stagesOf, FIRST_ROUTE, type StageActivity } from '../../src/domain/route.js';
+import { stagesOf, FIRST_ROUTE, type StageActivity, type StageId } from '../../src/domain/route.js';
 import { parseTableName, type TableName } from '../../src/domain/table-name.js';
 import type { Registry } from '../../src/pipeline/registry.js';
 import type { Capture } from '../../src/source/capture.js';
@@ -52,6 +60,13 @@ export interface Followed {
   publish(deps?: Partial<Deps>, sliceMs?: number): Promise<SliceReceipt>;
   load(deps?: Partial<Deps>, sliceMs?: number): Promise<SliceReceipt>;
   direct(deps?: Partial<Deps>, sliceMs?: number): Promise<SliceReceipt>;
+  /** Runs another activity for the table. */
+  call<Request extends object, T>(
+    activity: (deps: Deps, request: TableAddress & Request) => Promise<T>,
+    request: Request,
+  ): Promise<T>;
+  /** One slice of a stage of any loader; its checkpoint is not carried. */
+  slice<T>(activity: (deps: Deps, request: SliceRequest) => Promise<T>, stage: StageId, sliceMs?: number): Promise<T>;
   /** Moves until nothing waits in any stage. @param publisher dependencies of the slices that read the capture */
   settle(publisher?: Partial<Deps>): Promise<void>;
   /** As after the workflow was started anew: the next slices carry no checkpoint. */
@@ -74,9 +89,11 @@ export interface PathOptions {
   readonly captures?: Registry<Capture>;
   /** The ledger lies in a database of its own. */
   readonly ledgerElsewhere?: boolean;
+  /** More settings. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
-export async function openPath({ captures, ledgerElsewhere = false }: PathOptions = {}): Promise<Path> {
+export async function openPath({ captures, ledgerElsewhere = false, env = {} }: PathOptions = {}): Promise<Path> {
   const owner = await freshDatabase('path');
   const ledgerOwner = ledgerElsewhere ? await freshDatabase('ledger') : owner;
   const postgres = await leastRole(owner);
@@ -89,6 +106,7 @@ export async function openPath({ captures, ledgerElsewhere = false }: PathOption
       ...(ledgerElsewhere ? { LEDGER_PG_URL: await ledgerRole(ledgerOwner) } : {}),
       PG2CLICK_PIPELINE: freshName('p'),
       PG2CLICK_LOG_LEVEL: 'silent',
+      ...env,
     },
   });
   const deps = openDeps(settings, createLogger(settings.log), undefined, captures);
@@ -168,6 +186,9 @@ async function follow(
     publish: (deps, sliceMs) => slice('publishSlice', deps, sliceMs),
     load: (deps, sliceMs) => slice('loadSlice', deps, sliceMs),
     direct: (deps, sliceMs) => slice('directSlice', deps, sliceMs),
+    call: (activity, request) => run((deps) => activity(deps, { ...address, ...request })),
+    slice: (activity, stage, sliceMs = SLICE_MS) =>
+      run((deps) => activity(deps, { ...address, stage, checkpoint: null, sliceMs })),
     forget: () => void Object.assign(checkpoint, { publishSlice: null, loadSlice: null, directSlice: null }),
     async settle(publisher) {
       for (;;) {
