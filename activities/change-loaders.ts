@@ -1,14 +1,22 @@
 import type { LoaderReceipt, LoaderRequest, RemoveLoaderRequest } from '../src/domain/receipt.js';
 import { targetOf, targetTable, type ReplicatedTable } from '../src/domain/replicated-table.js';
 import { isReplayName } from '../src/domain/replay.js';
-import { copyStage, deliveryStage, kafkaOf, loadStage, MAIN_LOADER, type Route } from '../src/domain/route.js';
+import {
+  copyStage,
+  deliveryStage,
+  kafkaOf,
+  loadStage,
+  MAIN_LOADER,
+  PUBLISH_STAGE,
+  type Route,
+} from '../src/domain/route.js';
 import { refusalOf } from '../src/domain/route-refusal.js';
 import { formatTableName } from '../src/domain/table-name.js';
 import { Failure } from '../src/failure/failure.js';
 import { dropTarget } from '../src/clickhouse/drop-target.js';
 import { changeStages, claimPrepared, definitionOf } from '../src/ledger/change-route.js';
 import { checkClaim } from '../src/ledger/registration.js';
-import { claimStage } from '../src/ledger/stages.js';
+import { claimStage, readStages } from '../src/ledger/stages.js';
 import { topicState, withAdmin } from '../src/topic/admin.js';
 import { UNBOUNDED, runSlice } from '../src/pipeline/slice.js';
 import { stepsOf } from '../src/pipeline/steps.js';
@@ -38,6 +46,8 @@ export async function addLoader(deps: Deps, request: LoaderRequest): Promise<Loa
     if (refusal !== undefined) throw new Failure('UnsuitableTable', { message: refusal });
     const { topic = '' } = kafkaOf(route) ?? {};
     steps.begin(`reading the offsets of ${topic}`);
+    // Before the offsets: what was published by then lies before them.
+    const since = await publishedTo(deps, table);
     const offsets = await startOffsets(deps, table, topic);
     steps.begin('making the target');
     await checkClaim(deps.ledger, claim);
@@ -46,7 +56,7 @@ export async function addLoader(deps: Deps, request: LoaderRequest): Promise<Loa
     const copies = table.route.capture.appendOnly === true ? {} : { [copyStage(name)]: {} };
     await changeStages(deps.ledger, claim, table, {
       definition: { ...definitionOf(table), route },
-      add: { ...copies, [loadStage(name)]: { offsets, headers: {} } },
+      add: { ...copies, [loadStage(name)]: { offsets, headers: {}, since } },
     });
     return { prepared: receiptOf({ ...table, route }, null), dropped: [], kept: [] };
   });
@@ -101,6 +111,13 @@ function refuseName(name: string): void {
     message: `A loader that is added cannot be named "${name}": ${name === MAIN_LOADER ? 'that is the first loader' : 'replays have such names'}.`,
     remedy: 'Choose another name.',
   });
+}
+
+/** The position of the capture up to which all is in the topic, decimal; for displays. */
+async function publishedTo(deps: Deps, table: ReplicatedTable): Promise<string> {
+  if (table.route.capture.appendOnly === true) return '0';
+  const publish = (await readStages(deps.ledger, table.id)).find(({ stage }) => stage === PUBLISH_STAGE);
+  return (publish?.position as { readonly last?: string } | undefined)?.last ?? '0';
 }
 
 /** Without a copy the topic must hold all that ever was in the table. */

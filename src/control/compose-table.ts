@@ -1,10 +1,12 @@
 import { COPY_STAGE, deliveryStage, inputOf, kafkaOf, stagesOf, waitingPlace, type Route } from '../domain/route.js';
 import { policyOf } from '../failure/kinds.js';
+import { CHANGE_TASKS, type Replay } from '../../workflows/changes.js';
 import type { TableStatus } from '../../workflows/messages.js';
 import type { Task } from '../../workflows/table-state.js';
 import type { StageBacklog, TableBacklog } from './backlog.js';
 import type { PendingTask, TableDescription } from './describe-table.js';
-import type { FailureView, StageView, TableView } from './table-view.js';
+import { loaderViews } from './loader-views.js';
+import type { FailureView, ReplayView, StageView, TableView } from './table-view.js';
 
 /** All that is known of a table. */
 export interface KnownTable {
@@ -20,7 +22,7 @@ export interface KnownTable {
 }
 
 /** Tasks that end by themselves, and say what they are at. */
-const DOING: readonly Task[] = ['prepare', COPY_STAGE, 'remove'];
+const DOING: readonly Task[] = ['prepare', COPY_STAGE, 'remove', ...CHANGE_TASKS];
 
 /** Puts together what the ledger, Temporal and the workflow know of a table. */
 export function composeTable({ title, workflowId, backlog, description, status, url }: KnownTable): TableView {
@@ -51,6 +53,8 @@ export function composeTable({ title, workflowId, backlog, description, status, 
     copiedRows: copiedRows ?? 0,
     copied,
     stages,
+    loaders: backlog === undefined ? [] : loaderViews(backlog, stages, status?.loaderPauses),
+    replays: (status?.replays ?? []).map((replay) => replayView(replay, pending, status)),
     loadedRows: (route && backlog?.stages[deliveryStage(route, route.loaders[0]?.name)]?.rows) ?? 0,
     waiting: sumOf(stages.map(({ waiting }) => waiting)),
     lagSeconds: oldestOf(stages),
@@ -58,6 +62,26 @@ export function composeTable({ title, workflowId, backlog, description, status, 
     failure: failureOf(backlog, pending, status, description),
     ignored: status?.ignored ?? null,
     url,
+  };
+}
+
+/** The heartbeat of its running slice knows more than the totals, which are as of the last one. */
+function replayView(replay: Replay, pending: readonly PendingTask[], status: TableStatus | undefined): ReplayView {
+  const { stage, status: state, start, end, target, loader, at, endedAt } = replay;
+  const now = pending.find(({ task }) => task === stage)?.progress;
+  const totals = status?.stages[stage];
+  const waiting = state === 'running' ? (now?.waiting ?? totals?.waiting ?? null) : 0;
+  return {
+    id: stage,
+    status: state,
+    start,
+    end,
+    target,
+    loader,
+    at,
+    endedAt,
+    rows: (totals?.rows ?? 0) + (now?.rows ?? 0),
+    waiting,
   };
 }
 

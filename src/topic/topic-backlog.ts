@@ -11,8 +11,9 @@ export function topicBacklog(
   published: bigint,
   stage: { readonly position: unknown; readonly pending: unknown },
 ): SourceBacklog {
-  const { highest = '0' } = stage.position as Partial<TopicPosition>;
-  const loaded = majorOf(BigInt(highest));
+  const { highest = '0', since = '0' } = stage.position as Partial<TopicPosition>;
+  const highestLoaded = majorOf(BigInt(highest));
+  const loaded = highestLoaded > BigInt(since) ? highestLoaded : BigInt(since);
   const pending = stage.pending as OffsetBatch | null;
   const inHand = Object.values(pending?.ranges ?? {}).reduce(
     (sum, { first, last }) => sum + Number(BigInt(last) - BigInt(first)) + 1,

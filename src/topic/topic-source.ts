@@ -26,6 +26,8 @@ export interface TopicPosition {
   readonly headers: Readonly<Record<string, string>>;
   /** Highest version that was loaded, decimal; absent before the first batch. */
   readonly highest?: string;
+  /** Of a loader that was added later: everything up to this position of the capture lies before its first offset. Decimal. */
+  readonly since?: string;
 }
 
 export type TopicRow = StageRow<TopicPosition, OffsetBatch>;

@@ -79,7 +79,9 @@ it('a loader that is added to a live table gets what was there, what changes mea
   await drain(orders, 'load:other');
   expect(await expectEqual(orders, elsewhere.database, table)).toBe(450);
   // The rows of the other database are not in the first one.
-  expect(await orders.sink(`select count() from system.tables where name = '${table}' and database = currentDatabase()`)).toBe('1');
+  expect(
+    await orders.sink(`select count() from system.tables where name = '${table}' and database = currentDatabase()`),
+  ).toBe('1');
 });
 
 it('a loader that stands still does not hold up another, and has all of it once it goes on', async () => {
@@ -87,7 +89,9 @@ it('a loader that stands still does not hold up another, and has all of it once 
   const target = `${table}_second`;
   await orders.call(addLoader, { loader: { name: 'second', target } });
   await orders.slice(copyTable, 'copy:second');
-  await path.source.query(/* sql */ `update ${table} set note = 'paused' where id <= 20; delete from ${table} where id = 50`);
+  await path.source.query(
+    /* sql */ `update ${table} set note = 'paused' where id <= 20; delete from ${table} where id = 50`,
+  );
   expect(await orders.expectEqual()).toBe(49);
   const { database } = path.settings.clickhouse;
   expect(await compareWith(orders, database, target)).not.toSatisfy(isEqual);
@@ -108,7 +112,10 @@ it('a target that another loader has is refused, of the same table and of anothe
   // By another name of the same server, too.
   await expect(
     orders.call(addLoader, { loader: { name: 'again', connection: 'other', target: `${database}.${orders.table}` } }),
-  ).rejects.toMatchObject({ kind: 'TargetTaken', message: `Loader main already writes to ${database}.${orders.table}.` });
+  ).rejects.toMatchObject({
+    kind: 'TargetTaken',
+    message: `Loader main already writes to ${database}.${orders.table}.`,
+  });
   await expect(orders.call(addLoader, { loader: { name: 'again', target: second.table } })).rejects.toMatchObject({
     kind: 'TargetTaken',
   });
@@ -140,7 +147,9 @@ it('a loader that is removed leaves the others, the topic and, unless asked, its
   expect((await orders.call(removeLoader, { name: 'kept', dropTarget: false })).kept).toEqual([
     { name: `${database}.${kept}`, why: 'its removal was not asked for' },
   ]);
-  expect((await orders.call(removeLoader, { name: 'dropped', dropTarget: true })).dropped).toContain(`${database}.${dropped}`);
+  expect((await orders.call(removeLoader, { name: 'dropped', dropTarget: true })).dropped).toContain(
+    `${database}.${dropped}`,
+  );
   await path.source.query(/* sql */ `update ${table} set note = 'still'`);
   expect(await orders.expectEqual()).toBe(10);
   expect(await stagesOfTable(orders)).toEqual(['copy', 'load:main', 'publish']);

@@ -85,7 +85,9 @@ it('a second replay of the same range is no repeat of the first, also where the 
   await orders.settle();
   const first = await start(orders, {});
   await finish(orders, first.stage);
-  await orders.path.deps.clickhouse.command({ query: `alter table ${orders.table} delete where 1 settings mutations_sync = 2` });
+  await orders.path.deps.clickhouse.command({
+    query: `alter table ${orders.table} delete where 1 settings mutations_sync = 2`,
+  });
   expect(await orders.sink('select count() from {current}')).toBe('0');
   const second = await start(orders, {});
   expect(second.stage).toBe('replay:2');
@@ -97,7 +99,9 @@ it('a replay from a time begins with the first message of that time', async () =
   const orders = await addTable(path, 3);
   await path.source.query(/* sql */ `update ${orders.table} set note = 'early' where id = 1`);
   await orders.settle();
-  const { rows } = await path.source.query<{ at: string }>(`select pg_sleep(0.05), to_json(clock_timestamp())#>>'{}' as at`);
+  const { rows } = await path.source.query<{ at: string }>(
+    `select pg_sleep(0.05), to_json(clock_timestamp())#>>'{}' as at`,
+  );
   const from = new Date(rows[0]?.at ?? '').toISOString();
   await path.source.query(/* sql */ `select pg_sleep(0.05); update ${orders.table} set note = 'late' where id > 1`);
   await orders.settle();
@@ -114,7 +118,9 @@ it('a replay from a time begins with the first message of that time', async () =
 it('with its copy a fresh table is equal, beside writers and over restarts', async () => {
   const orders = await addTable(wide, 300, { format: 'packed' });
   const { table } = orders;
-  await wide.source.query(/* sql */ `update ${table} set note = 'once' where id % 2 = 0; delete from ${table} where id % 3 = 0`);
+  await wide.source.query(
+    /* sql */ `update ${table} set note = 'once' where id % 2 = 0; delete from ${table} where id % 3 = 0`,
+  );
   await orders.settle();
   await wide.source.query(/* sql */ `insert into ${table} values (1000, 'comes'), (1001, 'comes and goes')`);
   await orders.settle();
@@ -142,13 +148,17 @@ it('a fresh table without a copy holds what the topic holds, and a TRUNCATE befo
   await orders.settle();
   await wide.source.query(/* sql */ `insert into ${table} values (5, 'after')`);
   await orders.settle();
-  const { offsets } = (await wide.ledger.query<{ offsets: Record<string, string> }>(
-    /* sql */ `select position -> 'offsets' as offsets from pg2click.stage where table_id = $1 and stage = 'load:main'`,
-    [orders.receipt.id],
-  )).rows[0] ?? { offsets: {} };
+  const { offsets } = (
+    await wide.ledger.query<{ offsets: Record<string, string> }>(
+      /* sql */ `select position -> 'offsets' as offsets from pg2click.stage where table_id = $1 and stage = 'load:main'`,
+      [orders.receipt.id],
+    )
+  ).rows[0] ?? { offsets: {} };
   const marks = await marksOf(orders);
   // Behind the mark in its partition, at the beginning of the others, where rows of before lie.
-  const from = Object.keys(offsets).map((partition) => `${partition}:${marks[partition] ?? 0}`).join(',');
+  const from = Object.keys(offsets)
+    .map((partition) => `${partition}:${marks[partition] ?? 0}`)
+    .join(',');
   const target = `${table}_topic`;
   const { stage } = await start(orders, { from, into: target, topicOnly: true });
   await finish(orders, stage);
@@ -161,7 +171,7 @@ async function marksOf(orders: Orders): Promise<Record<string, number>> {
   const reader = orders.path.deps.reader(orders.topic, { subscriber: 'test' });
   const partitions = Object.keys((await start(orders, {})).start);
   using reading = await reader.start(Object.fromEntries(partitions.map((partition) => [partition, '0'])));
-  for (const found: Record<string, number> = {}; ; ) {
+  for (const found: Record<string, number> = {}; ;) {
     // One message at a time.
     const fetched = await reading.take({ maxRows: 1, maxBytes: 1, waitMs: 1_000 });
     if (fetched === undefined) return found;
