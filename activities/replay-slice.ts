@@ -27,7 +27,8 @@ export async function replaySlice(deps: Deps, request: SliceRequest): Promise<Re
     const { topic } = requireKafka(table.route);
     const { id: own } = await deps.deployment();
     const position = row.position as unknown as ReplayPosition;
-    const target = targetOf(table, position.loader, own);
+    // Under its own name: what the first load of a live target has lost is no reason not to replay, but the reason for it.
+    const target = { ...targetOf(table, position.loader, own), loader: replayName(stage) };
     source = new TopicSource(deps, context, {
       topic,
       origin: own,
