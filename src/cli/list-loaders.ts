@@ -3,6 +3,7 @@ import { notReplicated } from '../control/send-command.js';
 import { viewTable } from '../control/table-view.js';
 import { parseTableName } from '../domain/table-name.js';
 import type { Exit } from './exit-code.js';
+import { withLateLoaders } from './late-loaders.js';
 import { loaderText } from './loader-picture.js';
 import { viewSource, withServers } from './servers.js';
 import type { Session } from './session.js';
@@ -11,8 +12,9 @@ import type { Session } from './session.js';
 export async function listLoaders(session: Session, table: string, _options: object): Promise<Exit> {
   const name = parseTableName(table);
   return withServers<Exit>(session, async (servers) => {
-    const view = await viewTable(viewSource(session, servers), name, { asks: true });
-    if (view === undefined) throw notReplicated({ ...name, pipeline: session.settings.pipeline });
+    const known = await viewTable(viewSource(session, servers), name, { asks: true });
+    if (known === undefined) throw notReplicated({ ...name, pipeline: session.settings.pipeline });
+    const view = await withLateLoaders(session, known);
     const { loaders, topic } = view;
     if (session.json) session.print(JSON.stringify({ table: view.table, topic, loaders }));
     else {

@@ -5,11 +5,11 @@ import { count, duration, plural } from '../domain/figures.js';
 
 /** Lines of a table's page: each loader, where it has several or one is paused. */
 export function loaderFacts({ loaders }: TableView): (readonly [string, string])[] {
-  if (loaders.length <= 1 && loaders.every(({ paused }) => paused === null)) return [];
+  if (loaders.length <= 1 && loaders.every(({ paused, late }) => paused === null && late !== true)) return [];
   return loaders.map((loader) => [`loader ${loader.name}`, loaderText(loader)]);
 }
 
-export function loaderText({ target, server, copied, waiting, lagSeconds, paused }: LoaderView): string {
+export function loaderText({ target, server, copied, waiting, lagSeconds, paused, late }: LoaderView): string {
   const where = server === null ? target : `${target} on ${server}`;
   const state =
     paused === null
@@ -19,7 +19,9 @@ export function loaderText({ target, server, copied, waiting, lagSeconds, paused
       : chalk.blue(`, paused since ${paused.since}${why(paused.reason)}`);
   const waits = waiting === null || waiting === 0 ? '' : `, ${plural(waiting, 'change')} behind`;
   const age = lagSeconds === null || lagSeconds === 0 ? '' : ` for ${duration(lagSeconds)}`;
-  return `${where}${state}${waits}${age}`;
+  const risk =
+    late === true ? chalk.red(', older than half of what Kafka keeps: its messages may be deleted unread') : '';
+  return `${where}${state}${waits}${age}${risk}`;
 }
 
 export function replayFacts({ replays }: TableView): (readonly [string, string])[] {

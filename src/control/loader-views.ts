@@ -19,6 +19,10 @@ export interface LoaderView {
   readonly waiting: number | null;
   readonly lagSeconds: number | null;
   readonly running: boolean;
+  /** The next offset of each partition of its topic; null where it has none. */
+  readonly offsets: Readonly<Record<string, string>> | null;
+  /** It has not loaded messages that are older than half of Kafka's retention; null where nobody asked Kafka. */
+  readonly late: boolean | null;
   readonly paused: { readonly since: string; readonly reason: string | null } | null;
 }
 
@@ -43,6 +47,8 @@ export function loaderViews(
       waiting: view?.waiting ?? null,
       lagSeconds: view?.lagSeconds ?? null,
       running: view?.running ?? false,
+      offsets: rows[stage]?.offsets ?? null,
+      late: null,
       paused: pauses[name] ?? null,
     };
   });

@@ -127,7 +127,8 @@ export class TopicSource implements BatchSource<OffsetBatch, Fetched> {
     const fetched = this.#fetched;
     if (fetched === undefined) throw new Error(`batch ${batch} is confirmed, and was not read`);
     const reading = await this.#open();
-    const position = positionAfter(this.#position, fetched, this.#stage.table.generation);
+    const after = positionAfter(this.#position, fetched, this.#stage.table.generation);
+    const position = this.#ends === undefined ? after : { ...after, end: this.#ends };
     this.#position = position;
     const confirm = (next: OffsetBatch | null): Promise<void> =>
       advanceStage(this.#services.ledger, this.#stage.claim, { batch, position, proof, rows, bytes }, next);

@@ -7,9 +7,9 @@ import { NativeConnection } from '@temporalio/worker';
 import { pino } from 'pino';
 import { afterAll, beforeAll, onTestFinished } from 'vitest';
 import { portableHistory } from '../../src/control/portable-history.js';
-import type { LoaderReceipt, ReplicationActivities, SliceReceipt, SliceRequest } from '../../src/domain/receipt.js';
+import type { ReplicationActivities, SliceReceipt, SliceRequest } from '../../src/domain/receipt.js';
 import { replaySpecs } from '../../src/domain/replay.js';
-import { FIRST_ROUTE, stagesOf, type StageId } from '../../src/domain/route.js';
+import type { StageId } from '../../src/domain/route.js';
 import { workflowIdOf } from '../../src/domain/table-name.js';
 import { installRuntime } from '../../src/worker/runtime.js';
 import { type RunningWorker, startWorker, type WorkerSettings } from '../../src/worker/start.js';
@@ -17,6 +17,7 @@ import { REPLICATE_TABLE, type ReplicateTableInput, statusQuery, type TableStatu
 import { temporalOptions } from './clients.js';
 import { addressOf, freshName, waitFor } from './stack.js';
 import { COPIED, PREPARED, slice } from './table-events.js';
+import { withLoaders } from './loader-receipts.js';
 import { bundleFile } from './workflow-bundle.js';
 
 const log = pino({ level: process.env['PG2CLICK_TEST_LOG'] ?? 'silent' });
@@ -161,9 +162,3 @@ export const STEADY: ReplicationActivities = {
   cancelReplay: () => Promise.resolve(),
   removeTable: () => Promise.resolve(),
 };
-
-/** What a change makes of the table. */
-export function withLoaders(...names: readonly string[]): LoaderReceipt {
-  const stages = stagesOf({ ...FIRST_ROUTE, loaders: names.map((name) => ({ name })) });
-  return { prepared: { ...PREPARED, stages }, dropped: [], kept: [] };
-}
