@@ -17,6 +17,11 @@ export interface CaptureSpec {
   readonly [option: string]: unknown;
 }
 
+/** Every capture that a user may ask for. */
+export const CAPTURE_KINDS: readonly string[] = ['outbox', 'poll', 'notify'];
+/** Captures of tables that only grow: what they are asked for. What one of them does is in its `CaptureSpec`. */
+export const APPEND_ONLY_CAPTURES: readonly string[] = ['poll', 'notify'];
+
 /** `direct`: from the capture into ClickHouse. `kafka`: through a topic, which others may read too. */
 export const TRANSPORTS = ['kafka', 'direct'] as const;
 export type TransportKind = (typeof TRANSPORTS)[number];
@@ -135,9 +140,10 @@ export function inputOf(stage: StageId): StageInput {
   return /^(?:load|replay):/u.test(stage) ? 'topic' : 'capture';
 }
 
-/** Where changes wait for a stage, as people say it: `the outbox`, `Kafka`; null for a stage that reads the table itself. */
+/** Where changes wait for a stage, as people say it: `the outbox`, `the table`, `Kafka`; null for a first load. */
 export function waitingPlace(route: Pick<Route, 'capture'>, stage: StageId): string | null {
-  const places = { table: null, capture: `the ${route.capture.kind}`, topic: 'Kafka' } as const;
+  const place = route.capture.appendOnly === true ? 'the table' : `the ${route.capture.kind}`;
+  const places = { table: null, capture: place, topic: 'Kafka' } as const;
   return places[inputOf(stage)];
 }
 
