@@ -21,7 +21,7 @@ import type { ReplaySliceReceipt, SliceReceipt, TableAddress } from '../src/doma
 import { inputOf } from '../src/domain/route.js';
 import { workflowIdOf } from '../src/domain/table-name.js';
 import { readActivityFailure } from '../src/failure/application-failure.js';
-import { isChangeTask, mustWait, runningReplays } from './changes.js';
+import { isChangeTask, mustWait } from './changes.js';
 import { currentDetails, statusOf, summaryOf } from './display.js';
 import {
   type Answer,
@@ -49,6 +49,7 @@ import {
   RETRY_PAUSE_MS,
   tableActivities,
 } from './policies.js';
+import { performChange } from './perform-change.js';
 import { type Action, handleRequest, readRequest, type Request } from './request.js';
 import { searchAttributeWriter } from './search-attributes.js';
 import {
@@ -171,7 +172,7 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
       const receipt = await activities.removeTable.executeWithOptions(options, [{ ...address, id, dropTarget }]);
       return { type: 'removed', at: now(), receipt: receipt ?? null };
     }
-    if (isChangeTask(task)) return performChange(task, options);
+    if (isChangeTask(task)) return performChange(activities, address, state, options);
     const stage = stageSpecs(state).find(({ id }) => id === task);
     if (stage === undefined) throw misconfigured(`The table has no stage ${task}.`);
     const tableId = state.prepared?.id;
@@ -185,33 +186,6 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
     const idleMs = IDLE_SLICES * sliceMs;
     const receipt = await activities[stage.activity].executeWithOptions(options, [{ ...request, idleMs }]);
     return { type: 'sliceEnded', at: now(), receipt: { ...upgradeReceipt(receipt), stage: task } };
-  }
-
-  async function performChange(task: Task, options: { readonly summary: string }): Promise<TableEvent> {
-    const change = state.change ?? null;
-    if (change?.task !== task) throw misconfigured(`No change ${task} is asked for.`);
-    switch (change.task) {
-      case 'addLoader': {
-        const receipt = await activities.addLoader.executeWithOptions(options, [{ ...address, loader: change.loader }]);
-        return { type: 'loadersChanged', at: now(), receipt };
-      }
-      case 'removeLoader': {
-        const { name, dropTarget } = change;
-        const receipt = await activities.removeLoader.executeWithOptions(options, [{ ...address, name, dropTarget }]);
-        return { type: 'loadersChanged', at: now(), receipt };
-      }
-      case 'startReplay': {
-        const { terms, requestId } = change;
-        const request = { ...address, ...terms, requestId, running: runningReplays(state) };
-        const receipt = await activities.startReplay.executeWithOptions(options, [request]);
-        return { type: 'replayStarted', at: now(), receipt };
-      }
-      case 'cancelReplay':
-        await activities.cancelReplay.executeWithOptions(options, [{ ...address, replay: change.replay }]);
-        return { type: 'replayCancelled', at: now() };
-      default:
-        return change satisfies never;
-    }
   }
 
   /** What a task that was being stopped met on its way out matters only where a person must act. */
