@@ -158,7 +158,7 @@ it(
     await open.query(/* sql */ `commit`);
     await Promise.all([writer, killer]);
     const paused = await until('the paused loader to be behind', ({ loaders }) =>
-      loaders.some(({ name, waiting }) => name === 'second' && waiting > 0),
+      loaders.some(({ name, waiting, paused: pause }) => name === 'second' && waiting > 0 && pause !== null),
     );
     expect(paused.loaders.find(({ name }) => name === 'second')?.paused).toMatchObject({ reason: 'a test' });
     const equal = {
