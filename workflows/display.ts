@@ -35,9 +35,11 @@ export function statusOf(state: TableState, address: TableAddress, running: read
     running,
     prepared: state.prepared,
     copied: state.copied,
-    stages: Object.fromEntries(
-      stageSpecs(state).flatMap((spec) => (isMoving(spec) ? [[spec.id, totalsOf(state, spec.id)]] : [])),
-    ),
+    stages: Object.fromEntries([
+      ...stageSpecs(state).flatMap((spec) => (isMoving(spec) ? [[spec.id, totalsOf(state, spec.id)]] : [])),
+      // Those that ended, too.
+      ...replaysOf(state).map(({ stage }) => [stage, totalsOf(state, stage)]),
+    ]) as TableStatus['stages'],
     lagSeconds: lagOf(state),
     failure: failureOf(state),
     parks: state.parks,

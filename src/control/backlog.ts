@@ -24,9 +24,11 @@ export interface StageBacklog extends SourceBacklog {
   readonly offsets?: Readonly<Record<string, string>>;
 }
 
-/** A replay that has messages left. */
+/** A replay as the ledger has it. */
 export interface ReplayBacklog {
   readonly stage: StageId;
+  readonly rows: number;
+  /** Messages that are left; 0 also where its end is not known yet. */
   readonly waiting: number;
 }
 
@@ -82,12 +84,12 @@ function toBacklog({ table, stages }: LedgerTable, captured: CaptureBacklog | un
   };
 }
 
-function replayBacklog(stage: StageId, { position }: LedgerStage): readonly ReplayBacklog[] {
+function replayBacklog(stage: StageId, { position, rows }: LedgerStage): readonly ReplayBacklog[] {
   if (!isReplay(stage)) return [];
   const { offsets, end } = position as ReplayPosition;
   const left = Object.entries(end ?? {}).map(([of, last]) => Math.max(0, Number(last) - Number(offsets[of] ?? last)));
   const waiting = left.reduce((sum, each) => sum + each, 0);
-  return waiting === 0 ? [] : [{ stage, waiting }];
+  return [{ stage, rows, waiting }];
 }
 
 const UNKNOWN: SourceBacklog = { waiting: null, newest: 0n, done: 0n };

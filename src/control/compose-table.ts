@@ -54,7 +54,7 @@ export function composeTable({ title, workflowId, backlog, description, status, 
     copied,
     stages,
     loaders: backlog === undefined ? [] : loaderViews(backlog, stages, status?.loaderPauses),
-    replays: (status?.replays ?? []).map((replay) => replayView(replay, pending, status)),
+    replays: (status?.replays ?? []).map((replay) => replayView(replay, pending, status, backlog)),
     loadedRows: (route && backlog?.stages[deliveryStage(route, route.loaders[0]?.name)]?.rows) ?? 0,
     waiting: sumOf(stages.map(({ waiting }) => waiting)),
     lagSeconds: oldestOf(stages),
@@ -65,24 +65,19 @@ export function composeTable({ title, workflowId, backlog, description, status, 
   };
 }
 
-/** The heartbeat of its running slice knows more than the totals, which are as of the last one. */
-function replayView(replay: Replay, pending: readonly PendingTask[], status: TableStatus | undefined): ReplayView {
-  const { stage, status: state, start, end, target, loader, at, endedAt } = replay;
-  const now = pending.find(({ task }) => task === stage)?.progress;
+/** The ledger knows what it has moved, also in slices of a worker that was killed; the running slice knows what is left. */
+function replayView(
+  { stage, status: state, start, end, target, loader, at, endedAt }: Replay,
+  pending: readonly PendingTask[],
+  status: TableStatus | undefined,
+  backlog: TableBacklog | undefined,
+): ReplayView {
+  const known = backlog?.replays?.find((each) => each.stage === stage);
   const totals = status?.stages[stage];
+  const now = pending.find(({ task }) => task === stage)?.progress;
   const waiting = state === 'running' ? (now?.waiting ?? totals?.waiting ?? null) : 0;
-  return {
-    id: stage,
-    status: state,
-    start,
-    end,
-    target,
-    loader,
-    at,
-    endedAt,
-    rows: (totals?.rows ?? 0) + (now?.rows ?? 0),
-    waiting,
-  };
+  const rows = known?.rows ?? totals?.rows ?? 0;
+  return { id: stage, status: state, start, end, target, loader, at, endedAt, rows, waiting };
 }
 
 function hasCopy(route: Route): boolean {

@@ -185,7 +185,8 @@ export class Collector {
 }
 
 function replayReadings({ table, replays = [] }: TableBacklog): Reading[] {
-  return replays.map(({ stage, waiting }) => ({
+  const busy = replays.filter(({ waiting }) => waiting > 0);
+  return busy.map(({ stage, waiting }) => ({
     name: 'pg2click_replay_waiting',
     value: waiting,
     labels: { ...labelsOf(table), stage },

@@ -172,6 +172,7 @@ it(
       'the replays to end',
       ({ replays }) => replays.length >= 3 && replays.every((each) => each.status !== 'running'),
     );
+    for (const { id, status: how, rows } of done.replays) expect(how === 'cancelled' || rows > 0, id).toBe(true);
     const fresh = await expectEqual(databases.here, 'orders_fresh');
     await cli('loader', 'remove', 'orders', 'second', '--drop-target');
     const left = await status();
