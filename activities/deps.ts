@@ -17,12 +17,14 @@ import { ReadingPool } from '../src/connect/reading-pool.js';
 import { Semaphore, type AcquireOptions } from '../src/connect/semaphore.js';
 import { SmallBatchThrottle } from '../src/pipeline/small-batch-throttle.js';
 import type { Deployment } from '../src/domain/deployment.js';
+import type { LoaderSpec } from '../src/domain/route.js';
 import type { Log } from '../src/observe/log.js';
 import { NO_METERS, type Meters } from '../src/observe/meters.js';
 import type { Settings } from '../src/settings/settings.js';
 import { SMALL_INSERTS_A_SECOND } from '../src/clickhouse/insert-throttle.js';
 import { PartTracker } from '../src/clickhouse/part-tracker.js';
 import type { Loader } from '../src/clickhouse/loader.js';
+import { OtherSinks, type Sink } from '../src/clickhouse/sinks.js';
 import { LOADERS } from '../src/clickhouse/loaders.js';
 import type { Capture } from '../src/source/capture.js';
 import { CAPTURES } from '../src/source/captures.js';
@@ -91,6 +93,8 @@ export interface Deps {
   readonly groups: ConsumerGroups;
   readonly clickhouse: ClickHouseClient;
   readonly parts: PartTracker;
+  /** ClickHouse as a loader uses it: `clickhouse` and `parts`, or those of the server that the loader names. @throws Failure `WrongWorker` */
+  sink(loader: Pick<LoaderSpec, 'connection'>): Sink;
   /** Which tables move little by little right now: together they keep below what the servers carry. */
   readonly throttles: { readonly publish: SmallBatchThrottle; readonly load: SmallBatchThrottle };
   /** Who claims: host and pid. */
@@ -123,6 +127,8 @@ export function openDeps(
   const listener = new Listener(() => connectPostgres(settings, { name: 'listen' }));
   const queues = { copies: new Semaphore(settings.worker.copies), errands: new Semaphore(DDL_CONCURRENCY) };
   const clickhouse = connectClickHouse(settings);
+  const main: Sink = { clickhouse, parts: new PartTracker(clickhouse), database: settings.clickhouse.database };
+  const others = new OtherSinks(settings);
   let publisher: Promise<Publisher> | undefined;
   let deployment: Promise<Deployment> | undefined;
   const fetcher = new Fetcher(kafka);
@@ -165,7 +171,8 @@ export function openDeps(
     mirror,
     groups,
     clickhouse,
-    parts: new PartTracker(clickhouse),
+    parts: main.parts,
+    sink: ({ connection }) => (connection === undefined ? main : others.named(connection)),
     throttles: {
       publish: new SmallBatchThrottle(SMALL_BATCHES_A_SECOND),
       load: new SmallBatchThrottle(SMALL_INSERTS_A_SECOND),
@@ -185,6 +192,7 @@ export function openDeps(
         readingByKey.end(),
         ...pools,
         clickhouse.close(),
+        others.close(),
       ]);
     },
   };

@@ -19,7 +19,7 @@ export async function directSlice(deps: Deps, request: SliceRequest): Promise<Sl
     const options = { claim: context.claim, retry: SINK_RETRY, throttle: deps.throttles.load };
     return {
       source: capture.openStream(deps, context, { versions: engine.versions }),
-      writer: engine.streamWriter(deps, target, options),
+      writer: engine.streamWriter({ ...deps, ...deps.sink(target) }, target, options),
     };
   });
 }

@@ -3,6 +3,8 @@ import type { ReplicationActivities, TableAddress } from '../src/domain/receipt.
 import type { Log } from '../src/observe/log.js';
 import type { Meters } from '../src/observe/meters.js';
 import type { Settings } from '../src/settings/settings.js';
+import { addLoader, removeLoader } from './change-loaders.js';
+import { cancelReplay, startReplay } from './change-replays.js';
 import { copyTable } from './copy-table.js';
 import { directSlice } from './direct-slice.js';
 import { openDeps, type Deps } from './deps.js';
@@ -10,6 +12,7 @@ import { loadSlice } from './load-slice.js';
 import { prepareTable } from './prepare-table.js';
 import { publishSlice } from './publish-slice.js';
 import { removeTable } from './remove-table.js';
+import { replaySlice } from './replay-slice.js';
 import { requireOwnRequest } from './require-own-request.js';
 import { stopEngine } from './stop-engine.js';
 import { watchEngine } from './watch-engine.js';
@@ -41,6 +44,11 @@ export function createActivities(settings: Settings, log: Log, meters?: Meters):
       copyTable: own(copyTable),
       publishSlice: own(publishSlice),
       directSlice: own(directSlice),
+      replaySlice: own(replaySlice),
+      addLoader: own(addLoader),
+      removeLoader: own(removeLoader),
+      startReplay: own(startReplay),
+      cancelReplay: own(cancelReplay),
       removeTable: own(removeTable),
     },
     consumer: { loadSlice: own(loadSlice), watchEngine: own(watchEngine), stopEngine: own(stopEngine) },

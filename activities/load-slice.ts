@@ -1,5 +1,5 @@
 import { loadToken } from '../src/domain/batch.js';
-import { targetTable } from '../src/domain/replicated-table.js';
+import { firstLoader, targetTable } from '../src/domain/replicated-table.js';
 import type { SliceReceipt, SliceRequest } from '../src/domain/receipt.js';
 import { loaderOf, loadStage, MAIN_LOADER, requireKafka } from '../src/domain/route.js';
 import { ClickHouseWriter } from '../src/clickhouse/clickhouse-writer.js';
@@ -20,12 +20,14 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
     const { table, stage } = context;
     const { topic } = requireKafka(table.route);
     const { id: own } = await deps.deployment();
-    const source = new TopicSource(deps, context, { topic, origin: own });
+    const target = targetTable(table, loaderOf(stage), own);
+    const mirrored = firstLoader(table).name === loaderOf(stage);
+    const source = new TopicSource(deps, context, { topic, origin: own, mirrored });
     return {
       source: mapContent(source, (fetched, name) =>
-        topicContent(deps, context, fetched, loadToken(table, stage, name)),
+        topicContent(deps, context, fetched, loadToken(target, stage, name)),
       ),
-      writer: new ClickHouseWriter(deps, targetTable(table, loaderOf(stage), own), {
+      writer: new ClickHouseWriter({ ...deps, ...deps.sink(target) }, target, {
         retry: SINK_RETRY,
         throttle: deps.throttles.load,
       }),

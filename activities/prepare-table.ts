@@ -1,6 +1,6 @@
 import { describeDeployment, type Deployment } from '../src/domain/deployment.js';
 import type { PrepareReceipt, PrepareRequest } from '../src/domain/receipt.js';
-import { loaderNamed, targetTable, type ReplicatedTable } from '../src/domain/replicated-table.js';
+import { firstLoader, targetTable, type ReplicatedTable } from '../src/domain/replicated-table.js';
 import { inputOf, kafkaOf, stagesOf, type KafkaTransport } from '../src/domain/route.js';
 import { refusalOf } from '../src/domain/route-refusal.js';
 import { formatTableName, shellName } from '../src/domain/table-name.js';
@@ -115,7 +115,7 @@ async function register(
     const route = chooseRoute(request, { settings: deps.settings, capture, taken, server });
     const refusal = refusalOf(route, { captures: deps.captures.kinds, loaders: deps.loaders.kinds });
     if (refusal !== undefined) throw new Failure('UnsuitableTable', { message: refusal });
-    const loader = loaderNamed({ route });
+    const loader = firstLoader({ route });
     const targetGeneration = await targetEngine(loader).highestGeneration(deps.clickhouse, loader.target);
     steps.begin('registering it');
     try {
@@ -231,9 +231,10 @@ async function install(
   return capture.install(pg, table, options);
 }
 
-function receiptOf(table: ReplicatedTable, estimatedRows: number | null): PrepareReceipt {
+/** What is shown of a table that is prepared. */
+export function receiptOf(table: ReplicatedTable, estimatedRows: number | null): PrepareReceipt {
   const { id, generation, key, route } = table;
-  const { target } = loaderNamed(table);
+  const { target } = firstLoader(table);
   const topic = kafkaOf(route)?.topic ?? null;
   const stages = stagesOf(route);
   return { id, generation, topic, target: `${target.database}.${target.table}`, key, estimatedRows, stages };

@@ -46,7 +46,7 @@ export async function removeTable(
       const before = (): Promise<void> => checkClaim(deps.ledger, claim);
       const removed = await deps.loaders.named(kind).remove?.(deps, target, { before, dropTarget: request.dropTarget });
       const done = request.dropTarget
-        ? await dropTarget(deps.clickhouse, target, { before, repeated })
+        ? await dropTarget(deps.sink(target).clickhouse, target, { before, repeated })
         : keepTarget(target, ready);
       receipt.dropped.push(...(removed?.dropped ?? []), ...done.dropped);
       receipt.kept.push(...(removed?.kept ?? []), ...done.kept);

@@ -52,10 +52,15 @@ export function tableActivities(
     heartbeatTimeout: SLICE_HEARTBEAT,
   };
   const copy = { ...COMMON, taskQueue: producer, startToCloseTimeout: 24 * HOUR, heartbeatTimeout: SLICE_HEARTBEAT };
-  const { prepareTable, removeTable } = proxyActivities<ReplicationActivities>(short);
+  const { prepareTable, removeTable, addLoader, removeLoader, startReplay, cancelReplay } =
+    proxyActivities<ReplicationActivities>(short);
   const { copyTable } = proxyActivities<ReplicationActivities>(copy);
-  const { publishSlice, directSlice } = proxyActivities<ReplicationActivities>({ ...slice, taskQueue: producer });
+  const { publishSlice, directSlice, replaySlice } = proxyActivities<ReplicationActivities>({
+    ...slice,
+    taskQueue: producer,
+  });
   const { loadSlice, watchEngine } = proxyActivities<ReplicationActivities>({ ...slice, taskQueue: consumer });
   const { stopEngine } = proxyActivities<ReplicationActivities>({ ...short, taskQueue: consumer });
-  return { prepareTable, copyTable, publishSlice, loadSlice, directSlice, watchEngine, stopEngine, removeTable };
+  const moving = { copyTable, publishSlice, loadSlice, directSlice, watchEngine, stopEngine, replaySlice };
+  return { ...moving, prepareTable, removeTable, addLoader, removeLoader, startReplay, cancelReplay };
 }

@@ -3,6 +3,8 @@ import {
   ApplicationFailure,
   CancellationScope,
   condition,
+  type defineSignal,
+  type defineUpdate,
   isCancellation,
   log,
   makeContinueAsNewFunc,
@@ -15,13 +17,15 @@ import {
 } from '@temporalio/workflow';
 import { InitialVersioningBehavior } from '@temporalio/common';
 import { activityQueuesOf, deploymentOf } from '../src/domain/deployment.js';
-import type { TableAddress } from '../src/domain/receipt.js';
-import { COPY_STAGE } from '../src/domain/route.js';
+import type { ReplaySliceReceipt, SliceReceipt, TableAddress } from '../src/domain/receipt.js';
+import { inputOf } from '../src/domain/route.js';
 import { workflowIdOf } from '../src/domain/table-name.js';
 import { readActivityFailure } from '../src/failure/application-failure.js';
+import { isChangeTask, mustWait } from './changes.js';
 import { currentDetails, statusOf, summaryOf } from './display.js';
 import {
   type Answer,
+  CHANGE_MESSAGES,
   type PauseMessage,
   pauseSignal,
   removeSignal,
@@ -45,6 +49,7 @@ import {
   RETRY_PAUSE_MS,
   tableActivities,
 } from './policies.js';
+import { performChange } from './perform-change.js';
 import { type Action, handleRequest, readRequest, type Request } from './request.js';
 import { searchAttributeWriter } from './search-attributes.js';
 import {
@@ -133,9 +138,25 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
     description: 'The signal remove, with an answer.',
     validator: (message?: RemoveMessage) => void understood('remove', message),
   });
+  for (const { action, signal, update, description } of CHANGE_MESSAGES) {
+    setHandler(signal as ReturnType<typeof defineSignal>, (message?: unknown) => receiveSignal(action, message), {
+      description,
+    });
+    setHandler(
+      update as ReturnType<typeof defineUpdate<Answer, [unknown?]>>,
+      (message?: unknown) => receive(understood(action, message)),
+      {
+        description: `The signal ${action}, with an answer.`,
+        validator: (message?: unknown) => void understood(action, message),
+      },
+    );
+  }
   // Without this, a misspelt name would wait unseen for a handler that never comes.
   setDefaultSignalHandler((name) =>
-    ignore(name.slice(0, 50), 'There is no such signal: pause, resume and remove are.'),
+    ignore(
+      name.slice(0, 50),
+      `There is no such signal: pause, resume, remove, ${CHANGE_MESSAGES.map(({ action }) => action).join(', ')} are.`,
+    ),
   );
   become(state);
 
@@ -159,12 +180,17 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
       await activities.stopEngine.executeWithOptions(options, [request]);
       return { type: 'stageStopped', stage: stopped };
     }
+    if (isChangeTask(task)) return performChange(activities, address, state, options);
     const stage = stageSpecs(state).find(({ id }) => id === task);
     if (stage === undefined) throw misconfigured(`The table has no stage ${task}.`);
     const tableId = state.prepared?.id;
     const request = { ...address, tableId, stage: task, sliceMs, checkpoint: totalsOf(state, task).checkpoint };
     if (stage.activity === 'copyTable')
-      return { type: 'copied', receipt: await activities.copyTable.executeWithOptions(options, [request]) };
+      return {
+        type: 'copied',
+        stage: task,
+        receipt: await activities.copyTable.executeWithOptions(options, [request]),
+      };
     const idleMs = IDLE_SLICES * sliceMs;
     const receipt = await activities[stage.activity].executeWithOptions(options, [{ ...request, idleMs }]);
     return { type: 'sliceEnded', at: now(), receipt: { ...upgradeReceipt(receipt), stage: task } };
@@ -185,6 +211,8 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
           const event = await perform(task);
           // Not in one line: `reduce(state, await ...)` would read the state before it waits, and undo what came between.
           become(reduce(state, event));
+          if (event.type === 'sliceEnded' && isFinished(event.receipt))
+            become(reduce(state, { type: 'replayFinished', at: now(), stage: task }));
           return;
         } catch (error) {
           if (!isCancellation(error)) note(task, error, scope.consideredCancelled);
@@ -207,7 +235,8 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
       for (const [task, scope] of running) if (!wanted.includes(task)) scope.cancel();
       for (const task of wanted) {
         // Removal waits until nothing else touches the table.
-        if (running.has(task) || (task === 'remove' && running.size > 0)) continue;
+        if (running.has(task) || (task === 'remove' && running.size > 0) || mustWait(state, task, running.keys()))
+          continue;
         if (running.has(stopTask(task)) || running.has(stageStoppedBy(task) ?? '')) continue;
         if (stageSpecs(state).some(({ id, stops }) => id === task && stops !== undefined))
           become(reduce(state, { type: 'stageStarted', stage: task }));
@@ -283,7 +312,8 @@ function understood(action: Action, message: unknown): Request {
 function shouldContinueAsNew(running: ReadonlyMap<Task, CancellationScope>): boolean {
   const { continueAsNewSuggested, targetWorkerDeploymentVersionChanged, historyLength, historySize } = workflowInfo();
   if (historyLength > HISTORY_LENGTH_LIMIT || historySize > HISTORY_SIZE_LIMIT) return true;
-  if (running.has(COPY_STAGE) || running.has('remove')) return false;
+  if ([...running.keys()].some((task) => inputOf(task) === 'table' || task === 'remove' || isChangeTask(task)))
+    return false;
   return continueAsNewSuggested || targetWorkerDeploymentVersionChanged;
 }
 
@@ -292,6 +322,10 @@ async function continueAsNew(input: ReplicateTableInput): Promise<never> {
   const upgrade = workflowInfo().targetWorkerDeploymentVersionChanged;
   const options = upgrade ? { initialVersioningBehavior: InitialVersioningBehavior.AUTO_UPGRADE } : {};
   return makeContinueAsNewFunc<typeof replicateTable>(options)(input);
+}
+
+function isFinished(receipt: SliceReceipt): boolean {
+  return (receipt as Partial<ReplaySliceReceipt>).finished === true;
 }
 
 function now(): string {

@@ -1,6 +1,16 @@
 import type { Checkpoint, CopyReceipt, PrepareReceipt, RemoveReceipt, SliceReceipt } from '../src/domain/receipt.js';
-import type { StageId, StageSpec } from '../src/domain/route.js';
+import { COPY_STAGE, type StageId, type StageSpec } from '../src/domain/route.js';
 import type { FailureKind } from '../src/failure/kinds.js';
+import {
+  type ChangeEvent,
+  type ChangeState,
+  isChangeEvent,
+  isChangeTask,
+  isHeld,
+  reduceChange,
+  refuseChange,
+  replayStages,
+} from './changes.js';
 
 /**
  * The life of one table, as a pure state machine.
@@ -22,7 +32,7 @@ import type { FailureKind } from '../src/failure/kinds.js';
  * Which stages a table has is data, from its `prepared` receipt. Positions are in the ledger and not here: if this state is lost,
  * totals and a checkpoint are lost, and no row.
  */
-export interface TableState {
+export interface TableState extends ChangeState {
   readonly stateVersion: 2;
   readonly lifecycle: Lifecycle;
   readonly pause: Pause | null;
@@ -63,7 +73,7 @@ export interface Pause {
   readonly reason: string | null;
 }
 
-/** A piece of work: `prepare`, `remove`, or a stage of the table. One activity each, and at most one of each at a time. */
+/** A piece of work: `prepare`, `remove`, a change of loaders or replays, or a stage of the table. One activity each, and at most one of each at a time. */
 export type Task = StageId;
 
 /** What preparing found and made. */
@@ -112,7 +122,9 @@ export type TableEvent =
   | { readonly type: 'prepared'; readonly receipt: Prepared }
   /** The route was changed: the stages are those of the new one. */
   | { readonly type: 'routeChanged'; readonly receipt: Prepared }
-  | { readonly type: 'copied'; readonly receipt: CopyReceipt }
+  /** `stage` is absent for the first load of the table. */
+  | { readonly type: 'copied'; readonly receipt: CopyReceipt; readonly stage?: StageId }
+  | ChangeEvent
   | { readonly type: 'sliceEnded'; readonly at: string; readonly receipt: SliceReceipt }
   | { readonly type: 'stageStarted'; readonly stage: StageId }
   | { readonly type: 'stageStopped'; readonly stage: StageId }
@@ -167,6 +179,7 @@ export function initialState(startedAt: string): TableState {
 
 /** The only place where the state changes. Every event is legal in every state: a late event must never block a table. */
 export function reduce(state: TableState, event: TableEvent): TableState {
+  if (isChangeEvent(event)) return reduceChange(state, event);
   switch (event.type) {
     case 'prepared': {
       const lifecycle = state.lifecycle.step === 'preparing' ? ({ step: 'running' } as const) : state.lifecycle;
@@ -174,8 +187,11 @@ export function reduce(state: TableState, event: TableEvent): TableState {
     }
     case 'routeChanged':
       return { ...state, prepared: event.receipt };
-    case 'copied':
-      return { ...succeed(state, 'copy'), copied: event.receipt };
+    case 'copied': {
+      const { stage = COPY_STAGE, receipt } = event;
+      if (stage === COPY_STAGE) return { ...succeed(state, stage), copied: receipt };
+      return { ...succeed(state, stage), done: [...(state.done ?? []), stage] };
+    }
     case 'sliceEnded': {
       const { stage } = event.receipt;
       const stages = { ...state.stages, [stage]: add(totalsOf(state, stage), event.receipt, event.at) };
@@ -283,14 +299,14 @@ export function isLeaving(state: TableState): boolean {
   return state.lifecycle.step === 'removing' || state.lifecycle.step === 'removed';
 }
 
-/** The stages of the table, in the order in which a row meets them; none before it is prepared. */
+/** The stages of the table, in the order in which a row meets them, and those of its replays; none before it is prepared. */
 export function stageSpecs(state: TableState): readonly StageSpec[] {
-  return state.prepared?.stages ?? [];
+  return [...(state.prepared?.stages ?? []), ...replayStages(state)];
 }
 
 /** Whether a first load precedes the changes: what only grows has none. */
 export function hasCopy(state: TableState): boolean {
-  return stageSpecs(state).some(({ runs }) => runs === 'once');
+  return stageSpecs(state).some(({ id }) => id === COPY_STAGE);
 }
 
 export function totalsOf(state: Pick<TableState, 'stages'>, stage: StageId): StageTotals {
@@ -302,9 +318,12 @@ function tasksOf(state: TableState): readonly Task[] {
     case 'preparing':
       return ['prepare'];
     case 'running':
-      return stageSpecs(state)
-        .filter(({ runs }) => runs === 'always' || state.copied === null)
-        .map(({ id }) => id);
+      return [
+        ...stageSpecs(state)
+          .filter(({ id, runs }) => (runs === 'always' || !isDone(state, id)) && !isHeld(state, id))
+          .map(({ id }) => id),
+        ...(state.change === null || state.change === undefined ? [] : [state.change.task]),
+      ];
     case 'removing':
       return ['remove'];
     case 'removed':
@@ -312,6 +331,11 @@ function tasksOf(state: TableState): readonly Task[] {
     default:
       return state.lifecycle satisfies never;
   }
+}
+
+/** Of a stage that runs once. */
+function isDone(state: TableState, stage: StageId): boolean {
+  return stage === COPY_STAGE ? state.copied !== null : (state.done ?? []).includes(stage);
 }
 
 function succeed(state: TableState, task: Task): TableState {
@@ -322,6 +346,8 @@ function fail(state: TableState, failure: TaskFailure, parked: boolean): TableSt
   // A slice that fails while it is stopped for the removal does not matter any more.
   if (isLeaving(state) && failure.where !== 'remove') return state;
   if (!parked) return { ...state, lastTransientFailure: failure };
+  if (isChangeTask(failure.where))
+    return refuseChange(succeed(state, failure.where), failure.where, failure, failure.since);
   const others = state.parks.filter((park) => park.where !== failure.where);
   const { lastTransientFailure } = state;
   const isSame = lastTransientFailure?.where === failure.where;
@@ -338,6 +364,7 @@ function requestRemoval(state: TableState, dropTarget: boolean, at: string): Tab
     pause: null,
     parks: [],
     lastTransientFailure: null,
+    ...(state.change === undefined ? {} : { change: null }),
   };
 }
 

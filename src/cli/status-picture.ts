@@ -3,6 +3,8 @@ import stringWidth from 'string-width';
 import type { FailureView, PipelineView, StageView, TableView } from '../control/table-view.js';
 import { missingQueues, type Workers } from '../control/workers.js';
 import { count, duration, plural, share } from '../domain/figures.js';
+import { loadStage, MAIN_LOADER, PUBLISH_STAGE } from '../domain/route.js';
+import { loaderFacts, replayFacts } from './loader-picture.js';
 
 /** Every table of a pipeline, one line each; trouble below its table. */
 export function drawPipeline(view: PipelineView, before?: PipelineView): string {
@@ -24,7 +26,9 @@ export function drawTable(table: TableView, view: PipelineView, before?: Pipelin
     ['topic', table.topic === null ? null : `${table.topic} (${table.format ?? ''})`],
     ['key', table.key?.join(', ') ?? null],
     ['first load', firstLoad(table)],
-    ...moving(table).map((stage, index, all) => [stage.id, stageText(stage, all[index - 1])] as const),
+    ...moving(table).map((stage, _, all) => [stage.id, stageText(stage, feederOf(stage, all))] as const),
+    ...loaderFacts(table),
+    ...replayFacts(table),
     ['loaded', rate === '' ? null : `${count(table.loadedRows)}${rate}`],
     ['lag', lag(table.lagSeconds)],
     ['paused', table.paused === null ? null : `since ${table.paused.since}${reason(table.paused.reason)}`],
@@ -48,6 +52,12 @@ export function drawTable(table: TableView, view: PipelineView, before?: Pipelin
 /** The stages that never end. */
 function moving({ stages }: TableView): readonly StageView[] {
   return stages.filter(({ waitingIn }) => waitingIn !== null);
+}
+
+/** What fills the topic that a stage reads. */
+function feederOf({ id }: StageView, all: readonly StageView[]): StageView | undefined {
+  // A loader that was added later has not read all of it.
+  return id === loadStage(MAIN_LOADER) ? all.find((each) => each.id === PUBLISH_STAGE) : undefined;
 }
 
 /** @param feeder the stage that fills what this one reads */

@@ -5,7 +5,7 @@ import type { BatchName } from '../domain/batch.js';
 import type { Part } from '../domain/part.js';
 import type { Checkpoint } from '../domain/receipt.js';
 import type { TargetTable } from '../domain/replicated-table.js';
-import { COPY_STAGE } from '../domain/route.js';
+import { copyStage, MAIN_LOADER } from '../domain/route.js';
 import { composeVersion, type Version } from '../domain/version.js';
 import { readStages } from '../ledger/stages.js';
 import type { BatchWriter, WriteOptions, Written } from '../pipeline/batch.js';
@@ -85,7 +85,8 @@ export class ClickHouseWriter implements BatchWriter<InsertContent> {
 
   async verify({ highest }: Checkpoint, proof: unknown): Promise<PartProof> {
     const { clickhouse, parts, ledger } = this.#services;
-    const copy = (await readStages(ledger, this.#table.id)).find(({ stage }) => stage === COPY_STAGE);
+    const own = copyStage(this.#table.loader ?? MAIN_LOADER);
+    const copy = (await readStages(ledger, this.#table.id)).find(({ stage }) => stage === own);
     const { done, rows } = (copy?.position ?? {}) as { readonly done?: string; readonly rows?: string };
     const { generation } = this.#table;
     const copied = done === undefined || rows === '0' ? 0n : composeVersion(generation, BigInt(done));

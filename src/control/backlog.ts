@@ -1,5 +1,6 @@
 import type { Databases } from '../connect/databases.js';
 import type { ReplicatedTable } from '../domain/replicated-table.js';
+import { isReplay, type ReplayPosition } from '../domain/replay.js';
 import { inputOf, stagesOf, type StageId } from '../domain/route.js';
 import { readLedger, type LedgerFilter, type LedgerStage, type LedgerTable } from '../ledger/backlog.js';
 import type { SourceBacklog } from '../pipeline/backlog.js';
@@ -22,10 +23,21 @@ export interface StageBacklog extends SourceBacklog {
   readonly namedFor: number | null;
   /** When a batch was last named or confirmed, Unix time in seconds. */
   readonly lastBatchAt: number;
+  /** Of a stage that reads a topic: the next offset of each partition. */
+  readonly offsets?: Readonly<Record<string, string>>;
+}
+
+/** A replay as the ledger has it. */
+export interface ReplayBacklog {
+  readonly stage: StageId;
+  readonly rows: number;
+  /** Messages that are left; 0 also where its end is not known yet. */
+  readonly waiting: number;
 }
 
 export interface TableBacklog {
   readonly table: ReplicatedTable;
+  readonly replays?: readonly ReplayBacklog[];
   /** Of the stages that the ledger has a row of. */
   readonly stages: Readonly<Record<StageId, StageBacklog>>;
   /** What the capture takes in PostgreSQL; null where it is gone, or takes nothing. */
@@ -71,10 +83,19 @@ function toBacklog({ table, stages }: LedgerTable, captured: CaptureBacklog | un
   const { bytes = null, deadTuples = null } = captured ?? {};
   return {
     table,
+    replays: Object.entries(stages).flatMap(([stage, row]) => replayBacklog(stage, row)),
     stages: Object.fromEntries(known),
     outbox: bytes === null || deadTuples === null ? null : { bytes, deadTuples },
     gaps: captured?.gaps,
   };
+}
+
+function replayBacklog(stage: StageId, { position, rows }: LedgerStage): readonly ReplayBacklog[] {
+  if (!isReplay(stage)) return [];
+  const { offsets, end } = position as ReplayPosition;
+  const left = Object.entries(end ?? {}).map(([of, last]) => Math.max(0, Number(last) - Number(offsets[of] ?? last)));
+  const waiting = left.reduce((sum, each) => sum + each, 0);
+  return [{ stage, rows, waiting }];
 }
 
 const UNKNOWN: SourceBacklog = { waiting: null, newest: 0n, done: 0n };
@@ -92,7 +113,9 @@ function sourceBacklog(id: StageId, stage: LedgerStage, captured: CaptureBacklog
 
 function stageBacklog(stage: LedgerStage, { waiting, newest, done }: SourceBacklog): StageBacklog {
   const { batch, rows, bytes, pending, updatedAt, updatedAgo } = stage;
-  const { errors = null } = (stage.position ?? {}) as Partial<GroupPosition>;
+  const { errors = null, offsets } = (stage.position ?? {}) as Partial<GroupPosition> & {
+    readonly offsets?: Readonly<Record<string, string>>;
+  };
   return {
     waiting,
     newest,
@@ -103,5 +126,6 @@ function stageBacklog(stage: LedgerStage, { waiting, newest, done }: SourceBackl
     bytesPerRow: rows === 0 ? null : bytes / rows,
     namedFor: pending === null || waiting === 0 ? null : Math.max(0, updatedAgo),
     lastBatchAt: updatedAt,
+    ...(offsets === undefined ? {} : { offsets }),
   };
 }

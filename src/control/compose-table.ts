@@ -11,11 +11,13 @@ import {
 } from '../domain/route.js';
 import { engineNames } from '../clickhouse/kafka-engine/names.js';
 import { policyOf } from '../failure/kinds.js';
+import { CHANGE_TASKS, type Replay } from '../../workflows/changes.js';
 import type { TableStatus } from '../../workflows/messages.js';
 import type { Task } from '../../workflows/table-state.js';
 import type { StageBacklog, TableBacklog } from './backlog.js';
 import type { PendingTask, TableDescription } from './describe-table.js';
-import type { FailureView, StageView, TableView } from './table-view.js';
+import { loaderViews } from './loader-views.js';
+import type { FailureView, ReplayView, StageView, TableView } from './table-view.js';
 
 /** All that is known of a table. */
 export interface KnownTable {
@@ -31,7 +33,7 @@ export interface KnownTable {
 }
 
 /** Tasks that end by themselves, and say what they are at. */
-const DOING: readonly Task[] = ['prepare', COPY_STAGE, 'remove'];
+const DOING: readonly Task[] = ['prepare', COPY_STAGE, 'remove', ...CHANGE_TASKS];
 
 /** Puts together what the ledger, Temporal and the workflow know of a table. */
 export function composeTable({ title, workflowId, backlog, description, status, url }: KnownTable): TableView {
@@ -62,6 +64,8 @@ export function composeTable({ title, workflowId, backlog, description, status, 
     copiedRows: copiedRows ?? 0,
     copied,
     stages,
+    loaders: backlog === undefined ? [] : loaderViews(backlog, stages, status?.loaderPauses),
+    replays: (status?.replays ?? []).map((replay) => replayView(replay, pending, status, backlog)),
     loadedRows: (route && backlog?.stages[deliveryStage(route, route.loaders[0]?.name)]?.rows) ?? 0,
     waiting: sumOf(stages.map(({ waiting }) => waiting)),
     lagSeconds: oldestOf(stages),
@@ -70,6 +74,21 @@ export function composeTable({ title, workflowId, backlog, description, status, 
     ignored: status?.ignored ?? null,
     url,
   };
+}
+
+/** The ledger knows what it has moved, also in slices of a worker that was killed; the running slice knows what is left. */
+function replayView(
+  { stage, status: state, start, end, target, loader, at, endedAt }: Replay,
+  pending: readonly PendingTask[],
+  status: TableStatus | undefined,
+  backlog: TableBacklog | undefined,
+): ReplayView {
+  const known = backlog?.replays?.find((each) => each.stage === stage);
+  const totals = status?.stages[stage];
+  const now = pending.find(({ task }) => task === stage)?.progress;
+  const waiting = state === 'running' ? (now?.waiting ?? totals?.waiting ?? null) : 0;
+  const rows = known?.rows ?? totals?.rows ?? 0;
+  return { id: stage, status: state, start, end, target, loader, at, endedAt, rows, waiting };
 }
 
 function hasCopy(route: Route): boolean {

@@ -81,11 +81,16 @@ const USUAL_STAGES: Readonly<Record<StageActivity, Task>> = {
   loadSlice: loadStage(MAIN_LOADER),
   directSlice: directStage(MAIN_LOADER),
   watchEngine: loadStage(MAIN_LOADER),
+  replaySlice: 'replay:1',
 };
 const USUAL_TASKS = new Map<string, Task>([
   ['prepareTable', 'prepare'],
   ['removeTable', 'remove'],
   ['stopEngine', stopTask(loadStage(MAIN_LOADER))],
+  ['addLoader', 'addLoader'],
+  ['removeLoader', 'removeLoader'],
+  ['startReplay', 'startReplay'],
+  ['cancelReplay', 'cancelReplay'],
   ...Object.entries(USUAL_STAGES),
 ]);
 

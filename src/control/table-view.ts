@@ -9,6 +9,7 @@ import type { Phase, Task } from '../../workflows/table-state.js';
 import type { Databases } from '../connect/databases.js';
 import { readBacklog, type TableBacklog } from './backlog.js';
 import { composeTable } from './compose-table.js';
+import type { LoaderView } from './loader-views.js';
 import { describeTable, queryTable, type TableDescription } from './describe-table.js';
 import { listTables } from './list-tables.js';
 import { ELSEWHERE_REMEDY, otherDeployment, OTHERS_REMEDY, othersWorkflow, waitsElsewhere } from './own-workflow.js';
@@ -38,6 +39,10 @@ export interface TableView {
   readonly copied: boolean;
   /** In the order in which a row meets them; empty before the table is prepared. */
   readonly stages: readonly StageView[];
+  /** In the order in which they were added; empty before the table is prepared. */
+  readonly loaders: readonly LoaderView[];
+  /** Newest last; of those that ended, the last few. None where no worker answered. */
+  readonly replays: readonly ReplayView[];
   /** Changes since the first load that are in ClickHouse: those of the last stage. */
   readonly loadedRows: number;
   /** Changes that wait, over all stages; null where that is not known of any. */
@@ -70,6 +75,22 @@ export interface StageView {
   readonly lastBatchAt: string;
   /** Whether its activity runs, or waits for its next attempt. */
   readonly running: boolean;
+}
+
+export interface ReplayView {
+  readonly id: StageId;
+  readonly status: 'running' | 'finished' | 'cancelled';
+  /** Offsets by partition: the first that is read, and the first that is not; `end` is null until its copy is complete. */
+  readonly start: Readonly<Record<string, string>>;
+  readonly end: Readonly<Record<string, string>> | null;
+  /** `database.table` */
+  readonly target: string;
+  readonly loader: string;
+  readonly at: string;
+  readonly endedAt: string | null;
+  readonly rows: number;
+  /** Messages of its range that are not loaded yet; null where that is not known. */
+  readonly waiting: number | null;
 }
 
 export interface FailureView {

@@ -2,7 +2,8 @@
 export const LABELS = {
   pipeline: '`PG2CLICK_PIPELINE` of the table',
   table: '`schema.table` in PostgreSQL',
-  stage: '`publish` (outbox to Kafka), `load:main` (Kafka to ClickHouse), `copy` (first load)',
+  stage:
+    '`publish` (outbox to Kafka), `load:main` (Kafka to ClickHouse, `load:NAME` for another loader), `copy` (first load), `replay:1` (a replay)',
   task: '`prepare`, `remove`, or the stage that failed: `publish`, `load:main`, `copy`',
   kind: 'a kind of [Failures](06-failures.md); `none` while there is none',
   phase: 'a phase of [Control](05-control.md#the-life-of-a-table), or `stopped`: in the ledger, and no workflow runs',
@@ -71,6 +72,22 @@ export const METRICS = {
     labels: STAGE,
     origin: 'collector',
     description: 'When the stage last named or confirmed a batch, Unix time of PostgreSQL.',
+  },
+  pg2click_retention_late: {
+    kind: 'gauge',
+    unit: '',
+    labels: STAGE,
+    origin: 'collector',
+    description:
+      '1 while a loader has not loaded messages that are older than half of KAFKA_RETENTION_MS: Kafka may delete them unread. Looked at every five minutes.',
+  },
+  pg2click_replay_waiting: {
+    kind: 'gauge',
+    unit: '',
+    labels: STAGE,
+    origin: 'collector',
+    description:
+      'Messages of its range that a replay has not loaded yet; not shown before its end is known, and gone once it is done.',
   },
   pg2click_outbox_bytes: {
     kind: 'gauge',

@@ -3,6 +3,8 @@ import { join, relative, resolve } from 'node:path';
 import type { MessageFormat, TransportKind } from '../domain/route.js';
 import type { ServerName } from './server-name.js';
 import { Failure } from '../failure/failure.js';
+import { clickhouseServer, type ClickHouseServer } from './clickhouse-server.js';
+import { readClickHouseServers } from './clickhouse-servers.js';
 import { readEnvFile, readLayers, type Layer, type WrittenSettings } from './layer.js';
 import { readLedgerServer } from './ledger.js';
 import { postgresServer, type PostgresServer } from './postgres-server.js';
@@ -38,16 +40,12 @@ export interface Settings {
     readonly retentionMs: number;
     readonly format: MessageFormat;
   };
-  readonly clickhouse: {
-    /** `http://host:port` or `https://...`, without credentials. */
-    readonly url: string;
-    readonly tls: Tls | undefined;
-    readonly database: string;
-    readonly user: string;
-    readonly password: Secret;
+  readonly clickhouse: ClickHouseServer & {
     /** Target of the first table. */
     readonly table: string | undefined;
   };
+  /** Other ClickHouse servers, which loaders name: by name, lower case. */
+  readonly clickhouses: Readonly<Record<string, ClickHouseServer>>;
   readonly temporal: {
     readonly address: string;
     readonly namespace: string;
@@ -133,7 +131,16 @@ export function loadSettings(options: LoadOptions = {}): Settings {
     : own;
   const security = readSecurity(values, all, directory);
   const ledger = readLedgerServer(all, directory);
-  return compose(values, { all, origins, warnings: [...warnings, ...security.warnings], temporal, security, ledger });
+  const clickhouses = readClickHouseServers(layers, directory);
+  return compose(values, {
+    all,
+    origins,
+    warnings: [...warnings, ...security.warnings],
+    temporal,
+    security,
+    ledger,
+    clickhouses,
+  });
 }
 
 /** `env` without any name that pg2click reads: for starting a process that must not meet a production database. */
@@ -207,6 +214,7 @@ function compose(
     temporal: { address: string; namespace: string; connection: TemporalConnection };
     security: Security;
     ledger: PostgresServer | undefined;
+    clickhouses: Settings['clickhouses'];
   },
 ): Settings {
   const secrets = SETTING_NAMES.flatMap((name) => {
@@ -215,6 +223,7 @@ function compose(
   });
   // It may be written inside of a URL.
   if (told.ledger !== undefined && told.ledger.password.reveal() !== '') secrets.push(told.ledger.password);
+  for (const { password } of Object.values(told.clickhouses)) if (password.reveal() !== '') secrets.push(password);
   const settings: Settings = {
     pipeline: values.PG2CLICK_PIPELINE,
     transport: values.PG2CLICK_TRANSPORT,
@@ -231,14 +240,8 @@ function compose(
       retentionMs: values.KAFKA_RETENTION_MS,
       format: values.PG2CLICK_FORMAT,
     },
-    clickhouse: {
-      url: clickhouseUrl(values, told),
-      tls: told.security.clickhouse,
-      database: values.CH_DB,
-      user: values.CH_USER,
-      password: new Secret(values.CH_PASSWORD ?? ''),
-      table: values.CH_TABLE,
-    },
+    clickhouse: { ...clickhouseServer(values, told.all, told.security.clickhouse), table: values.CH_TABLE },
+    clickhouses: told.clickhouses,
     temporal: {
       address: told.temporal.address,
       namespace: told.temporal.namespace,
@@ -262,18 +265,4 @@ function compose(
   };
   for (const group of Object.values(settings)) Object.freeze(group);
   return Object.freeze(settings);
-}
-
-/** ClickHouse listens for TLS on another port by default. */
-function clickhouseUrl(
-  { CH_HOST, CH_PORT }: SettingValues,
-  { all, security }: { all: WrittenSettings; security: Security },
-): string {
-  const tls = security.clickhouse !== undefined;
-  const port = tls && !all.has('CH_PORT') ? 8_443 : CH_PORT;
-  return `${tls ? 'https' : 'http'}://${bracketed(CH_HOST)}:${port}`;
-}
-
-function bracketed(name: string): string {
-  return name.includes(':') && !name.startsWith('[') ? `[${name}]` : name;
 }

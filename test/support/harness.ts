@@ -75,10 +75,12 @@ const LOAD_DEADLINE_MS = 90_000;
 /**
  * @param addresses of a stack whose PostgreSQL and ClickHouse databases are empty and of this test only
  * @param elsewhere where the first worker reaches some of them, through a proxy say
+ * @param more settings of the workers and of the CLI
  */
 export async function openHarness(
   addresses: StackAddresses,
   elsewhere: Partial<StackAddresses> = {},
+  more: Readonly<Record<string, string>> = {},
 ): Promise<Harness> {
   const stateDir = mkdtempSync(join(tmpdir(), 'pg2click-harness-'));
   const names = { pipeline: freshName('harness'), namespace: freshName('harness') };
@@ -94,6 +96,7 @@ export async function openHarness(
       temporal: { ...(there.temporal ?? addresses.temporal), namespace, uiUrl: '' },
     }),
     PG2CLICK_PIPELINE: pipeline,
+    ...more,
   });
   await registerNamespace(addresses, namespace);
   const settings = loadSettings({ env: environmentAt({}), envFile: false, stackFile: false });

@@ -12,9 +12,17 @@ import { stopEngine } from '../../activities/stop-engine.js';
 import { watchEngine } from '../../activities/watch-engine.js';
 import { removeTable } from '../../activities/remove-table.js';
 import { compareTable, isEqual, type Comparison } from '../../dev/compare/compare.js';
-import type { Checkpoint, CopyReceipt, PrepareReceipt, RemoveReceipt, SliceReceipt } from '../../src/domain/receipt.js';
+import type {
+  Checkpoint,
+  CopyReceipt,
+  PrepareReceipt,
+  RemoveReceipt,
+  SliceReceipt,
+  SliceRequest,
+  TableAddress,
+} from '../../src/domain/receipt.js';
 import type { TableOptions } from '../../src/domain/replicated-table.js';
-import { stagesOf, FIRST_ROUTE, type StageActivity } from '../../src/domain/route.js';
+import { stagesOf, FIRST_ROUTE, type StageActivity, type StageId } from '../../src/domain/route.js';
 import { parseTableName, type TableName } from '../../src/domain/table-name.js';
 import type { Registry } from '../../src/pipeline/registry.js';
 import type { Capture } from '../../src/source/capture.js';
@@ -58,6 +66,13 @@ export interface Followed {
   watch(deps?: Partial<Deps>, sliceMs?: number): Promise<SliceReceipt>;
   /** Stops the Kafka engine. */
   stop(): Promise<void>;
+  /** Runs another activity for the table. */
+  call<Request extends object, T>(
+    activity: (deps: Deps, request: TableAddress & Request) => Promise<T>,
+    request: Request,
+  ): Promise<T>;
+  /** One slice of a stage of any loader; its checkpoint is not carried. */
+  slice<T>(activity: (deps: Deps, request: SliceRequest) => Promise<T>, stage: StageId, sliceMs?: number): Promise<T>;
   /** Moves until nothing waits in any stage. @param publisher dependencies of the slices that read the capture */
   settle(publisher?: Partial<Deps>): Promise<void>;
   /** As after the workflow was started anew: the next slices carry no checkpoint. */
@@ -84,6 +99,8 @@ export interface PathOptions {
   readonly sliceMs?: number;
   /** The role of the source may only read; the ledger lies elsewhere then. */
   readonly selectOnly?: boolean;
+  /** More settings. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export async function openPath({
@@ -91,6 +108,7 @@ export async function openPath({
   selectOnly = false,
   ledgerElsewhere = selectOnly,
   sliceMs = SLICE_MS,
+  env = {},
 }: PathOptions = {}): Promise<Path> {
   const owner = await freshDatabase('path');
   const ledgerOwner = ledgerElsewhere ? await freshDatabase('ledger') : owner;
@@ -104,6 +122,7 @@ export async function openPath({
       ...(ledgerElsewhere ? { LEDGER_PG_URL: await ledgerRole(ledgerOwner) } : {}),
       PG2CLICK_PIPELINE: freshName('p'),
       PG2CLICK_LOG_LEVEL: 'silent',
+      ...env,
     },
   });
   const deps = openDeps(settings, createLogger(settings.log), undefined, captures);
@@ -187,6 +206,9 @@ async function follow(
     direct: (deps, sliceMs) => slice('directSlice', deps, sliceMs),
     watch: (deps, sliceMs) => slice('watchEngine', deps, sliceMs),
     stop: () => run((deps) => stopEngine(deps, { ...address, stage: 'load:main' })),
+    call: (activity, request) => run((deps) => activity(deps, { ...address, ...request })),
+    slice: (activity, stage, sliceMs = path.sliceMs) =>
+      run((deps) => activity(deps, { ...address, stage, checkpoint: null, sliceMs })),
     forget: () =>
       void Object.assign(checkpoint, { publishSlice: null, loadSlice: null, directSlice: null, watchEngine: null }),
     async settle(publisher) {

@@ -46,6 +46,8 @@ const ORDERS: TableView = {
   estimatedRows: 200_000,
   copiedRows: 200_000,
   copied: true,
+  loaders: [],
+  replays: [],
   stages: [COPY, PUBLISH, LOAD],
   loadedRows: 4_000,
   waiting: 1_012,
