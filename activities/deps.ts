@@ -127,7 +127,6 @@ export function openDeps(
   const listener = new Listener(() => connectPostgres(settings, { name: 'listen' }));
   const queues = { copies: new Semaphore(settings.worker.copies), errands: new Semaphore(DDL_CONCURRENCY) };
   const clickhouse = connectClickHouse(settings);
-  const main: Sink = { clickhouse, parts: new PartTracker(clickhouse), database: settings.clickhouse.database };
   const others = new OtherSinks(settings);
   let publisher: Promise<Publisher> | undefined;
   let deployment: Promise<Deployment> | undefined;
@@ -171,8 +170,12 @@ export function openDeps(
     mirror,
     groups,
     clickhouse,
-    parts: main.parts,
-    sink: ({ connection }) => (connection === undefined ? main : others.named(connection)),
+    parts: new PartTracker(clickhouse),
+    // By `this`, so that who puts another client in the place of `clickhouse` gets it from here too.
+    sink({ connection }) {
+      if (connection !== undefined) return others.named(connection);
+      return { clickhouse: this.clickhouse, parts: this.parts, database: settings.clickhouse.database };
+    },
     throttles: {
       publish: new SmallBatchThrottle(SMALL_BATCHES_A_SECOND),
       load: new SmallBatchThrottle(SMALL_INSERTS_A_SECOND),

@@ -80,7 +80,11 @@ it('a request that reaches a worker of another deployment is refused and tried a
     `public.orders belongs to deployment ${second.id} (pipeline ${pipeline}), and this worker serves deployment ${second.id} ` +
       `(database ${second.settings['PG_DB']}, pipeline ${second.settings['PG2CLICK_PIPELINE']}).`,
   );
-  expect(await second.sql(/* sql */ `select tgname from pg_trigger where not tgisinternal`)).toEqual([]);
+  expect(
+    await second.sql(
+      /* sql */ `select tgname from pg_trigger where not tgisinternal and tgrelid = 'public.orders'::regclass`,
+    ),
+  ).toEqual([]);
   await handle.terminate();
 });
 
@@ -158,7 +162,7 @@ it('a cloned database takes neither topic nor target of the original, and drops 
   const removed = await clone.run('remove', 'orders', '--drop-target', '--yes', '--json');
   expect(JSON.parse(removed.stdout)).toMatchObject({ removed: true, dropped: [] });
   expect(await original.notes('orders')).toEqual(['original 2', 'original 3']);
-  const triggers = /* sql */ `select tgname from pg_trigger where not tgisinternal`;
+  const triggers = /* sql */ `select tgname from pg_trigger where not tgisinternal and tgrelid = 'public.orders'::regclass`;
   expect(await clone.sql(triggers)).toEqual([]);
 
   // The names that the settings give are those of the original.
