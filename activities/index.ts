@@ -3,6 +3,7 @@ import type { ReplicationActivities, TableAddress } from '../src/domain/receipt.
 import type { Log } from '../src/observe/log.js';
 import type { Meters } from '../src/observe/meters.js';
 import type { Settings } from '../src/settings/settings.js';
+import { changeRoute } from './change-route.js';
 import { copyTable } from './copy-table.js';
 import { directSlice } from './direct-slice.js';
 import { openDeps, type Deps } from './deps.js';
@@ -37,6 +38,7 @@ export function createActivities(settings: Settings, log: Log, meters?: Meters):
       copyTable: own(copyTable),
       publishSlice: own(publishSlice),
       directSlice: own(directSlice),
+      changeRoute: own(changeRoute),
       removeTable: own(removeTable),
     },
     consumer: { loadSlice: own(loadSlice) },

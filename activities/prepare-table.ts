@@ -49,7 +49,9 @@ export async function prepareTable(
     });
     const deployment = await deps.deployment();
     steps.begin('looking at the table');
-    const capture = deps.captures.named(request.options.capture ?? DEFAULT_CAPTURE);
+    // A table that is ready may have been given another capture since.
+    const known = standing.ready ? standing.table?.route.capture.kind : undefined;
+    const capture = deps.captures.named(known ?? request.options.capture ?? DEFAULT_CAPTURE);
     const inspection = await capture.inspect(pg, request, request.options);
     if (standing.table !== undefined && standing.ready) {
       requireOwnTable(standing.table, deployment);
@@ -125,14 +127,14 @@ async function register(
   }
 }
 
-interface TopicOf {
+export interface TopicOf {
   readonly table: ReplicatedTable;
   readonly kafka: KafkaTransport;
   readonly deployment: Deployment;
 }
 
 /** @returns the transport with the partitions that the topic really has */
-async function readyTopic(deps: Deps, steps: Steps, of: TopicOf): Promise<KafkaTransport> {
+export async function readyTopic(deps: Deps, steps: Steps, of: TopicOf): Promise<KafkaTransport> {
   steps.begin(`making the topic ${of.kafka.topic}`);
   const { partitions, created } = await makeTopic(deps, of);
   if (!created) await checkTopic(deps, of);
@@ -227,7 +229,7 @@ async function install(
   return capture.install(pg, table, options);
 }
 
-function receiptOf(table: ReplicatedTable, estimatedRows: number | null): PrepareReceipt {
+export function receiptOf(table: ReplicatedTable, estimatedRows: number | null): PrepareReceipt {
   const { id, generation, key, route } = table;
   const { target } = loaderNamed(table);
   const topic = kafkaOf(route)?.topic ?? null;
@@ -236,7 +238,7 @@ function receiptOf(table: ReplicatedTable, estimatedRows: number | null): Prepar
 }
 
 /** Messages that are in the topic already belong to an older history of the table: loading starts after them. */
-async function endOffsets(deps: Deps, topic: string): Promise<Record<string, string>> {
+export async function endOffsets(deps: Deps, topic: string): Promise<Record<string, string>> {
   const state = await withAdmin(deps.kafka, (admin) => topicState(admin, topic));
   if (state === undefined)
     throw new Failure('TopicReplaced', { message: `The topic ${topic} vanished while it was prepared.` });

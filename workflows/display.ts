@@ -3,6 +3,7 @@ import type { TableAddress } from '../src/domain/receipt.js';
 import { clip } from '../src/domain/clip.js';
 import { count } from '../src/domain/figures.js';
 import { formatTableName } from '../src/domain/table-name.js';
+import { CHANGE_TASK } from './change.js';
 import type { TableStatus } from './messages.js';
 import {
   failureOf,
@@ -27,6 +28,7 @@ export function statusOf(state: TableState, address: TableAddress, running: read
     running,
     prepared: state.prepared,
     copied: state.copied,
+    change: state.change ?? null,
     stages: Object.fromEntries(
       stageSpecs(state).flatMap(({ id, runs }) => (runs === 'always' ? [[id, totalsOf(state, id)]] : [])),
     ),
@@ -44,6 +46,7 @@ const SUMMARY_LIMIT = 150;
 /** The label of an activity's bar in the timeline, at most 200 bytes. */
 export function summaryOf(task: Task, state: TableState, address: TableAddress): string {
   const { checkpoint } = totalsOf(state, task);
+  if (task === CHANGE_TASK) return `change, ${state.change?.step ?? ''} ${clip(formatTableName(address), SUMMARY_LIMIT)}`;
   const stage = stageSpecs(state).find(({ id }) => id === task);
   if (stage === undefined || stage.runs === 'once') return clip(`${task} ${formatTableName(address)}`, SUMMARY_LIMIT);
   return checkpoint === null ? `${task} from the start` : `${task} after batch ${checkpoint.batch}`;
@@ -71,6 +74,7 @@ export function currentDetails(state: TableState, address: TableAddress): string
     pauseLine(state),
     ...troubles(state).map(troubleBlock),
     copyLine(state),
+    changeLine(state),
     stageTable(state),
     state.ignored === null
       ? ''
@@ -104,6 +108,12 @@ function copyLine(state: TableState): string {
   return `First load: under way${guess === null ? '' : `, about ${count(guess)} rows`}.`;
 }
 
+function changeLine({ change }: TableState): string {
+  if (change === undefined) return '';
+  const wish = Object.entries(change.options).map(([name, value]) => `${name} \`${String(value)}\``);
+  return `Being changed since ${change.since}: ${wish.join(', ')} (${change.step}).`;
+}
+
 function stageTable(state: TableState): string {
   const rows = stageSpecs(state)
     .filter(({ runs }) => runs === 'always')
@@ -135,8 +145,9 @@ function footer(state: TableState): string {
       return `${since} Send the signal \`resume\` to go on, \`remove\` to end.`;
     case 'preparing':
     case 'copying':
+    case 'configuring':
     case 'streaming':
-      return `${since} Signals: \`pause\`, \`resume\`, \`remove\`; each takes one JSON object, \`{}\` will do.`;
+      return `${since} Signals: \`pause\`, \`resume\`, \`configure\`, \`remove\`; each takes one JSON object, \`{}\` will do.`;
     default:
       return phase satisfies never;
   }

@@ -3,6 +3,8 @@ import { STATUS_QUERY } from './names.js';
 import type { CopyReceipt, RemoveReceipt, TableAddress } from '../src/domain/receipt.js';
 import type { StageId } from '../src/domain/route.js';
 import type { TableOptions } from '../src/domain/replicated-table.js';
+import type { RouteOptions } from '../src/domain/route-change.js';
+import type { RouteChange } from './change.js';
 import type {
   IgnoredMessage,
   Pause,
@@ -45,6 +47,8 @@ export interface PauseMessage extends Message {
 
 export type ResumeMessage = Message;
 
+export interface ConfigureMessage extends Message, RouteOptions {}
+
 export interface RemoveMessage extends Message {
   /** Drop the ClickHouse table, its floor and its view too; default false. */
   readonly dropTarget?: boolean | undefined;
@@ -76,6 +80,8 @@ export interface TableStatus extends TableAddress {
   readonly prepared: Prepared | null;
   /** Null until the first load is done. */
   readonly copied: CopyReceipt | null;
+  /** A change of the route that is under way; absent in older releases. */
+  readonly change: RouteChange | null;
   /** As of the end of the last slice: up to `sliceMs` old. */
   readonly stages: Readonly<Record<StageId, StageTotals>>;
   /** Age of the oldest change not in ClickHouse yet, as of the last slices. */
@@ -92,10 +98,12 @@ export interface TableStatus extends TableAddress {
 
 export const pauseSignal = defineSignal<[PauseMessage]>('pause');
 export const resumeSignal = defineSignal<[ResumeMessage]>('resume');
+export const configureSignal = defineSignal<[ConfigureMessage]>('configure');
 export const removeSignal = defineSignal<[RemoveMessage]>('remove');
 
 export const requestPause = defineUpdate<Answer, [PauseMessage]>('requestPause');
 export const requestResume = defineUpdate<Answer, [ResumeMessage]>('requestResume');
+export const requestConfigure = defineUpdate<Answer, [ConfigureMessage]>('requestConfigure');
 export const requestRemove = defineUpdate<Answer, [RemoveMessage]>('requestRemove');
 
 export const statusQuery = defineQuery<TableStatus>(STATUS_QUERY);

@@ -52,9 +52,9 @@ export function tableActivities(
     heartbeatTimeout: SLICE_HEARTBEAT,
   };
   const copy = { ...COMMON, taskQueue: producer, startToCloseTimeout: 24 * HOUR, heartbeatTimeout: SLICE_HEARTBEAT };
-  const { prepareTable, removeTable } = proxyActivities<ReplicationActivities>(short);
+  const { prepareTable, changeRoute, removeTable } = proxyActivities<ReplicationActivities>(short);
   const { copyTable } = proxyActivities<ReplicationActivities>(copy);
   const { publishSlice, directSlice } = proxyActivities<ReplicationActivities>({ ...slice, taskQueue: producer });
   const { loadSlice } = proxyActivities<ReplicationActivities>({ ...slice, taskQueue: consumer });
-  return { prepareTable, copyTable, publishSlice, loadSlice, directSlice, removeTable };
+  return { prepareTable, copyTable, publishSlice, loadSlice, directSlice, changeRoute, removeTable };
 }

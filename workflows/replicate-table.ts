@@ -17,16 +17,21 @@ import { InitialVersioningBehavior } from '@temporalio/common';
 import { activityQueuesOf, deploymentOf } from '../src/domain/deployment.js';
 import type { TableAddress } from '../src/domain/receipt.js';
 import { COPY_STAGE } from '../src/domain/route.js';
+import type { RouteOptions } from '../src/domain/route-change.js';
 import { workflowIdOf } from '../src/domain/table-name.js';
 import { readActivityFailure } from '../src/failure/application-failure.js';
+import { CHANGE_TASK } from './change.js';
 import { currentDetails, statusOf, summaryOf } from './display.js';
 import {
   type Answer,
+  configureSignal,
+  type ConfigureMessage,
   type PauseMessage,
   pauseSignal,
   removeSignal,
   type RemoveMessage,
   type ReplicateTableInput,
+  requestConfigure,
   requestPause,
   requestRemove,
   requestResume,
@@ -74,6 +79,8 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
   const { taskQueue } = workflowInfo();
   const activities = tableActivities(sliceMs, input.taskQueues ?? activityQueuesOf(taskQueue));
   const running = new Map<Task, CancellationScope>();
+  /** What the step of a change that runs was asked for. */
+  let asked: RouteOptions | undefined;
   const updateSearchAttributes = searchAttributeWriter(address);
   let state: TableState = input.state === undefined ? initialState(now()) : upgradeState(input.state);
   let turns = 0;
@@ -116,6 +123,9 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
   setHandler(resumeSignal, (message) => receiveSignal('resume', message), {
     description: 'Go on after a pause, and try again what is parked. {"requestId": "..."}, optional.',
   });
+  setHandler(configureSignal, (message) => receiveSignal('configure', message), {
+    description: 'Change how the rows travel: {"transport": "direct"}, or capture, format, payload and their like.',
+  });
   setHandler(removeSignal, (message) => receiveSignal('remove', message), {
     description: 'Stop replicating for good. {"dropTarget": true} drops the ClickHouse table too.',
   });
@@ -127,13 +137,17 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
     description: 'The signal resume, with an answer.',
     validator: (message?: ResumeMessage) => void understood('resume', message),
   });
+  setHandler(requestConfigure, (message?: ConfigureMessage) => receive(understood('configure', message)), {
+    description: 'The signal configure, with an answer.',
+    validator: (message?: ConfigureMessage) => void understood('configure', message),
+  });
   setHandler(requestRemove, (message?: RemoveMessage) => receive(understood('remove', message)), {
     description: 'The signal remove, with an answer.',
     validator: (message?: RemoveMessage) => void understood('remove', message),
   });
   // Without this, a misspelt name would wait unseen for a handler that never comes.
   setDefaultSignalHandler((name) =>
-    ignore(name.slice(0, 50), 'There is no such signal: pause, resume and remove are.'),
+    ignore(name.slice(0, 50), 'There is no such signal: pause, resume, configure and remove are.'),
   );
   become(state);
 
@@ -144,6 +158,13 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
       const request = { ...address, options: input.options ?? {} };
       const receipt = await activities.prepareTable.executeWithOptions(options, [request]);
       return { type: 'prepared', receipt: upgradePrepared(receipt) };
+    }
+    if (task === CHANGE_TASK && state.change !== undefined) {
+      const { options: wanted, step, start } = state.change;
+      asked = wanted;
+      const request = { ...address, tableId: state.prepared?.id, options: wanted, step, start };
+      const receipt = await activities.changeRoute.executeWithOptions(options, [request]);
+      return { type: 'changeMoved', at: now(), options: wanted, receipt };
     }
     if (task === 'remove') {
       const dropTarget = state.lifecycle.step === 'removing' && state.lifecycle.dropTarget;
@@ -160,6 +181,11 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
     const idleMs = IDLE_SLICES * sliceMs;
     const receipt = await activities[stage.activity].executeWithOptions(options, [{ ...request, idleMs }]);
     return { type: 'sliceEnded', at: now(), receipt: { ...upgradeReceipt(receipt), stage: task } };
+  }
+
+  /** Another change was asked for while this one ran. */
+  function isReplaced(task: Task): boolean {
+    return task === CHANGE_TASK && asked !== state.change?.options;
   }
 
   /** What a task that was being stopped met on its way out matters only where a person must act. */
@@ -196,10 +222,9 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
     for (;;) {
       const leaving = shouldContinueAsNew(running);
       const wanted = leaving ? [] : wantedTasks(state);
-      for (const [task, scope] of running) if (!wanted.includes(task)) scope.cancel();
+      for (const [task, scope] of running) if (!wanted.includes(task) || isReplaced(task)) scope.cancel();
       for (const task of wanted) {
-        // Removal waits until nothing else touches the table.
-        if (running.has(task) || (task === 'remove' && running.size > 0)) continue;
+        if (running.has(task) || (isExclusive(task) && [...running.keys()].some((each) => !wanted.includes(each)))) continue;
         const scope = new CancellationScope();
         running.set(task, scope);
         void run(task, scope);
@@ -266,6 +291,11 @@ function understood(action: Action, message: unknown): Request {
   const request = readRequest(action, message);
   if (typeof request === 'string') throw misconfigured(request);
   return request;
+}
+
+/** It waits until all that must not run beside it has ended. */
+function isExclusive(task: Task): boolean {
+  return task === 'remove' || task === CHANGE_TASK;
 }
 
 /** Whether this run should end. A copy would start from nothing in the next one, so it is let through while that is safe. */

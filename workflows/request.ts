@@ -1,10 +1,13 @@
+import type { RouteOptions } from '../src/domain/route-change.js';
 import type { Answer } from './messages.js';
+import { isSameWish, readRouteOptions, ROUTE_FIELDS } from './route-options.js';
 import { isLeaving, isParked, phaseOf, reduce, type TableEvent, type TableState } from './table-state.js';
 
 /** A message that was understood. */
 export type Request =
   | { readonly action: 'pause'; readonly requestId: string | null; readonly reason: string | null }
   | { readonly action: 'resume'; readonly requestId: string | null }
+  | { readonly action: 'configure'; readonly requestId: string | null; readonly options: RouteOptions }
   | { readonly action: 'remove'; readonly requestId: string | null; readonly dropTarget: boolean };
 
 export type Action = Request['action'];
@@ -12,6 +15,7 @@ export type Action = Request['action'];
 const FIELDS: Readonly<Record<Action, readonly string[]>> = {
   pause: ['requestId', 'reason'],
   resume: ['requestId'],
+  configure: ['requestId', ...ROUTE_FIELDS],
   remove: ['requestId', 'dropTarget'],
 };
 const REQUEST_ID_LIMIT = 200;
@@ -39,6 +43,10 @@ export function readRequest(action: Action, message: unknown): Request | string 
       return { action, requestId, reason };
     case 'resume':
       return { action, requestId };
+    case 'configure': {
+      const options = readRouteOptions(fields as Record<string, unknown>);
+      return typeof options === 'string' ? options : { action, requestId, options };
+    }
     case 'remove':
       return { action, requestId, dropTarget };
     default:
@@ -57,6 +65,8 @@ export function handleRequest(state: TableState, request: Request, at: string): 
       return pause(remembered, request.reason, at);
     case 'resume':
       return resume(remembered);
+    case 'configure':
+      return configure(remembered, request.options, at);
     case 'remove':
       return remove(remembered, request.dropTarget, at);
     default:
@@ -83,6 +93,16 @@ function resume(state: TableState): Handled {
   }
   if (isLeaving(state)) return refuse(state, 'Nothing to resume: the table is being removed.');
   return keep(state, `Nothing to resume: the table is ${phaseOf(state)}.`);
+}
+
+function configure(state: TableState, options: RouteOptions, at: string): Handled {
+  if (isLeaving(state)) return refuse(state, 'The table is being removed: it cannot be changed any more.');
+  if (state.prepared === null)
+    return refuse(state, 'The table is not prepared yet. Change it when it is, or remove it and add it with other options.');
+  if (state.change !== undefined && isSameWish(state.change.options, options) && !isParked(state, 'change'))
+    return keep(state, `Being changed so already, since ${state.change.since}.`);
+  const waits = state.pause === null ? '' : ' It is paused: nothing happens before resume.';
+  return change(state, { type: 'changeRequested', at, options }, `Accepted: the route of the table is being changed.${waits}`);
 }
 
 function remove(state: TableState, dropTarget: boolean, at: string): Handled {

@@ -1,6 +1,22 @@
-import type { Checkpoint, CopyReceipt, PrepareReceipt, RemoveReceipt, SliceReceipt } from '../src/domain/receipt.js';
-import type { StageId, StageSpec } from '../src/domain/route.js';
+import type {
+  ChangeReceipt,
+  Checkpoint,
+  CopyReceipt,
+  PrepareReceipt,
+  RemoveReceipt,
+  SliceReceipt,
+} from '../src/domain/receipt.js';
+import { COPY_STAGE, type StageId, type StageSpec } from '../src/domain/route.js';
+import type { RouteOptions } from '../src/domain/route-change.js';
 import type { FailureKind } from '../src/failure/kinds.js';
+import {
+  CHANGE_TASK,
+  holdChange,
+  moveChange,
+  requestChange,
+  tasksBesideChange,
+  type RouteChange,
+} from './change.js';
 
 /**
  * The life of one table, as a pure state machine.
@@ -16,8 +32,12 @@ import type { FailureKind } from '../src/failure/kinds.js';
  *   parks   one for each task that failed for a reason that only a person can clear. A parked task does not run; the others
  *           do, so the outbox drains even if ClickHouse refuses rows. `resumed` lifts the pause and every park.
  *
- * The phase that people see is derived from the three, never stored:
- *   removed, removing (parked, if the removal itself is), paused, parked, preparing, copying, streaming: the first that holds.
+ *   change  a change of the route that somebody asked for, while it is under way: `change.ts` says what runs beside it. It waits
+ *           for the first load. Parked, it leaves the table to the route it has.
+ *
+ * The phase that people see is derived from these, never stored:
+ *   removed, removing (parked, if the removal itself is), paused, parked, preparing, copying, configuring, streaming: the first
+ *   that holds.
  *
  * Which stages a table has is data, from its `prepared` receipt. Positions are in the ledger and not here: if this state is lost,
  * totals and a checkpoint are lost, and no row.
@@ -32,6 +52,7 @@ export interface TableState {
   readonly lastTransientFailure: TaskFailure | null;
   readonly prepared: Prepared | null;
   readonly copied: CopyReceipt | null;
+  readonly change?: RouteChange;
   /** By id; of the stages that moved anything, or tried to. */
   readonly stages: Readonly<Record<StageId, StageTotals>>;
   /** Ids of the requests handled last, oldest first: a repeat does nothing. */
@@ -61,7 +82,7 @@ export interface Pause {
   readonly reason: string | null;
 }
 
-/** A piece of work: `prepare`, `remove`, or a stage of the table. One activity each, and at most one of each at a time. */
+/** A piece of work: `prepare`, `change`, `remove`, or a stage of the table. One activity each, and at most one of each at a time. */
 export type Task = StageId;
 
 /** What preparing found and made. */
@@ -69,7 +90,16 @@ export interface Prepared extends PrepareReceipt {
   readonly stages: readonly StageSpec[];
 }
 
-export const PHASES = ['preparing', 'copying', 'streaming', 'paused', 'parked', 'removing', 'removed'] as const;
+export const PHASES = [
+  'preparing',
+  'copying',
+  'configuring',
+  'streaming',
+  'paused',
+  'parked',
+  'removing',
+  'removed',
+] as const;
 export type Phase = (typeof PHASES)[number];
 
 /** A failure as it is shown. */
@@ -108,8 +138,14 @@ export interface IgnoredMessage {
 
 export type TableEvent =
   | { readonly type: 'prepared'; readonly receipt: Prepared }
-  /** The route was changed: the stages are those of the new one. */
-  | { readonly type: 'routeChanged'; readonly receipt: Prepared }
+  | { readonly type: 'changeRequested'; readonly at: string; readonly options: RouteOptions }
+  /** A step of the change that was asked for with these options has ended. */
+  | {
+      readonly type: 'changeMoved';
+      readonly at: string;
+      readonly options: RouteOptions;
+      readonly receipt: ChangeReceipt;
+    }
   | { readonly type: 'copied'; readonly receipt: CopyReceipt }
   | { readonly type: 'sliceEnded'; readonly at: string; readonly receipt: SliceReceipt }
   | { readonly type: 'removed'; readonly at: string; readonly receipt: RemoveReceipt | null }
@@ -168,8 +204,10 @@ export function reduce(state: TableState, event: TableEvent): TableState {
       const lifecycle = state.lifecycle.step === 'preparing' ? ({ step: 'running' } as const) : state.lifecycle;
       return { ...succeed(state, 'prepare'), lifecycle, prepared: event.receipt };
     }
-    case 'routeChanged':
-      return { ...state, prepared: event.receipt };
+    case 'changeRequested':
+      return requestChange(state, event.options, event.at);
+    case 'changeMoved':
+      return moveChange(succeed(state, CHANGE_TASK), event.options, event.receipt, event.at);
     case 'copied':
       return { ...succeed(state, 'copy'), copied: event.receipt };
     case 'sliceEnded': {
@@ -224,7 +262,8 @@ export function phaseOf(state: TableState): Phase {
       if (state.pause !== null) return 'paused';
       if (state.parks.length > 0) return 'parked';
       if (state.lifecycle.step === 'preparing') return 'preparing';
-      return state.copied === null && hasCopy(state) ? 'copying' : 'streaming';
+      if (state.copied === null && hasCopy(state)) return 'copying';
+      return state.change === undefined ? 'streaming' : 'configuring';
     default:
       return state.lifecycle satisfies never;
   }
@@ -267,10 +306,12 @@ function tasksOf(state: TableState): readonly Task[] {
   switch (state.lifecycle.step) {
     case 'preparing':
       return ['prepare'];
-    case 'running':
-      return stageSpecs(state)
+    case 'running': {
+      const stages = stageSpecs(state)
         .filter(({ runs }) => runs === 'always' || state.copied === null)
         .map(({ id }) => id);
+      return state.change === undefined || isChangeHeld(state) ? stages : tasksBesideChange(state.change, stages);
+    }
     case 'removing':
       return ['remove'];
     case 'removed':
@@ -278,6 +319,12 @@ function tasksOf(state: TableState): readonly Task[] {
     default:
       return state.lifecycle satisfies never;
   }
+}
+
+/** A first load is hours of work that a change may have to do again: it waits for it, unless that is held up too. */
+function isChangeHeld(state: TableState): boolean {
+  if (isParked(state, CHANGE_TASK)) return true;
+  return state.copied === null && hasCopy(state) && !isParked(state, COPY_STAGE) && state.change?.step === 'preparing';
 }
 
 function succeed(state: TableState, task: Task): TableState {
@@ -291,15 +338,17 @@ function fail(state: TableState, failure: TaskFailure, parked: boolean): TableSt
   const others = state.parks.filter((park) => park.where !== failure.where);
   const { lastTransientFailure } = state;
   const isSame = lastTransientFailure?.where === failure.where;
-  return { ...state, parks: [...others, failure], lastTransientFailure: isSame ? null : lastTransientFailure };
+  const held = failure.where === CHANGE_TASK ? holdChange(state) : state;
+  return { ...held, parks: [...others, failure], lastTransientFailure: isSame ? null : lastTransientFailure };
 }
 
 function requestRemoval(state: TableState, dropTarget: boolean, at: string): TableState {
   if (state.lifecycle.step === 'removed') return state;
   // A running removal keeps its options, because its activity has them. A parked one may be requested again with others.
   if (state.lifecycle.step === 'removing' && !isParked(state, 'remove')) return state;
+  const { change: _, ...rest } = state;
   return {
-    ...state,
+    ...rest,
     lifecycle: { step: 'removing', dropTarget, since: at },
     pause: null,
     parks: [],

@@ -1,5 +1,6 @@
 import type { TableOptions } from './replicated-table.js';
 import type { StageId, StageSpec } from './route.js';
+import type { ChangeStep, RouteOptions } from './route-change.js';
 import type { TableName } from './table-name.js';
 
 /** Which table, in which pipeline: the argument of every activity begins with it. */
@@ -86,9 +87,30 @@ export interface RemoveReceipt {
   readonly kept: readonly { readonly name: string; readonly why: string }[];
 }
 
+/** One step of a change of the route. */
+export interface ChangeRequest extends TableAddress {
+  /** Ledger id of the table. */
+  readonly tableId?: string | undefined;
+  readonly options: RouteOptions;
+  readonly step: ChangeStep;
+  /** What the step before handed on. */
+  readonly start?: unknown;
+}
+
+export interface ChangeReceipt {
+  /** Null: the change is over. */
+  readonly next: ChangeStep | null;
+  /** For the next step: where reading starts. */
+  readonly start?: unknown;
+  /** The table as the ledger has it now, where its route was exchanged or stays what it is. */
+  readonly prepared?: PrepareReceipt;
+  /** Why it was not done, one sentence: the table goes on as it is. */
+  readonly refused?: string;
+}
+
 /** What an activity reports while it runs. For displays only: positions are in the ledger. */
 export interface SliceProgress {
-  /** A stage, or `prepare` or `remove`. */
+  /** A stage, or `prepare`, `change` or `remove`. */
   readonly stage: StageId;
   readonly rows: number;
   readonly batches: number;
@@ -104,6 +126,7 @@ export interface ReplicationActivities {
   publishSlice(request: SliceRequest): Promise<SliceReceipt>;
   loadSlice(request: SliceRequest): Promise<SliceReceipt>;
   directSlice(request: SliceRequest): Promise<SliceReceipt>;
+  changeRoute(request: ChangeRequest): Promise<ChangeReceipt>;
   /** Returns nothing if this attempt cannot know what an earlier one dropped, and in histories of older releases. */
   removeTable(request: RemoveRequest): Promise<RemoveReceipt | void>;
 }
