@@ -3,6 +3,7 @@ import { DefaultLogger } from '@temporalio/worker';
 import pg from 'pg';
 import { expect } from 'vitest';
 import { openDeps, type Deps } from '../../activities/deps.js';
+import { changeRoute } from '../../activities/change-route.js';
 import { copyTable } from '../../activities/copy-table.js';
 import { loadSlice } from '../../activities/load-slice.js';
 import { directSlice } from '../../activities/direct-slice.js';
@@ -10,9 +11,10 @@ import { prepareTable } from '../../activities/prepare-table.js';
 import { publishSlice } from '../../activities/publish-slice.js';
 import { removeTable } from '../../activities/remove-table.js';
 import { compareTable, isEqual, type Comparison } from '../../dev/compare/compare.js';
-import type { Checkpoint, CopyReceipt, PrepareReceipt, RemoveReceipt, SliceReceipt } from '../../src/domain/receipt.js';
+import type { ChangeReceipt, Checkpoint, CopyReceipt, PrepareReceipt, RemoveReceipt, SliceReceipt } from '../../src/domain/receipt.js';
 import type { TableOptions } from '../../src/domain/replicated-table.js';
 import { stagesOf, FIRST_ROUTE, type StageActivity } from '../../src/domain/route.js';
+import type { ChangeStep, RouteOptions } from '../../src/domain/route-change.js';
 import { parseTableName, type TableName } from '../../src/domain/table-name.js';
 import type { Registry } from '../../src/pipeline/registry.js';
 import type { Capture } from '../../src/source/capture.js';
@@ -52,6 +54,10 @@ export interface Followed {
   publish(deps?: Partial<Deps>, sliceMs?: number): Promise<SliceReceipt>;
   load(deps?: Partial<Deps>, sliceMs?: number): Promise<SliceReceipt>;
   direct(deps?: Partial<Deps>, sliceMs?: number): Promise<SliceReceipt>;
+  /** One step of a change of its route; loaders run beside a step that waits for them. */
+  change(options: RouteOptions, step: ChangeStep, start?: unknown): Promise<ChangeReceipt>;
+  /** All steps of a change, as the workflow makes them. @param before each step */
+  configure(options: RouteOptions, before?: (step: ChangeStep) => Promise<unknown>): Promise<ChangeReceipt>;
   /** Moves until nothing waits in any stage. @param publisher dependencies of the slices that read the capture */
   settle(publisher?: Partial<Deps>): Promise<void>;
   /** As after the workflow was started anew: the next slices carry no checkpoint. */
@@ -147,7 +153,7 @@ async function follow(
     checkpoint[stage] = receipt.checkpoint;
     return receipt;
   };
-  const receipt = await run((deps) => prepareTable(deps, { ...address, options }));
+  let receipt = await run((deps) => prepareTable(deps, { ...address, options }));
   const [database = '', table = ''] = receipt.target.split(/\.(.*)/su);
   const names = {
     target: quote(database, table),
@@ -155,11 +161,24 @@ async function follow(
     floor: quote(database, `${table}_floor`),
   };
 
-  const moving = (receipt.stages ?? stagesOf(FIRST_ROUTE)).map(({ activity }) => activity).filter(isMoving);
+  const moving = (): readonly Moving[] =>
+    (receipt.stages ?? stagesOf(FIRST_ROUTE)).map(({ activity }) => activity).filter(isMoving);
+
+  const change: Followed['change'] = async (options, step, start) => {
+    let isOver = false;
+    const changing = run((deps) => changeRoute(deps, { ...address, options, step, start })).finally(() => {
+      isOver = true;
+    });
+    if (step === 'draining' && moving().includes('loadSlice'))
+      for (; !isOver;) await slice('loadSlice', undefined, SLICE_MS / 2);
+    return changing;
+  };
 
   const followed: Followed = {
     name,
-    receipt,
+    get receipt() {
+      return receipt;
+    },
     get topic() {
       if (receipt.topic === null) throw new Error('the table has no topic');
       return receipt.topic;
@@ -169,10 +188,33 @@ async function follow(
     load: (deps, sliceMs) => slice('loadSlice', deps, sliceMs),
     direct: (deps, sliceMs) => slice('directSlice', deps, sliceMs),
     forget: () => void Object.assign(checkpoint, { publishSlice: null, loadSlice: null, directSlice: null }),
+    change,
+    async configure(options, before) {
+      let done: ChangeReceipt;
+      let step: ChangeStep | null = 'preparing';
+      let start: unknown;
+      do {
+        await before?.(step);
+        done = await change(options, step, start);
+        ({ next: step, start } = done);
+        if (done.prepared === undefined) continue;
+        const [was] = moving();
+        const isSame = done.prepared.generation === receipt.generation;
+        receipt = done.prepared;
+        const [is] = moving();
+        const known = was === undefined ? null : (checkpoint[was] ?? null);
+        if (!isSame) followed.forget();
+        else if (was !== is) {
+          followed.forget();
+          if (is !== undefined) checkpoint[is] = known;
+        }
+      } while (step !== null);
+      return done;
+    },
     async settle(publisher) {
       for (;;) {
         let moves = 0;
-        for (const [index, activity] of moving.entries()) {
+        for (const [index, activity] of moving().entries()) {
           const { batches, waiting } = await slice(activity, index === 0 ? publisher : undefined);
           // A slice of a slow moment may end before it has named what waits.
           moves += batches + waiting;

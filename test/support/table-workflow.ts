@@ -145,5 +145,6 @@ export const STEADY: ReplicationActivities = {
   publishSlice: (request) => idleSlice('publish', request),
   loadSlice: (request) => idleSlice('load:main', request),
   directSlice: (request) => idleSlice('direct:main', request),
+  changeRoute: () => Promise.resolve({ next: null, prepared: PREPARED }),
   removeTable: () => Promise.resolve(),
 };

@@ -1,0 +1,64 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { freshName } from '../support/stack.js';
+import { openPath, type Followed, type Path } from '../support/path.js';
+
+/** The route of a table that is replicated is changed, slice by slice, over real servers. */
+describe('a change of the route', () => {
+  let path: Path;
+  beforeAll(async () => {
+    path = await openPath();
+  });
+  afterAll(() => path.close());
+
+  const added = async (options: object = {}): Promise<{ table: string; followed: Followed }> => {
+    const table = freshName('course');
+    await path.source.query(`create table ${table} (id int primary key, v text);
+      insert into ${table} select i, 'first' from generate_series(1, 500) i`);
+    const followed = await path.add(table, options);
+    await followed.copy();
+    return { table, followed };
+  };
+  /** Inserts, updates, deletes, in one transaction. */
+  let round = 0;
+  const mix = (table: string): Promise<unknown> => {
+    round += 1;
+    return path.source.query(`begin; insert into ${table} select i, 'round ${round}' from generate_series(${round * 1000}, ${round * 1000 + 99}) i;
+      update ${table} set v = v || '+${round}' where id % 7 = ${round % 7}; delete from ${table} where id % 31 = ${round % 31}; commit`);
+  };
+
+  it('of the format: what is named is sent again in the new one, and nothing else changes', async () => {
+    const { table, followed } = await added();
+    await mix(table);
+    await followed.publish();
+    await mix(table);
+    const { id, generation } = followed.receipt;
+    const done = await followed.configure({ format: 'packed' }, () => mix(table));
+    expect(done).toMatchObject({ next: null, prepared: { id, generation } });
+    await mix(table);
+    await followed.expectEqual();
+    await followed.configure({ format: 'json' });
+    await mix(table);
+    await followed.expectEqual();
+  });
+
+  it('that is repeated, or changes nothing, does nothing', async () => {
+    const { followed } = await added({ format: 'packed' });
+    const before = followed.receipt;
+    expect(await followed.configure({ format: 'packed' })).toEqual({ next: null, prepared: { ...before, estimatedRows: null } });
+    for (const step of ['preparing', 'draining', 'switching', 'clearing'] as const)
+      expect(await followed.change({ transport: 'kafka' }, step)).toMatchObject({ next: null });
+  });
+
+  it.each([
+    [{ engine: 'merge-tree' }, /plain MergeTree cannot replace/u],
+    [{ topic: 'another' }, /topic of a table stays/u],
+    [{ capture: 'telepathy' }, /no capture "telepathy"/u],
+  ] as const)('to %j is refused with its reason, and the table goes on', async (options, reason) => {
+    const { table, followed } = await added();
+    const { refused, next } = await followed.configure(options);
+    expect(refused).toMatch(reason);
+    expect(next).toBeNull();
+    await mix(table);
+    await followed.expectEqual();
+  });
+});
