@@ -2,6 +2,7 @@ import type { CleanupStack } from '../cleanup-stack.js';
 import type { Environment } from './environment.js';
 import type { WatchedTable } from './gauges.js';
 import type { DisplayState } from './live-block.js';
+import type { DemoRoute } from './route.js';
 import type { Screen } from './screen.js';
 import type { WorkerProcess } from './worker-process.js';
 
@@ -10,6 +11,7 @@ export interface DemoContext {
   readonly stateDir: string;
   /** How long the live writer runs. */
   readonly seconds: number;
+  readonly route: DemoRoute;
   readonly screen: Screen;
   /** What a phase starts it defers the end of here. */
   readonly cleanup: CleanupStack;

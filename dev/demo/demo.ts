@@ -5,6 +5,7 @@ import { CleanupStack } from '../cleanup-stack.js';
 import { PIPELINE, type Environment } from './environment.js';
 import { loadFirst } from './first-load.js';
 import { runLive } from './live-phase.js';
+import { describeRoute, requireRoute } from './route.js';
 import { composeResult, resultLines, type DemoResult } from './result.js';
 import { openScreen, type Screen } from './screen.js';
 import { setUp } from './set-up.js';
@@ -25,6 +26,7 @@ export interface RunDemoOptions extends DemoOptions {
  * @throws Failure where something could not be started or a table was parked
  */
 export async function runDemo(options: RunDemoOptions): Promise<DemoEnding> {
+  requireRoute(options.route);
   const stop = new AbortController();
   const onSignal = (): void => {
     if (stop.signal.aborted) process.exit(130);
@@ -38,7 +40,7 @@ export async function runDemo(options: RunDemoOptions): Promise<DemoEnding> {
   const cleanup = new CleanupStack();
   let result: DemoResult | undefined;
   const stateDir = options.stateDir ?? join(process.cwd(), '.pg2click', 'demo');
-  const context = { stateDir, seconds: options.seconds, screen, cleanup, signal };
+  const context = { stateDir, seconds: options.seconds, route: options.route, screen, cleanup, signal };
   const show = async (): Promise<void> => {
     const finished = await runPhases(context);
     result = finished.result;
@@ -68,7 +70,7 @@ async function runPhases(context: DemoContext): Promise<{ result: DemoResult; en
   const startedAt = Date.now();
   const { screen } = context;
   screen.say('');
-  screen.say(`  ${screen.paint.bold('pg2click')}  PostgreSQL → outbox → Kafka → ClickHouse, driven by Temporal`);
+  screen.say(`  ${screen.paint.bold('pg2click')}  ${describeRoute(context.route)}, driven by Temporal`);
   screen.say(`  ${screen.paint.dim(`state and logs: ${relative(process.cwd(), context.stateDir)}`)}`);
   screen.say('');
   const fixtures = await setUp(context);

@@ -18,12 +18,14 @@ export interface FirstLoad {
 }
 
 /** Second: the tables are added, and their rows come over. */
-export async function loadFirst({ screen, signal }: DemoContext, fixtures: Fixtures): Promise<FirstLoad> {
+export async function loadFirst({ screen, signal, route }: DemoContext, fixtures: Fixtures): Promise<FirstLoad> {
   const { environment, tables, display } = fixtures;
   const { client } = environment.temporal;
   const startedAt = Date.now();
   const taskQueue = environment.queues.workflow;
-  await Promise.all(tables.map((table) => startTable(client, { pipeline: PIPELINE, taskQueue, ...table.name })));
+  await Promise.all(
+    tables.map((table) => startTable(client, { pipeline: PIPELINE, taskQueue, options: route, ...table.name })),
+  );
 
   display.clock = () => `first load, ${((Date.now() - startedAt) / 1_000).toFixed(0)} s`;
   let lookedAt = Date.now();

@@ -11,6 +11,8 @@ export interface WatchedTable {
   readonly title: string;
   /** Live rows in ClickHouse. */
   readonly view: { readonly database: string; readonly table: string };
+  /** Whether changes wait in an outbox; else in the table itself. */
+  readonly hasOutbox: boolean;
   /** The ledger's id, once it is prepared. */
   ledgerId: string | undefined;
 }
@@ -89,8 +91,8 @@ async function oneByOne<T>(
 /** Both counts of one moment. */
 async function levelOfSource(pg: Client, table: WatchedTable): Promise<Omit<Level, 'target'>> {
   const { schema, table: name } = table.name;
-  const outbox =
-    table.ledgerId === undefined ? 'null' : `(select count(*) from pg2click.${quotePg(`outbox_${table.ledgerId}`)})`;
+  const events = `(select count(*) from pg2click.${quotePg(`outbox_${table.ledgerId ?? ''}`)})`;
+  const outbox = table.ledgerId === undefined ? 'null' : table.hasOutbox ? events : '0';
   const { rows } = await pg.query<{ source: string; outbox: string | null }>(
     /* sql */ `select (select count(*) from ${quotePg(schema)}.${quotePg(name)}) as source, ${outbox} as outbox`,
   );

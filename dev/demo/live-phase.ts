@@ -9,6 +9,8 @@ import { expectNoPark } from './parked.js';
 import { isQuiet } from './gauges.js';
 import { liveDisplay } from './live-block.js';
 import { NOTES } from './notes.js';
+import { isAppendOnly } from './route.js';
+import { APPEND_KINDS, TRANSACTION_KINDS } from './transactions.js';
 import { startProbe, type Probe, type ProbeSample } from './probe.js';
 import { until } from './until.js';
 import { startWriter, type Writer, type WriterTotals } from './writer.js';
@@ -17,6 +19,8 @@ const CONNECTIONS = 3;
 /** Brisk for two cores that run four servers too: a transaction changes about nine rows. */
 const TRANSACTIONS_PER_SECOND = 90;
 const PROBE_EVERY_MS = 50;
+/** Tells the rows of the probe from all others. */
+const PROBE_DISTANCE = -1;
 const OUTAGE_MS = 5_000;
 const PAUSE_MS = 3_000;
 /** The slices of a killed worker are given to another one after 10 s. */
@@ -81,24 +85,28 @@ export async function runLive(context: DemoContext, fixtures: Fixtures): Promise
   return { live, faults, quietAfterSeconds, samples: probe.samples, calmUntil };
 }
 
-async function openProbe({ cleanup }: DemoContext, { environment, tables }: Fixtures): Promise<Probe> {
+async function openProbe({ cleanup, route }: DemoContext, { environment, tables }: Fixtures): Promise<Probe> {
+  const appendOnly = isAppendOnly(route);
   const view = tables.find((table) => table.name === FLIGHTS)?.view;
   const probe = startProbe({
     postgres: await environment.connect('probe'),
     clickhouse: environment.clickhouse,
-    insert: /* sql */ `insert into flights (id, delay, distance, time) values ($1, 0, 0, 0)`,
+    insert: appendOnly
+      ? /* sql */ `insert into flights (delay, distance, time) values (0, ${PROBE_DISTANCE}, 0) returning id`
+      : /* sql */ `insert into flights (id, delay, distance, time) values ($1, 0, ${PROBE_DISTANCE}, 0)`,
+    draws: appendOnly,
     // A row that has one version only is in the view as soon as it is in the table. Asking the view merges parts each time:
     // that took a quarter of a core, and made what it measures slower.
     select: /* sql */ `
       select id from ${quoteCh(view?.database ?? '')}.${quoteCh(FLIGHTS.table)}
-      where id between {first: Int64} and {last: Int64} and _deleted = 0`,
+      where id between {first: Int64} and {last: Int64} and distance = ${PROBE_DISTANCE}${route.engine === 'merge-tree' ? '' : ' and _deleted = 0'}`,
     everyMs: PROBE_EVERY_MS,
   });
   cleanup.defer(() => probe.stop());
   return probe;
 }
 
-function openWriter({ cleanup }: DemoContext, { environment, sizes }: Fixtures): Writer {
+function openWriter({ cleanup, route }: DemoContext, { environment, sizes }: Fixtures): Writer {
   const writer = startWriter({
     connect: () => environment.connect('writer'),
     connections: CONNECTIONS,
@@ -106,6 +114,7 @@ function openWriter({ cleanup }: DemoContext, { environment, sizes }: Fixtures):
     flights: sizes.flights,
     notes: sizes.notes,
     rate: TRANSACTIONS_PER_SECOND,
+    kinds: isAppendOnly(route) ? APPEND_KINDS : TRANSACTION_KINDS,
   });
   cleanup.defer(() => writer.stop());
   return writer;
@@ -116,12 +125,13 @@ function failureOf(writer: Writer): Promise<never> {
   return writer.ended.then(() => new Promise<never>(() => undefined));
 }
 
-function faultsOf(fixtures: Fixtures, probe: Probe, { signal }: DemoContext): readonly Fault[] {
+function faultsOf(fixtures: Fixtures, probe: Probe, { signal, route }: DemoContext): readonly Fault[] {
   const { environment, worker, display } = fixtures;
+  const paused = isAppendOnly(route) ? FLIGHTS : NOTES;
   const { stack, temporal } = environment;
   const ask = async (action: 'pause' | 'resume', reason?: string): Promise<void> => {
     await sendCommand(temporal.client, {
-      ...NOTES,
+      ...paused,
       pipeline: PIPELINE,
       action,
       message: reason === undefined ? {} : { reason },
@@ -153,10 +163,10 @@ function faultsOf(fixtures: Fixtures, probe: Probe, { signal }: DemoContext): re
     },
     {
       at: 0.6,
-      title: `"${NOTES.table}" is paused for ${PAUSE_MS / 1_000} s; the other tables go on`,
+      title: `"${paused.table}" is paused for ${PAUSE_MS / 1_000} s${isAppendOnly(route) ? '' : '; the other tables go on'}`,
       async run() {
         await ask('pause', 'part of the demo');
-        display.trouble = `"${NOTES.table}" is paused`;
+        display.trouble = `"${paused.table}" is paused`;
         await sleep(PAUSE_MS, undefined, { signal });
         await ask('resume');
         display.trouble = '';

@@ -35,6 +35,8 @@ export interface ProbeOptions {
   readonly clickhouse: ClickHouseClient;
   /** Writes a row with this id and commits. */
   readonly insert: string;
+  /** It takes no id, and returns the one that PostgreSQL gave it. */
+  readonly draws?: boolean;
   /** Gives the column `id` of what is there between {first: Int64} and {last: Int64}. */
   readonly select: string;
   readonly everyMs: number;
@@ -48,12 +50,13 @@ export function startProbe(options: ProbeOptions): Probe {
   const stopped = new AbortController();
 
   const write = async (): Promise<void> => {
-    let id = FIRST_ID;
+    let next = FIRST_ID;
     let due = performance.now();
     while (!writesPaused.signal.aborted) {
-      await options.postgres.query(options.insert, [id]);
-      waiting.set(id, performance.now());
-      id += 1;
+      const drawn = options.draws === true;
+      const { rows } = await options.postgres.query<{ id: string }>(options.insert, drawn ? [] : [next]);
+      waiting.set(drawn ? Number(rows[0]?.id) : next, performance.now());
+      next += 1;
       due = Math.max(due + options.everyMs, performance.now());
       await pause(due - performance.now(), writesPaused.signal);
     }

@@ -3,11 +3,12 @@ import { migrateLedger } from '../../src/ledger/migrate.js';
 import { ensureSearchAttributes } from '../../src/worker/search-attributes.js';
 import type { Fixtures, DemoContext } from './context.js';
 import { openEnvironment, type Environment } from './environment.js';
-import { createFlights, FLIGHTS, readFlights, type Flight } from './flights.js';
-import { createGates, GATE_COUNT, GATES } from './gates.js';
+import { createFlights, readFlights, type Flight } from './flights.js';
+import { createGates, GATE_COUNT } from './gates.js';
 import { startGauges, type WatchedTable } from './gauges.js';
 import { number } from './live-block.js';
-import { createNotes, NOTES } from './notes.js';
+import { createNotes } from './notes.js';
+import { isAppendOnly, tablesOf, viewNameOf } from './route.js';
 import type { ReportProgress } from './screen.js';
 import { type ServerName, SERVER_NAMES } from '../../src/settings/server-name.js';
 
@@ -25,7 +26,8 @@ const TITLES: Readonly<Record<ServerName, string>> = {
 
 /** First: servers, data, a worker. */
 export async function setUp(context: DemoContext): Promise<Fixtures> {
-  const { screen } = context;
+  const { screen, route } = context;
+  const all = tablesOf(route);
   const [environment, flights] = await Promise.all([
     screen.step('start PostgreSQL, Kafka, ClickHouse and Temporal on this machine', (report) =>
       openEnvironment({ ...context, report: reporter(context, report) }),
@@ -43,18 +45,22 @@ export async function setUp(context: DemoContext): Promise<Fixtures> {
       ({ pid }) => ({ text: `pid ${pid}`, well: true }),
     ),
     screen.step(
-      'fill three tables in PostgreSQL',
-      () => fill(environment, flights, noted),
+      all.length === 1 ? 'fill a table in PostgreSQL' : 'fill three tables in PostgreSQL',
+      () => (isAppendOnly(route) ? fillFlights(environment, flights) : fill(environment, flights, noted)),
       () => ({
-        text: `${number(flights.length)} US flights, ${number(noted.length)} messy notes, ${number(GATE_COUNT)} gates`,
+        text: [
+          `${number(flights.length)} US flights`,
+          ...(all.length === 1 ? [] : [`${number(noted.length)} messy notes`, `${number(GATE_COUNT)} gates`]),
+        ].join(', '),
         well: true,
       }),
     ),
   ]);
-  const tables = [FLIGHTS, NOTES, GATES].map((name): WatchedTable => ({
+  const tables = all.map((name): WatchedTable => ({
     name,
     title: name.table,
-    view: { database: settings.clickhouse.database, table: `${name.table}_current` },
+    view: { database: settings.clickhouse.database, table: viewNameOf(route, name) },
+    hasOutbox: !isAppendOnly(route),
     ledgerId: undefined,
   }));
   const gauges = startGauges({
@@ -71,6 +77,12 @@ export async function setUp(context: DemoContext): Promise<Fixtures> {
     display: { tables, gauges, trouble: '', clock: () => '' },
     sizes: { flights: flights.length, notes: noted.length, gates: GATE_COUNT },
   };
+}
+
+async function fillFlights(environment: Environment, flights: readonly Flight[]): Promise<void> {
+  const pg = await environment.connect('setup');
+  await migrateLedger(pg);
+  await createFlights(pg, flights);
 }
 
 async function fill(environment: Environment, flights: readonly Flight[], noted: readonly Flight[]): Promise<void> {

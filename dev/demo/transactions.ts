@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { fillGates, GATE_COUNT } from './gates.js';
 import { NOTE_COLUMNS, NOTES_SQL, noteKey, noteOf, STATUSES, TEXTS } from './notes.js';
@@ -176,4 +177,28 @@ export const TRANSACTION_KINDS: readonly TransactionKind[] = [
   },
   { name: 'undone', weight: 4, ending: 'rollback', run: series(insertFlights, updateFlights, deleteNote) },
   { name: 'gates emptied, undone', weight: 1, ending: 'rollback', run: series(updateGates, emptyGates) },
+];
+
+/** Commits late: rows with lower numbers than others that are visible already. */
+const insertSlowly = async (context: WriterContext): Promise<number> => {
+  const inserted = await insertFlights(context);
+  await sleep(context.random.below(1_500));
+  return inserted;
+};
+
+/** The numbers of the undone part never come. */
+const partlyInserted = async (context: WriterContext): Promise<number> => {
+  const kept = await insertFlights(context);
+  await context.pg.query(/* sql */ `savepoint before`);
+  await insertFlights(context);
+  await context.pg.query(/* sql */ `rollback to savepoint before`);
+  return kept + (await insertFlights(context));
+};
+
+/** For a table that only grows. */
+export const APPEND_KINDS: readonly TransactionKind[] = [
+  { name: 'insert', weight: 20, ending: 'commit', run: insertFlights },
+  { name: 'slow insert', weight: 2, ending: 'commit', run: insertSlowly },
+  { name: 'savepoint', weight: 4, ending: 'commit', run: partlyInserted },
+  { name: 'undone', weight: 3, ending: 'rollback', run: insertFlights },
 ];

@@ -13,6 +13,8 @@ export interface WriterOptions {
   readonly notes: number;
   /** Transactions a second, all connections together; as many as go by default. */
   readonly rate?: number;
+  /** What its transactions do; all kinds by default. */
+  readonly kinds?: readonly TransactionKind[];
   /** Ends by itself after so many changed rows; at `stop` by default. */
   readonly changes?: number;
   /** A connection that breaks is opened again; by default it is an error. */
@@ -46,12 +48,13 @@ const REFUSED: ReadonlySet<string> = new Set([
 ]);
 
 const RECONNECT_MS = 100;
-const TOTAL_WEIGHT = TRANSACTION_KINDS.reduce((sum, work) => sum + work.weight, 0);
 
 /** Writes as applications do: short transactions of many kinds, on several connections at once. */
 export function startWriter(options: WriterOptions): Writer {
   const totals = { transactions: 0, changes: 0, rolledBack: 0, refused: 0, broken: 0 };
   const stopping = new AbortController();
+  const { kinds = TRANSACTION_KINDS } = options;
+  const totalWeight = kinds.reduce((sum, work) => sum + work.weight, 0);
   const isOver = (): boolean =>
     stopping.signal.aborted || (options.changes !== undefined && totals.changes >= options.changes);
   const pauseMs = options.rate === undefined ? 0 : (1_000 * options.connections) / options.rate;
@@ -65,7 +68,7 @@ export function startWriter(options: WriterOptions): Writer {
       try {
         while (!isOver()) {
           const due = Date.now() + pauseMs;
-          await transact(context, chooseKind(random.below(TOTAL_WEIGHT)), totals);
+          await transact(context, chooseKind(kinds, random.below(totalWeight)), totals);
           if (due > Date.now())
             await sleep(due - Date.now(), undefined, { signal: stopping.signal }).catch(() => undefined);
         }
@@ -132,9 +135,9 @@ async function transact(
   }
 }
 
-function chooseKind(point: number): TransactionKind {
+function chooseKind(kinds: readonly TransactionKind[], point: number): TransactionKind {
   let left = point;
-  for (const work of TRANSACTION_KINDS) {
+  for (const work of kinds) {
     left -= work.weight;
     if (left < 0) return work;
   }

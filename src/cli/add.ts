@@ -1,9 +1,9 @@
-import { Command, InvalidArgumentError, Option } from 'commander';
-import { ENGINES, LOADER_KINDS, MESSAGE_FORMATS, PAYLOADS, TRANSPORTS } from '../domain/route.js';
+import { Command, InvalidArgumentError } from 'commander';
+import { withRouteOptions } from './route-options.js';
 import { lazily } from './session.js';
 
 export function addCommand(): Command {
-  return new Command('add')
+  const add = new Command('add')
     .summary('replicate a table')
     .description(
       'Replicates a table: its rows are copied to ClickHouse, and every change follows. The table is looked at first; one ' +
@@ -14,32 +14,8 @@ export function addCommand(): Command {
       '--key <columns>',
       'columns of a unique index, separated by commas, instead of the primary key',
       readColumns,
-    )
-    .option(
-      '--capture <capture>',
-      'how changes are seen: outbox (triggers; every change), poll or notify (tables that only grow)',
-    )
-    .addOption(
-      new Option('--transport <transport>', 'kafka, or direct into ClickHouse (default for poll and notify)').choices(
-        TRANSPORTS,
-      ),
-    )
-    .addOption(
-      new Option('--loader <loader>', 'who inserts what is in Kafka: worker, or ClickHouse itself').choices(
-        LOADER_KINDS,
-      ),
-    )
-    .addOption(
-      new Option('--payload <payload>', 'what a message holds: row, or key (the loader reads the row)').choices(
-        PAYLOADS,
-      ),
-    )
-    .addOption(
-      new Option(
-        '--engine <engine>',
-        'of the ClickHouse table: replacing, or merge-tree for a table that only grows',
-      ).choices(ENGINES),
-    )
+    );
+  return withRouteOptions(add)
     .option('--cursor <column>', 'poll, notify: the column whose numbers only grow (default: the key)')
     .option('--channel <name>', 'notify: the channel of a trigger of yours (default: a trigger of ours)')
     .option('--interval <ms>', 'poll, notify: the longest pause between two looks', readMilliseconds)
@@ -48,7 +24,6 @@ export function addCommand(): Command {
       '--target <table>',
       'ClickHouse table or database.table (default: the name of the table, after its schema unless that is public)',
     )
-    .addOption(new Option('--format <format>', 'of the messages in Kafka').choices(MESSAGE_FORMATS))
     .option(
       '--no-wait',
       'end once the workflow is started, whether a worker runs or not, instead of showing the first load',

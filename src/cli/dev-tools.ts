@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import type { TableOptions } from '../domain/replicated-table.js';
 import { Failure } from '../failure/failure.js';
 import { packageRoot } from '../package-root.js';
 import type { ServerName } from '../settings/server-name.js';
@@ -24,6 +25,8 @@ export interface DemoOptions {
   readonly keep: boolean;
   /** How long the live writer runs. */
   readonly seconds: number;
+  /** The way of its rows. */
+  readonly route: Pick<TableOptions, 'capture' | 'transport' | 'loader' | 'payload' | 'engine' | 'format'>;
   /** Only the result on standard output, as one JSON object; progress goes to standard error. */
   readonly json: boolean;
 }

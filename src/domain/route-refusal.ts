@@ -1,3 +1,4 @@
+import { choiceOf, nearestOf, routeOf } from './route-choice.js';
 import {
   engineOf,
   ENGINES,
@@ -18,73 +19,85 @@ export interface RouteKinds {
 
 const LOADER_NAME = /^[a-z0-9-]{1,40}$/u;
 
-/** Why a route is refused, as one sentence with the way out; undefined where it is fine. The only place that says so. */
-export function refusalOf(route: Route, { captures, loaders }: RouteKinds): string | undefined {
-  const { capture, transport } = route;
-  if (!captures.includes(capture.kind)) return unknown('capture', capture.kind, captures);
-  if (!TRANSPORTS.includes(transport.kind)) return unknown('transport', transport.kind, TRANSPORTS);
-  if (route.loaders.length === 0) return 'A table needs a loader: choose worker.';
+/**
+ * Why a route is refused: the reason, and the nearest way that works. The only place that says so.
+ * @returns undefined where it is fine
+ */
+export function refusalOf(route: Route, kinds: RouteKinds): string | undefined {
+  const unknown = unknownPart(route, kinds);
+  if (unknown !== undefined) return unknown;
   for (const loader of route.loaders) {
-    const refusal = refusalOfLoader(route, loader, loaders);
-    if (refusal !== undefined) return refusal;
+    const reason = impossible(route, loader);
+    if (reason === undefined) continue;
+    const nearest = nearestOf(choiceOf(route, loader), (choice) => {
+      const other = routeOf(choice);
+      const [its] = other.loaders;
+      return unknownPart(other, kinds) === undefined && its !== undefined && impossible(other, its) === undefined;
+    });
+    return `${reason} Use ${nearest.join(', or ')}.`;
   }
-  return (
-    refusalOfNames(route) ?? (transport.kind === 'direct' ? refusalOfDirect(route) : refusalOfKafka(route, transport))
-  );
+  return severalLoaders(route);
+}
+
+/** What this build does not know, or cannot read. */
+function unknownPart({ capture, transport, loaders }: Route, kinds: RouteKinds): string | undefined {
+  if (!kinds.captures.includes(capture.kind)) return unknown('capture', capture.kind, kinds.captures);
+  if (!TRANSPORTS.includes(transport.kind)) return unknown('transport', transport.kind, TRANSPORTS);
+  if (transport.kind === 'kafka') {
+    const { format, payload } = transport;
+    if (!MESSAGE_FORMATS.includes(format)) return unknown('message format', format, MESSAGE_FORMATS);
+    if (!PAYLOADS.includes(payload)) return unknown('payload', payload, PAYLOADS);
+  }
+  if (loaders.length === 0) return 'A table needs a loader: choose worker.';
+  for (const loader of loaders) {
+    const { kind, name } = loader;
+    if (!kinds.loaders.includes(kind)) return unknown('loader', kind, kinds.loaders);
+    if (!ENGINES.includes(engineOf(loader))) return unknown('engine', engineOf(loader), ENGINES);
+    if (!LOADER_NAME.test(name))
+      return `"${name}" cannot name a loader: choose 1 to 40 lower-case letters, digits and "-".`;
+  }
+  return undefined;
 }
 
 function unknown(what: string, kind: string, known: readonly string[]): string {
-  return `There is no ${what} "${kind}": choose ${known.join(' or ')}.`;
+  const isLater = (LOADER_KINDS as readonly string[]).includes(kind);
+  return `${isLater ? `This release has no ${what}` : `There is no ${what}`} "${kind}": choose ${known.join(' or ')}.`;
 }
 
-function refusalOfLoader({ capture }: Route, loader: LoaderSpec, loaders: readonly string[]): string | undefined {
-  const { kind, name } = loader;
-  const engine = engineOf(loader);
-  if (!loaders.includes(kind)) {
-    const isKnown = (LOADER_KINDS as readonly string[]).includes(kind);
-    return isKnown
-      ? `This release has no loader "${kind}" yet: choose ${loaders.join(' or ')}.`
-      : unknown('loader', kind, loaders);
-  }
-  if (!LOADER_NAME.test(name))
-    return `"${name}" cannot name a loader: choose 1 to 40 lower-case letters, digits and "-".`;
-  if (!ENGINES.includes(engine)) return unknown('engine', engine, ENGINES);
-  if (engine === 'merge-tree' && capture.appendOnly !== true)
-    return `A plain MergeTree cannot replace or delete rows, and --capture ${capture.kind} brings updates and deletes. Use --capture poll, or --engine replacing.`;
+/** Why known parts do not go together, as one sentence. */
+function impossible({ capture, transport }: Route, loader: LoaderSpec): string | undefined {
+  const isPlain = engineOf(loader) === 'merge-tree';
+  const byEngine = loader.kind === 'kafka-engine';
+  if (isPlain && capture.appendOnly !== true)
+    return `A plain MergeTree cannot replace or delete rows, and --capture ${capture.kind} brings updates and deletes.`;
+  if (transport.kind === 'direct')
+    return byEngine ? 'The Kafka engine reads a topic, and --transport direct has none.' : undefined;
+  if (isPlain)
+    return byEngine
+      ? 'The Kafka engine may insert a message twice, and a plain MergeTree keeps both.'
+      : 'A topic may hold a row twice, and a plain MergeTree keeps both.';
+  return impossibleMessages(transport, { byEngine, appendOnly: capture.appendOnly === true });
+}
+
+function impossibleMessages(
+  { payload, format }: KafkaTransport,
+  { byEngine, appendOnly }: { readonly byEngine: boolean; readonly appendOnly: boolean },
+): string | undefined {
+  if (payload === 'key' && byEngine)
+    return 'The Kafka engine cannot read rows from PostgreSQL, and --payload key sends keys only.';
+  if (payload === 'key' && appendOnly)
+    return 'Rows of a table that only grows never change: a message with the key alone would only read them twice.';
+  if (payload === 'key' && format !== 'json') return 'Messages with keys only are JSON.';
+  if (byEngine && format === 'packed')
+    return 'The Kafka engine cannot set one bad row of a packed message apart: all its rows would be lost.';
   return undefined;
 }
 
-function refusalOfNames({ loaders }: Route): string | undefined {
+function severalLoaders({ transport, loaders }: Route): string | undefined {
   const names = loaders.map(({ name }) => name);
   const twice = names.find((name, index) => names.indexOf(name) !== index);
-  return twice === undefined ? undefined : `Two loaders are named "${twice}": give each a name of its own.`;
-}
-
-function refusalOfDirect({ loaders }: Route): string | undefined {
-  if (loaders.some(({ kind }) => kind === 'kafka-engine'))
-    return 'The Kafka engine reads a topic, and --transport direct has none. Use --transport kafka, or --loader worker.';
-  if (loaders.length > 1)
+  if (twice !== undefined) return `Two loaders are named "${twice}": give each a name of its own.`;
+  if (transport.kind === 'direct' && loaders.length > 1)
     return 'Without a topic there is one loader: what it has loaded is taken out of the capture. Use --transport kafka for several.';
-  return undefined;
-}
-
-function refusalOfKafka({ capture, loaders }: Route, { format, payload }: KafkaTransport): string | undefined {
-  if (!MESSAGE_FORMATS.includes(format)) return unknown('message format', format, MESSAGE_FORMATS);
-  if (!PAYLOADS.includes(payload)) return unknown('payload', payload, PAYLOADS);
-  const byEngine = loaders.some(({ kind }) => kind === 'kafka-engine');
-  if (payload === 'key') {
-    if (capture.appendOnly === true)
-      return `Rows of --capture ${capture.kind} never change, so a message with the key alone would only read them twice. Use --payload row.`;
-    if (byEngine)
-      return 'The Kafka engine cannot read rows from PostgreSQL, and --payload key sends keys only. Use --loader worker, or --payload row.';
-    if (format !== 'json')
-      return `Messages with keys only are JSON: use --format json with --payload key, or --payload row.`;
-  }
-  if (byEngine && format === 'packed')
-    return 'The Kafka engine cannot set one bad row of a packed message apart: all of its rows would be lost. Use --format json, or --loader worker.';
-  if (loaders.some((loader) => engineOf(loader) === 'merge-tree'))
-    return byEngine
-      ? 'The Kafka engine may insert a message twice, and a plain MergeTree keeps both. Use --transport direct with --loader worker, or --engine replacing.'
-      : 'A topic may hold a row twice, and a plain MergeTree keeps both. Use --transport direct, or --engine replacing.';
   return undefined;
 }

@@ -17,6 +17,11 @@ export interface CaptureSpec {
   readonly [option: string]: unknown;
 }
 
+/** Every capture that a user may ask for. */
+export const CAPTURE_KINDS: readonly string[] = ['outbox', 'poll', 'notify'];
+/** Captures of tables that only grow: what they are asked for. What one of them does is in its `CaptureSpec`. */
+export const APPEND_ONLY_CAPTURES: readonly string[] = ['poll', 'notify'];
+
 /** `direct`: from the capture into ClickHouse. `kafka`: through a topic, which others may read too. */
 export const TRANSPORTS = ['kafka', 'direct'] as const;
 export type TransportKind = (typeof TRANSPORTS)[number];

@@ -11,7 +11,7 @@ import { viewPipeline } from '../../src/control/table-view.js';
 import { compareTable, isEqual, type Comparison } from '../../dev/compare/compare.js';
 import { startWorkerProcess, type WorkerProcess } from '../../dev/demo/worker-process.js';
 import { quoteCh } from '../../src/domain/identifier.js';
-import type { MessageFormat } from '../../src/domain/route.js';
+import type { TableOptions } from '../../src/domain/replicated-table.js';
 import { workflowIdOf, type TableName } from '../../src/domain/table-name.js';
 import type { StackAddresses } from '../../dev/stack/stack.js';
 import { migrateLedger } from '../../src/ledger/migrate.js';
@@ -24,8 +24,8 @@ import { clickhouseOptions, environmentOf } from './clients.js';
 import { leastRole } from './least-role.js';
 import { freshName, waitFor } from './stack.js';
 
-/** A table, and how its rows travel; one a message by default. Slices of a minute by default. */
-export type AddedTable = TableName & { readonly format?: MessageFormat; readonly sliceMs?: number };
+/** A table, and how its rows travel. Slices of a minute by default. */
+export type AddedTable = TableName & TableOptions & { readonly sliceMs?: number };
 
 export interface Progress {
   /** Rows confirmed since the table was added. */
@@ -133,10 +133,14 @@ export async function openHarness(
     return started;
   };
   const worker = await startWorker(elsewhere);
-  const tables: TableName[] = [];
-  const viewOf = (name: TableName) => ({ database, table: `${name.table}_current` });
+  const tables: AddedTable[] = [];
+  // A plain MergeTree has no other versions of a row to leave out.
+  const viewOf = ({ table, engine }: AddedTable) => ({
+    database,
+    table: engine === 'merge-tree' ? table : `${table}_current`,
+  });
 
-  const compareAll = async (names: readonly TableName[] = tables): Promise<readonly Comparison[]> => {
+  const compareAll = async (names: readonly AddedTable[] = tables): Promise<readonly Comparison[]> => {
     const comparisons: Comparison[] = [];
     const postgres = await connect();
     try {
@@ -184,13 +188,13 @@ export async function openHarness(
       };
     },
     async add(...names) {
-      for (const { schema, table, format = 'json', sliceMs } of names)
+      for (const { schema, table, sliceMs, ...options } of names)
         await startTable(temporal.client, {
           pipeline,
           schema,
           table,
           sliceMs,
-          options: { format },
+          options,
           taskQueue: queues.workflow,
         });
       tables.push(...names);
