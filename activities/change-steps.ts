@@ -96,7 +96,10 @@ async function installCapture(change: Change): Promise<void> {
   const wanted = { ...table, route };
   const isOurs = table.spareCaptures?.includes(kind) === true;
   await deps.captures.named(kind).refuseLeftovers?.(deps.source, wanted, isOurs ? wanted : undefined);
-  await saveDefinition(deps.ledger, claim, { ...table, spareCaptures: [...new Set([...(table.spareCaptures ?? []), kind])] });
+  await saveDefinition(deps.ledger, claim, {
+    ...table,
+    spareCaptures: [...new Set([...(table.spareCaptures ?? []), kind])],
+  });
   await using pg = await connect(change);
   steps.begin(`installing the ${kind}`);
   await deps.captures.named(kind).install(pg, wanted, ddlOptions(change));
@@ -162,7 +165,8 @@ async function positionAtEnd(change: Change, topic: string, reader: StageId): Pr
   const offsets = await endOffsets(deps, topic);
   const row = (await readStages(deps.ledger, table.id)).find(({ stage }) => stage === reader);
   const { last } = (row?.position ?? {}) as { readonly last?: string };
-  const known = startsAgain(kind) || last === undefined ? {} : { highest: String(composeVersion(table.generation, BigInt(last))) };
+  const known =
+    startsAgain(kind) || last === undefined ? {} : { highest: String(composeVersion(table.generation, BigInt(last))) };
   return { offsets, headers: {}, ...known };
 }
 

@@ -36,16 +36,20 @@ export async function planChange(
 ): Promise<ChangePlan | string> {
   const { captures, loaders, settings, ledger } = context;
   const kind = asked.capture ?? table.route.capture.kind;
-  if (!captures.kinds.includes(kind))
-    return `There is no capture "${kind}": choose ${captures.kinds.join(' or ')}.`;
+  if (!captures.kinds.includes(kind)) return `There is no capture "${kind}": choose ${captures.kinds.join(' or ')}.`;
   const capture = await captureAfter(context, table, asked);
   if (typeof capture === 'string') return capture;
   const taken = await listTakenNames(ledger, table.pipeline, table.name);
   const request = { pipeline: table.pipeline, ...table.name, options: optionsAfter(table.route, asked) };
   const { transport } = chooseRoute(request, { settings, capture, taken });
-  const route = { capture, transport: keepPartitions(table.route, transport), loaders: loadersAfter(table.route, asked) };
+  const route = {
+    capture,
+    transport: keepPartitions(table.route, transport),
+    loaders: loadersAfter(table.route, asked),
+  };
   const refusal =
-    refusalOf(route, { captures: captures.kinds, loaders: loaders.kinds }) ?? refusalOfChange(table.route, route, asked);
+    refusalOf(route, { captures: captures.kinds, loaders: loaders.kinds }) ??
+    refusalOfChange(table.route, route, asked);
   if (refusal !== undefined) return refusal;
   const change = changeKindOf(table.route, route);
   const topic = kafkaOf(route)?.topic;

@@ -33,7 +33,7 @@ export function moveChange(state: TableState, asked: RouteOptions, receipt: Chan
   const known = prepared === undefined ? state : takeRoute(state, upgradePrepared(prepared));
   // Another wish came meanwhile: it goes on from what is there now.
   if (state.change?.options !== asked) return known;
-  const { change, ...rest } = known;
+  const { change: _, ...rest } = known;
   if (next !== null)
     return { ...rest, change: { ...state.change, step: next, ...(start === undefined ? {} : { start }) } };
   if (refused === undefined) return rest;

@@ -46,7 +46,8 @@ const SUMMARY_LIMIT = 150;
 /** The label of an activity's bar in the timeline, at most 200 bytes. */
 export function summaryOf(task: Task, state: TableState, address: TableAddress): string {
   const { checkpoint } = totalsOf(state, task);
-  if (task === CHANGE_TASK) return `change, ${state.change?.step ?? ''} ${clip(formatTableName(address), SUMMARY_LIMIT)}`;
+  if (task === CHANGE_TASK)
+    return `change, ${state.change?.step ?? ''} ${clip(formatTableName(address), SUMMARY_LIMIT)}`;
   const stage = stageSpecs(state).find(({ id }) => id === task);
   if (stage === undefined || stage.runs === 'once') return clip(`${task} ${formatTableName(address)}`, SUMMARY_LIMIT);
   return checkpoint === null ? `${task} from the start` : `${task} after batch ${checkpoint.batch}`;

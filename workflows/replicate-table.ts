@@ -224,7 +224,8 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
       const wanted = leaving ? [] : wantedTasks(state);
       for (const [task, scope] of running) if (!wanted.includes(task) || isReplaced(task)) scope.cancel();
       for (const task of wanted) {
-        if (running.has(task) || (isExclusive(task) && [...running.keys()].some((each) => !wanted.includes(each)))) continue;
+        if (running.has(task) || (isExclusive(task) && [...running.keys()].some((each) => !wanted.includes(each))))
+          continue;
         const scope = new CancellationScope();
         running.set(task, scope);
         void run(task, scope);

@@ -98,11 +98,18 @@ function resume(state: TableState): Handled {
 function configure(state: TableState, options: RouteOptions, at: string): Handled {
   if (isLeaving(state)) return refuse(state, 'The table is being removed: it cannot be changed any more.');
   if (state.prepared === null)
-    return refuse(state, 'The table is not prepared yet. Change it when it is, or remove it and add it with other options.');
+    return refuse(
+      state,
+      'The table is not prepared yet. Change it when it is, or remove it and add it with other options.',
+    );
   if (state.change !== undefined && isSameWish(state.change.options, options) && !isParked(state, 'change'))
     return keep(state, `Being changed so already, since ${state.change.since}.`);
   const waits = state.pause === null ? '' : ' It is paused: nothing happens before resume.';
-  return change(state, { type: 'changeRequested', at, options }, `Accepted: the route of the table is being changed.${waits}`);
+  return change(
+    state,
+    { type: 'changeRequested', at, options },
+    `Accepted: the route of the table is being changed.${waits}`,
+  );
 }
 
 function remove(state: TableState, dropTarget: boolean, at: string): Handled {

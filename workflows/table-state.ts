@@ -9,14 +9,7 @@ import type {
 import { COPY_STAGE, type StageId, type StageSpec } from '../src/domain/route.js';
 import type { RouteOptions } from '../src/domain/route-change.js';
 import type { FailureKind } from '../src/failure/kinds.js';
-import {
-  CHANGE_TASK,
-  holdChange,
-  moveChange,
-  requestChange,
-  tasksBesideChange,
-  type RouteChange,
-} from './change.js';
+import { CHANGE_TASK, holdChange, moveChange, requestChange, tasksBesideChange, type RouteChange } from './change.js';
 
 /**
  * The life of one table, as a pure state machine.

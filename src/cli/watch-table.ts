@@ -102,7 +102,10 @@ function lineOf(view: TableView | undefined, title: string): string {
       : `  ${chalkStderr.yellow(`retrying (attempt ${failure.attempt}): ${failure.message}`)}`;
   const rows =
     view.phase === 'copying' ? `  ${count(view.copiedRows)} rows${share(view.copiedRows, view.estimatedRows)}` : '';
-  const doing = (view.phase === 'preparing' || view.phase === 'configuring') && trouble === '' && view.doing !== null ? `  ${view.doing}` : '';
+  const doing =
+    (view.phase === 'preparing' || view.phase === 'configuring') && trouble === '' && view.doing !== null
+      ? `  ${view.doing}`
+      : '';
   return `${view.table}  ${view.phase}${rows}${doing}${trouble}`;
 }
 

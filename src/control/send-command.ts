@@ -14,12 +14,17 @@ import { Failure } from '../failure/failure.js';
 import type { Answer } from '../../workflows/messages.js';
 
 export interface TableRequest extends TableAddress {
-  readonly action: 'pause' | 'resume' | 'remove';
+  readonly action: 'pause' | 'resume' | 'configure' | 'remove';
   /** Fields of the message, without `requestId`. */
-  readonly message: Readonly<Record<string, string | boolean>>;
+  readonly message: object;
 }
 
-const UPDATES = { pause: 'requestPause', resume: 'requestResume', remove: 'requestRemove' } as const;
+const UPDATES = {
+  pause: 'requestPause',
+  resume: 'requestResume',
+  configure: 'requestConfigure',
+  remove: 'requestRemove',
+} as const;
 
 /** How long a worker has to answer before the request is left for later. */
 const ANSWER_MS = 4_000;

@@ -4,16 +4,7 @@ import { engineOf, inputOf, kafkaOf, stagesOf, type CaptureSpec, type Route, typ
 /** What may be changed on a table that is replicated. What is absent stays as it is. */
 export interface RouteOptions extends Pick<
   TableOptions,
-  | 'capture'
-  | 'transport'
-  | 'topic'
-  | 'format'
-  | 'payload'
-  | 'loader'
-  | 'engine'
-  | 'cursor'
-  | 'channel'
-  | 'intervalMs'
+  'capture' | 'transport' | 'topic' | 'format' | 'payload' | 'loader' | 'engine' | 'cursor' | 'channel' | 'intervalMs'
 > {
   /** The user says that rows of the table are never updated nor deleted. */
   readonly appendOnly?: boolean | undefined;

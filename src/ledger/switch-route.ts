@@ -77,11 +77,11 @@ export async function switchRoute(pg: Queryable, claim: DdlClaim, change: Switch
     [claim.id],
   );
   if (reader.from !== reader.to)
-    await query(
-      pg,
-      /* sql */ `update pg2click.stage set stage = $3, proof = null where table_id = $1 and stage = $2`,
-      [claim.id, reader.from, reader.to],
-    );
+    await query(pg, /* sql */ `update pg2click.stage set stage = $3, proof = null where table_id = $1 and stage = $2`, [
+      claim.id,
+      reader.from,
+      reader.to,
+    ]);
   for (const [stage, position] of Object.entries(positions))
     await query(
       pg,

@@ -22,7 +22,8 @@ describe('a change of the route', () => {
   let round = 0;
   const mix = (table: string): Promise<unknown> => {
     round += 1;
-    return path.source.query(`begin; insert into ${table} select i, 'round ${round}' from generate_series(${round * 1000}, ${round * 1000 + 99}) i;
+    return path.source
+      .query(`begin; insert into ${table} select i, 'round ${round}' from generate_series(${round * 1000}, ${round * 1000 + 99}) i;
       update ${table} set v = v || '+${round}' where id % 7 = ${round % 7}; delete from ${table} where id % 31 = ${round % 31}; commit`);
   };
 
@@ -44,7 +45,10 @@ describe('a change of the route', () => {
   it('that is repeated, or changes nothing, does nothing', async () => {
     const { followed } = await added({ format: 'packed' });
     const before = followed.receipt;
-    expect(await followed.configure({ format: 'packed' })).toEqual({ next: null, prepared: { ...before, estimatedRows: null } });
+    expect(await followed.configure({ format: 'packed' })).toEqual({
+      next: null,
+      prepared: { ...before, estimatedRows: null },
+    });
     for (const step of ['preparing', 'draining', 'switching', 'clearing'] as const)
       expect(await followed.change({ transport: 'kafka' }, step)).toMatchObject({ next: null });
   });

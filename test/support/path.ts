@@ -11,7 +11,14 @@ import { prepareTable } from '../../activities/prepare-table.js';
 import { publishSlice } from '../../activities/publish-slice.js';
 import { removeTable } from '../../activities/remove-table.js';
 import { compareTable, isEqual, type Comparison } from '../../dev/compare/compare.js';
-import type { ChangeReceipt, Checkpoint, CopyReceipt, PrepareReceipt, RemoveReceipt, SliceReceipt } from '../../src/domain/receipt.js';
+import type {
+  ChangeReceipt,
+  Checkpoint,
+  CopyReceipt,
+  PrepareReceipt,
+  RemoveReceipt,
+  SliceReceipt,
+} from '../../src/domain/receipt.js';
 import type { TableOptions } from '../../src/domain/replicated-table.js';
 import { stagesOf, FIRST_ROUTE, type StageActivity } from '../../src/domain/route.js';
 import type { ChangeStep, RouteOptions } from '../../src/domain/route-change.js';
