@@ -42,6 +42,57 @@ describe('a change of the route', () => {
     await followed.expectEqual();
   });
 
+  it('from Kafka to direct and back: positions and the name in hand go on, and both sides are equal', async () => {
+    const { table, followed } = await added();
+    const { id, generation } = followed.receipt;
+    await mix(table);
+    await followed.publish();
+    await mix(table);
+    const direct = await followed.configure({ transport: 'direct' }, () => mix(table));
+    expect(direct).toMatchObject({ next: null, prepared: { id, generation, topic: null } });
+    await mix(table);
+    await followed.expectEqual();
+    await path.source.query(`truncate ${table}; insert into ${table} values (1, 'after')`);
+    const kafka = await followed.configure({ transport: 'kafka', format: 'packed' }, () => mix(table));
+    expect(kafka).toMatchObject({ next: null, prepared: { id, generation } });
+    expect(followed.topic).not.toBe('');
+    await mix(table);
+    await followed.expectEqual();
+    await followed.configure({ transport: 'direct' }, () => mix(table));
+    await followed.expectEqual();
+  });
+
+  it('to direct waits for what is in the topic; a batch that is in it in part is moved again', async () => {
+    const { table, followed } = await added();
+    await mix(table);
+    await followed.publish();
+    const row = async () =>
+      (
+        await path.ledger.query<{ stage: string; batch: string; pending: { batch: number } | null }>(
+          `select stage, batch, pending from pg2click.stage where table_id = $1 and stage in ('publish', 'direct:main')`,
+          [followed.receipt.id],
+        )
+      ).rows;
+    await mix(table);
+    // Named, sent, and not confirmed: as after a kill.
+    const publisher = await path.deps.publisher();
+    const failing = {
+      ...publisher,
+      send: async (...args: Parameters<typeof publisher.send>) => {
+        await publisher.send(...args);
+        throw new Error('killed after the last message');
+      },
+    };
+    await expect(followed.publish({ publisher: () => Promise.resolve(failing) })).rejects.toThrow('killed');
+    const [before] = await row();
+    expect(before?.pending).not.toBeNull();
+    await followed.configure({ transport: 'direct' }, async (step) => {
+      if (step === 'switching') expect(await row()).toEqual([before]);
+    });
+    expect(await row()).toEqual([{ ...before, stage: 'direct:main' }]);
+    await followed.expectEqual();
+  });
+
   it('that is repeated, or changes nothing, does nothing', async () => {
     const { followed } = await added({ format: 'packed' });
     const before = followed.receipt;
