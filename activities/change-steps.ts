@@ -10,8 +10,10 @@ import { asLedgerFailure, classifyPostgres } from '../src/failure/classify-postg
 import { checkClaim, type DdlClaim } from '../src/ledger/registration.js';
 import { readStages } from '../src/ledger/stages.js';
 import { fenceStage, saveDefinition, switchRoute, type Switch } from '../src/ledger/switch-route.js';
+import type { SourceBacklog } from '../src/pipeline/backlog.js';
 import type { Steps } from '../src/pipeline/steps.js';
 import type { DdlOptions } from '../src/source/brief-lock.js';
+import { settle } from '../src/source/settle.js';
 import { inTransaction } from '../src/source/transaction.js';
 import type { TopicPosition } from '../src/topic/topic-source.js';
 import type { Deps } from './deps.js';
@@ -37,20 +39,24 @@ type Begun = Omit<Change, 'kind' | 'route'>;
 const LOOK_MS = 250;
 
 /** All goes on meanwhile. What can be refused is refused here, and what the old route does not feel is made. */
-export async function prepareChange({ deps, steps, table, route, deployment }: Change): Promise<ChangeReceipt> {
+export async function prepareChange(change: Change): Promise<ChangeReceipt> {
+  const { deps, steps, table, route, deployment, kind } = change;
   const kafka = kafkaOf(route);
   if (kafka !== undefined && kafkaOf(table.route) === undefined)
     await readyTopic(deps, steps, { table, kafka, deployment });
-  return { next: 'draining' };
+  if (kind !== 'growing') return { next: 'draining' };
+  return { next: 'draining', start: await outrun(change) };
 }
 
 /** The stage that reads the capture has stopped: the topic is loaded to its end, or the new capture is made. */
 export async function drainChange(change: Change, start: unknown): Promise<ChangeReceipt> {
   const { deps, table, kind } = change;
+  // Started anew by another wish: where reading is to begin was not found yet.
+  if (kind === 'growing' && start === undefined) return { next: 'preparing' };
   // A frozen attempt of it may thaw: from here on it confirms nothing, and what it still sends is sent again.
   await fenceStage(deps.ledger, table.id, captureStageOf(table.route));
-  if (kind === 'to-direct') await waitUntilLoaded(change);
-  if (kind === 'anew' || kind === 'wake') await installCapture(change);
+  if (kind === 'to-direct' || kind === 'growing') await waitUntilLoaded(change);
+  if (kind === 'anew') await installCapture(change);
   return { next: 'switching', start };
 }
 
@@ -59,10 +65,11 @@ export async function switchChange(change: Change, start: unknown): Promise<Chan
   const { deps, steps, claim, table, kind } = change;
   steps.begin('exchanging the route');
   // A frozen publisher may have sent its last batch meanwhile. The loaders take it, or direct repeats it: both are the same rows.
-  if (kind === 'to-direct' && (await leftToLoad(change)) > 0) return { next: 'draining', start };
-  const isMissing = (kind === 'anew' || kind === 'wake') && !table.spareCaptures?.includes(change.route.capture.kind);
-  if (isMissing) return { next: 'draining', start };
-  const next = await composeSwitch(change);
+  const isLoaded = kind !== 'to-direct' || (await leftToLoad(change)) === 0;
+  const isMade = kind !== 'anew' || table.spareCaptures?.includes(change.route.capture.kind) === true;
+  const isOutrun = kind !== 'growing' || start !== undefined;
+  if (!(isLoaded && isMade && isOutrun)) return { next: 'draining', start };
+  const next = await composeSwitch(change, start);
   await inLedger(deps, (ledger) => switchRoute(ledger, claim, next));
   const prepared = receiptOf(next.table, null);
   return { next: next.table.spareCaptures === undefined ? null : 'clearing', prepared };
@@ -76,10 +83,9 @@ export async function switchChange(change: Change, start: unknown): Promise<Chan
 export async function clearCaptures(change: Begun): Promise<ReplicatedTable> {
   const { deps, steps, table, claim } = change;
   const { spareCaptures = [], ...rest } = table;
-  const kinds = spareCaptures.filter((kind) => kind !== table.route.capture.kind);
   if (spareCaptures.length === 0) return table;
   await using pg = await connect(change);
-  for (const kind of kinds) {
+  for (const kind of spareCaptures) {
     steps.begin(`removing the ${kind} of the table`);
     await deps.captures.named(kind).remove(pg, table, ddlOptions(change));
   }
@@ -105,6 +111,37 @@ async function installCapture(change: Change): Promise<void> {
   await deps.captures.named(kind).install(pg, wanted, ddlOptions(change));
 }
 
+/**
+ * The new capture is to begin where the old one has brought everything to: after `start`, all rows that it leaves out have their
+ * events in the outbox; these are moved before the outbox goes.
+ */
+async function outrun(change: Change): Promise<object> {
+  const { deps, steps, table, route } = change;
+  const start = await deps.captures.named(route.capture.kind).startFromNow?.(deps.source, { ...table, route });
+  if (start === undefined) throw new Error(`the capture ${route.capture.kind} cannot begin in the middle`);
+  await settle(deps.source, table.relation, {
+    signal: steps.signal,
+    onWait: (writers) => steps.say(`waiting for ${writers} writers`),
+  });
+  let end: bigint | undefined;
+  for (;;) {
+    const { newest, done, waiting } = await backlogOf(change);
+    end ??= newest;
+    if (done >= end) return start;
+    steps.begin(`waiting: ${waiting ?? 'some'} changes are to leave the ${table.route.capture.kind} first`);
+    await sleep(LOOK_MS, undefined, { signal: steps.signal });
+  }
+}
+
+async function backlogOf({ deps, table }: Change): Promise<SourceBacklog> {
+  const reader = (await readStages(deps.ledger, table.id)).find(({ stage }) => stage === captureStageOf(table.route));
+  const captured = { id: table.id, table, lowWater: reader?.lowWater ?? '0', position: reader?.position };
+  const backlogs = await deps.captures.named(table.route.capture.kind).backlog?.(deps.source, [captured]);
+  const backlog = backlogs?.get(table.id);
+  if (backlog === undefined) throw new Error(`nobody can tell what waits in the ${table.route.capture.kind}`);
+  return backlog;
+}
+
 async function inLedger(deps: Deps, work: (ledger: Queryable) => Promise<void>): Promise<void> {
   try {
     const client = await deps.ledger.connect();
@@ -121,7 +158,7 @@ async function inLedger(deps: Deps, work: (ledger: Queryable) => Promise<void>):
   }
 }
 
-async function composeSwitch(change: Change): Promise<Switch> {
+async function composeSwitch(change: Change, start: unknown): Promise<Switch> {
   const { deps, table, kind, route, deployment } = change;
   const reader = { from: captureStageOf(table.route), to: captureStageOf(route) };
   const kafka = kafkaOf(route);
@@ -131,15 +168,12 @@ async function composeSwitch(change: Change): Promise<Switch> {
       ? await readyTopic(deps, change.steps, { table, kafka, deployment })
       : route.transport;
   const generation = startsAgain(kind) ? table.generation + 1 : table.generation;
-  const spareCaptures = table.route.capture.kind === route.capture.kind ? [] : [table.route.capture.kind];
   const { spareCaptures: _, ...rest } = table;
-  const after = {
-    ...rest,
-    generation,
-    route: { ...route, transport },
-    ...(spareCaptures.length === 0 ? {} : { spareCaptures }),
-  };
-  const fingerprint = kind === 'anew' || kind === 'wake' ? await fingerprintOf(change) : table.fingerprint;
+  const after = { ...rest, generation, route: { ...route, transport } };
+  const before = table.route.capture.kind;
+  const differs =
+    deps.captures.named(before).installationOf(table) !== deps.captures.named(route.capture.kind).installationOf(after);
+  const fingerprint = kind === 'anew' ? await fingerprintOf(change) : table.fingerprint;
   const loads = stagesOf(route).filter(({ id }) => inputOf(id) === 'topic');
   const position = isNewReader ? await positionAtEnd(change, kafka.topic, reader.from) : {};
   const [main] = table.route.loaders;
@@ -148,11 +182,12 @@ async function composeSwitch(change: Change): Promise<Switch> {
       ? { from: deliveryStage(table.route, main?.name), to: deliveryStage(route, main?.name) }
       : undefined;
   return {
-    table: { ...after, fingerprint },
+    table: { ...after, fingerprint, ...(differs ? { spareCaptures: [before] } : {}) },
     reader,
     positions: isNewReader ? Object.fromEntries(loads.map(({ id }) => [id, position])) : {},
     ...(proof === undefined ? {} : { proof }),
-    ...(startsAgain(kind) ? { start: {} } : {}),
+    ...(kind === 'anew' ? { again: { start: {}, fromNothing: true } } : {}),
+    ...(kind === 'growing' ? { again: { start: start as object, fromNothing: false } } : {}),
   };
 }
 

@@ -1,6 +1,6 @@
 import type { Queryable } from '../src/connect/queryable.js';
 import { byPosition } from '../src/domain/column-type.js';
-import type { ReplicatedTable, TableOptions } from '../src/domain/replicated-table.js';
+import type { CaptureOptions, ReplicatedTable, TableOptions } from '../src/domain/replicated-table.js';
 import { kafkaOf, type CaptureSpec, type LoaderSpec, type Route } from '../src/domain/route.js';
 import { changeKindOf, refusalOfChange, type ChangeKind, type RouteOptions } from '../src/domain/route-change.js';
 import { refusalOf } from '../src/domain/route-refusal.js';
@@ -52,6 +52,8 @@ export async function planChange(
     refusalOfChange(table.route, route, asked);
   if (refusal !== undefined) return refusal;
   const change = changeKindOf(table.route, route);
+  if (change === 'growing' && captures.named(kind).startFromNow === undefined)
+    return `--capture ${kind} cannot begin in the middle of a table. Remove it and add it again.`;
   const topic = kafkaOf(route)?.topic;
   const owner = taken.find((names) => topic !== undefined && names.topic === topic)?.owner;
   if (owner !== undefined) return `The topic ${topic} is that of ${owner}. Choose another one with --topic.`;
@@ -68,17 +70,19 @@ async function captureAfter(
 ): Promise<CaptureSpec | string> {
   const before = table.route.capture;
   const given = (['cursor', 'channel', 'intervalMs'] as const).filter((option) => asked[option] !== undefined);
-  if ((asked.capture ?? before.kind) === before.kind && given.length === 0) return before;
   const kind = asked.capture ?? before.kind;
-  // Options of a capture mean nothing to another one, but for two that both follow a cursor.
-  const kept = captures.named(kind).openStream !== undefined ? (before as Partial<TableOptions>) : {};
+  if (kind === before.kind && given.length === 0) return before;
+  // Absent for a capture that has none: what two that follow a cursor have in common stays.
+  const kept = before as Partial<CaptureOptions>;
   const options = {
     key: table.key,
     cursor: asked.cursor ?? kept.cursor,
     channel: asked.channel ?? (kind === before.kind ? kept.channel : undefined),
-    intervalMs: asked.intervalMs ?? kept.intervalMs,
+    intervalMs: asked.intervalMs ?? (kind === before.kind ? kept.intervalMs : undefined),
   };
   const found = await captures.named(kind).inspect(source, table.name, options);
+  if (found.capture.appendOnly !== true && given.length > 0)
+    return 'A cursor, a channel and an interval are for captures of tables that only grow. Leave them out.';
   if (found.relation !== table.relation) return 'Another table has its name now. Remove it and add it again.';
   if (found.key.join('\0') !== table.key.join('\0'))
     return `With --capture ${kind} its key would be ${found.key.join(', ')}, and its ClickHouse table has ${table.key.join(', ')}. Remove it and add it again.`;

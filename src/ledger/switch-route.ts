@@ -54,8 +54,11 @@ export interface Switch {
   readonly positions: Readonly<Record<StageId, object>>;
   /** The proof of the reader's row goes to these, or comes from them: both ends are the same target. */
   readonly proof?: { readonly from: StageId; readonly to: StageId };
-  /** Where the reader starts, if positions start again: generation, copy and reader are new. */
-  readonly start?: object;
+  /**
+   * If positions start again: where the reader starts. `fromNothing`: batch numbers start again too, and the first batch of a poll
+   * hides all rows of older generations.
+   */
+  readonly again?: { readonly start: object; readonly fromNothing: boolean };
 }
 
 /**
@@ -66,7 +69,7 @@ export interface Switch {
  * @throws Failure `Fenced`; `TargetTaken` is found before
  */
 export async function switchRoute(pg: Queryable, claim: DdlClaim, change: Switch): Promise<void> {
-  const { table, reader, positions, proof, start } = change;
+  const { table, reader, positions, proof, again } = change;
   await checkClaim(pg, claim);
   await query(pg, /* sql */ `select from pg2click.stage where table_id = $1 order by stage for update`, [claim.id]);
   const proofs = new Map((await readStages(pg, claim.id)).map((row) => [row.stage, row.proof]));
@@ -91,7 +94,7 @@ export async function switchRoute(pg: Queryable, claim: DdlClaim, change: Switch
         set position = excluded.position, pending = null, proof = null, updated_at = now()`,
       [claim.id, stage, JSON.stringify(position)],
     );
-  if (start !== undefined) await startAgain(pg, claim.id, { reader: reader.to, start });
+  if (again !== undefined) await startAgain(pg, claim.id, { reader: reader.to, ...again });
   const kept = proof === undefined ? undefined : proofs.get(proof.from);
   if (proof !== undefined && kept !== undefined && kept !== null)
     await query(pg, /* sql */ `update pg2click.stage set proof = $3::jsonb where table_id = $1 and stage = $2`, [
@@ -117,20 +120,22 @@ export async function switchRoute(pg: Queryable, claim: DdlClaim, change: Switch
 async function startAgain(
   pg: Queryable,
   tableId: string,
-  { reader, start }: { readonly reader: StageId; readonly start: object },
+  { reader, start, fromNothing }: { readonly reader: StageId; readonly start: object; readonly fromNothing: boolean },
 ): Promise<void> {
-  const reset = /* sql */ `batch = 0, pending = null, deleting = null, proof = null, low_water = 0, candidate = null,
+  const reset = /* sql */ `pending = null, deleting = null, proof = null, low_water = 0, candidate = null,
     candidate_xid = null, rows = 0, bytes = 0, updated_at = now()`;
   await query(
     pg,
-    /* sql */ `update pg2click.stage set ${reset}, position = $3::jsonb where table_id = $1 and stage = $2`,
-    [tableId, reader, JSON.stringify(start)],
+    /* sql */ `update pg2click.stage set ${reset}, position = $3::jsonb,
+        batch = case when $4 then 0 else greatest(batch, 1) end
+      where table_id = $1 and stage = $2`,
+    [tableId, reader, JSON.stringify(start), fromNothing],
   );
   await query(
     pg,
     /* sql */ `insert into pg2click.stage as s (table_id, stage, owner, epoch)
       values ($1, $2, 'change', (select max(epoch) from pg2click.stage where table_id = $1))
-      on conflict (table_id, stage) do update set ${reset}, position = '{}'`,
+      on conflict (table_id, stage) do update set ${reset}, position = '{}', batch = 0`,
     [tableId, COPY_STAGE],
   );
 }
