@@ -209,7 +209,7 @@ async function fingerprintOf(change: Change): Promise<string> {
   const { deps, table, route } = change;
   await using pg = await connect(change);
   // What is there already is not made again.
-  return deps.captures.named(route.capture.kind).install(pg, { ...table, route }, ddlOptions(change));
+  return await deps.captures.named(route.capture.kind).install(pg, { ...table, route }, ddlOptions(change));
 }
 
 async function waitUntilLoaded(change: Change): Promise<void> {
