@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import pg from 'pg';
@@ -61,7 +62,7 @@ export interface Followed {
   publish(deps?: Partial<Deps>, sliceMs?: number): Promise<SliceReceipt>;
   load(deps?: Partial<Deps>, sliceMs?: number): Promise<SliceReceipt>;
   direct(deps?: Partial<Deps>, sliceMs?: number): Promise<SliceReceipt>;
-  /** One step of a change of its route; loaders run beside a step that waits for them. */
+  /** One step of a change of its route; what it waits for runs beside it. */
   change(options: RouteOptions, step: ChangeStep, start?: unknown): Promise<ChangeReceipt>;
   /** All steps of a change, as the workflow makes them. @param before each step */
   configure(options: RouteOptions, before?: (step: ChangeStep) => Promise<unknown>): Promise<ChangeReceipt>;
@@ -79,6 +80,8 @@ export interface Followed {
 
 /** A slice that is made to fail is no news. */
 const QUIET = new DefaultLogger('ERROR', () => undefined);
+/** What a step of a change waits for is moved in slices of this length. */
+const BESIDE_MS = 200;
 /** Short: an idle slice ends when its time is over. */
 const SLICE_MS = 400;
 
@@ -176,8 +179,12 @@ async function follow(
     const changing = run((deps) => changeRoute(deps, { ...address, options, step, start })).finally(() => {
       isOver = true;
     });
-    if (step === 'draining' && moving().includes('loadSlice'))
-      for (; !isOver;) await slice('loadSlice', undefined, SLICE_MS / 2);
+    // Most steps wait for nobody.
+    await Promise.race([changing.catch(() => undefined), sleep(BESIDE_MS)]);
+    const beside = { preparing: moving(), draining: moving().filter((each) => each === 'loadSlice') };
+    for (const stages = step === 'preparing' || step === 'draining' ? beside[step] : []; !isOver;)
+      if (stages.length === 0) await sleep(BESIDE_MS);
+      else for (const stage of stages) await slice(stage, undefined, BESIDE_MS);
     return changing;
   };
 
