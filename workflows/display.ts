@@ -93,7 +93,7 @@ function troubles(state: TableState): readonly TaskFailure[] {
 function pauseLine({ pause }: TableState): string {
   if (pause === null) return '';
   const reason = pause.reason === null ? '' : `: ${plain(pause.reason)}`;
-  return `Paused since ${pause.since}${reason}. Changes wait in the outbox and in Kafka.`;
+  return `Paused since ${pause.since}${reason}. Changes wait; none is lost.`;
 }
 
 function troubleBlock({ where, kind, message, remedy, since }: TaskFailure): string {
@@ -140,7 +140,7 @@ function footer(state: TableState): string {
     case 'removed':
       return since;
     case 'removing':
-      return `${since} Its triggers and its outbox go; the topic stays.`;
+      return `${since} What captures its changes goes; a topic stays.`;
     case 'paused':
     case 'parked':
       return `${since} Send the signal \`resume\` to go on, \`remove\` to end.`;

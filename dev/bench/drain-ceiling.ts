@@ -4,6 +4,7 @@ import { to as copyTo } from 'pg-copy-streams';
 import type { OutboxBatch } from '../../src/domain/batch.js';
 import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
 import { rowContentOf } from '../../src/messages/formats.js';
+import type { RowContent } from '../../src/pipeline/row-batch.js';
 import { drainSql } from '../../src/source/outbox/drain-sql.js';
 import { outboxTable } from '../../src/source/outbox/names.js';
 import { BEGIN_READING, LOOK_UP_BY_INDEX } from '../../src/source/session.js';
@@ -15,12 +16,17 @@ import type { BenchEnvironment } from './environment.js';
 const BATCH_EVENTS = 20_000n;
 
 /** The outbox joined to its table, to nowhere: the drain's own statement, batch after batch, on one connection. */
-export async function drainCeiling(
+export function drainCeiling(environment: BenchEnvironment, table: ReplicatedTable, rows: number): Promise<Ceiling> {
+  return drainSteps(environment, table, rows, rowContentOf(requireKafka(table.route)));
+}
+
+/** Likewise, with rows of a kind of one's own. */
+export async function drainSteps(
   environment: BenchEnvironment,
   table: ReplicatedTable,
   rows: number,
+  content: RowContent,
 ): Promise<Ceiling> {
-  const content = { ...rowContentOf(requireKafka(table.route)), hasLoose: false };
   await using pg = await environment.connect('drain ceiling');
   const bounds = await boundsOf(pg, table);
   const { generation } = table;
@@ -29,11 +35,11 @@ export async function drainCeiling(
       const last = String(first + BATCH_EVENTS - 1n);
       const batch = { batch: 1, generation, first: String(first), last, snapshot: bounds.snapshot };
       await pg.query(`${BEGIN_READING};${LOOK_UP_BY_INDEX}`);
-      await copyToNowhere(pg, drainSql(table, batch, content));
+      await copyToNowhere(pg, drainSql(table, batch, { ...content, hasLoose: false }));
       await pg.query('commit');
     }
   });
-  return ceilingOf('drain to nowhere', rows, timing);
+  return ceilingOf(content.rows === 'text' ? 'drain to nowhere, text' : 'drain to nowhere', rows, timing);
 }
 
 /** @throws Error where nothing waits */

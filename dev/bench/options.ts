@@ -11,6 +11,8 @@ export interface BenchOptions {
   readonly rows: number;
   /** Of the messages of the backlog. */
   readonly formats: readonly MessageFormat[];
+  /** Beginnings of the names of ways, e.g. `outbox direct`; all of them where there are none. */
+  readonly ways: readonly string[];
   /** How long each rate is measured; the other scenarios scale their short measurements with it. */
   readonly seconds: number;
   readonly json: boolean;
@@ -41,6 +43,11 @@ export function readOptions(argv: readonly string[], scenarios: readonly Named[]
     .addOption(new Option('--rows <n>', 'rows of the backlog').default(500_000).argParser(readCount))
     .addOption(
       new Option('--format <format>', 'of its messages (default: both, one after the other)').choices(MESSAGE_FORMATS),
+    )
+    .addOption(
+      new Option('--ways <names>', 'of the scenario ways: beginnings of names, separated by commas')
+        .default([], 'all')
+        .argParser((text) => text.split(',').map((name) => name.trim())),
     )
     .addOption(new Option('--seconds <n>', 'of each rate that latency is measured at').default(20).argParser(readCount))
     .option('--profile', 'profile the workers, and show the functions that take most of their time', false)

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { insertOrders } from './orders.js';
+import type { ClientBase } from 'pg';
+import { drawOrders, insertOrders } from './orders.js';
 import type { BenchEnvironment } from './environment.js';
 
 /** So many commits a second of so many rows, over so many connections: below what each connection can do. */
@@ -29,21 +30,52 @@ export async function writePaced(
   pace: Pace,
   { from, seconds, onCommit }: Writing,
 ): Promise<{ readonly last: number; readonly rowsPerSecond: number }> {
-  const { rowsPerCommit, connections } = pace;
-  const commits = Math.round((pace.rowsPerSecond * seconds) / rowsPerCommit);
+  const { rowsPerCommit } = pace;
+  const startedAt = performance.now();
+  const commits = await commitPaced(environment, pace, seconds, async (pg, commit) => {
+    const first = from + commit * rowsPerCommit;
+    await insertOrders(pg, table, first, first + rowsPerCommit - 1);
+    onCommit(first, first + rowsPerCommit - 1, performance.now());
+  });
+  const rows = commits * rowsPerCommit;
+  return { last: from + rows - 1, rowsPerSecond: Math.round((rows * 1_000) / (performance.now() - startedAt)) };
+}
+
+/** Likewise, where PostgreSQL gives the ids. @returns the highest one */
+export async function writeDrawn(
+  environment: BenchEnvironment,
+  table: string,
+  pace: Pace,
+  { seconds, onCommit }: Omit<Writing, 'from'>,
+): Promise<number> {
+  let last = 0;
+  await commitPaced(environment, pace, seconds, async (pg) => {
+    const ids = await drawOrders(pg, table, pace.rowsPerCommit);
+    const at = performance.now();
+    for (const id of ids) onCommit(id, id, at);
+    last = Math.max(last, ...ids);
+  });
+  return last;
+}
+
+/** @returns how many commits were made */
+async function commitPaced(
+  environment: BenchEnvironment,
+  { rowsPerSecond, rowsPerCommit, connections }: Pace,
+  seconds: number,
+  commit: (pg: ClientBase, index: number) => Promise<void>,
+): Promise<number> {
+  const commits = Math.round((rowsPerSecond * seconds) / rowsPerCommit);
   const everyMs = (seconds * 1_000) / commits;
   const startedAt = performance.now();
   const write = async (connection: number): Promise<void> => {
     await using pg = await environment.connect('writer');
-    for (let commit = connection; commit < commits; commit += connections) {
-      const early = startedAt + commit * everyMs - performance.now();
+    for (let index = connection; index < commits; index += connections) {
+      const early = startedAt + index * everyMs - performance.now();
       if (early > 1) await sleep(early, undefined, { signal: environment.signal });
-      const first = from + commit * rowsPerCommit;
-      await insertOrders(pg, table, first, first + rowsPerCommit - 1);
-      onCommit(first, first + rowsPerCommit - 1, performance.now());
+      await commit(pg, index);
     }
   };
   await Promise.all(Array.from({ length: connections }, (_, connection) => write(connection)));
-  const rows = commits * rowsPerCommit;
-  return { last: from + rows - 1, rowsPerSecond: Math.round((rows * 1_000) / (performance.now() - startedAt)) };
+  return commits;
 }

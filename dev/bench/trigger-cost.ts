@@ -1,19 +1,13 @@
 import type { ClientBase } from 'pg';
 import { percentile } from '../demo/percentile.js';
-import { outboxTable } from '../../src/source/outbox/names.js';
-import { removeOutbox } from '../../src/source/outbox/install.js';
-import { capture } from './captured.js';
-import { createOrders, insertOrders } from './orders.js';
+import { insertOrders } from './orders.js';
 import type { Report, Scenario } from './scenario.js';
 import type { BenchEnvironment } from './environment.js';
 import { percent } from './table.js';
+import { installVariants, TRIGGER_VARIANTS, type TriggerVariant } from './trigger-variants.js';
 import { coreSeconds } from './usage.js';
 
 const ROUNDS = 4;
-const OUTBOX_ID = '900002';
-/** Without triggers, and with those of the outbox. */
-const TABLES = { plain: 'trigger_none', captured: 'trigger_outbox' } as const;
-type Variant = keyof typeof TABLES;
 
 interface Work {
   readonly what: 'insert' | 'update' | 'delete';
@@ -45,28 +39,26 @@ interface Cost {
 }
 
 interface WorkResult extends Work {
-  readonly plain: Cost;
-  readonly captured: Cost;
+  /** By the name of the variant. */
+  readonly costs: Readonly<Record<string, Cost>>;
 }
 
 /** The writers' table is written with and without the triggers in turn: the speed of a disk changes within seconds. */
 export const triggerCost: Scenario = {
   name: 'trigger',
-  summary: 'what the outbox triggers cost those who write, in batches of 1, 100 and 1,000, with 1 and 8 writers',
+  summary:
+    'what triggers cost those who write: none, ours, and a jsonb row each; in batches of 1, 100 and 1,000, with 1 and 8 writers',
   async run({ environment, options, report }) {
     const { postgres } = environment;
-    await createOrders(postgres, TABLES.plain);
-    await createOrders(postgres, TABLES.captured);
-    const table = await capture(postgres, TABLES.captured, OUTBOX_ID);
-    // Right after a checkpoint, every page goes into the WAL whole: those of both variants once, early.
+    const removeVariants = await installVariants(postgres);
+    // Right after a checkpoint, every page goes into the WAL whole: those of all variants once, early.
     await postgres.query('checkpoint');
     const results: WorkResult[] = [];
     for (const work of WORKS) {
       report(`${work.what}, batches of ${work.batch}, ${work.writers} writers`);
       results.push(await compare(environment, work, turnSeconds(options.seconds)));
     }
-    await removeOutbox(postgres, table);
-    await postgres.query(/* sql */ `drop table ${TABLES.plain}, ${TABLES.captured}`);
+    await removeVariants();
     return composeReport(results, turnSeconds(options.seconds));
   },
 };
@@ -76,30 +68,28 @@ function turnSeconds(seconds: number): number {
 }
 
 async function compare(environment: BenchEnvironment, work: Work, seconds: number): Promise<WorkResult> {
-  const turns: Record<Variant, Turn[]> = { plain: [], captured: [] };
+  const turns = new Map<TriggerVariant, Turn[]>(TRIGGER_VARIANTS.map((variant) => [variant, []]));
   const connections = await Promise.all(
     Array.from({ length: work.writers }, (_, writer) => environment.connect(`writer ${writer}`)),
   );
   try {
     for (let round = 0; round < ROUNDS; round += 1) {
-      // ABBA: neither is always the first.
-      const order: readonly Variant[] = round % 2 === 0 ? ['plain', 'captured'] : ['captured', 'plain'];
-      for (const variant of order) {
+      // There and back: none is always the first.
+      for (const variant of round % 2 === 0 ? TRIGGER_VARIANTS : TRIGGER_VARIANTS.toReversed()) {
         environment.signal.throwIfAborted();
-        const table = TABLES[variant];
-        await empty(environment.postgres, table);
-        turns[variant].push(await takeTurn(environment, connections, table, work, seconds));
+        await empty(environment.postgres, variant);
+        turns.get(variant)?.push(await takeTurn(environment, connections, variant.table, work, seconds));
       }
     }
   } finally {
     for (const pg of connections) await pg[Symbol.asyncDispose]();
   }
-  return { ...work, plain: costOf(turns.plain, work), captured: costOf(turns.captured, work) };
+  const costs = [...turns].map(([{ name }, taken]) => [name, costOf(taken, work)] as const);
+  return { ...work, costs: Object.fromEntries(costs) };
 }
 
-async function empty(pg: ClientBase, table: string): Promise<void> {
-  await pg.query(/* sql */ `truncate ${table}`);
-  if (table === TABLES.captured) await pg.query(/* sql */ `truncate ${outboxTable(OUTBOX_ID)}`);
+async function empty(pg: ClientBase, { table, fills }: TriggerVariant): Promise<void> {
+  await pg.query(/* sql */ `truncate ${[table, ...fills].join(', ')}`);
 }
 
 async function takeTurn(
@@ -178,33 +168,34 @@ function tenths(value: number): number {
 }
 
 function composeReport(results: readonly WorkResult[], seconds: number): Report {
+  const names = TRIGGER_VARIANTS.map(({ name }) => name);
+  const [bare = '', ...others] = names;
+  const perRow = (cost: Cost | undefined, than: Cost | undefined): (number | undefined)[] => [
+    tenths((cost?.microsPerRow ?? Number.NaN) - (than?.microsPerRow ?? Number.NaN)),
+    tenths((cost?.coreMicrosPerRow ?? Number.NaN) - (than?.coreMicrosPerRow ?? Number.NaN)),
+    cost?.walBytesPerRow,
+  ];
+  const workOf = ({ what, batch, writers }: WorkResult): readonly (string | number)[] => [what, batch, writers];
+  const heads = ['work', 'batch', 'writers'];
   return {
     tables: [
       {
-        title: `trigger: cost of the outbox to the writer, median of ${ROUNDS} turns of ${seconds} s each, taken in turn`,
-        heads: [
-          'work',
-          'batch',
-          'writers',
-          'rows/s without',
-          'rows/s with',
-          'of it',
-          'us/row added',
-          'core us/row added',
-          'WAL B/row without',
-          'WAL B/row with',
-        ],
-        rows: results.map(({ what, batch, writers, plain, captured }) => [
-          what,
-          batch,
-          writers,
-          plain.rowsPerSecond,
-          captured.rowsPerSecond,
-          percent(captured.rowsPerSecond / plain.rowsPerSecond),
-          tenths(captured.microsPerRow - plain.microsPerRow),
-          tenths(captured.coreMicrosPerRow - plain.coreMicrosPerRow),
-          plain.walBytesPerRow,
-          captured.walBytesPerRow,
+        title: `trigger: rows/s of those who write, median of ${ROUNDS} turns of ${seconds} s each, taken in turn`,
+        heads: [...heads, `${bare}: rows/s`, ...others.flatMap((name) => [`${name}: rows/s`, 'of it'])],
+        rows: results.map((work) => [
+          ...workOf(work),
+          work.costs[bare]?.rowsPerSecond,
+          ...others.flatMap((name) => [work.costs[name]?.rowsPerSecond, percent(ratioOf(work, name, bare))]),
+        ]),
+      },
+      {
+        title:
+          'trigger: what each adds to a row: microseconds of the writer, of a core of PostgreSQL, and bytes of WAL in all',
+        heads: [...heads, `${bare}: WAL B`, ...others.flatMap((name) => [`${name}: us`, 'core us', 'WAL B'])],
+        rows: results.map((work) => [
+          ...workOf(work),
+          work.costs[bare]?.walBytesPerRow,
+          ...others.flatMap((name) => perRow(work.costs[name], work.costs[bare])),
         ]),
       },
     ],
@@ -213,10 +204,13 @@ function composeReport(results: readonly WorkResult[], seconds: number): Report 
       seconds,
       works: results.map((work) => ({
         ...work,
-        ratio: Math.round((work.captured.rowsPerSecond / work.plain.rowsPerSecond) * 1_000) / 1_000,
-        microsPerRowAdded: tenths(work.captured.microsPerRow - work.plain.microsPerRow),
-        coreMicrosPerRowAdded: tenths(work.captured.coreMicrosPerRow - work.plain.coreMicrosPerRow),
+        ratios: Object.fromEntries(others.map((name) => [name, ratioOf(work, name, bare)])),
       })),
     },
   };
+}
+
+function ratioOf({ costs }: WorkResult, name: string, bare: string): number {
+  const ratio = (costs[name]?.rowsPerSecond ?? Number.NaN) / (costs[bare]?.rowsPerSecond ?? Number.NaN);
+  return Math.round(ratio * 1_000) / 1_000;
 }

@@ -5,7 +5,7 @@ export function pauseCommand(): Command {
   return new Command('pause')
     .summary('stop moving a table for a while')
     .description(
-      'Pauses a table: what runs finishes the batch in hand and stops. Changes wait in the outbox and in Kafka; nothing is ' +
+      'Pauses a table: what runs finishes the batch in hand and stops. Changes wait where they are; nothing is ' +
         'lost, and the outbox grows.',
     )
     .argument('<table>')

@@ -5,7 +5,7 @@ export function removeCommand(): Command {
   return new Command('remove')
     .summary('stop replicating a table for good')
     .description(
-      'Ends the replication of a table: its triggers and its outbox go, and what was not loaded yet is not loaded any more. ' +
+      'Ends the replication of a table: what captures its changes goes, and what was not loaded yet is not loaded any more. ' +
         'Its topic stays, until its retention empties it or somebody deletes it. The ClickHouse table stays, unless ' +
         '--drop-target is given.',
     )

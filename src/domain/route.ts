@@ -133,9 +133,10 @@ export function inputOf(stage: StageId): StageInput {
   return stage.startsWith('load:') ? 'topic' : 'capture';
 }
 
-/** Where changes wait for a stage, as people say it: `the outbox`, `Kafka`; null for a stage that reads the table itself. */
+/** Where changes wait for a stage, as people say it: `the outbox`, `the table`, `Kafka`; null for a first load. */
 export function waitingPlace(route: Pick<Route, 'capture'>, stage: StageId): string | null {
-  const places = { table: null, capture: `the ${route.capture.kind}`, topic: 'Kafka' } as const;
+  const place = route.capture.appendOnly === true ? 'the table' : `the ${route.capture.kind}`;
+  const places = { table: null, capture: place, topic: 'Kafka' } as const;
   return places[inputOf(stage)];
 }
 
