@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { freshName } from '../support/stack.js';
+import { freshName, waitFor } from '../support/stack.js';
 import { openPath, type Followed, type Path } from '../support/path.js';
 
 /** The route of a table that is replicated is changed, slice by slice, over real servers. */
@@ -91,6 +91,61 @@ describe('a change of the route', () => {
     });
     expect(await row()).toEqual([{ ...before, stage: 'direct:main' }]);
     await followed.expectEqual();
+  });
+
+  it.each([
+    ['after the switch', false],
+    ['after the way back to Kafka', true],
+  ])('leaves a frozen publisher behind: it thaws %s, and what it sends changes nothing', async (_, afterBack) => {
+    const { table, followed } = await added();
+    await mix(table);
+    await followed.settle();
+    const publisher = await path.deps.publisher();
+    let thaw = (): void => undefined;
+    const thawed = new Promise<void>((resolve) => (thaw = resolve));
+    let isFrozen = false;
+    const frozen = {
+      ...publisher,
+      send: async (...args: Parameters<typeof publisher.send>) => {
+        isFrozen = true;
+        await thawed;
+        return publisher.send(...args);
+      },
+    };
+    await path.source.query(`update ${table} set v = 'before' where id = 1`);
+    const old = followed.publish({ publisher: () => Promise.resolve(frozen) }, 30_000).catch((error: Error) => error);
+    await waitFor(() => Promise.resolve(isFrozen), { deadlineMs: 10_000, what: 'a batch in hand' });
+    await followed.configure({ transport: 'direct' });
+    await path.source.query(`update ${table} set v = 'after' where id = 1`);
+    await followed.settle();
+    if (afterBack) await followed.configure({ transport: 'kafka' }, () => mix(table));
+    thaw();
+    expect(await old).toMatchObject({ kind: 'Fenced' });
+    await followed.expectEqual();
+    if (!afterBack) await followed.configure({ transport: 'kafka' }, () => mix(table));
+    await followed.expectEqual();
+    expect(await followed.sink('select v from {current} where id = 1')).toMatch(/^after/u);
+  });
+
+  it('goes on from any step that is made again, as after a crash, and from a command to go back', async () => {
+    const { table, followed } = await added();
+    for (const [there, back] of [
+      [{ transport: 'direct' }, { transport: 'kafka' }],
+      [{ transport: 'kafka' }, { transport: 'direct' }],
+    ] as const) {
+      await mix(table);
+      for (const step of ['preparing', 'draining', 'draining'] as const) await followed.change(there, step);
+      // Nothing is switched yet: what was wanted before is what the table has.
+      expect(await followed.configure(back)).toMatchObject({ next: null });
+      await followed.expectEqual();
+      await mix(table);
+      for (const step of ['preparing', 'draining', 'switching'] as const) await followed.change(there, step);
+      // Its answer was lost: every step finds it done.
+      for (const step of ['switching', 'draining', 'preparing'] as const)
+        expect(await followed.change(there, step)).toMatchObject({ next: null });
+      await followed.configure(there);
+      await followed.expectEqual();
+    }
   });
 
   it('that is repeated, or changes nothing, does nothing', async () => {
