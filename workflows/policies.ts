@@ -52,7 +52,9 @@ export function tableActivities(
     heartbeatTimeout: SLICE_HEARTBEAT,
   };
   const copy = { ...COMMON, taskQueue: producer, startToCloseTimeout: 24 * HOUR, heartbeatTimeout: SLICE_HEARTBEAT };
-  const { prepareTable, changeRoute, removeTable } = proxyActivities<ReplicationActivities>(short);
+  const { prepareTable, removeTable } = proxyActivities<ReplicationActivities>(short);
+  // Rows wait for a change: a worker that died with it must be noticed soon.
+  const { changeRoute } = proxyActivities<ReplicationActivities>({ ...short, heartbeatTimeout: SLICE_HEARTBEAT });
   const { copyTable } = proxyActivities<ReplicationActivities>(copy);
   const { publishSlice, directSlice } = proxyActivities<ReplicationActivities>({ ...slice, taskQueue: producer });
   const { loadSlice } = proxyActivities<ReplicationActivities>({ ...slice, taskQueue: consumer });
