@@ -23,7 +23,7 @@ export async function changeRoute(
   options: { readonly lockWaitMs?: number } = {},
 ): Promise<ChangeReceipt> {
   return runSlice(UNBOUNDED, async (slice) => {
-    const steps = stepsOf(slice, 'change');
+    const steps = stepsOf(slice, 'configure');
     const own = await deps.deployment();
     steps.begin('claiming the table');
     const claim = await claimTable(deps.ledger, await findPreparedTable(deps.ledger, request, own));

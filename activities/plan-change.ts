@@ -51,6 +51,8 @@ export async function planChange(
     refusalOf(route, { captures: captures.kinds, loaders: loaders.kinds }) ??
     refusalOfChange(table.route, route, asked);
   if (refusal !== undefined) return refusal;
+  if (transport.kind === 'direct' && captures.named(kind).openStream === undefined)
+    return `--capture ${kind} needs a topic. Use --transport kafka.`;
   const change = changeKindOf(table.route, route);
   if (change === 'growing' && captures.named(kind).startFromNow === undefined)
     return `--capture ${kind} cannot begin in the middle of a table. Remove it and add it again.`;

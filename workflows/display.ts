@@ -3,7 +3,7 @@ import type { TableAddress } from '../src/domain/receipt.js';
 import { clip } from '../src/domain/clip.js';
 import { count } from '../src/domain/figures.js';
 import { formatTableName } from '../src/domain/table-name.js';
-import { CHANGE_TASK } from './change.js';
+import { CONFIGURE_TASK } from './route-change.js';
 import type { TableStatus } from './messages.js';
 import {
   failureOf,
@@ -28,7 +28,7 @@ export function statusOf(state: TableState, address: TableAddress, running: read
     running,
     prepared: state.prepared,
     copied: state.copied,
-    change: state.change ?? null,
+    routeChange: state.routeChange ?? null,
     stages: Object.fromEntries(
       stageSpecs(state).flatMap(({ id, runs }) => (runs === 'always' ? [[id, totalsOf(state, id)]] : [])),
     ),
@@ -46,8 +46,8 @@ const SUMMARY_LIMIT = 150;
 /** The label of an activity's bar in the timeline, at most 200 bytes. */
 export function summaryOf(task: Task, state: TableState, address: TableAddress): string {
   const { checkpoint } = totalsOf(state, task);
-  if (task === CHANGE_TASK)
-    return `change, ${state.change?.step ?? ''} ${clip(formatTableName(address), SUMMARY_LIMIT)}`;
+  if (task === CONFIGURE_TASK)
+    return `configure, ${state.routeChange?.step ?? ''} ${clip(formatTableName(address), SUMMARY_LIMIT)}`;
   const stage = stageSpecs(state).find(({ id }) => id === task);
   if (stage === undefined || stage.runs === 'once') return clip(`${task} ${formatTableName(address)}`, SUMMARY_LIMIT);
   return checkpoint === null ? `${task} from the start` : `${task} after batch ${checkpoint.batch}`;
@@ -75,7 +75,7 @@ export function currentDetails(state: TableState, address: TableAddress): string
     pauseLine(state),
     ...troubles(state).map(troubleBlock),
     copyLine(state),
-    changeLine(state),
+    routeChangeLine(state),
     stageTable(state),
     state.ignored === null
       ? ''
@@ -109,7 +109,7 @@ function copyLine(state: TableState): string {
   return `First load: under way${guess === null ? '' : `, about ${count(guess)} rows`}.`;
 }
 
-function changeLine({ change }: TableState): string {
+function routeChangeLine({ routeChange: change }: TableState): string {
   if (change === undefined) return '';
   const wish = Object.entries(change.options).map(([name, value]) => `${name} \`${String(value)}\``);
   return `Being changed since ${change.since}: ${wish.join(', ')} (${change.step}).`;

@@ -4,7 +4,7 @@ import type { CopyReceipt, RemoveReceipt, TableAddress } from '../src/domain/rec
 import type { StageId } from '../src/domain/route.js';
 import type { TableOptions } from '../src/domain/replicated-table.js';
 import type { RouteOptions } from '../src/domain/route-change.js';
-import type { RouteChange } from './change.js';
+import type { RouteChange } from './route-change.js';
 import type {
   IgnoredMessage,
   Pause,
@@ -81,7 +81,7 @@ export interface TableStatus extends TableAddress {
   /** Null until the first load is done. */
   readonly copied: CopyReceipt | null;
   /** A change of the route that is under way; absent in older releases. */
-  readonly change: RouteChange | null;
+  readonly routeChange: RouteChange | null;
   /** As of the end of the last slice: up to `sliceMs` old. */
   readonly stages: Readonly<Record<StageId, StageTotals>>;
   /** Age of the oldest change not in ClickHouse yet, as of the last slices. */

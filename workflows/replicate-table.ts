@@ -20,7 +20,7 @@ import { COPY_STAGE } from '../src/domain/route.js';
 import type { RouteOptions } from '../src/domain/route-change.js';
 import { workflowIdOf } from '../src/domain/table-name.js';
 import { readActivityFailure } from '../src/failure/application-failure.js';
-import { CHANGE_TASK } from './change.js';
+import { CONFIGURE_TASK } from './route-change.js';
 import { currentDetails, statusOf, summaryOf } from './display.js';
 import {
   type Answer,
@@ -159,12 +159,12 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
       const receipt = await activities.prepareTable.executeWithOptions(options, [request]);
       return { type: 'prepared', receipt: upgradePrepared(receipt) };
     }
-    if (task === CHANGE_TASK && state.change !== undefined) {
-      const { options: wanted, step, start } = state.change;
+    if (task === CONFIGURE_TASK && state.routeChange !== undefined) {
+      const { options: wanted, step, start } = state.routeChange;
       asked = wanted;
       const request = { ...address, tableId: state.prepared?.id, options: wanted, step, start };
       const receipt = await activities.changeRoute.executeWithOptions(options, [request]);
-      return { type: 'changeMoved', at: now(), options: wanted, receipt };
+      return { type: 'routeChangeMoved', at: now(), options: wanted, receipt };
     }
     if (task === 'remove') {
       const dropTarget = state.lifecycle.step === 'removing' && state.lifecycle.dropTarget;
@@ -185,7 +185,7 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
 
   /** Another change was asked for while this one ran. */
   function isReplaced(task: Task): boolean {
-    return task === CHANGE_TASK && asked !== state.change?.options;
+    return task === CONFIGURE_TASK && asked !== state.routeChange?.options;
   }
 
   /** What a task that was being stopped met on its way out matters only where a person must act. */
@@ -296,7 +296,7 @@ function understood(action: Action, message: unknown): Request {
 
 /** It waits until all that must not run beside it has ended. */
 function isExclusive(task: Task): boolean {
-  return task === 'remove' || task === CHANGE_TASK;
+  return task === 'remove' || task === CONFIGURE_TASK;
 }
 
 /** Whether this run should end. A copy would start from nothing in the next one, so it is let through while that is safe. */

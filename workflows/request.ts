@@ -102,12 +102,16 @@ function configure(state: TableState, options: RouteOptions, at: string): Handle
       state,
       'The table is not prepared yet. Change it when it is, or remove it and add it with other options.',
     );
-  if (state.change !== undefined && isSameWish(state.change.options, options) && !isParked(state, 'change'))
-    return keep(state, `Being changed so already, since ${state.change.since}.`);
+  if (
+    state.routeChange !== undefined &&
+    isSameWish(state.routeChange.options, options) &&
+    !isParked(state, 'configure')
+  )
+    return keep(state, `Being changed so already, since ${state.routeChange.since}.`);
   const waits = state.pause === null ? '' : ' It is paused: nothing happens before resume.';
   return change(
     state,
-    { type: 'changeRequested', at, options },
+    { type: 'routeChangeRequested', at, options },
     `Accepted: the route of the table is being changed.${waits}`,
   );
 }

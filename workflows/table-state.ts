@@ -9,7 +9,14 @@ import type {
 import { COPY_STAGE, type StageId, type StageSpec } from '../src/domain/route.js';
 import type { RouteOptions } from '../src/domain/route-change.js';
 import type { FailureKind } from '../src/failure/kinds.js';
-import { CHANGE_TASK, holdChange, moveChange, requestChange, tasksBesideChange, type RouteChange } from './change.js';
+import {
+  CONFIGURE_TASK,
+  holdRouteChange,
+  moveRouteChange,
+  requestRouteChange,
+  tasksBesideRouteChange,
+  type RouteChange,
+} from './route-change.js';
 
 /**
  * The life of one table, as a pure state machine.
@@ -25,7 +32,7 @@ import { CHANGE_TASK, holdChange, moveChange, requestChange, tasksBesideChange, 
  *   parks   one for each task that failed for a reason that only a person can clear. A parked task does not run; the others
  *           do, so the outbox drains even if ClickHouse refuses rows. `resumed` lifts the pause and every park.
  *
- *   change  a change of the route that somebody asked for, while it is under way: `change.ts` says what runs beside it. It waits
+ *   change  a change of the route that somebody asked for, while it is under way: `route-change.ts` says what runs beside it. It waits
  *           for the first load. Parked, it leaves the table to the route it has.
  *
  * The phase that people see is derived from these, never stored:
@@ -45,7 +52,7 @@ export interface TableState {
   readonly lastTransientFailure: TaskFailure | null;
   readonly prepared: Prepared | null;
   readonly copied: CopyReceipt | null;
-  readonly change?: RouteChange;
+  readonly routeChange?: RouteChange;
   /** By id; of the stages that moved anything, or tried to. */
   readonly stages: Readonly<Record<StageId, StageTotals>>;
   /** Ids of the requests handled last, oldest first: a repeat does nothing. */
@@ -75,7 +82,7 @@ export interface Pause {
   readonly reason: string | null;
 }
 
-/** A piece of work: `prepare`, `change`, `remove`, or a stage of the table. One activity each, and at most one of each at a time. */
+/** A piece of work: `prepare`, `configure`, `remove`, or a stage of the table. One activity each, and at most one of each at a time. */
 export type Task = StageId;
 
 /** What preparing found and made. */
@@ -131,10 +138,10 @@ export interface IgnoredMessage {
 
 export type TableEvent =
   | { readonly type: 'prepared'; readonly receipt: Prepared }
-  | { readonly type: 'changeRequested'; readonly at: string; readonly options: RouteOptions }
+  | { readonly type: 'routeChangeRequested'; readonly at: string; readonly options: RouteOptions }
   /** A step of the change that was asked for with these options has ended. */
   | {
-      readonly type: 'changeMoved';
+      readonly type: 'routeChangeMoved';
       readonly at: string;
       readonly options: RouteOptions;
       readonly receipt: ChangeReceipt;
@@ -197,10 +204,10 @@ export function reduce(state: TableState, event: TableEvent): TableState {
       const lifecycle = state.lifecycle.step === 'preparing' ? ({ step: 'running' } as const) : state.lifecycle;
       return { ...succeed(state, 'prepare'), lifecycle, prepared: event.receipt };
     }
-    case 'changeRequested':
-      return requestChange(state, event.options, event.at);
-    case 'changeMoved':
-      return moveChange(succeed(state, CHANGE_TASK), event.options, event.receipt, event.at);
+    case 'routeChangeRequested':
+      return requestRouteChange(state, event.options, event.at);
+    case 'routeChangeMoved':
+      return moveRouteChange(succeed(state, CONFIGURE_TASK), event.options, event.receipt, event.at);
     case 'copied':
       return { ...succeed(state, 'copy'), copied: event.receipt };
     case 'sliceEnded': {
@@ -256,7 +263,7 @@ export function phaseOf(state: TableState): Phase {
       if (state.parks.length > 0) return 'parked';
       if (state.lifecycle.step === 'preparing') return 'preparing';
       if (state.copied === null && hasCopy(state)) return 'copying';
-      return state.change === undefined ? 'streaming' : 'configuring';
+      return state.routeChange === undefined ? 'streaming' : 'configuring';
     default:
       return state.lifecycle satisfies never;
   }
@@ -303,7 +310,9 @@ function tasksOf(state: TableState): readonly Task[] {
       const stages = stageSpecs(state)
         .filter(({ runs }) => runs === 'always' || state.copied === null)
         .map(({ id }) => id);
-      return state.change === undefined || isChangeHeld(state) ? stages : tasksBesideChange(state.change, stages);
+      return state.routeChange === undefined || isRouteChangeHeld(state)
+        ? stages
+        : tasksBesideRouteChange(state.routeChange, stages);
     }
     case 'removing':
       return ['remove'];
@@ -315,9 +324,11 @@ function tasksOf(state: TableState): readonly Task[] {
 }
 
 /** A first load is hours of work that a change may have to do again: it waits for it, unless that is held up too. */
-function isChangeHeld(state: TableState): boolean {
-  if (isParked(state, CHANGE_TASK)) return true;
-  return state.copied === null && hasCopy(state) && !isParked(state, COPY_STAGE) && state.change?.step === 'preparing';
+function isRouteChangeHeld(state: TableState): boolean {
+  if (isParked(state, CONFIGURE_TASK)) return true;
+  return (
+    state.copied === null && hasCopy(state) && !isParked(state, COPY_STAGE) && state.routeChange?.step === 'preparing'
+  );
 }
 
 function succeed(state: TableState, task: Task): TableState {
@@ -331,7 +342,7 @@ function fail(state: TableState, failure: TaskFailure, parked: boolean): TableSt
   const others = state.parks.filter((park) => park.where !== failure.where);
   const { lastTransientFailure } = state;
   const isSame = lastTransientFailure?.where === failure.where;
-  const held = failure.where === CHANGE_TASK ? holdChange(state) : state;
+  const held = failure.where === CONFIGURE_TASK ? holdRouteChange(state) : state;
   return { ...held, parks: [...others, failure], lastTransientFailure: isSame ? null : lastTransientFailure };
 }
 
@@ -339,7 +350,7 @@ function requestRemoval(state: TableState, dropTarget: boolean, at: string): Tab
   if (state.lifecycle.step === 'removed') return state;
   // A running removal keeps its options, because its activity has them. A parked one may be requested again with others.
   if (state.lifecycle.step === 'removing' && !isParked(state, 'remove')) return state;
-  const { change: _, ...rest } = state;
+  const { routeChange: _, ...rest } = state;
   return {
     ...rest,
     lifecycle: { step: 'removing', dropTarget, since: at },

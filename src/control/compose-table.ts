@@ -20,7 +20,7 @@ export interface KnownTable {
 }
 
 /** Tasks that end by themselves, and say what they are at. */
-const DOING: readonly Task[] = ['prepare', COPY_STAGE, 'change', 'remove'];
+const DOING: readonly Task[] = ['prepare', COPY_STAGE, 'configure', 'remove'];
 
 /** Puts together what the ledger, Temporal and the workflow know of a table. */
 export function composeTable({ title, workflowId, backlog, description, status, url }: KnownTable): TableView {

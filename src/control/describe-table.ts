@@ -82,7 +82,7 @@ const USUAL_STAGES: Readonly<Record<StageActivity, Task>> = {
 };
 const USUAL_TASKS = new Map<string, Task>([
   ['prepareTable', 'prepare'],
-  ['changeRoute', 'change'],
+  ['changeRoute', 'configure'],
   ['removeTable', 'remove'],
   ...Object.entries(USUAL_STAGES),
 ]);

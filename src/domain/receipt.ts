@@ -110,7 +110,7 @@ export interface ChangeReceipt {
 
 /** What an activity reports while it runs. For displays only: positions are in the ledger. */
 export interface SliceProgress {
-  /** A stage, or `prepare`, `change` or `remove`. */
+  /** A stage, or `prepare`, `configure` or `remove`. */
   readonly stage: StageId;
   readonly rows: number;
   readonly batches: number;

@@ -1,5 +1,5 @@
 import type { ReplicatedTable } from '../domain/replicated-table.js';
-import { COPY_STAGE, type StageId } from '../domain/route.js';
+import { stagesOf, type StageId } from '../domain/route.js';
 import type { Queryable } from '../connect/queryable.js';
 import { query } from './query.js';
 import { checkClaim, type DdlClaim } from './registration.js';
@@ -94,7 +94,7 @@ export async function switchRoute(pg: Queryable, claim: DdlClaim, change: Switch
         set position = excluded.position, pending = null, proof = null, updated_at = now()`,
       [claim.id, stage, JSON.stringify(position)],
     );
-  if (again !== undefined) await startAgain(pg, claim.id, { reader: reader.to, ...again });
+  if (again !== undefined) await startAgain(pg, table, { reader: reader.to, ...again });
   const kept = proof === undefined ? undefined : proofs.get(proof.from);
   if (proof !== undefined && kept !== undefined && kept !== null)
     await query(pg, /* sql */ `update pg2click.stage set proof = $3::jsonb where table_id = $1 and stage = $2`, [
@@ -116,10 +116,10 @@ export async function switchRoute(pg: Queryable, claim: DdlClaim, change: Switch
   );
 }
 
-/** Names of an older generation are void. A copy that was done belongs to it too. */
+/** Names of an older generation are void. First loads that were done belong to it too, also where the new route has none. */
 async function startAgain(
   pg: Queryable,
-  tableId: string,
+  { id: tableId, route }: ReplicatedTable,
   { reader, start, fromNothing }: { readonly reader: StageId; readonly start: object; readonly fromNothing: boolean },
 ): Promise<void> {
   const reset = /* sql */ `pending = null, deleting = null, proof = null, low_water = 0, candidate = null,
@@ -133,9 +133,17 @@ async function startAgain(
   );
   await query(
     pg,
-    /* sql */ `insert into pg2click.stage as s (table_id, stage, owner, epoch)
-      values ($1, $2, 'change', (select max(epoch) from pg2click.stage where table_id = $1))
-      on conflict (table_id, stage) do update set ${reset}, position = '{}', batch = 0`,
-    [tableId, COPY_STAGE],
+    /* sql */ `update pg2click.stage set ${reset}, position = '{}', batch = 0
+      where table_id = $1 and (stage = 'copy' or stage like 'copy:%')`,
+    [tableId],
   );
+  for (const { id, runs } of stagesOf(route))
+    if (runs === 'once')
+      await query(
+        pg,
+        /* sql */ `insert into pg2click.stage (table_id, stage, owner, epoch)
+          values ($1, $2, 'change', (select max(epoch) from pg2click.stage where table_id = $1))
+          on conflict (table_id, stage) do nothing`,
+        [tableId, id],
+      );
 }

@@ -10,7 +10,7 @@ export interface Steps {
   begin(step: string): void;
 }
 
-export function stepsOf(slice: Slice, stage: 'prepare' | 'change' | 'remove'): Steps {
+export function stepsOf(slice: Slice, stage: 'prepare' | 'configure' | 'remove'): Steps {
   const signal = AbortSignal.any([slice.ending, slice.signal]);
   const say = (moved: string): void => slice.progress({ stage, rows: 0, batches: 0, moved, waiting: 0, lagSeconds: 0 });
   return {

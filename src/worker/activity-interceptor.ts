@@ -47,7 +47,7 @@ export function activityInterceptor({ meters, log, identity }: InterceptorOption
       async execute(input, next) {
         const request = input.args[0] as TableAddress & Partial<SliceRequest>;
         const table = formatTableName(request);
-        const task = request.stage ?? info.activityType.replace(/(?:Slice|Table|Route)$/u, '');
+        const task = request.stage ?? info.activityType.replace(/(?:Slice|Table)$/u, '');
         const fields = { table, pipeline: request.pipeline };
         if (task === COPY_STAGE) log.info({ ...fields, attempt: info.attempt }, 'copy begins');
         const startedAt = Date.now();
@@ -107,7 +107,7 @@ function describeReceipt(task: string, receipt: unknown): { what: string; fields
       const { rows, bytes } = receipt as CopyReceipt;
       return { what: 'copy ended', fields: { rows, bytes } };
     }
-    case 'change': {
+    case 'changeRoute': {
       const { next, refused, prepared } = receipt as ChangeReceipt;
       if (refused !== undefined) return { what: 'change refused', fields: { refused } };
       const { generation, topic } = prepared ?? {};

@@ -73,17 +73,18 @@ describe('a table that changes its way under a mixed workload', { timeout: 600_0
 });
 
 async function change(
-  { temporal: { client }, workflowId }: Harness,
+  harness: Harness,
   name: { readonly pipeline: string; readonly schema: string; readonly table: string },
   to: RouteOptions,
 ): Promise<number> {
+  const { client } = harness.temporal;
   const startedAt = Date.now();
   await sendCommand(client, { ...name, action: 'configure', message: to });
   await waitFor(
     async (see) => {
-      const status = await queryTable(client, workflowId(name));
-      see({ phase: status?.phase, change: status?.change, failure: status?.failure });
-      return status !== undefined && status.change === null && status.phase === 'streaming';
+      const status = await queryTable(client, harness.workflowId(name));
+      see({ phase: status?.phase, change: status?.routeChange, failure: status?.failure });
+      return status !== undefined && status.routeChange === null && status.phase === 'streaming';
     },
     { deadlineMs: CHANGE_MS, what: `the change to ${JSON.stringify(to)}`, everyMs: 100 },
   );

@@ -72,7 +72,11 @@ it('changes the route by an update: nothing reads the capture while the topic is
   expect(requests.map(({ options }) => options)).toEqual(requests.map(() => DIRECT));
   expect(requests[2]?.start).toEqual({ cursor: '7' });
   expect(seen).toMatchObject({ draining: ['load'], switching: [], clearing: [] });
-  expect(status).toMatchObject({ phase: 'streaming', change: null, prepared: { topic: null, estimatedRows: 1_000 } });
+  expect(status).toMatchObject({
+    phase: 'streaming',
+    routeChange: null,
+    prepared: { topic: null, estimatedRows: 1_000 },
+  });
   // The stage goes on under another name, and still knows what was confirmed.
   expect(slices[0]).toMatchObject({ stage: 'direct:main', checkpoint: { batch: 1 } });
   const repeat = await table.handle.executeUpdate(requestConfigure, { args: [{ ...DIRECT, requestId: 'c1' }] });
@@ -110,7 +114,7 @@ it('a pause in the middle of a change stops it; resume goes on with it', async (
   });
   await table.until('streaming', isStreaming);
   await table.handle.signal('configure', DIRECT);
-  await table.until('draining', ({ running }) => running.join() === 'load:main,change');
+  await table.until('draining', ({ running }) => running.join() === 'load:main,configure');
   await table.handle.signal(pauseSignal, {});
   await table.until('quiet', ({ phase, running }) => phase === 'paused' && running.length === 0);
   await table.handle.signal(resumeSignal, {});
@@ -131,14 +135,14 @@ it('a change that is parked leaves the old route running, and another wish takes
   await table.until('streaming', isStreaming);
   await table.handle.signal('configure', DIRECT);
   const parked = await table.until('parked', ({ phase }) => phase === 'parked');
-  expect(parked).toMatchObject({ failure: { where: 'change', kind: 'Unauthorized' } });
+  expect(parked).toMatchObject({ failure: { where: 'configure', kind: 'Unauthorized' } });
   await table.until(
     'publishing',
     (status) => totalsOf(status, 'publish').slices > totalsOf(parked, 'publish').slices + 2,
   );
   const answer = await table.handle.executeUpdate(requestConfigure, { args: [{ transport: 'kafka' }] });
   expect(answer).toMatchObject({ accepted: true, changed: true });
-  expect(await table.until('streaming', (status) => status.change === null)).toMatchObject({ parks: [] });
+  expect(await table.until('streaming', (status) => status.routeChange === null)).toMatchObject({ parks: [] });
 });
 
 it('another wish ends a change that waits', async () => {
@@ -152,9 +156,9 @@ it('another wish ends a change that waits', async () => {
   });
   await table.until('streaming', isStreaming);
   await table.handle.signal('configure', DIRECT);
-  await table.until('draining', ({ running }) => running.join() === 'load:main,change');
+  await table.until('draining', ({ running }) => running.join() === 'load:main,configure');
   await table.handle.signal('configure', { transport: 'kafka' });
-  await table.until('streaming', (status) => isStreaming(status) && status.change === null);
+  await table.until('streaming', (status) => isStreaming(status) && status.routeChange === null);
 });
 
 it('a removal in the middle of a change waits until its step has ended', async () => {
@@ -175,7 +179,7 @@ it('a removal in the middle of a change waits until its step has ended', async (
   await table.handle.signal('configure', DIRECT);
   await waitFor(() => Promise.resolve(inHand === 1), { deadlineMs: 20_000, what: 'the change' });
   await table.handle.signal('remove', {});
-  expect(await table.handle.result()).toMatchObject({ phase: 'removed', change: null });
+  expect(await table.handle.result()).toMatchObject({ phase: 'removed', routeChange: null });
 });
 
 async function untilCancelled(): Promise<never> {

@@ -5,7 +5,7 @@ import type { Prepared, StageTotals, TableState } from './table-state.js';
 import { upgradePrepared } from './upgrade-state.js';
 
 /** The task that changes the route of a table. */
-export const CHANGE_TASK = 'change';
+export const CONFIGURE_TASK = 'configure';
 
 /** A change of the route that is under way. */
 export interface RouteChange {
@@ -20,31 +20,36 @@ export interface RouteChange {
  * A new wish replaces the one under way. What that has made may not fit the table as it was, so the capture is not read again
  * before the change has seen to it.
  */
-export function requestChange(state: TableState, options: RouteOptions, since: string): TableState {
-  const { change } = state;
+export function requestRouteChange(state: TableState, options: RouteOptions, since: string): TableState {
+  const { routeChange: change } = state;
   const step = change === undefined || change.step === 'preparing' ? 'preparing' : 'draining';
-  const parks = state.parks.filter(({ where }) => where !== CHANGE_TASK);
-  return { ...state, parks, change: { options, since, step } };
+  const parks = state.parks.filter(({ where }) => where !== CONFIGURE_TASK);
+  return { ...state, parks, routeChange: { options, since, step } };
 }
 
 /** Takes what a step of the change has done. `asked`: the options that the step was run with. */
-export function moveChange(state: TableState, asked: RouteOptions, receipt: ChangeReceipt, at: string): TableState {
+export function moveRouteChange(
+  state: TableState,
+  asked: RouteOptions,
+  receipt: ChangeReceipt,
+  at: string,
+): TableState {
   const { prepared, refused, next, start } = receipt;
   const known = prepared === undefined ? state : takeRoute(state, upgradePrepared(prepared));
   // Another wish came meanwhile: it goes on from what is there now.
-  if (state.change?.options !== asked) return known;
-  const { change: _, ...rest } = known;
+  if (state.routeChange?.options !== asked) return known;
+  const { routeChange: _, ...rest } = known;
   if (next !== null)
-    return { ...rest, change: { ...state.change, step: next, ...(start === undefined ? {} : { start }) } };
+    return { ...rest, routeChange: { ...state.routeChange, step: next, ...(start === undefined ? {} : { start }) } };
   if (refused === undefined) return rest;
   return { ...rest, ignored: { at, name: 'configure', problem: refused } };
 }
 
 /** A change that is parked leaves the table to the route it has, and begins anew when it is resumed. */
-export function holdChange(state: TableState): TableState {
-  const { change } = state;
+export function holdRouteChange(state: TableState): TableState {
+  const { routeChange: change } = state;
   if (change === undefined || change.step === 'clearing') return state;
-  return { ...state, change: { ...change, step: 'preparing' } };
+  return { ...state, routeChange: { ...change, step: 'preparing' } };
 }
 
 /**
@@ -73,15 +78,15 @@ function isSameStage(before: StageSpec, after: StageSpec): boolean {
 }
 
 /** The tasks that a change leaves running, of those that would run without it; with its own. */
-export function tasksBesideChange(change: RouteChange, stages: readonly StageId[]): readonly StageId[] {
+export function tasksBesideRouteChange(change: RouteChange, stages: readonly StageId[]): readonly StageId[] {
   switch (change.step) {
     case 'preparing':
-      return [...stages, CHANGE_TASK];
+      return [...stages, CONFIGURE_TASK];
     case 'draining':
-      return [...stages.filter((id) => inputOf(id) !== 'capture'), CHANGE_TASK];
+      return [...stages.filter((id) => inputOf(id) !== 'capture'), CONFIGURE_TASK];
     case 'switching':
     case 'clearing':
-      return [CHANGE_TASK];
+      return [CONFIGURE_TASK];
     default:
       return change.step satisfies never;
   }

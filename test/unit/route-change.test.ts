@@ -25,9 +25,9 @@ const STREAMING = [
   sliceEnded('load:main'),
 ];
 
-const asked: TableEvent = { type: 'changeRequested', at: AT, options: DIRECT };
+const asked: TableEvent = { type: 'routeChangeRequested', at: AT, options: DIRECT };
 function moved(receipt: ChangeReceipt, options = DIRECT): TableEvent {
-  return { type: 'changeMoved', at: AT, options, receipt };
+  return { type: 'routeChangeMoved', at: AT, options, receipt };
 }
 const draining = moved({ next: 'draining' });
 const switching = moved({ next: 'switching' });
@@ -41,14 +41,14 @@ const life = (...events: readonly TableEvent[]): TableState => after(...STREAMIN
 
 describe('a change of the route, in the state of a table,', () => {
   it('stops the stage that reads the capture, then everything, then has the new stages run', () => {
-    expect(wantedTasks(life(asked))).toEqual(['publish', 'load:main', 'change']);
+    expect(wantedTasks(life(asked))).toEqual(['publish', 'load:main', 'configure']);
     expect(phaseOf(life(asked))).toBe('configuring');
-    expect(wantedTasks(life(asked, draining))).toEqual(['load:main', 'change']);
-    expect(wantedTasks(life(asked, draining, switching))).toEqual(['change']);
+    expect(wantedTasks(life(asked, draining))).toEqual(['load:main', 'configure']);
+    expect(wantedTasks(life(asked, draining, switching))).toEqual(['configure']);
     const done = life(asked, draining, switching, switched());
     expect(wantedTasks(done)).toEqual(['direct:main']);
     expect(phaseOf(done)).toBe('streaming');
-    expect(wantedTasks(life(asked, draining, switching, switched(1, 'clearing')))).toEqual(['change']);
+    expect(wantedTasks(life(asked, draining, switching, switched(1, 'clearing')))).toEqual(['configure']);
   });
 
   it('carries the checkpoint of the stage that reads the capture over to its new name, and no other', () => {
@@ -65,7 +65,7 @@ describe('a change of the route, in the state of a table,', () => {
 
   it('waits for the first load, unless that is parked', () => {
     expect(wantedTasks(after(prepared, asked))).toEqual(['copy', 'publish', 'load:main']);
-    expect(wantedTasks(after(prepared, asked, parked('copy')))).toEqual(['publish', 'load:main', 'change']);
+    expect(wantedTasks(after(prepared, asked, parked('copy')))).toEqual(['publish', 'load:main', 'configure']);
   });
 
   it('that is refused leaves everything, and says why', () => {
@@ -75,31 +75,31 @@ describe('a change of the route, in the state of a table,', () => {
   });
 
   it('that is parked leaves the table to the route it has; resume begins it anew', () => {
-    const state = life(asked, draining, switching, parked('change'));
+    const state = life(asked, draining, switching, parked('configure'));
     expect(wantedTasks(state)).toEqual(['publish', 'load:main']);
     expect(phaseOf(state)).toBe('parked');
-    expect(wantedTasks(reduce(state, resumed))).toEqual(['publish', 'load:main', 'change']);
+    expect(wantedTasks(reduce(state, resumed))).toEqual(['publish', 'load:main', 'configure']);
   });
 
   it('that is replaced by another one does not let the capture be read before that has seen to it', () => {
-    const back: TableEvent = { type: 'changeRequested', at: AT, options: { transport: 'kafka' } };
+    const back: TableEvent = { type: 'routeChangeRequested', at: AT, options: { transport: 'kafka' } };
     const state = life(asked, draining, back);
-    expect(wantedTasks(state)).toEqual(['load:main', 'change']);
+    expect(wantedTasks(state)).toEqual(['load:main', 'configure']);
     // What the first one had done meanwhile counts, and what it wanted next does not.
     const late = reduce(state, switched());
     expect(late).toMatchObject({
       prepared: { topic: null },
-      change: { step: 'draining', options: { transport: 'kafka' } },
+      routeChange: { step: 'draining', options: { transport: 'kafka' } },
     });
-    expect(wantedTasks(life(asked, parked('change'), back))).toEqual(['publish', 'load:main', 'change']);
+    expect(wantedTasks(life(asked, parked('configure'), back))).toEqual(['publish', 'load:main', 'configure']);
   });
 
   it('stands still in a pause, goes on after it, and ends with a removal', () => {
     expect(wantedTasks(life(asked, draining, paused))).toEqual([]);
-    expect(wantedTasks(life(asked, draining, paused, resumed))).toEqual(['load:main', 'change']);
+    expect(wantedTasks(life(asked, draining, paused, resumed))).toEqual(['load:main', 'configure']);
     const leaving = life(asked, draining, removeRequested());
     expect(wantedTasks(leaving)).toEqual(['remove']);
-    expect(leaving.change).toBeUndefined();
+    expect(leaving.routeChange).toBeUndefined();
   });
 });
 
