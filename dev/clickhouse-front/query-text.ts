@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
+import type { BodyReader } from './body.js';
 import { frontError } from './front-error.js';
 import type { FrontRequest } from './request.js';
-import type { BodyReader } from './spool.js';
 import { parseStatement, type Statement } from './statement.js';
 
 /** The statement of a request, and the first bytes of its data where it is an insert; the rest is still in the body. */

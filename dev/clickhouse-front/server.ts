@@ -4,11 +4,11 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createSecureServer } from 'node:https';
 import { join } from 'node:path';
 import { Answer, encodingOf } from './answer.js';
+import { BodyCutShort } from './body.js';
 import { Engine } from './engine.js';
 import { Execution } from './execution.js';
 import { asFrontError, frontError } from './front-error.js';
 import { parseRequest, type FrontRequest } from './request.js';
-import { BodyCutShort } from './spool.js';
 import { Stats } from './stats.js';
 
 export interface FrontOptions {

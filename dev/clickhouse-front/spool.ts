@@ -1,23 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import { createWriteStream, mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import zlib from 'node:zlib';
-import { frontError } from './front-error.js';
+import type { BodyReader } from './body.js';
 
 /** A body that is complete: on disk, or in memory where it is so small that a file would be half of the work. */
-export type Complete =
-  | { readonly path: string; readonly bytes: number; remove(): void }
-  | { readonly small: Buffer; readonly bytes: number };
+export type Complete = CompleteFile | { readonly small: Buffer; readonly bytes: number };
 
-/** The client went away in the middle of its body. */
-export class BodyCutShort extends Error {
-  constructor() {
-    super('The body ended before its end');
-    this.name = 'BodyCutShort';
-  }
+export interface CompleteFile {
+  readonly path: string;
+  readonly bytes: number;
+  remove(): void;
 }
 
 /** Of a body that may stay in memory. */
@@ -53,109 +47,38 @@ export class Spool {
    * @throws BodyCutShort
    */
   async store(head: Buffer, body: BodyReader, mayStay: (small: Buffer) => boolean): Promise<Complete> {
+    const first = await body.upTo(SMALL_BYTES);
+    const start = head.length === 0 ? first : Buffer.concat([head, first]);
+    if (body.ended && start.length <= IN_MEMORY_BYTES && mayStay(start)) return { small: start, bytes: start.length };
+    return this.#write(start, body);
+  }
+
+  /** Takes all of `body` into a file. @throws BodyCutShort */
+  async storeFile(body: BodyReader): Promise<CompleteFile> {
+    return this.#write(await body.upTo(SMALL_BYTES), body);
+  }
+
+  async #write(start: Buffer, body: BodyReader): Promise<CompleteFile> {
     const path = this.reserve();
     const remove = (): void => rmSync(path, { force: true });
-    const first = await body.upTo(SMALL_BYTES);
     try {
       if (body.ended) {
-        const whole = head.length === 0 ? first : Buffer.concat([head, first]);
-        if (whole.length <= IN_MEMORY_BYTES && mayStay(whole)) return { small: whole, bytes: whole.length };
-        writeFileSync(path, whole, { mode: 0o600 });
-        return { path, bytes: whole.length, remove };
+        writeFileSync(path, start, { mode: 0o600 });
+        return { path, bytes: start.length, remove };
       }
-      let bytes = 0;
-      const counted = async function* (): AsyncGenerator<Buffer> {
-        for (const chunk of [head, first]) if (chunk.length > 0) yield chunk;
-        yield* body.rest();
-      };
-      const count = async function* (chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-        for await (const chunk of chunks) {
+      let bytes = start.length;
+      const chunks = async function* (): AsyncGenerator<Buffer> {
+        if (start.length > 0) yield start;
+        for await (const chunk of body.rest()) {
           bytes += chunk.length;
           yield chunk;
         }
       };
-      await pipeline(Readable.from(counted(), { objectMode: false }), count, createWriteStream(path, { mode: 0o600 }));
+      await pipeline(Readable.from(chunks(), { objectMode: false }), createWriteStream(path, { mode: 0o600 }));
       return { path, bytes, remove };
     } catch (error) {
       remove();
       throw error;
     }
-  }
-}
-
-/** A request's body, decompressed, read piece by piece. */
-export class BodyReader {
-  readonly #message: IncomingMessage;
-  readonly #chunks: AsyncIterator<Buffer>;
-  ended = false;
-
-  /** @throws FrontError NOT_IMPLEMENTED for an encoding that this Node.js does not know */
-  constructor(message: IncomingMessage) {
-    this.#message = message;
-    const decoder = decoderFor(message.headers['content-encoding']);
-    if (decoder === undefined) this.#chunks = message.iterator({ destroyOnReturn: false });
-    else {
-      // A connection that breaks must break the decoder too, or it would wait for more.
-      message.once('error', (error) => decoder.destroy(error));
-      message.once('aborted', () => decoder.destroy(new BodyCutShort()));
-      this.#chunks = message.pipe(decoder).iterator({ destroyOnReturn: false });
-    }
-  }
-
-  /**
-   * At least `bytes` of the body, or all of it (`ended`).
-   *
-   * @throws BodyCutShort
-   */
-  async upTo(bytes: number): Promise<Buffer> {
-    const chunks: Buffer[] = [];
-    let length = 0;
-    while (!this.ended && length < bytes) {
-      const chunk = await this.#next();
-      if (chunk === undefined) break;
-      chunks.push(chunk);
-      length += chunk.length;
-    }
-    return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, length);
-  }
-
-  /** @throws BodyCutShort */
-  async *rest(): AsyncGenerator<Buffer> {
-    for (let chunk = await this.#next(); chunk !== undefined; chunk = await this.#next()) yield chunk;
-  }
-
-  async #next(): Promise<Buffer | undefined> {
-    if (this.ended) return undefined;
-    try {
-      const { value, done } = await this.#chunks.next();
-      if (done !== true) return value;
-    } catch (error) {
-      if (this.#message.destroyed && !this.#message.complete) throw new BodyCutShort();
-      throw frontError(
-        'CANNOT_READ_ALL_DATA',
-        `Cannot decompress the body: ${error instanceof Error ? error.message : 'unknown reason'}`,
-      );
-    }
-    // Neither the terminating chunk nor Content-Length bytes arrived, and yet the stream ended.
-    if (!this.#message.complete) throw new BodyCutShort();
-    this.ended = true;
-    return undefined;
-  }
-}
-
-function decoderFor(encoding: string | undefined): zlib.Gunzip | zlib.BrotliDecompress | undefined {
-  switch (encoding?.toLowerCase()) {
-    case undefined:
-    case '':
-    case 'identity':
-      return undefined;
-    case 'gzip':
-      return zlib.createGunzip();
-    case 'deflate':
-      return zlib.createInflate();
-    case 'br':
-      return zlib.createBrotliDecompress();
-    default:
-      throw frontError('NOT_IMPLEMENTED', `Content-Encoding ${encoding} is not served: use gzip, deflate or br`);
   }
 }

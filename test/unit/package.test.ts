@@ -9,7 +9,7 @@ import { packageRoot } from '../../src/package-root.js';
 const run = promisify(execFile);
 
 describe('the published package', () => {
-  it('carries the product with its statements and pages, and nothing of dev and test', async () => {
+  it('carries the product with its statements, pages and examples, and nothing of dev and test', async () => {
     const { stdout } = await run('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { cwd: packageRoot });
     const [pack] = JSON.parse(stdout) as [{ files: { path: string }[] }];
     const paths = pack.files.map(({ path }) => path);
@@ -17,7 +17,15 @@ describe('the published package', () => {
     const folders = new Set(
       paths.map((path) => (path.startsWith('dist/') ? path.split('/').slice(0, 2).join('/') : path.split('/')[0])),
     );
-    const allowed = ['dist/src', 'dist/workflows', 'dist/activities', 'dist/workflow-bundle.js', 'sql', 'docs'];
+    const allowed = [
+      'dist/src',
+      'dist/workflows',
+      'dist/activities',
+      'dist/workflow-bundle.js',
+      'sql',
+      'docs',
+      'examples',
+    ];
     const named = ['README.md', 'CHANGELOG.md', 'LICENSE', 'package.json'];
     expect([...folders].filter((folder) => folder === undefined || ![...allowed, ...named].includes(folder))).toEqual(
       [],

@@ -1,0 +1,5 @@
+create table source_table (
+  id bigserial primary key,
+  name text,
+  value double precision
+);

@@ -1,0 +1,133 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Consumer } from 'kafkajs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { packageRoot } from '../../src/package-root.js';
+import { connectTestKafka } from '../support/kafka.js';
+import { openPath, type Followed, type Path } from '../support/path.js';
+import { freshName, waitFor } from '../support/stack.js';
+
+const PAGE = readFileSync(join(packageRoot, 'docs', '13-message-format.md'), 'utf8');
+
+interface Message {
+  readonly partition: number;
+  readonly key: string | null;
+  readonly value: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** What `docs/13-message-format.md` promises to those who read a topic without us. */
+describe('a message of a topic', () => {
+  let path: Path;
+  const consumers: Consumer[] = [];
+  beforeAll(async () => {
+    path = await openPath();
+  });
+  afterAll(async () => {
+    await Promise.all(consumers.map((consumer) => consumer.disconnect()));
+    await path.close();
+  });
+
+  async function follow(format: 'json' | 'packed'): Promise<Followed> {
+    const table = freshName('format');
+    await path.source.query(`create type ${table}_state as enum ('new', 'paid');
+      create table ${table} (region text, id bigint, small smallint, ok boolean not null, price numeric(10,2), ratio float8,
+        single real, day date, at timestamptz, naive timestamp, uid uuid, doc jsonb, raw json, state ${table}_state,
+        note varchar(20), primary key (region, id))`);
+    const followed = await path.add(table, { format });
+    await followed.copy();
+    await path.source.query(`insert into ${table} values
+      ('eu', 9007199254740993, 3, true, 12.5, 0.1, 'NaN', '2026-11-29', '2026-11-29 10:00:00.5+01', '2026-11-29 10:00:00',
+        '6f1c1a2e-0000-4000-8000-000000000001', '{"a": [1, "x"]}', '{"a":   1}', 'paid', E'tab\\t"quote" \\\\ Größe'),
+      ('us', 2, null, false, null, '-infinity', null, null, null, null, null, null, null, null, null)`);
+    await followed.settle();
+    await path.source.query(`delete from ${table} where id = 2`);
+    await followed.settle();
+    await path.source.query(`truncate ${table}`);
+    await followed.settle();
+    return followed;
+  }
+
+  async function read({ topic }: Followed, count: number): Promise<readonly Message[]> {
+    const messages: Message[] = [];
+    const consumer = connectTestKafka().consumer({ groupId: freshName('format') });
+    consumers.push(consumer);
+    await consumer.connect();
+    await consumer.subscribe({ topic, fromBeginning: true });
+    await consumer.run({
+      eachMessage: ({ partition, message: { key, value, headers = {} } }) => {
+        const texts = Object.entries(headers).map(([name, text]) => [name, String(text)]);
+        messages.push({
+          partition,
+          key: key === null ? null : String(key),
+          value: String(value),
+          headers: Object.fromEntries(texts) as Record<string, string>,
+        });
+        return Promise.resolve();
+      },
+    });
+    await waitFor(() => messages.length >= count, { deadlineMs: 20_000, what: `${count} messages` });
+    return messages;
+  }
+
+  it('in json is a row, a tombstone or a TRUNCATE, as the page shows each type and the schema says', async () => {
+    const messages = await read(await follow('json'), 4);
+    const origin = (await path.deps.deployment()).id;
+    const version = (seq: bigint): string => String((1n << 120n) + (seq << 64n) + 1n);
+    const first = 1n + 1n; // the copy has drawn the first position
+    expect(messages).toEqual([
+      {
+        partition: 0,
+        key: '["eu",9007199254740993]',
+        value: `{"region":"eu","id":9007199254740993,"small":3,"ok":true,"price":"12.50","ratio":0.1,"single":"NaN",\
+"day":"2026-11-29","at":"2026-11-29 09:00:00.5+00","naive":"2026-11-29 10:00:00","uid":"6f1c1a2e-0000-4000-8000-000000000001",\
+"doc":"{\\"a\\": [1, \\"x\\"]}","raw":"{\\"a\\":   1}","state":"paid","note":"tab\\t\\"quote\\" \\\\ Größe",\
+"_version":"${version(first)}","_deleted":0}`,
+        headers: { pg2click: `2/${origin}/1/1/1/0/1/${first}` },
+      },
+      {
+        partition: 0,
+        key: '["us",2]',
+        value: `{"region":"us","id":2,"small":null,"ok":false,"price":null,"ratio":"-Infinity","single":null,"day":null,\
+"at":null,"naive":null,"uid":null,"doc":null,"raw":null,"state":null,"note":null,"_version":"${version(first + 1n)}","_deleted":0}`,
+        headers: { pg2click: `2/${origin}/1/1/1/1/1/${first + 1n}` },
+      },
+      {
+        partition: 0,
+        key: '["us",2]',
+        value: `{"region":"us","id":2,"_version":"${version(first + 2n)}","_deleted":1}`,
+        headers: { pg2click: `2/${origin}/1/1/2/0/1/${first + 2n}` },
+      },
+      {
+        partition: 0,
+        key: null,
+        value: `{"_version":"${version(first + 3n)}"}`,
+        headers: { pg2click: `2/${origin}/1/1/3/0/0/${first + 3n}/truncate` },
+      },
+    ]);
+    const schema = z.fromJSONSchema(
+      JSON.parse(/```json\n([\s\S]*?)```/u.exec(PAGE)?.[1] ?? '') as z.core.JSONSchema.JSONSchema,
+    );
+    for (const { value } of messages)
+      expect(schema.safeParse(JSON.parse(value)), value).toMatchObject({ success: true });
+    expect(schema.safeParse({ id: 1, _version: 1, _deleted: 0 }).success).toBe(false);
+  });
+
+  it('in packed is COPY text of all columns, which a header names', async () => {
+    const [rows, tombstone, truncate] = await read(await follow('packed'), 3);
+    const columns = JSON.parse(rows?.headers['pg2click-columns'] ?? '') as string[];
+    expect(columns.slice(-2)).toEqual(['_version', '_deleted']);
+    expect(rows?.key).toBeNull();
+    const lines = rows?.value.split('\n').map((line) => line.split('\t')) ?? [];
+    expect(lines.map((line) => line.length)).toEqual([columns.length, columns.length]);
+    const field = (line: readonly string[] | undefined, name: string) => line?.[columns.indexOf(name)];
+    expect(field(lines[0], 'note')).toBe('tab\\t"quote" \\\\ Größe');
+    expect(field(lines[1], 'note')).toBe('\\N');
+    const deleted = tombstone?.value.split('\t');
+    expect([field(deleted, 'region'), field(deleted, 'id'), field(deleted, '_deleted')]).toEqual(['us', '2', '1']);
+    expect([field(deleted, 'ok'), field(deleted, 'note')]).toEqual(['f', '\\N']);
+    expect(truncate?.headers['pg2click']).toMatch(/\/truncate$/u);
+    expect(JSON.parse(truncate?.value ?? '')).toEqual({ _version: expect.stringMatching(/^\d+$/u) as string });
+  });
+});
