@@ -59,7 +59,7 @@ export function requireSameOptions(table: TableAddress, wanted: TableOptions, ha
   const title = formatTableName(table);
   throw new Failure('UnsuitableTable', {
     message: `${title} was added before, with other options: ${differences.join('; ')}.`,
-    remedy: `Leave these options out to keep the table as it is. To change them run pg2click remove ${shellName(table)}, then add it again.`,
+    remedy: `Leave these options out to keep the table as it is. How its rows travel is changed by pg2click configure ${shellName(table)}; the key and the target by removing the table and adding it again.`,
   });
 }
 

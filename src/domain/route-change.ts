@@ -59,6 +59,8 @@ export function changeKindOf(from: Route, to: Route): ChangeKind {
  */
 export function refusalOfChange(from: Route, to: Route, { appendOnly = false }: RouteOptions): string | undefined {
   const kind = changeKindOf(from, to);
+  if (startsAgain(kind) && from.loaders.some((loader) => loader.kind === 'kafka-engine'))
+    return 'The Kafka engine would read on where it stands, and a new generation begins elsewhere. Remove the table and add it with the other capture.';
   return (
     refusalOfLoaders(from, to) ??
     refusalOfTopic(from, to) ??

@@ -275,6 +275,34 @@ describe('a change of the route', () => {
     );
   });
 
+  it.skipIf(!hasDirect || !has('poll'))(
+    'with a ledger elsewhere: what the outbox has drained goes on, or starts again, with it',
+    async () => {
+      const apart = await openPath({ ledgerElsewhere: true });
+      try {
+        const table = freshName('apart');
+        await apart.source.query(`create table ${table} (id bigint generated always as identity primary key, v text);
+        grant select on sequence ${table}_id_seq to public;
+        insert into ${table} (v) select 'first' from generate_series(1, 500)`);
+        const change = (): Promise<unknown> =>
+          apart.source.query(`begin; insert into ${table} (v) select 'new' from generate_series(1, 50);
+          update ${table} set v = v || '+' where id % 3 = 0; delete from ${table} where id % 17 = 0; commit`);
+        const followed = await apart.add(table, { capture: 'poll' });
+        await followed.expectEqual();
+        await followed.configure({ capture: 'outbox' }, change);
+        await followed.copy();
+        for (const transport of ['kafka', 'direct', 'kafka'] as const) {
+          await change();
+          await followed.configure({ transport }, change);
+          await change();
+          await followed.expectEqual();
+        }
+      } finally {
+        await apart.close();
+      }
+    },
+  );
+
   it.each([
     [{ engine: 'merge-tree' }, /plain MergeTree cannot replace/u],
     [{ topic: 'another' }, /topic of a table stays/u],

@@ -152,6 +152,13 @@ describe('from one route to another', () => {
       {},
       /topic of a table stays t/u,
     ],
+    [
+      'a new generation for a Kafka engine',
+      withLoader(poll, { kind: 'kafka-engine' }),
+      withLoader(outbox, { kind: 'kafka-engine' }),
+      {},
+      /Kafka engine would read on/u,
+    ],
     ['another cursor', poll, { ...notify, capture: { ...notify.capture, cursor: 'n' } }, {}, /cursor column/u],
   ] as const)('is refused: %s', (_, from, to, options, reason) =>
     expect(refusalOfChange(from, to as Route, options)).toMatch(reason),
