@@ -125,8 +125,8 @@ describe('a change of the route', () => {
       },
     };
     await path.source.query(`update ${table} set v = 'before' where id = 1`);
-    const old = followed.publish({ publisher: () => Promise.resolve(frozen) }, 30_000).catch((error: Error) => error);
-    await waitFor(() => Promise.resolve(isFrozen), { deadlineMs: 10_000, what: 'a batch in hand' });
+    const old = followed.publish({ publisher: () => Promise.resolve(frozen) }, 60_000).catch((error: Error) => error);
+    await waitFor(() => Promise.resolve(isFrozen), { deadlineMs: 30_000, what: 'a batch in hand' });
     await followed.configure({ transport: 'direct' });
     await path.source.query(`update ${table} set v = 'after' where id = 1`);
     await followed.settle();
