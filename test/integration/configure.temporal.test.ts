@@ -78,6 +78,7 @@ it('changes the route by an update: nothing reads the capture while the topic is
     prepared: { topic: null, estimatedRows: 1_000 },
   });
   // The stage goes on under another name, and still knows what was confirmed.
+  await waitFor(() => Promise.resolve(slices.length > 0), { deadlineMs: 20_000, what: 'a direct slice' });
   expect(slices[0]).toMatchObject({ stage: 'direct:main', checkpoint: { batch: 1 } });
   const repeat = await table.handle.executeUpdate(requestConfigure, { args: [{ ...DIRECT, requestId: 'c1' }] });
   expect(repeat).toMatchObject({ accepted: true, changed: false });
