@@ -45,13 +45,14 @@ export function chooseRoute(request: PrepareRequest, context: RouteContext): Rou
 export function transportKindOf(
   { transport }: TableOptions,
   { appendOnly }: Pick<CaptureSpec, 'appendOnly'>,
+  settings: Pick<Settings, 'transport'>,
 ): TransportKind {
-  return transport ?? (appendOnly === true ? 'direct' : 'kafka');
+  return transport ?? (appendOnly === true ? 'direct' : settings.transport);
 }
 
 function chooseTransport(request: PrepareRequest, { settings, capture, taken }: RouteContext): TransportSpec {
   const { options } = request;
-  const kind = transportKindOf(options, capture);
+  const kind = transportKindOf(options, capture, settings);
   // A kind that nobody knows is refused as it is.
   if (kind !== 'kafka') return { kind };
   return {

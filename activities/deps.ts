@@ -17,12 +17,14 @@ import { ReadingPool } from '../src/connect/reading-pool.js';
 import { Semaphore, type AcquireOptions } from '../src/connect/semaphore.js';
 import { SmallBatchThrottle } from '../src/pipeline/small-batch-throttle.js';
 import type { Deployment } from '../src/domain/deployment.js';
+import type { LoaderSpec } from '../src/domain/route.js';
 import type { Log } from '../src/observe/log.js';
 import { NO_METERS, type Meters } from '../src/observe/meters.js';
 import type { Settings } from '../src/settings/settings.js';
 import { SMALL_INSERTS_A_SECOND } from '../src/clickhouse/insert-throttle.js';
 import { PartTracker } from '../src/clickhouse/part-tracker.js';
 import type { Loader } from '../src/clickhouse/loader.js';
+import { OtherSinks, type Sink } from '../src/clickhouse/sinks.js';
 import { LOADERS } from '../src/clickhouse/loaders.js';
 import type { Capture } from '../src/source/capture.js';
 import { CAPTURES } from '../src/source/captures.js';
@@ -31,8 +33,10 @@ import { readDeployment } from '../src/source/deployment.js';
 import { stepsInOneDatabase, type OpenOutboxSteps } from '../src/source/outbox/steps.js';
 import { stepsInTwoDatabases } from '../src/source/outbox/two-databases.js';
 import { OutboxWatch } from '../src/source/outbox/watch.js';
+import { Listener } from '../src/source/poll/listener.js';
 import { Fetcher } from '../src/kafka/client/fetcher.js';
 import type { TopicServices } from '../src/topic/topic-source.js';
+import { ConsumerGroups } from '../src/topic/consumer-groups.js';
 import { openOffsetMirror, type OffsetMirror } from '../src/topic/offset-mirror.js';
 import { openProducer, type Publisher } from '../src/topic/writer.js';
 import { openReader } from '../src/topic/reader.js';
@@ -41,6 +45,8 @@ import { openReader } from '../src/topic/reader.js';
 const POOL_CONNECTIONS = 8;
 /** Tables that are prepared or removed at once: seconds each, and DDL in one another's way gains nothing. */
 const DDL_CONCURRENCY = 4;
+/** Each holds a connection while ClickHouse takes its rows. */
+const KEY_READERS = 4;
 /** Of publishing: each takes this process some 4 ms, PostgreSQL as much, and Kafka half of it. */
 const SMALL_BATCHES_A_SECOND = 200;
 
@@ -62,8 +68,12 @@ export interface Deps {
   readonly openSteps: OpenOutboxSteps;
   /** For reading batches: few connections, lent to one batch at a time. */
   readonly reading: ReadingPool;
+  /** For reading rows by their keys; apart, since such a connection is held while ClickHouse takes the rows. */
+  readonly readingByKey: ReadingPool;
   /** Wakes the slices that wait for changes; one connection for all of them. */
   readonly watch: OutboxWatch;
+  /** Hears the notifications of triggers; one connection for all tables that have them. */
+  readonly listener: Listener;
   /** A connection of one errand's own, when its turn has come; `await using` ends it. First loads have a queue of theirs. */
   connectSource(name: string, options: AcquireOptions & { readonly copies?: boolean }): Promise<PostgresClient>;
   /** Who we are; PostgreSQL is asked once, when somebody first wants to know. @throws Failure those of PostgreSQL */
@@ -79,8 +89,12 @@ export interface Deps {
   reader: TopicServices['reader'];
   /** The public consumer group's offsets, for lag tools; best effort. */
   readonly mirror: OffsetMirror;
+  /** Groups of others that read our topics. */
+  readonly groups: ConsumerGroups;
   readonly clickhouse: ClickHouseClient;
   readonly parts: PartTracker;
+  /** ClickHouse as a loader uses it: `clickhouse` and `parts`, or those of the server that the loader names. @throws Failure `WrongWorker` */
+  sink(loader: Pick<LoaderSpec, 'connection'>): Sink;
   /** Which tables move little by little right now: together they keep below what the servers carry. */
   readonly throttles: { readonly publish: SmallBatchThrottle; readonly load: SmallBatchThrottle };
   /** Who claims: host and pid. */
@@ -103,15 +117,22 @@ export function openDeps(
   const reading = new ReadingPool(
     createPostgresPool(settings, { max: settings.worker.connections, name: 'publish', idleGroup, log }),
   );
+  const readingByKey = new ReadingPool(
+    createPostgresPool(settings, { max: KEY_READERS, name: 'load by key', idleGroup, log }),
+  );
   // It looks all the time, so it is the first to find out.
   const watch = new OutboxWatch(() => connectPostgres(settings, { name: 'watch' }), {
     onLost: () => idleGroup.endIdle(),
   });
+  const listener = new Listener(() => connectPostgres(settings, { name: 'listen' }));
   const queues = { copies: new Semaphore(settings.worker.copies), errands: new Semaphore(DDL_CONCURRENCY) };
   const clickhouse = connectClickHouse(settings);
+  const main: Sink = { clickhouse, parts: new PartTracker(clickhouse), database: settings.clickhouse.database };
+  const others = new OtherSinks(settings);
   let publisher: Promise<Publisher> | undefined;
   let deployment: Promise<Deployment> | undefined;
   const fetcher = new Fetcher(kafka);
+  const groups = new ConsumerGroups(kafka);
   const mirror = openOffsetMirror(kafka, { group: settings.kafka.group, log });
   return {
     settings,
@@ -122,7 +143,9 @@ export function openDeps(
     ledgerWithin: (transaction) => (isSplit ? ledger : transaction),
     openSteps: isSplit ? stepsInTwoDatabases : stepsInOneDatabase,
     reading,
+    readingByKey,
     watch,
+    listener,
     async connectSource(name, { copies = false, ...options }) {
       const place = await (copies ? queues.copies : queues.errands).acquire(options);
       try {
@@ -146,8 +169,10 @@ export function openDeps(
     publisher: () => (publisher ??= openProducer(kafka, log)),
     reader: (topic, options) => openReader(fetcher, topic, { log, ...options }),
     mirror,
+    groups,
     clickhouse,
-    parts: new PartTracker(clickhouse),
+    parts: main.parts,
+    sink: ({ connection }) => (connection === undefined ? main : others.named(connection)),
     throttles: {
       publish: new SmallBatchThrottle(SMALL_BATCHES_A_SECOND),
       load: new SmallBatchThrottle(SMALL_INSERTS_A_SECOND),
@@ -155,11 +180,20 @@ export function openDeps(
     owner: `${hostname()}/${process.pid}`,
     async close() {
       fetcher.close();
+      groups.close();
       const closing = [mirror.close()];
       if (publisher !== undefined) closing.push(publisher.then((opened) => opened.close()));
       await Promise.allSettled(closing);
       const pools = [...new Set([ledger, source])].map((pool) => pool.end());
-      await Promise.allSettled([watch.close(), reading.end(), ...pools, clickhouse.close()]);
+      await Promise.allSettled([
+        watch.close(),
+        listener.close(),
+        reading.end(),
+        readingByKey.end(),
+        ...pools,
+        clickhouse.close(),
+        others.close(),
+      ]);
     },
   };
 }

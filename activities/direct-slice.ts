@@ -1,8 +1,7 @@
 import { targetTable } from '../src/domain/replicated-table.js';
 import type { SliceReceipt, SliceRequest } from '../src/domain/receipt.js';
 import { directStage, loaderOf, MAIN_LOADER } from '../src/domain/route.js';
-import { ClickHouseWriter, type InsertContent } from '../src/clickhouse/clickhouse-writer.js';
-import { mapContent } from '../src/pipeline/batch.js';
+import { targetEngine } from '../src/clickhouse/target-engines.js';
 import { SINK_RETRY } from '../src/pipeline/retry.js';
 import { Failure } from '../src/failure/failure.js';
 import type { Deps } from './deps.js';
@@ -16,12 +15,11 @@ export async function directSlice(deps: Deps, request: SliceRequest): Promise<Sl
     if (capture.openStream === undefined)
       throw new Failure('Misconfigured', { message: `The capture ${capture.kind} needs a topic.` });
     const target = targetTable(table, loaderOf(stage), (await deps.deployment()).id);
+    const engine = targetEngine(target);
+    const options = { claim: context.claim, retry: SINK_RETRY, throttle: deps.throttles.load };
     return {
-      source: mapContent(capture.openStream(deps, context, { versions: true }), (content): InsertContent => ({
-        kind: 'stream',
-        ...content,
-      })),
-      writer: new ClickHouseWriter(deps, target, { retry: SINK_RETRY, throttle: deps.throttles.load }),
+      source: capture.openStream(deps, context, { versions: engine.versions }),
+      writer: engine.streamWriter({ ...deps, ...deps.sink(target) }, target, options),
     };
   });
 }

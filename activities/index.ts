@@ -3,6 +3,8 @@ import type { ReplicationActivities, TableAddress } from '../src/domain/receipt.
 import type { Log } from '../src/observe/log.js';
 import type { Meters } from '../src/observe/meters.js';
 import type { Settings } from '../src/settings/settings.js';
+import { addLoader, removeLoader } from './change-loaders.js';
+import { cancelReplay, startReplay } from './change-replays.js';
 import { changeRoute } from './change-route.js';
 import { copyTable } from './copy-table.js';
 import { directSlice } from './direct-slice.js';
@@ -11,12 +13,17 @@ import { loadSlice } from './load-slice.js';
 import { prepareTable } from './prepare-table.js';
 import { publishSlice } from './publish-slice.js';
 import { removeTable } from './remove-table.js';
+import { replaySlice } from './replay-slice.js';
 import { requireOwnRequest } from './require-own-request.js';
+import { stopEngine } from './stop-engine.js';
+import { watchEngine } from './watch-engine.js';
+
+type ConsumerActivity = 'loadSlice' | 'watchEngine' | 'stopEngine';
 
 /** The activities by the task queue that offers them: all that reads PostgreSQL's tables, and Kafka to ClickHouse. */
 export interface Activities {
-  readonly producer: Omit<ReplicationActivities, 'loadSlice'>;
-  readonly consumer: Pick<ReplicationActivities, 'loadSlice'>;
+  readonly producer: Omit<ReplicationActivities, ConsumerActivity>;
+  readonly consumer: Pick<ReplicationActivities, ConsumerActivity>;
   /** Who we are. @throws Failure those of PostgreSQL */
   deployment(): Promise<Deployment>;
   /** Ends what they share: call it when no slice runs any more. */
@@ -39,9 +46,14 @@ export function createActivities(settings: Settings, log: Log, meters?: Meters):
       publishSlice: own(publishSlice),
       directSlice: own(directSlice),
       changeRoute: own(changeRoute),
+      replaySlice: own(replaySlice),
+      addLoader: own(addLoader),
+      removeLoader: own(removeLoader),
+      startReplay: own(startReplay),
+      cancelReplay: own(cancelReplay),
       removeTable: own(removeTable),
     },
-    consumer: { loadSlice: own(loadSlice) },
+    consumer: { loadSlice: own(loadSlice), watchEngine: own(watchEngine), stopEngine: own(stopEngine) },
     deployment: () => deps.deployment(),
     close: () => deps.close(),
   };

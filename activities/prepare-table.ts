@@ -1,6 +1,6 @@
 import { describeDeployment, type Deployment } from '../src/domain/deployment.js';
 import type { PrepareReceipt, PrepareRequest } from '../src/domain/receipt.js';
-import { loaderNamed, targetTable, type ReplicatedTable } from '../src/domain/replicated-table.js';
+import { firstLoader, targetTable, type ReplicatedTable } from '../src/domain/replicated-table.js';
 import { inputOf, kafkaOf, stagesOf, type KafkaTransport } from '../src/domain/route.js';
 import { refusalOf } from '../src/domain/route-refusal.js';
 import { formatTableName, shellName } from '../src/domain/table-name.js';
@@ -18,7 +18,8 @@ import {
 import type { Queryable } from '../src/connect/queryable.js';
 import { readSinkIdentity } from '../src/clickhouse/identity.js';
 import { renewMarks } from '../src/clickhouse/renew-marks.js';
-import { checkTarget, hasTarget, highestGeneration } from '../src/clickhouse/target.js';
+import { targetEngine } from '../src/clickhouse/target-engines.js';
+import { hasTarget } from '../src/clickhouse/target.js';
 import type { Capture, Inspection } from '../src/source/capture.js';
 import { saveOwner } from '../src/ledger/tables.js';
 import { ensureTopic, topicState, withAdmin } from '../src/topic/admin.js';
@@ -61,8 +62,8 @@ export async function prepareTable(
 
     const { table, claim } = await register(deps, steps, { request, inspection, standing, deployment });
     steps.begin('checking its target');
-    for (const { name } of table.route.loaders)
-      await checkTarget(deps.clickhouse, targetTable(table, name, deployment.id));
+    for (const loader of table.route.loaders)
+      await targetEngine(loader).check(deps.clickhouse, targetTable(table, loader.name, deployment.id));
     const kafka = kafkaOf(table.route);
     const transport =
       kafka === undefined ? table.route.transport : await readyTopic(deps, steps, { table, kafka, deployment });
@@ -70,7 +71,10 @@ export async function prepareTable(
     steps.begin('making the target');
     await checkClaim(deps.ledger, claim);
     for (const { kind, name } of table.route.loaders)
-      await deps.loaders.named(kind).prepare(deps.clickhouse, targetTable(table, name, deployment.id));
+      await deps.loaders.named(kind).prepare(deps, targetTable(table, name, deployment.id), {
+        loader: name,
+        transport: kafkaOf({ transport }),
+      });
     steps.begin('marking it ready');
     const { columns, key, route } = table;
     const topicStart = kafka === undefined ? {} : { offsets: await endOffsets(deps, kafka.topic), headers: {} };
@@ -113,8 +117,8 @@ async function register(
     const route = chooseRoute(request, { settings: deps.settings, capture, taken, server });
     const refusal = refusalOf(route, { captures: deps.captures.kinds, loaders: deps.loaders.kinds });
     if (refusal !== undefined) throw new Failure('UnsuitableTable', { message: refusal });
-    const { target } = loaderNamed({ route });
-    const targetGeneration = await highestGeneration(deps.clickhouse, target);
+    const loader = firstLoader({ route });
+    const targetGeneration = await targetEngine(loader).highestGeneration(deps.clickhouse, loader.target);
     steps.begin('registering it');
     try {
       const definition = { columns, key, route, owner: deployment };
@@ -229,9 +233,10 @@ async function install(
   return capture.install(pg, table, options);
 }
 
+/** What is shown of a table that is prepared. */
 export function receiptOf(table: ReplicatedTable, estimatedRows: number | null): PrepareReceipt {
   const { id, generation, key, route } = table;
-  const { target } = loaderNamed(table);
+  const { target } = firstLoader(table);
   const topic = kafkaOf(route)?.topic ?? null;
   const stages = stagesOf(route);
   return { id, generation, topic, target: `${target.database}.${target.table}`, key, estimatedRows, stages };

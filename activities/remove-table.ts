@@ -41,15 +41,17 @@ export async function removeTable(
       });
     steps.begin('looking at the target');
     const receipt: { dropped: string[]; kept: RemoveReceipt['kept'][number][] } = { dropped: [], kept: [] };
-    for (const { name } of table.route.loaders) {
+    for (const { kind, name } of table.route.loaders) {
       const known = targetTable(table, name, (await deps.deployment()).id);
       // Half prepared, it may have been refused the target that it names.
       const target = ready ? known : { ...known, oldMarks: false };
+      const before = (): Promise<void> => checkClaim(deps.ledger, claim);
+      const removed = await deps.loaders.named(kind).remove?.(deps, target, { before, dropTarget: request.dropTarget });
       const done = request.dropTarget
-        ? await dropTarget(deps.clickhouse, target, { before: () => checkClaim(deps.ledger, claim), repeated })
+        ? await dropTarget(deps.sink(target).clickhouse, target, { before, repeated })
         : keepTarget(target, ready);
-      receipt.dropped.push(...done.dropped);
-      receipt.kept.push(...done.kept);
+      receipt.dropped.push(...(removed?.dropped ?? []), ...done.dropped);
+      receipt.kept.push(...(removed?.kept ?? []), ...done.kept);
     }
     steps.begin('forgetting the table');
     await deleteTable(deps.ledger, claim);

@@ -1,5 +1,5 @@
 import { describeDeployment, type Deployment } from '../src/domain/deployment.js';
-import { loaderNamed, type ReplicatedTable } from '../src/domain/replicated-table.js';
+import { firstLoader, type ReplicatedTable } from '../src/domain/replicated-table.js';
 import { kafkaOf } from '../src/domain/route.js';
 import { formatTableName, shellName } from '../src/domain/table-name.js';
 import { Failure } from '../src/failure/failure.js';
@@ -13,7 +13,7 @@ export function requireOwnTable({ owner, name, route }: ReplicatedTable, own: De
   if (owner === undefined || owner.id === own.id) return;
   const title = formatTableName(name);
   const command = shellName(name);
-  const { database, table } = loaderNamed({ route }).target;
+  const { database, table } = firstLoader({ route }).target;
   const topic = kafkaOf(route)?.topic;
   const theirs = [...(topic === undefined ? [] : [`the topic ${topic}`]), `the target ${database}.${table}`].join(
     ' and ',

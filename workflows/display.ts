@@ -1,10 +1,14 @@
 import type { SearchAttributeName } from '../src/domain/search-attributes.js';
 import type { TableAddress } from '../src/domain/receipt.js';
+import type { StageSpec } from '../src/domain/route.js';
 import { clip } from '../src/domain/clip.js';
 import { count } from '../src/domain/figures.js';
 import { formatTableName } from '../src/domain/table-name.js';
 import { CONFIGURE_TASK } from './route-change.js';
+import { replaysOf } from './changes.js';
+import { changeLines } from './display-changes.js';
 import type { TableStatus } from './messages.js';
+import { plain } from './plain.js';
 import {
   failureOf,
   hasCopy,
@@ -25,13 +29,19 @@ export function statusOf(state: TableState, address: TableAddress, running: read
     startedAt: state.startedAt,
     runs: state.runs,
     paused: state.pause,
+    loaderPauses: state.loaderPauses ?? {},
+    change: state.change ?? null,
+    changed: state.changed ?? null,
+    replays: replaysOf(state),
     running,
     prepared: state.prepared,
     copied: state.copied,
     routeChange: state.routeChange ?? null,
-    stages: Object.fromEntries(
-      stageSpecs(state).flatMap(({ id, runs }) => (runs === 'always' ? [[id, totalsOf(state, id)]] : [])),
-    ),
+    stages: Object.fromEntries([
+      ...stageSpecs(state).flatMap((spec) => (isMoving(spec) ? [[spec.id, totalsOf(state, spec.id)]] : [])),
+      // Those that ended, too.
+      ...replaysOf(state).map(({ stage }) => [stage, totalsOf(state, stage)]),
+    ]) as TableStatus['stages'],
     lagSeconds: lagOf(state),
     failure: failureOf(state),
     parks: state.parks,
@@ -49,7 +59,7 @@ export function summaryOf(task: Task, state: TableState, address: TableAddress):
   if (task === CONFIGURE_TASK)
     return `configure, ${state.routeChange?.step ?? ''} ${clip(formatTableName(address), SUMMARY_LIMIT)}`;
   const stage = stageSpecs(state).find(({ id }) => id === task);
-  if (stage === undefined || stage.runs === 'once') return clip(`${task} ${formatTableName(address)}`, SUMMARY_LIMIT);
+  if (stage === undefined || !isMoving(stage)) return clip(`${task} ${formatTableName(address)}`, SUMMARY_LIMIT);
   return checkpoint === null ? `${task} from the start` : `${task} after batch ${checkpoint.batch}`;
 }
 
@@ -74,6 +84,7 @@ export function currentDetails(state: TableState, address: TableAddress): string
     `### ${formatTableName(address)}${target}: **${phaseOf(state)}**`,
     pauseLine(state),
     ...troubles(state).map(troubleBlock),
+    ...changeLines(state),
     copyLine(state),
     routeChangeLine(state),
     stageTable(state),
@@ -117,7 +128,7 @@ function routeChangeLine({ routeChange: change }: TableState): string {
 
 function stageTable(state: TableState): string {
   const rows = stageSpecs(state)
-    .filter(({ runs }) => runs === 'always')
+    .filter(isMoving)
     .map(({ id }) => stageRow(id, totalsOf(state, id)));
   if (rows.length === 0) return '';
   return [
@@ -131,6 +142,11 @@ function stageRow(stage: string, totals: StageTotals): string {
   const moved = totals.movedAt === null ? 'nothing yet' : `\`${totals.moved}\` at ${totals.movedAt}`;
   const { rows, batches, bytes, waiting, lagSeconds } = totals;
   return `| ${stage} | ${moved} | ${count(rows)} | ${count(batches)} | ${megabytes(bytes)} | ${count(waiting)} | ${Math.round(lagSeconds)} s |`;
+}
+
+/** It goes in batches and reports what it moved; a copy is one batch. */
+function isMoving({ activity }: StageSpec): boolean {
+  return activity !== 'copyTable';
 }
 
 function footer(state: TableState): string {
@@ -156,9 +172,4 @@ function footer(state: TableState): string {
 
 function megabytes(bytes: number): string {
   return bytes < 1_000_000 ? `${count(bytes / 1_000)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
-}
-
-/** Texts of others inside Markdown: no markup, no new blocks. */
-function plain(text: string): string {
-  return text.replaceAll(/[\r\n]+/gu, ' ').replaceAll(/[\\`*_[\]<>|#]/gu, String.raw`\$&`);
 }

@@ -1,5 +1,7 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import { STATUS_QUERY } from './names.js';
+import type { Change, ChangeOutcome, Replay } from './changes.js';
+import type { ReplayTerms } from '../src/domain/replay.js';
 import type { CopyReceipt, RemoveReceipt, TableAddress } from '../src/domain/receipt.js';
 import type { StageId } from '../src/domain/route.js';
 import type { TableOptions } from '../src/domain/replicated-table.js';
@@ -54,6 +56,35 @@ export interface RemoveMessage extends Message {
   readonly dropTarget?: boolean | undefined;
 }
 
+export interface AddLoaderMessage extends Message {
+  readonly name: string;
+  /** `table` or `database.table`; the name of the first target when absent. */
+  readonly target?: string | undefined;
+  /** Name of a ClickHouse server in the settings, lower case: `eu` for `CH_URL_EU`. Absent: that of `CH_URL`. */
+  readonly server?: string | undefined;
+}
+
+export interface RemoveLoaderMessage extends Message {
+  readonly name: string;
+  readonly dropTarget?: boolean | undefined;
+}
+
+export interface PauseLoaderMessage extends Message {
+  readonly name: string;
+  readonly reason?: string | undefined;
+}
+
+export interface ResumeLoaderMessage extends Message {
+  readonly name: string;
+}
+
+export type ReplayMessage = Message & ReplayTerms;
+
+export interface CancelReplayMessage extends Message {
+  /** `replay:1`; not needed while one runs. */
+  readonly replay?: string | undefined;
+}
+
 /** What an update answers. */
 export interface Answer {
   /** The table is, or is on its way to be, as asked. */
@@ -74,6 +105,12 @@ export interface TableStatus extends TableAddress {
   /** Runs of the workflow so far: it continues as new when its history grows long. */
   readonly runs: number;
   readonly paused: Pause | null;
+  /** By loader. */
+  readonly loaderPauses: Readonly<Record<string, Pause>>;
+  /** The change of loaders or replays that is being made, and how the last one ended. */
+  readonly change: Change | null;
+  readonly changed: ChangeOutcome | null;
+  readonly replays: readonly Replay[];
   /** Activities that run right now. Paused and empty: nothing is touched any more. */
   readonly running: readonly Task[];
   /** Null until prepared. */
@@ -105,5 +142,46 @@ export const requestPause = defineUpdate<Answer, [PauseMessage]>('requestPause')
 export const requestResume = defineUpdate<Answer, [ResumeMessage]>('requestResume');
 export const requestConfigure = defineUpdate<Answer, [ConfigureMessage]>('requestConfigure');
 export const requestRemove = defineUpdate<Answer, [RemoveMessage]>('requestRemove');
+
+/** Signal and update of each message about loaders and replays, with what the Temporal UI says of them. */
+export const CHANGE_MESSAGES = [
+  {
+    action: 'addLoader',
+    signal: defineSignal<[AddLoaderMessage]>('addLoader'),
+    update: defineUpdate<Answer, [AddLoaderMessage]>('requestAddLoader'),
+    description: 'Load the topic into another table too. {"name": "...", "target": "db.table", "server": "..."}.',
+  },
+  {
+    action: 'removeLoader',
+    signal: defineSignal<[RemoveLoaderMessage]>('removeLoader'),
+    update: defineUpdate<Answer, [RemoveLoaderMessage]>('requestRemoveLoader'),
+    description: 'End a loader. {"name": "...", "dropTarget": true} drops its ClickHouse table too.',
+  },
+  {
+    action: 'pauseLoader',
+    signal: defineSignal<[PauseLoaderMessage]>('pauseLoader'),
+    update: defineUpdate<Answer, [PauseLoaderMessage]>('requestPauseLoader'),
+    description: 'Stop one loader; the others go on. {"name": "...", "reason": "..."}.',
+  },
+  {
+    action: 'resumeLoader',
+    signal: defineSignal<[ResumeLoaderMessage]>('resumeLoader'),
+    update: defineUpdate<Answer, [ResumeLoaderMessage]>('requestResumeLoader'),
+    description: 'Go on with one loader. {"name": "..."}.',
+  },
+  {
+    action: 'replay',
+    signal: defineSignal<[ReplayMessage]>('replay'),
+    update: defineUpdate<Answer, [ReplayMessage]>('requestReplay'),
+    description:
+      'Load a range of the topic again. {"from": "beginning", "to": "...", "loader": "...", "into": "table"}.',
+  },
+  {
+    action: 'cancelReplay',
+    signal: defineSignal<[CancelReplayMessage]>('cancelReplay'),
+    update: defineUpdate<Answer, [CancelReplayMessage]>('requestCancelReplay'),
+    description: 'End a replay; what it has written stays. {"replay": "replay:1"}.',
+  },
+] as const;
 
 export const statusQuery = defineQuery<TableStatus>(STATUS_QUERY);

@@ -52,11 +52,18 @@ export function tableActivities(
     heartbeatTimeout: SLICE_HEARTBEAT,
   };
   const copy = { ...COMMON, taskQueue: producer, startToCloseTimeout: 24 * HOUR, heartbeatTimeout: SLICE_HEARTBEAT };
-  const { prepareTable, removeTable } = proxyActivities<ReplicationActivities>(short);
+  const { prepareTable, removeTable, addLoader, removeLoader, startReplay, cancelReplay } =
+    proxyActivities<ReplicationActivities>(short);
   // Rows wait for a change: a worker that died with it must be noticed soon.
   const { changeRoute } = proxyActivities<ReplicationActivities>({ ...short, heartbeatTimeout: SLICE_HEARTBEAT });
   const { copyTable } = proxyActivities<ReplicationActivities>(copy);
-  const { publishSlice, directSlice } = proxyActivities<ReplicationActivities>({ ...slice, taskQueue: producer });
-  const { loadSlice } = proxyActivities<ReplicationActivities>({ ...slice, taskQueue: consumer });
-  return { prepareTable, copyTable, publishSlice, loadSlice, directSlice, changeRoute, removeTable };
+  const { publishSlice, directSlice, replaySlice } = proxyActivities<ReplicationActivities>({
+    ...slice,
+    taskQueue: producer,
+  });
+  const { loadSlice, watchEngine } = proxyActivities<ReplicationActivities>({ ...slice, taskQueue: consumer });
+  const { stopEngine } = proxyActivities<ReplicationActivities>({ ...short, taskQueue: consumer });
+  const moving = { copyTable, publishSlice, loadSlice, directSlice, watchEngine, stopEngine, replaySlice };
+  const changes = { changeRoute, addLoader, removeLoader, startReplay, cancelReplay };
+  return { ...moving, ...changes, prepareTable, removeTable };
 }

@@ -3,6 +3,8 @@ import {
   ApplicationFailure,
   CancellationScope,
   condition,
+  type defineSignal,
+  type defineUpdate,
   isCancellation,
   log,
   makeContinueAsNewFunc,
@@ -15,15 +17,16 @@ import {
 } from '@temporalio/workflow';
 import { InitialVersioningBehavior } from '@temporalio/common';
 import { activityQueuesOf, deploymentOf } from '../src/domain/deployment.js';
-import type { TableAddress } from '../src/domain/receipt.js';
-import { COPY_STAGE } from '../src/domain/route.js';
+import type { ReplaySliceReceipt, SliceReceipt, TableAddress } from '../src/domain/receipt.js';
+import { inputOf } from '../src/domain/route.js';
 import type { RouteOptions } from '../src/domain/route-change.js';
 import { workflowIdOf } from '../src/domain/table-name.js';
 import { readActivityFailure } from '../src/failure/application-failure.js';
-import { CONFIGURE_TASK } from './route-change.js';
+import { isChangeTask, mustWait } from './changes.js';
 import { currentDetails, statusOf, summaryOf } from './display.js';
 import {
   type Answer,
+  CHANGE_MESSAGES,
   configureSignal,
   type ConfigureMessage,
   type PauseMessage,
@@ -50,8 +53,11 @@ import {
   RETRY_PAUSE_MS,
   tableActivities,
 } from './policies.js';
+import { performChange } from './perform-change.js';
 import { type Action, handleRequest, readRequest, type Request } from './request.js';
+import { CONFIGURE_TASK } from './route-change.js';
 import { searchAttributeWriter } from './search-attributes.js';
+import { stageStoppedBy, stopTask } from './stop-task.js';
 import {
   initialState,
   reduce,
@@ -60,12 +66,12 @@ import {
   type TableState,
   type Task,
   totalsOf,
-  wantedTasks,
 } from './table-state.js';
 import { upgradePrepared, upgradeReceipt, upgradeState } from './upgrade-state.js';
+import { wantedTasks } from './wanted-tasks.js';
 
 /**
- * The life of one table. The state machine of `table-state.ts` says which tasks should run; this runs them, one activity
+ * The life of one table. The state machine of `table-state.ts` knows how it stands, and `wanted-tasks.ts` which tasks should run; this runs them, one activity
  * each, tells it how they ended, and starts again. Messages only change the state: the loop at the end is the one place
  * that starts and stops anything.
  *
@@ -145,9 +151,25 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
     description: 'The signal remove, with an answer.',
     validator: (message?: RemoveMessage) => void understood('remove', message),
   });
+  for (const { action, signal, update, description } of CHANGE_MESSAGES) {
+    setHandler(signal as ReturnType<typeof defineSignal>, (message?: unknown) => receiveSignal(action, message), {
+      description,
+    });
+    setHandler(
+      update as ReturnType<typeof defineUpdate<Answer, [unknown?]>>,
+      (message?: unknown) => receive(understood(action, message)),
+      {
+        description: `The signal ${action}, with an answer.`,
+        validator: (message?: unknown) => void understood(action, message),
+      },
+    );
+  }
   // Without this, a misspelt name would wait unseen for a handler that never comes.
   setDefaultSignalHandler((name) =>
-    ignore(name.slice(0, 50), 'There is no such signal: pause, resume, configure and remove are.'),
+    ignore(
+      name.slice(0, 50),
+      `There is no such signal: pause, resume, configure, remove, ${CHANGE_MESSAGES.map(({ action }) => action).join(', ')} are.`,
+    ),
   );
   become(state);
 
@@ -172,12 +194,23 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
       const receipt = await activities.removeTable.executeWithOptions(options, [{ ...address, id, dropTarget }]);
       return { type: 'removed', at: now(), receipt: receipt ?? null };
     }
+    const stopped = stageStoppedBy(task);
+    if (stopped !== undefined) {
+      const request = { ...address, tableId: state.prepared?.id, stage: stopped };
+      await activities.stopEngine.executeWithOptions(options, [request]);
+      return { type: 'stageStopped', stage: stopped };
+    }
+    if (isChangeTask(task)) return performChange(activities, address, state, options);
     const stage = stageSpecs(state).find(({ id }) => id === task);
     if (stage === undefined) throw misconfigured(`The table has no stage ${task}.`);
     const tableId = state.prepared?.id;
     const request = { ...address, tableId, stage: task, sliceMs, checkpoint: totalsOf(state, task).checkpoint };
     if (stage.activity === 'copyTable')
-      return { type: 'copied', receipt: await activities.copyTable.executeWithOptions(options, [request]) };
+      return {
+        type: 'copied',
+        stage: task,
+        receipt: await activities.copyTable.executeWithOptions(options, [request]),
+      };
     const idleMs = IDLE_SLICES * sliceMs;
     const receipt = await activities[stage.activity].executeWithOptions(options, [{ ...request, idleMs }]);
     return { type: 'sliceEnded', at: now(), receipt: { ...upgradeReceipt(receipt), stage: task } };
@@ -203,6 +236,8 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
           const event = await perform(task);
           // Not in one line: `reduce(state, await ...)` would read the state before it waits, and undo what came between.
           become(reduce(state, event));
+          if (event.type === 'sliceEnded' && isFinished(event.receipt))
+            become(reduce(state, { type: 'replayFinished', at: now(), stage: task }));
           return;
         } catch (error) {
           if (!isCancellation(error)) note(task, error, scope.consideredCancelled);
@@ -224,8 +259,11 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
       const wanted = leaving ? [] : wantedTasks(state);
       for (const [task, scope] of running) if (!wanted.includes(task) || isReplaced(task)) scope.cancel();
       for (const task of wanted) {
-        if (running.has(task) || (isExclusive(task) && [...running.keys()].some((each) => !wanted.includes(each))))
-          continue;
+        if (running.has(task) || mustWait(state, task, running.keys())) continue;
+        if (isExclusive(task) && [...running.keys()].some((each) => !wanted.includes(each))) continue;
+        if (running.has(stopTask(task)) || running.has(stageStoppedBy(task) ?? '')) continue;
+        if (stageSpecs(state).some(({ id, stops }) => id === task && stops !== undefined))
+          become(reduce(state, { type: 'stageStarted', stage: task }));
         const scope = new CancellationScope();
         running.set(task, scope);
         void run(task, scope);
@@ -303,7 +341,8 @@ function isExclusive(task: Task): boolean {
 function shouldContinueAsNew(running: ReadonlyMap<Task, CancellationScope>): boolean {
   const { continueAsNewSuggested, targetWorkerDeploymentVersionChanged, historyLength, historySize } = workflowInfo();
   if (historyLength > HISTORY_LENGTH_LIMIT || historySize > HISTORY_SIZE_LIMIT) return true;
-  if (running.has(COPY_STAGE) || running.has('remove')) return false;
+  if ([...running.keys()].some((task) => inputOf(task) === 'table' || task === 'remove' || isChangeTask(task)))
+    return false;
   return continueAsNewSuggested || targetWorkerDeploymentVersionChanged;
 }
 
@@ -312,6 +351,10 @@ async function continueAsNew(input: ReplicateTableInput): Promise<never> {
   const upgrade = workflowInfo().targetWorkerDeploymentVersionChanged;
   const options = upgrade ? { initialVersioningBehavior: InitialVersioningBehavior.AUTO_UPGRADE } : {};
   return makeContinueAsNewFunc<typeof replicateTable>(options)(input);
+}
+
+function isFinished(receipt: SliceReceipt): boolean {
+  return (receipt as Partial<ReplaySliceReceipt>).finished === true;
 }
 
 function now(): string {

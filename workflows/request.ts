@@ -1,14 +1,24 @@
 import type { RouteOptions } from '../src/domain/route-change.js';
-import type { Answer } from './messages.js';
+import { change, isText, keep, refuse, type Handled } from './answers.js';
+import {
+  CHANGE_FIELDS,
+  type ChangeRequest,
+  handleChange,
+  isChangeAction,
+  isChangeRequest,
+  readChangeRequest,
+} from './change-request.js';
+import { runningReplays } from './changes.js';
 import { isSameWish, readRouteOptions, ROUTE_FIELDS } from './route-options.js';
-import { isLeaving, isParked, phaseOf, reduce, type TableEvent, type TableState } from './table-state.js';
+import { isLeaving, isParked, phaseOf, reduce, type TableState } from './table-state.js';
 
 /** A message that was understood. */
 export type Request =
   | { readonly action: 'pause'; readonly requestId: string | null; readonly reason: string | null }
   | { readonly action: 'resume'; readonly requestId: string | null }
   | { readonly action: 'configure'; readonly requestId: string | null; readonly options: RouteOptions }
-  | { readonly action: 'remove'; readonly requestId: string | null; readonly dropTarget: boolean };
+  | { readonly action: 'remove'; readonly requestId: string | null; readonly dropTarget: boolean }
+  | ChangeRequest;
 
 export type Action = Request['action'];
 
@@ -17,6 +27,7 @@ const FIELDS: Readonly<Record<Action, readonly string[]>> = {
   resume: ['requestId'],
   configure: ['requestId', ...ROUTE_FIELDS],
   remove: ['requestId', 'dropTarget'],
+  ...CHANGE_FIELDS,
 };
 const REQUEST_ID_LIMIT = 200;
 const REASON_LIMIT = 500;
@@ -38,6 +49,7 @@ export function readRequest(action: Action, message: unknown): Request | string 
   if (!isText(reason, REASON_LIMIT)) return `reason must be a text of 1 to ${REASON_LIMIT} characters.`;
   if (typeof dropTarget !== 'boolean') return 'dropTarget must be true or false.';
 
+  if (isChangeAction(action)) return readChangeRequest(action, requestId, fields as Record<string, unknown>);
   switch (action) {
     case 'pause':
       return { action, requestId, reason };
@@ -55,11 +67,12 @@ export function readRequest(action: Action, message: unknown): Request | string 
 }
 
 /** Applies a request, once for each request id, and says what happened. Pure: signals and updates share it. */
-export function handleRequest(state: TableState, request: Request, at: string): { state: TableState; answer: Answer } {
+export function handleRequest(state: TableState, request: Request, at: string): Handled {
   const { requestId } = request;
   if (requestId !== null && state.handled.includes(requestId))
-    return { state, answer: answer(state, true, false, `Request ${requestId} was handled before: nothing to do.`) };
+    return keep(state, `Request ${requestId} was handled before: nothing to do.`);
   const remembered = requestId === null ? state : reduce(state, { type: 'requestHandled', requestId });
+  if (isChangeRequest(request)) return handleChange(remembered, request, at);
   switch (request.action) {
     case 'pause':
       return pause(remembered, request.reason, at);
@@ -72,11 +85,6 @@ export function handleRequest(state: TableState, request: Request, at: string): 
     default:
       return request satisfies never;
   }
-}
-
-interface Handled {
-  readonly state: TableState;
-  readonly answer: Answer;
 }
 
 function pause(state: TableState, reason: string | null, at: string): Handled {
@@ -102,13 +110,24 @@ function configure(state: TableState, options: RouteOptions, at: string): Handle
       state,
       'The table is not prepared yet. Change it when it is, or remove it and add it with other options.',
     );
+  const { change: other = null, loaderPauses = {} } = state;
+  if (other !== null) return refuse(state, `Another change (${other.task}) is being made: ask again when it is done.`);
+  const replays = runningReplays(state);
+  if (replays.length > 0)
+    return refuse(state, `${replays.join(', ')} reads the topic: ask again when it has ended, or cancel it.`);
   if (
     state.routeChange !== undefined &&
     isSameWish(state.routeChange.options, options) &&
     !isParked(state, 'configure')
   )
     return keep(state, `Being changed so already, since ${state.routeChange.since}.`);
-  const waits = state.pause === null ? '' : ' It is paused: nothing happens before resume.';
+  const paused = Object.keys(loaderPauses);
+  const waits = [
+    ...(state.pause === null ? [] : [' It is paused: nothing happens before resume.']),
+    ...(paused.length === 0
+      ? []
+      : [` Loader ${paused.join(', ')} is paused: where the topic must be empty first, it waits for it.`]),
+  ].join('');
   return change(
     state,
     { type: 'routeChangeRequested', at, options },
@@ -123,25 +142,4 @@ function remove(state: TableState, dropTarget: boolean, at: string): Handled {
   if (!isLeaving(state) || isParked(state, 'remove')) return change(state, asked, `Removing, ${target}.`);
   if ('dropTarget' in life && life.dropTarget === dropTarget) return keep(state, `Being removed already, ${target}.`);
   return refuse(state, `Being removed already, but not ${target}: a removal keeps the terms it began with.`);
-}
-
-function change(state: TableState, event: TableEvent, message: string): Handled {
-  const next = reduce(state, event);
-  return { state: next, answer: answer(next, true, true, message) };
-}
-
-function keep(state: TableState, message: string): Handled {
-  return { state, answer: answer(state, true, false, message) };
-}
-
-function refuse(state: TableState, message: string): Handled {
-  return { state, answer: answer(state, false, false, message) };
-}
-
-function answer(state: TableState, accepted: boolean, changed: boolean, message: string): Answer {
-  return { accepted, changed, phase: phaseOf(state), message };
-}
-
-function isText(value: unknown, limit: number): value is string | null {
-  return value === null || (typeof value === 'string' && value.length > 0 && value.length <= limit);
 }

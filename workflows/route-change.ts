@@ -1,7 +1,8 @@
 import type { ChangeReceipt } from '../src/domain/receipt.js';
 import { inputOf, type StageId, type StageSpec } from '../src/domain/route.js';
 import type { ChangeStep, RouteOptions } from '../src/domain/route-change.js';
-import type { Prepared, StageTotals, TableState } from './table-state.js';
+import { isReplay } from '../src/domain/replay.js';
+import type { Prepared, StageTotals, TableState, Task } from './table-state.js';
 import { upgradePrepared } from './upgrade-state.js';
 
 /** The task that changes the route of a table. */
@@ -61,20 +62,40 @@ export function takeRoute(state: TableState, receipt: Prepared): TableState {
   const estimatedRows = receipt.estimatedRows ?? before?.estimatedRows ?? null;
   const prepared = { ...receipt, estimatedRows };
   if (before === null) return { ...state, prepared };
-  if (before.generation !== receipt.generation) return { ...state, prepared, copied: null, stages: {} };
-  const stages: Record<StageId, StageTotals> = {};
+  const goes = before.stages.map(({ id }) => id).filter((id) => receipt.stages.every((spec) => spec.id !== id));
+  const { stopped, lastTransientFailure } = state;
+  const isGone = (task: Task): boolean => goes.includes(task);
+  const next: TableState = {
+    ...state,
+    prepared,
+    parks: state.parks.filter(({ where }) => !isGone(where)),
+    lastTransientFailure:
+      lastTransientFailure !== null && isGone(lastTransientFailure.where) ? null : lastTransientFailure,
+    ...(stopped === undefined ? {} : { stopped: stopped.filter((stage) => !isGone(stage)) }),
+  };
+  // Of replays that ended: they are shown still.
+  const stages: Record<StageId, StageTotals> = Object.fromEntries(
+    Object.entries(state.stages).filter(([stage]) => isReplay(stage)),
+  );
+  if (before.generation !== receipt.generation)
+    return { ...next, copied: null, stages, ...(state.done === undefined ? {} : { done: [] }) };
   for (const spec of receipt.stages) {
     const was = before.stages.find((each) => isSameStage(each, spec));
     const totals = was === undefined ? undefined : state.stages[was.id];
     if (totals !== undefined) stages[spec.id] = totals;
   }
-  return { ...state, prepared, stages };
+  return { ...next, stages };
 }
 
 /** Each table has one stage that reads its capture, whatever it is called. */
 function isSameStage(before: StageSpec, after: StageSpec): boolean {
   const isReader = inputOf(after.id) === 'capture';
   return isReader ? inputOf(before.id) === 'capture' : before.id === after.id;
+}
+
+/** Nothing else may run in this step, nor go on without its slices. */
+export function runsAlone({ step }: RouteChange): boolean {
+  return step === 'switching' || step === 'clearing';
 }
 
 /** The tasks that a change leaves running, of those that would run without it; with its own. */

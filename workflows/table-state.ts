@@ -10,13 +10,22 @@ import { COPY_STAGE, type StageId, type StageSpec } from '../src/domain/route.js
 import type { RouteOptions } from '../src/domain/route-change.js';
 import type { FailureKind } from '../src/failure/kinds.js';
 import {
+  type ChangeEvent,
+  type ChangeState,
+  isChangeEvent,
+  isChangeTask,
+  reduceChange,
+  refuseChange,
+  replayStages,
+} from './changes.js';
+import {
   CONFIGURE_TASK,
   holdRouteChange,
   moveRouteChange,
   requestRouteChange,
-  tasksBesideRouteChange,
   type RouteChange,
 } from './route-change.js';
+import { stopTask } from './stop-task.js';
 
 /**
  * The life of one table, as a pure state machine.
@@ -42,7 +51,7 @@ import {
  * Which stages a table has is data, from its `prepared` receipt. Positions are in the ledger and not here: if this state is lost,
  * totals and a checkpoint are lost, and no row.
  */
-export interface TableState {
+export interface TableState extends ChangeState {
   readonly stateVersion: 2;
   readonly lifecycle: Lifecycle;
   readonly pause: Pause | null;
@@ -55,6 +64,8 @@ export interface TableState {
   readonly routeChange?: RouteChange;
   /** By id; of the stages that moved anything, or tried to. */
   readonly stages: Readonly<Record<StageId, StageTotals>>;
+  /** Of the stages that go on without their slices: those that were stopped, and not started since. Absent in older states. */
+  readonly stopped?: readonly StageId[];
   /** Ids of the requests handled last, oldest first: a repeat does nothing. */
   readonly handled: readonly string[];
   /** The last message that could not be understood: signals have no other way to answer. */
@@ -82,7 +93,10 @@ export interface Pause {
   readonly reason: string | null;
 }
 
-/** A piece of work: `prepare`, `configure`, `remove`, or a stage of the table. One activity each, and at most one of each at a time. */
+/**
+ * A piece of work: `prepare`, `configure`, `remove`, a change of loaders or replays, or a stage of the table. One activity each, and at
+ * most one of each at a time.
+ */
 export type Task = StageId;
 
 /** What preparing found and made. */
@@ -146,8 +160,12 @@ export type TableEvent =
       readonly options: RouteOptions;
       readonly receipt: ChangeReceipt;
     }
-  | { readonly type: 'copied'; readonly receipt: CopyReceipt }
+  /** `stage` is absent for the first load of the table. */
+  | { readonly type: 'copied'; readonly receipt: CopyReceipt; readonly stage?: StageId }
+  | ChangeEvent
   | { readonly type: 'sliceEnded'; readonly at: string; readonly receipt: SliceReceipt }
+  | { readonly type: 'stageStarted'; readonly stage: StageId }
+  | { readonly type: 'stageStopped'; readonly stage: StageId }
   | { readonly type: 'removed'; readonly at: string; readonly receipt: RemoveReceipt | null }
   | {
       readonly type: 'failed';
@@ -199,6 +217,7 @@ export function initialState(startedAt: string): TableState {
 
 /** The only place where the state changes. Every event is legal in every state: a late event must never block a table. */
 export function reduce(state: TableState, event: TableEvent): TableState {
+  if (isChangeEvent(event)) return reduceChange(state, event);
   switch (event.type) {
     case 'prepared': {
       const lifecycle = state.lifecycle.step === 'preparing' ? ({ step: 'running' } as const) : state.lifecycle;
@@ -208,13 +227,20 @@ export function reduce(state: TableState, event: TableEvent): TableState {
       return requestRouteChange(state, event.options, event.at);
     case 'routeChangeMoved':
       return moveRouteChange(succeed(state, CONFIGURE_TASK), event.options, event.receipt, event.at);
-    case 'copied':
-      return { ...succeed(state, 'copy'), copied: event.receipt };
+    case 'copied': {
+      const { stage = COPY_STAGE, receipt } = event;
+      if (stage === COPY_STAGE) return { ...succeed(state, stage), copied: receipt };
+      return { ...succeed(state, stage), done: [...(state.done ?? []), stage] };
+    }
     case 'sliceEnded': {
       const { stage } = event.receipt;
       const stages = { ...state.stages, [stage]: add(totalsOf(state, stage), event.receipt, event.at) };
       return { ...succeed(state, stage), stages };
     }
+    case 'stageStarted':
+      return { ...state, stopped: stoppedOf(state).filter((stage) => stage !== event.stage) };
+    case 'stageStopped':
+      return { ...succeed(state, stopTask(event.stage)), stopped: [...stoppedOf(state), event.stage] };
     case 'removed': {
       const dropTarget = state.lifecycle.step === 'removing' && state.lifecycle.dropTarget;
       return {
@@ -245,10 +271,8 @@ export function reduce(state: TableState, event: TableEvent): TableState {
   }
 }
 
-/** The tasks that should run now. The runner starts `remove` only when all other tasks have ended. */
-export function wantedTasks(state: TableState): readonly Task[] {
-  if (state.pause !== null) return [];
-  return tasksOf(state).filter((task) => !isParked(state, task));
+export function stoppedOf({ stopped = [] }: TableState): readonly StageId[] {
+  return stopped;
 }
 
 export function phaseOf(state: TableState): Phase {
@@ -288,47 +312,18 @@ export function isLeaving(state: TableState): boolean {
   return state.lifecycle.step === 'removing' || state.lifecycle.step === 'removed';
 }
 
-/** The stages of the table, in the order in which a row meets them; none before it is prepared. */
+/** The stages of the table, in the order in which a row meets them, and those of its replays; none before it is prepared. */
 export function stageSpecs(state: TableState): readonly StageSpec[] {
-  return state.prepared?.stages ?? [];
+  return [...(state.prepared?.stages ?? []), ...replayStages(state)];
 }
 
 /** Whether a first load precedes the changes: what only grows has none. */
 export function hasCopy(state: TableState): boolean {
-  return stageSpecs(state).some(({ runs }) => runs === 'once');
+  return stageSpecs(state).some(({ id }) => id === COPY_STAGE);
 }
 
 export function totalsOf(state: Pick<TableState, 'stages'>, stage: StageId): StageTotals {
   return state.stages[stage] ?? NO_TOTALS;
-}
-
-function tasksOf(state: TableState): readonly Task[] {
-  switch (state.lifecycle.step) {
-    case 'preparing':
-      return ['prepare'];
-    case 'running': {
-      const stages = stageSpecs(state)
-        .filter(({ runs }) => runs === 'always' || state.copied === null)
-        .map(({ id }) => id);
-      return state.routeChange === undefined || isRouteChangeHeld(state)
-        ? stages
-        : tasksBesideRouteChange(state.routeChange, stages);
-    }
-    case 'removing':
-      return ['remove'];
-    case 'removed':
-      return [];
-    default:
-      return state.lifecycle satisfies never;
-  }
-}
-
-/** A first load is hours of work that a change may have to do again: it waits for it, unless that is held up too. */
-function isRouteChangeHeld(state: TableState): boolean {
-  if (isParked(state, CONFIGURE_TASK)) return true;
-  return (
-    state.copied === null && hasCopy(state) && !isParked(state, COPY_STAGE) && state.routeChange?.step === 'preparing'
-  );
 }
 
 function succeed(state: TableState, task: Task): TableState {
@@ -339,6 +334,8 @@ function fail(state: TableState, failure: TaskFailure, parked: boolean): TableSt
   // A slice that fails while it is stopped for the removal does not matter any more.
   if (isLeaving(state) && failure.where !== 'remove') return state;
   if (!parked) return { ...state, lastTransientFailure: failure };
+  if (isChangeTask(failure.where))
+    return refuseChange(succeed(state, failure.where), failure.where, failure, failure.since);
   const others = state.parks.filter((park) => park.where !== failure.where);
   const { lastTransientFailure } = state;
   const isSame = lastTransientFailure?.where === failure.where;
@@ -357,6 +354,7 @@ function requestRemoval(state: TableState, dropTarget: boolean, at: string): Tab
     pause: null,
     parks: [],
     lastTransientFailure: null,
+    ...(state.change === undefined ? {} : { change: null }),
   };
 }
 

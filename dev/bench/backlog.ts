@@ -1,11 +1,13 @@
 import { availableParallelism } from 'node:os';
 import { loaderNamed, type ReplicatedTable } from '../../src/domain/replicated-table.js';
-import { requireKafka, type MessageFormat } from '../../src/domain/route.js';
+import { requireKafka } from '../../src/domain/route.js';
+import type { BacklogMessages } from './options.js';
 import { highest, lowest, shareCores, type Ceiling } from './ceiling.js';
 import { startClock, type Timing } from './clock.js';
 import { drainCeiling, tableCopyCeiling } from './drain-ceiling.js';
 import { insertCeilings } from './insert-ceilings.js';
 import { LedgerWatch } from './ledger-watch.js';
+import { byKeyCeiling } from './by-key-ceiling.js';
 import { createOrders, fillOrders, replicaOf, rowBytes } from './orders.js';
 import type { Report, Run, Scenario } from './scenario.js';
 import { profileTable, runWorker, type WorkerRun } from './worker-run.js';
@@ -33,7 +35,7 @@ interface Measured {
   readonly rowsPerBatch: number;
 }
 
-interface FormatResult {
+interface MessagesResult {
   readonly steps: Readonly<Record<Step, Measured>>;
   readonly ceilings: readonly Ceiling[];
   readonly profiles: readonly Table[];
@@ -41,44 +43,54 @@ interface FormatResult {
 
 export const backlog: Scenario = {
   name: 'backlog',
-  summary: 'rows that waited: publish alone, load alone, both at once, as json and packed',
+  summary: 'rows that waited: publish alone, load alone, both at once, as json, packed and keys',
   async run(run) {
-    const results: [MessageFormat, FormatResult][] = [];
-    for (const format of run.options.formats) results.push([format, await measureFormat(run, format)]);
-    const bytes = await rowBytes(run.environment.postgres, tableOf(run.options.formats[0] ?? 'json', 'alone'));
+    const results: [string, MessagesResult][] = [];
+    for (const messages of run.options.messages) results.push([messages.name, await measureMessages(run, messages)]);
+    const [first] = run.options.messages;
+    if (first === undefined) throw new Error('keys alone are not packed: nothing is left to measure');
+    const bytes = await rowBytes(run.environment.postgres, tableOf(first, 'alone'));
     return report(run, bytes, results);
   },
 };
 
-const tableOf = (format: MessageFormat, step: 'alone' | 'both'): string => `backlog_${format}_${step}`;
+const tableOf = ({ name }: BacklogMessages, step: 'alone' | 'both'): string => `backlog_${name}_${step}`;
+const optionsOf = ({ format, payload }: BacklogMessages): readonly string[] => [
+  '--format',
+  format,
+  '--payload',
+  payload,
+];
 
-async function measureFormat(run: Run, format: MessageFormat): Promise<FormatResult> {
+async function measureMessages(run: Run, messages: BacklogMessages): Promise<MessagesResult> {
   const { environment, report, options } = run;
   const { rows } = options;
-  const alone = tableOf(format, 'alone');
-  report(`${format}: both at once`);
+  const { name } = messages;
+  const isKeyed = messages.payload === 'key';
+  const alone = tableOf(messages, 'alone');
+  report(`${name}: both at once`);
   const both = await runWorker(run, 'all', async (pid) => {
-    const passage = await bothAtOnce(run, format, pid);
+    const passage = await bothAtOnce(run, messages, pid);
     await createOrders(environment.postgres, alone);
-    await environment.cli('add', alone, '--format', format);
+    await environment.cli('add', alone, ...optionsOf(messages));
     return passage;
   });
 
   // With no worker the triggers go on collecting.
-  report(`${format}: filling`);
+  report(`${name}: filling`);
   await fillOrders(environment.postgres, alone, rows, environment);
   const table = await replicaOf(environment.postgres, alone);
-  report(`${format}: reading to nowhere`);
+  report(`${name}: reading to nowhere`);
   const drain = await drainCeiling(environment, table, rows);
   const copy = await tableCopyCeiling(environment, alone, rows);
   const sample = await sampleChanges(environment, table);
-  report(`${format}: publish alone`);
+  report(`${name}: publish alone`);
   const publish = await runWorker(run, 'producer', (pid) => publishAlone(run, table, pid));
-  report(`${format}: load alone`);
+  report(`${name}: load alone`);
   const load = await runWorker(run, 'consumer', (pid) => loadAlone(run, table, pid));
   await requireAll(run, alone);
 
-  report(`${format}: Kafka alone`);
+  report(`${name}: Kafka alone`);
   const consume = [
     await consumeCeiling(environment, requireKafka(table.route).topic, rows),
     await readerCeiling(environment, table, rows),
@@ -89,7 +101,7 @@ async function measureFormat(run: Run, format: MessageFormat): Promise<FormatRes
     await produceCeiling(environment, requireKafka(table.route).topic, sampler.finish(), rows),
     await publisherCeiling(environment, table, sample, rows),
   ];
-  report(`${format}: ClickHouse alone`);
+  report(`${name}: ClickHouse alone`);
   const inserts = await insertCeilings(environment, table, rows, rows / load.result.batches);
   const [insert] = inserts;
   await runWorker(run, 'all', async () => {
@@ -97,8 +109,9 @@ async function measureFormat(run: Run, format: MessageFormat): Promise<FormatRes
     return {};
   });
 
+  const byKey = isKeyed ? await byKeyCeiling(environment, table, rows) : undefined;
   const into = [drain, highest(produce)].filter((link) => link !== undefined);
-  const out = [highest(consume), insert].filter((link) => link !== undefined);
+  const out = [highest(consume), byKey, insert].filter((link) => link !== undefined);
   const links = [...into, ...out];
   const cores = shareCores('all four on these cores', links, rows, availableParallelism());
   const step = (workerRun: WorkerRun<Passage>, of: readonly Ceiling[]): Measured => measured(workerRun, of, rows);
@@ -108,18 +121,18 @@ async function measureFormat(run: Run, format: MessageFormat): Promise<FormatRes
       load: step(load, out),
       both: step(both, [...links, cores]),
     },
-    ceilings: [copy, drain, ...produce, ...consume, ...inserts, cores],
-    profiles: Object.entries({ publish, load, both }).flatMap(([name, { profile }]) =>
-      profile === undefined ? [] : [profileTable(`${format}, ${name}`, profile)],
+    ceilings: [copy, drain, ...produce, ...consume, ...(byKey === undefined ? [] : [byKey]), ...inserts, cores],
+    profiles: Object.entries({ publish, load, both }).flatMap(([step, { profile }]) =>
+      profile === undefined ? [] : [profileTable(`${messages.name}, ${step}`, profile)],
     ),
   };
 }
 
 /** The table is paused while it is filled; timed from the first slice's claim until every row can be queried. */
-async function bothAtOnce({ environment, options }: Run, format: MessageFormat, pid: number): Promise<Passage> {
-  const table = tableOf(format, 'both');
+async function bothAtOnce({ environment, options }: Run, messages: BacklogMessages, pid: number): Promise<Passage> {
+  const table = tableOf(messages, 'both');
   await createOrders(environment.postgres, table);
-  await environment.cli('add', table, '--format', format);
+  await environment.cli('add', table, ...optionsOf(messages));
   await environment.cli('pause', table);
   await fillOrders(environment.postgres, table, options.rows, environment);
   const watch = new LedgerWatch(environment.postgres, await replicaOf(environment.postgres, table), environment.signal);
@@ -191,18 +204,18 @@ function measured({ result, workerPeakMB }: WorkerRun<Passage>, ceilings: readon
   };
 }
 
-function report({ options }: Run, bytes: number, results: readonly [MessageFormat, FormatResult][]): Report {
+function report({ options }: Run, bytes: number, results: readonly [string, MessagesResult][]): Report {
   const { rows } = options;
   const cores = (spent: Timing['coreSeconds']): (number | undefined)[] =>
     ['worker', 'client', 'postgres', 'kafka', 'clickhouse', 'temporal'].map((who) => spent[who]);
   const figures: Table = {
     title: `backlog: ${rows.toLocaleString('en-US')} rows of ${bytes} bytes, 10 columns, 1 partition`,
-    heads: ['format', 'step', 'rows/s', 'of ceiling', 'ceiling rows/s', 'ceiling', 'worker peak MB', 'rows/batch'],
-    rows: results.flatMap(([format, { steps }]) =>
+    heads: ['messages', 'step', 'rows/s', 'of ceiling', 'ceiling rows/s', 'ceiling', 'worker peak MB', 'rows/batch'],
+    rows: results.flatMap(([messages, { steps }]) =>
       STEPS.map((step) => {
         const { rowsPerSecond, ratio, ceiling, workerPeakMB, rowsPerBatch } = steps[step];
         return [
-          format,
+          messages,
           step,
           rowsPerSecond,
           percent(ratio),
@@ -216,13 +229,15 @@ function report({ options }: Run, bytes: number, results: readonly [MessageForma
   };
   const work: Table = {
     title: `core-seconds per ${rows.toLocaleString('en-US')} rows, by process; what has no worker is a bare ceiling`,
-    heads: ['format', 'what', 'rows/s', 'worker', 'client', 'PostgreSQL', 'Kafka', 'ClickHouse', 'Temporal'],
-    rows: results.flatMap(([format, { steps, ceilings }]) => [
-      ...STEPS.map((step) => [format, step, steps[step].rowsPerSecond, ...cores(steps[step].coreSeconds)]),
-      ...ceilings.map(({ name, rowsPerSecond, coreSeconds }) => [format, name, rowsPerSecond, ...cores(coreSeconds)]),
+    heads: ['messages', 'what', 'rows/s', 'worker', 'client', 'PostgreSQL', 'Kafka', 'ClickHouse', 'Temporal'],
+    rows: results.flatMap(([messages, { steps, ceilings }]) => [
+      ...STEPS.map((step) => [messages, step, steps[step].rowsPerSecond, ...cores(steps[step].coreSeconds)]),
+      ...ceilings.map(({ name, rowsPerSecond, coreSeconds }) => [messages, name, rowsPerSecond, ...cores(coreSeconds)]),
     ]),
   };
-  const result = Object.fromEntries(results.map(([format, { steps, ceilings }]) => [format, { ...steps, ceilings }]));
+  const result = Object.fromEntries(
+    results.map(([messages, { steps, ceilings }]) => [messages, { ...steps, ceilings }]),
+  );
   return {
     tables: [figures, work, ...results.flatMap(([, { profiles }]) => profiles)],
     result: { rows, rowBytes: bytes, repetitions: 1, ...result },

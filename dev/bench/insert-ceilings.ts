@@ -16,7 +16,7 @@ const NEWLINE = 0x0a;
  * The rows of the topic from memory into a table of the same definition, in inserts of as many rows as the load slice's had; for
  * JSON beside it the same rows as COPY text.
  * @param rowsPerInsert of the loader, on average
- * @returns first what the loader does
+ * @returns first what the loader does; of keys it inserts the rows as COPY text
  */
 export async function insertCeilings(
   environment: BenchEnvironment,
@@ -24,20 +24,21 @@ export async function insertCeilings(
   rows: number,
   rowsPerInsert: number,
 ): Promise<readonly Ceiling[]> {
-  const { topic, format } = requireKafka(table.route);
+  const { topic, format, payload } = requireKafka(table.route);
   const loaded = new Bodies(rowsPerInsert);
-  await readTopic(environment, topic, (messages) => {
-    for (const { value } of messages) if (value !== null) loaded.addLines(value);
-  });
+  if (payload === 'row')
+    await readTopic(environment, topic, (messages) => {
+      for (const { value } of messages) if (value !== null) loaded.addLines(value);
+    });
   if (FORMATS[format].rows === 'text')
     return [await insertBodies(environment, table, 'TabSeparated', loaded.finish(), rows)];
   const text = new Bodies(rowsPerInsert);
   await using pg = await environment.connect('rows for a ceiling');
   for await (const chunk of copyRows(pg, table, '1', environment) as AsyncIterable<Buffer>) text.addText(chunk);
-  return [
-    await insertBodies(environment, table, 'JSONEachRow', loaded.finish(), rows),
-    await insertBodies(environment, table, 'TabSeparated', text.finish(), rows),
-  ];
+  const asText = await insertBodies(environment, table, 'TabSeparated', text.finish(), rows);
+  return payload === 'key'
+    ? [asText]
+    : [await insertBodies(environment, table, 'JSONEachRow', loaded.finish(), rows), asText];
 }
 
 async function insertBodies(

@@ -1,7 +1,20 @@
 import { resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { MESSAGE_FORMATS, type MessageFormat } from '../../src/domain/route.js';
+import { MESSAGE_FORMATS, PAYLOADS, type MessageFormat, type Payload } from '../../src/domain/route.js';
 import { STATE_DIR } from './environment.js';
+
+/** How the messages of a backlog are made: a name for the tables of the report, and the options of `add`. */
+export interface BacklogMessages {
+  readonly name: string;
+  readonly format: MessageFormat;
+  readonly payload: Payload;
+}
+
+const MESSAGES: readonly BacklogMessages[] = [
+  { name: 'json', format: 'json', payload: 'row' },
+  { name: 'packed', format: 'packed', payload: 'row' },
+  { name: 'key', format: 'json', payload: 'key' },
+];
 
 /** What a run of the benchmarks was asked for. */
 export interface BenchOptions {
@@ -10,7 +23,7 @@ export interface BenchOptions {
   /** Of the backlog, of the small rows that memory is measured with, and half of those of the first load. */
   readonly rows: number;
   /** Of the messages of the backlog. */
-  readonly formats: readonly MessageFormat[];
+  readonly messages: readonly BacklogMessages[];
   /** Beginnings of the names of ways, e.g. `outbox direct`; all of them where there are none. */
   readonly ways: readonly string[];
   /** How long each rate is measured; the other scenarios scale their short measurements with it. */
@@ -44,6 +57,7 @@ export function readOptions(argv: readonly string[], scenarios: readonly Named[]
     .addOption(
       new Option('--format <format>', 'of its messages (default: both, one after the other)').choices(MESSAGE_FORMATS),
     )
+    .addOption(new Option('--payload <payload>', 'of its messages (default: both; key is json)').choices(PAYLOADS))
     .addOption(
       new Option('--ways <names>', 'of the scenario ways: beginnings of names, separated by commas')
         .default([], 'all')
@@ -67,13 +81,19 @@ Examples:
     )
     .exitOverride();
   command.parse([...argv], { from: 'user' });
-  const { format, only, ...given } = command.opts<
-    Omit<BenchOptions, 'only' | 'formats'> & { readonly only?: readonly string[]; readonly format?: MessageFormat }
+  const { format, payload, only, ...given } = command.opts<
+    Omit<BenchOptions, 'only' | 'messages'> & {
+      readonly only?: readonly string[];
+      readonly format?: MessageFormat;
+      readonly payload?: Payload;
+    }
   >();
   return {
     ...given,
     only: only ?? names,
-    formats: format === undefined ? MESSAGE_FORMATS : [format],
+    messages: MESSAGES.filter(
+      (each) => each.format === (format ?? each.format) && each.payload === (payload ?? each.payload),
+    ),
     stateDir: resolve(given.stateDir),
   };
 }

@@ -39,7 +39,7 @@ export async function publisherCeiling(
   sample: readonly Changes[],
   rows: number,
 ): Promise<Ceiling> {
-  const { topic, format } = requireKafka(table.route);
+  const { topic, format, payload } = requireKafka(table.route);
   const columns = FORMATS[format].rows === 'text' ? targetColumns(table).map(({ name }) => name) : undefined;
   const bare = `${topic}.bare-publisher`;
   await makeTopic(environment, bare);
@@ -53,6 +53,7 @@ export async function publisherCeiling(
         topic: bare,
         partitions: 1,
         format,
+        payload,
         origin: '00000000',
         generation: 1,
         shape: 1,

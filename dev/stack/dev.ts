@@ -14,6 +14,8 @@ export interface DevOptions {
   readonly reset?: boolean | undefined;
   /** Over TLS only, as `startStack` says. */
   readonly secure?: boolean | undefined;
+  /** False: no Kafka is started. Default true. */
+  readonly kafka?: boolean | undefined;
   readonly ports?: Partial<Ports> | undefined;
   /** Servers of the user's own, by the settings: used, not started, not stopped. */
   readonly external?: Partial<StackAddresses> | undefined;
@@ -28,6 +30,7 @@ export interface DevOptions {
 export async function runDev(options: DevOptions): Promise<void> {
   const out = options.out ?? process.stdout;
   const external = new Set(SERVER_NAMES.filter((server) => options.external?.[server] !== undefined));
+  const servers = SERVER_NAMES.filter((server) => server !== 'kafka' || options.kafka !== false);
   const asked = new AbortController();
   const onSignal = () => {
     if (asked.signal.aborted) process.exit(130);
@@ -42,6 +45,7 @@ export async function runDev(options: DevOptions): Promise<void> {
   try {
     const stack = await startStack({
       stateDir: options.stateDir,
+      servers,
       ports: options.ports ?? {},
       external: options.external ?? {},
       reset: options.reset ?? false,
@@ -53,7 +57,7 @@ export async function runDev(options: DevOptions): Promise<void> {
       },
     }).finally(progress.close);
     revive.of(stack);
-    out.write(`\n${addressTable(stack, external)}\n`);
+    out.write(`\n${addressTable(stack, { servers, external })}\n`);
     out.write(
       `\nState, logs and passwords (stack.json) are in ${stack.stateDir}. Ctrl-C stops it all; the state stays.\n`,
     );

@@ -11,7 +11,8 @@ import { isMissingProgram, runTool } from './tool.js';
 const USER = 'pg2click';
 /** What Maven downloads; it names the version. */
 const POM = join(packageRoot, 'dev', 'stack', 'kafka-pom.xml');
-const OWN_SERVER = 'or set KAFKA_BOOTSTRAP to use a Kafka of your own; the other servers do not need it.';
+const OWN_SERVER =
+  'or set KAFKA_BOOTSTRAP to use a Kafka of your own, or give --no-kafka to do without; the other servers do not need it.';
 
 const LOGGING = `status=error
 appender.out.type=Console

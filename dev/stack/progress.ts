@@ -54,15 +54,24 @@ function markOf({ kind }: StackEvent): string | undefined {
   return kind === 'step' || kind === 'note' ? undefined : MARKS[kind];
 }
 
-/** The table of addresses, for a person; passwords stay in stack.json. */
-export function addressTable(stack: Stack, external: ReadonlySet<ServerName>): string {
+/**
+ * The table of addresses, for a person; passwords stay in stack.json.
+ * @param which `servers`: those that were started; `external`: those that the user has
+ */
+export function addressTable(
+  stack: Stack,
+  { servers, external }: { readonly servers: readonly ServerName[]; readonly external: ReadonlySet<ServerName> },
+): string {
   const { postgres, kafka, clickhouse, temporal } = stack.addresses;
-  const yours = (server: ServerName) => (external.has(server) ? '  (yours)' : '');
+  const line = (server: ServerName, text: string): string[] =>
+    servers.includes(server) || external.has(server)
+      ? [`${label(server)}  ${text}${external.has(server) ? '  (yours)' : ''}`]
+      : [];
   return [
-    `${label('postgres')}  ${postgres.host}:${postgres.port}  database ${postgres.database}, user ${postgres.user}${yours('postgres')}`,
-    `${label('kafka')}  ${kafka.bootstrap}${yours('kafka')}`,
-    `${label('clickhouse')}  ${clickhouse.url}  database ${clickhouse.database}, user ${clickhouse.user}${yours('clickhouse')}`,
-    `${label('temporal')}  ${temporal.address}  namespace ${temporal.namespace}${yours('temporal')}`,
+    ...line('postgres', `${postgres.host}:${postgres.port}  database ${postgres.database}, user ${postgres.user}`),
+    ...line('kafka', kafka.bootstrap),
+    ...line('clickhouse', `${clickhouse.url}  database ${clickhouse.database}, user ${clickhouse.user}`),
+    ...line('temporal', `${temporal.address}  namespace ${temporal.namespace}`),
     ...(temporal.uiUrl === '' ? [] : [`${'Temporal UI'.padEnd(11)}  ${temporal.uiUrl}`]),
   ].join('\n');
 }

@@ -21,3 +21,14 @@ grant drop table on analytics.* to pg2click;
 -- It sees only what belongs to tables that it may read.
 grant select on system.parts to pg2click;
 grant select on system.mutations to pg2click;
+
+-- For "--loader kafka-engine" alone: its Kafka table, how its consumers are, and to take its objects away when the table is removed
+-- or its columns change.
+grant kafka on *.* to pg2click;
+grant select on system.kafka_consumers to pg2click;
+grant drop table on analytics.* to pg2click;
+
+-- For targets with --engine merge-tree: to wait for older inserts before a batch is repeated. KILL QUERY ends those of a frozen
+-- worker sooner; without it they end by themselves, after 30 s.
+grant select on system.processes to pg2click;
+-- grant kill query on *.* to pg2click;

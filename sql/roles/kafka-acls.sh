@@ -22,3 +22,7 @@ acl --operation Create --operation DescribeConfigs --operation Write --operation
 
 # To show the loaded offsets to lag tools; rows flow without it.
 acl --operation Read --group "${GROUP:-pg2click}"
+
+# For tables that are loaded by the Kafka engine of ClickHouse, which logs in as the same user: its groups, one a table. pg2click sets
+# where each begins and reads how far it is.
+acl --operation Read --resource-pattern-type prefixed --group pg2click-

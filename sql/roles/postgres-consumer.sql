@@ -2,6 +2,8 @@
 -- and sees no table and no outbox. Run once in each database, after "pg2click init", by a superuser, or by a member of the
 -- role pg2click that may create roles; then give it a password. Where the ledger has a database of its own (LEDGER_PG_URL), run it
 -- there; in the database with the tables such a worker needs nothing but CONNECT.
+-- Tables with --payload key are read by who loads them. For each of these, in the database with the tables, by its owner:
+--   grant usage on schema S to pg2click_consumer; grant select on S.T to pg2click_consumer;
 
 begin;
 

@@ -9,6 +9,11 @@
 --   grant usage on schema shop to pg2click;
 --   grant select, trigger on table shop.orders to pg2click;
 --
+-- To poll a table (--capture poll), SELECT is enough, and its sequence needs it too:
+--
+--   grant select on table shop.events to pg2click;
+--   grant select on sequence shop.events_id_seq to pg2click;
+--
 -- The schema of an enum that is part of a key needs USAGE too.
 
 begin;

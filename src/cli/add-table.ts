@@ -7,11 +7,13 @@ import { moveWorkflow } from '../control/move-workflow.js';
 import { requireOwnTableWorkflow } from '../control/own-workflow.js';
 import { startTable } from '../control/start-table.js';
 import { viewPipeline } from '../control/table-view.js';
-import { countWorkers, missingQueues, type Workers } from '../control/workers.js';
+import { countWorkers, missingQueues, neededQueues, type Workers } from '../control/workers.js';
 import type { TableOptions } from '../domain/replicated-table.js';
 import { formatTableName, parseTableName, workflowIdOf, type TableName } from '../domain/table-name.js';
+import { kafkaOf, stagesOf, type StageSpec } from '../domain/route.js';
 import { ensureSearchAttributes } from '../worker/search-attributes.js';
 import { checkTable } from './check-table.js';
+import { requireKafkaFor } from './require-kafka.js';
 import type { Exit } from './exit-code.js';
 import { watchTable } from './watch-table.js';
 import { plural } from '../domain/figures.js';
@@ -37,27 +39,41 @@ export async function addTable(session: Session, table: string, options: AddOpti
     const { client } = servers.temporal;
     const address = { ...name, pipeline };
     const wanted = tableOptions(options);
-    const [{ inspection: found, prepared }, workers] = await Promise.all([
-      checkTable(
-        servers,
-        { ...address, options: wanted },
-        {
-          settings: session.settings,
-          isAdded: async () => (await describeTable(client, workflowIdOf(pipeline, name)))?.running === true,
-        },
-      ),
-      requireSlots(client, address, { queues: servers.queues, slots: worker.slots }),
+    const {
+      inspection: found,
+      prepared,
+      route,
+    } = await checkTable(
+      servers,
+      { ...address, options: wanted },
+      {
+        settings: session.settings,
+        isAdded: async () => (await describeTable(client, workflowIdOf(pipeline, name)))?.running === true,
+      },
+    );
+    const stages = stagesOf(route);
+    const isTransportSet = session.settings.where.PG2CLICK_TRANSPORT !== undefined;
+    const [workers] = await Promise.all([
+      requireSlots(client, address, { queues: servers.queues, slots: worker.slots, stages }),
+      prepared || !options.wait || kafkaOf(route) === undefined ? undefined : requireKafkaFor(session.settings, name),
       ensureSearchAttributes(servers.temporal.operator, client.options.namespace),
     ]);
     const rows = found.estimatedRows === null ? '' : `, about ${plural(found.estimatedRows, 'row')}`;
     session.tell(`${title}: ${plural(found.columns.length, 'column')}, key ${found.key.join(', ')}${rows}`);
+    if (wanted.payload === 'key')
+      session.tell(
+        `Messages hold keys only: the worker that loads ${title} reads its rows from the primary of PostgreSQL. Its role needs SELECT on the table, and loading waits while PostgreSQL is away.`,
+      );
+    if (found.capture.appendOnly === true)
+      session.tell(`${title}: --capture ${found.capture.kind} sees inserts only; updates and deletes do not arrive.`);
     const moved = await moveWorkflow(client, address, servers.queues.workflow);
     if (moved)
       session.tell(`${title} was added by an older release: its workflow runs on the task queue of this one now.`);
     await requireOwnTableWorkflow(client, address, servers.deployment);
     const started = await startTable(client, {
       ...address,
-      options: wanted,
+      // The workers may be told of another default.
+      options: isTransportSet ? { ...wanted, transport: route.transport.kind } : wanted,
       sliceMs: worker.sliceMs,
       taskQueue: servers.queues.workflow,
     });
@@ -65,10 +81,10 @@ export async function addTable(session: Session, table: string, options: AddOpti
     if (!started && !moved) session.tell(`${title} is replicated already; nothing was changed.`);
     if (!options.wait) return conclude(session, servers, name, started, 'done');
 
-    const missing = await missingWorkers(servers, workers, session.signal);
+    const missing = await missingWorkers(servers, { counted: workers, stages }, session.signal);
     if (missing.length > 0) {
       session.tell(
-        `${chalkStderr.yellow(missing.length === 3 ? 'No worker runs' : 'A worker is missing')}: nobody polls ${missing.join(', ')}. ` +
+        `${chalkStderr.yellow(missing.length === neededQueues(stages).length ? 'No worker runs' : 'A worker is missing')}: nobody polls ${missing.join(', ')}. ` +
           `${title} is added, and begins as soon as one does: pg2click worker`,
       );
       return conclude(session, servers, name, started, 'waiting');
@@ -80,11 +96,12 @@ export async function addTable(session: Session, table: string, options: AddOpti
 /** The queues that nobody polls. A worker that was started just before is waited for. */
 async function missingWorkers(
   { temporal, queues }: Servers,
-  counted: Workers,
+  { counted, stages }: { readonly counted: Workers; readonly stages: readonly StageSpec[] },
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   const deadline = Date.now() + STARTING_MS;
-  for (let missing = missingQueues(counted); ; missing = missingQueues(await countWorkers(temporal.client, queues))) {
+  for (let workers = counted; ; workers = await countWorkers(temporal.client, queues)) {
+    const missing = missingQueues(workers, stages);
     if (missing.length === 0 || Date.now() > deadline) return missing;
     await sleep(POLL_EVERY_MS, undefined, { signal });
   }

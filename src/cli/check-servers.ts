@@ -8,7 +8,7 @@ import { countWorkers, type Workers } from '../control/workers.js';
 import { taskQueuesOf, type Deployment } from '../domain/deployment.js';
 import { formatTableName } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
-import { listTables } from '../ledger/tables.js';
+import { hasKafkaTable, listTables } from '../ledger/tables.js';
 import { ensureSearchAttributes } from '../worker/search-attributes.js';
 import { plural } from '../domain/figures.js';
 import { checkLedger, checkSource, wayOf } from './check-postgres.js';
@@ -21,6 +21,8 @@ export interface ServerCheck {
   /** What it is and what was done there; or what is wrong. */
   readonly told: string;
   readonly error: Failure | undefined;
+  /** Kafka's: nobody said where one is, none is where one usually is, and no table needs it. */
+  readonly isAbsent?: boolean | undefined;
   /** Temporal's: who works there. */
   readonly workers?: Workers | undefined;
   /** PostgreSQL's: who we are. */
@@ -53,9 +55,7 @@ export async function checkServers(
   const checks = [
     source,
     ...(ledger === source ? [] : [ledger]),
-    check('Kafka', kafka.brokers.join(','), async () => ({
-      told: `${plural(await probeKafka(session.settings), 'broker')}, ${wayOf(kafka.tls)}${kafka.sasl === undefined ? '' : `, ${kafka.sasl.mechanism}`}`,
-    })),
+    check('Kafka', kafka.brokers.join(','), () => checkKafka(session, ledger)),
     check('ClickHouse', `${clickhouse.url}/${clickhouse.database}`, async () => ({
       told: `version ${await probeClickHouse(session.settings)}, ${wayOf(clickhouse.tls)}`,
     })),
@@ -77,7 +77,7 @@ export async function checkServers(
 async function check(
   server: string,
   address: string,
-  look: () => Promise<Pick<ServerCheck, 'told' | 'workers' | 'deployment' | 'moved' | 'outboxes'>>,
+  look: () => Promise<Pick<ServerCheck, 'told' | 'isAbsent' | 'workers' | 'deployment' | 'moved' | 'outboxes'>>,
 ): Promise<ServerCheck> {
   try {
     return { server, address, error: undefined, ...(await look()) };
@@ -85,6 +85,30 @@ async function check(
     if (!(error instanceof Failure)) throw error;
     return { server, address, told: error.message, error };
   }
+}
+
+/** @param ledger its check, which may be about to make it */
+async function checkKafka(
+  session: Session,
+  ledger: Promise<ServerCheck>,
+): Promise<Pick<ServerCheck, 'told' | 'isAbsent'>> {
+  const { kafka, origins } = session.settings;
+  try {
+    const brokers = plural(await probeKafka(session.settings), 'broker');
+    const user = kafka.sasl === undefined ? '' : `, ${kafka.sasl.mechanism}`;
+    return { told: `${brokers}, ${wayOf(kafka.tls)}${user}` };
+  } catch (error) {
+    const isAway = error instanceof Failure && error.kind === 'BrokerUnavailable';
+    if (!isAway || origins.kafka !== 'default' || (await usesKafka(session, await ledger))) throw error;
+    return { told: 'not configured: tables can go directly (--transport direct)', isAbsent: true };
+  }
+}
+
+/** Whether a table of the pipeline goes through Kafka. Where the ledger cannot be read, that is reported as its own trouble. */
+async function usesKafka({ settings, signal }: Session, ledger: ServerCheck): Promise<boolean> {
+  if (ledger.error !== undefined) return false;
+  await using pg = await connectPostgres(ledgerSettings(settings), { name: 'check', signal });
+  return await hasKafkaTable(pg, settings.pipeline);
 }
 
 async function checkTemporal(

@@ -10,7 +10,7 @@ import { takenRemedy } from '../failure/remedies.js';
 import { isMissingLedger } from '../ledger/query.js';
 import { listTakenNames, readStanding } from '../ledger/registration.js';
 import type { Settings } from '../settings/settings.js';
-import { kafkaOf, type CaptureSpec } from '../domain/route.js';
+import { kafkaOf, type CaptureSpec, type Route } from '../domain/route.js';
 import { refusalOf } from '../domain/route-refusal.js';
 import { loaderNamed } from '../domain/replicated-table.js';
 import { LOADERS } from '../clickhouse/loaders.js';
@@ -21,6 +21,8 @@ export interface CheckedTable {
   readonly inspection: Inspection;
   /** It was added before, and is prepared. */
   readonly prepared: boolean;
+  /** The one it has, or will get: names may be others by then. */
+  readonly route: Route;
 }
 
 export interface CheckOptions {
@@ -46,20 +48,21 @@ export async function checkTable(
       : `There is no capture "${capture}": choose ${CAPTURES.kinds.join(' or ')}.`,
   );
   const inspection = await CAPTURES.named(capture).inspect(source, request, options);
-  refuse(refusalOf(chooseRoute(request, { settings, capture: inspection.capture, taken: [] }), KINDS));
+  const route = chooseRoute(request, { settings, capture: inspection.capture, taken: [] });
+  refuse(refusalOf(route, KINDS));
   try {
     const { table, ready } = await readStanding(ledger, pipeline, request);
     if (table !== undefined && ready) {
       const target = options.target === undefined ? undefined : nameOf(chooseTarget(request, settings, []));
       requireSameOptions(request, { ...options, target }, optionsOf(table));
-      return { inspection, prepared: true };
+      return { inspection, prepared: true, route: table.route };
     }
     await requireFreeNames(ledger, request, inspection.capture, { settings, isAdded });
   } catch (error) {
     // The worker makes it.
     if (!isMissingLedger(error)) throw error;
   }
-  return { inspection, prepared: false };
+  return { inspection, prepared: false, route };
 }
 
 const KINDS = { captures: CAPTURES.kinds, loaders: LOADERS.kinds };

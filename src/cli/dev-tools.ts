@@ -14,6 +14,8 @@ export interface DevOptions {
   readonly reset: boolean;
   /** Over TLS only, and a Kafka that asks for a user. */
   readonly secure: boolean;
+  /** False: none is started. */
+  readonly kafka: boolean;
   /** Undefined: a free one. */
   readonly ports: Readonly<Record<ServerName | 'temporalUi', number | undefined>>;
   /** A server whose address the user wrote is not started. */

@@ -8,6 +8,8 @@ import { runCommand, type Session } from './session.js';
 interface DevFlags {
   readonly reset?: boolean;
   readonly secure?: boolean;
+  /** False with `--no-kafka`. */
+  readonly kafka: boolean;
   readonly postgresPort?: number;
   readonly kafkaPort?: number;
   readonly clickhousePort?: number;
@@ -26,12 +28,16 @@ export function devCommand(): Command {
     )
     .option('--reset', 'start with empty servers')
     .option('--secure', 'over TLS only, with certificates of its own, and a Kafka that asks for a user')
+    .option('--no-kafka', 'without Kafka, and so without Java and Maven: tables go directly (--transport direct)')
     .option('--postgres-port <port>', 'instead of a free one', readPort)
     .option('--kafka-port <port>', 'instead of a free one', readPort)
     .option('--clickhouse-port <port>', 'instead of a free one', readPort)
     .option('--temporal-port <port>', 'instead of a free one', readPort)
     .option('--ui-port <port>', "of Temporal's web UI, instead of a free one", readPort)
-    .addHelpText('after', `\nExamples:\n  pg2click dev\n  pg2click dev --reset --ui-port 8233`)
+    .addHelpText(
+      'after',
+      `\nExamples:\n  pg2click dev\n  pg2click dev --reset --ui-port 8233\n  pg2click dev --no-kafka`,
+    )
     .action((flags: DevFlags, command: Command) =>
       runCommand(command, (session) => dev(session, flags), { ownSignals: true, readsStack: false }),
     );
@@ -52,6 +58,7 @@ async function dev({ settings }: Session, flags: DevFlags): Promise<Exit> {
     stateDir: file === undefined ? resolve(STACK_FOLDER) : dirname(resolve(file)),
     reset: flags.reset ?? false,
     secure: flags.secure ?? false,
+    kafka: flags.kafka,
     ports,
     settings,
   });

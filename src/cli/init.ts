@@ -90,10 +90,11 @@ const NAMES: Readonly<Record<string, ServerName>> = {
 };
 const ORIGINS = { written: '', stack: ', of the local stack', default: ', by default' } as const;
 
-function lineOf({ server, address, told, error }: ServerCheck, { origins }: Settings): string {
+function lineOf({ server, address, told, error, isAbsent }: ServerCheck, { origins }: Settings): string {
   const name = server.padEnd(10);
   const key = NAMES[server];
   const origin = key === undefined ? '' : ORIGINS[origins[key]];
+  if (isAbsent === true) return `${chalk.dim('–')} ${name}  ${told}`;
   if (error === undefined) return `${chalk.green('✔')} ${name}  ${address}${origin}  ${chalk.dim(told)}`;
   return `${chalk.red('✖')} ${name}  ${told}${error.remedy === undefined ? '' : `\n  ${chalk.dim('→')} ${error.remedy}`}`;
 }

@@ -7,8 +7,10 @@ import { demoCommand } from './demo.js';
 import { devCommand } from './dev.js';
 import { EXIT_CODES, exitCode } from './exit-code.js';
 import { initCommand } from './init.js';
+import { loaderCommand } from './loader.js';
 import { pauseCommand } from './pause.js';
 import { removeCommand } from './remove.js';
+import { replayCommand } from './replay.js';
 import { resumeCommand } from './resume.js';
 import { printError } from './session.js';
 import { statusCommand } from './status.js';
@@ -38,6 +40,8 @@ export function createProgram(): Command {
     resumeCommand(),
     configureCommand(),
     removeCommand(),
+    loaderCommand(),
+    replayCommand(),
     workerCommand(),
     devCommand(),
     demoCommand(),
@@ -45,7 +49,8 @@ export function createProgram(): Command {
   for (const command of commands) program.addCommand(command.copyInheritedSettings(program));
   program.addHelpText('after', () => `\n${EXAMPLES}\n\n${exitCodes()}\n\n${describeSettings()}`);
   // Commander would call process.exit(1) itself: wrong usage has a code of its own here.
-  for (const each of [program, ...commands]) each.exitOverride(end);
+  for (const each of [program, ...commands, ...commands.flatMap(({ commands: nested }) => nested)])
+    each.exitOverride(end);
   return program;
 }
 

@@ -9,6 +9,7 @@ import type { TableAddress } from '../domain/receipt.js';
 import { formatTableName, parseTableName, shellName, workflowIdOf, type TableName } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
 import { findTable } from '../ledger/tables.js';
+import type { Answer } from '../../workflows/messages.js';
 import { readDeployment } from '../source/deployment.js';
 import type { Exit } from './exit-code.js';
 import { withTemporal } from './servers.js';
@@ -54,20 +55,35 @@ async function askDeployment(
   }
 }
 
+/** Sends a request to a table's workflow. @returns the answer; undefined where no worker answered */
+export async function requestTable(
+  session: Session,
+  client: Client,
+  name: TableName,
+  request: Pick<TableRequest, 'action' | 'message' | 'requestId'>,
+): Promise<Answer | undefined> {
+  const { pipeline } = session.settings;
+  try {
+    await requireOwn(session, client, { ...name, pipeline });
+    return await sendCommand(client, { ...name, pipeline, ...request });
+  } catch (error) {
+    throw (await explainStopped(session, name, error)) ?? error;
+  }
+}
+
 /** Sends a request to a table's workflow and shows the answer. */
-async function sendRequest(
+export async function sendRequest(
   session: Session,
   table: string,
-  { action, message }: Pick<TableRequest, 'action' | 'message'>,
+  request: Pick<TableRequest, 'action' | 'message'>,
 ): Promise<Exit> {
   const name = parseTableName(table);
-  const { pipeline } = session.settings;
-  const answer = await withTemporal(session, async ({ client }) => {
-    await requireOwn(session, client, { ...name, pipeline });
-    return sendCommand(client, { ...name, pipeline, action, message });
-  }).catch(async (error: unknown) => {
-    throw (await explainStopped(session, name, error)) ?? error;
-  });
+  const answer = await withTemporal(session, ({ client }) => requestTable(session, client, name, request));
+  return showAnswer(session, answer);
+}
+
+/** @returns how it ended */
+export function showAnswer(session: Session, answer: Answer | undefined): Exit {
   if (session.json) {
     session.print(JSON.stringify({ accepted: answer?.accepted ?? true, answered: answer !== undefined, ...answer }));
   } else if (answer === undefined) {

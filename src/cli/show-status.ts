@@ -6,6 +6,7 @@ import { viewPipeline, type PipelineView } from '../control/table-view.js';
 import { missingQueues } from '../control/workers.js';
 import { parseTableName, type TableName } from '../domain/table-name.js';
 import type { Exit } from './exit-code.js';
+import { withLateLoaders } from './late-loaders.js';
 import { viewSource, withServers } from './servers.js';
 import type { Session } from './session.js';
 import { drawPipeline, drawTable } from './status-picture.js';
@@ -29,7 +30,12 @@ export async function showStatus(
     const live = watch && !json && process.stdout.isTTY ? createLogUpdate(process.stdout) : undefined;
     let before: PipelineView | undefined;
     for (;;) {
-      const view = await viewPipeline(source, name);
+      const found = await viewPipeline(source, name);
+      // Of one table: Kafka is asked about each topic.
+      const view =
+        name === undefined || watch
+          ? found
+          : { ...found, tables: await Promise.all(found.tables.map((each) => withLateLoaders(session, each))) };
       if (name !== undefined && view.tables.length === 0) {
         const address = { ...name, pipeline: source.pipeline };
         await requireOwnTableWorkflow(source.client, address, servers.deployment);
@@ -56,12 +62,11 @@ function draw(view: PipelineView, before: PipelineView | undefined, name: TableN
 }
 
 function isWell({ tables, workers }: PipelineView): boolean {
-  const works = tables.length === 0 || missingQueues(workers).length === 0;
-  return (
-    works &&
-    tables.every(
-      ({ phase, failure, answering }) =>
-        answering && failure === null && !['parked', 'stopped', 'unknown'].includes(phase),
-    )
+  return tables.every(
+    ({ phase, failure, answering, stages }) =>
+      answering &&
+      failure === null &&
+      missingQueues(workers, stages).length === 0 &&
+      !['parked', 'stopped', 'unknown'].includes(phase),
   );
 }

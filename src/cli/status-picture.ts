@@ -3,6 +3,8 @@ import stringWidth from 'string-width';
 import type { FailureView, PipelineView, StageView, TableView } from '../control/table-view.js';
 import { missingQueues, type Workers } from '../control/workers.js';
 import { count, duration, plural, share } from '../domain/figures.js';
+import { loadStage, MAIN_LOADER, PUBLISH_STAGE } from '../domain/route.js';
+import { loaderFacts, replayFacts } from './loader-picture.js';
 
 /** Every table of a pipeline, one line each; trouble below its table. */
 export function drawPipeline(view: PipelineView, before?: PipelineView): string {
@@ -24,7 +26,9 @@ export function drawTable(table: TableView, view: PipelineView, before?: Pipelin
     ['topic', table.topic === null ? null : `${table.topic} (${table.format ?? ''})`],
     ['key', table.key?.join(', ') ?? null],
     ['first load', firstLoad(table)],
-    ...moving(table).map((stage, index, all) => [stage.id, stageText(stage, all[index - 1])] as const),
+    ...moving(table).map((stage, _, all) => [stage.id, stageText(stage, feederOf(stage, all))] as const),
+    ...loaderFacts(table),
+    ...replayFacts(table),
     ['loaded', rate === '' ? null : `${count(table.loadedRows)}${rate}`],
     ['lag', lag(table.lagSeconds)],
     ['paused', table.paused === null ? null : `since ${table.paused.since}${reason(table.paused.reason)}`],
@@ -48,6 +52,12 @@ export function drawTable(table: TableView, view: PipelineView, before?: Pipelin
 /** The stages that never end. */
 function moving({ stages }: TableView): readonly StageView[] {
   return stages.filter(({ waitingIn }) => waitingIn !== null);
+}
+
+/** What fills the topic that a stage reads. */
+function feederOf({ id }: StageView, all: readonly StageView[]): StageView | undefined {
+  // A loader that was added later has not read all of it.
+  return id === loadStage(MAIN_LOADER) ? all.find((each) => each.id === PUBLISH_STAGE) : undefined;
 }
 
 /** @param feeder the stage that fills what this one reads */
@@ -80,8 +90,8 @@ function cellsOf(table: TableView, workers: Workers, rate: string): string[] {
   ];
 }
 
-function phaseText({ phase, failure, running, answering }: TableView, workers: Workers): string {
-  const works = answering && missingQueues(workers).length === 0;
+function phaseText({ phase, failure, running, answering, stages }: TableView, workers: Workers): string {
+  const works = answering && missingQueues(workers, stages).length === 0;
   switch (phase) {
     case 'streaming':
     case 'preparing':
@@ -106,13 +116,23 @@ function phaseText({ phase, failure, running, answering }: TableView, workers: W
   }
 }
 
-function troubleOf({ table, phase, failure }: TableView): string[] {
+function troubleOf({ table, phase, failure, stages }: TableView): string[] {
+  const aside = stages.flatMap(asideText);
   if (phase === 'stopped' && failure === null)
     return [`  ${chalk.red('its workflow does not run')}: "pg2click add ${table}" starts it again, "remove" ends it.`];
-  if (failure === null) return [];
+  if (failure === null) return aside;
   if (failure.task === null && !failure.retrying && failure.kind === 'Misconfigured')
-    return [`  ${chalk.red(failure.message)}`, `  ${chalk.dim('→')} ${failure.remedy}`];
-  return [`  ${failureText(failure)}: ${failure.message}`, `  ${chalk.dim('→')} ${failure.remedy}`];
+    return [`  ${chalk.red(failure.message)}`, `  ${chalk.dim('→')} ${failure.remedy}`, ...aside];
+  return [`  ${failureText(failure)}: ${failure.message}`, `  ${chalk.dim('→')} ${failure.remedy}`, ...aside];
+}
+
+/** They are not loaded, and nothing stops for them: so they are said with every picture. */
+function asideText({ id, errors }: StageView): string[] {
+  if (errors === null || errors.messages === 0) return [];
+  return [
+    `  ${chalk.red(`${id} could not load ${plural(errors.messages, 'message')}`)}: kept in ${errors.table}`,
+    `  ${chalk.dim('→')} in ClickHouse: select topic, partition, offset, error from ${errors.table} final order by time`,
+  ];
 }
 
 function failureText({ task, kind, since, retrying, attempt }: FailureView): string {
@@ -123,7 +143,8 @@ function failureText({ task, kind, since, retrying, attempt }: FailureView): str
 }
 
 function advice({ workers, tables }: PipelineView): string[] {
-  const missing = missingQueues(workers);
+  const needed = tables.length === 0 ? [[]] : tables.map(({ stages }) => stages);
+  const missing = [...new Set(needed.flatMap((stages) => missingQueues(workers, stages)))];
   if (missing.length > 0)
     return [
       '',

@@ -50,8 +50,9 @@ export async function checkBefore(
 async function refuseWrongSettings(session: Session, log: Log): Promise<void> {
   const checks = await checkServers(session, {
     prepare: false,
-    report: ({ server, address, told, error }) => {
-      if (error === undefined) log.info({ server, address }, `${server}: ${told}`);
+    report: ({ server, address, told, error, isAbsent }) => {
+      if (isAbsent === true) log.info({ server }, `${server}: ${told}`);
+      else if (error === undefined) log.info({ server, address }, `${server}: ${told}`);
       else log.warn({ server, address, kind: error.kind }, told);
     },
   });

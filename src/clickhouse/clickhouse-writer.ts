@@ -5,7 +5,7 @@ import type { BatchName } from '../domain/batch.js';
 import type { Part } from '../domain/part.js';
 import type { Checkpoint } from '../domain/receipt.js';
 import type { TargetTable } from '../domain/replicated-table.js';
-import { COPY_STAGE } from '../domain/route.js';
+import { copyStage, MAIN_LOADER } from '../domain/route.js';
 import { composeVersion, type Version } from '../domain/version.js';
 import { readStages } from '../ledger/stages.js';
 import type { BatchWriter, WriteOptions, Written } from '../pipeline/batch.js';
@@ -13,6 +13,7 @@ import type { RetryPolicy } from '../pipeline/retry.js';
 import type { SmallBatchThrottle } from '../pipeline/small-batch-throttle.js';
 import { deleteBelowFloor, writeFloor } from './floor.js';
 import { insertCopy } from './insert-copy.js';
+import { insertStream } from './insert-stream.js';
 import { InsertThrottle } from './insert-throttle.js';
 import { insertValues, type InsertFormat } from './insert.js';
 import { explainOtherServer } from './other-server.js';
@@ -36,14 +37,22 @@ export interface InsertValues {
   readonly floor: Version | undefined;
 }
 
-/** COPY text, of any length. */
+/** The rows of a live batch as COPY text, with versions: one block, as a rule. */
 export interface InsertStream {
   readonly kind: 'stream';
+  /** Destroyed when the insert fails. */
   readonly rows: Readable;
   readonly floor: Version | undefined;
 }
 
-export type InsertContent = InsertValues | InsertStream;
+/** A first load: COPY text of any length, of which a part may stay after a failure. */
+export interface InsertCopy {
+  readonly kind: 'copy';
+  readonly rows: Readable;
+  readonly floor: Version | undefined;
+}
+
+export type InsertContent = InsertValues | InsertStream | InsertCopy;
 
 export interface ClickHouseServices {
   readonly clickhouse: ClickHouseClient;
@@ -76,7 +85,8 @@ export class ClickHouseWriter implements BatchWriter<InsertContent> {
 
   async verify({ highest }: Checkpoint, proof: unknown): Promise<PartProof> {
     const { clickhouse, parts, ledger } = this.#services;
-    const copy = (await readStages(ledger, this.#table.id)).find(({ stage }) => stage === COPY_STAGE);
+    const own = copyStage(this.#table.loader ?? MAIN_LOADER);
+    const copy = (await readStages(ledger, this.#table.id)).find(({ stage }) => stage === own);
     const { done, rows } = (copy?.position ?? {}) as { readonly done?: string; readonly rows?: string };
     const { generation } = this.#table;
     const copied = done === undefined || rows === '0' ? 0n : composeVersion(generation, BigInt(done));
@@ -93,11 +103,20 @@ export class ClickHouseWriter implements BatchWriter<InsertContent> {
   async write({ batch }: BatchName, content: InsertContent, options: WriteOptions): Promise<Written> {
     if (batch !== this.#begun) this.#throttle?.begin();
     this.#begun = batch;
-    return content.kind === 'values' ? this.#insertValues(content, options) : this.#insertStream(content, options);
+    switch (content.kind) {
+      case 'values':
+        return this.#insertValues(content, options);
+      case 'stream':
+        return this.#insertStream(content, options);
+      case 'copy':
+        return this.#insertCopy(content, options);
+      default:
+        return content satisfies never;
+    }
   }
 
-  async rest({ rows }: Written, _tookMs: number, signal: AbortSignal): Promise<void> {
-    this.#throttle?.loaded(rows);
+  async rest({ rows, bytes }: Written, _tookMs: number, signal: AbortSignal): Promise<void> {
+    this.#throttle?.loaded(rows, bytes);
     await this.#throttle?.wait(signal);
   }
 
@@ -105,14 +124,24 @@ export class ClickHouseWriter implements BatchWriter<InsertContent> {
     const { clickhouse } = this.#services;
     const { values, encoding, columns, token, rows, bytes, floor } = content;
     await insertValues(clickhouse, this.#table, { values, encoding, columns, token, signal, attempt });
-    if (floor !== undefined) {
-      await writeFloor(clickhouse, this.#table, floor);
-      await deleteBelowFloor(clickhouse, this.#table);
-    }
+    await this.#raiseFloor(floor);
     return { rows, bytes };
   }
 
-  async #insertStream({ rows, floor }: InsertStream, { signal, onProgress }: WriteOptions): Promise<Written> {
+  async #insertStream({ rows, floor }: InsertStream, { signal, attempt, onProgress }: WriteOptions): Promise<Written> {
+    const inserted = await insertStream(this.#services.clickhouse, this.#table, rows, { signal, attempt, onProgress });
+    await this.#raiseFloor(floor);
+    return inserted;
+  }
+
+  async #raiseFloor(floor: Version | undefined): Promise<void> {
+    if (floor === undefined) return;
+    const { clickhouse } = this.#services;
+    await writeFloor(clickhouse, this.#table, floor);
+    await deleteBelowFloor(clickhouse, this.#table);
+  }
+
+  async #insertCopy({ rows, floor }: InsertCopy, { signal, onProgress }: WriteOptions): Promise<Written> {
     const { clickhouse, parts } = this.#services;
     const inserted = await insertCopy(clickhouse, this.#table, rows, { signal, onProgress });
     if (floor !== undefined) await writeFloor(clickhouse, this.#table, floor);

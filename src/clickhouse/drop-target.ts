@@ -2,10 +2,11 @@ import type { ClickHouseClient } from '@clickhouse/client';
 import type { RemoveReceipt } from '../domain/receipt.js';
 import type { TargetTable } from '../domain/replicated-table.js';
 import { execute, findObject } from './catalog.js';
-import { isOwnMark, MARK_PREFIX, targetNames, TARGET_ROLES } from './names.js';
+import { isOwnMark, MARK_PREFIX, targetNames } from './names.js';
+import { targetEngine } from './target-engines.js';
 
 /**
- * Drops view, floor and table, in this order: what a crash leaves is still marked as ours. Idempotent. Objects without a mark, or with
+ * Drops what belongs to a target, the table last: what a crash leaves is still marked as ours. Idempotent. Objects without a mark, or with
  * that of another owner, stay: a target that was refused as taken must not be dropped by removing the table.
  *
  * @param options `before` runs before each drop, and throws where the target belongs to somebody else by now; `repeated`: an earlier
@@ -13,14 +14,14 @@ import { isOwnMark, MARK_PREFIX, targetNames, TARGET_ROLES } from './names.js';
  */
 export async function dropTarget(
   ch: ClickHouseClient,
-  owner: Pick<TargetTable, 'deployment' | 'oldMarks' | 'pipeline' | 'name' | 'target'>,
+  owner: Pick<TargetTable, 'deployment' | 'oldMarks' | 'pipeline' | 'name' | 'target' | 'engine'>,
   { before, repeated = false }: { readonly before?: () => Promise<void>; readonly repeated?: boolean } = {},
 ): Promise<RemoveReceipt> {
   const { database } = owner.target;
   const names = targetNames(owner.target);
   const dropped: string[] = [];
   const kept: RemoveReceipt['kept'][number][] = [];
-  for (const role of TARGET_ROLES.toReversed()) {
+  for (const role of targetEngine(owner).roles.toReversed()) {
     const name = `${database}.${names[role]}`;
     const object = await findObject(ch, database, names[role]);
     if (object === undefined) {

@@ -7,7 +7,7 @@ const ENGINE =
   /^(?:Shared|Replicated)?ReplacingMergeTree\((?:'(?:[^'\\]|\\.)*', '(?:[^'\\]|\\.)*', )?_version, _deleted\)/u;
 
 /** Columns that the server fills, so that an insert need not name them. */
-const FILLED_KINDS = new Set(['DEFAULT', 'MATERIALIZED', 'ALIAS']);
+export const FILLED_KINDS = new Set(['DEFAULT', 'MATERIALIZED', 'ALIAS']);
 
 /**
  * Why an existing table cannot be the target of a source table, in words; empty if it fits. Types must be equal: a narrower
@@ -53,7 +53,7 @@ export function findMisfits(
 }
 
 /** `LowCardinality` changes how a column is stored, not what it holds. */
-function comparable(type: string): string {
+export function comparable(type: string): string {
   return type.replace(/^LowCardinality\((.*)\)$/u, '$1').replaceAll(' ', '');
 }
 

@@ -32,6 +32,17 @@ const READING = {
   input_format_allow_errors_ratio: 0,
 } as const;
 
+/** Those of them that JSON obeys. */
+const JSON_READING = [
+  'date_time_input_format',
+  'input_format_skip_unknown_fields',
+  'input_format_column_name_matching_mode',
+  'input_format_import_nested_json',
+  'input_format_json_empty_as_default',
+  'input_format_json_throw_on_bad_escape_sequence',
+  'precise_float_parsing',
+] as const satisfies readonly (keyof typeof READING)[];
+
 /** A response must come after the rows are in the table, and must be true. */
 const ANSWERING = {
   // On by default since 26.2. A response must mean that the rows are in the table.
@@ -59,18 +70,35 @@ const ONE_BLOCK = {
   max_insert_threads: '1',
 } as const;
 
-/** Both names of one switch: older servers know the first only, newer ones obey the second. */
+const BLOCK_BYTES = 64 * 1024 * 1024;
+/**
+ * One block an insert, up to 64 MB: one part, all or nothing. What is larger comes in several blocks, each at most so large in memory.
+ * Only for rows with versions, of which a part may stay and be written again.
+ */
+const USUALLY_ONE_BLOCK: ClickHouseSettings = {
+  ...ONE_BLOCK,
+  min_insert_block_size_bytes: String(BLOCK_BYTES),
+  input_format_max_block_size_bytes: String(BLOCK_BYTES),
+};
+
+/** Both names of one switch, and that of INSERT .. SELECT: older servers know the first only, newer ones obey the second. */
 const DEDUPLICATED = {
   insert_deduplicate: 1,
   deduplicate_insert: 'enable',
+  deduplicate_insert_select: 'enable_even_for_bad_queries',
   // Off, a repeated block is dropped by the table and inserted again by its views.
   deduplicate_blocks_in_dependent_materialized_views: 1,
 } as const;
 
 /** Without a token ClickHouse would drop identical blocks as repeats, which is wrong after the target was emptied by hand. */
-const NOT_DEDUPLICATED = { insert_deduplicate: 0, deduplicate_insert: 'disable' } as const;
+const NOT_DEDUPLICATED = {
+  insert_deduplicate: 0,
+  deduplicate_insert: 'disable',
+  deduplicate_insert_select: 'disable',
+} as const;
 
 const NAMED_INSERT: ClickHouseSettings = { ...READING, ...ANSWERING, ...ONE_BLOCK, ...DEDUPLICATED };
+const LIVE_INSERT: ClickHouseSettings = { ...READING, ...ANSWERING, ...USUALLY_ONE_BLOCK, ...NOT_DEDUPLICATED };
 const COPY_INSERT: ClickHouseSettings = {
   ...READING,
   ...ANSWERING,
@@ -78,6 +106,18 @@ const COPY_INSERT: ClickHouseSettings = {
   // A copy is idempotent by version: it may use every core, and blocks of the server's own size.
   input_format_parallel_parsing: 1,
 };
+
+/** An INSERT .. SELECT: what a user's profile could cut off or change on the way from the text to the table. */
+const SELECTED = {
+  // A NULL that the table does not take is an error here too.
+  insert_null_as_default: 0,
+  use_query_cache: 0,
+  limit: '0',
+  offset: '0',
+} as const;
+
+const FENCED_INSERT: ClickHouseSettings = { ...NAMED_INSERT, ...SELECTED };
+const MISSING_INSERT: ClickHouseSettings = { ...FENCED_INSERT, ...NOT_DEDUPLICATED };
 
 /** A parameter of the HTTP interface, not in `system.settings`: every server knows it. */
 const HTTP_PARAMETERS: ClickHouseSettings = { wait_end_of_query: 1 };
@@ -90,9 +130,37 @@ export async function namedInsertSettings(ch: ClickHouseClient, token: string): 
   return { ...(await onlyKnown(ch, NAMED_INSERT)), ...HTTP_PARAMETERS, insert_deduplication_token: token };
 }
 
+/** Settings of a live insert that carries versions and is repeated freely: one block unless it is very large. */
+export async function liveInsertSettings(ch: ClickHouseClient): Promise<ClickHouseSettings> {
+  return { ...(await onlyKnown(ch, LIVE_INSERT)), ...HTTP_PARAMETERS };
+}
+
 /** Settings of an insert of any size, repeated freely. */
 export async function copyInsertSettings(ch: ClickHouseClient): Promise<ClickHouseSettings> {
   return { ...(await onlyKnown(ch, COPY_INSERT)), ...HTTP_PARAMETERS };
+}
+
+/**
+ * How JSON is read, as settings of a table that reads by itself. Its rows come without us, so no insert can send them.
+ * Nulls and omitted fields are left out: that table takes NULL everywhere.
+ */
+export async function knownReadingSettings(ch: ClickHouseClient): Promise<Readonly<Record<string, string | number>>> {
+  const json = Object.fromEntries(JSON_READING.map((name) => [name, READING[name]]));
+  return (await onlyKnown(ch, json)) as Record<string, string | number>;
+}
+
+/**
+ * Settings of an insert that selects from its body, as one block.
+ * @param mark by which it is found in `system.processes`
+ * @param token undefined for an insert that brings only what is not there, whose rows are not named by a token
+ */
+export async function fencedInsertSettings(
+  ch: ClickHouseClient,
+  { mark, token }: { readonly mark: string; readonly token: string | undefined },
+): Promise<ClickHouseSettings> {
+  const known = await onlyKnown(ch, token === undefined ? MISSING_INSERT : FENCED_INSERT);
+  const named = token === undefined ? {} : { insert_deduplication_token: token };
+  return { ...known, ...HTTP_PARAMETERS, log_comment: mark, ...named };
 }
 
 /** Reads the names again at the next insert: the server may have been replaced by another version. */
@@ -113,7 +181,7 @@ async function onlyKnown(ch: ClickHouseClient, settings: ClickHouseSettings): Pr
 }
 
 async function readKnown(ch: ClickHouseClient): Promise<ReadonlySet<string>> {
-  const names = Object.keys({ ...NAMED_INSERT, ...COPY_INSERT }).map((name) => `'${name}'`);
+  const names = Object.keys({ ...FENCED_INSERT, ...COPY_INSERT }).map((name) => `'${name}'`);
   const query = /* sql */ `select name from system.settings where name in (${names.join(', ')})`;
   const rows = await select<{ name: string }>(ch, query, {}, `asking which settings it has`);
   return new Set(rows.map(({ name }) => name));

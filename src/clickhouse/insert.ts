@@ -3,21 +3,13 @@ import type { ClickHouseClient } from '@clickhouse/client';
 import type { TargetTable } from '../domain/replicated-table.js';
 import { quoteCh } from '../domain/identifier.js';
 import { Failure } from '../failure/failure.js';
+import { insertTimeoutMs, noAnswer } from './insert-deadline.js';
 import { namedInsertSettings } from './insert-settings.js';
 import { targetNames } from './names.js';
 import { sendInsert } from './send.js';
 
-const SECOND = 1_000;
-const MINUTE = 60 * SECOND;
-
 /** A chunk for each row would cost more than parsing it. Above 128 KB a larger chunk gains nothing. */
 const CHUNK_BYTES = 128 * 1024;
-/**
- * How long an insert waits for its response. An insert takes seconds; a longer silence may be a dead connection. For inserts that
- * really need longer the limit doubles with each attempt.
- */
-const FIRST_TIMEOUT_MS = 30 * SECOND;
-const LAST_TIMEOUT_MS = 5 * MINUTE;
 const NEWLINE = 0x0a;
 
 /** ClickHouse's name for the format of the rows. */
@@ -47,7 +39,7 @@ export async function insertValues(ch: ClickHouseClient, table: TargetTable, req
   const { values, encoding = 'JSONEachRow', columns, token, signal, attempt = 1 } = request;
   if (values.length === 0) return;
   const names = targetNames(table.target);
-  const timeoutMs = Math.min(LAST_TIMEOUT_MS, FIRST_TIMEOUT_MS * 2 ** (attempt - 1));
+  const timeoutMs = insertTimeoutMs(attempt);
   const deadline = AbortSignal.timeout(timeoutMs);
   // JSON goes without a list of columns: with hundreds of long names it would outgrow what servers take in a URL.
   const list = columns === undefined ? '' : ` (${columns.map(quoteCh).join(', ')})`;
@@ -58,8 +50,7 @@ export async function insertValues(ch: ClickHouseClient, table: TargetTable, req
     await sendInsert(ch, table, { query, body, settings, signal: AbortSignal.any([signal, deadline]) });
   } catch (error) {
     if (signal.aborted || !deadline.aborted) throw error;
-    const text = `ClickHouse gave no answer within ${timeoutMs / SECOND} s while inserting into ${names.shown}.`;
-    throw new Failure('SinkUnavailable', { message: text });
+    throw new Failure('SinkUnavailable', { message: noAnswer(names.shown, timeoutMs) });
   }
 }
 

@@ -4,12 +4,9 @@ import { formatTableName } from '../domain/table-name.js';
 
 export type Target = TargetTable['target'];
 
-/** The three objects of a target. `table`, `floor` and `view` are bare names; `sql` holds them qualified and quoted. */
-export interface TargetNames {
-  readonly table: string;
-  readonly floor: string;
-  readonly view: string;
-  readonly sql: { readonly database: string; readonly table: string; readonly floor: string; readonly view: string };
+/** The objects that a target may have, by role. They are bare names; `sql` holds them qualified and quoted. */
+export interface TargetNames extends Readonly<Record<TargetRole, string>> {
+  readonly sql: Readonly<Record<TargetRole | 'database', string>>;
   /** `database.table`, for sentences. */
   readonly shown: string;
 }
@@ -18,27 +15,37 @@ export function targetNames(target: Target): TargetNames {
   const { database, table } = target;
   const floor = `${table}_floor`;
   const view = `${table}_current`;
+  const fence = `${table}_fence`;
   const qualify = (name: string): string => `${quoteCh(database)}.${quoteCh(name)}`;
   return {
     table,
     floor,
     view,
-    sql: { database: quoteCh(database), table: qualify(table), floor: qualify(floor), view: qualify(view) },
+    fence,
+    sql: {
+      database: quoteCh(database),
+      table: qualify(table),
+      floor: qualify(floor),
+      view: qualify(view),
+      fence: qualify(fence),
+    },
     shown: `${database}.${table}`,
   };
 }
 
-/** The roles an object can have in a target, in the order in which they are made. */
-export const TARGET_ROLES = ['table', 'floor', 'view'] as const;
-export type TargetRole = (typeof TARGET_ROLES)[number];
+/** The roles of the objects of a ReplacingMergeTree target, in the order in which they are made. */
+export const REPLACING_ROLES = ['table', 'floor', 'view'] as const;
+/** Those of a plain MergeTree. */
+export const APPEND_ROLES = ['table', 'fence'] as const;
+export type TargetRole = (typeof REPLACING_ROLES)[number] | (typeof APPEND_ROLES)[number];
 
 /**
- * The comment that marks an object as ours and names its owner. The role is part of it: otherwise the floor of `orders` would
+ * The comment that marks an object as ours and names its owner. The role (a `TargetRole`, or one of a loader's own objects) is part of it: otherwise the floor of `orders` would
  * pass for a target called `orders_floor`.
  */
 export function ownerMark(
   { deployment, pipeline, name }: Pick<TargetTable, 'deployment' | 'pipeline' | 'name'>,
-  role: TargetRole,
+  role: string,
 ): string {
   const whose = deployment === undefined ? '' : `${deployment} `;
   const owner = `${MARK_PREFIX}${whose}${pipeline}/${formatTableName(name)}`;
@@ -52,7 +59,7 @@ export function ownerMark(
 export function isOwnMark(
   comment: string,
   table: Pick<TargetTable, 'deployment' | 'pipeline' | 'name' | 'oldMarks'>,
-  role: TargetRole,
+  role: string,
 ): boolean {
   return comment === ownerMark(table, role) || (table.oldMarks === true && isOldMark(comment, table, role));
 }
@@ -61,7 +68,7 @@ export function isOwnMark(
 export function isOldMark(
   comment: string,
   { pipeline, name }: Pick<TargetTable, 'pipeline' | 'name'>,
-  role: TargetRole,
+  role: string,
 ): boolean {
   return comment === ownerMark({ pipeline, name }, role);
 }

@@ -45,7 +45,7 @@ export async function requireKnownSink(
   tables: readonly ReplicatedTable[],
   url: string,
 ): Promise<void> {
-  const loaders = tables.flatMap(({ route }) => route.loaders);
+  const loaders = tables.flatMap(({ route }) => route.loaders).filter(({ connection }) => connection === undefined);
   const [first] = loaders;
   // Tables of an older release do not say where their targets are.
   if (first === undefined || loaders.some(({ server }) => server === undefined)) return;

@@ -3,7 +3,7 @@ import type { TargetTable } from '../domain/replicated-table.js';
 import { Failure } from '../failure/failure.js';
 import type { Log } from '../observe/log.js';
 import { execute, findObjects } from './catalog.js';
-import { isOldMark, ownerMark, quoteText, targetNames, TARGET_ROLES } from './names.js';
+import { isOldMark, ownerMark, quoteText, targetNames, REPLACING_ROLES } from './names.js';
 
 /**
  * Marks of before deployments had an identity get that of the table's deployment. Idempotent; what has no mark keeps none. A
@@ -15,9 +15,9 @@ export async function renewMarks(ch: ClickHouseClient, table: TargetTable, log: 
   const objects = await findObjects(
     ch,
     database,
-    TARGET_ROLES.map((role) => names[role]),
+    REPLACING_ROLES.map((role) => names[role]),
   );
-  for (const role of TARGET_ROLES) {
+  for (const role of REPLACING_ROLES) {
     if (!isOldMark(objects.get(names[role])?.comment ?? '', table, role)) continue;
     const mark = quoteText(ownerMark(table, role));
     const what = `marking ${database}.${names[role]}`;

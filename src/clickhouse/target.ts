@@ -8,7 +8,7 @@ import { Failure } from '../failure/failure.js';
 import { takenRemedy } from '../failure/remedies.js';
 import { databaseExists, execute, findObject, findObjects, listColumns, select, type SinkObject } from './catalog.js';
 import { findMisfits } from './fit.js';
-import { isOldMark, isOwnMark, MARK_PREFIX, ownerMark, quoteText, targetNames, TARGET_ROLES } from './names.js';
+import { isOldMark, isOwnMark, MARK_PREFIX, ownerMark, quoteText, REPLACING_ROLES, targetNames } from './names.js';
 import type { Target, TargetNames, TargetRole } from './names.js';
 import { sinkState } from './state.js';
 
@@ -16,7 +16,7 @@ import { sinkState } from './state.js';
  * Blocks whose tokens the table remembers. With materialized views the source part may be committed and the view's not: a
  * retry under the same token repairs the view, but only while the token is known.
  */
-const DEDUPLICATION_WINDOW = 1_000;
+export const DEDUPLICATION_WINDOW = 1_000;
 
 /** Ours, or a part of MergeTree's own (`_row_exists` marks lightweight deletes). */
 const RESERVED_COLUMNS = new Set(['_version', '_deleted', '_row_exists']);
@@ -27,7 +27,8 @@ export type TargetOwner = Pick<
   'deployment' | 'oldMarks' | 'pipeline' | 'name' | 'columns' | 'key' | 'target'
 >;
 
-type Found = Readonly<Record<TargetRole, boolean>>;
+type ReplacingRole = (typeof REPLACING_ROLES)[number];
+type Found = Readonly<Record<ReplacingRole, boolean>>;
 
 /**
  * Looks whether the target can be made, and makes nothing. A table that a user made may serve when it fits and is empty.
@@ -38,15 +39,15 @@ type Found = Readonly<Record<TargetRole, boolean>>;
 export async function checkTarget(ch: ClickHouseClient, table: TargetOwner): Promise<Found | undefined> {
   refuseReservedColumns(table);
   if (!(await databaseExists(ch, table.target.database))) return undefined;
-  await refuseLongName(ch, table);
+  await refuseLongName(ch, table, 'view');
   const names = targetNames(table.target);
   const objects = await findObjects(
     ch,
     table.target.database,
-    TARGET_ROLES.map((role) => names[role]),
+    REPLACING_ROLES.map((role) => names[role]),
   );
   const found = { table: false, floor: false, view: false };
-  for (const role of TARGET_ROLES) found[role] = isOwn(table, role, objects.get(names[role]));
+  for (const role of REPLACING_ROLES) found[role] = isOwn(table, role, objects.get(names[role]));
   if (!found.table) return found;
   await verifyTarget(ch, table);
   // A floor with our mark beside it: the table is ours already, even if a user created it.
@@ -72,7 +73,7 @@ export async function createTarget(ch: ClickHouseClient, table: TargetOwner): Pr
     await execute(ch, statement, `creating database ${database}`);
     found = (await checkTarget(ch, table)) ?? { table: false, floor: false, view: false };
   }
-  for (const role of TARGET_ROLES) {
+  for (const role of REPLACING_ROLES) {
     if (found[role]) continue;
     await execute(ch, definitionOf(table, role), `creating ${database}.${names[role]}`);
     // Somebody else may have been faster with the same name.
@@ -119,22 +120,27 @@ function refuseReservedColumns(table: TargetOwner): void {
   });
 }
 
-/** A name becomes a file name, in which every byte but ASCII letters, digits and `_` takes three. */
-async function refuseLongName(ch: ClickHouseClient, { name, target }: TargetOwner): Promise<void> {
-  const { database, table } = target;
+/**
+ * A name becomes a file name, in which every byte but ASCII letters, digits and `_` takes three.
+ * @param longest the role with the longest name
+ * @throws Failure `UnsuitableTable`
+ */
+export async function refuseLongName(
+  ch: ClickHouseClient,
+  { name, target }: TargetOwner,
+  longest: TargetRole,
+): Promise<void> {
+  const { database } = target;
+  const shown = targetNames(target)[longest];
   const what = `measuring names of ${database}`;
   const probe = /* sql */ `select name from system.functions where name = 'getMaxTableNameLengthForDatabase'`;
   if ((await select(ch, probe, {}, what)).length === 0) return;
   const query = /* sql */ `select getMaxTableNameLengthForDatabase({database:String}) as longest`;
   const [limit] = await select<{ longest: number | string }>(ch, query, { database }, what);
-  // The longest of the three names.
-  const length = Buffer.from(targetNames(target).view).reduce(
-    (sum, byte) => sum + (/\w/u.test(String.fromCharCode(byte)) ? 1 : 3),
-    0,
-  );
+  const length = Buffer.from(shown).reduce((sum, byte) => sum + (/\w/u.test(String.fromCharCode(byte)) ? 1 : 3), 0);
   if (limit === undefined || length <= Number(limit.longest)) return;
   throw new Failure('UnsuitableTable', {
-    message: `The name ${table}_current is too long for a view of ClickHouse in ${database}.`,
+    message: `The name ${shown} is too long for ClickHouse in ${database}.`,
     remedy: takenRemedy(name, '--target'),
   });
 }
@@ -164,7 +170,7 @@ async function refuseForeignRows(ch: ClickHouseClient, table: TargetOwner): Prom
  * @returns whether the object exists
  * @throws Failure `TargetTaken` when it is not this table's
  */
-function isOwn(table: TargetOwner, role: TargetRole, object: SinkObject | undefined): boolean {
+export function isOwn(table: TargetOwner, role: TargetRole, object: SinkObject | undefined): boolean {
   const names = targetNames(table.target);
   if (object === undefined) return false;
   const { comment } = object;
@@ -206,7 +212,7 @@ async function refreshView(ch: ClickHouseClient, table: TargetOwner): Promise<vo
   await execute(ch, statement, `replacing view ${table.target.database}.${names.view}`);
 }
 
-function definitionOf(table: TargetOwner, role: TargetRole): string {
+function definitionOf(table: TargetOwner, role: ReplacingRole): string {
   const names = targetNames(table.target);
   if (role === 'table') return tableDefinition(table, names);
   if (role === 'floor') return floorDefinition(table, names);

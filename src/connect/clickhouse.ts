@@ -4,6 +4,7 @@ import { Failure } from '../failure/failure.js';
 import { classifyClickHouse } from '../failure/classify-clickhouse.js';
 import { errorChain } from '../failure/error-chain.js';
 import { explainTls } from '../failure/explain-tls.js';
+import type { ClickHouseServer } from '../settings/clickhouse-server.js';
 import type { Settings } from '../settings/settings.js';
 import { splitHostPort } from './host-port.js';
 import { explainTlsMissing, explainTlsTo, explainTlsWanted, nodeTlsOptions, speaksTls } from './tls.js';
@@ -17,7 +18,10 @@ export interface ConnectClickHouseOptions {
 }
 
 /** Opens nothing yet. `close()` ends its idle connections. */
-export function connectClickHouse(settings: Settings, options: ConnectClickHouseOptions = {}): ClickHouseClient {
+export function connectClickHouse(
+  settings: { readonly clickhouse: ClickHouseServer },
+  options: ConnectClickHouseOptions = {},
+): ClickHouseClient {
   const { url, database, user, password } = settings.clickhouse;
   const connections = options.connections ?? 64;
   return createClient({
@@ -41,7 +45,10 @@ export function connectClickHouse(settings: Settings, options: ConnectClickHouse
  * The client's own `tls` cannot show a certificate and send a password: our agent can, and is pooled in the same way. A
  * certificate without a password is what lets the user in.
  */
-function securely(settings: Settings, connections: number): ClickHouseClientConfigOptions {
+function securely(
+  settings: { readonly clickhouse: ClickHouseServer },
+  connections: number,
+): ClickHouseClientConfigOptions {
   const { tls, user, password } = settings.clickhouse;
   if (tls === undefined) return {};
   const agent = { http_agent: new Agent({ keepAlive: true, maxSockets: connections, ...nodeTlsOptions(tls) }) };

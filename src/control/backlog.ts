@@ -1,16 +1,20 @@
 import type { Databases } from '../connect/databases.js';
 import type { ReplicatedTable } from '../domain/replicated-table.js';
+import { isReplay, type ReplayPosition } from '../domain/replay.js';
 import { inputOf, stagesOf, type StageId } from '../domain/route.js';
 import { readLedger, type LedgerFilter, type LedgerStage, type LedgerTable } from '../ledger/backlog.js';
 import type { SourceBacklog } from '../pipeline/backlog.js';
 import type { CaptureBacklog } from '../source/capture.js';
 import { CAPTURES } from '../source/captures.js';
+import type { GroupPosition } from '../topic/group-source.js';
 import { topicBacklog } from '../topic/topic-backlog.js';
 
 /** What waits for a stage of a table, and what it moved so far. */
 export interface StageBacklog extends SourceBacklog {
   /** The last confirmed batch. */
   readonly batch: number;
+  /** Messages that its reader could not load and set aside; null where it sets none aside. */
+  readonly errors: number | null;
   /** Rows and tombstones since the table was added; those of a batch that was sent again count again. */
   readonly rows: number;
   /** Of the rows moved so far; null before the first. */
@@ -19,14 +23,27 @@ export interface StageBacklog extends SourceBacklog {
   readonly namedFor: number | null;
   /** When a batch was last named or confirmed, Unix time in seconds. */
   readonly lastBatchAt: number;
+  /** Of a stage that reads a topic: the next offset of each partition. */
+  readonly offsets?: Readonly<Record<string, string>>;
+}
+
+/** A replay as the ledger has it. */
+export interface ReplayBacklog {
+  readonly stage: StageId;
+  readonly rows: number;
+  /** Messages that are left; 0 also where its end is not known yet. */
+  readonly waiting: number;
 }
 
 export interface TableBacklog {
   readonly table: ReplicatedTable;
+  readonly replays?: readonly ReplayBacklog[];
   /** Of the stages that the ledger has a row of. */
   readonly stages: Readonly<Record<StageId, StageBacklog>>;
   /** What the capture takes in PostgreSQL; null where it is gone, or takes nothing. */
   readonly outbox: { readonly bytes: number; readonly deadTuples: number } | null;
+  /** As in `CaptureBacklog`. */
+  readonly gaps?: CaptureBacklog['gaps'];
 }
 
 /**
@@ -55,7 +72,7 @@ function drainOf({ table, stages }: LedgerTable): LedgerStage | undefined {
 
 function capturedTable(each: LedgerTable) {
   const drain = drainOf(each);
-  return { id: each.table.id, lowWater: drain?.lowWater ?? '0', position: drain?.position };
+  return { id: each.table.id, table: each.table, lowWater: drain?.lowWater ?? '0', position: drain?.position };
 }
 
 function toBacklog({ table, stages }: LedgerTable, captured: CaptureBacklog | undefined): TableBacklog {
@@ -66,9 +83,19 @@ function toBacklog({ table, stages }: LedgerTable, captured: CaptureBacklog | un
   const { bytes = null, deadTuples = null } = captured ?? {};
   return {
     table,
+    replays: Object.entries(stages).flatMap(([stage, row]) => replayBacklog(stage, row)),
     stages: Object.fromEntries(known),
     outbox: bytes === null || deadTuples === null ? null : { bytes, deadTuples },
+    gaps: captured?.gaps,
   };
+}
+
+function replayBacklog(stage: StageId, { position, rows }: LedgerStage): readonly ReplayBacklog[] {
+  if (!isReplay(stage)) return [];
+  const { offsets, end } = position as ReplayPosition;
+  const left = Object.entries(end ?? {}).map(([of, last]) => Math.max(0, Number(last) - Number(offsets[of] ?? last)));
+  const waiting = left.reduce((sum, each) => sum + each, 0);
+  return [{ stage, rows, waiting }];
 }
 
 const UNKNOWN: SourceBacklog = { waiting: null, newest: 0n, done: 0n };
@@ -86,14 +113,19 @@ function sourceBacklog(id: StageId, stage: LedgerStage, captured: CaptureBacklog
 
 function stageBacklog(stage: LedgerStage, { waiting, newest, done }: SourceBacklog): StageBacklog {
   const { batch, rows, bytes, pending, updatedAt, updatedAgo } = stage;
+  const { errors = null, offsets } = (stage.position ?? {}) as Partial<GroupPosition> & {
+    readonly offsets?: Readonly<Record<string, string>>;
+  };
   return {
     waiting,
     newest,
     done,
     batch,
+    errors,
     rows,
     bytesPerRow: rows === 0 ? null : bytes / rows,
     namedFor: pending === null || waiting === 0 ? null : Math.max(0, updatedAgo),
     lastBatchAt: updatedAt,
+    ...(offsets === undefined ? {} : { offsets }),
   };
 }

@@ -1,26 +1,31 @@
 import type { Client } from '@temporalio/client';
 import { workflowIdOf } from '../domain/table-name.js';
 import type { TaskQueues } from '../domain/deployment.js';
+import type { StageSpec } from '../domain/route.js';
 import type { TableAddress } from '../domain/receipt.js';
 import { Failure } from '../failure/failure.js';
 import { describeTable } from './describe-table.js';
 import { RUNNING_TABLES } from './list-tables.js';
-import { countWorkers, type Workers } from './workers.js';
+import { countWorkers, neededQueues, type Workers } from './workers.js';
 
 const LOADING = `Pg2clickPhase IN ("preparing", "copying")`;
 
 /**
  * Refuses a table for which the workers would have no slot: its activities would wait unseen, and so would those of other
- * tables whenever one of their slices ends. A table holds one slot of the producers, two until its first load is done, and one
- * of the consumers. Temporal's counts may be seconds old.
- * @param slots of each worker, PG2CLICK_SLOTS
+ * tables whenever one of their slices ends. A table holds one slot of the producers, two until its first load is done, and, where
+ * a topic is loaded, one of the consumers. Temporal's counts may be seconds old.
+ * @param slots of each worker, PG2CLICK_SLOTS; `stages`: those of the table
  * @returns who works
  * @throws Failure `Misconfigured`
  */
 export async function requireSlots(
   client: Client,
   table: TableAddress,
-  { queues, slots }: { readonly queues: TaskQueues; readonly slots: number },
+  {
+    queues,
+    slots,
+    stages,
+  }: { readonly queues: TaskQueues; readonly slots: number; readonly stages: readonly Pick<StageSpec, 'queue'>[] },
 ): Promise<Workers> {
   const ours = `TaskQueue = "${queues.workflow}" AND ${RUNNING_TABLES}`;
   const [running, loading, workers] = await Promise.all([
@@ -30,12 +35,14 @@ export async function requireSlots(
   ]);
   // Where none runs yet, one is assumed.
   const [producers, consumers] = [Math.max(1, workers.producer), Math.max(1, workers.consumer)];
-  const fits = running.count + loading.count + 2 <= producers * slots && running.count + 1 <= consumers * slots;
+  const isLoaded = neededQueues(stages).includes('consumer');
+  const fits =
+    running.count + loading.count + 2 <= producers * slots && (!isLoaded || running.count + 1 <= consumers * slots);
   if (fits || (await describeTable(client, workflowIdOf(table.pipeline, table)))?.running === true) return workers;
   throw new Failure('Misconfigured', {
     message:
       `The workers have no room for another table: ${running.count} run, ${loading.count} of them in their first load, ` +
-      `and ${Math.min(producers, consumers)} x ${slots} slots (PG2CLICK_SLOTS) serve them.`,
+      `and ${isLoaded ? Math.min(producers, consumers) : producers} x ${slots} slots (PG2CLICK_SLOTS) serve them.`,
     remedy: 'Start another worker, or raise PG2CLICK_SLOTS for the workers and here, then add the table again.',
   });
 }

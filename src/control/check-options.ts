@@ -1,7 +1,7 @@
 import type { Client } from '@temporalio/client';
 import type { TableAddress } from '../domain/receipt.js';
 import {
-  loaderNamed,
+  firstLoader,
   type CaptureOptions,
   type ReplicatedTable,
   type TableOptions,
@@ -12,8 +12,8 @@ import { Failure } from '../failure/failure.js';
 import { readInput } from './read-input.js';
 
 /** The options that a prepared table has. */
-export function optionsOf({ key, route, ...table }: ReplicatedTable): TableOptions {
-  const loader = loaderNamed({ ...table, route });
+export function optionsOf({ key, route }: ReplicatedTable): TableOptions {
+  const loader = firstLoader({ route });
   const { target } = loader;
   const kafka = kafkaOf(route);
   const { cursor, channel, intervalMs } = route.capture as Partial<CaptureOptions>;

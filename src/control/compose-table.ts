@@ -1,10 +1,23 @@
-import { COPY_STAGE, deliveryStage, inputOf, kafkaOf, stagesOf, waitingPlace, type Route } from '../domain/route.js';
+import {
+  COPY_STAGE,
+  deliveryStage,
+  inputOf,
+  kafkaOf,
+  stagesOf,
+  loaderOf,
+  waitingPlace,
+  type Route,
+  type StageId,
+} from '../domain/route.js';
+import { engineNames } from '../clickhouse/kafka-engine/names.js';
 import { policyOf } from '../failure/kinds.js';
+import { CHANGE_TASKS, type Replay } from '../../workflows/changes.js';
 import type { TableStatus } from '../../workflows/messages.js';
 import type { Task } from '../../workflows/table-state.js';
 import type { StageBacklog, TableBacklog } from './backlog.js';
 import type { PendingTask, TableDescription } from './describe-table.js';
-import type { FailureView, StageView, TableView } from './table-view.js';
+import { loaderViews } from './loader-views.js';
+import type { FailureView, ReplayView, StageView, TableView } from './table-view.js';
 
 /** All that is known of a table. */
 export interface KnownTable {
@@ -20,7 +33,7 @@ export interface KnownTable {
 }
 
 /** Tasks that end by themselves, and say what they are at. */
-const DOING: readonly Task[] = ['prepare', COPY_STAGE, 'configure', 'remove'];
+const DOING: readonly Task[] = ['prepare', COPY_STAGE, 'configure', 'remove', ...CHANGE_TASKS];
 
 /** Puts together what the ledger, Temporal and the workflow know of a table. */
 export function composeTable({ title, workflowId, backlog, description, status, url }: KnownTable): TableView {
@@ -51,6 +64,8 @@ export function composeTable({ title, workflowId, backlog, description, status, 
     copiedRows: copiedRows ?? 0,
     copied,
     stages,
+    loaders: backlog === undefined ? [] : loaderViews(backlog, stages, status?.loaderPauses),
+    replays: (status?.replays ?? []).map((replay) => replayView(replay, pending, status, backlog)),
     loadedRows: (route && backlog?.stages[deliveryStage(route, route.loaders[0]?.name)]?.rows) ?? 0,
     waiting: sumOf(stages.map(({ waiting }) => waiting)),
     lagSeconds: oldestOf(stages),
@@ -61,20 +76,37 @@ export function composeTable({ title, workflowId, backlog, description, status, 
   };
 }
 
+/** The ledger knows what it has moved, also in slices of a worker that was killed; the running slice knows what is left. */
+function replayView(
+  { stage, status: state, start, end, target, loader, at, endedAt }: Replay,
+  pending: readonly PendingTask[],
+  status: TableStatus | undefined,
+  backlog: TableBacklog | undefined,
+): ReplayView {
+  const known = backlog?.replays?.find((each) => each.stage === stage);
+  const totals = status?.stages[stage];
+  const now = pending.find(({ task }) => task === stage)?.progress;
+  const waiting = state === 'running' ? (now?.waiting ?? totals?.waiting ?? null) : 0;
+  const rows = known?.rows ?? totals?.rows ?? 0;
+  return { id: stage, status: state, start, end, target, loader, at, endedAt, rows, waiting };
+}
+
 function hasCopy(route: Route): boolean {
   return stagesOf(route).some(({ id }) => id === COPY_STAGE);
 }
 
 function stageViews({ table, stages }: TableBacklog, pending: readonly PendingTask[]): readonly StageView[] {
-  return stagesOf(table.route).flatMap(({ id }) => {
+  return stagesOf(table.route).flatMap(({ id, queue }) => {
     const backlog = stages[id];
     if (backlog === undefined) return [];
     const task = pending.find((each) => each.task === id);
     return [
       {
         id,
+        queue,
         rows: backlog.rows,
         waiting: backlog.waiting,
+        errors: errorsOf(table.route, id, backlog),
         waitingIn: waitingPlace(table.route, id),
         lagSeconds: lagOf(backlog, task),
         lastBatchAt: new Date(backlog.lastBatchAt * 1_000).toISOString(),
@@ -82,6 +114,12 @@ function stageViews({ table, stages }: TableBacklog, pending: readonly PendingTa
       },
     ];
   });
+}
+
+function errorsOf(route: Route, stage: StageId, { errors }: StageBacklog): StageView['errors'] {
+  const loader = route.loaders.find(({ name }) => name === loaderOf(stage));
+  if (errors === null || loader === undefined) return null;
+  return { messages: errors, table: engineNames(loader.target).shown.errors };
 }
 
 /**

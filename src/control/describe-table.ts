@@ -6,6 +6,7 @@ import { FAILURE_KINDS, isFailureKind, policyOf, type FailureKind } from '../fai
 import type { TableStatus } from '../../workflows/messages.js';
 import { STATUS_QUERY } from '../../workflows/names.js';
 import { PHASES, type Phase, type Task } from '../../workflows/table-state.js';
+import { stopTask } from '../../workflows/stop-task.js';
 
 /** An activity of a table that runs or waits for its next attempt, as the server knows it: no worker is needed to ask. */
 export interface PendingTask {
@@ -79,11 +80,18 @@ const USUAL_STAGES: Readonly<Record<StageActivity, Task>> = {
   publishSlice: PUBLISH_STAGE,
   loadSlice: loadStage(MAIN_LOADER),
   directSlice: directStage(MAIN_LOADER),
+  watchEngine: loadStage(MAIN_LOADER),
+  replaySlice: 'replay:1',
 };
 const USUAL_TASKS = new Map<string, Task>([
   ['prepareTable', 'prepare'],
   ['changeRoute', 'configure'],
   ['removeTable', 'remove'],
+  ['stopEngine', stopTask(loadStage(MAIN_LOADER))],
+  ['addLoader', 'addLoader'],
+  ['removeLoader', 'removeLoader'],
+  ['startReplay', 'startReplay'],
+  ['cancelReplay', 'cancelReplay'],
   ...Object.entries(USUAL_STAGES),
 ]);
 

@@ -12,19 +12,20 @@ import type { TableAddress } from '../domain/receipt.js';
 import { formatTableName, workflowIdOf } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
 import type { Answer } from '../../workflows/messages.js';
+import type { Action } from '../../workflows/request.js';
 
 export interface TableRequest extends TableAddress {
-  readonly action: 'pause' | 'resume' | 'configure' | 'remove';
+  readonly action: Action;
   /** Fields of the message, without `requestId`. */
   readonly message: object;
+  /** A fresh one when absent. */
+  readonly requestId?: string;
 }
 
-const UPDATES = {
-  pause: 'requestPause',
-  resume: 'requestResume',
-  configure: 'requestConfigure',
-  remove: 'requestRemove',
-} as const;
+/** `pause` -> `requestPause` */
+function updateOf(action: Action): string {
+  return `request${action.charAt(0).toUpperCase()}${action.slice(1)}`;
+}
 
 /** How long a worker has to answer before the request is left for later. */
 const ANSWER_MS = 4_000;
@@ -37,11 +38,14 @@ const ANSWER_MS = 4_000;
  */
 export async function sendCommand(client: Client, request: TableRequest): Promise<Answer | undefined> {
   const handle = client.workflow.getHandle(workflowIdOf(request.pipeline, request));
-  const requestId = randomUUID();
+  const { requestId = randomUUID() } = request;
   const message = { ...request.message, requestId };
   try {
     return await client.withDeadline(Date.now() + ANSWER_MS, () =>
-      handle.executeUpdate<Answer, [typeof message]>(UPDATES[request.action], { args: [message], updateId: requestId }),
+      handle.executeUpdate<Answer, [typeof message]>(updateOf(request.action), {
+        args: [message],
+        updateId: requestId,
+      }),
     );
   } catch (error) {
     if (error instanceof WorkflowNotFoundError) throw notReplicated(request);

@@ -1,6 +1,6 @@
 import type { Client } from '@temporalio/client';
 import { deploymentOf, type Deployment, type TaskQueues } from '../domain/deployment.js';
-import type { MessageFormat, StageId } from '../domain/route.js';
+import type { MessageFormat, StageId, StageSpec } from '../domain/route.js';
 import { formatTableName, workflowIdOf, type TableName } from '../domain/table-name.js';
 import { isMissingLedger } from '../ledger/query.js';
 import type { FailureKind } from '../failure/kinds.js';
@@ -9,6 +9,7 @@ import type { Phase, Task } from '../../workflows/table-state.js';
 import type { Databases } from '../connect/databases.js';
 import { readBacklog, type TableBacklog } from './backlog.js';
 import { composeTable } from './compose-table.js';
+import type { LoaderView } from './loader-views.js';
 import { describeTable, queryTable, type TableDescription } from './describe-table.js';
 import { listTables } from './list-tables.js';
 import { ELSEWHERE_REMEDY, otherDeployment, OTHERS_REMEDY, othersWorkflow, waitsElsewhere } from './own-workflow.js';
@@ -38,6 +39,10 @@ export interface TableView {
   readonly copied: boolean;
   /** In the order in which a row meets them; empty before the table is prepared. */
   readonly stages: readonly StageView[];
+  /** In the order in which they were added; empty before the table is prepared. */
+  readonly loaders: readonly LoaderView[];
+  /** Newest last; of those that ended, the last few. None where no worker answered. */
+  readonly replays: readonly ReplayView[];
   /** Changes since the first load that are in ClickHouse: those of the last stage. */
   readonly loadedRows: number;
   /** Changes that wait, over all stages; null where that is not known of any. */
@@ -54,10 +59,14 @@ export interface TableView {
 
 export interface StageView {
   readonly id: StageId;
+  /** The task queue that offers its activity. */
+  readonly queue: StageSpec['queue'];
   /** Rows and tombstones confirmed since the table was added; those of a batch that was sent again count again. */
   readonly rows: number;
   /** Changes that wait for it, the batch in hand among them; null where that is not known. */
   readonly waiting: number | null;
+  /** Messages that could not be loaded and were set aside, and where they lie; null for a stage that sets none aside. */
+  readonly errors: { readonly messages: number; readonly table: string } | null;
   /** Where they wait: `the outbox`, `Kafka`; null for a stage that reads the table itself. */
   readonly waitingIn: string | null;
   /** Age of the oldest of them; null where it is not known. */
@@ -66,6 +75,22 @@ export interface StageView {
   readonly lastBatchAt: string;
   /** Whether its activity runs, or waits for its next attempt. */
   readonly running: boolean;
+}
+
+export interface ReplayView {
+  readonly id: StageId;
+  readonly status: 'running' | 'finished' | 'cancelled';
+  /** Offsets by partition: the first that is read, and the first that is not; `end` is null until its copy is complete. */
+  readonly start: Readonly<Record<string, string>>;
+  readonly end: Readonly<Record<string, string>> | null;
+  /** `database.table` */
+  readonly target: string;
+  readonly loader: string;
+  readonly at: string;
+  readonly endedAt: string | null;
+  readonly rows: number;
+  /** Messages of its range that are not loaded yet; null where that is not known. */
+  readonly waiting: number | null;
 }
 
 export interface FailureView {

@@ -1,5 +1,6 @@
 import type { Client } from '@temporalio/client';
 import type { TaskQueues } from '../domain/deployment.js';
+import type { StageSpec } from '../domain/route.js';
 
 /** Processes that polled each task queue of a deployment lately. */
 export interface Workers extends Readonly<Record<keyof TaskQueues, number>> {
@@ -22,9 +23,18 @@ export async function countWorkers(client: Client, queues: TaskQueues): Promise<
   return { workflow, producer, consumer, queues };
 }
 
-/** The task queues that nobody polls. */
-export function missingQueues(workers: Workers): readonly string[] {
-  return (['workflow', 'producer', 'consumer'] as const)
+/**
+ * The queues that tables of these stages need. Every table needs workflows and producers; consumers only where a topic is loaded.
+ * @param stages none: not known yet, all queues
+ */
+export function neededQueues(stages: readonly Pick<StageSpec, 'queue'>[]): readonly (keyof TaskQueues)[] {
+  const isLoaded = stages.length === 0 || stages.some(({ queue }) => queue === 'consumer');
+  return isLoaded ? ['workflow', 'producer', 'consumer'] : ['workflow', 'producer'];
+}
+
+/** The task queues that nobody polls. @param stages of the tables that are meant; see `neededQueues` */
+export function missingQueues(workers: Workers, stages: readonly Pick<StageSpec, 'queue'>[] = []): readonly string[] {
+  return neededQueues(stages)
     .filter((queue) => workers[queue] === 0)
     .map((queue) => workers.queues[queue]);
 }

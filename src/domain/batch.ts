@@ -1,3 +1,5 @@
+import type { TargetTable } from './replicated-table.js';
+
 /**
  * A batch is named, then moved, then confirmed. A name never changes: a retry rebuilds the batch from the name alone. Batch numbers
  * count from 1 for each table and stage, without gaps.
@@ -48,12 +50,18 @@ export interface CopyBatch extends BatchName {
 }
 
 /**
- * The deduplication token of a load batch: table, stage, generation, batch number and ranges. Only for content that a retry
- * reproduces byte for byte, as a range of offsets does. The stage is in it because two loaders of a table may name the same range.
+ * The deduplication token of a load batch: table, stage, target, generation, batch number and ranges. Only for content that a retry
+ * reproduces byte for byte, as a range of offsets does. Stage and target are in it because two loaders of a table may name the
+ * same range, and views of both targets may fill one table, which takes the token of the insert that feeds it.
+ * @param stage a replay adds the id of its request: one that is asked for again must not be taken for a repeat
  */
-export function loadToken(table: { pipeline: string; id: string }, stage: string, batch: OffsetBatch): string {
+export function loadToken(table: TokenOwner, stage: string, batch: OffsetBatch): string {
+  const { database, table: name } = table.target;
   const ranges = Object.entries(batch.ranges)
     .toSorted(([a], [b]) => Number(a) - Number(b))
     .map(([partition, { first, last }]) => `${partition}:${first}-${last}`);
-  return `pg2click/${table.pipeline}/${table.id}/${stage}/${batch.generation}/${batch.batch}/${ranges.join(',')}`;
+  const { generation, batch: number } = batch;
+  return `pg2click/${table.pipeline}/${table.id}/${stage}/${database}.${name}/${generation}/${number}/${ranges.join(',')}`;
 }
+
+type TokenOwner = Pick<TargetTable, 'pipeline' | 'id' | 'target'>;

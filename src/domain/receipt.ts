@@ -1,3 +1,4 @@
+import type { ReplayTerms, TopicOffsets } from './replay.js';
 import type { TableOptions } from './replicated-table.js';
 import type { StageId, StageSpec } from './route.js';
 import type { ChangeStep, RouteOptions } from './route-change.js';
@@ -73,6 +74,11 @@ export interface CopyReceipt {
   readonly position: string;
 }
 
+export interface StopRequest extends TableAddress {
+  readonly stage: StageId;
+  readonly tableId?: string | undefined;
+}
+
 export interface RemoveRequest extends TableAddress {
   /** Ledger id of the table: one of the same name that was added later is left alone. Absent if it was never prepared. */
   readonly id?: string | undefined;
@@ -108,6 +114,55 @@ export interface ChangeReceipt {
   readonly refused?: string;
 }
 
+/** To give a table another loader. */
+export interface LoaderRequest extends TableAddress {
+  readonly loader: {
+    readonly name: string;
+    /** `table` or `database.table`; the name of the first target when absent. */
+    readonly target?: string | undefined;
+    /** Name of a ClickHouse server in the settings, lower case; that of `CH_URL` when absent. */
+    readonly connection?: string | undefined;
+  };
+}
+
+export interface RemoveLoaderRequest extends TableAddress {
+  readonly name: string;
+  readonly dropTarget: boolean;
+}
+
+/** What a change of loaders made of the table. */
+export interface LoaderReceipt extends RemoveReceipt {
+  readonly prepared: PrepareReceipt;
+}
+
+export interface ReplayRequest extends TableAddress, ReplayTerms {
+  /** Names the replay: a repeat finds it. */
+  readonly requestId: string;
+  /** Stages of the replays that have not ended: rows of others may go. */
+  readonly running?: readonly StageId[];
+}
+
+export interface ReplayReceipt {
+  /** `replay:1` */
+  readonly stage: StageId;
+  readonly stages: readonly StageSpec[];
+  readonly start: TopicOffsets;
+  /** Null where it ends when its copy is complete. */
+  readonly end: TopicOffsets | null;
+  readonly loader: string;
+  /** `database.table` */
+  readonly target: string;
+}
+
+export interface CancelReplayRequest extends TableAddress {
+  readonly replay: StageId;
+}
+
+export interface ReplaySliceReceipt extends SliceReceipt {
+  /** All of the range is in the target. */
+  readonly finished: boolean;
+}
+
 /** What an activity reports while it runs. For displays only: positions are in the ledger. */
 export interface SliceProgress {
   /** A stage, or `prepare`, `configure` or `remove`. */
@@ -127,6 +182,15 @@ export interface ReplicationActivities {
   loadSlice(request: SliceRequest): Promise<SliceReceipt>;
   directSlice(request: SliceRequest): Promise<SliceReceipt>;
   changeRoute(request: ChangeRequest): Promise<ChangeReceipt>;
+  /** A slice that watches what loads by itself, and starts it. */
+  watchEngine(request: SliceRequest): Promise<SliceReceipt>;
+  /** Ends what loads by itself. */
+  stopEngine(request: StopRequest): Promise<void>;
+  replaySlice(request: SliceRequest): Promise<ReplaySliceReceipt>;
+  addLoader(request: LoaderRequest): Promise<LoaderReceipt>;
+  removeLoader(request: RemoveLoaderRequest): Promise<LoaderReceipt>;
+  startReplay(request: ReplayRequest): Promise<ReplayReceipt>;
+  cancelReplay(request: CancelReplayRequest): Promise<void>;
   /** Returns nothing if this attempt cannot know what an earlier one dropped, and in histories of older releases. */
   removeTable(request: RemoveRequest): Promise<RemoveReceipt | void>;
 }

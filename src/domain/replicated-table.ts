@@ -94,6 +94,10 @@ export interface TargetTable extends Pick<
   'id' | 'pipeline' | 'name' | 'generation' | 'shape' | 'columns' | 'key'
 > {
   readonly target: Target;
+  /** Name of the loader; `main` when absent. */
+  readonly loader?: string;
+  /** As in `LoaderSpec`. */
+  readonly connection?: string;
   /** As in `LoaderSpec`. */
   readonly engine?: Engine;
   /** As in `LoaderSpec`. */
@@ -111,14 +115,28 @@ export function loaderNamed(table: Pick<ReplicatedTable, 'route'>, name = MAIN_L
   return loader;
 }
 
+/** The one that was there first, `main` unless it was removed. @throws Error if the table has none, which no table is without */
+export function firstLoader({ route }: Pick<ReplicatedTable, 'route'>): LoaderSpec {
+  const [first] = route.loaders;
+  if (first === undefined) throw new Error('the table has no loader');
+  return first;
+}
+
 /** The table with the target of its loader `name`. @throws Error as `loaderNamed` */
 export function targetTable(table: ReplicatedTable, name = MAIN_LOADER, deployment?: string): TargetTable {
-  const { target, server, engine } = loaderNamed(table, name);
+  return targetOf(table, loaderNamed(table, name), deployment);
+}
+
+/** The table with the target of a loader, also of one that is not in its route. */
+export function targetOf(table: ReplicatedTable, loader: LoaderSpec, deployment?: string): TargetTable {
+  const { name, target, server, engine, connection } = loader;
   const oldMarks = table.owner === undefined || (table.adopted === true && table.owner.id === deployment);
   return {
     ...table,
     target,
+    loader: name,
     oldMarks,
+    ...(connection === undefined ? {} : { connection }),
     ...(engine === undefined ? {} : { engine }),
     ...(server === undefined ? {} : { server }),
     ...(deployment === undefined ? {} : { deployment }),

@@ -82,6 +82,8 @@ export interface LoaderSpec {
   readonly target: Target;
   /** Identity of the ClickHouse server on which the target was made; absent in older ledgers. */
   readonly server?: string;
+  /** Name of that server in the settings (`CH_URL_<NAME>`), lower case; absent: the server of `CH_URL`. */
+  readonly connection?: string;
   /** Of the target; `replacing` when absent. */
   readonly engine?: Engine;
 }
@@ -103,9 +105,18 @@ export interface StageSpec {
   readonly queue: 'producer' | 'consumer';
   /** `once`: it ends by itself and is not run again. */
   readonly runs: 'once' | 'always';
+  /** Something goes on without its slices: this activity ends it, where the stage is not wanted any more. */
+  readonly stops?: 'stopEngine';
 }
 
-export const STAGE_ACTIVITIES = ['copyTable', 'publishSlice', 'loadSlice', 'directSlice'] as const;
+export const STAGE_ACTIVITIES = [
+  'copyTable',
+  'publishSlice',
+  'loadSlice',
+  'directSlice',
+  'watchEngine',
+  'replaySlice',
+] as const;
 export type StageActivity = (typeof STAGE_ACTIVITIES)[number];
 
 export const COPY_STAGE: StageId = 'copy';
@@ -115,22 +126,27 @@ export function loadStage(loader: string): StageId {
   return `load:${loader}`;
 }
 
+/** The first load of a loader's target. */
+export function copyStage(loader: string): StageId {
+  return loader === MAIN_LOADER ? COPY_STAGE : `${COPY_STAGE}:${loader}`;
+}
+
 /** From the capture straight into the target of a loader. */
 export function directStage(loader: string): StageId {
   return `direct:${loader}`;
 }
 
-/** The loader that a stage belongs to; undefined for a stage of the whole table. */
+/** The loader that a stage belongs to; undefined for a stage of the whole table, and for a replay. */
 export function loaderOf(stage: StageId): string | undefined {
-  return /^(?:load|direct):(.+)$/u.exec(stage)?.[1];
+  return stage === COPY_STAGE ? MAIN_LOADER : /^(?:copy|load|direct):(.+)$/u.exec(stage)?.[1];
 }
 
 /** What a stage reads from: the table itself, the capture, or the topic. */
 export type StageInput = 'table' | 'capture' | 'topic';
 
 export function inputOf(stage: StageId): StageInput {
-  if (stage === COPY_STAGE) return 'table';
-  return stage.startsWith('load:') ? 'topic' : 'capture';
+  if (stage === COPY_STAGE || stage.startsWith(`${COPY_STAGE}:`)) return 'table';
+  return /^(?:load|replay):/u.test(stage) ? 'topic' : 'capture';
 }
 
 /** Where changes wait for a stage, as people say it: `the outbox`, `the table`, `Kafka`; null for a first load. */
@@ -151,7 +167,8 @@ export const FIRST_ROUTE = {
 export interface StagedRoute {
   readonly capture: Pick<CaptureSpec, 'appendOnly'>;
   readonly transport: Pick<TransportSpec, 'kind'>;
-  readonly loaders: readonly Pick<LoaderSpec, 'name'>[];
+  /** A loader without a kind is a worker. */
+  readonly loaders: readonly (Pick<LoaderSpec, 'name'> & Partial<Pick<LoaderSpec, 'kind'>>)[];
 }
 
 /**
@@ -159,19 +176,26 @@ export interface StagedRoute {
  * grows needs no copy: its capture reads it from the first row.
  */
 export function stagesOf({ capture, transport, loaders }: StagedRoute): readonly StageSpec[] {
-  const copy: StageSpec = { id: COPY_STAGE, activity: 'copyTable', queue: 'producer', runs: 'once' };
-  const first = capture.appendOnly === true ? [] : [copy];
+  const first = capture.appendOnly === true ? [] : loaders.map(({ name }) => copySpec(name));
   if (transport.kind === 'direct') return [...first, ...loaders.map(({ name }) => directSpec(name))];
   const publish: StageSpec = { id: PUBLISH_STAGE, activity: 'publishSlice', queue: 'producer', runs: 'always' };
-  return [...first, publish, ...loaders.map(({ name }) => loadSpec(name))];
+  return [...first, publish, ...loaders.map(loadSpec)];
+}
+
+/** The stage that fills the target of a loader with what the table held when the loader was added. */
+export function copySpec(loader: string): StageSpec {
+  return { id: copyStage(loader), activity: 'copyTable', queue: 'producer', runs: 'once' };
 }
 
 function directSpec(loader: string): StageSpec {
   return { id: directStage(loader), activity: 'directSlice', queue: 'producer', runs: 'always' };
 }
 
-function loadSpec(loader: string): StageSpec {
-  return { id: loadStage(loader), activity: 'loadSlice', queue: 'consumer', runs: 'always' };
+function loadSpec({ name, kind }: StagedRoute['loaders'][number]): StageSpec {
+  const stage = { id: loadStage(name), queue: 'consumer', runs: 'always' } as const;
+  return kind === 'kafka-engine'
+    ? { ...stage, activity: 'watchEngine', stops: 'stopEngine' }
+    : { ...stage, activity: 'loadSlice' };
 }
 
 /** The stage that brings rows into the target of a loader. */

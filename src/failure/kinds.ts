@@ -106,8 +106,9 @@ export const FAILURE_POLICIES = {
   RowRefused: {
     treatment: 'parked',
     remedy:
-      'Correct the value in PostgreSQL. If copy is parked, resume: it reads the table again. If load is parked, remove ' +
-      'the table and add it again: the refused message stays in Kafka, and resume sends it to ClickHouse again.',
+      'Correct the value in PostgreSQL. If copy is parked, or the messages hold keys only (--payload key), resume: the row ' +
+      'is read again. Else, if load is parked, remove the table and add it again: the refused message stays in Kafka, and ' +
+      'resume sends it to ClickHouse again.',
   },
   MessageTooLarge: { treatment: 'parked', remedy: 'Raise max.message.bytes of the topic and the broker, then resume.' },
   TargetTaken: {

@@ -18,6 +18,8 @@ interface LedgerRow {
 }
 
 interface SourceRow {
+  /** It has what outboxes need. */
+  readonly isPrepared: boolean;
   /** The ledger that its outboxes belong to, once that is known. */
   readonly bound: string | null;
   /** Tables of a ledger of its own. */
@@ -29,19 +31,21 @@ const LEDGER_ROW = /* sql */ `select id::text, source, (select count(*)::int fro
 
 /**
  * Makes sure that a ledger elsewhere and this source belong together.
- * @param options `bind`: where neither has said so yet, both do from now on; `outboxes`: whether the source has what outboxes need
+ * @param options `bind`: where neither has said so yet, both do from now on; `outboxes`: whether the source has what outboxes need;
+ * `seen`: look whether it has. A role that may only read makes no outboxes, and the source then knows of no ledger
  * @throws Failure `Misconfigured`: one sentence that names both sides
  */
 export async function bindLedger(
   ledger: Queryable,
   source: Queryable,
-  { bind, outboxes }: { readonly bind: boolean; readonly outboxes: boolean },
+  { bind, outboxes }: { readonly bind: boolean; readonly outboxes: boolean | 'seen' },
 ): Promise<void> {
   const [own, there] = [await readDatabaseIdentity(source), await readDatabaseIdentity(ledger)];
   if (isSame(own, there))
     refuse(`LEDGER_PG_URL names the database "${own.database}" of the tables itself.`, 'Remove it.');
   // All that can be refused is refused before anything is written.
-  if (outboxes) await requireFreeOutboxes(source, (await one<LedgerRow>(ledger, LEDGER_ROW))?.id, { own, there });
+  if (outboxes !== false)
+    await requireFreeOutboxes(source, (await one<LedgerRow>(ledger, LEDGER_ROW))?.id, { own, there });
   if (bind)
     await query(
       ledger,
@@ -55,7 +59,8 @@ export async function bindLedger(
     refuseOther(there, `the source database "${row.source.database}" (server ${row.source.server})`);
   if (row === undefined || row.source === null)
     refuse(`The ledger in the database "${there.database}" does not know its source yet.`, 'Run "pg2click init".');
-  if (outboxes) await bindOutboxes(source, row.id, { bind, own, there });
+  if (outboxes === true || (outboxes === 'seen' && (await readSource(source)).isPrepared))
+    await bindOutboxes(source, row.id, { bind, own, there });
 }
 
 interface Sides {
@@ -103,7 +108,7 @@ async function bindOutboxes(
  */
 export async function requirePair({ ledger, source }: Databases): Promise<void> {
   const check =
-    ledger === source ? requireOwnLedger(source) : bindLedger(ledger, source, { bind: false, outboxes: true });
+    ledger === source ? requireOwnLedger(source) : bindLedger(ledger, source, { bind: false, outboxes: 'seen' });
   await check.catch(passIfHidden);
 }
 
@@ -145,7 +150,7 @@ async function readSource(source: Queryable): Promise<SourceRow> {
     has?.tables === true
       ? await one<{ tables: number }>(source, `select count(*)::int as tables from pg2click.replicated_table`)
       : undefined;
-  return { bound: bound?.id ?? null, tables: tables?.tables ?? 0 };
+  return { isPrepared: has?.bound === true, bound: bound?.id ?? null, tables: tables?.tables ?? 0 };
 }
 
 async function one<Row extends object>(pg: Queryable, text: string): Promise<Row | undefined> {

@@ -1,6 +1,6 @@
 import type { Queryable } from '../connect/queryable.js';
 import { literal } from '../domain/identifier.js';
-import { loaderNamed, type ReplicatedTable } from '../domain/replicated-table.js';
+import { firstLoader, type ReplicatedTable } from '../domain/replicated-table.js';
 import { kafkaOf, type StageId, type Target } from '../domain/route.js';
 import { formatTableName, shellName, type TableName } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
@@ -227,25 +227,32 @@ function refuseLastGeneration({ name, targetGeneration }: Registration, { table,
   });
 }
 
-/** The unique indexes of `topic` and `target`, and the option that chooses another. */
+/** The constraints that keep `topic` and `target` apart, and the option that chooses another. */
 const TAKEN: Readonly<Record<string, readonly [what: string, option: '--topic' | '--target']>> = {
   table_topic: ['topic', '--topic'],
   table_target: ['target', '--target'],
 };
 
-async function explainTaken(pg: Queryable, error: unknown, table: Registration): Promise<unknown> {
+/** @returns the Failure `TargetTaken` where a name is taken, else the error */
+export async function explainTaken(
+  pg: Queryable,
+  error: unknown,
+  table: Pick<Registration, 'pipeline' | 'name' | 'definition'>,
+): Promise<unknown> {
   const cause = error instanceof Failure ? (error.cause as { constraint?: unknown } | undefined) : undefined;
   const [what, option] = TAKEN[String(cause?.constraint)] ?? [];
   if (what === undefined || option === undefined) return error;
   const { pipeline, name, definition } = table;
   const topic = kafkaOf(definition.route)?.topic;
-  const { target } = loaderNamed(definition);
+  // The newest loader is the one that was being added.
+  const { target } = definition.route.loaders.at(-1) ?? firstLoader(definition);
   const found = await query<{ pipeline: string; schema: string; table: string }>(
     pg,
-    /* sql */ `select pipeline, schema_name as schema, table_name as table from pg2click.replicated_table
-      where case when $1 = 'topic' then definition #>> '{route,transport,topic}' = $2
-        else pipeline = $3 and definition #> '{route,loaders,0,target}' = jsonb_build_object('database', $4::text, 'table', $5::text) end`,
-    [what, topic, pipeline, target.database, target.table],
+    /* sql */ `select t.pipeline, schema_name as schema, table_name as table from pg2click.replicated_table t
+      where (schema_name, table_name) <> ($6, $7) and case when $1 = 'topic' then definition #>> '{route,transport,topic}' = $2
+        else t.pipeline = $3 and exists (
+          select from pg2click.target where table_id = t.id and database = $4 and "table" = $5) end`,
+    [what, topic, pipeline, target.database, target.table, name.schema, name.table],
   );
   const owner = found.rows[0];
   const other = owner === undefined ? 'another table' : `${formatTableName(owner)} of pipeline ${owner.pipeline}`;

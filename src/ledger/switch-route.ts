@@ -1,29 +1,10 @@
 import type { ReplicatedTable } from '../domain/replicated-table.js';
 import { stagesOf, type StageId } from '../domain/route.js';
 import type { Queryable } from '../connect/queryable.js';
+import { definitionOf } from './change-route.js';
 import { query } from './query.js';
 import { checkClaim, type DdlClaim } from './registration.js';
 import { readStages } from './stages.js';
-import type { Definition } from './tables.js';
-
-/** The part of a table that one JSON value of the ledger holds. */
-export function definitionOf({
-  columns,
-  key,
-  route,
-  owner,
-  adopted,
-  spareCaptures,
-}: Omit<ReplicatedTable, 'id' | 'pipeline' | 'name'>): Definition {
-  return {
-    columns,
-    key,
-    route,
-    ...(owner === undefined ? {} : { owner }),
-    ...(adopted === undefined ? {} : { adopted }),
-    ...(spareCaptures === undefined || spareCaptures.length === 0 ? {} : { spareCaptures }),
-  };
-}
 
 /**
  * Saves what a change has made of a table, outside of the switch.

@@ -1,7 +1,7 @@
 import type { ReplicatedTable } from '../domain/replicated-table.js';
 import type { TableName } from '../domain/table-name.js';
 import type { Queryable } from '../connect/queryable.js';
-import { query } from './query.js';
+import { isMissingLedger, query } from './query.js';
 
 /** A row of the ledger as SQL returns it. */
 export interface TableRow {
@@ -45,6 +45,22 @@ export async function listTables(pg: Queryable, pipeline: string): Promise<Repli
     [pipeline],
   );
   return found.rows.map(toTable);
+}
+
+/** Whether a table of a pipeline goes through Kafka, or is about to. Where there is no ledger yet, none does. */
+export async function hasKafkaTable(pg: Queryable, pipeline: string): Promise<boolean> {
+  try {
+    const found = await query<{ has: boolean }>(
+      pg,
+      /* sql */ `select exists (select from pg2click.replicated_table
+        where pipeline = $1 and definition #>> '{route,transport,kind}' = 'kafka') as has`,
+      [pipeline],
+    );
+    return found.rows[0]?.has === true;
+  } catch (error) {
+    if (isMissingLedger(error)) return false;
+    throw error;
+  }
 }
 
 /** @returns undefined where the table was removed */

@@ -1,5 +1,7 @@
 import type { Change, Span } from '../domain/change.js';
+import type { Payload } from '../domain/route.js';
 import type { RecordHeader } from '../kafka/protocol/record-batch-writer.js';
+import type { MessageKind } from './header.js';
 
 /** A message that is complete but for its place in the batch. Its bytes are valid until `emit` returns. */
 export interface EncodedMessage {
@@ -9,7 +11,7 @@ export interface EncodedMessage {
   readonly rows: number;
   /** Highest `seq` in it, in decimal digits. */
   readonly highest: Span;
-  readonly kind: 'rows' | 'truncate';
+  readonly kind: MessageKind;
   /** Headers beside the one that every message has. */
   readonly headers: readonly RecordHeader[];
 }
@@ -28,6 +30,8 @@ export interface EncoderOptions {
   readonly partitions: number;
   /** The columns of the values where these are COPY text, in their order; absent where they are JSON. */
   readonly columns?: readonly string[] | undefined;
+  /** What the values of changes are; `row` when absent. */
+  readonly payload?: Payload | undefined;
 }
 
 export const NO_HEADERS: readonly RecordHeader[] = [];

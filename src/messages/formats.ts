@@ -17,10 +17,15 @@ export const FORMATS: Readonly<Record<MessageFormat, FormatSpec>> = {
 };
 
 /** What rows have to be for a topic: `key` is false where no message has one, and there is no partition to choose. */
-export function rowContentOf({ format, partitions }: Pick<KafkaTransport, 'format' | 'partitions'>): {
-  readonly rows: 'json' | 'text';
+export function rowContentOf({
+  format,
+  partitions,
+  payload,
+}: Pick<KafkaTransport, 'format' | 'partitions' | 'payload'>): {
+  readonly rows: 'json' | 'text' | 'keys';
   readonly key: boolean;
 } {
+  if (payload === 'key') return { rows: 'keys', key: true };
   const { rows } = FORMATS[format];
   return { rows, key: rows === 'json' || partitions > 1 };
 }

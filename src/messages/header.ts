@@ -10,9 +10,9 @@ export const COLUMNS_HEADER = 'pg2click-columns';
 const VERSION = 2;
 const SLASH = 0x2f;
 const ZERO = 0x30;
-/** The `t` of `/truncate`. */
-const LETTER_T = 0x74;
-const TRUNCATE = Buffer.from('/truncate');
+/** What stands behind the numbers where a message is not one of whole rows. A reader that does not know it takes the message for foreign. */
+const ENDINGS = { rows: '', key: '/key', truncate: '/truncate' } as const;
+const ENDING_BYTES = { rows: Buffer.alloc(0), key: Buffer.from(ENDINGS.key), truncate: Buffer.from(ENDINGS.truncate) };
 const ORIGIN_DIGITS = 8;
 const ORIGIN_AT = 2;
 /** Fifteen digits are below 2^53; longer numbers go through BigInt. */
@@ -20,6 +20,12 @@ const EXACT_DIGITS = 15;
 /** Version, origin, six numbers of up to 20 digits, and `/truncate`. */
 const MOST_BYTES = 160;
 const FIELDS_BEFORE_HIGHEST = { current: 5, old: 4 };
+
+/**
+ * `rows`: row values. `key`: the key of a row and its version, `{"id":1,"_version":"..."}`; the row itself is in PostgreSQL.
+ * `truncate`: a TRUNCATE marker whose value is `{"_version": "..."}`.
+ */
+export type MessageKind = keyof typeof ENDINGS;
 
 /** What a message says about itself, beside its rows. */
 export interface MessageHeader {
@@ -36,25 +42,26 @@ export interface MessageHeader {
   readonly rows: number;
   /** Highest `seq` (major part of the version) in this message, decimal. */
   readonly highest: string;
-  /** `rows`: row values; `truncate`: a TRUNCATE marker whose value is `{"_version": "..."}`. */
-  readonly kind: 'rows' | 'truncate';
+  readonly kind: MessageKind;
 }
 
 /**
- * `2/<origin>/<generation>/<shape>/<batch>/<row>/<rows>/<highest>`, with `/truncate` behind it for a TRUNCATE marker. Without an
- * origin it is the old form, `<generation>/<batch>/<row>/<rows>/<highest>`, which is read and not written any more.
+ * `2/<origin>/<generation>/<shape>/<batch>/<row>/<rows>/<highest>`, with `/key` or `/truncate` behind it where it holds no whole rows.
+ * Without an origin it is the old form, `<generation>/<batch>/<row>/<rows>/<highest>`, which is read and not written any more.
  */
 export function printHeader(header: MessageHeader): string {
   const { origin, generation, shape, batch, row, rows, highest, kind } = header;
   const head = origin === undefined ? `${generation}` : `${VERSION}/${origin}/${generation}/${shape}`;
-  return `${head}/${batch}/${row}/${rows}/${highest}${kind === 'truncate' ? '/truncate' : ''}`;
+  return `${head}/${batch}/${row}/${rows}/${highest}${ENDINGS[kind]}`;
 }
 
 /** @returns undefined for a text that is not ours: the caller decides what a foreign message means */
 export function parseHeader(text: string): MessageHeader | undefined {
-  const match = /^(?:2\/([0-9a-f]{8})\/(\d+)\/(\d+)|(\d+))\/(\d+)\/(\d+)\/(\d+)\/(\d+)(\/truncate)?$/u.exec(text);
+  const match = /^(?:2\/([0-9a-f]{8})\/(\d+)\/(\d+)|(\d+))\/(\d+)\/(\d+)\/(\d+)\/(\d+)(?:\/(key|truncate))?$/u.exec(
+    text,
+  );
   if (match === null) return undefined;
-  const [, origin, generation, shape, oldGeneration, batch, row, rows, highest, truncate] = match;
+  const [, origin, generation, shape, oldGeneration, batch, row, rows, highest, kind] = match;
   return {
     origin,
     generation: Number(generation ?? oldGeneration),
@@ -63,7 +70,7 @@ export function parseHeader(text: string): MessageHeader | undefined {
     row: Number(row),
     rows: Number(rows),
     highest: highest ?? '0',
-    kind: truncate === undefined ? 'rows' : 'truncate',
+    kind: kind === 'key' || kind === 'truncate' ? kind : 'rows',
   };
 }
 
@@ -79,7 +86,7 @@ export class HeaderReader {
   rows = 0;
   /** A number where that is exact, else a bigint: they compare with each other. */
   highest: number | bigint = 0;
-  isTruncate = false;
+  kind: MessageKind = 'rows';
 
   /** @returns whether the bytes are a header of ours; the fields are those of the last one that was */
   read(bytes: Buffer, start: number, end: number): boolean {
@@ -114,13 +121,13 @@ export class HeaderReader {
       }
       if (i === from || byte !== SLASH) return false;
       if (field === count) {
-        const isTruncate = i < end;
-        if (isTruncate && (bytes[i + 1] !== LETTER_T || bytes.toString('latin1', i, end) !== '/truncate')) return false;
+        const kind = i === end ? 'rows' : endingOf(bytes, i, end);
+        if (kind === undefined) return false;
         this.highest = i - from <= EXACT_DIGITS ? value : BigInt(bytes.toString('latin1', from, i));
         this.generation = generation;
         this.shape = shape;
         this.rows = rows;
-        this.isTruncate = isTruncate;
+        this.kind = kind;
         return true;
       }
       if (field === 0) generation = value;
@@ -132,6 +139,13 @@ export class HeaderReader {
     }
     return false;
   }
+}
+
+/** @returns undefined for an ending of a later release, or of somebody else */
+function endingOf(bytes: Buffer, start: number, end: number): MessageKind | undefined {
+  for (const kind of ['key', 'truncate'] as const)
+    if (bytes.compare(ENDING_BYTES[kind], 0, undefined, start, end) === 0) return kind;
+  return undefined;
 }
 
 /** @returns -1 for bytes that do not begin as the current form does */
@@ -175,14 +189,14 @@ export class HeaderWriter {
   }
 
   /** @returns a view that the next call overwrites */
-  write(row: number, rows: number, highest: Span, kind: 'rows' | 'truncate'): Span {
+  write(row: number, rows: number, highest: Span, kind: MessageKind): Span {
     const bytes = this.#bytes;
     let at = putDecimal(bytes, this.#start, row);
     bytes[at++] = SLASH;
     at = putDecimal(bytes, at, rows);
     bytes[at++] = SLASH;
     at = copyInto(bytes, at, highest);
-    if (kind === 'truncate') at += TRUNCATE.copy(bytes, at);
+    if (kind !== 'rows') at += ENDING_BYTES[kind].copy(bytes, at);
     return { bytes, start: 0, end: at };
   }
 }

@@ -2,7 +2,8 @@
 export const LABELS = {
   pipeline: '`PG2CLICK_PIPELINE` of the table',
   table: '`schema.table` in PostgreSQL',
-  stage: '`publish` (outbox to Kafka), `load:main` (Kafka to ClickHouse), `copy` (first load)',
+  stage:
+    '`publish` (outbox to Kafka), `load:main` (Kafka to ClickHouse, `load:NAME` for another loader), `copy` (first load), `replay:1` (a replay)',
   task: '`prepare`, `remove`, or the stage that failed: `publish`, `load:main`, `copy`',
   kind: 'a kind of [Failures](06-failures.md); `none` while there is none',
   phase: 'a phase of [Control](05-control.md#the-life-of-a-table), or `stopped`: in the ledger, and no workflow runs',
@@ -17,7 +18,7 @@ export type Origin = 'worker' | 'collector';
 
 export interface Metric {
   readonly kind: 'counter' | 'gauge' | 'histogram';
-  readonly unit: 'rows' | 'bytes' | 'seconds' | 'batches' | 'parts' | 'failures' | 'tuples' | '';
+  readonly unit: 'rows' | 'bytes' | 'seconds' | 'batches' | 'parts' | 'failures' | 'tuples' | 'messages' | '';
   readonly labels: readonly Label[];
   readonly origin: Origin;
   /** One sentence, for the documentation and the HELP line. */
@@ -57,12 +58,36 @@ export const METRICS = {
     description:
       'Age of the oldest change that waits, at least: since a collector first saw it, or since its batch was named. 0 where nothing waits.',
   },
+  pg2click_error_messages: {
+    kind: 'gauge',
+    unit: 'messages',
+    labels: STAGE,
+    origin: 'collector',
+    description:
+      'Messages that could not be loaded and lie in the table of errors, as of the last batch. Only of stages that set messages aside: those of the Kafka engine.',
+  },
   pg2click_last_batch_timestamp_seconds: {
     kind: 'gauge',
     unit: 'seconds',
     labels: STAGE,
     origin: 'collector',
     description: 'When the stage last named or confirmed a batch, Unix time of PostgreSQL.',
+  },
+  pg2click_retention_late: {
+    kind: 'gauge',
+    unit: '',
+    labels: STAGE,
+    origin: 'collector',
+    description:
+      '1 while a loader has not loaded messages that are older than half of KAFKA_RETENTION_MS: Kafka may delete them unread. Looked at every five minutes.',
+  },
+  pg2click_replay_waiting: {
+    kind: 'gauge',
+    unit: '',
+    labels: STAGE,
+    origin: 'collector',
+    description:
+      'Messages of its range that a replay has not loaded yet; not shown before its end is known, and gone once it is done.',
   },
   pg2click_outbox_bytes: {
     kind: 'gauge',
@@ -77,6 +102,29 @@ export const METRICS = {
     labels: TABLE,
     origin: 'collector',
     description: 'Dead tuples in the outbox, as the statistics of PostgreSQL have them.',
+  },
+  pg2click_settle_seconds: {
+    kind: 'gauge',
+    unit: 'seconds',
+    labels: TABLE,
+    origin: 'worker',
+    description:
+      'poll, notify: how long the rows of the table have waited for transactions that write to it, from the first second on; 0 again when they have ended. The log says who they are.',
+  },
+  pg2click_gap_ranges: {
+    kind: 'gauge',
+    unit: '',
+    labels: TABLE,
+    origin: 'collector',
+    description: 'poll, notify: ranges of ids that had no row and are asked for again, as of the last batch.',
+  },
+  pg2click_given_up_ids: {
+    kind: 'gauge',
+    unit: '',
+    labels: TABLE,
+    origin: 'collector',
+    description:
+      'poll, notify: ids that had no row and are not asked for any more, since the table was added: those that were rolled back, and rows that came too late.',
   },
   pg2click_active_parts: {
     kind: 'gauge',

@@ -16,8 +16,11 @@ export interface RowBatch {
 
 /** What the rows of a batch are to be. */
 export interface RowContent {
-  /** `json`: one flat object a row. `text`: a line of COPY text, with the columns of `targetColumns` in their order. */
-  readonly rows: 'json' | 'text';
+  /**
+   * `json`: one flat object a row. `text`: a line of COPY text, with the columns of `targetColumns` in their order. `keys`: one flat
+   * object with the key columns and the version; the table is not read.
+   */
+  readonly rows: 'json' | 'text' | 'keys';
   /** False where nobody needs the keys (half a microsecond a row): no message has one, and all rows go to one partition. */
   readonly key: boolean;
 }

@@ -1,3 +1,4 @@
+import type { StageId } from '../domain/route.js';
 import type { Slice } from './slice.js';
 
 /** An activity of several steps, such as preparing a table. It reports its step, and stops only between two steps. */
@@ -10,7 +11,7 @@ export interface Steps {
   begin(step: string): void;
 }
 
-export function stepsOf(slice: Slice, stage: 'prepare' | 'configure' | 'remove'): Steps {
+export function stepsOf(slice: Slice, stage: StageId): Steps {
   const signal = AbortSignal.any([slice.ending, slice.signal]);
   const say = (moved: string): void => slice.progress({ stage, rows: 0, batches: 0, moved, waiting: 0, lagSeconds: 0 });
   return {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { parseEnv } from 'node:util';
 import { Failure } from '../failure/failure.js';
+import { isServerSecret } from './clickhouse-name.js';
 import { refuseUnreadLines } from './env-lines.js';
 import { SETTINGS, SETTING_NAMES, isSettingName, type SettingName } from './table.js';
 
@@ -41,7 +42,7 @@ function refuseCutSecrets(content: string, shownAs: string): void {
   for (const line of content.split(/\r?\n/u)) {
     const [, name, value] = /^\s*(?:export\s+)?(\w+)\s*=\s*([^\s'"`].*)$/u.exec(line) ?? [];
     if (name === undefined || value === undefined || !/\S#/u.test(value)) continue;
-    if (!isSettingName(name) || !SETTINGS[name].secret) continue;
+    if (!(isSettingName(name) ? SETTINGS[name].secret : isServerSecret(name))) continue;
     throw new Failure('Misconfigured', {
       message: `${name} in ${shownAs} holds a "#" outside quotes, where a comment begins.`,
       remedy: `Put the value of ${name} in single quotes.`,
@@ -68,9 +69,21 @@ export function readLayers(layers: readonly Layer[]): WrittenSettings {
 }
 
 function readOne(layer: Layer, name: SettingName): Written | undefined {
+  return SETTINGS[name].secret ? readSecret(layer, name) : readPlain(layer, name);
+}
+
+/** @returns undefined where it is not written, or empty */
+export function readPlain(layer: Layer, name: string): Written | undefined {
   const value = layer.variables[name]?.trim();
-  const plain = value === undefined || value === '' ? undefined : { value, where: layer.where };
-  if (!SETTINGS[name].secret) return plain;
+  return value === undefined || value === '' ? undefined : { value, where: layer.where };
+}
+
+/**
+ * A secret, which may be in the file that `NAME_FILE` names.
+ * @throws Failure `Misconfigured` for a file that cannot be read, or stands beside the value itself
+ */
+export function readSecret(layer: Layer, name: string): Written | undefined {
+  const plain = readPlain(layer, name);
   const fileName = `${name}_FILE`;
   const file = layer.variables[fileName]?.trim();
   if (file === undefined || file === '') return plain;

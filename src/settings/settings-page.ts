@@ -39,6 +39,10 @@ Things worth knowing:
   [Security](09-security.md). Files are read at the start: after a renewal, start the workers again.`;
 
 const INTRODUCTIONS: Partial<Record<Group, string>> = {
+  ClickHouse:
+    'Loaders may write to other servers (see [Loaders and replay](18-loaders-and-replay.md)). `CH_URL_EU=https://user@host:8443/database`, ' +
+    '`CH_PASSWORD_EU` and `CH_TLS_CA_EU` describe the server `eu`; any name of capital letters, digits and `_` will do. Both secrets may ' +
+    'be in files (`CH_URL_EU_FILE`). Every worker needs them.',
   Temporal:
     "Every other `TEMPORAL_*` name that Temporal's command line knows (certificates as data, gRPC metadata) works too.",
   Worker: 'Read by `pg2click worker`, and by `pg2click add` where it says so.',

@@ -1,8 +1,10 @@
 import { existsSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
-import type { MessageFormat } from '../domain/route.js';
+import type { MessageFormat, TransportKind } from '../domain/route.js';
 import type { ServerName } from './server-name.js';
 import { Failure } from '../failure/failure.js';
+import { clickhouseServer, type ClickHouseServer } from './clickhouse-server.js';
+import { readClickHouseServers } from './clickhouse-servers.js';
 import { readEnvFile, readLayers, type Layer, type WrittenSettings } from './layer.js';
 import { readLedgerServer } from './ledger.js';
 import { postgresServer, type PostgresServer } from './postgres-server.js';
@@ -19,12 +21,16 @@ import { expandUrls } from './url.js';
 /** Everything pg2click was told, read once and frozen. Secrets are wrapped: they cannot be logged by mistake. */
 export interface Settings {
   readonly pipeline: string;
+  /** Of outboxes, where nobody says otherwise. */
+  readonly transport: TransportKind;
   /** Of the tables. */
   readonly postgres: PostgresServer;
   /** Of the ledger; undefined where it lies in the database of the tables. */
   readonly ledger: PostgresServer | undefined;
   readonly kafka: {
     readonly brokers: readonly string[];
+    /** As ClickHouse reaches them: for its Kafka engine. */
+    readonly brokersForClickHouse: readonly string[];
     readonly tls: Tls | undefined;
     readonly sasl: Sasl | undefined;
     /** Topic of the first table. */
@@ -34,16 +40,12 @@ export interface Settings {
     readonly retentionMs: number;
     readonly format: MessageFormat;
   };
-  readonly clickhouse: {
-    /** `http://host:port` or `https://...`, without credentials. */
-    readonly url: string;
-    readonly tls: Tls | undefined;
-    readonly database: string;
-    readonly user: string;
-    readonly password: Secret;
+  readonly clickhouse: ClickHouseServer & {
     /** Target of the first table. */
     readonly table: string | undefined;
   };
+  /** Other ClickHouse servers, which loaders name: by name, lower case. */
+  readonly clickhouses: Readonly<Record<string, ClickHouseServer>>;
   readonly temporal: {
     readonly address: string;
     readonly namespace: string;
@@ -129,7 +131,16 @@ export function loadSettings(options: LoadOptions = {}): Settings {
     : own;
   const security = readSecurity(values, all, directory);
   const ledger = readLedgerServer(all, directory);
-  return compose(values, { all, origins, warnings: [...warnings, ...security.warnings], temporal, security, ledger });
+  const clickhouses = readClickHouseServers(layers, directory);
+  return compose(values, {
+    all,
+    origins,
+    warnings: [...warnings, ...security.warnings],
+    temporal,
+    security,
+    ledger,
+    clickhouses,
+  });
 }
 
 /** `env` without any name that pg2click reads: for starting a process that must not meet a production database. */
@@ -203,6 +214,7 @@ function compose(
     temporal: { address: string; namespace: string; connection: TemporalConnection };
     security: Security;
     ledger: PostgresServer | undefined;
+    clickhouses: Settings['clickhouses'];
   },
 ): Settings {
   const secrets = SETTING_NAMES.flatMap((name) => {
@@ -211,12 +223,15 @@ function compose(
   });
   // It may be written inside of a URL.
   if (told.ledger !== undefined && told.ledger.password.reveal() !== '') secrets.push(told.ledger.password);
+  for (const { password } of Object.values(told.clickhouses)) if (password.reveal() !== '') secrets.push(password);
   const settings: Settings = {
     pipeline: values.PG2CLICK_PIPELINE,
+    transport: values.PG2CLICK_TRANSPORT,
     postgres: postgresServer(values, told.security.postgres),
     ledger: told.ledger,
     kafka: {
       brokers: Object.freeze(values.KAFKA_BOOTSTRAP),
+      brokersForClickHouse: Object.freeze(values.KAFKA_BOOTSTRAP_FOR_CLICKHOUSE ?? values.KAFKA_BOOTSTRAP),
       tls: told.security.kafka,
       sasl: told.security.sasl,
       topic: values.KAFKA_TOPIC,
@@ -225,14 +240,8 @@ function compose(
       retentionMs: values.KAFKA_RETENTION_MS,
       format: values.PG2CLICK_FORMAT,
     },
-    clickhouse: {
-      url: clickhouseUrl(values, told),
-      tls: told.security.clickhouse,
-      database: values.CH_DB,
-      user: values.CH_USER,
-      password: new Secret(values.CH_PASSWORD ?? ''),
-      table: values.CH_TABLE,
-    },
+    clickhouse: { ...clickhouseServer(values, told.all, told.security.clickhouse), table: values.CH_TABLE },
+    clickhouses: told.clickhouses,
     temporal: {
       address: told.temporal.address,
       namespace: told.temporal.namespace,
@@ -256,18 +265,4 @@ function compose(
   };
   for (const group of Object.values(settings)) Object.freeze(group);
   return Object.freeze(settings);
-}
-
-/** ClickHouse listens for TLS on another port by default. */
-function clickhouseUrl(
-  { CH_HOST, CH_PORT }: SettingValues,
-  { all, security }: { all: WrittenSettings; security: Security },
-): string {
-  const tls = security.clickhouse !== undefined;
-  const port = tls && !all.has('CH_PORT') ? 8_443 : CH_PORT;
-  return `${tls ? 'https' : 'http'}://${bracketed(CH_HOST)}:${port}`;
-}
-
-function bracketed(name: string): string {
-  return name.includes(':') && !name.startsWith('[') ? `[${name}]` : name;
 }

@@ -1,4 +1,4 @@
-import { MESSAGE_FORMATS } from '../domain/route.js';
+import { MESSAGE_FORMATS, TRANSPORTS } from '../domain/route.js';
 import { setting, type Setting } from './setting.js';
 import {
   brokers,
@@ -68,6 +68,10 @@ export const SETTINGS = {
   KAFKA_BOOTSTRAP: setting('Kafka', brokers, {
     default: 'localhost:9092',
     description: 'Brokers to begin with, separated by commas.',
+  }),
+  KAFKA_BOOTSTRAP_FOR_CLICKHOUSE: setting('Kafka', brokers, {
+    defaultWords: 'KAFKA_BOOTSTRAP',
+    description: 'The same brokers as ClickHouse reaches them, for tables that are loaded by its Kafka engine.',
   }),
   KAFKA_TOPIC: setting('Kafka', topicName, {
     defaultWords: '<pipeline>.<schema>.<table>',
@@ -156,6 +160,11 @@ export const SETTINGS = {
     default: 'default',
     description: 'Name that tells apart two sources that hold tables of the same name.',
   }),
+  PG2CLICK_TRANSPORT: setting('pg2click', choice(TRANSPORTS), {
+    default: 'kafka',
+    description:
+      'How the changes of an outbox travel where add is given no --transport: kafka, or direct into ClickHouse, which needs no Kafka at all.',
+  }),
   PG2CLICK_LOG_LEVEL: setting('pg2click', choice(LOG_LEVELS), { default: 'info', description: 'What is logged.' }),
   PG2CLICK_LOG_FORMAT: setting('pg2click', choice(['pretty', 'json']), {
     defaultWords: 'pretty on a terminal, json elsewhere',
@@ -188,7 +197,7 @@ export const SETTINGS = {
   PG2CLICK_CONNECTIONS: setting('Worker', wholeNumber(1, 500), {
     default: '12',
     description:
-      'Connections to PostgreSQL that the tables of a worker share for reading changes. An idle table holds none. Besides them a worker holds at most 8 for the ledger, 1 that watches, 1 that probes, 4 that prepare and remove tables, and those of PG2CLICK_COPIES.',
+      'Connections to PostgreSQL that the tables of a worker share for reading changes. An idle table holds none. Besides them a worker holds at most 8 for the ledger, 1 that watches, 1 that probes, 4 that prepare and remove tables, 4 that load tables of --payload key, and those of PG2CLICK_COPIES.',
   }),
   PG2CLICK_COPIES: setting('Worker', wholeNumber(1, 100), {
     default: '4',

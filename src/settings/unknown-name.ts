@@ -1,4 +1,5 @@
 import { closestMatch } from 'leven';
+import { parseServerName } from './clickhouse-name.js';
 import { SETTINGS, SETTING_NAMES, isSettingName, type SettingName } from './table.js';
 
 const OURS = /^(?:PG|LEDGER_PG|KAFKA|CH|PG2CLICK)_/u;
@@ -51,7 +52,10 @@ export interface UnknownName {
 /** The names that look like ours and are none. */
 export function findUnknownNames(names: readonly string[]): UnknownName[] {
   return names
-    .filter((name) => OURS.test(name) && !isSettingName(name) && !isSecretFileName(name))
+    .filter(
+      (name) =>
+        OURS.test(name) && !isSettingName(name) && !isSecretFileName(name) && parseServerName(name) === undefined,
+    )
     .map((name) => ({ name, meant: SYNONYMS[name] ?? nearestName(name, SETTING_NAMES) }));
 }
 

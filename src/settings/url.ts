@@ -13,7 +13,7 @@ export function expandUrls(written: WrittenSettings): WrittenSettings {
   const expanded = new Map(written);
   for (const [name, expand] of [
     ['PG_URL', expandPostgresUrl],
-    ['CH_URL', expandClickHouseUrl],
+    ['CH_URL', (name: SettingName, source: Written) => expandClickHouseUrl(source, name)],
   ] as const) {
     const source = written.get(name);
     if (source === undefined) continue;
@@ -27,12 +27,19 @@ export function expandPostgresUrl(name: SettingName, source: Written): WrittenSe
   return expandUrl(name, source, (url) => takePostgres(url, name, source));
 }
 
-function expandClickHouseUrl(name: SettingName, source: Written): WrittenSettings {
-  return expandUrl(name, source, (url) => takeClickHouse(url, source));
+/** The CH_ names that a URL of ClickHouse stands for. @param name of its setting @throws Failure `Misconfigured` */
+export function expandClickHouseUrl(source: Written, name = 'CH_URL'): WrittenSettings {
+  return expandUrl('CH_URL', source, (url) => takeClickHouse(url, name, source), name);
 }
 
-function expandUrl(name: SettingName, source: Written, take: (url: URL) => Pieces): WrittenSettings {
-  const { kind } = SETTINGS[name];
+/** @param setting whose kind it is; `name` of the setting that was written */
+function expandUrl(
+  setting: SettingName,
+  source: Written,
+  take: (url: URL) => Pieces,
+  name: string = setting,
+): WrittenSettings {
+  const { kind } = SETTINGS[setting];
   const url = kind.schema.safeParse(source.value);
   if (!url.success)
     throw new Failure('Misconfigured', { message: `${name} ${source.where} is not valid: expected ${kind.expected}.` });
@@ -90,11 +97,11 @@ function takePostgres(url: URL, urlName: SettingName, source: Written): Pieces {
   });
 }
 
-function takeClickHouse(url: URL, source: Written): Pieces {
+function takeClickHouse(url: URL, name: string, source: Written): Pieces {
   const database = decodeURIComponent(url.pathname.slice(1));
   if (url.search !== '' || database.includes('/')) {
     throw new Failure('Misconfigured', {
-      message: `CH_URL ${source.where} has ${url.search === '' ? 'a path of several parts' : 'parameters after "?"'}: expected at most a database after the port.`,
+      message: `${name} ${source.where} has ${url.search === '' ? 'a path of several parts' : 'parameters after "?"'}: expected at most a database after the port.`,
     });
   }
   return withoutEmpty({

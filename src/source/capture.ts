@@ -8,6 +8,7 @@ import type { SourceBacklog } from '../pipeline/backlog.js';
 import type { BatchSource } from '../pipeline/batch.js';
 import type { StageContext } from '../pipeline/stage.js';
 import type { OutboxServices } from './outbox/outbox-source.js';
+import type { PollServices } from './poll/poll-source.js';
 import type { DdlOptions } from './brief-lock.js';
 import type { RowBatch, RowContent, RowStream, StreamContent } from '../pipeline/row-batch.js';
 
@@ -26,11 +27,12 @@ export interface Inspection {
 }
 
 /** What the sources of captures need of the worker. */
-export type CaptureServices = OutboxServices;
+export type CaptureServices = OutboxServices & PollServices;
 
 /** A table as its capture counts what waits: with the stage that drains it, as the ledger has it. */
 export interface CapturedTable {
   readonly id: string;
+  readonly table: ReplicatedTable;
   /** Decimal. */
   readonly lowWater: string;
   /** Undefined where the ledger has no such stage. */
@@ -43,6 +45,13 @@ export interface CaptureBacklog extends SourceBacklog {
   /** On the disk of PostgreSQL; null where it is gone. */
   readonly bytes: number | null;
   readonly deadTuples: number | null;
+  /** Of a poll: ids below its cursor that had no row. Absent: it has no such thing. */
+  readonly gaps?: {
+    /** Ranges of ids that are asked for again. */
+    readonly ranges: number;
+    /** Ids that are not asked for any more. */
+    readonly givenUp: number;
+  };
 }
 
 /** A way to see the changes of a table. */

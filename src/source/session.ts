@@ -7,7 +7,13 @@
  * - `search_path`: no operator that somebody made in a schema of his own is found, and runs as our role;
  * - values must have the same text in COPY and in JSON, on every server.
  */
-export const BEGIN_READING = /* sql */ `begin isolation level read committed read write;
+export const BEGIN_READING = begin('read committed');
+
+/** The same, and all its statements see what the first one saw. The lock of a table is none: what was changed under it is seen. */
+export const BEGIN_SNAPSHOT = begin('repeatable read');
+
+function begin(isolation: 'read committed' | 'repeatable read'): string {
+  return /* sql */ `begin isolation level ${isolation} read write;
   set local row_security = off;
   set local search_path = pg_catalog, pg_temp;
   set local timezone = 'UTC';
@@ -16,6 +22,7 @@ export const BEGIN_READING = /* sql */ `begin isolation level read committed rea
   set local client_encoding = 'UTF8';
   set local lock_timeout = '5s';
   set local statement_timeout = 0`;
+}
 
 /**
  * For the drain: index lookups, never a scan of the user's table for a small batch. The statistics of the outbox, which is

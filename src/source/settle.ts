@@ -2,10 +2,14 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { classifyPostgres } from '../failure/classify-postgres.js';
 import type { Queryable } from '../connect/queryable.js';
 import { ensureFlushed } from './flush.js';
+import { describeHolders, readLockHolders } from './lock-holders.js';
 import { outboxTable } from './outbox/names.js';
 
 const SHORTEST_PAUSE_MS = 5;
 const LONGEST_PAUSE_MS = 250;
+/** Who is waited for is looked up, which takes three more catalogue views, once a wait lasts: most end within milliseconds. */
+const NAME_AFTER_MS = 1_000;
+const NAME_EVERY_MS = 1_000;
 
 /**
  * A writer holds one of these to the end of its transaction. SHARE UPDATE EXCLUSIVE is not among them: it is
@@ -48,16 +52,22 @@ export async function allocatePosition(pg: Queryable, id: string): Promise<strin
  * other locks are gone. A writer that comes later is not waited for. After a lost connection it begins again, which is safe: a
  * restart of the server gives prepared transactions other virtual ids.
  * @param relation `pg_class.oid`, decimal
- * @param options `onWait` is told at each look how many are still waited for, and since when (`Date.now()`)
+ * @param options `onWait` is called at each look with how many are still waited for; `onHeld` about every second, from the first
+ * second on, with who they are (process, application, since when) as the middle of a sentence. `since`: `Date.now()` of the first look
  * @throws the signal's reason; Failure `SourceUnavailable` and its like
  */
 export async function settle(
   pg: Queryable,
   relation: string,
-  options: { signal: AbortSignal; onWait?: (holders: number, since: number) => void },
+  options: {
+    readonly signal: AbortSignal;
+    readonly onWait?: (holders: number, since: number) => void;
+    readonly onHeld?: (who: string, since: number) => void;
+  },
 ): Promise<void> {
-  const { signal, onWait } = options;
+  const { signal, onWait, onHeld } = options;
   const since = Date.now();
+  let nameAt = since + NAME_AFTER_MS;
   try {
     let holders = await readHolders(pg, relation);
     let pauseMs = SHORTEST_PAUSE_MS;
@@ -67,6 +77,9 @@ export async function settle(
       pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
       const now = new Set(await readHolders(pg, relation));
       holders = holders.filter((holder) => now.has(holder));
+      if (onHeld === undefined || holders.length === 0 || Date.now() < nameAt) continue;
+      onHeld(await nameHolders(pg, relation, holders, since), since);
+      nameAt = Date.now() + NAME_EVERY_MS;
     }
   } catch (error) {
     signal.throwIfAborted();
@@ -74,15 +87,37 @@ export async function settle(
   }
 }
 
-/** The virtual transactions that hold the table or, where it has any, its children. */
-async function readHolders(pg: Queryable, relation: string): Promise<string[]> {
-  const found = await pg.query<{ holder: string }>(
-    /* sql */ `
-    with recursive family (oid) as (
+/** @param holders virtual transactions, all of them seen since `since` at least */
+async function nameHolders(
+  pg: Queryable,
+  relation: string,
+  holders: readonly string[],
+  since: number,
+): Promise<string> {
+  const found = await readLockHolders(pg, await readFamily(pg, relation), WRITING_MODES);
+  const seenSince = new Map(holders.map((holder) => [holder, since]));
+  const named = found.filter(({ id }) => seenSince.has(id));
+  return named.length === 0 ? `${holders.length} transactions that just ended` : describeHolders(named, seenSince);
+}
+
+/** The table and, where it has any, its children. */
+const FAMILY = /* sql */ `with recursive family (oid) as (
       select $1::oid
       union
       select i.inhrelid from family join pg_catalog.pg_inherits i on i.inhparent = family.oid
-    )
+    )`;
+
+async function readFamily(pg: Queryable, relation: string): Promise<string[]> {
+  const found = await pg.query<{ oid: string }>(/* sql */ `${FAMILY} select family.oid::text as oid from family`, [
+    relation,
+  ]);
+  return found.rows.map(({ oid }) => oid);
+}
+
+/** The virtual transactions that hold the table or its children. */
+async function readHolders(pg: Queryable, relation: string): Promise<string[]> {
+  const found = await pg.query<{ holder: string }>(
+    /* sql */ `${FAMILY}
     select distinct l.virtualtransaction as holder
     from pg_catalog.pg_locks l
     where l.locktype = 'relation' and l.granted and l.mode = any ($2)

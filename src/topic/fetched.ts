@@ -15,8 +15,8 @@ export interface Fetched {
   readonly headers: Readonly<Record<string, string>>;
   /** Lines in `encoding`, or blocks of them separated by newlines; without a newline at the end. */
   readonly values: readonly Buffer[];
-  /** The format of the lines, as ClickHouse calls it. */
-  readonly encoding: 'JSONEachRow' | 'TabSeparated';
+  /** The format of the lines, as ClickHouse calls it. `keys`: JSON of the key and the version alone; the rows have to be read. */
+  readonly encoding: 'JSONEachRow' | 'TabSeparated' | 'keys';
   /** The columns of TabSeparated lines, in their order; undefined for JSON. */
   readonly columns?: readonly string[];
   /** Rows in the values. */
@@ -36,6 +36,8 @@ export interface Fetched {
 export interface FetchLimits {
   readonly maxRows: number;
   readonly maxBytes: number;
+  /** Of messages that have the key alone; `maxRows` when absent. */
+  readonly maxKeys?: number;
 }
 
 /** What the messages of a batch must have in common. */
@@ -76,6 +78,7 @@ export class FetchedBuilder {
   #shape: number | undefined;
   /** Undefined for JSON. */
   #columns: Columns | undefined;
+  #areKeys = false;
   #rows = 0;
   #bytes = 0;
   #highest: number | bigint = 0;
@@ -120,7 +123,7 @@ export class FetchedBuilder {
     // Messages of an older generation are passed over.
     if (generation === this.#generation) {
       if (header.shape !== (this.#shape ??= header.shape)) return false;
-      if (!(header.isTruncate ? this.#takeTruncate(partition, record) : this.#takeRows(partition, record)))
+      if (!(header.kind === 'truncate' ? this.#takeTruncate(partition, record) : this.#takeRows(partition, record)))
         return false;
       if (header.highest > this.#highest) this.#highest = header.highest;
     }
@@ -148,7 +151,7 @@ export class FetchedBuilder {
       ranges,
       headers,
       values: this.#values,
-      encoding: this.#columns === undefined ? 'JSONEachRow' : 'TabSeparated',
+      encoding: this.#areKeys ? 'keys' : this.#columns === undefined ? 'JSONEachRow' : 'TabSeparated',
       ...(this.#columns === undefined ? {} : { columns: this.#columns.names }),
       rows: this.#rows,
       bytes: this.#bytes,
@@ -168,11 +171,15 @@ export class FetchedBuilder {
   }
 
   #takeRows(partition: number, record: RecordCursor): boolean {
-    const { maxRows, maxBytes } = this.#limits;
-    const { rows } = this.#header;
+    const { maxRows, maxBytes, maxKeys = maxRows } = this.#limits;
+    const { rows, kind } = this.#header;
+    const areKeys = kind === 'key';
     const length = record.valueEnd - record.valueStart;
-    if (!this.isEmpty && (this.#rows + rows > maxRows || this.#bytes + length > maxBytes)) return false;
+    const most = areKeys ? maxKeys : maxRows;
+    if (!this.isEmpty && (this.#rows + rows > most || this.#bytes + length > maxBytes)) return false;
+    if (this.#values.length > 0 && areKeys !== this.#areKeys) return false;
     if (!this.#takeColumns(partition, record)) return false;
+    this.#areKeys = areKeys;
     this.#values.push(record.bytes.subarray(record.valueStart, record.valueEnd));
     this.#rows += rows;
     this.#bytes += length + 1;

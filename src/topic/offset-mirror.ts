@@ -5,18 +5,16 @@ import { Brokers } from '../kafka/client/brokers.js';
 import { ClientClosed } from '../kafka/client/errors.js';
 import { withTimeout } from '../kafka/client/waiting.js';
 import type { Log } from '../observe/log.js';
+import { commitGroupOffsets, type GroupOffsets } from './group-offsets.js';
 
 const BETWEEN_COMMITS_MS = 1_000;
 const AFTER_FAILURE_MS = 30_000;
 const COMMIT_MS = 10_000;
 
-/** By partition: the next offset to be read, decimal. */
-type Offsets = Readonly<Record<string, string>>;
-
 /** Shows the ledger's positions of all topics as the offsets of the public group, for the lag tools people have. */
 export interface OffsetMirror {
   /** Shows these offsets soon, with those of all topics that moved, at most one commit a second; never throws, never waits. */
-  commit(topic: string, offsets: Offsets): void;
+  commit(topic: string, offsets: GroupOffsets): void;
   /** Shows the last ones, best effort. */
   close(): Promise<void>;
 }
@@ -35,7 +33,7 @@ export interface OffsetMirrorOptions {
  * group, takes 5 to 8 s, and fails while any other table of the group does the same.
  */
 export function openOffsetMirror(kafka: Kafka, { group, log, everyMs }: OffsetMirrorOptions): OffsetMirror {
-  const latest = new Map<string, Offsets>();
+  const latest = new Map<string, GroupOffsets>();
   const closing = new AbortController();
   let brokers: Brokers | undefined;
   let hasFailed = false;
@@ -46,7 +44,7 @@ export function openOffsetMirror(kafka: Kafka, { group, log, everyMs }: OffsetMi
     latest.clear();
     try {
       brokers ??= new Brokers(kafka);
-      if (moved.length > 0) await withTimeout(commitOffsets(brokers, group, moved), COMMIT_MS);
+      if (moved.length > 0) await withTimeout(commitGroupOffsets(brokers, group, moved), COMMIT_MS);
       hasFailed = false;
     } catch (error) {
       for (const [topic, offsets] of moved) if (!latest.has(topic)) latest.set(topic, offsets);
@@ -78,30 +76,4 @@ export function openOffsetMirror(kafka: Kafka, { group, log, everyMs }: OffsetMi
       brokers?.close(new ClientClosed());
     },
   };
-}
-
-/** In one request; a topic that is gone is passed over. */
-async function commitOffsets(
-  brokers: Brokers,
-  group: string,
-  moved: readonly (readonly [string, Offsets])[],
-): Promise<void> {
-  const ignoreMissing = (error: unknown): undefined => {
-    if (protocolTypeOf(error) !== 'UNKNOWN_TOPIC_OR_PARTITION') throw error;
-  };
-  // kafkajs learns of brokers with the metadata of a topic.
-  let known: unknown;
-  for (const [topic] of moved) if ((known ??= await brokers.leaders(topic).catch(ignoreMissing)) !== undefined) break;
-  if (known === undefined) return;
-  const coordinator = await brokers.coordinator(group);
-  const topics = moved.map(([topic, offsets]) => ({
-    topic,
-    partitions: Object.entries(offsets).map(([partition, offset]) => ({
-      partition: Number(partition),
-      offset,
-      metadata: null,
-    })),
-  }));
-  // It says so of one topic that is missing; the others were taken.
-  await coordinator.offsetCommit({ groupId: group, groupGenerationId: -1, memberId: '', topics }).catch(ignoreMissing);
 }

@@ -28,6 +28,8 @@ export interface StartOptions {
 export interface TakeOptions extends FetchLimits {
   /** How long to wait when there is nothing, milliseconds. */
   readonly waitMs: number;
+  /** By partition: the first offset that is not taken any more, decimal. Absent: none is. */
+  readonly ends?: Readonly<Record<string, string>> | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -73,7 +73,7 @@ export class KafkaReading implements TopicReading {
   async take(options: TakeOptions): Promise<Fetched | undefined> {
     const deadline = Date.now() + options.waitMs;
     while (options.signal?.aborted !== true) {
-      const fetched = this.#read(() => this.#buffer.collect(options));
+      const fetched = this.#read(() => this.#buffer.collect(options, options.ends));
       if (fetched !== undefined) {
         this.#subscription.wake();
         return fetched;

@@ -41,12 +41,13 @@ export class TopicBatchWriter implements BatchWriter<RowBatch> {
     content: RowBatch,
     { onProgress }: WriteOptions,
   ): Promise<Written> {
-    const { topic, partitions, format } = this.#transport;
+    const { topic, partitions, format, payload } = this.#transport;
     return this.#publisher.send(
       {
         topic,
         partitions,
         format,
+        payload,
         origin: this.#origin,
         generation,
         shape,

@@ -40,11 +40,15 @@ export class TopicBuffer {
     return new FetchedBuilder(this.topic, limits, this.#expected);
   }
 
-  /** What is queued, up to the limits; undefined for nothing. @throws what `FetchedBuilder` throws */
-  collect(limits: FetchLimits): Fetched | undefined {
+  /** What is queued, up to the limits and before the ends; undefined for nothing. @throws what `FetchedBuilder` throws */
+  collect(limits: FetchLimits, ends: Readonly<Record<string, string>> = {}): Fetched | undefined {
     const builder = this.builder(limits);
     this.#turn += 1;
-    for (let i = 0; i < this.count; i++) this.#partitions[(this.#turn + i) % this.count]?.drainInto(builder);
+    for (let i = 0; i < this.count; i++) {
+      const buffer = this.#partitions[(this.#turn + i) % this.count];
+      const end = ends[String(buffer?.partition)];
+      buffer?.drainInto(builder, end === undefined ? undefined : Number(end) - 1);
+    }
     return builder.isEmpty ? undefined : builder.finish();
   }
 

@@ -15,6 +15,9 @@ import type { OffsetMirror } from './offset-mirror.js';
  * nothing any more, and two of them are held in memory.
  */
 const LIMITS = { maxRows: 200_000, maxBytes: 12_000_000 };
+/** Their rows are read again whole after a failure: as many as fill `maxBytes`, by the size of those of the last batch. */
+const FIRST_KEYS = 5_000;
+const MOST_KEYS = 50_000;
 /** How long one wait for an idle topic lasts. */
 const WAIT_MS = 1_000;
 
@@ -26,9 +29,22 @@ export interface TopicPosition {
   readonly headers: Readonly<Record<string, string>>;
   /** Highest version that was loaded, decimal; absent before the first batch. */
   readonly highest?: string;
+  /** Of a loader that was added later: everything up to this position of the capture lies before its first offset. Decimal. */
+  readonly since?: string;
 }
 
 export type TopicRow = StageRow<TopicPosition, OffsetBatch>;
+
+/** What is read of a topic, and how it is shown. */
+export interface TopicOptions {
+  readonly topic: string;
+  /** This deployment: messages of others are refused. */
+  readonly origin: string;
+  /** Whether the position is shown as that of the public group; true when absent. Of the loaders of a table one is. */
+  readonly mirrored?: boolean;
+  /** Where reading ends: by partition the first offset that is not read. Called until it is known. Absent: it never ends. */
+  readonly end?: () => Promise<Readonly<Record<string, string>> | undefined>;
+}
 
 export interface TopicServices {
   readonly ledger: Queryable;
@@ -43,11 +59,12 @@ export interface TopicServices {
  * offsets of each partition, so a retry reads the same bytes.
  */
 export class TopicSource implements BatchSource<OffsetBatch, Fetched> {
-  readonly isFinished = false;
   readonly pending: OffsetBatch | undefined;
   readonly #services: TopicServices;
   readonly #stage: StageContext<TopicRow>;
   readonly #topic: string;
+  readonly #options: TopicOptions;
+  #ends: Readonly<Record<string, string>> | undefined;
   readonly #reader: TopicReader;
   #reading: TopicReading | undefined;
   #position: TopicPosition;
@@ -56,12 +73,11 @@ export class TopicSource implements BatchSource<OffsetBatch, Fetched> {
   #fetched: Fetched | undefined;
   #moved: { readonly first: string; readonly last: string } | undefined;
   #lagSeconds = 0;
+  #maxKeys = FIRST_KEYS;
 
-  constructor(
-    services: TopicServices,
-    stage: StageContext<TopicRow>,
-    { topic, origin }: { readonly topic: string; readonly origin: string },
-  ) {
+  constructor(services: TopicServices, stage: StageContext<TopicRow>, options: TopicOptions) {
+    const { topic, origin } = options;
+    this.#options = options;
     this.#services = services;
     this.#stage = stage;
     this.#topic = topic;
@@ -69,6 +85,14 @@ export class TopicSource implements BatchSource<OffsetBatch, Fetched> {
     this.#position = stage.row.position;
     this.#batch = stage.row.batch;
     this.pending = stage.row.pending ?? undefined;
+  }
+
+  /** Nothing is left before its end. */
+  get isFinished(): boolean {
+    const ends = Object.entries(this.#ends ?? {});
+    return (
+      ends.length > 0 && ends.every(([partition, end]) => Number(this.#position.offsets[partition]) >= Number(end))
+    );
   }
 
   /** @throws Failure `LedgerSetBack`; with the first call those of a topic that is not what it was */
@@ -107,8 +131,11 @@ export class TopicSource implements BatchSource<OffsetBatch, Fetched> {
     const fetched = this.#fetched;
     if (fetched === undefined) throw new Error(`batch ${batch} is confirmed, and was not read`);
     const reading = await this.#open();
-    const position = positionAfter(this.#position, fetched, this.#stage.table.generation);
+    const after = positionAfter(this.#position, fetched, this.#stage.table.generation);
+    const position = this.#ends === undefined ? after : { ...after, end: this.#ends };
     this.#position = position;
+    if (fetched.encoding === 'keys' && rows > 0)
+      this.#maxKeys = Math.min(MOST_KEYS, Math.max(1, Math.floor((LIMITS.maxBytes / bytes) * rows)));
     const confirm = (next: OffsetBatch | null): Promise<void> =>
       advanceStage(this.#services.ledger, this.#stage.claim, { batch, position, proof, rows, bytes }, next);
     const options = { waitMs: 0, signal: this.#stage.slice.ending };
@@ -121,7 +148,7 @@ export class TopicSource implements BatchSource<OffsetBatch, Fetched> {
     await confirm(next?.name ?? null);
     this.#batch = batch;
     this.#fetched = next?.fetched;
-    this.#services.mirror.commit(this.#topic, position.offsets);
+    if (this.#options.mirrored !== false) this.#services.mirror.commit(this.#topic, position.offsets);
     const [range] = Object.values(fetched.ranges);
     if (range !== undefined) this.#moved = { first: this.#moved?.first ?? range.first, last: range.last };
     this.#lagSeconds = Math.max(0, (Date.now() - fetched.oldestTimestampMs) / 1_000);
@@ -129,7 +156,7 @@ export class TopicSource implements BatchSource<OffsetBatch, Fetched> {
   }
 
   state(): SourceState {
-    const waiting = this.#reading?.waiting() ?? 0;
+    const waiting = this.#waiting();
     return {
       moved: this.#moved === undefined ? '' : `offset ${this.#moved.first}..${this.#moved.last}`,
       waiting,
@@ -141,6 +168,15 @@ export class TopicSource implements BatchSource<OffsetBatch, Fetched> {
   [Symbol.asyncDispose](): Promise<void> {
     this.#reading?.[Symbol.dispose]();
     return Promise.resolve();
+  }
+
+  #waiting(): number {
+    if (this.#ends === undefined) return this.#reading?.waiting() ?? 0;
+    const { offsets } = this.#position;
+    return Object.entries(this.#ends).reduce(
+      (sum, [of, end]) => sum + Math.max(0, Number(end) - Number(offsets[of])),
+      0,
+    );
   }
 
   #checkpoint(): Checkpoint {
@@ -162,7 +198,9 @@ export class TopicSource implements BatchSource<OffsetBatch, Fetched> {
     batch: number,
     options: Pick<TakeOptions, 'waitMs' | 'signal'>,
   ): Promise<{ readonly fetched: Fetched; readonly name: OffsetBatch } | undefined> {
-    const fetched = await reading.take({ ...LIMITS, ...options });
+    this.#ends ??= await this.#options.end?.();
+    if (this.isFinished) return undefined;
+    const fetched = await reading.take({ ...LIMITS, maxKeys: this.#maxKeys, ...options, ends: this.#ends });
     return fetched && { fetched, name: this.#nameOf(fetched, batch) };
   }
 
@@ -185,5 +223,6 @@ function positionAfter(position: TopicPosition, fetched: Fetched, generation: nu
   // Messages of an older generation load nothing: ClickHouse would be asked for a version that it never got.
   const fetchedTo = fetched.highest === '0' ? 0n : composeVersion(generation, BigInt(fetched.highest));
   const highest = fetchedTo > before ? fetchedTo : before;
-  return { offsets, headers: { ...position.headers, ...fetched.headers }, highest: String(highest) };
+  // A replay keeps more in its position.
+  return { ...position, offsets, headers: { ...position.headers, ...fetched.headers }, highest: String(highest) };
 }

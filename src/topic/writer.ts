@@ -1,6 +1,6 @@
 import type { Kafka } from 'kafkajs';
 import { MOST_MESSAGE_BYTES, type Changes } from '../domain/change.js';
-import type { MessageFormat } from '../domain/route.js';
+import type { MessageFormat, Payload } from '../domain/route.js';
 import { classifyKafka } from '../failure/classify-kafka.js';
 import { Failure } from '../failure/failure.js';
 import { KafkaProducer } from '../kafka/client/producer.js';
@@ -33,6 +33,8 @@ export interface PublishRequest {
   readonly batch: number;
   /** The columns of the values where these are COPY text (`FORMATS[format].rows` is `text`); absent where they are JSON. */
   readonly columns?: readonly string[] | undefined;
+  /** What the values are; `row` when absent. */
+  readonly payload?: Payload | undefined;
   /** Called before each send, after its rows were read: what may not be sent yet is waited for here. */
   readonly beforeSend?: (() => Promise<void>) | undefined;
 }

@@ -5,13 +5,14 @@ import pRetry from 'p-retry';
 import type { Databases } from '../connect/databases.js';
 import { readBacklog, type StageBacklog, type TableBacklog } from '../control/backlog.js';
 import { listTables, type ListedTable } from '../control/list-tables.js';
-import { stagesOf, type StageId } from '../domain/route.js';
+import { kafkaOf, stagesOf, type StageId } from '../domain/route.js';
 import { LagClock } from '../pipeline/lag-clock.js';
 import { formatTableName } from '../domain/table-name.js';
-import { loaderNamed, type ReplicatedTable } from '../domain/replicated-table.js';
+import type { ReplicatedTable } from '../domain/replicated-table.js';
 import { GaugeSet, type Reading } from '../observe/gauge-set.js';
 import type { Log } from '../observe/log.js';
 import type { Meters } from '../observe/meters.js';
+import type { TopicPlace } from '../topic/retention.js';
 import type { Phase } from '../../workflows/table-state.js';
 import { countParts } from '../clickhouse/parts.js';
 import { readOldestTransaction } from '../source/oldest-transaction.js';
@@ -19,11 +20,15 @@ import { readOldestTransaction } from '../source/oldest-transaction.js';
 export interface CollectorDeps extends Databases {
   readonly clickhouse: ClickHouseClient;
   readonly temporal: Client;
+  /** Who tells which readers of topics are far behind; absent: nobody is asked. */
+  readonly findLate?: (readers: readonly TopicPlace[]) => Promise<readonly boolean[]>;
   readonly meters: Meters;
   readonly log: Log;
 }
 
 const EVERY_MS = 15_000;
+/** Retention is counted in days: Kafka is asked about every topic only every five minutes. */
+const TOPICS_EVERY = 20;
 
 /**
  * Reads the figures of all tables every 15 s until the signal is aborted: also of tables whose slices do not run, which no slice
@@ -42,6 +47,8 @@ export class Collector {
   readonly #ledger: GaugeSet;
   readonly #sink: GaugeSet;
   readonly #control: GaugeSet;
+  readonly #topics: GaugeSet;
+  #rounds = 0;
   readonly #clocks = new Map<string, LagClock>();
   #oldest: { readonly xid: string; readonly since: number } | undefined;
   /** As the ledger had them last: ClickHouse is asked about them also while PostgreSQL does not answer. */
@@ -52,12 +59,17 @@ export class Collector {
     this.#ledger = new GaugeSet(deps.meters);
     this.#sink = new GaugeSet(deps.meters);
     this.#control = new GaugeSet(deps.meters);
+    this.#topics = new GaugeSet(deps.meters);
   }
 
   /** Reads and shows all of them once. Never rejects. */
   async collect(): Promise<void> {
     await this.#show(this.#ledger, 'the ledger', () => this.#readLedger());
+    const { findLate } = this.#deps;
+    const asksKafka = findLate !== undefined && this.#rounds % TOPICS_EVERY === 0;
+    this.#rounds += 1;
     await Promise.all([
+      ...(asksKafka ? [this.#show(this.#topics, 'kafka', () => this.#readTopics(findLate))] : []),
       this.#show(this.#sink, 'clickhouse', () => this.#readSink()),
       this.#show(this.#control, 'temporal', () => this.#readControl()),
     ]);
@@ -81,7 +93,12 @@ export class Collector {
     const known = new Set(tables.flatMap(({ table, stages }) => Object.keys(stages).map((id) => clockKey(table, id))));
     for (const key of this.#clocks.keys()) if (!known.has(key)) this.#clocks.delete(key);
     return [
-      ...tables.flatMap((each) => [...this.#stageReadings(each, now), ...outboxReadings(each)]),
+      ...tables.flatMap((each) => [
+        ...this.#stageReadings(each, now),
+        ...outboxReadings(each),
+        ...gapReadings(each),
+        ...replayReadings(each),
+      ]),
       { name: 'pg2click_oldest_transaction_seconds', value: this.#ageOf(oldestXid, now), labels: {} },
       { name: 'pg2click_collected_timestamp_seconds', value: now / 1_000, labels: {} },
     ];
@@ -103,6 +120,7 @@ export class Collector {
       { name: 'pg2click_lag_rows', value: waiting, labels },
       { name: 'pg2click_lag_bytes', value: bytes, labels },
       { name: 'pg2click_lag_seconds', value: this.#lagOf(clockKey(table, stage), backlog, now), labels },
+      ...(backlog.errors === null ? [] : [{ name: 'pg2click_error_messages' as const, value: backlog.errors, labels }]),
       { name: 'pg2click_last_batch_timestamp_seconds', value: backlog.lastBatchAt, labels },
     ];
   }
@@ -124,9 +142,30 @@ export class Collector {
     return this.#oldest === undefined ? 0 : (now - this.#oldest.since) / 1_000;
   }
 
+  async #readTopics(findLate: NonNullable<CollectorDeps['findLate']>): Promise<readonly Reading[]> {
+    const readers = this.#tables.flatMap(({ table, stages }) => {
+      const topic = kafkaOf(table.route)?.topic;
+      if (topic === undefined) return [];
+      return stagesOf(table.route).flatMap(({ id }) => {
+        const offsets = stages[id]?.offsets;
+        return offsets === undefined ? [] : [{ topic, offsets, labels: { ...labelsOf(table), stage: id } }];
+      });
+    });
+    const late = await findLate(readers);
+    return readers.map(({ labels }, index) => ({
+      name: 'pg2click_retention_late',
+      value: late[index] === true ? 1 : 0,
+      labels,
+    }));
+  }
+
   async #readSink(): Promise<readonly Reading[]> {
     if (this.#tables.length === 0) return [];
-    const targets = this.#tables.map(({ table }) => ({ table, target: loaderNamed(table).target }));
+    // The other servers of the settings are not asked.
+    const targets = this.#tables.flatMap(({ table }) => {
+      const loader = table.route.loaders.find(({ connection }) => connection === undefined);
+      return loader === undefined ? [] : [{ table, target: loader.target }];
+    });
     const counts = await countParts(
       this.#deps.clickhouse,
       targets.map(({ target }) => target),
@@ -147,12 +186,30 @@ export class Collector {
   }
 }
 
+function replayReadings({ table, replays = [] }: TableBacklog): Reading[] {
+  const busy = replays.filter(({ waiting }) => waiting > 0);
+  return busy.map(({ stage, waiting }) => ({
+    name: 'pg2click_replay_waiting',
+    value: waiting,
+    labels: { ...labelsOf(table), stage },
+  }));
+}
+
 function outboxReadings({ table, outbox }: TableBacklog): Reading[] {
   if (outbox === null) return [];
   const labels = labelsOf(table);
   return [
     { name: 'pg2click_outbox_bytes', value: outbox.bytes, labels },
     { name: 'pg2click_outbox_dead_tuples', value: outbox.deadTuples, labels },
+  ];
+}
+
+function gapReadings({ table, gaps }: TableBacklog): Reading[] {
+  if (gaps === undefined) return [];
+  const labels = labelsOf(table);
+  return [
+    { name: 'pg2click_gap_ranges', value: gaps.ranges, labels },
+    { name: 'pg2click_given_up_ids', value: gaps.givenUp, labels },
   ];
 }
 

@@ -1,10 +1,13 @@
 import { Client } from '@temporalio/client';
 import type { NativeConnection } from '@temporalio/worker';
 import { connectClickHouse } from '../connect/clickhouse.js';
+import { connectKafka } from '../connect/kafka.js';
 import { createPostgresPool, ledgerSettings, STATEMENT_MS } from '../connect/postgres.js';
 import type { Log } from '../observe/log.js';
 import type { Meters } from '../observe/meters.js';
 import type { Settings } from '../settings/settings.js';
+import { withAdmin } from '../topic/admin.js';
+import { findLate, type TopicPlace } from '../topic/retention.js';
 import { collectUntil } from './collect.js';
 import { openHealthServer } from './health-server.js';
 import { openProbes, ServerWatch } from './server-watch.js';
@@ -69,7 +72,11 @@ export async function observeWorker({ settings, role, version, meters, log }: Ob
     const clickhouse = connectClickHouse(settings, { requestTimeoutMs: 10_000, connections: 1 });
     const temporal = new Client({ connection, namespace: settings.temporal.namespace });
     try {
-      await collectUntil({ ledger, source, clickhouse, temporal, meters, log }, stop.signal);
+      const kafka = connectKafka(settings, log);
+      const findLateReaders = (readers: readonly TopicPlace[]): Promise<readonly boolean[]> =>
+        withAdmin(kafka, (admin) => findLate(admin, readers, settings.kafka.retentionMs));
+      const deps = { ledger, source, clickhouse, temporal, findLate: findLateReaders, meters, log };
+      await collectUntil(deps, stop.signal);
     } finally {
       await Promise.allSettled([source.end(), clickhouse.close()]);
       if (ledger !== source) await ledger.end().catch(() => undefined);

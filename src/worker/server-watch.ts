@@ -3,14 +3,16 @@ import type { NativeConnection } from '@temporalio/worker';
 import { connectClickHouse, explainClickHouseConnect } from '../connect/clickhouse.js';
 import { probeKafka } from '../connect/kafka.js';
 import { withTimeout } from '../connect/with-timeout.js';
-import { connectPostgres, ledgerSettings, type PostgresClient } from '../connect/postgres.js';
+import { ledgerSettings } from '../connect/postgres.js';
 import { explainTemporalConnect } from '../connect/temporal.js';
-import { asLedgerFailure, classifyPostgres } from '../failure/classify-postgres.js';
+import { asLedgerFailure } from '../failure/classify-postgres.js';
 import { Failure } from '../failure/failure.js';
 import type { FailureKind } from '../failure/kinds.js';
 import type { Log } from '../observe/log.js';
 import type { Meters } from '../observe/meters.js';
+import { hasKafkaTable } from '../ledger/tables.js';
 import type { Settings } from '../settings/settings.js';
+import { PostgresProbe } from './postgres-probe.js';
 
 /** `ledger` only where it lies in another database than the tables. */
 export type ServerName = 'postgresql' | 'ledger' | 'kafka' | 'clickhouse' | 'temporal';
@@ -33,6 +35,8 @@ function silent(server: ServerName, ms: number): Failure {
 
 /** Rejects with a Failure while its server does not answer. */
 export interface Probe {
+  /** Whether anything needs the server now; absent: always. @throws where nobody can tell */
+  isNeeded?(): Promise<boolean>;
   probe(): Promise<void>;
   close(): Promise<void>;
 }
@@ -58,6 +62,8 @@ const PROBE_MS = 10_000;
 export class ServerWatch {
   readonly #meters: Meters;
   readonly #log: Log;
+  /** Of the servers that are not always needed: what was known last. */
+  readonly #needed = new Map<ServerName, boolean>();
   readonly #states = new Map<ServerName, { answeredAt: number | null; problem: ServerState['problem'] }>();
 
   constructor({ meters, log }: { readonly meters: Meters; readonly log: Log }) {
@@ -89,6 +95,7 @@ export class ServerWatch {
   }
 
   async #probe(server: ServerName, of: Probe): Promise<void> {
+    if (!(await this.#isNeeded(server, of))) return this.#forget(server);
     const before = this.#states.get(server);
     const [name] = NAMES[server];
     try {
@@ -107,14 +114,37 @@ export class ServerWatch {
     const answered = this.#states.get(server)?.problem === null;
     this.#meters.set('pg2click_server_reachable', answered ? 1 : 0, { server });
   }
+
+  async #isNeeded(server: ServerName, of: Probe): Promise<boolean> {
+    if (of.isNeeded === undefined) return true;
+    try {
+      this.#needed.set(server, await withTimeout(of.isNeeded(), PROBE_MS, () => silent(server, PROBE_MS)));
+    } catch {
+      // Who could tell is away, and is reported itself.
+    }
+    return this.#needed.get(server) === true;
+  }
+
+  #forget(server: ServerName): void {
+    if (this.#states.delete(server)) this.#meters.set('pg2click_server_reachable', Number.NaN, { server });
+  }
 }
 
 /** The servers as this worker reaches them. `connection` is the worker's own: a second one could be well while it is not. */
 export function openProbes(settings: Settings, connection: NativeConnection): Probes {
+  const postgresql = new PostgresProbe(settings, ANSWER_MS, (ms) => silent('postgresql', ms));
+  const ledger =
+    settings.ledger === undefined
+      ? undefined
+      : new PostgresProbe(ledgerSettings(settings), ANSWER_MS, (ms) => silent('ledger', ms), asLedgerFailure);
   return {
-    postgresql: postgresProbe('postgresql', settings),
-    ...(settings.ledger === undefined ? {} : { ledger: postgresProbe('ledger', ledgerSettings(settings)) }),
-    kafka: { probe: async () => void (await probeKafka(settings)), close: () => Promise.resolve() },
+    postgresql,
+    ...(ledger === undefined ? {} : { ledger }),
+    kafka: {
+      isNeeded: () => (ledger ?? postgresql).run((pg) => hasKafkaTable(pg, settings.pipeline)),
+      probe: async () => void (await probeKafka(settings)),
+      close: () => Promise.resolve(),
+    },
     clickhouse: clickhouseProbe(settings),
     temporal: {
       async probe() {
@@ -128,32 +158,6 @@ export function openProbes(settings: Settings, connection: NativeConnection): Pr
         }
       },
       close: () => Promise.resolve(),
-    },
-  };
-}
-
-/** One session, kept while it answers. */
-function postgresProbe(server: 'postgresql' | 'ledger', settings: Settings): Probe {
-  let session: { readonly client: PostgresClient; readonly end: AbortController } | undefined;
-  return {
-    async probe() {
-      const end = session?.end ?? new AbortController();
-      const timer = setTimeout(() => end.abort(silent(server, ANSWER_MS)), ANSWER_MS);
-      try {
-        session ??= { client: await connectPostgres(settings, { name: 'health', signal: end.signal }), end };
-        await session.client.query('select 1');
-      } catch (error) {
-        session = undefined;
-        end.signal.throwIfAborted();
-        end.abort();
-        const failure = classifyPostgres(error, 'looking whether it answers');
-        throw server === 'ledger' ? asLedgerFailure(failure) : failure;
-      } finally {
-        clearTimeout(timer);
-      }
-    },
-    close: async () => {
-      await session?.client[Symbol.asyncDispose]();
     },
   };
 }

@@ -16,158 +16,166 @@ const SLICE_MS = 15_000;
 const LAPTOP_MS = 30_000;
 
 /** Two workers; the first reaches every server through a proxy, and can be frozen with something in hand. */
-describe('a worker that is frozen, or cut off', { timeout: 180_000 }, () => {
-  let harness: Harness;
-  let proxies: Proxies;
-  let second: WorkerProcess | undefined;
-  let tableId: string;
+describe.each(['kafka', 'direct'] as const)(
+  'by way of %s a worker that is frozen, or cut off',
+  { timeout: 180_000 },
+  (transport) => {
+    let harness: Harness;
+    let proxies: Proxies;
+    let second: WorkerProcess | undefined;
+    let tableId: string;
 
-  beforeAll(async () => {
-    const direct = {
-      postgres: await freshDatabase('frozen'),
-      kafka: addressOf('kafka'),
-      clickhouse: await freshSink('frozen'),
-      temporal: addressOf('temporal'),
-    };
-    const through = await proxied(direct);
-    proxies = through.proxies;
-    harness = await openHarness(direct, through.addresses);
-    await withSource(async (pg) => {
-      await createLatencyTable(pg);
-      for (let n = 1; n <= 8; n += 1)
-        await pg.query(/* sql */ `create table busy_${n} (id int primary key, text text not null);
-          insert into busy_${n} select i, 'copied' from generate_series(1, 100) i`);
-    });
-    [tableId = ''] = await harness.add({ ...LATENCY_TABLE, sliceMs: SLICE_MS });
-    await withSource(keepAccount);
-  });
-  afterAll(async () => {
-    await harness?.close();
-    for (const proxy of Object.values(proxies ?? {})) await proxy.close();
-  });
-  /** The first worker alone has the table. */
-  beforeEach(async () => {
-    for (const proxy of Object.values(proxies)) await proxy.pass();
-    thaw(harness.worker);
-    await harness.worker.start();
-    await second?.kill();
-    await waitFor(
-      async () => {
-        const { publisher, loader } = await harness.progress(tableId);
-        return publisher === harness.worker.pid && loader === harness.worker.pid;
-      },
-      { deadlineMs: TAKE_OVER_MS, what: 'the first worker to have the table', everyMs: 200 },
-    );
-  });
-
-  const withSource = async <T>(work: (pg: Client) => Promise<T>): Promise<T> => {
-    const pg = await harness.connect();
-    try {
-      return await work(pg);
-    } finally {
-      await pg.end();
-    }
-  };
-  const write = (text: string): Promise<unknown> =>
-    withSource((pg) => pg.query(/* sql */ `insert into latency (text) select $1 from generate_series(1, 500)`, [text]));
-  const change = (): Promise<unknown> =>
-    withSource((pg) =>
-      pg.query(
-        /* sql */ `update latency set text = text || '+' where id % 3 = 0; delete from latency where id % 10 = 0`,
-      ),
-    );
-  const startWorker = async (): Promise<void> => {
-    second = second === undefined ? await harness.startWorker() : (await second.start(), second);
-  };
-  const settle = async (): Promise<void> => {
-    const comparisons = await harness.settle(SETTLE_MS);
-    expect(comparisons.filter((each) => !isEqual(each))).toEqual([]);
-    expect(harness.deaths).toEqual([]);
-    // Each batch was confirmed once, and none by a claim that had been overtaken.
-    expect(await withSource(readAccount)).toEqual([]);
-  };
-  const freeze = (worker: WorkerProcess): void => void process.kill(worker.pid ?? 0, 'SIGSTOP');
-  const thaw = (worker: WorkerProcess): void => void process.kill(worker.pid ?? 0, 'SIGCONT');
-
-  it.each(['clickhouse', 'kafka'] as const)(
-    'frozen with something on its way to %s: the other takes over, and what arrives late changes nothing',
-    async (server) => {
-      await startWorker();
-      // Its slices are past their beginnings, which would wait for a frozen server too.
-      await measureLatency(harness, TAKE_OVER_MS);
-      proxies[server].freeze();
-      await write(`late for ${server}`);
-      // Named, and not confirmed: it is in hand.
-      const stage = server === 'kafka' ? 'publish' : 'load:main';
-      await waitFor(() => withSource((pg) => isPending(pg, tableId, stage)), {
-        deadlineMs: 10_000,
-        what: 'a named batch',
-      });
-      freeze(harness.worker);
-      const takeOverMs = await measureLatency(harness, TAKE_OVER_MS);
-      console.log(`frozen before ${server}: another worker has taken over after ${takeOverMs} ms`);
-      await change();
-      await settle();
-      await proxies[server].pass();
-      thaw(harness.worker);
-      await write('after');
-      await change();
-      await measureLatency(harness, TAKE_OVER_MS);
-      await settle();
-    },
-  );
-
-  it('cut off from Temporal alone: the other takes over, and its slices end by themselves', async () => {
-    await startWorker();
-    proxies.temporal.freeze();
-    await waitFor(async () => (await harness.progress(tableId)).publisher === second?.pid, {
-      deadlineMs: TAKE_OVER_MS + SLICE_MS,
-      what: 'the other worker to take over',
-      everyMs: 200,
-    });
-    await write('by the other');
-    await change();
-    await waitFor(async () => (await withSource(countWatchers)) === 1, {
-      deadlineMs: SLICE_MS + 15_000,
-      what: 'the slices of the one that is cut off to end',
-      everyMs: 200,
-    });
-    await measureLatency(harness, TAKE_OVER_MS);
-    await settle();
-    await proxies.temporal.pass();
-    await settle();
-  });
-
-  it('killed beside another, over many tables: all of them stay equal', async () => {
-    await harness.add(...Array.from({ length: 8 }, (_, n) => ({ schema: 'public', table: `busy_${n + 1}` })));
-    await startWorker();
-    await withSource(async (pg) => {
-      for (let round = 1; round <= 40; round += 1) {
+    beforeAll(async () => {
+      const addresses = {
+        postgres: await freshDatabase('frozen'),
+        kafka: addressOf('kafka'),
+        clickhouse: await freshSink('frozen'),
+        temporal: addressOf('temporal'),
+      };
+      const through = await proxied(addresses);
+      proxies = through.proxies;
+      harness = await openHarness(addresses, through.addresses);
+      await withSource(async (pg) => {
+        await createLatencyTable(pg);
         for (let n = 1; n <= 8; n += 1)
-          await pg.query(/* sql */ `insert into busy_${n} select i, 'new' from generate_series(${round * 200}, ${round * 200 + 99}) i;
-            update busy_${n} set text = 'round ${round}' where id % 17 = ${round % 17}; delete from busy_${n} where id % 23 = ${round % 23}`);
-        if (round === 15) await second?.kill();
-        if (round === 20) await second?.start();
-        if (round === 30) await harness.worker.kill();
-      }
+          await pg.query(/* sql */ `create table busy_${n} (id int primary key, text text not null);
+          insert into busy_${n} select i, 'copied' from generate_series(1, 100) i`);
+      });
+      [tableId = ''] = await harness.add({ ...LATENCY_TABLE, transport, sliceMs: SLICE_MS });
+      await withSource(keepAccount);
     });
-    await settle();
-    await harness.worker.start();
-    await settle();
-  });
+    afterAll(async () => {
+      await harness?.close();
+      for (const proxy of Object.values(proxies ?? {})) await proxy.close();
+    });
+    /** The first worker alone has the table. */
+    beforeEach(async () => {
+      for (const proxy of Object.values(proxies)) await proxy.pass();
+      thaw(harness.worker);
+      await harness.worker.start();
+      await second?.kill();
+      await waitFor(
+        async () => {
+          const { publisher, loader } = await harness.progress(tableId);
+          return publisher === harness.worker.pid && loader === harness.worker.pid;
+        },
+        { deadlineMs: TAKE_OVER_MS, what: 'the first worker to have the table', everyMs: 200 },
+      );
+    });
 
-  it(`frozen for ${LAPTOP_MS / 1_000} seconds as the only one: goes on by itself`, async () => {
-    await write('before');
-    freeze(harness.worker);
-    await write('meanwhile');
-    await change();
-    await sleep(LAPTOP_MS);
-    thaw(harness.worker);
-    const flowsMs = await measureLatency(harness, TAKE_OVER_MS);
-    console.log(`the only worker, frozen for ${LAPTOP_MS} ms: rows flow ${flowsMs} ms after it goes on`);
-    await settle();
-  });
-});
+    const withSource = async <T>(work: (pg: Client) => Promise<T>): Promise<T> => {
+      const pg = await harness.connect();
+      try {
+        return await work(pg);
+      } finally {
+        await pg.end();
+      }
+    };
+    const write = (text: string): Promise<unknown> =>
+      withSource((pg) =>
+        pg.query(/* sql */ `insert into latency (text) select $1 from generate_series(1, 500)`, [text]),
+      );
+    const change = (): Promise<unknown> =>
+      withSource((pg) =>
+        pg.query(
+          /* sql */ `update latency set text = text || '+' where id % 3 = 0; delete from latency where id % 10 = 0`,
+        ),
+      );
+    const startWorker = async (): Promise<void> => {
+      second = second === undefined ? await harness.startWorker() : (await second.start(), second);
+    };
+    const settle = async (): Promise<void> => {
+      const comparisons = await harness.settle(SETTLE_MS);
+      expect(comparisons.filter((each) => !isEqual(each))).toEqual([]);
+      expect(harness.deaths).toEqual([]);
+      // Each batch was confirmed once, and none by a claim that had been overtaken.
+      expect(await withSource(readAccount)).toEqual([]);
+    };
+    const freeze = (worker: WorkerProcess): void => void process.kill(worker.pid ?? 0, 'SIGSTOP');
+    const thaw = (worker: WorkerProcess): void => void process.kill(worker.pid ?? 0, 'SIGCONT');
+
+    it.each(transport === 'kafka' ? (['clickhouse', 'kafka'] as const) : (['clickhouse'] as const))(
+      'frozen with something on its way to %s: the other takes over, and what arrives late changes nothing',
+      async (server) => {
+        await startWorker();
+        // Its slices are past their beginnings, which would wait for a frozen server too.
+        await measureLatency(harness, TAKE_OVER_MS);
+        proxies[server].freeze();
+        await write(`late for ${server}`);
+        // Named, and not confirmed: it is in hand.
+        const stage = transport === 'direct' ? 'direct:main' : server === 'kafka' ? 'publish' : 'load:main';
+        await waitFor(() => withSource((pg) => isPending(pg, tableId, stage)), {
+          deadlineMs: 10_000,
+          what: 'a named batch',
+        });
+        freeze(harness.worker);
+        const takeOverMs = await measureLatency(harness, TAKE_OVER_MS);
+        console.log(`frozen before ${server}: another worker has taken over after ${takeOverMs} ms`);
+        await change();
+        await settle();
+        await proxies[server].pass();
+        thaw(harness.worker);
+        await write('after');
+        await change();
+        await measureLatency(harness, TAKE_OVER_MS);
+        await settle();
+      },
+    );
+
+    it('cut off from Temporal alone: the other takes over, and its slices end by themselves', async () => {
+      await startWorker();
+      proxies.temporal.freeze();
+      await waitFor(async () => (await harness.progress(tableId)).publisher === second?.pid, {
+        deadlineMs: TAKE_OVER_MS + SLICE_MS,
+        what: 'the other worker to take over',
+        everyMs: 200,
+      });
+      await write('by the other');
+      await change();
+      await waitFor(async () => (await withSource(countWatchers)) === 1, {
+        deadlineMs: SLICE_MS + 15_000,
+        what: 'the slices of the one that is cut off to end',
+        everyMs: 200,
+      });
+      await measureLatency(harness, TAKE_OVER_MS);
+      await settle();
+      await proxies.temporal.pass();
+      await settle();
+    });
+
+    it('killed beside another, over many tables: all of them stay equal', async () => {
+      await harness.add(
+        ...Array.from({ length: 8 }, (_, n) => ({ schema: 'public', table: `busy_${n + 1}`, transport })),
+      );
+      await startWorker();
+      await withSource(async (pg) => {
+        for (let round = 1; round <= 40; round += 1) {
+          for (let n = 1; n <= 8; n += 1)
+            await pg.query(/* sql */ `insert into busy_${n} select i, 'new' from generate_series(${round * 200}, ${round * 200 + 99}) i;
+            update busy_${n} set text = 'round ${round}' where id % 17 = ${round % 17}; delete from busy_${n} where id % 23 = ${round % 23}`);
+          if (round === 15) await second?.kill();
+          if (round === 20) await second?.start();
+          if (round === 30) await harness.worker.kill();
+        }
+      });
+      await settle();
+      await harness.worker.start();
+      await settle();
+    });
+
+    it(`frozen for ${LAPTOP_MS / 1_000} seconds as the only one: goes on by itself`, async () => {
+      await write('before');
+      freeze(harness.worker);
+      await write('meanwhile');
+      await change();
+      await sleep(LAPTOP_MS);
+      thaw(harness.worker);
+      const flowsMs = await measureLatency(harness, TAKE_OVER_MS);
+      console.log(`the only worker, frozen for ${LAPTOP_MS} ms: rows flow ${flowsMs} ms after it goes on`);
+      await settle();
+    });
+  },
+);
 
 /** Writes down every batch that is confirmed, and under which claim. */
 async function keepAccount(pg: Client): Promise<void> {

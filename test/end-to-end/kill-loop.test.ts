@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { isEqual } from '../../dev/compare/compare.js';
 import { createFlights, FLIGHTS, readFlights } from '../../dev/demo/flights.js';
 import { createGates, GATES } from '../../dev/demo/gates.js';
@@ -21,7 +21,7 @@ const SETTLE_MS = 120_000;
 
 let harness: Harness;
 
-beforeAll(async () => {
+beforeEach(async () => {
   harness = await openHarness({
     postgres: await freshDatabase('kill'),
     kafka: addressOf('kafka'),
@@ -29,18 +29,19 @@ beforeAll(async () => {
     temporal: addressOf('temporal'),
   });
 });
-afterAll(() => harness.close());
+afterEach(() => harness.close());
 
-it(
-  `keeps both sides equal through ${CHANGES} changes of every kind, with kill -9 of the worker every ${KILL_EVERY_MS} ms`,
-  async () => {
+it.each(['kafka', 'direct'] as const)(
+  `keeps both sides equal by way of %s through ${CHANGES} changes of every kind, with kill -9 of the worker every ${KILL_EVERY_MS} ms`,
+  async (transport) => {
     const pg = await harness.connect();
     const flights = await readFlights(4_000);
     const noted = flights.slice(0, 1_000);
     await createFlights(pg, flights);
     await createNotes(pg, noted);
     await createGates(pg);
-    await harness.add(FLIGHTS, { ...NOTES, format: 'packed' }, GATES);
+    if (transport === 'kafka') await harness.add(FLIGHTS, { ...NOTES, format: 'packed' }, GATES);
+    else await harness.add(...[FLIGHTS, NOTES, GATES].map((table) => ({ ...table, transport })));
     await harness.watchInserts();
 
     const startedAt = Date.now();
@@ -71,6 +72,7 @@ it(
     console.log(
       JSON.stringify({
         killLoop: {
+          transport,
           ...writer.totals,
           kills,
           writingSeconds: Math.round(writtenMs / 100) / 10,

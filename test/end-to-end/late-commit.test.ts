@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isEqual } from '../../dev/compare/compare.js';
 import { createFlights, FLIGHTS, readFlights } from '../../dev/demo/flights.js';
@@ -17,7 +17,7 @@ const LATE_ID = -999_999_999;
 
 let harness: Harness;
 
-beforeAll(async () => {
+beforeEach(async () => {
   harness = await openHarness({
     postgres: await freshDatabase('late'),
     kafka: addressOf('kafka'),
@@ -25,17 +25,17 @@ beforeAll(async () => {
     temporal: addressOf('temporal'),
   });
 });
-afterAll(() => harness.close());
+afterEach(() => harness.close());
 
-it(
-  `a transaction that drew the lowest position and commits last, ${OPEN_MS} ms later, delays nothing and loses nothing`,
-  async () => {
+it.each(['kafka', 'direct'] as const)(
+  `by way of %s a transaction that drew the lowest position and commits last, ${OPEN_MS} ms later, delays nothing and loses nothing`,
+  async (transport) => {
     const pg = await harness.connect();
     const flights = await readFlights(2_000);
     await createFlights(pg, flights);
     await createNotes(pg, flights.slice(0, 200));
     await createGates(pg);
-    const [id] = await harness.add(FLIGHTS, NOTES, GATES);
+    const [id] = await harness.add(...[FLIGHTS, NOTES, GATES].map((table) => ({ ...table, transport })));
 
     const late = await harness.connect();
     await late.query('begin');
@@ -88,6 +88,7 @@ it(
     console.log(
       JSON.stringify({
         lateCommit: {
+          transport,
           openMs: OPEN_MS,
           overtakenBy: Number(overtaken),
           othersMs: summarise(seenWhileOpen),

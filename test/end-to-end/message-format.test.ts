@@ -4,6 +4,7 @@ import type { Consumer } from 'kafkajs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { packageRoot } from '../../src/package-root.js';
+import type { TableOptions } from '../../src/domain/replicated-table.js';
 import { connectTestKafka } from '../support/kafka.js';
 import { openPath, type Followed, type Path } from '../support/path.js';
 import { freshName, waitFor } from '../support/stack.js';
@@ -29,13 +30,13 @@ describe('a message of a topic', () => {
     await path.close();
   });
 
-  async function follow(format: 'json' | 'packed'): Promise<Followed> {
+  async function follow(options: TableOptions): Promise<Followed> {
     const table = freshName('format');
     await path.source.query(`create type ${table}_state as enum ('new', 'paid');
       create table ${table} (region text, id bigint, small smallint, ok boolean not null, price numeric(10,2), ratio float8,
         single real, day date, at timestamptz, naive timestamp, uid uuid, doc jsonb, raw json, state ${table}_state,
         note varchar(20), primary key (region, id))`);
-    const followed = await path.add(table, { format });
+    const followed = await path.add(table, options);
     await followed.copy();
     await path.source.query(`insert into ${table} values
       ('eu', 9007199254740993, 3, true, 12.5, 0.1, 'NaN', '2026-11-29', '2026-11-29 10:00:00.5+01', '2026-11-29 10:00:00',
@@ -72,7 +73,7 @@ describe('a message of a topic', () => {
   }
 
   it('in json is a row, a tombstone or a TRUNCATE, as the page shows each type and the schema says', async () => {
-    const messages = await read(await follow('json'), 4);
+    const messages = await read(await follow({ format: 'json' }), 4);
     const origin = (await path.deps.deployment()).id;
     const version = (seq: bigint): string => String((1n << 120n) + (seq << 64n) + 1n);
     const first = 1n + 1n; // the copy has drawn the first position
@@ -114,8 +115,25 @@ describe('a message of a topic', () => {
     expect(schema.safeParse({ id: 1, _version: 1, _deleted: 0 }).success).toBe(false);
   });
 
+  it('with the key alone has no more than the key and the version, of a row that is there and of one that is gone', async () => {
+    const messages = await read(await follow({ payload: 'key' }), 4);
+    const { id } = await path.deps.deployment();
+    const seen = messages.map(({ key, value, headers }) => [key, value, headers['pg2click']]);
+    const version = (seq: bigint): string => String((1n << 120n) + (seq << 64n) + 1n);
+    expect(seen).toEqual([
+      [
+        '["eu",9007199254740993]',
+        `{"region":"eu","id":9007199254740993,"_version":"${version(2n)}"}`,
+        `2/${id}/1/1/1/0/1/2/key`,
+      ],
+      ['["us",2]', `{"region":"us","id":2,"_version":"${version(3n)}"}`, `2/${id}/1/1/1/1/1/3/key`],
+      ['["us",2]', `{"region":"us","id":2,"_version":"${version(4n)}"}`, `2/${id}/1/1/2/0/1/4/key`],
+      [null, `{"_version":"${version(5n)}"}`, `2/${id}/1/1/3/0/0/5/truncate`],
+    ]);
+  });
+
   it('in packed is COPY text of all columns, which a header names', async () => {
-    const [rows, tombstone, truncate] = await read(await follow('packed'), 3);
+    const [rows, tombstone, truncate] = await read(await follow({ format: 'packed' }), 3);
     const columns = JSON.parse(rows?.headers['pg2click-columns'] ?? '') as string[];
     expect(columns.slice(-2)).toEqual(['_version', '_deleted']);
     expect(rows?.key).toBeNull();

@@ -4,6 +4,7 @@ import { Context } from '@temporalio/activity';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { expect, it } from 'vitest';
 import type { RemoveRequest, SliceRequest } from '../../src/domain/receipt.js';
+import { FIRST_ROUTE, stagesOf } from '../../src/domain/route.js';
 import { Failure } from '../../src/failure/failure.js';
 import {
   pauseSignal,
@@ -257,6 +258,37 @@ it('removes when nothing else runs any more, and ends with the status of a remov
   expect(result).toMatchObject({ phase: 'removed', running: [], stages: { 'load:main': { slices: 1 } } });
   expect(removals).toEqual([{ id: '1', pipeline: 'default', schema: 'public', table: name, dropTarget: true }]);
   expect(await searchAttribute(table, 'Pg2clickPhase')).toBe('removed');
+});
+
+it('stops what goes on without its slices after the last slice has ended, and lets no slice begin before that is done', async () => {
+  const happened: string[] = [];
+  const stages = stagesOf({ ...FIRST_ROUTE, loaders: [{ name: 'main', kind: 'kafka-engine' }] });
+  const table = await tables.start({
+    activities: {
+      prepareTable: () => Promise.resolve({ ...PREPARED, stages }),
+      watchEngine: async (request) => {
+        happened.push('slice begins');
+        const receipt = await idleSlice('load:main', request);
+        happened.push('slice ends');
+        return receipt;
+      },
+      stopEngine: async ({ stage }) => {
+        happened.push(`stop ${stage}`);
+        await sleep(500);
+        happened.push('stopped');
+      },
+    },
+  });
+  await table.until('streaming', isStreaming);
+  await table.handle.signal(pauseSignal, {});
+  await table.until('stopping', ({ running }) => running.includes('stop:load:main'));
+  await table.handle.signal(resumeSignal, {});
+  await table.until('streaming', (status) => isStreaming(status) && status.running.includes('load:main'));
+  await table.handle.signal(pauseSignal, {});
+  await table.until('paused', isQuiet);
+  const stop = ['stop load:main', 'stopped'];
+  const slice = ['slice begins', 'slice ends'];
+  expect(happened).toEqual([...slice, ...stop, ...slice, ...stop]);
 });
 
 it('parks a removal that fails, and resume tries it again', async () => {

@@ -33,7 +33,7 @@ export interface Progress {
   readonly loaded: number;
   /** Events in the outbox. */
   readonly outbox: number;
-  /** Pids of the workers that hold the stages. */
+  /** Pids of the workers that hold the stages: the same one where a table has one for both. */
   readonly publisher: number;
   readonly loader: number;
 }
@@ -75,10 +75,12 @@ const LOAD_DEADLINE_MS = 90_000;
 /**
  * @param addresses of a stack whose PostgreSQL and ClickHouse databases are empty and of this test only
  * @param elsewhere where the first worker reaches some of them, through a proxy say
+ * @param more settings of the workers and of the CLI
  */
 export async function openHarness(
   addresses: StackAddresses,
   elsewhere: Partial<StackAddresses> = {},
+  more: Readonly<Record<string, string>> = {},
 ): Promise<Harness> {
   const stateDir = mkdtempSync(join(tmpdir(), 'pg2click-harness-'));
   const names = { pipeline: freshName('harness'), namespace: freshName('harness') };
@@ -94,6 +96,7 @@ export async function openHarness(
       temporal: { ...(there.temporal ?? addresses.temporal), namespace, uiUrl: '' },
     }),
     PG2CLICK_PIPELINE: pipeline,
+    ...more,
   });
   await registerNamespace(addresses, namespace);
   const settings = loadSettings({ env: environmentAt({}), envFile: false, stackFile: false });
@@ -177,7 +180,7 @@ export async function openHarness(
         [id],
       );
       const outbox = await admin.query<{ n: number }>(/* sql */ `select count(*)::int as n from pg2click.outbox_${id}`);
-      const of = (stage: string) => found.rows.find((row) => row.stage === stage);
+      const of = (stage: string) => found.rows.find((row) => row.stage === stage || row.stage === 'direct:main');
       const pidOf = (stage: string) => Number(of(stage)?.owner.split('/').at(-1));
       return {
         published: of('publish')?.rows ?? 0,

@@ -40,7 +40,28 @@ export async function leastRole(owner: PostgresAddress): Promise<PostgresAddress
   return { ...owner, user: role, password };
 }
 
-/** The same in the database of a ledger that lies elsewhere, for the value of LEDGER_PG_URL. */
+/**
+ * A role that may read the tables and sequences that the database's owner makes from now on, and nothing else: it owns nothing.
+ * @param owner as for `leastRole`
+ */
+export async function selectRole(owner: PostgresAddress): Promise<PostgresAddress> {
+  const role = leastRoleOf(owner.database);
+  const password = randomBytes(12).toString('hex');
+  const client = new pg.Client(owner);
+  await client.connect();
+  try {
+    await client.query(/* sql */ `
+      create role ${role} login password '${password}';
+      alter default privileges grant usage on schemas to ${role};
+      alter default privileges grant select on tables to ${role};
+      alter default privileges grant select on sequences to ${role}`);
+  } finally {
+    await client.end();
+  }
+  return { ...owner, user: role, password };
+}
+
+/** As `leastRole` in the database of a ledger that lies elsewhere, for the value of LEDGER_PG_URL. */
 export async function ledgerRole(owner: PostgresAddress): Promise<string> {
   const role = leastRoleOf(owner.database);
   const password = randomBytes(12).toString('hex');

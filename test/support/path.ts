@@ -10,6 +10,8 @@ import { loadSlice } from '../../activities/load-slice.js';
 import { directSlice } from '../../activities/direct-slice.js';
 import { prepareTable } from '../../activities/prepare-table.js';
 import { publishSlice } from '../../activities/publish-slice.js';
+import { stopEngine } from '../../activities/stop-engine.js';
+import { watchEngine } from '../../activities/watch-engine.js';
 import { removeTable } from '../../activities/remove-table.js';
 import { compareTable, isEqual, type Comparison } from '../../dev/compare/compare.js';
 import type {
@@ -19,9 +21,11 @@ import type {
   PrepareReceipt,
   RemoveReceipt,
   SliceReceipt,
+  SliceRequest,
+  TableAddress,
 } from '../../src/domain/receipt.js';
 import type { TableOptions } from '../../src/domain/replicated-table.js';
-import { stagesOf, FIRST_ROUTE, type StageActivity } from '../../src/domain/route.js';
+import { stagesOf, FIRST_ROUTE, type StageActivity, type StageId } from '../../src/domain/route.js';
 import type { ChangeStep, RouteOptions } from '../../src/domain/route-change.js';
 import { parseTableName, type TableName } from '../../src/domain/table-name.js';
 import type { Registry } from '../../src/pipeline/registry.js';
@@ -32,7 +36,7 @@ import { migrateLedger, migrateSource } from '../../src/ledger/migrate.js';
 import { createLogger } from '../../src/observe/log.js';
 import { loadSettings, type Settings } from '../../src/settings/settings.js';
 import { environmentOf } from './clients.js';
-import { leastRole, ledgerRole } from './least-role.js';
+import { leastRole, ledgerRole, selectRole } from './least-role.js';
 import { addressOf, freshDatabase, freshName, freshSink } from './stack.js';
 
 /**
@@ -66,6 +70,17 @@ export interface Followed {
   change(options: RouteOptions, step: ChangeStep, start?: unknown): Promise<ChangeReceipt>;
   /** All steps of a change, as the workflow makes them. @param before each step */
   configure(options: RouteOptions, before?: (step: ChangeStep) => Promise<unknown>): Promise<ChangeReceipt>;
+  /** Of the Kafka engine. */
+  watch(deps?: Partial<Deps>, sliceMs?: number): Promise<SliceReceipt>;
+  /** Stops the Kafka engine. */
+  stop(): Promise<void>;
+  /** Runs another activity for the table. */
+  call<Request extends object, T>(
+    activity: (deps: Deps, request: TableAddress & Request) => Promise<T>,
+    request: Request,
+  ): Promise<T>;
+  /** One slice of a stage of any loader; its checkpoint is not carried. */
+  slice<T>(activity: (deps: Deps, request: SliceRequest) => Promise<T>, stage: StageId, sliceMs?: number): Promise<T>;
   /** Moves until nothing waits in any stage. @param publisher dependencies of the slices that read the capture */
   settle(publisher?: Partial<Deps>): Promise<void>;
   /** As after the workflow was started anew: the next slices carry no checkpoint. */
@@ -74,7 +89,7 @@ export interface Followed {
   compare(): Promise<Comparison>;
   /** Settles, and expects every row to be the same on both sides. @returns how many rows */
   expectEqual(): Promise<number>;
-  /** One value of ClickHouse; `{target}`, `{current}` and `{floor}` stand for the table's names. */
+  /** One value of ClickHouse; `{target}`, `{current}`, `{floor}`, `{errors}` and `{fence}` stand for the table's names. */
   sink(query: string): Promise<string>;
 }
 
@@ -90,12 +105,24 @@ export interface PathOptions {
   readonly captures?: Registry<Capture>;
   /** The ledger lies in a database of its own. */
   readonly ledgerElsewhere?: boolean;
+  /** How long a slice is, milliseconds; 400 by default. One that checks much before its first batch needs longer. */
+  readonly sliceMs?: number;
+  /** The role of the source may only read; the ledger lies elsewhere then. */
+  readonly selectOnly?: boolean;
+  /** More settings. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
-export async function openPath({ captures, ledgerElsewhere = false }: PathOptions = {}): Promise<Path> {
+export async function openPath({
+  captures,
+  selectOnly = false,
+  ledgerElsewhere = selectOnly,
+  sliceMs = SLICE_MS,
+  env = {},
+}: PathOptions = {}): Promise<Path> {
   const owner = await freshDatabase('path');
   const ledgerOwner = ledgerElsewhere ? await freshDatabase('ledger') : owner;
-  const postgres = await leastRole(owner);
+  const postgres = await (selectOnly ? selectRole(owner) : leastRole(owner));
   const clickhouse = await freshSink('path');
   const settings = loadSettings({
     envFile: false,
@@ -105,6 +132,7 @@ export async function openPath({ captures, ledgerElsewhere = false }: PathOption
       ...(ledgerElsewhere ? { LEDGER_PG_URL: await ledgerRole(ledgerOwner) } : {}),
       PG2CLICK_PIPELINE: freshName('p'),
       PG2CLICK_LOG_LEVEL: 'silent',
+      ...env,
     },
   });
   const deps = openDeps(settings, createLogger(settings.log), undefined, captures);
@@ -122,8 +150,8 @@ export async function openPath({ captures, ledgerElsewhere = false }: PathOption
   await migrateLedger(migrating);
   if (ledgerElsewhere) {
     await using tables = await connectPostgres(settings, { name: 'test' });
-    await migrateSource(tables);
-    await bindLedger(migrating, tables, { bind: true, outboxes: true });
+    if (!selectOnly) await migrateSource(tables);
+    await bindLedger(migrating, tables, { bind: true, outboxes: !selectOnly });
   }
   return {
     settings,
@@ -131,7 +159,7 @@ export async function openPath({ captures, ledgerElsewhere = false }: PathOption
     source,
     ledger,
     session,
-    add: (table, options = {}) => follow({ settings, deps, source }, parseTableName(table), options),
+    add: (table, options = {}) => follow({ settings, deps, source, sliceMs }, parseTableName(table), options),
     async close() {
       await deps.close();
       await Promise.all(sessions.map((client) => client.end()));
@@ -139,7 +167,7 @@ export async function openPath({ captures, ledgerElsewhere = false }: PathOption
   };
 }
 
-const ACTIVITIES = { publishSlice, loadSlice, directSlice };
+const ACTIVITIES = { publishSlice, loadSlice, directSlice, watchEngine };
 type Moving = keyof typeof ACTIVITIES;
 
 function isMoving(activity: StageActivity): activity is Moving {
@@ -147,7 +175,7 @@ function isMoving(activity: StageActivity): activity is Moving {
 }
 
 async function follow(
-  path: { settings: Settings; deps: Deps; source: pg.Client },
+  path: { settings: Settings; deps: Deps; source: pg.Client; sliceMs: number },
   name: TableName,
   options: TableOptions,
 ): Promise<Followed> {
@@ -155,7 +183,7 @@ async function follow(
   const checkpoint: Partial<Record<StageActivity, Checkpoint | null>> = {};
   const run = <T>(activity: (deps: Deps) => Promise<T>, deps: Partial<Deps> = {}): Promise<T> =>
     new MockActivityEnvironment({}, { logger: QUIET }).run(() => activity({ ...path.deps, ...deps }));
-  const slice = async (stage: Moving, deps?: Partial<Deps>, sliceMs = SLICE_MS): Promise<SliceReceipt> => {
+  const slice = async (stage: Moving, deps?: Partial<Deps>, sliceMs = path.sliceMs): Promise<SliceReceipt> => {
     const receipt = await run(
       (all) => ACTIVITIES[stage](all, { ...address, checkpoint: checkpoint[stage] ?? null, sliceMs }),
       deps,
@@ -169,6 +197,8 @@ async function follow(
     target: quote(database, table),
     current: quote(database, `${table}_current`),
     floor: quote(database, `${table}_floor`),
+    errors: quote(database, `${table}_errors`),
+    fence: quote(database, `${table}_fence`),
   };
 
   const moving = (): readonly Moving[] =>
@@ -181,7 +211,10 @@ async function follow(
     });
     // Most steps wait for nobody.
     await Promise.race([changing.catch(() => undefined), sleep(BESIDE_MS)]);
-    const beside = { preparing: moving(), draining: moving().filter((each) => each === 'loadSlice') };
+    const beside = {
+      preparing: moving(),
+      draining: moving().filter((each) => each === 'loadSlice' || each === 'watchEngine'),
+    };
     for (const stages = step === 'preparing' || step === 'draining' ? beside[step] : []; !isOver;)
       if (stages.length === 0) await sleep(BESIDE_MS);
       else for (const stage of stages) await slice(stage, undefined, BESIDE_MS);
@@ -197,11 +230,10 @@ async function follow(
       if (receipt.topic === null) throw new Error('the table has no topic');
       return receipt.topic;
     },
-    copy: () => run((deps) => copyTable(deps, { ...address, checkpoint: null, sliceMs: SLICE_MS })),
+    copy: () => run((deps) => copyTable(deps, { ...address, checkpoint: null, sliceMs: path.sliceMs })),
     publish: (deps, sliceMs) => slice('publishSlice', deps, sliceMs),
     load: (deps, sliceMs) => slice('loadSlice', deps, sliceMs),
     direct: (deps, sliceMs) => slice('directSlice', deps, sliceMs),
-    forget: () => void Object.assign(checkpoint, { publishSlice: null, loadSlice: null, directSlice: null }),
     change,
     async configure(options, before) {
       let done: ChangeReceipt;
@@ -225,6 +257,13 @@ async function follow(
       } while (step !== null);
       return done;
     },
+    watch: (deps, sliceMs) => slice('watchEngine', deps, sliceMs),
+    stop: () => run((deps) => stopEngine(deps, { ...address, stage: 'load:main' })),
+    call: (activity, request) => run((deps) => activity(deps, { ...address, ...request })),
+    slice: (activity, stage, sliceMs = path.sliceMs) =>
+      run((deps) => activity(deps, { ...address, stage, checkpoint: null, sliceMs })),
+    forget: () =>
+      void Object.assign(checkpoint, { publishSlice: null, loadSlice: null, directSlice: null, watchEngine: null }),
     async settle(publisher) {
       for (;;) {
         let moves = 0;
@@ -242,7 +281,7 @@ async function follow(
         postgres: path.source,
         clickhouse: path.deps.clickhouse,
         table: name,
-        view: { database, table: `${table}_current` },
+        view: { database, table: options.engine === 'merge-tree' ? table : `${table}_current` },
       }),
     async expectEqual() {
       await followed.settle();

@@ -8,6 +8,7 @@ import { pino } from 'pino';
 import { afterAll, beforeAll, onTestFinished } from 'vitest';
 import { portableHistory } from '../../src/control/portable-history.js';
 import type { ReplicationActivities, SliceReceipt, SliceRequest } from '../../src/domain/receipt.js';
+import { replaySpecs } from '../../src/domain/replay.js';
 import type { StageId } from '../../src/domain/route.js';
 import { workflowIdOf } from '../../src/domain/table-name.js';
 import { installRuntime } from '../../src/worker/runtime.js';
@@ -16,6 +17,7 @@ import { REPLICATE_TABLE, type ReplicateTableInput, statusQuery, type TableStatu
 import { temporalOptions } from './clients.js';
 import { addressOf, freshName, waitFor } from './stack.js';
 import { COPIED, PREPARED, slice } from './table-events.js';
+import { withLoaders } from './loader-receipts.js';
 import { bundleFile } from './workflow-bundle.js';
 
 const log = pino({ level: process.env['PG2CLICK_TEST_LOG'] ?? 'silent' });
@@ -68,7 +70,7 @@ export function tableWorkflows(): { start(script?: Script): Promise<ScriptedTabl
           connection: native,
           namespace,
           role: 'all',
-          activities: { producer: activities, consumer: { loadSlice: activities.loadSlice } },
+          activities: { producer: activities, consumer: activities },
           log,
           bundlePath,
           taskQueues,
@@ -146,5 +148,20 @@ export const STEADY: ReplicationActivities = {
   loadSlice: (request) => idleSlice('load:main', request),
   directSlice: (request) => idleSlice('direct:main', request),
   changeRoute: () => Promise.resolve({ next: null, prepared: PREPARED }),
+  watchEngine: (request) => idleSlice('load:main', request),
+  stopEngine: () => Promise.resolve(),
+  replaySlice: async (request) => ({ ...(await idleSlice('replay:1', request)), finished: false }),
+  addLoader: ({ loader }) => Promise.resolve(withLoaders('main', loader.name)),
+  removeLoader: () => Promise.resolve(withLoaders('main')),
+  startReplay: () =>
+    Promise.resolve({
+      stage: 'replay:1',
+      stages: replaySpecs('replay:1', false),
+      start: { 0: '0' },
+      end: { 0: '9' },
+      loader: 'main',
+      target: PREPARED.target,
+    }),
+  cancelReplay: () => Promise.resolve(),
   removeTable: () => Promise.resolve(),
 };

@@ -3,7 +3,7 @@ import type { Change } from '../../src/domain/change.js';
 import { partitionOf } from '../../src/kafka/protocol/partitioner.js';
 import type { Emit, MessageEncoder } from '../../src/messages/encoder.js';
 import { FORMATS } from '../../src/messages/formats.js';
-import { parseHeader } from '../../src/messages/header.js';
+import { parseHeader, type MessageKind } from '../../src/messages/header.js';
 import { MaxSeq } from '../../src/messages/packed.js';
 import { BatchAccumulator, type ReadyBatch } from '../../src/topic/batch-accumulator.js';
 import { changeOf, idsOf, markOf } from '../support/kafka.js';
@@ -18,7 +18,7 @@ interface Given {
   readonly value: string;
   readonly rows: number;
   readonly highest: string;
-  readonly kind: 'rows' | 'truncate';
+  readonly kind: MessageKind;
 }
 
 const encoderOf = (format: 'json' | 'packed', partitions: number, columns?: readonly string[]): MessageEncoder =>

@@ -28,7 +28,7 @@ describe('the arguments of npm run bench', () => {
     expect(options).toMatchObject({
       only: NAMES,
       rows: 500_000,
-      formats: ['json', 'packed'],
+      messages: [{ name: 'json' }, { name: 'packed' }, { name: 'key' }],
       seconds: 20,
       json: false,
       profile: false,
@@ -43,7 +43,8 @@ describe('the arguments of npm run bench', () => {
       json: true,
       profile: true,
     });
-    expect(readOptions(['--format', 'packed'], scenarios).formats).toEqual(['packed']);
+    expect(readOptions(['--format', 'packed'], scenarios).messages).toMatchObject([{ name: 'packed' }]);
+    expect(readOptions(['--payload', 'key'], scenarios).messages).toMatchObject([{ name: 'key', format: 'json' }]);
   });
 
   test('take numbers as people write them', () => {

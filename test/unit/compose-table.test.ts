@@ -9,6 +9,7 @@ const IDLE: StageBacklog = {
   newest: 0n,
   done: 0n,
   batch: 1,
+  errors: null,
   rows: 10,
   bytesPerRow: 1,
   namedFor: null,

@@ -5,7 +5,7 @@ import { FetchedBuilder, type Expected, type Fetched } from '../../src/topic/fet
 import { PartitionBuffer } from '../../src/topic/partition-buffer.js';
 import { encodeBatch } from '../support/record-batches.js';
 
-const NO_LIMITS = { maxRows: 1_000, maxBytes: 1_000_000 };
+const NO_LIMITS = { maxRows: 1_000, maxBytes: 1_000_000, maxKeys: 3 };
 
 /** A message: its header without origin and generation, its value, and its columns. */
 interface Message {
@@ -14,6 +14,7 @@ interface Message {
   readonly generation?: number;
   readonly rows?: number;
   readonly truncate?: boolean;
+  readonly isKey?: boolean;
   readonly value?: string;
   readonly columns?: string;
   readonly header?: string;
@@ -28,12 +29,13 @@ async function batchesOf(messages: readonly Message[], expected: Expected = {}):
       generation = 1,
       rows = 1,
       truncate = false,
+      isKey = false,
       value = 'x',
       columns,
     } = message;
     const header =
       message.header ??
-      `2/${origin}/${generation}/${shape}/7/${index}/${rows}/${index + 1}${truncate ? '/truncate' : ''}`;
+      `2/${origin}/${generation}/${shape}/7/${index}/${rows}/${index + 1}${truncate ? '/truncate' : isKey ? '/key' : ''}`;
     return {
       value: Buffer.from(truncate ? `{"_version":"${index + 1}"}` : value),
       headers: { pg2click: header, ...(columns === undefined ? {} : { 'pg2click-columns': columns }) },
@@ -75,6 +77,22 @@ describe('a batch', () => {
   test('passes over the shapes of an older generation', async () => {
     const batches = await batchesOf([{ generation: 1, shape: 9 }, { generation: 2 }], { generation: 2 });
     expect(batches).toMatchObject([{ shape: 1, rows: 1, ranges: { '0': { first: '0', last: '1' } } }]);
+  });
+
+  test('of keys holds no rows, and no more keys than it may', async () => {
+    const keys = Array.from({ length: 4 }, () => ({ isKey: true }));
+    const batches = await batchesOf([{}, ...keys, {}]);
+    expect(batches.map(({ encoding, rows }) => [encoding, rows])).toEqual([
+      ['JSONEachRow', 1],
+      ['keys', 3],
+      ['keys', 1],
+      ['JSONEachRow', 1],
+    ]);
+  });
+
+  test('of keys takes the TRUNCATE marks between them', async () => {
+    const batches = await batchesOf([{ isKey: true }, { truncate: true }, { isKey: true }]);
+    expect(batches).toMatchObject([{ encoding: 'keys', rows: 2, truncate: '2', highest: '3' }]);
   });
 
   test('of JSON rows has no columns', async () => {

@@ -37,6 +37,19 @@ describe('the throttle of inserts', () => {
     expect(leftAfter(1_900, 100)).toBe(0);
   });
 
+  it('does not wait after a batch of wide rows, which is as large as the source makes one', () => {
+    const throttle = open(new SmallBatchThrottle(SMALL_INSERTS_A_SECOND), 't');
+    const leftAfter = (bytes: number): number => {
+      vi.setSystemTime(Date.now() + 100);
+      throttle.begin();
+      throttle.loaded(5_000, bytes);
+      return throttle.leftMs();
+    };
+    leftAfter(8_000_000);
+    expect(leftAfter(8_000_000)).toBe(0);
+    expect(leftAfter(500_000)).toBe(400);
+  });
+
   it('keeps small inserts further apart while many tables make them, and counts each table once', () => {
     const shared = new SmallBatchThrottle(SMALL_INSERTS_A_SECOND);
     const throttles = Array.from({ length: 20 }, (_, table) => open(shared, `t${table}`));

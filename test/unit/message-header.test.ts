@@ -23,6 +23,8 @@ describe('a header', () => {
     '2/ffffffff/3/1/17/999/1/999999999999999',
     '2/12345678/3/2/17/999/1/1000000000000000',
     '2/deadbeef/1/1/1/0/0/12/truncate',
+    '2/deadbeef/1/2/1/0/1/12/key',
+    '1/2/3/4/5/key',
     '1/2/3/4/5',
     '255/4294967296/0/1/72057594037927935',
     '3/17/999/1/1000000000000000',
@@ -35,7 +37,7 @@ describe('a header', () => {
     expect(header).toMatchObject({ generation: parsed?.generation, shape: parsed?.shape, rows: parsed?.rows });
     expect(header?.origin === undefined ? undefined : originText(header.origin)).toBe(parsed?.origin);
     expect(String(header?.highest)).toBe(parsed?.highest);
-    expect(header?.isTruncate).toBe(parsed?.kind === 'truncate');
+    expect(header?.kind).toBe(parsed?.kind);
     expect(parsed && printHeader(parsed)).toBe(text);
   });
 
@@ -52,6 +54,9 @@ describe('a header', () => {
     '1/2/3/4/5/6',
     '1/2/3/4/5/trunc',
     '1/2/3/4/5/truncated',
+    '2/deadbeef/1/2/1/0/1/12/ke',
+    '2/deadbeef/1/2/1/0/1/12/keys',
+    '2/deadbeef/1/2/1/0/1/12/key/truncate',
     '1/2/3/4/5x',
     '-1/2/3/4/5',
     '1/2/3/4/5\n',
@@ -70,6 +75,18 @@ describe('a header', () => {
     expect(parseHeader(text)).toBeUndefined();
   });
 
+  test('of a key is foreign to the releases before it, which park', () => {
+    const before = /^(?:2\/([0-9a-f]{8})\/(\d+)\/(\d+)|(\d+))\/(\d+)\/(\d+)\/(\d+)\/(\d+)(\/truncate)?$/u;
+    expect('2/deadbeef/1/1/1/0/1/12').toMatch(before);
+    for (const [origin, shape] of [
+      ['deadbeef', 1],
+      ['12345678', 2],
+    ] as const) {
+      const header = { origin, generation: 2, shape, batch: 1, row: 0, rows: 1, highest: '12', kind: 'key' } as const;
+      expect(printHeader(header)).not.toMatch(before);
+    }
+  });
+
   test('compares positions beyond 2^53 exactly', () => {
     const low = read('1/1/0/1/9007199254740992')?.highest ?? 0;
     const high = read('2/00000000/1/1/1/0/1/9007199254740993')?.highest ?? 0;
@@ -83,6 +100,7 @@ describe('a header', () => {
       [0, 1, '1', 'rows'],
       [9, 10, '99', 'rows'],
       [10, 0, '9223372036854775807', 'truncate'],
+      [11, 1, '9223372036854775806', 'key'],
       [1_234_567, 20_000, '1000000', 'rows'],
       [Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER, '18446744073709551615', 'truncate'],
     ] as const)

@@ -3,6 +3,7 @@ import { afterAll, expect, it } from 'vitest';
 import { createPostgresPool } from '../../src/connect/postgres.js';
 import { loadSettings } from '../../src/settings/settings.js';
 import { inspectTable } from '../../src/source/catalog/inspect.js';
+import { RowReader } from '../../src/source/outbox/row-reader.js';
 import { OutboxSource, type OutboxServices } from '../../src/source/outbox/outbox-source.js';
 import type { OutboxRow } from '../../src/source/outbox/steps.js';
 import type { StageContext } from '../../src/pipeline/stage.js';
@@ -24,7 +25,7 @@ it('a slice that cannot reach the database of the tables says so', async () => {
     row: { pending: null, position: {}, lowWater: '0', batch: 0 },
     request: { checkpoint: null },
   } as unknown as StageContext<OutboxRow>;
-  const source = new OutboxSource(services, stage, { rows: 'json', key: true });
+  const source = new OutboxSource(services, stage, new RowReader(services, { rows: 'json', key: true }));
   await expect(source.verify()).rejects.toMatchObject({ kind: 'SourceUnavailable' });
 });
 

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import type { ChangeReceipt } from '../../src/domain/receipt.js';
 import { stagesOf, type Route } from '../../src/domain/route.js';
 import { changeKindOf, refusalOfChange, type RouteOptions } from '../../src/domain/route-change.js';
-import { phaseOf, reduce, wantedTasks, type TableEvent, type TableState } from '../../workflows/table-state.js';
+import { phaseOf, reduce, type TableEvent, type TableState } from '../../workflows/table-state.js';
+import { wantedTasks } from '../../workflows/wanted-tasks.js';
 import {
   after,
   AT,

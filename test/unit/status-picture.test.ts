@@ -4,10 +4,33 @@ import { expect, it } from 'vitest';
 import { drawPipeline, drawTable } from '../../src/cli/status-picture.js';
 import type { PipelineView, StageView, TableView } from '../../src/control/table-view.js';
 
-const MOVING = { lagSeconds: 0.42, lastBatchAt: '2026-11-22T10:00:00.000Z', running: true } as const;
-const COPY: StageView = { ...MOVING, id: 'copy', rows: 200_000, waiting: null, waitingIn: null, running: false };
-const PUBLISH: StageView = { ...MOVING, id: 'publish', rows: 5_000, waiting: 12, waitingIn: 'the outbox' };
-const LOAD: StageView = { ...MOVING, id: 'load:main', rows: 4_000, waiting: 1_000, waitingIn: 'Kafka', lagSeconds: 31 };
+const MOVING = { errors: null, lagSeconds: 0.42, lastBatchAt: '2026-11-22T10:00:00.000Z', running: true } as const;
+const COPY: StageView = {
+  ...MOVING,
+  id: 'copy',
+  queue: 'producer',
+  rows: 200_000,
+  waiting: null,
+  waitingIn: null,
+  running: false,
+};
+const PUBLISH: StageView = {
+  ...MOVING,
+  id: 'publish',
+  queue: 'producer',
+  rows: 5_000,
+  waiting: 12,
+  waitingIn: 'the outbox',
+};
+const LOAD: StageView = {
+  ...MOVING,
+  id: 'load:main',
+  queue: 'consumer',
+  rows: 4_000,
+  waiting: 1_000,
+  waitingIn: 'Kafka',
+  lagSeconds: 31,
+};
 
 const ORDERS: TableView = {
   table: 'public.orders',
@@ -23,6 +46,8 @@ const ORDERS: TableView = {
   estimatedRows: 200_000,
   copiedRows: 200_000,
   copied: true,
+  loaders: [],
+  replays: [],
   stages: [COPY, PUBLISH, LOAD],
   loadedRows: 4_000,
   waiting: 1_012,
@@ -50,6 +75,17 @@ function drawn(...args: Parameters<typeof drawPipeline>): string[] {
 function drawnTable(table: TableView): string[] {
   return stripVTControlCharacters(drawTable(table, view([table]))).split('\n');
 }
+
+it('messages that were set aside are said, with where they lie', () => {
+  const errors = { messages: 2, table: 'default.orders_errors' };
+  const table = { ...ORDERS, stages: [COPY, PUBLISH, { ...LOAD, errors }] };
+  const said = [
+    '    load:main could not load 2 messages: kept in default.orders_errors',
+    '    → in ClickHouse: select topic, partition, offset, error from default.orders_errors final order by time',
+  ];
+  expect(drawn(view([table])).slice(4)).toEqual(said.map((line) => `  ${line}`));
+  expect(drawnTable(table).slice(-2)).toEqual(said);
+});
 
 it('a healthy table is one line, numbers to the right, and nothing else', () => {
   expect(drawn(view([ORDERS]))).toEqual([
@@ -138,6 +174,16 @@ it('a table that nobody works on is not shown as if it streamed', () => {
   expect(drawn(view([{ ...ORDERS, answering: false }], 0))[3]).toContain('◌ streaming?');
   const producersOnly = { ...view([ORDERS]), workers: { ...view([ORDERS]).workers, consumer: 0 } };
   expect(drawn(producersOnly)[3]).toContain('◌ streaming?');
+});
+
+it('a table that goes directly needs no consumer', () => {
+  const direct: TableView = { ...ORDERS, topic: null, stages: [COPY, { ...PUBLISH, id: 'direct:main' }] };
+  const producersOnly = { ...view([direct]).workers, consumer: 0 };
+  expect(drawn({ ...view([direct]), workers: producersOnly })).toEqual(drawn(view([direct])));
+  const both = drawn({ ...view([direct, ORDERS]), workers: producersOnly });
+  expect(both[3]).toContain('● streaming');
+  expect(both[4]).toContain('◌ streaming?');
+  expect(both.at(-1)).toContain('No worker polls pg2click/ab12cd34/consumer');
 });
 
 it('a park of which only the kind is known names the table, not nothing', () => {

@@ -11,8 +11,9 @@ import {
   type TableState,
   type Task,
   totalsOf,
-  wantedTasks,
 } from '../../workflows/table-state.js';
+import { wantedTasks } from '../../workflows/wanted-tasks.js';
+import { FIRST_ROUTE, stagesOf } from '../../src/domain/route.js';
 import { upgradeState } from '../../workflows/upgrade-state.js';
 import {
   after,
@@ -30,6 +31,39 @@ import {
   sliceEnded,
   stumbled,
 } from '../support/table-events.js';
+
+describe('a stage that goes on without its slices', () => {
+  const stages = stagesOf({ ...FIRST_ROUTE, loaders: [{ name: 'main', kind: 'kafka-engine' }] });
+  const engine: TableEvent = { type: 'prepared', receipt: { ...PREPARED, stages } };
+  const started: TableEvent = { type: 'stageStarted', stage: 'load:main' };
+  const stopped: TableEvent = { type: 'stageStopped', stage: 'load:main' };
+  const streaming = [engine, copied, started];
+
+  const lives: readonly [string, readonly TableEvent[], readonly Task[]][] = [
+    ['runs', streaming, ['publish', 'load:main']],
+    ['is stopped by a pause', [...streaming, paused], ['stop:load:main']],
+    ['is stopped once', [...streaming, paused, stopped], []],
+    ['goes on when the pause is lifted', [...streaming, paused, stopped, resumed], ['publish', 'load:main']],
+    [
+      'is stopped again by the next pause',
+      [...streaming, paused, stopped, resumed, started, paused],
+      ['stop:load:main'],
+    ],
+    ['is stopped when it parks', [...streaming, parked('load:main')], ['publish', 'stop:load:main']],
+    ['goes on where another stage parks', [...streaming, parked('publish')], ['load:main']],
+    ['parks in stopping', [...streaming, paused, parked('stop:load:main')], []],
+    [
+      'is stopped again after that',
+      [...streaming, paused, parked('stop:load:main'), resumed, paused],
+      ['stop:load:main'],
+    ],
+    ['is left to the removal', [...streaming, paused, removeRequested()], ['remove']],
+    ['is stopped where nobody knows whether it runs', [engine, copied, paused], ['stop:load:main']],
+  ];
+  it.each(lives)('%s', (_, events, tasks) => {
+    expect(wantedTasks(after(...events))).toEqual(tasks);
+  });
+});
 
 describe('a life', () => {
   const lives: readonly [string, readonly TableEvent[], Phase, readonly Task[]][] = [

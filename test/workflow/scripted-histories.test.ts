@@ -14,6 +14,8 @@ import {
   slice,
   sliceEnded,
 } from '../support/table-events.js';
+import { withLoaders } from '../support/loader-receipts.js';
+import { replaySpecs } from '../../src/domain/replay.js';
 import { bundleWorkflows } from '../support/workflow-bundle.js';
 
 /** Lives of a table, written by hand and replayed: what the workflow does in each is compared command by command. */
@@ -271,6 +273,111 @@ describe('a removal', () => {
         .task()
         .tells(phase('removed'))
         .ends(),
+    );
+  });
+});
+
+describe('a loader', () => {
+  const ADDED = withLoaders('main', 'eu');
+
+  it('is added beside the stages that run, then copies and loads', async () => {
+    await replay(
+      streaming()
+        .signal('addLoader', { name: 'eu', server: 'eu' })
+        .task()
+        .schedules('addLoader')
+        .completes('addLoader', ADDED)
+        .task()
+        .schedules('copyTable', 'loadSlice')
+        .completes('copyTable', COPIED)
+        .task()
+        .nothingElse(),
+    );
+  });
+
+  it('that is refused changes nothing', async () => {
+    await replay(
+      streaming()
+        .signal('addLoader', { name: 'eu' })
+        .task()
+        .schedules('addLoader')
+        .fails('addLoader', 'TargetTaken')
+        .task()
+        .nothingElse(),
+    );
+  });
+
+  it('is removed when its slices have ended', async () => {
+    const state = after(prepared, copied);
+    const two = {
+      ...state,
+      prepared: { ...PREPARED, ...ADDED.prepared, stages: ADDED.prepared.stages ?? [] },
+      done: ['copy:eu'],
+    };
+    await replay(
+      new ScriptedHistory({ state: two })
+        .task()
+        .tells({ ...FIRST, ...phase('streaming') })
+        .schedules('publishSlice', 'loadSlice', 'loadSlice')
+        .signal('removeLoader', { name: 'eu' })
+        .task()
+        .cancels('loadSlice')
+        .completes('loadSlice', slice('load:eu'))
+        .task()
+        .schedules('removeLoader')
+        .completes('removeLoader', withLoaders('main'))
+        .task()
+        .nothingElse(),
+    );
+  });
+});
+
+describe('a replay', () => {
+  const STARTED = {
+    stage: 'replay:1',
+    stages: replaySpecs('replay:1', false),
+    start: { 0: '0' },
+    end: { 0: '9' },
+    loader: 'main',
+    target: 'default.orders',
+  };
+
+  it('runs beside the table until a slice says that it is done', async () => {
+    await replay(
+      streaming()
+        .signal('replay', { from: 'beginning' })
+        .task()
+        .schedules('startReplay')
+        .completes('startReplay', STARTED)
+        .task()
+        .schedules('replaySlice')
+        .completes('replaySlice', { ...slice('replay:1'), finished: false })
+        .task()
+        .schedules('replaySlice')
+        .completes('replaySlice', { ...slice('replay:1'), finished: true })
+        .task()
+        .nothingElse(),
+    );
+  });
+
+  it('is cancelled when its slice has ended', async () => {
+    await replay(
+      streaming()
+        .signal('replay', { from: 'beginning' })
+        .task()
+        .schedules('startReplay')
+        .completes('startReplay', STARTED)
+        .task()
+        .schedules('replaySlice')
+        .signal('cancelReplay')
+        .task()
+        .cancels('replaySlice')
+        .completes('replaySlice', { ...slice('replay:1'), finished: false })
+        .task()
+        .schedules('cancelReplay')
+        .completes('cancelReplay')
+        .task()
+        .nothingElse(),
     );
   });
 });

@@ -68,6 +68,11 @@ export interface Broker {
     memberId: string;
     topics: { topic: string; partitions: { partition: number; offset: string; metadata: string | null }[] }[];
   }): Promise<unknown>;
+  /** An offset of `-1` where the group has none. */
+  offsetFetch(request: {
+    groupId: string;
+    topics: { topic: string; partitions: { partition: number }[] }[];
+  }): Promise<{ responses: { topic: string; partitions: { partition: number; offset: string }[] }[] }>;
 }
 
 interface KafkajsCluster {

@@ -4,7 +4,6 @@ import { Failure } from '../../failure/failure.js';
 import type { Queryable } from '../../connect/queryable.js';
 import { readUniqueIndexes } from './catalog.js';
 import { guaranteesKey } from './key-index.js';
-import { outboxTable } from '../outbox/names.js';
 
 /** Everything of the source that can change what the target should hold without any event, or that keeps events from coming. */
 export interface Fingerprint {
@@ -67,7 +66,7 @@ export async function fingerprintTable(
     const found = await pg.query<{ fingerprint: string }>(FINGERPRINT, [
       table.relation,
       `^capture_${table.id}_[a-z]+$`,
-      outboxTable(table.id),
+      `outbox_${table.id}`,
     ]);
     const [row] = found.rows;
     if (row === undefined)
@@ -128,7 +127,8 @@ const FINGERPRINT = /* sql */ `
       join pg_catalog.pg_depend d on d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = o.oid
         and d.classid = 'pg_catalog.pg_class'::regclass and d.deptype = 'i'
       join pg_catalog.pg_sequence s on s.seqrelid = d.objid
-      where o.oid = to_regclass($3))
+      -- By the catalogue: a role that only reads may not use the schema.
+      where o.relnamespace = to_regnamespace('pg2click') and o.relname = $3)
   )::text as fingerprint
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   where c.oid = $1::oid`;

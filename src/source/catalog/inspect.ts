@@ -15,6 +15,16 @@ export interface TableInspection extends Omit<Inspection, 'capture'> {
   readonly triggerLevel: TriggerLevel;
 }
 
+export interface InspectOptions {
+  /** Columns of the key; the primary key when absent. */
+  readonly key?: readonly string[] | undefined;
+  /**
+   * What will be made: triggers that fire in every session, and an outbox (default); one trigger that may be missed; or nothing,
+   * where SELECT is all it takes.
+   */
+  readonly makes?: 'outbox' | 'trigger' | 'nothing' | undefined;
+}
+
 /**
  * Looks a table up and decides whether it can be replicated without losing or changing anything.
  * @throws Failure `MissingTable`, `UnsuitableTable`, `UnsupportedType`, `Unauthorized`; `SourceUnavailable` and its like
@@ -22,13 +32,13 @@ export interface TableInspection extends Omit<Inspection, 'capture'> {
 export async function inspectTable(
   pg: Queryable,
   name: TableName,
-  options: { key?: readonly string[] | undefined } = {},
+  options: InspectOptions = {},
 ): Promise<TableInspection> {
   try {
     const server = await readServer(pg);
     const table = await readCatalog(pg, name);
     if (table === undefined) throw await missing(pg, name);
-    return judge(table, server, name, options.key);
+    return judge(table, server, name, options);
   } catch (error) {
     throw classifyPostgres(error, `looking at ${formatTableName(name)}`);
   }
@@ -39,12 +49,12 @@ export function judge(
   table: CatalogTable,
   server: CatalogServer,
   name: TableName,
-  key?: readonly string[],
+  { key, makes = 'outbox' }: InspectOptions = {},
 ): TableInspection {
   const title = formatTableName(name);
   refuseRelation(table, name);
-  refuseServer(server);
-  refuseRights(table, server, name);
+  if (makes === 'outbox') refuseServer(server);
+  refuseRights(table, server, name, makes);
   refuseColumns(table, title);
   return {
     relation: table.relation,
@@ -101,7 +111,12 @@ function refuseServer(server: CatalogServer): void {
 }
 
 /** A right that is missing is named with the statement that grants it. */
-function refuseRights({ rights, rowsHidden }: CatalogTable, { role }: CatalogServer, name: TableName): void {
+function refuseRights(
+  { rights, rowsHidden }: CatalogTable,
+  { role }: CatalogServer,
+  name: TableName,
+  makes: InspectOptions['makes'],
+): void {
   const title = formatTableName(name);
   const grantee = quotePg(role);
   const refuse = (what: string, remedy: string) => {
@@ -110,8 +125,9 @@ function refuseRights({ rights, rowsHidden }: CatalogTable, { role }: CatalogSer
   if (!rights.schema)
     refuse(`use the schema of ${title}`, `grant usage on schema ${quotePg(name.schema)} to ${grantee}`);
   if (!rights.select) refuse(`read ${title}`, `grant select on table ${qualified(name)} to ${grantee}`);
-  if (!rights.trigger) refuse(`put triggers on ${title}`, `grant trigger on table ${qualified(name)} to ${grantee}`);
-  if (!rights.enableAlways)
+  if (makes !== 'nothing' && !rights.trigger)
+    refuse(`put triggers on ${title}`, `grant trigger on table ${qualified(name)} to ${grantee}`);
+  if (makes === 'outbox' && !rights.enableAlways)
     refuse(
       `let triggers of ${title} fire in every session, which takes the owner of the table`,
       `Let an administrator run ${roleScript} in the database, or make the role a member of the owner.`,

@@ -3,6 +3,7 @@ import type { Queryable } from '../../connect/queryable.js';
 import type { PostgresClient } from '../../connect/postgres.js';
 import type { AcquireOptions } from '../../connect/semaphore.js';
 import type { CopyBatch } from '../../domain/batch.js';
+import { COPY_STAGE } from '../../domain/route.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { composeVersion, type Version } from '../../domain/version.js';
 import { advanceStage, type StageRow } from '../../ledger/stages.js';
@@ -32,7 +33,10 @@ export interface CopyServices {
 export interface CopyContent {
   /** COPY text, with the columns of `targetColumns` in their order. */
   readonly rows: Readable;
-  /** Rows of the target at or below it are of an older generation: those deleted meanwhile have no tombstone. */
+  /**
+   * Rows of the target at or below it were there before: those deleted meanwhile have no tombstone. Where the table was added again
+   * they are of an older generation; where a loader was added later, every row below the copy's own version is.
+   */
   readonly floor: Version | undefined;
 }
 
@@ -76,6 +80,7 @@ export class CopySource implements BatchSource<CopyBatch, CopyContent> {
     await settle(pg, table.relation, {
       signal,
       onWait: (writers) => onProgress(`waiting for ${writers} writers`),
+      onHeld: (who) => onProgress(`waiting for writers: ${who}`),
     });
     const { generation, shape } = table;
     const name = { batch: this.#batch + 1, generation, shape, position };
@@ -91,7 +96,7 @@ export class CopySource implements BatchSource<CopyBatch, CopyContent> {
         signal: options.signal,
         onSnapshot: () => ensureFlushed(this.#services.source),
       }),
-      floor: table.generation > 1 ? composeVersion(table.generation, 0n) : undefined,
+      floor: this.#floorOf(name),
     };
   }
 
@@ -114,6 +119,13 @@ export class CopySource implements BatchSource<CopyBatch, CopyContent> {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#connection?.[Symbol.asyncDispose]();
+  }
+
+  #floorOf({ position }: CopyBatch): Version | undefined {
+    const { stage, table } = this.#stage;
+    const { generation } = table;
+    if (stage !== COPY_STAGE) return composeVersion(generation, BigInt(position)) - 1n;
+    return generation > 1 ? composeVersion(generation, 0n) : undefined;
   }
 
   async #connect({ signal, onProgress }: ReadOptions): Promise<PostgresClient> {

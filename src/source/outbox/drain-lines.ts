@@ -9,7 +9,7 @@ const BRACE = 0x7b;
 
 /**
  * Cuts the drain's COPY text into changes: by bytes, nothing is decoded but the count of events. The changes are views of
- * what was fed. With rows as `text` the value of a change is the end of its line, byte for byte; with `json` it is the JSON
+ * what was fed. With rows as `text` the value of a change is the end of its line, byte for byte; else it is the JSON
  * that COPY has escaped.
  */
 export class DrainLines {
@@ -78,7 +78,7 @@ export class DrainLines {
     let valueEnd = end;
     if (this.#backslash < end) {
       headEnd = unescape(text, headStart, headEnd);
-      if (this.#rows === 'json') valueEnd = unescape(text, valueStart, valueEnd);
+      if (this.#rows !== 'text') valueEnd = unescape(text, valueStart, valueEnd);
       this.#backslash = nextBackslash(text, end);
     }
     const seqLength = seqEnd - start;

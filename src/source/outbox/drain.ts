@@ -1,23 +1,17 @@
 import { addAbortSignal } from 'node:stream';
-import { DatabaseError, type ClientBase, type QueryConfig } from 'pg';
+import type { ClientBase } from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
-import { rowsOfLast, type Queryable } from '../../connect/queryable.js';
+import { rowsOfLast } from '../../connect/queryable.js';
 import type { OutboxBatch } from '../../domain/batch.js';
 import { MOST_MESSAGE_BYTES, type Changes } from '../../domain/change.js';
-import type { ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
-import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
 import type { RowContent } from '../../pipeline/row-batch.js';
+import { IS_FLUSHED } from '../flush.js';
+import { BEGIN_READING } from '../session.js';
 import { DrainLines } from './drain-lines.js';
 import { drainSql } from './drain-sql.js';
-import { outboxTable } from './names.js';
-import { IS_FLUSHED } from '../flush.js';
-import { BEGIN_READING, LOOK_UP_BY_INDEX } from '../session.js';
-import { lockRowSchemaSql, REMEDY_OF_MISSING, requireRowSchema, sourceChanged } from '../catalog/row-schema.js';
-
-/** Waits for a lock 2 s at most: what takes this long hangs on a connection that died without a word. */
-const FIRST_ANSWER_MS = 15_000;
+import { beginDrain, explainDrain, hasLooseKeys, unknownKeys, type ReadTable } from './drain-transaction.js';
 
 /** Default: JSON with keys. */
 export interface ReadOptions extends Partial<RowContent> {
@@ -48,7 +42,7 @@ export interface BatchReading {
  */
 export function readBatch(
   pg: ClientBase,
-  table: Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'columns' | 'key' | 'generation'>,
+  table: ReadTable,
   batch: OutboxBatch,
   { signal, rows = 'json', key = true }: ReadOptions,
 ): BatchReading {
@@ -60,9 +54,7 @@ export function readBatch(
   async function* read(): AsyncGenerator<Changes, void, undefined> {
     signal.throwIfAborted();
     try {
-      const beginning = `${BEGIN_READING};${LOOK_UP_BY_INDEX};${lockRowSchemaSql(table)}`;
-      const found: unknown = await pg.query({ text: beginning, query_timeout: FIRST_ANSWER_MS } as QueryConfig);
-      await requireRowSchema(pg, found, table);
+      await beginDrain(pg, table, BEGIN_READING);
       const hasLoose = await hasLooseKeys(pg, table);
       const stream = pg.query(copyTo(drainSql(table, batch, { rows, key, hasLoose })));
       addAbortSignal(signal, stream);
@@ -74,30 +66,14 @@ export function readBatch(
       // Asked in the same message: with small batches a round trip of its own would be a tenth of the time.
       const [told] = rowsOfLast<{ flushed: boolean }>(await pg.query(`commit; ${IS_FLUSHED}`));
       isFlushed = told?.flushed === true;
-      if (lines.unknown > 0)
-        throw await sourceChanged(pg, table, 'has rows that changed while their keys were unknown');
+      if (lines.unknown > 0) throw await unknownKeys(pg, table);
     } catch (error) {
       signal.throwIfAborted();
-      throw await explain(error);
+      throw await explainDrain(pg, table, batch, error);
     }
     if (lines.cutBytes > 0)
       throw new Failure('SourceUnavailable', { message: `PostgreSQL cut batch ${batch.batch} of ${title} short.` });
     ended = true;
-  }
-
-  async function explain(error: unknown): Promise<Failure> {
-    const failure = classifyPostgres(error, `reading batch ${batch.batch} of ${title}`);
-    if (failure === error) return failure;
-    if (failure.kind === 'MissingTable')
-      return new Failure('MissingTable', { message: failure.message, remedy: REMEDY_OF_MISSING, cause: error });
-    const isDataError = error instanceof DatabaseError && error.code?.startsWith('22') === true;
-    if (failure.kind !== 'SourceChanged' && !isDataError) return failure;
-    try {
-      await pg.query('rollback');
-      return await sourceChanged(pg, table, 'has changed keys that do not fit its key columns any more', error);
-    } catch {
-      return failure;
-    }
   }
 
   return {
@@ -110,24 +86,6 @@ export function readBatch(
       return isFlushed;
     },
   };
-}
-
-/** Of a table's columns, whether its outbox has a column `loose`: it keeps the form that it was made in. */
-const LOOSE_KEYS = new WeakMap<ReplicatedTable['columns'], boolean>();
-
-/** An outbox that an older version made has no place for keys as text. */
-async function hasLooseKeys(pg: Queryable, { id, columns }: Pick<ReplicatedTable, 'id' | 'columns'>): Promise<boolean> {
-  const known = LOOSE_KEYS.get(columns);
-  if (known !== undefined) return known;
-  const found = await pg.query<{ loose: boolean }>(
-    /* sql */ `select exists (
-      select from pg_attribute a
-      where a.attrelid = to_regclass($1) and a.attname = 'loose' and not a.attisdropped) as loose`,
-    [outboxTable(id)],
-  );
-  const loose = found.rows[0]?.loose === true;
-  LOOSE_KEYS.set(columns, loose);
-  return loose;
 }
 
 /** Before more of it is held: a row of PostgreSQL's may be 1 GB. */

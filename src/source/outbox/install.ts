@@ -11,13 +11,14 @@ import { outboxTableSql, type OutboxKeyType } from './outbox-table-sql.js';
 import { LOCK_TIMEOUT_MS, withBriefLock, type DdlOptions } from '../brief-lock.js';
 import { BLOCKS_DROP, BLOCKS_READING, BLOCKS_TRIGGERS } from '../lock-holders.js';
 import { inTransaction } from '../transaction.js';
-import { changedMeanwhile, verifyInstalled } from './verify-installed.js';
+import { changedMeanwhile } from '../catalog/verify-inspected.js';
+import { verifyInstalled } from './verify-installed.js';
 
 /**
  * A synchronous commit, so that what was announced is there after a crash. A worker that freezes in the middle loses its transaction,
  * and with it the lock on the user's table, after 2 s.
  */
-const BEGIN = /* sql */ `begin; set local lock_timeout = ${LOCK_TIMEOUT_MS}; set local synchronous_commit = on;
+export const BEGIN_DDL = /* sql */ `begin; set local lock_timeout = ${LOCK_TIMEOUT_MS}; set local synchronous_commit = on;
   set local idle_in_transaction_session_timeout = '2s'; set local search_path = pg_catalog, pg_temp`;
 
 type OutboxOwner = Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'shape' | 'columns' | 'key'> & {
@@ -42,7 +43,7 @@ export async function installOutbox(pg: Queryable, table: OutboxOwner, options: 
       await (isThere ? holdAsItIs(pg, table) : install(pg, table, options));
       return verifyInstalled(pg, table);
     };
-    return await withBriefLock(pg, wish, () => inTransaction(pg, BEGIN, work), options);
+    return await withBriefLock(pg, wish, () => inTransaction(pg, BEGIN_DDL, work), options);
   } catch (error) {
     options.signal?.throwIfAborted();
     throw classifyPostgres(error, `making the outbox of ${title}`);
@@ -100,7 +101,7 @@ export async function removeOutbox(
   };
   try {
     const wish = { title, relations: () => relationsOfOutbox(pg, id), modes: BLOCKS_DROP };
-    await withBriefLock(pg, wish, () => inTransaction(pg, BEGIN, remove), options);
+    await withBriefLock(pg, wish, () => inTransaction(pg, BEGIN_DDL, remove), options);
   } catch (error) {
     options.signal?.throwIfAborted();
     throw classifyPostgres(error, `removing the outbox of ${title}`);

@@ -4,11 +4,13 @@ import type { StageContext } from '../../pipeline/stage.js';
 import { saveFingerprint } from '../../ledger/tables.js';
 import type { Capture } from '../capture.js';
 import { inspectTable } from '../catalog/inspect.js';
-import type { RowBatch } from '../../pipeline/row-batch.js';
 import { allocatePosition } from '../settle.js';
 import { readOutboxBacklog } from './backlog.js';
 import { installOutbox, removeOutbox } from './install.js';
-import { OutboxSource } from './outbox-source.js';
+import { OutboxSource, type OutboxServices } from './outbox-source.js';
+import type { OutboxReader } from './reader.js';
+import { RowReader } from './row-reader.js';
+import { StreamReader } from './stream-reader.js';
 import type { OutboxRow } from './steps.js';
 import { refuseLeftovers } from './refuse-leftovers.js';
 import { refreshCapture } from './refresh.js';
@@ -41,6 +43,15 @@ export const outboxCapture: Capture = {
   allocatePosition: (pg, table) => allocatePosition(pg, table.id),
   backlog: readOutboxBacklog,
 
-  open: (services, stage, content): BatchSource<BatchName, RowBatch> =>
-    new OutboxSource(services, stage as StageContext<OutboxRow>, content) as BatchSource<BatchName, RowBatch>,
+  open: (services, stage, content) => openSource(services, stage, new RowReader(services, content)),
+  openStream: (services, stage) => openSource(services, stage, new StreamReader(services)),
 };
+
+/** The names of its batches are its own business. */
+function openSource<Content>(
+  services: OutboxServices,
+  stage: StageContext,
+  reader: OutboxReader<Content>,
+): BatchSource<BatchName, Content> {
+  return new OutboxSource(services, stage as StageContext<OutboxRow>, reader) as BatchSource<BatchName, Content>;
+}

@@ -1,10 +1,7 @@
-import type { Pool } from 'pg';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Databases } from '../../connect/databases.js';
 import type { Queryable } from '../../connect/queryable.js';
-import type { ReadingPool } from '../../connect/reading-pool.js';
 import type { OutboxBatch } from '../../domain/batch.js';
-import type { Changes } from '../../domain/change.js';
 import type { Checkpoint } from '../../domain/receipt.js';
 import type { ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
@@ -16,9 +13,7 @@ import { LagClock } from '../../pipeline/lag-clock.js';
 import { PollBackoff } from '../../pipeline/poll-backoff.js';
 import type { StageContext } from '../../pipeline/stage.js';
 import { verifyUnchanged } from '../catalog/verify-unchanged.js';
-import { ensureFlushed } from '../flush.js';
-import type { RowBatch, RowContent } from '../../pipeline/row-batch.js';
-import { readBatch, type BatchReading } from './drain.js';
+import type { OutboxReader, ReadingServices } from './reader.js';
 import { refreshCapture } from './refresh.js';
 import type { MovedBatch, OpenOutboxSteps, OutboxRow, OutboxSteps } from './steps.js';
 import { readOutboxSequence, type OutboxSequence } from './sequence.js';
@@ -40,13 +35,9 @@ const REST_TO_POLL = 4;
 const LONGEST_REST_MS = 10_000;
 
 /** What an outbox source needs of the worker. */
-export interface OutboxServices extends Databases {
-  /** Of the tables; connections of it are borrowed for transactions. */
-  readonly source: Pool;
+export interface OutboxServices extends ReadingServices, Pick<Databases, 'ledger'> {
   /** The ledger as a transaction of the source sees it: that transaction where both are one database. */
   ledgerWithin(transaction: Queryable): Queryable;
-  /** Connections that are lent to one batch at a time: an idle table holds none. */
-  readonly reading: ReadingPool;
   readonly watch: OutboxWatch;
   /** By where the ledger lies. */
   readonly openSteps: OpenOutboxSteps;
@@ -56,13 +47,13 @@ export interface OutboxServices extends Databases {
  * The changes of a table, as its outbox has them: keys, joined to the rows as they are when a batch is read. A retry may read
  * newer rows under the same versions; what made them newer is in a later batch.
  */
-export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
+export class OutboxSource<Content> implements BatchSource<OutboxBatch, Content> {
   readonly isFinished = false;
   readonly pending: OutboxBatch | undefined;
   readonly #services: OutboxServices;
   readonly #stage: StageContext<OutboxRow>;
   readonly #steps: OutboxSteps;
-  readonly #content: RowContent;
+  readonly #reader: OutboxReader<Content>;
   readonly #lag = new LagClock();
   readonly #backoff = new PollBackoff(BACKOFF);
   #table: ReplicatedTable;
@@ -76,10 +67,9 @@ export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
   #limit = FIRST_LIMIT;
   /** How long the last poll of the outbox took PostgreSQL. */
   #pollMs = 0;
-  #reading: BatchReading | undefined;
 
-  constructor(services: OutboxServices, stage: StageContext<OutboxRow>, content: RowContent) {
-    this.#content = content;
+  constructor(services: OutboxServices, stage: StageContext<OutboxRow>, reader: OutboxReader<Content>) {
+    this.#reader = reader;
     const { row } = stage;
     this.#services = services;
     this.#stage = stage;
@@ -120,24 +110,8 @@ export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
     return name;
   }
 
-  read(name: OutboxBatch, { signal, onProgress }: ReadOptions): RowBatch {
-    const { reading } = this.#services;
-    const table = this.#table;
-    const content = this.#content;
-    const hold = (batch: BatchReading): BatchReading => (this.#reading = batch);
-    this.#reading = undefined;
-    async function* changes(): AsyncGenerator<Changes, void, undefined> {
-      await using lease = await reading.lease({ signal, onWait: () => onProgress() });
-      yield* hold(readBatch(lease.client, table, name, { signal, ...content })).changes;
-      lease.keep();
-    }
-    return {
-      changes: changes(),
-      durable: () => {
-        onProgress();
-        return this.#reading?.isFlushed === true ? Promise.resolve() : ensureFlushed(this.#services.source);
-      },
-    };
+  read(name: OutboxBatch, options: ReadOptions): Promise<Content> | Content {
+    return this.#reader.read(this.#table, name, options);
   }
 
   async confirm(
@@ -145,8 +119,7 @@ export class OutboxSource implements BatchSource<OutboxBatch, RowBatch> {
     { rows, bytes, proof }: Written,
     { nameNext }: { readonly nameNext: boolean },
   ): Promise<OutboxBatch | undefined> {
-    if (this.#reading === undefined) throw new Error(`batch ${name.batch} is confirmed, and was not read`);
-    const events = this.#reading.events();
+    const events = this.#reader.events();
     this.#watermark.confirmed(name, events);
     const next = await this.#advance({ name, events, rows, bytes, proof }, nameNext);
     this.#checkpoint = { batch: name.batch, highest: name.last };

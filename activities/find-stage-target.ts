@@ -1,0 +1,15 @@
+import { loaderNamed, targetOf, type ReplicatedTable, type TargetTable } from '../src/domain/replicated-table.js';
+import { replayStage, type ReplayPosition } from '../src/domain/replay.js';
+import { loaderOf, MAIN_LOADER, type StageId } from '../src/domain/route.js';
+import { readStages } from '../src/ledger/stages.js';
+import type { Deps } from './deps.js';
+
+/** Where the copy of a loader, or that of a replay into a table of its own, writes to. */
+export async function findStageTarget(deps: Deps, table: ReplicatedTable, stage: StageId): Promise<TargetTable> {
+  const { id } = await deps.deployment();
+  const name = loaderOf(stage) ?? MAIN_LOADER;
+  if (table.route.loaders.some((loader) => loader.name === name)) return targetOf(table, loaderNamed(table, name), id);
+  const rows = await readStages(deps.ledger, table.id);
+  const replay = rows.find((row) => row.stage === replayStage(name))?.position as ReplayPosition | undefined;
+  return targetOf(table, replay?.loader ?? loaderNamed(table, name), id);
+}

@@ -1,0 +1,20 @@
+import type { InsertContent } from '../src/clickhouse/clickhouse-writer.js';
+import type { StageContext } from '../src/pipeline/stage.js';
+import { readByKey } from '../src/source/by-key/read-by-key.js';
+import type { Fetched } from '../src/topic/fetched.js';
+import type { Deps } from './deps.js';
+
+/**
+ * What a batch of a topic is for ClickHouse: its values as they are, or the rows whose keys they are.
+ * @param token of the batch; rows that are read have none, since they are others when they are read again
+ */
+export function topicContent(
+  deps: Deps,
+  { table, slice }: Pick<StageContext, 'table' | 'slice'>,
+  { values, encoding, columns, rows, bytes, shape, truncate }: Fetched,
+  token: string,
+): InsertContent {
+  const floor = truncate === undefined ? undefined : BigInt(truncate);
+  if (encoding !== 'keys') return { kind: 'values', values, encoding, columns, rows, bytes, floor, token };
+  return { kind: 'stream', rows: readByKey(deps, table, { values, bytes, shape }, { signal: slice.signal }), floor };
+}

@@ -1,0 +1,70 @@
+import { randomUUID } from 'node:crypto';
+import chalk from 'chalk';
+import { parseTableName } from '../domain/table-name.js';
+import type { TableRequest } from '../control/send-command.js';
+import type { Exit } from './exit-code.js';
+import { requestTable, sendRequest, showAnswer } from './request.js';
+import { withTemporal } from './servers.js';
+import type { Session } from './session.js';
+import { waitForChange } from './wait-for-change.js';
+
+export function addLoader(
+  session: Session,
+  table: string,
+  name: string,
+  { target, server }: { readonly target?: string; readonly server?: string },
+): Promise<Exit> {
+  const message = {
+    name,
+    ...(target === undefined ? {} : { target }),
+    ...(server === undefined ? {} : { server: server.toLowerCase() }),
+  };
+  return makeChange(session, table, { action: 'addLoader', message });
+}
+
+export function removeLoader(
+  session: Session,
+  table: string,
+  name: string,
+  { dropTarget = false }: { readonly dropTarget?: boolean },
+): Promise<Exit> {
+  return makeChange(session, table, {
+    action: 'removeLoader',
+    message: { name, ...(dropTarget ? { dropTarget } : {}) },
+  });
+}
+
+export function pauseLoader(
+  session: Session,
+  table: string,
+  name: string,
+  { reason }: { readonly reason?: string },
+): Promise<Exit> {
+  const message = { name, ...(reason === undefined ? {} : { reason }) };
+  return sendRequest(session, table, { action: 'pauseLoader', message });
+}
+
+export function resumeLoader(session: Session, table: string, name: string, _options: object): Promise<Exit> {
+  return sendRequest(session, table, { action: 'resumeLoader', message: { name } });
+}
+
+/** Sends a request, and waits until what it asks for is made or refused. */
+export async function makeChange(
+  session: Session,
+  table: string,
+  request: Pick<TableRequest, 'action' | 'message'>,
+): Promise<Exit> {
+  const name = parseTableName(table);
+  const requestId = randomUUID();
+  return withTemporal(session, async ({ client }) => {
+    const answer = await requestTable(session, client, name, { ...request, requestId });
+    if (answer?.accepted !== true) return showAnswer(session, answer);
+    const outcome = await waitForChange(session, client, name, requestId);
+    if (outcome === undefined) return showAnswer(session, undefined);
+    const { failure, message } = outcome;
+    if (session.json) session.print(JSON.stringify(outcome));
+    else if (failure === null) session.print(`${chalk.green('✔')} ${message}`);
+    else session.print(`${chalk.red('✖')} ${message}\n  ${failure.remedy}`);
+    return failure === null ? 'done' : 'failed';
+  });
+}

@@ -1,0 +1,116 @@
+import { randomUUID } from 'node:crypto';
+import type { Client } from '@temporalio/client';
+import chalk, { chalkStderr } from 'chalk';
+import { count } from '../domain/figures.js';
+import { parseTableName, type TableName } from '../domain/table-name.js';
+import { Failure } from '../failure/failure.js';
+import type { Replay } from '../../workflows/changes.js';
+import { makeChange } from './change-loaders.js';
+import type { Exit } from './exit-code.js';
+import { openLiveText } from './live-text.js';
+import { requestTable, showAnswer } from './request.js';
+import { withTemporal } from './servers.js';
+import type { Session } from './session.js';
+import { pollStatus, waitForChange } from './wait-for-change.js';
+
+export interface ReplayOptions {
+  readonly from?: string;
+  readonly to?: string;
+  readonly loader?: string;
+  readonly into?: string;
+  readonly topicOnly?: boolean;
+  readonly cancel?: boolean;
+  readonly replay?: string;
+  readonly wait?: boolean;
+}
+
+/** Starts a replay and follows it to its end, or cancels one. */
+export async function replayTable(session: Session, table: string, options: ReplayOptions): Promise<Exit> {
+  const { from, to, loader, into, topicOnly, cancel, replay, wait = true } = options;
+  if (cancel === true) {
+    const message = replay === undefined ? {} : { replay };
+    return makeChange(session, table, { action: 'cancelReplay', message });
+  }
+  if (from === undefined)
+    throw new Failure('Misconfigured', {
+      message: 'A replay needs --from: where its range begins.',
+      remedy: 'Give --from beginning, an offset or a time; or --cancel to end one.',
+    });
+  const fields = { from, to, loader, into, topicOnly };
+  const message = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Record<
+    string,
+    string | boolean
+  >;
+  const name = parseTableName(table);
+  const requestId = randomUUID();
+  return withTemporal(session, async ({ client }) => {
+    const answer = await requestTable(session, client, name, { action: 'replay', message, requestId });
+    if (answer?.accepted !== true) return showAnswer(session, answer);
+    const outcome = await waitForChange(session, client, name, requestId);
+    if (outcome === undefined) return showAnswer(session, undefined);
+    if (outcome.failure !== null) {
+      session.print(
+        session.json ? JSON.stringify(outcome) : `${chalk.red('✖')} ${outcome.message}\n  ${outcome.failure.remedy}`,
+      );
+      return 'failed';
+    }
+    if (!wait) {
+      session.print(session.json ? JSON.stringify(outcome) : `${chalk.green('✔')} ${outcome.message}`);
+      return 'done';
+    }
+    return follow(session, client, name, requestId);
+  });
+}
+
+interface Ended {
+  readonly replay: Replay;
+  readonly rows: number;
+  readonly parked: string | undefined;
+}
+
+/** Ctrl-C ends the watching, and not the replay. */
+async function follow(session: Session, client: Client, name: TableName, requestId: string): Promise<Exit> {
+  let picture = 'copying the table';
+  const live = session.json ? undefined : openLiveText(process.stderr, (frame) => `${frame} ${picture}`);
+  let most = 0;
+  let ended: Ended | undefined;
+  try {
+    ended = await pollStatus<Ended>(session, client, name, ({ replays, stages, parks }, pending) => {
+      const replay = replays.find((each) => each.requestId === requestId);
+      if (replay === undefined) return undefined;
+      // Totals are as of the end of the last slice; the heartbeat of the running one knows more.
+      const now = pending.find(({ task }) => task === replay.stage)?.progress;
+      const rows = (stages[replay.stage]?.rows ?? 0) + (now?.rows ?? 0);
+      const waiting = now?.waiting ?? lengthOf(replay);
+      most = Math.max(most, waiting, lengthOf(replay));
+      picture = `${replay.stage}  ${bar(most - waiting, most)}  ${count(rows)} rows, ${count(waiting)} messages to go`;
+      const parked = parks.find(({ where }) => replay.stages.some(({ id }) => id === where))?.message;
+      return replay.status === 'running' && parked === undefined ? undefined : { replay, rows, parked };
+    });
+  } finally {
+    live?.close(false);
+    if (session.signal.aborted) session.tell('No longer watching; the replay goes on. End it with --cancel.');
+  }
+  if (ended === undefined) return showAnswer(session, undefined);
+  const { replay, rows, parked } = ended;
+  if (session.json) session.print(JSON.stringify({ ...replay, rows, parked: parked ?? null }));
+  else if (parked !== undefined) session.print(`${chalk.red('✖')} ${replay.stage} is parked: ${parked}`);
+  else
+    session.print(
+      `${chalk.green('✔')} ${replay.stage} is ${replay.status}: ${count(rows)} rows into ${replay.target}.`,
+    );
+  if (parked !== undefined) return 'unhealthy';
+  return replay.status === 'finished' ? 'done' : 'failed';
+}
+
+/** Messages in its range; 0 while its end is not known. */
+function lengthOf({ start, end }: Replay): number {
+  return Object.entries(end ?? {}).reduce((sum, [of, last]) => sum + Number(last) - Number(start[of] ?? last), 0);
+}
+
+const CELLS = 30;
+
+function bar(done: number, all: number): string {
+  const filled = all === 0 ? 0 : Math.round((Math.max(0, done) / all) * CELLS);
+  return chalkStderr.cyan('█'.repeat(filled)) + chalkStderr.dim('░'.repeat(CELLS - filled));
+}

@@ -1,0 +1,78 @@
+import { byPosition, knownType } from '../../domain/column-type.js';
+import { quoteCh } from '../../domain/identifier.js';
+import type { TargetTable } from '../../domain/replicated-table.js';
+import type { SinkColumn, SinkObject } from '../catalog.js';
+import { comparable, FILLED_KINDS, readIdentifiers } from '../fit.js';
+import { targetNames } from '../names.js';
+
+/** Why a table cannot take the rows. */
+export interface Misfit {
+  /** A clause: `column "id" is Int32, not Int64`. */
+  readonly what: string;
+  /** The statement that mends it; absent where only another table does. */
+  readonly sql?: string;
+}
+
+/** The columns of the target: those of the source, and no others. */
+export function appendColumns(table: Pick<TargetTable, 'columns'>): { name: string; type: string }[] {
+  return byPosition(table.columns).map((column) => ({ name: column.name, type: knownType(column).clickhouse(column) }));
+}
+
+/**
+ * Compares a table that is there with what the source needs. Types must be equal: a narrower integer wraps and a smaller scale
+ * cuts digits off, both without an error. Its order and its partitions are free.
+ */
+export function findAppendMisfits(
+  table: Pick<TargetTable, 'columns' | 'target'>,
+  object: SinkObject,
+  columns: readonly SinkColumn[],
+): readonly Misfit[] {
+  const misfits: Misfit[] = engineMisfits(object.engine);
+  const alter = (change: string): string => /* sql */ `alter table ${targetNames(table.target).sql.table} ${change}`;
+  const existing = new Map(columns.map((column) => [column.name, column]));
+  const wanted = appendColumns(table);
+  for (const { name, type } of wanted) {
+    const column = existing.get(name);
+    const named = quoteCh(name);
+    if (column === undefined)
+      misfits.push({ what: `column "${name}" ${type} is missing`, sql: alter(`add column ${named} ${type}`) });
+    else if (comparable(column.type) !== comparable(type))
+      misfits.push({
+        what: `column "${name}" is ${column.type}, not ${type}`,
+        // ClickHouse refuses to change what rows are ordered or partitioned by.
+        ...(isInKey(object, column) ? {} : { sql: alter(`modify column ${named} ${type}`) }),
+      });
+    else if (column.defaultKind !== '' && column.defaultKind !== 'DEFAULT')
+      misfits.push({
+        what: `column "${name}" is ${column.defaultKind}, and takes no values`,
+        sql: alter(`modify column ${named} remove ${column.defaultKind.toLowerCase()}`),
+      });
+  }
+  const known = new Set(wanted.map(({ name }) => name));
+  for (const { name, type, defaultKind } of columns) {
+    if (known.has(name) || FILLED_KINDS.has(defaultKind)) continue;
+    const value = type.includes('Nullable(') ? 'null' : `defaultValueOfTypeName('${type.replaceAll("'", "\\'")}')`;
+    misfits.push({
+      what: `column "${name}" is not in the source and has no default`,
+      sql: alter(`modify column ${quoteCh(name)} default ${value}`),
+    });
+  }
+  return misfits;
+}
+
+function engineMisfits(engine: string): Misfit[] {
+  if (engine === 'MergeTree') return [];
+  if (/^(?:Replicated|Shared)MergeTree$/u.test(engine))
+    return [
+      {
+        what: `its engine is ${engine}: other servers insert into it too, and a late insert on one of them cannot be stopped from here`,
+      },
+    ];
+  if (engine.endsWith('MergeTree')) return [{ what: `its engine is ${engine}, which merges rows into others` }];
+  return [{ what: `its engine is ${engine || 'unknown'}, not MergeTree` }];
+}
+
+function isInKey({ sortingKey }: SinkObject, { name, inPartitionKey }: SinkColumn): boolean {
+  // An expression may hold any column.
+  return inPartitionKey || (readIdentifiers(sortingKey)?.includes(name) ?? true);
+}

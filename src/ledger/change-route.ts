@@ -1,0 +1,79 @@
+import type { Queryable } from '../connect/queryable.js';
+import type { TableAddress } from '../domain/receipt.js';
+import type { ReplicatedTable } from '../domain/replicated-table.js';
+import type { StageId } from '../domain/route.js';
+import { formatTableName } from '../domain/table-name.js';
+import { Failure } from '../failure/failure.js';
+import { query } from './query.js';
+import { claimTable, explainTaken, type DdlClaim } from './registration.js';
+import { findTable, type Definition } from './tables.js';
+
+/**
+ * Claims a prepared table to change its route or its stages, and reads it under the claim: what others change later is fenced.
+ * @throws Failure `LedgerSetBack` the ledger does not know it any more; `Fenced`
+ */
+export async function claimPrepared(
+  pg: Queryable,
+  address: TableAddress,
+): Promise<{ readonly table: ReplicatedTable; readonly claim: DdlClaim }> {
+  const known = await findTable(pg, address.pipeline, address);
+  if (known !== undefined) {
+    const claim = await claimTable(pg, known);
+    const table = await findTable(pg, address.pipeline, address);
+    if (table?.id === claim.id) return { table, claim };
+  }
+  throw new Failure('LedgerSetBack', {
+    message: `The ledger does not know ${formatTableName(address)} of pipeline ${address.pipeline} any more.`,
+  });
+}
+
+export interface StageChange {
+  /** Absent: it stays. */
+  readonly definition?: Definition;
+  /** Stages that begin, with their positions. */
+  readonly add?: Readonly<Record<StageId, object>>;
+  /** Stages that end: their rows go, which fences whoever works on them. */
+  readonly remove?: readonly StageId[];
+}
+
+/**
+ * Changes a table's route and stages in one statement. The epoch of a new stage begins above that of any stage of this name
+ * before: a frozen attempt of a removed loader finds no row of its epoch when the name is used again.
+ * @throws Failure `Fenced`; `TargetTaken` another table has the target
+ */
+export async function changeStages(
+  pg: Queryable,
+  claim: DdlClaim,
+  table: ReplicatedTable,
+  { definition = definitionOf(table), add = {}, remove = [] }: StageChange,
+): Promise<void> {
+  const changed = await query(
+    pg,
+    /* sql */ `with mine as (
+        update pg2click.replicated_table set definition = $3::jsonb where id = $1 and ddl_epoch = $2 and ready
+        returning id, ddl_epoch),
+      gone as (
+        delete from pg2click.stage s using mine where s.table_id = mine.id and s.stage = any ($5::text[]) returning s.stage),
+      begun as (
+        insert into pg2click.stage (table_id, stage, epoch, position)
+        select mine.id, start.key, mine.ddl_epoch << 32, start.value from mine, jsonb_each($4::jsonb) start)
+      select from mine`,
+    [claim.id, claim.epoch, JSON.stringify(definition), JSON.stringify(add), [...remove]],
+  ).catch(async (error: unknown) => {
+    throw await explainTaken(pg, error, { ...table, definition });
+  });
+  if (changed.rowCount !== 1)
+    throw new Failure('Fenced', { message: `Another attempt changes ${formatTableName(table.name)}, or has done so.` });
+}
+
+/** The part of a table that one JSON value of the ledger holds. */
+export function definitionOf({ columns, key, route, owner, adopted, spareCaptures }: ReplicatedTable): Definition {
+  return {
+    columns,
+    key,
+    route,
+    ...(owner === undefined ? {} : { owner }),
+    ...(adopted === undefined ? {} : { adopted }),
+    ...(spareCaptures === undefined || spareCaptures.length === 0 ? {} : { spareCaptures }),
+  };
+}

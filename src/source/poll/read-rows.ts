@@ -1,0 +1,93 @@
+import { addAbortSignal } from 'node:stream';
+import { to as copyTo } from 'pg-copy-streams';
+import type { ReadingPool } from '../../connect/reading-pool.js';
+import { MOST_MESSAGE_BYTES, type Changes } from '../../domain/change.js';
+import type { ReplicatedTable } from '../../domain/replicated-table.js';
+import { formatTableName } from '../../domain/table-name.js';
+import type { Version } from '../../domain/version.js';
+import { classifyPostgres } from '../../failure/classify-postgres.js';
+import { Failure } from '../../failure/failure.js';
+import type { ReadOptions } from '../../pipeline/batch.js';
+import type { RowContent, StreamContent } from '../../pipeline/row-batch.js';
+import { lockRowSchemaSql, REMEDY_OF_MISSING, requireRowSchema } from '../catalog/row-schema.js';
+import { DrainLines } from '../outbox/drain-lines.js';
+import { BEGIN_READING, LOOK_UP_BY_INDEX } from '../session.js';
+import type { PollBatch } from './position.js';
+import { linesSql, markLine, streamSql } from './rows-sql.js';
+
+/** Some 1,700 rows of 150 bytes ahead of who takes them. */
+const BUFFER_BYTES = 256 * 1024;
+
+export interface RowReader {
+  readonly reading: ReadingPool;
+  readonly table: ReplicatedTable;
+}
+
+/**
+ * The rows of a named batch as COPY text, in ascending order of their ids.
+ * @throws the signal's reason; Failure `SourceUnavailable`, `SourceChanged`, `MissingTable`, `LockTimeout`
+ */
+export function readStream(
+  reader: RowReader,
+  batch: PollBatch,
+  content: StreamContent,
+  options: ReadOptions,
+): AsyncGenerator<Buffer, void, undefined> {
+  return copyOut(reader, batch, streamSql(reader.table, batch, content), options);
+}
+
+/**
+ * The same for a topic.
+ * @param floor goes before the rows: what is at or below it is hidden
+ * @throws likewise; `MessageTooLarge`
+ */
+export async function* readChanges(
+  reader: RowReader,
+  batch: PollBatch,
+  { content, floor }: { readonly content: RowContent; readonly floor: Version | undefined },
+  options: ReadOptions,
+): AsyncGenerator<Changes, void, undefined> {
+  const lines = new DrainLines(content.rows);
+  if (floor !== undefined) yield lines.feed(markLine(floor));
+  for await (const chunk of copyOut(reader, batch, linesSql(reader.table, batch, content), options)) {
+    const changes = lines.feed(chunk);
+    if (lines.cutBytes > MOST_MESSAGE_BYTES)
+      throw new Failure('MessageTooLarge', {
+        message: `A row of ${formatTableName(reader.table.name)} in publish batch ${batch.batch} is larger than ${MOST_MESSAGE_BYTES} bytes, the most that goes through Kafka.`,
+        remedy: 'Make the row smaller, then resume. Or remove the table and add it with --transport direct.',
+      });
+    if (changes.length > 0) yield changes;
+  }
+}
+
+async function* copyOut(
+  { reading, table }: RowReader,
+  batch: PollBatch,
+  sql: string,
+  { signal, onProgress }: ReadOptions,
+): AsyncGenerator<Buffer, void, undefined> {
+  if (batch.ids.length === 0) return;
+  await using lease = await reading.lease({ signal, onWait: () => onProgress() });
+  const pg = lease.client;
+  try {
+    await requireRowSchema(
+      pg,
+      await pg.query(`${BEGIN_READING};${LOOK_UP_BY_INDEX};${lockRowSchemaSql(table)}`),
+      table,
+    );
+    const stream = pg.query(copyTo(sql, { highWaterMark: BUFFER_BYTES }));
+    addAbortSignal(signal, stream);
+    for await (const chunk of stream as AsyncIterable<Buffer>) yield chunk;
+    await pg.query('commit');
+  } catch (error) {
+    signal.throwIfAborted();
+    throw explain(error, `reading batch ${batch.batch} of ${formatTableName(table.name)}`);
+  }
+  lease.keep();
+}
+
+function explain(error: unknown, what: string): Failure {
+  const failure = classifyPostgres(error, what);
+  if (failure === error || failure.kind !== 'MissingTable') return failure;
+  return new Failure('MissingTable', { message: failure.message, remedy: REMEDY_OF_MISSING, cause: error });
+}

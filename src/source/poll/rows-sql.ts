@@ -1,0 +1,71 @@
+import { byPosition, knownType } from '../../domain/column-type.js';
+import { literal, quotePg } from '../../domain/identifier.js';
+import type { Column, ReplicatedTable } from '../../domain/replicated-table.js';
+import { versionSql } from '../../domain/version.js';
+import type { RowContent, StreamContent } from '../../pipeline/row-batch.js';
+import { rowJson } from '../outbox/drain-sql.js';
+import { qualified } from '../outbox/names.js';
+import { readRuns, type IdRun } from './id-runs.js';
+import type { PollBatch } from './position.js';
+import { pollSpecOf } from './poll-table.js';
+
+type PolledTable = Pick<ReplicatedTable, 'name' | 'columns' | 'key' | 'generation' | 'route'>;
+
+/** In the place of a key that nobody needs. */
+const NO_KEY = '-';
+
+/** COPY text of the rows of a batch, straight for ClickHouse. */
+export function streamSql(table: PolledTable, batch: PollBatch, { versions }: StreamContent): string {
+  return copySql(table, batch, [...rowText(table), ...(versions ? [version(table, batch), '0'] : [])]);
+}
+
+/** The same for a topic, one line a row as `DrainLines` cuts them: seq, events, key, row. The id is the seq. */
+export function linesSql(table: PolledTable, batch: PollBatch, { rows, key }: RowContent): string {
+  const { cursor } = pollSpecOf(table);
+  const row =
+    rows === 'json' ? [rowJson(table.columns, version(table, batch))] : [...rowText(table), version(table, batch), '0'];
+  const head = key ? keyJson(table) : `'${NO_KEY}'`;
+  return copySql(table, batch, [`source.${quotePg(cursor)}`, '1', head, ...row]);
+}
+
+/** A line for `DrainLines` that hides every row of an older generation: a TRUNCATE, below all ids. */
+export function markLine(floor: bigint): Buffer {
+  return Buffer.from(`0\t0\t{"_version":"${floor}"}\t\n`);
+}
+
+/** By the ranges of the name and in their order: each is a search in the index. One alone, as most are, costs 1 us a row less. */
+function copySql(table: PolledTable, batch: PollBatch, columns: readonly string[]): string {
+  const id = quotePg(pollSpecOf(table).cursor);
+  const runs = readRuns(batch.ids);
+  const [first] = runs;
+  const rows =
+    first !== undefined && runs.length === 1
+      ? `only ${qualified(table.name)} source where source.${id} between ${first.first} and ${first.last} order by source.${id}`
+      : `${runsSql(runs)} cross join lateral (
+          select * from only ${qualified(table.name)} row
+          where row.${id} between run.first and run.last order by row.${id}
+        ) source`;
+  return /* sql */ `copy (select ${columns.join(', ')} from ${rows}) to stdout`;
+}
+
+/** Runs as a relation `run (first, last)`. */
+export function runsSql(runs: readonly IdRun[]): string {
+  const array = (ids: readonly bigint[]): string => `'{${ids.join()}}'::bigint[]`;
+  return `unnest(${array(runs.map(({ first }) => first))}, ${array(runs.map(({ last }) => last))}) run (first, last)`;
+}
+
+function version({ route }: PolledTable, { generation, shape = 1 }: PollBatch): string {
+  return versionSql(generation, `source.${quotePg(pollSpecOf({ route }).cursor)}`, shape);
+}
+
+function rowText({ columns }: PolledTable): string[] {
+  return byPosition(columns).map((column) => knownType(column).copy(`source.${quotePg(column.name)}`));
+}
+
+function keyJson({ key, columns }: PolledTable): string {
+  const values = key.map((name) => {
+    const column = columns.find((each) => each.name === name) as Column;
+    return knownType(column).json(`source.${quotePg(name)}`);
+  });
+  return `${literal('[')} || ${values.join(` || ',' || `)} || ${literal(']')}`;
+}

@@ -1,0 +1,182 @@
+import { describe, expect, it } from 'vitest';
+import { copyStage, loadStage, stagesOf, FIRST_ROUTE } from '../../src/domain/route.js';
+import type { ReplayReceipt } from '../../src/domain/receipt.js';
+import { parseBound, replaySpecs } from '../../src/domain/replay.js';
+import { mustWait } from '../../workflows/changes.js';
+import { type Action, handleRequest, readRequest } from '../../workflows/request.js';
+import { phaseOf, reduce, type TableState } from '../../workflows/table-state.js';
+import { wantedTasks } from '../../workflows/wanted-tasks.js';
+import { after, copied, LATER, parked, PREPARED, prepared, removeRequested } from '../support/table-events.js';
+
+const streaming = after(prepared, copied);
+
+function ask(state: TableState, action: Action, message: unknown = {}): ReturnType<typeof handleRequest> {
+  const request = readRequest(action, message);
+  if (typeof request === 'string') throw new Error(request);
+  return handleRequest(state, request, LATER);
+}
+
+function loaders(...names: readonly string[]) {
+  const stages = stagesOf({ ...FIRST_ROUTE, loaders: names.map((name) => ({ name })) });
+  return { prepared: { ...PREPARED, stages }, dropped: [], kept: [] };
+}
+
+function changed(state: TableState, ...names: readonly string[]): TableState {
+  return reduce(state, { type: 'loadersChanged', at: LATER, receipt: loaders(...names) });
+}
+
+const two = changed(ask(streaming, 'addLoader', { name: 'eu' }).state, 'main', 'eu');
+
+const REPLAY: ReplayReceipt = {
+  stage: 'replay:1',
+  stages: replaySpecs('replay:1', true),
+  start: { 0: '0' },
+  end: null,
+  loader: 'main',
+  target: 'd.fresh',
+};
+const replaying = reduce(ask(streaming, 'replay', { from: 'beginning', into: 'fresh' }).state, {
+  type: 'replayStarted',
+  at: LATER,
+  receipt: REPLAY,
+});
+
+describe('a loader', () => {
+  it('is added beside the stages that run, and then copies and loads', () => {
+    const { state, answer } = ask(streaming, 'addLoader', { name: 'eu', server: 'eu' });
+    expect(answer).toMatchObject({ accepted: true, changed: true });
+    expect(state.change).toMatchObject({ task: 'addLoader', loader: { name: 'eu', connection: 'eu' } });
+    expect(wantedTasks(state)).toEqual(['publish', 'load:main', 'addLoader']);
+    const done = changed(state, 'main', 'eu');
+    expect(wantedTasks(done)).toEqual([copyStage('eu'), 'publish', 'load:main', loadStage('eu')]);
+    expect(done.changed).toMatchObject({ failure: null, message: 'Loader eu is added, and copies the table.' });
+    // The table goes on as it was: the copy of a loader is not that of the table.
+    expect(phaseOf(done)).toBe('streaming');
+    const receipt = { rows: 1, bytes: 1, seconds: 1, position: '9' };
+    const copiedToo = reduce(done, { type: 'copied', stage: 'copy:eu', receipt });
+    expect(wantedTasks(copiedToo)).toEqual(['publish', 'load:main', 'load:eu']);
+  });
+
+  it('that is refused leaves the table as it was, and says why', () => {
+    const { state } = ask(streaming, 'addLoader', { name: 'eu', requestId: 'r' });
+    const failure = {
+      kind: 'TargetTaken',
+      message: 'Loader main already writes to d.t.',
+      remedy: 'Name another.',
+    } as const;
+    const refused = reduce(state, { type: 'failed', at: LATER, where: 'addLoader', failure, parked: true });
+    expect(refused.parks).toEqual([]);
+    expect(phaseOf(refused)).toBe('streaming');
+    expect(wantedTasks(refused)).toEqual(['publish', 'load:main']);
+    expect(refused.changed).toMatchObject({ requestId: 'r', failure: { kind: 'TargetTaken' } });
+  });
+
+  it('is paused and resumed without the others, its parks too', () => {
+    const { state } = ask(two, 'pauseLoader', { name: 'eu', reason: 'upgrade' });
+    expect(wantedTasks(state)).toEqual(['publish', 'load:main']);
+    expect(state.loaderPauses).toEqual({ eu: { since: LATER, reason: 'upgrade' } });
+    expect(ask(state, 'pauseLoader', { name: 'eu' }).answer).toMatchObject({ accepted: true, changed: false });
+    // The pause of the table is another one.
+    expect(wantedTasks(ask(state, 'resume').state)).toEqual(['publish', 'load:main']);
+    const both = reduce(state, parked('load:eu'));
+    expect(wantedTasks(ask(both, 'resumeLoader', { name: 'eu' }).state)).toContain('load:eu');
+  });
+
+  it('is removed once its stages have stopped, and its park goes with it', () => {
+    const { state } = ask(reduce(two, parked('load:eu')), 'removeLoader', { name: 'eu', dropTarget: true });
+    expect(wantedTasks(state)).toEqual(['publish', 'load:main', 'removeLoader']);
+    expect(mustWait(state, 'removeLoader', ['publish', 'load:eu'])).toBe(true);
+    expect(mustWait(state, 'removeLoader', ['publish', 'load:main'])).toBe(false);
+    const gone = changed(state, 'main');
+    expect(phaseOf(gone)).toBe('streaming');
+    expect(wantedTasks(gone)).toEqual(['publish', 'load:main']);
+  });
+
+  it.each<[string, TableState, Action, object, RegExp]>([
+    ['that is there already', two, 'addLoader', { name: 'eu' }, /has a loader eu already/u],
+    ['that is not there', two, 'pauseLoader', { name: 'us' }, /no loader us: it has main, eu/u],
+    ['that is the last one', streaming, 'removeLoader', { name: 'main' }, /the only loader/u],
+    ['of a table that is not prepared', after(), 'addLoader', { name: 'eu' }, /not prepared yet/u],
+    [
+      'of a table that is being removed',
+      after(prepared, removeRequested()),
+      'addLoader',
+      { name: 'eu' },
+      /being removed/u,
+    ],
+    [
+      'while another change is being made',
+      ask(streaming, 'addLoader', { name: 'eu' }).state,
+      'addLoader',
+      { name: 'us' },
+      /Another change \(addLoader\)/u,
+    ],
+  ])('%s is refused', (_, state, action, message, why) => {
+    const { state: next, answer } = ask(state, action, message);
+    expect(answer).toMatchObject({ accepted: false, changed: false });
+    expect(answer.message).toMatch(why);
+    expect(wantedTasks(next)).toEqual(wantedTasks(state));
+  });
+});
+
+describe('a replay', () => {
+  it('runs its copy and itself beside the table, and ends by itself', () => {
+    expect(wantedTasks(replaying)).toEqual(['publish', 'load:main', 'copy:replay-1', 'replay:1']);
+    expect(phaseOf(replaying)).toBe('streaming');
+    const receipt = { rows: 1, bytes: 1, seconds: 1, position: '9' };
+    const half = reduce(replaying, { type: 'copied', stage: 'copy:replay-1', receipt });
+    expect(wantedTasks(half)).toEqual(['publish', 'load:main', 'replay:1']);
+    const done = reduce(half, { type: 'replayFinished', at: LATER, stage: 'replay:1' });
+    expect(wantedTasks(done)).toEqual(['publish', 'load:main']);
+    expect(done.replays).toMatchObject([{ stage: 'replay:1', status: 'finished', endedAt: LATER }]);
+  });
+
+  it('is cancelled once it has stopped', () => {
+    const { state } = ask(replaying, 'cancelReplay');
+    expect(wantedTasks(state)).toEqual(['publish', 'load:main', 'cancelReplay']);
+    expect(mustWait(state, 'cancelReplay', ['copy:replay-1'])).toBe(true);
+    const done = reduce(state, { type: 'replayCancelled', at: LATER });
+    expect(wantedTasks(done)).toEqual(['publish', 'load:main']);
+    expect(done.replays).toMatchObject([{ status: 'cancelled' }]);
+    expect(ask(done, 'cancelReplay').answer).toMatchObject({ accepted: false, message: 'No replay runs.' });
+  });
+
+  it.each<[object, RegExp]>([
+    [{}, /from must be beginning/u],
+    [{ from: 'yesterday' }, /from must be beginning/u],
+    [{ from: 'beginning', to: 'never' }, /to must be/u],
+    [{ from: 'beginning', topicOnly: true }, /topicOnly goes with into/u],
+    [{ from: 'beginning', loader: 'A B' }, /lower-case letters/u],
+  ])('%j makes no sense', (message, why) => {
+    expect(readRequest('replay', message)).toMatch(why);
+  });
+
+  it.each([
+    ['beginning', { kind: 'beginning' }],
+    ['0120', { kind: 'offsets', offsets: { '*': '120' } }],
+    ['0:120,11:98', { kind: 'offsets', offsets: { 0: '120', 11: '98' } }],
+    ['2026-01-31T12:00:00+02:00', { kind: 'time', at: '2026-01-31T10:00:00.000Z' }],
+    ['2026-13-31T12:00:00Z', undefined],
+    ['0:1,', undefined],
+    ['2026-01-31', undefined],
+  ])('%s is read', (text, bound) => {
+    expect(parseBound(text)).toEqual(bound);
+  });
+});
+
+it.each<[Action, unknown, RegExp]>([
+  ['addLoader', {}, /name must be there/u],
+  ['addLoader', { name: 'main' }, /main is the first loader/u],
+  ['addLoader', { name: 'replay-1' }, /replay-N are replays/u],
+  ['addLoader', { name: 'EU' }, /lower-case/u],
+  ['addLoader', { name: 'eu', server: 'CH_URL_EU' }, /server must be/u],
+  ['removeLoader', { name: 'eu', droptarget: true }, /no field "droptarget"/u],
+  ['pauseLoader', { name: 'eu', reason: 7 }, /reason/u],
+])('%s %j is not understood', (action, message, problem) => {
+  expect(readRequest(action, message)).toMatch(problem);
+});
+
+it('a request that is repeated adds one loader', () => {
+  const first = ask(streaming, 'addLoader', { name: 'eu', requestId: 'same' });
+  expect(ask(first.state, 'addLoader', { name: 'eu', requestId: 'same' }).answer.changed).toBe(false);
+});

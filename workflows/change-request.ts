@@ -1,0 +1,205 @@
+import { BOUND_FORMS, isReplayName, parseBound, type ReplayTerms } from '../src/domain/replay.js';
+import { MAIN_LOADER } from '../src/domain/route.js';
+import { change, isText, keep, refuse, type Handled } from './answers.js';
+import { type Change, loadersOf, replayNamed, runningReplays } from './changes.js';
+import { isLeaving, type TableState } from './table-state.js';
+
+/** A message about loaders or replays that was understood. */
+export type ChangeRequest = { readonly requestId: string | null } & (
+  | {
+      readonly action: 'addLoader';
+      readonly name: string;
+      readonly target: string | null;
+      readonly connection: string | null;
+    }
+  | { readonly action: 'removeLoader'; readonly name: string; readonly dropTarget: boolean }
+  | { readonly action: 'pauseLoader'; readonly name: string; readonly reason: string | null }
+  | { readonly action: 'resumeLoader'; readonly name: string }
+  | { readonly action: 'replay'; readonly terms: ReplayTerms }
+  | { readonly action: 'cancelReplay'; readonly replay: string | null }
+);
+
+export type ChangeAction = ChangeRequest['action'];
+
+/** The fields of each message, all but `requestId`; those that must be there end in `!`. */
+export const CHANGE_FIELDS: Readonly<Record<ChangeAction, readonly string[]>> = {
+  addLoader: ['requestId', 'name', 'target', 'server'],
+  removeLoader: ['requestId', 'name', 'dropTarget'],
+  pauseLoader: ['requestId', 'name', 'reason'],
+  resumeLoader: ['requestId', 'name'],
+  replay: ['requestId', 'from', 'to', 'loader', 'into', 'topicOnly'],
+  cancelReplay: ['requestId', 'replay'],
+};
+
+export function isChangeAction(action: string): action is ChangeAction {
+  return Object.hasOwn(CHANGE_FIELDS, action);
+}
+
+export function isChangeRequest<Other extends { readonly action: string }>(
+  request: Other | ChangeRequest,
+): request is ChangeRequest {
+  return isChangeAction(request.action);
+}
+
+const NAME = /^[a-z0-9-]{1,40}$/u;
+const SERVER = /^[a-z0-9]+(?:_[a-z0-9]+)*$/u;
+const TEXT_LIMIT = 500;
+
+/** Reads the fields of a message whose names are known to be right. @returns a sentence for what is wrong with one */
+export function readChangeRequest(
+  action: ChangeAction,
+  requestId: string | null,
+  fields: Readonly<Record<string, unknown>>,
+): ChangeRequest | string {
+  const { name = null, target = null, server = null, reason = null, dropTarget = false } = fields;
+  switch (action) {
+    case 'addLoader':
+      if (!isName(name)) return badName(name);
+      if (name === MAIN_LOADER || isReplayName(name))
+        return `name must not be ${name}: main is the first loader, replay-N are replays.`;
+      if (!isText(target, TEXT_LIMIT)) return 'target must be a text: table or database.table.';
+      if (!isText(server, TEXT_LIMIT) || (server !== null && !SERVER.test(server)))
+        return 'server must be the name of a ClickHouse server in the settings, in lower case: eu for CH_URL_EU.';
+      return { action, requestId, name, target, connection: server };
+    case 'removeLoader':
+      if (!isName(name)) return badName(name);
+      if (typeof dropTarget !== 'boolean') return 'dropTarget must be true or false.';
+      return { action, requestId, name, dropTarget };
+    case 'pauseLoader':
+      if (!isName(name)) return badName(name);
+      if (!isText(reason, TEXT_LIMIT)) return `reason must be a text of 1 to ${TEXT_LIMIT} characters.`;
+      return { action, requestId, name, reason };
+    case 'resumeLoader':
+      return isName(name) ? { action, requestId, name } : badName(name);
+    case 'replay': {
+      const terms = readTerms(fields);
+      return typeof terms === 'string' ? terms : { action, requestId, terms };
+    }
+    case 'cancelReplay': {
+      const { replay = null } = fields;
+      if (!isText(replay, TEXT_LIMIT)) return 'replay must be the name of a replay: replay:1.';
+      return { action, requestId, replay };
+    }
+    default:
+      return action satisfies never;
+  }
+}
+
+function readTerms(fields: Readonly<Record<string, unknown>>): ReplayTerms | string {
+  const { from = null, to = null, loader = null, into = null, topicOnly = false } = fields;
+  if (typeof from !== 'string' || parseBound(from) === undefined) return `from must be beginning, ${BOUND_FORMS}.`;
+  if (to !== null && (typeof to !== 'string' || parseBound(to) === undefined)) return `to must be ${BOUND_FORMS}.`;
+  if (loader !== null && !isName(loader)) return badName(loader);
+  if (!isText(into, TEXT_LIMIT)) return 'into must be a text: table or database.table.';
+  if (typeof topicOnly !== 'boolean') return 'topicOnly must be true or false.';
+  if (topicOnly && into === null) return 'topicOnly goes with into: a replay into the live table copies nothing.';
+  return {
+    from,
+    ...(to === null ? {} : { to }),
+    ...(loader === null ? {} : { loader }),
+    ...(into === null ? {} : { into }),
+    ...(topicOnly ? { topicOnly } : {}),
+  };
+}
+
+export function handleChange(state: TableState, request: ChangeRequest, at: string): Handled {
+  if (isLeaving(state)) return refuse(state, 'The table is being removed.');
+  if (state.lifecycle.step !== 'running') return refuse(state, 'The table is not prepared yet: ask again when it is.');
+  switch (request.action) {
+    case 'pauseLoader':
+      return pauseLoader(state, request, at);
+    case 'resumeLoader':
+      return resumeLoader(state, request.name);
+    case 'addLoader':
+    case 'removeLoader':
+    case 'replay':
+    case 'cancelReplay':
+      return begin(state, request, at);
+    default:
+      return request satisfies never;
+  }
+}
+
+type Begun = Extract<ChangeRequest, { action: 'addLoader' | 'removeLoader' | 'replay' | 'cancelReplay' }>;
+
+function begin(state: TableState, request: Begun, at: string): Handled {
+  const pending = state.change ?? null;
+  if (pending !== null)
+    return refuse(state, `Another change (${pending.task}) is being made: ask again when it is done.`);
+  const { routeChange } = state;
+  if (routeChange !== undefined)
+    return refuse(state, `The route is being changed, since ${routeChange.since}: ask again when that is done.`);
+  const loaders = loadersOf(state);
+  const requestId = request.requestId ?? `${at}/${request.action}`;
+  const start = (made: Change, message: string): Handled =>
+    change(state, { type: 'changeRequested', change: made }, message);
+  switch (request.action) {
+    case 'addLoader': {
+      const { name, target, connection } = request;
+      if (loaders.includes(name)) return refuse(state, `The table has a loader ${name} already.`);
+      const loader = { name, ...(target === null ? {} : { target }), ...(connection === null ? {} : { connection }) };
+      return start({ task: 'addLoader', requestId, at, loader }, `Adding loader ${name}.`);
+    }
+    case 'removeLoader': {
+      const { name, dropTarget } = request;
+      if (!loaders.includes(name)) return refuse(state, noLoader(name, loaders));
+      if (loaders.length === 1)
+        return refuse(state, `${name} is the only loader: add another first, or remove the table.`);
+      return start({ task: 'removeLoader', requestId, at, name, dropTarget }, `Removing loader ${name}.`);
+    }
+    case 'replay': {
+      const { terms } = request;
+      if (terms.loader !== undefined && !loaders.includes(terms.loader))
+        return refuse(state, noLoader(terms.loader, loaders));
+      return start({ task: 'startReplay', requestId, at, terms }, 'Starting the replay.');
+    }
+    case 'cancelReplay': {
+      const replay = replayNamed(state, request.replay);
+      if (replay !== undefined)
+        return start(
+          { task: 'cancelReplay', requestId, at, replay },
+          `Cancelling ${replay}: what it has written stays.`,
+        );
+      const running = runningReplays(state);
+      return refuse(state, running.length === 0 ? 'No replay runs.' : `Say which replay: ${running.join(', ')} run.`);
+    }
+    default:
+      return request satisfies never;
+  }
+}
+
+function pauseLoader(
+  state: TableState,
+  { name, reason }: { name: string; reason: string | null },
+  at: string,
+): Handled {
+  const loaders = loadersOf(state);
+  if (!loaders.includes(name)) return refuse(state, noLoader(name, loaders));
+  const since = state.loaderPauses?.[name]?.since;
+  if (since !== undefined) return keep(state, `Loader ${name} is paused already, since ${since}.`);
+  return change(state, { type: 'loaderPaused', at, name, reason }, `Loader ${name} is paused: the others go on.`);
+}
+
+function resumeLoader(state: TableState, name: string): Handled {
+  const loaders = loadersOf(state);
+  if (!loaders.includes(name)) return refuse(state, noLoader(name, loaders));
+  const isParked = state.parks.some(({ where }) => where.endsWith(`:${name}`));
+  if (state.loaderPauses?.[name] === undefined && !isParked)
+    return keep(state, `Nothing to resume: loader ${name} is neither paused nor parked.`);
+  const waits = state.pause === null ? '' : ' The table is paused: it goes on when that is resumed.';
+  return change(state, { type: 'loaderResumed', name }, `Loader ${name} is resumed.${waits}`);
+}
+
+function noLoader(name: string, loaders: readonly string[]): string {
+  return `The table has no loader ${name}: it has ${loaders.join(', ')}.`;
+}
+
+function isName(value: unknown): value is string {
+  return typeof value === 'string' && NAME.test(value);
+}
+
+function badName(value: unknown): string {
+  return value === null
+    ? 'name must be there: the name of a loader.'
+    : 'A loader is named by 1 to 40 lower-case letters, digits and "-".';
+}

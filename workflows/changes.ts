@@ -1,0 +1,223 @@
+import type { LoaderReceipt, LoaderRequest, ReplayReceipt } from '../src/domain/receipt.js';
+import { isReplay, replayName, type ReplayTerms } from '../src/domain/replay.js';
+import { copyStage, loaderOf, type StageId, type StageSpec } from '../src/domain/route.js';
+import type { FailureReport, Pause, TableEvent, TableState, Task } from './table-state.js';
+
+/** A change of a table's loaders or replays, one activity each. One is made at a time, beside the stages. */
+export type Change = { readonly requestId: string; readonly at: string } & (
+  | { readonly task: 'addLoader'; readonly loader: LoaderRequest['loader'] }
+  | { readonly task: 'removeLoader'; readonly name: string; readonly dropTarget: boolean }
+  | { readonly task: 'startReplay'; readonly terms: ReplayTerms }
+  | { readonly task: 'cancelReplay'; readonly replay: StageId }
+);
+
+/** How the last change ended. */
+export interface ChangeOutcome {
+  readonly requestId: string;
+  readonly task: Change['task'];
+  readonly at: string;
+  /** Null where it was made. */
+  readonly failure: FailureReport | null;
+  /** One sentence. */
+  readonly message: string;
+}
+
+export interface Replay extends ReplayReceipt {
+  readonly requestId: string;
+  readonly at: string;
+  /** `cancelled`: what it has written stays. */
+  readonly status: 'running' | 'finished' | 'cancelled';
+  readonly endedAt: string | null;
+}
+
+/** What a table has of loaders and replays; parts of its state that older releases do not have. */
+export interface ChangeState {
+  readonly change?: Change | null;
+  readonly changed?: ChangeOutcome | null;
+  readonly loaderPauses?: Readonly<Record<string, Pause>>;
+  /** Stages that run once and are done, but for the first load. */
+  readonly done?: readonly StageId[];
+  /** Newest last; of those that ended, the last few. */
+  readonly replays?: readonly Replay[];
+}
+
+export type ChangeEvent =
+  | { readonly type: 'changeRequested'; readonly change: Change }
+  | { readonly type: 'loadersChanged'; readonly at: string; readonly receipt: LoaderReceipt }
+  | { readonly type: 'replayStarted'; readonly at: string; readonly receipt: ReplayReceipt }
+  | { readonly type: 'replayCancelled'; readonly at: string }
+  | { readonly type: 'replayFinished'; readonly at: string; readonly stage: StageId }
+  | { readonly type: 'loaderPaused'; readonly at: string; readonly name: string; readonly reason: string | null }
+  | { readonly type: 'loaderResumed'; readonly name: string };
+
+/** Replays that ended and are still shown. */
+const SHOWN_REPLAYS = 5;
+
+export const CHANGE_TASKS: readonly Task[] = [
+  'addLoader',
+  'removeLoader',
+  'startReplay',
+  'cancelReplay',
+] satisfies Change['task'][];
+
+const CHANGE_EVENTS: readonly string[] = [
+  'changeRequested',
+  'loadersChanged',
+  'replayStarted',
+  'replayCancelled',
+  'replayFinished',
+  'loaderPaused',
+  'loaderResumed',
+] satisfies ChangeEvent['type'][];
+
+export function isChangeEvent(event: TableEvent): event is ChangeEvent {
+  return CHANGE_EVENTS.includes(event.type);
+}
+
+export function isChangeTask(task: Task): boolean {
+  return CHANGE_TASKS.includes(task);
+}
+
+export function reduceChange(state: TableState, event: ChangeEvent): TableState {
+  const { change = null } = state;
+  switch (event.type) {
+    case 'changeRequested':
+      return { ...state, change: event.change };
+    case 'loadersChanged':
+      return endChange(loadersChanged(state, event.receipt), event.at, sentenceOf(change, event.receipt));
+    case 'replayStarted': {
+      const { receipt, at } = event;
+      const replay: Replay = { ...receipt, requestId: change?.requestId ?? '', at, status: 'running', endedAt: null };
+      const replays = trim([...replaysOf(state).filter(({ stage }) => stage !== receipt.stage), replay]);
+      return endChange({ ...state, replays }, at, `${receipt.stage} into ${receipt.target} has begun.`);
+    }
+    case 'replayCancelled': {
+      const stage = change?.task === 'cancelReplay' ? change.replay : '';
+      return endChange(endReplay(state, stage, 'cancelled', event.at), event.at, `${stage} is cancelled.`);
+    }
+    case 'replayFinished':
+      return endReplay(state, event.stage, 'finished', event.at);
+    case 'loaderPaused': {
+      const { name, at, reason } = event;
+      return { ...state, loaderPauses: { ...state.loaderPauses, [name]: { since: at, reason } } };
+    }
+    case 'loaderResumed':
+      return {
+        ...state,
+        loaderPauses: without(state.loaderPauses ?? {}, event.name),
+        parks: state.parks.filter(({ where }) => loaderOf(where) !== event.name),
+      };
+    default:
+      return event satisfies never;
+  }
+}
+
+/** A change that a person must correct is dropped: the table goes on as it was. */
+export function refuseChange(state: TableState, task: Task, failure: FailureReport, at: string): TableState {
+  const { change } = state;
+  if (change?.task !== task) return state;
+  const { requestId } = change;
+  return { ...state, change: null, changed: { requestId, task: change.task, at, failure, message: failure.message } };
+}
+
+/** The stages of replays that run. */
+export function replayStages(state: ChangeState): readonly StageSpec[] {
+  return replaysOf(state).flatMap(({ status, stages }) => (status === 'running' ? stages : []));
+}
+
+export function replaysOf({ replays = [] }: ChangeState): readonly Replay[] {
+  return replays;
+}
+
+export function runningReplays(state: ChangeState): readonly StageId[] {
+  return replaysOf(state).flatMap(({ status, stage }) => (status === 'running' ? [stage] : []));
+}
+
+/** Whether a stage waits: its loader is paused, or it is about to end. */
+export function isHeld({ change, loaderPauses = {} }: ChangeState, stage: StageId): boolean {
+  const loader = loaderOf(stage);
+  if (loader !== undefined && loaderPauses[loader] !== undefined) return true;
+  if (change?.task === 'removeLoader') return loader === change.name;
+  if (change?.task === 'cancelReplay') return stage === change.replay || stage === copyStage(replayName(change.replay));
+  return false;
+}
+
+/** Whether a change has to wait for stages that still run: those that it ends. */
+export function mustWait(state: TableState, task: Task, running: Iterable<Task>): boolean {
+  if (task !== 'removeLoader' && task !== 'cancelReplay') return false;
+  const { change, loaderPauses: _, ...rest } = state;
+  return [...running].some((stage) => isHeld({ ...rest, change: change ?? null }, stage));
+}
+
+/** Loaders, by the stages that the table has; replays have a loader of their own. */
+export function loadersOf({ prepared }: Pick<TableState, 'prepared'>): readonly string[] {
+  const stages = (prepared?.stages ?? []).filter(({ runs }) => runs === 'always');
+  return stages.flatMap(({ id }) => loaderOf(id) ?? []);
+}
+
+function loadersChanged(state: TableState, { prepared }: LoaderReceipt): TableState {
+  const { change } = state;
+  const before = state.prepared;
+  const stages = prepared.stages ?? [];
+  const next: TableState = {
+    ...state,
+    prepared: { ...prepared, estimatedRows: before?.estimatedRows ?? prepared.estimatedRows, stages },
+  };
+  if (change?.task !== 'removeLoader') return next;
+  const isGone = (stage: StageId): boolean => loaderOf(stage) === change.name;
+  return {
+    ...next,
+    loaderPauses: without(state.loaderPauses ?? {}, change.name),
+    parks: state.parks.filter(({ where }) => !isGone(where)),
+    done: (state.done ?? []).filter((stage) => !isGone(stage)),
+    stages: Object.fromEntries(Object.entries(state.stages).filter(([stage]) => !isGone(stage))),
+    lastTransientFailure:
+      state.lastTransientFailure !== null && isGone(state.lastTransientFailure.where)
+        ? null
+        : state.lastTransientFailure,
+  };
+}
+
+function sentenceOf(change: Change | null, { dropped, kept }: LoaderReceipt): string {
+  if (change?.task === 'addLoader') return `Loader ${change.loader.name} is added, and copies the table.`;
+  const went = dropped.length === 0 ? '' : ` Dropped in ClickHouse: ${dropped.join(', ')}.`;
+  const stays = kept.map(({ name, why }) => ` ${name} stays: ${why}.`).join('');
+  return `Loader ${change?.task === 'removeLoader' ? change.name : ''} is removed.${went}${stays}`;
+}
+
+function endChange(state: TableState, at: string, message: string): TableState {
+  const { change } = state;
+  if (change === null || change === undefined) return state;
+  const { requestId, task } = change;
+  return { ...state, change: null, changed: { requestId, task, at, failure: null, message } };
+}
+
+function endReplay(state: TableState, stage: StageId, status: 'finished' | 'cancelled', at: string): TableState {
+  const isIts = (task: Task): boolean => task === stage || task === copyStage(replayName(stage));
+  return {
+    ...state,
+    replays: replaysOf(state).map((each) => (each.stage === stage ? { ...each, status, endedAt: at } : each)),
+    done: (state.done ?? []).filter((each) => !isIts(each)),
+    parks: state.parks.filter(({ where }) => !isIts(where)),
+    lastTransientFailure:
+      state.lastTransientFailure !== null && isIts(state.lastTransientFailure.where)
+        ? null
+        : state.lastTransientFailure,
+  };
+}
+
+function trim(replays: readonly Replay[]): readonly Replay[] {
+  const ended = replays.filter(({ status }) => status !== 'running').slice(-SHOWN_REPLAYS);
+  return replays.filter((each) => each.status === 'running' || ended.includes(each));
+}
+
+function without<T>(values: Readonly<Record<string, T>>, name: string): Readonly<Record<string, T>> {
+  return Object.fromEntries(Object.entries(values).filter(([each]) => each !== name));
+}
+
+/** The replay that is meant, where one runs. */
+export function replayNamed(state: ChangeState, name: string | null): StageId | undefined {
+  const running = runningReplays(state);
+  if (name === null) return running.length === 1 ? running[0] : undefined;
+  return running.find((stage) => stage === name || (isReplay(stage) && stage === `replay:${name}`));
+}

@@ -1,0 +1,36 @@
+import { type Replay, replaysOf } from './changes.js';
+import { plain } from './plain.js';
+import type { TableState } from './table-state.js';
+
+/** Paragraphs about loaders and replays for the page of a table in the Temporal UI; none where there is nothing to say. */
+export function changeLines(state: TableState): readonly string[] {
+  const { change = null, changed = null, loaderPauses = {} } = state;
+  const pauses = Object.entries(loaderPauses).map(([name, { since, reason }]) => {
+    const why = reason === null ? '' : `: ${plain(reason)}`;
+    return `Loader \`${name}\` is paused since ${since}${why}. Its messages wait in Kafka.`;
+  });
+  const refused =
+    changed?.failure === null || changed === null
+      ? []
+      : [
+          `> **${changed.task}: ${changed.failure.kind}** at ${changed.at}\n>\n> ${plain(changed.message)}\n>\n> **What to do:** ${plain(changed.failure.remedy)}`,
+        ];
+  const pending = change === null ? [] : [`Being made since ${change.at}: ${change.task}.`];
+  return [...pauses, ...pending, ...refused, ...replaysOf(state).map((replay) => replayLine(state, replay))];
+}
+
+function replayLine(state: TableState, { stage, target, start, end, status, at, endedAt }: Replay): string {
+  const range = `${rangeOf(start)} to ${end === null ? 'where its copy is complete' : rangeOf(end)}`;
+  const { rows = 0, waiting = 0 } = state.stages[stage] ?? {};
+  const how =
+    status === 'running'
+      ? `${rows} rows so far, ${waiting} messages to go`
+      : `${status} at ${endedAt ?? ''}, ${rows} rows`;
+  return `\`${stage}\` into \`${target}\`, offsets ${range}, since ${at}: ${how}.`;
+}
+
+function rangeOf(offsets: Readonly<Record<string, string>>): string {
+  return Object.entries(offsets)
+    .map((pair) => pair.join(':'))
+    .join(',');
+}
