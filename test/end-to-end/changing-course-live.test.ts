@@ -6,7 +6,6 @@ import { seededRandom } from '../../dev/demo/random.js';
 import { queryTable } from '../../src/control/describe-table.js';
 import { sendCommand } from '../../src/control/send-command.js';
 import type { RouteOptions } from '../../src/domain/route-change.js';
-import { CAPTURES } from '../../src/source/captures.js';
 import { openHarness, type Harness } from '../support/harness.js';
 import { addressOf, freshDatabase, freshSink, waitFor } from '../support/stack.js';
 
@@ -27,55 +26,51 @@ const COURSE: readonly { readonly to: RouteOptions; readonly writes: 'inserts' |
   { to: { transport: 'kafka', format: 'json' }, writes: 'all' },
 ];
 
-describe.skipIf(!CAPTURES.kinds.includes('poll'))(
-  'a table that changes its way under a mixed workload',
-  { timeout: 600_000 },
-  () => {
-    let harness: Harness;
-    beforeAll(async () => {
-      harness = await openHarness({
-        postgres: await freshDatabase('course'),
-        kafka: addressOf('kafka'),
-        clickhouse: await freshSink('course'),
-        temporal: addressOf('temporal'),
-      });
+describe('a table that changes its way under a mixed workload', { timeout: 600_000 }, () => {
+  let harness: Harness;
+  beforeAll(async () => {
+    harness = await openHarness({
+      postgres: await freshDatabase('course'),
+      kafka: addressOf('kafka'),
+      clickhouse: await freshSink('course'),
+      temporal: addressOf('temporal'),
     });
-    afterAll(() => harness?.close());
+  });
+  afterAll(() => harness?.close());
 
-    it.each([
-      ['is equal after each step', false],
-      [`is equal after each step, with kill -9 of the worker ${KILLS} times in it`, true],
-    ])('%s', async (_, kills) => {
-      const table = kills ? 'killed' : 'course';
-      const name = { schema: 'public', table };
-      const pg = await harness.connect();
-      await pg.query(/* sql */ `create table ${table} (id bigint generated always as identity primary key, v text);
+  it.each([
+    ['is equal after each step', false],
+    [`is equal after each step, with kill -9 of the worker ${KILLS} times in it`, true],
+  ])('%s', async (_, kills) => {
+    const table = kills ? 'killed' : 'course';
+    const name = { schema: 'public', table };
+    const pg = await harness.connect();
+    await pg.query(/* sql */ `create table ${table} (id bigint generated always as identity primary key, v text);
       grant select on sequence ${table}_id_seq to public;
       insert into ${table} (v) select 'first' from generate_series(1, 2000)`);
-      await harness.add({ ...name, capture: 'poll', sliceMs: 5_000 });
-      const random = seededRandom(1);
-      const pipeline = harness.workflowId(name).split('/')[1] ?? '';
-      let killed = 0;
-      for (const { to, writes } of COURSE) {
-        const writer = startWriting(await harness.connect(), table, writes);
-        const changing = change(harness, { pipeline, ...name }, to);
-        for (let n = 0; kills && n < KILLS; n += 1) {
-          await sleep(random.below(KILL_AFTER_MS));
-          await harness.worker.kill();
-          killed += 1;
-          await harness.worker.start();
-        }
-        const tookMs = await changing;
-        await sleep(500);
-        const written = await writer.stop();
-        const comparisons = await harness.settle(SETTLE_MS);
-        console.log(JSON.stringify({ to, tookMs, written, killed, rows: comparisons.map(({ equal }) => equal) }));
-        expect(comparisons.filter((each) => !isEqual(each))).toEqual([]);
+    await harness.add({ ...name, capture: 'poll', sliceMs: 5_000 });
+    const random = seededRandom(1);
+    const pipeline = harness.workflowId(name).split('/')[1] ?? '';
+    let killed = 0;
+    for (const { to, writes } of COURSE) {
+      const writer = startWriting(await harness.connect(), table, writes);
+      const changing = change(harness, { pipeline, ...name }, to);
+      for (let n = 0; kills && n < KILLS; n += 1) {
+        await sleep(random.below(KILL_AFTER_MS));
+        await harness.worker.kill();
+        killed += 1;
+        await harness.worker.start();
       }
-      expect(harness.deaths).toEqual([]);
-    });
-  },
-);
+      const tookMs = await changing;
+      await sleep(500);
+      const written = await writer.stop();
+      const comparisons = await harness.settle(SETTLE_MS);
+      console.log(JSON.stringify({ to, tookMs, written, killed, rows: comparisons.map(({ equal }) => equal) }));
+      expect(comparisons.filter((each) => !isEqual(each))).toEqual([]);
+    }
+    expect(harness.deaths).toEqual([]);
+  });
+});
 
 async function change(
   harness: Harness,

@@ -1,12 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CAPTURES } from '../../src/source/captures.js';
 import { freshName, waitFor } from '../support/stack.js';
 import { openPath, type Followed, type Path } from '../support/path.js';
-
-// Parts that a build may lack.
-const has = (kind: string): boolean => CAPTURES.kinds.includes(kind);
-const hasDirect = CAPTURES.named('outbox').openStream !== undefined;
-const canStartFromNow = has('poll') && CAPTURES.named('poll').startFromNow !== undefined;
 
 /** The route of a table that is replicated is changed, slice by slice, over real servers. */
 describe('a change of the route', () => {
@@ -48,64 +42,58 @@ describe('a change of the route', () => {
     await followed.expectEqual();
   });
 
-  it.skipIf(!hasDirect)(
-    'from Kafka to direct and back: positions and the name in hand go on, and both sides are equal',
-    async () => {
-      const { table, followed } = await added();
-      const { id, generation } = followed.receipt;
-      await mix(table);
-      await followed.publish();
-      await mix(table);
-      const direct = await followed.configure({ transport: 'direct' }, () => mix(table));
-      expect(direct).toMatchObject({ next: null, prepared: { id, generation, topic: null } });
-      await mix(table);
-      await followed.expectEqual();
-      await path.source.query(`truncate ${table}; insert into ${table} values (1, 'after')`);
-      const kafka = await followed.configure({ transport: 'kafka', format: 'packed' }, () => mix(table));
-      expect(kafka).toMatchObject({ next: null, prepared: { id, generation } });
-      expect(followed.topic).not.toBe('');
-      await mix(table);
-      await followed.expectEqual();
-      await followed.configure({ transport: 'direct' }, () => mix(table));
-      await followed.expectEqual();
-    },
-  );
+  it('from Kafka to direct and back: positions and the name in hand go on, and both sides are equal', async () => {
+    const { table, followed } = await added();
+    const { id, generation } = followed.receipt;
+    await mix(table);
+    await followed.publish();
+    await mix(table);
+    const direct = await followed.configure({ transport: 'direct' }, () => mix(table));
+    expect(direct).toMatchObject({ next: null, prepared: { id, generation, topic: null } });
+    await mix(table);
+    await followed.expectEqual();
+    await path.source.query(`truncate ${table}; insert into ${table} values (1, 'after')`);
+    const kafka = await followed.configure({ transport: 'kafka', format: 'packed' }, () => mix(table));
+    expect(kafka).toMatchObject({ next: null, prepared: { id, generation } });
+    expect(followed.topic).not.toBe('');
+    await mix(table);
+    await followed.expectEqual();
+    await followed.configure({ transport: 'direct' }, () => mix(table));
+    await followed.expectEqual();
+  });
 
-  it.skipIf(!hasDirect)(
-    'to direct waits for what is in the topic; a batch that is in it in part is moved again',
-    async () => {
-      const { table, followed } = await added();
-      await mix(table);
-      await followed.publish();
-      const row = async () =>
-        (
-          await path.ledger.query<{ stage: string; batch: string; pending: { batch: number } | null }>(
-            `select stage, batch, pending from pg2click.stage where table_id = $1 and stage in ('publish', 'direct:main')`,
-            [followed.receipt.id],
-          )
-        ).rows;
-      await mix(table);
-      // Named, sent, and not confirmed: as after a kill.
-      const publisher = await path.deps.publisher();
-      const failing = {
-        ...publisher,
-        send: async (...args: Parameters<typeof publisher.send>) => {
-          await publisher.send(...args);
-          throw new Error('killed after the last message');
-        },
-      };
-      await expect(followed.publish({ publisher: () => Promise.resolve(failing) })).rejects.toThrow('killed');
-      const [before] = await row();
-      expect(before?.pending).not.toBeNull();
-      await followed.configure({ transport: 'direct' }, async (step) => {
-        if (step === 'switching') expect(await row()).toEqual([before]);
-      });
-      expect(await row()).toEqual([{ ...before, stage: 'direct:main' }]);
-      await followed.expectEqual();
-    },
-  );
+  it('to direct waits for what is in the topic; a batch that is in it in part is moved again', async () => {
+    const { table, followed } = await added();
+    await mix(table);
+    await followed.publish();
+    const row = async () =>
+      (
+        await path.ledger.query<{ stage: string; batch: string; pending: { batch: number } | null }>(
+          `select stage, batch, pending from pg2click.stage where table_id = $1 and stage in ('publish', 'direct:main')`,
+          [followed.receipt.id],
+        )
+      ).rows;
+    await mix(table);
+    // Named, sent, and not confirmed: as after a kill.
+    const publisher = await path.deps.publisher();
+    const failing = {
+      ...publisher,
+      send: async (...args: Parameters<typeof publisher.send>) => {
+        await publisher.send(...args);
+        throw new Error('killed after the last message');
+      },
+    };
+    await expect(followed.publish({ publisher: () => Promise.resolve(failing) })).rejects.toThrow('killed');
+    const [before] = await row();
+    expect(before?.pending).not.toBeNull();
+    await followed.configure({ transport: 'direct' }, async (step) => {
+      if (step === 'switching') expect(await row()).toEqual([before]);
+    });
+    expect(await row()).toEqual([{ ...before, stage: 'direct:main' }]);
+    await followed.expectEqual();
+  });
 
-  it.skipIf(!hasDirect).each([
+  it.each([
     ['after the switch', false],
     ['after the way back to Kafka', true],
   ])('leaves a frozen publisher behind: it thaws %s, and what it sends changes nothing', async (_, afterBack) => {
@@ -142,29 +130,26 @@ describe('a change of the route', () => {
     expect(await followed.sink('select v from {current} where id = -5')).toBe('after');
   });
 
-  it.skipIf(!hasDirect)(
-    'goes on from any step that is made again, as after a crash, and from a command to go back',
-    async () => {
-      const { table, followed } = await added();
-      for (const [there, back] of [
-        [{ transport: 'direct' }, { transport: 'kafka' }],
-        [{ transport: 'kafka' }, { transport: 'direct' }],
-      ] as const) {
-        await mix(table);
-        for (const step of ['preparing', 'draining', 'draining'] as const) await followed.change(there, step);
-        // Nothing is switched yet: what was wanted before is what the table has.
-        expect(await followed.configure(back)).toMatchObject({ next: null });
-        await followed.expectEqual();
-        await mix(table);
-        for (const step of ['preparing', 'draining', 'switching'] as const) await followed.change(there, step);
-        // Its answer was lost: every step finds it done.
-        for (const step of ['switching', 'draining', 'preparing'] as const)
-          expect(await followed.change(there, step)).toMatchObject({ next: null });
-        await followed.configure(there);
-        await followed.expectEqual();
-      }
-    },
-  );
+  it('goes on from any step that is made again, as after a crash, and from a command to go back', async () => {
+    const { table, followed } = await added();
+    for (const [there, back] of [
+      [{ transport: 'direct' }, { transport: 'kafka' }],
+      [{ transport: 'kafka' }, { transport: 'direct' }],
+    ] as const) {
+      await mix(table);
+      for (const step of ['preparing', 'draining', 'draining'] as const) await followed.change(there, step);
+      // Nothing is switched yet: what was wanted before is what the table has.
+      expect(await followed.configure(back)).toMatchObject({ next: null });
+      await followed.expectEqual();
+      await mix(table);
+      for (const step of ['preparing', 'draining', 'switching'] as const) await followed.change(there, step);
+      // Its answer was lost: every step finds it done.
+      for (const step of ['switching', 'draining', 'preparing'] as const)
+        expect(await followed.change(there, step)).toMatchObject({ next: null });
+      await followed.configure(there);
+      await followed.expectEqual();
+    }
+  });
 
   it('that is repeated, or changes nothing, does nothing', async () => {
     const { followed } = await added({ format: 'packed' });
@@ -177,7 +162,7 @@ describe('a change of the route', () => {
       expect(await followed.change({ transport: 'kafka' }, step)).toMatchObject({ next: null });
   });
 
-  describe.skipIf(!has('poll'))('of what captures the changes', () => {
+  describe('of what captures the changes', () => {
     const polled = async (options: object = {}): Promise<{ table: string; followed: Followed }> => {
       const table = freshName('grown');
       await path.source.query(`create table ${table} (id bigint generated always as identity primary key, v text);
@@ -225,86 +210,73 @@ describe('a change of the route', () => {
       await followed.expectEqual();
     });
 
-    it.skipIf(!canStartFromNow)(
-      'from outbox to poll: only when the table is said to grow only, and no row is lost or comes back',
-      async () => {
-        const { table, followed } = await polled();
-        await followed.configure({ capture: 'outbox' });
-        await followed.copy();
-        await change(table);
-        expect(await followed.configure({ capture: 'poll' })).toMatchObject({
-          refused: expect.stringMatching(/--append-only/u),
-        });
-        await followed.expectEqual();
-        await change(table);
-        await followed.configure({ capture: 'poll', appendOnly: true }, () => insert(table));
-        expect(followed.receipt.generation).toBe(3);
-        await insert(table);
-        const rows = await followed.expectEqual();
-        await insert(table);
-        expect(await followed.expectEqual()).toBe(rows + 100);
-        const left = await path.source.query(`select from pg_trigger where tgrelid = '${table}'::regclass`);
-        expect(left.rowCount).toBe(0);
-      },
-    );
+    it('from outbox to poll: only when the table is said to grow only, and no row is lost or comes back', async () => {
+      const { table, followed } = await polled();
+      await followed.configure({ capture: 'outbox' });
+      await followed.copy();
+      await change(table);
+      expect(await followed.configure({ capture: 'poll' })).toMatchObject({
+        refused: expect.stringMatching(/--append-only/u),
+      });
+      await followed.expectEqual();
+      await change(table);
+      await followed.configure({ capture: 'poll', appendOnly: true }, () => insert(table));
+      expect(followed.receipt.generation).toBe(3);
+      await insert(table);
+      const rows = await followed.expectEqual();
+      await insert(table);
+      expect(await followed.expectEqual()).toBe(rows + 100);
+      const left = await path.source.query(`select from pg_trigger where tgrelid = '${table}'::regclass`);
+      expect(left.rowCount).toBe(0);
+    });
 
-    it.skipIf(!canStartFromNow)(
-      'from outbox to poll: a row whose number was drawn long before is not lost',
-      async () => {
-        const { table, followed } = await polled();
-        await followed.configure({ capture: 'outbox' });
-        await followed.copy();
-        await followed.settle();
-        const late = await path.session();
-        const drawn = await late.query<{ id: string }>(
-          `select nextval(pg_get_serial_sequence('${table}', 'id')) as id`,
-        );
-        await followed.configure({ capture: 'poll', appendOnly: true }, () => insert(table));
-        await followed.settle();
-        await late.query(`insert into ${table} (id, v) overriding system value values ($1, 'late')`, [
-          drawn.rows[0]?.id,
-        ]);
-        await waitFor(
-          async () => (
-            await followed.settle(),
-            (await followed.sink(`select count() from {current} where v = 'late'`)) === '1'
-          ),
-          {
-            deadlineMs: 20_000,
-            what: 'the late row',
-          },
-        );
-      },
-    );
+    it('from outbox to poll: a row whose number was drawn long before is not lost', async () => {
+      const { table, followed } = await polled();
+      await followed.configure({ capture: 'outbox' });
+      await followed.copy();
+      await followed.settle();
+      const late = await path.session();
+      const drawn = await late.query<{ id: string }>(`select nextval(pg_get_serial_sequence('${table}', 'id')) as id`);
+      await followed.configure({ capture: 'poll', appendOnly: true }, () => insert(table));
+      await followed.settle();
+      await late.query(`insert into ${table} (id, v) overriding system value values ($1, 'late')`, [drawn.rows[0]?.id]);
+      await waitFor(
+        async () => (
+          await followed.settle(),
+          (await followed.sink(`select count() from {current} where v = 'late'`)) === '1'
+        ),
+        {
+          deadlineMs: 20_000,
+          what: 'the late row',
+        },
+      );
+    });
   });
 
-  it.skipIf(!hasDirect || !has('poll'))(
-    'with a ledger elsewhere: what the outbox has drained goes on, or starts again, with it',
-    async () => {
-      const apart = await openPath({ ledgerElsewhere: true });
-      try {
-        const table = freshName('apart');
-        await apart.source.query(`create table ${table} (id bigint generated always as identity primary key, v text);
+  it('with a ledger elsewhere: what the outbox has drained goes on, or starts again, with it', async () => {
+    const apart = await openPath({ ledgerElsewhere: true });
+    try {
+      const table = freshName('apart');
+      await apart.source.query(`create table ${table} (id bigint generated always as identity primary key, v text);
         grant select on sequence ${table}_id_seq to public;
         insert into ${table} (v) select 'first' from generate_series(1, 500)`);
-        const change = (): Promise<unknown> =>
-          apart.source.query(`begin; insert into ${table} (v) select 'new' from generate_series(1, 50);
+      const change = (): Promise<unknown> =>
+        apart.source.query(`begin; insert into ${table} (v) select 'new' from generate_series(1, 50);
           update ${table} set v = v || '+' where id % 3 = 0; delete from ${table} where id % 17 = 0; commit`);
-        const followed = await apart.add(table, { capture: 'poll' });
+      const followed = await apart.add(table, { capture: 'poll' });
+      await followed.expectEqual();
+      await followed.configure({ capture: 'outbox' }, change);
+      await followed.copy();
+      for (const transport of ['kafka', 'direct', 'kafka'] as const) {
+        await change();
+        await followed.configure({ transport }, change);
+        await change();
         await followed.expectEqual();
-        await followed.configure({ capture: 'outbox' }, change);
-        await followed.copy();
-        for (const transport of ['kafka', 'direct', 'kafka'] as const) {
-          await change();
-          await followed.configure({ transport }, change);
-          await change();
-          await followed.expectEqual();
-        }
-      } finally {
-        await apart.close();
       }
-    },
-  );
+    } finally {
+      await apart.close();
+    }
+  });
 
   it.each([
     [{ engine: 'merge-tree' }, /plain MergeTree cannot replace/u],

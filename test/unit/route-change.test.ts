@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { ChangeReceipt } from '../../src/domain/receipt.js';
-import { stagesOf, type Route } from '../../src/domain/route.js';
+import { replaySpecs } from '../../src/domain/replay.js';
+import { FIRST_ROUTE, stagesOf, type Route } from '../../src/domain/route.js';
 import { changeKindOf, refusalOfChange, type RouteOptions } from '../../src/domain/route-change.js';
+import { type Action, handleRequest, readRequest } from '../../workflows/request.js';
 import { phaseOf, reduce, type TableEvent, type TableState } from '../../workflows/table-state.js';
 import { wantedTasks } from '../../workflows/wanted-tasks.js';
 import {
@@ -15,7 +17,9 @@ import {
   removeRequested,
   resumed,
   sliceEnded,
+  stumbled,
 } from '../support/table-events.js';
+import { withLoaders } from '../support/loader-receipts.js';
 
 const DIRECT: RouteOptions = { transport: 'direct' };
 const DIRECT_STAGES = stagesOf({ capture: {}, transport: { kind: 'direct' }, loaders: [{ name: 'main' }] });
@@ -101,6 +105,119 @@ describe('a change of the route, in the state of a table,', () => {
     const leaving = life(asked, draining, removeRequested());
     expect(wantedTasks(leaving)).toEqual(['remove']);
     expect(leaving.routeChange).toBeUndefined();
+  });
+});
+
+describe('a change of the route, and what goes on without slices,', () => {
+  const stages = stagesOf({ ...FIRST_ROUTE, loaders: [{ name: 'main', kind: 'kafka-engine' }] });
+  const before = { ...PREPARED, stages };
+  const streaming: readonly TableEvent[] = [
+    { type: 'prepared', receipt: before },
+    copied,
+    { type: 'stageStarted', stage: 'load:main' },
+  ];
+  const stopped: TableEvent = { type: 'stageStopped', stage: 'load:main' };
+  const at = (...events: readonly TableEvent[]): TableState => after(...streaming, asked, draining, ...events);
+
+  it('exchanges the route when that is stopped, and not while stopping it is parked', () => {
+    expect(wantedTasks(at())).toEqual(['load:main', 'configure']);
+    expect(wantedTasks(at(switching))).toEqual(['stop:load:main']);
+    expect(wantedTasks(at(switching, parked('stop:load:main')))).toEqual([]);
+    expect(wantedTasks(at(switching, stopped))).toEqual(['configure']);
+    expect(wantedTasks(at(switching, stopped, moved({ next: 'clearing', prepared: before })))).toEqual(['configure']);
+    expect(wantedTasks(at(switching, stopped, moved({ next: null, prepared: before })))).toEqual([
+      'publish',
+      'load:main',
+    ]);
+  });
+
+  it('forgets what the new route has no more: its parks, its failures, and that it was stopped', () => {
+    const state = at(switching, stumbled('publish'), parked('load:main'), stopped, switched());
+    expect(state).toMatchObject({ parks: [], lastTransientFailure: null, stopped: [] });
+    expect(wantedTasks(state)).toEqual(['direct:main']);
+  });
+});
+
+describe('a change of the route, and loaders and replays,', () => {
+  const ask = (state: TableState, action: Action, message: object): ReturnType<typeof handleRequest> => {
+    const request = readRequest(action, message);
+    if (typeof request === 'string') throw new Error(request);
+    return handleRequest(state, request, AT);
+  };
+  const addLoader = (state: TableState) => ask(state, 'addLoader', { name: 'eu' });
+  const eu: TableEvent = { type: 'loadersChanged', at: AT, receipt: withLoaders('main', 'eu') };
+  const replayed = (state: TableState): TableState =>
+    reduce(ask(state, 'replay', { from: 'beginning' }).state, {
+      type: 'replayStarted',
+      at: AT,
+      receipt: {
+        stage: 'replay:1',
+        stages: replaySpecs('replay:1', false),
+        start: { 0: '0' },
+        end: { 0: '9' },
+        loader: 'main',
+        target: PREPARED.target,
+      },
+    });
+
+  it.each([
+    ['addLoader', { name: 'eu' }],
+    ['removeLoader', { name: 'main' }],
+    ['replay', { from: 'beginning' }],
+    ['cancelReplay', {}],
+  ] as const)('refuse each other: %s', (action, message) => {
+    const { answer } = ask(life(asked), action, message);
+    expect(answer).toMatchObject({ accepted: false, message: expect.stringMatching(/route is being changed/u) });
+  });
+
+  it('refuse each other: a change of loaders that is under way', () => {
+    const { state, answer } = ask(addLoader(life()).state, 'configure', DIRECT);
+    expect(answer).toMatchObject({ accepted: false, message: expect.stringMatching(/addLoader/u) });
+    expect(state.routeChange).toBeUndefined();
+  });
+
+  it('refuse each other: a replay that runs, until it has ended', () => {
+    const running = replayed(life());
+    expect(ask(running, 'configure', DIRECT).answer).toMatchObject({
+      accepted: false,
+      message: expect.stringMatching(/replay:1 reads the topic/u),
+    });
+    const ended = reduce(running, { type: 'replayFinished', at: AT, stage: 'replay:1' });
+    expect(ask(ended, 'configure', DIRECT).answer.accepted).toBe(true);
+  });
+
+  it('leave replays that have ended as they were, in another generation too', () => {
+    const ended = [
+      sliceEnded('replay:1', { rows: 5 }),
+      { type: 'replayFinished', at: AT, stage: 'replay:1' },
+      asked,
+      draining,
+      switching,
+    ] as const;
+    const before = replayed(life());
+    for (const generation of [1, 2]) {
+      const state = [...ended, switched(generation)].reduce(reduce, before);
+      expect(state).toMatchObject({ replays: [{ status: 'finished' }], stages: { 'replay:1': { rows: 5 } } });
+    }
+  });
+
+  it('wait for the copy of a loader that was added, unless that loader is paused', () => {
+    const copying = ask(reduce(addLoader(life()).state, eu), 'configure', DIRECT).state;
+    expect(wantedTasks(copying)).toEqual(['copy:eu', 'publish', 'load:main', 'load:eu']);
+    const isPaused = ask(copying, 'pauseLoader', { name: 'eu' }).state;
+    expect(wantedTasks(isPaused)).toEqual(['publish', 'load:main', 'configure']);
+    const receipt = { rows: 1, bytes: 1, seconds: 1, position: '9' };
+    const copiedToo = reduce(copying, { type: 'copied', stage: 'copy:eu', receipt });
+    expect(wantedTasks(copiedToo)).toEqual(['publish', 'load:main', 'load:eu', 'configure']);
+    // In another generation every loader copies again.
+    const again = moved({ next: null, prepared: { ...withLoaders('main', 'eu').prepared, generation: 2 } });
+    expect(wantedTasks([draining, switching, again].reduce(reduce, copiedToo))).toEqual([
+      'copy',
+      'copy:eu',
+      'publish',
+      'load:main',
+      'load:eu',
+    ]);
   });
 });
 
