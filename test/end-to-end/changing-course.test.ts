@@ -42,6 +42,42 @@ describe('a change of the route', () => {
     await followed.expectEqual();
   });
 
+  it('of the payload: rows, keys and packed rows follow each other, also those of a batch that is sent again', async () => {
+    const { table, followed } = await added();
+    const { id, generation } = followed.receipt;
+    const send = path.deps.publisher();
+    const killed = async (): Promise<void> => {
+      const publisher = await send;
+      const failing = {
+        ...publisher,
+        send: async (...args: Parameters<typeof publisher.send>) => {
+          await publisher.send(...args);
+          throw new Error('killed after the last message');
+        },
+      };
+      await expect(followed.publish({ publisher: () => Promise.resolve(failing) })).rejects.toThrow('killed');
+    };
+    for (const to of [
+      { payload: 'key' },
+      { payload: 'row', format: 'packed' },
+      { payload: 'key' },
+      { payload: 'row' },
+    ] as const) {
+      await mix(table);
+      await followed.publish();
+      await mix(table);
+      await killed();
+      const done = await followed.configure(to, () => mix(table));
+      expect(done).toMatchObject({ next: null, prepared: { id, generation } });
+      expect(done.refused).toBeUndefined();
+      await mix(table);
+      await followed.expectEqual();
+    }
+    await path.source.query(`truncate ${table}; insert into ${table} values (1, 'after')`);
+    await followed.configure({ payload: 'key' });
+    expect(await followed.expectEqual()).toBe(1);
+  });
+
   it('from Kafka to direct and back: positions and the name in hand go on, and both sides are equal', async () => {
     const { table, followed } = await added();
     const { id, generation } = followed.receipt;
