@@ -9,17 +9,16 @@ import { replaysOf } from './changes.js';
 import { changeLines } from './display-changes.js';
 import type { TableStatus } from './messages.js';
 import { plain } from './plain.js';
+import { type StageTotals, totalsOf } from './stage-totals.js';
 import {
   failureOf,
   hasCopy,
   lagOf,
   phaseOf,
   stageSpecs,
-  type StageTotals,
   type TableState,
   type Task,
   type TaskFailure,
-  totalsOf,
 } from './table-state.js';
 
 export function statusOf(state: TableState, address: TableAddress, running: readonly Task[]): TableStatus {

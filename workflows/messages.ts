@@ -7,16 +7,8 @@ import type { StageId } from '../src/domain/route.js';
 import type { TableOptions } from '../src/domain/replicated-table.js';
 import type { RouteOptions } from '../src/domain/route-change.js';
 import type { RouteChange } from './route-change.js';
-import type {
-  IgnoredMessage,
-  Pause,
-  Phase,
-  Prepared,
-  StageTotals,
-  TableState,
-  Task,
-  TaskFailure,
-} from './table-state.js';
+import type { StageTotals } from './stage-totals.js';
+import type { IgnoredMessage, Pause, Phase, Prepared, TableState, Task, TaskFailure } from './table-state.js';
 
 export { REPLICATE_TABLE } from './names.js';
 

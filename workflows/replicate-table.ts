@@ -57,16 +57,9 @@ import { performChange } from './perform-change.js';
 import { type Action, handleRequest, readRequest, type Request } from './request.js';
 import { CONFIGURE_TASK } from './route-change.js';
 import { searchAttributeWriter } from './search-attributes.js';
+import { totalsOf } from './stage-totals.js';
 import { stageStoppedBy, stopTask } from './stop-task.js';
-import {
-  initialState,
-  reduce,
-  stageSpecs,
-  type TableEvent,
-  type TableState,
-  type Task,
-  totalsOf,
-} from './table-state.js';
+import { initialState, reduce, stageSpecs, type TableEvent, type TableState, type Task } from './table-state.js';
 import { upgradePrepared, upgradeReceipt, upgradeState } from './upgrade-state.js';
 import { wantedTasks } from './wanted-tasks.js';
 

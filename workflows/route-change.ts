@@ -2,7 +2,8 @@ import type { ChangeReceipt } from '../src/domain/receipt.js';
 import { inputOf, type StageId, type StageSpec } from '../src/domain/route.js';
 import type { ChangeStep, RouteOptions } from '../src/domain/route-change.js';
 import { isReplay } from '../src/domain/replay.js';
-import type { Prepared, StageTotals, TableState, Task } from './table-state.js';
+import type { StageTotals } from './stage-totals.js';
+import type { Prepared, TableState, Task } from './table-state.js';
 import { upgradePrepared } from './upgrade-state.js';
 
 /** The task that changes the route of a table. */

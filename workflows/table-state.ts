@@ -1,11 +1,4 @@
-import type {
-  ChangeReceipt,
-  Checkpoint,
-  CopyReceipt,
-  PrepareReceipt,
-  RemoveReceipt,
-  SliceReceipt,
-} from '../src/domain/receipt.js';
+import type { ChangeReceipt, CopyReceipt, PrepareReceipt, RemoveReceipt, SliceReceipt } from '../src/domain/receipt.js';
 import { COPY_STAGE, type StageId, type StageSpec } from '../src/domain/route.js';
 import type { RouteOptions } from '../src/domain/route-change.js';
 import type { FailureKind } from '../src/failure/kinds.js';
@@ -25,6 +18,7 @@ import {
   requestRouteChange,
   type RouteChange,
 } from './route-change.js';
+import { addSlice, type StageTotals, totalsOf } from './stage-totals.js';
 import { stopTask } from './stop-task.js';
 
 /**
@@ -128,22 +122,6 @@ export interface TaskFailure extends FailureReport {
   readonly since: string;
 }
 
-/** Sums over all runs of the workflow, and what the last slice said. */
-export interface StageTotals {
-  readonly slices: number;
-  readonly batches: number;
-  readonly rows: number;
-  readonly bytes: number;
-  readonly checkpoint: Checkpoint | null;
-  /** What the last slice that moved anything moved, and when it ended. */
-  readonly moved: string;
-  readonly movedAt: string | null;
-  /** As of the end of the last slice. */
-  readonly waiting: number;
-  readonly lagSeconds: number;
-  readonly endedAt: string | null;
-}
-
 export interface IgnoredMessage {
   readonly at: string;
   readonly name: string;
@@ -185,19 +163,6 @@ export type TableEvent =
 /** How many request ids are remembered: enough for any burst of repeats, and a small part of the state. */
 export const HANDLED_LIMIT = 100;
 
-export const NO_TOTALS: StageTotals = {
-  slices: 0,
-  batches: 0,
-  rows: 0,
-  bytes: 0,
-  checkpoint: null,
-  moved: '',
-  movedAt: null,
-  waiting: 0,
-  lagSeconds: 0,
-  endedAt: null,
-};
-
 export function initialState(startedAt: string): TableState {
   return {
     stateVersion: 2,
@@ -234,7 +199,7 @@ export function reduce(state: TableState, event: TableEvent): TableState {
     }
     case 'sliceEnded': {
       const { stage } = event.receipt;
-      const stages = { ...state.stages, [stage]: add(totalsOf(state, stage), event.receipt, event.at) };
+      const stages = { ...state.stages, [stage]: addSlice(totalsOf(state, stage), event.receipt, event.at) };
       return { ...succeed(state, stage), stages };
     }
     case 'stageStarted':
@@ -322,10 +287,6 @@ export function hasCopy(state: TableState): boolean {
   return stageSpecs(state).some(({ id }) => id === COPY_STAGE);
 }
 
-export function totalsOf(state: Pick<TableState, 'stages'>, stage: StageId): StageTotals {
-  return state.stages[stage] ?? NO_TOTALS;
-}
-
 function succeed(state: TableState, task: Task): TableState {
   return state.lastTransientFailure?.where === task ? { ...state, lastTransientFailure: null } : state;
 }
@@ -356,25 +317,4 @@ function requestRemoval(state: TableState, dropTarget: boolean, at: string): Tab
     lastTransientFailure: null,
     ...(state.change === undefined ? {} : { change: null }),
   };
-}
-
-function add(totals: StageTotals, receipt: SliceReceipt, at: string): StageTotals {
-  const moves = receipt.moved !== '';
-  return {
-    slices: totals.slices + 1,
-    batches: totals.batches + receipt.batches,
-    rows: totals.rows + receipt.rows,
-    bytes: totals.bytes + receipt.bytes,
-    checkpoint: later(totals.checkpoint, receipt.checkpoint),
-    moved: moves ? receipt.moved : totals.moved,
-    movedAt: moves ? at : totals.movedAt,
-    waiting: receipt.waiting,
-    lagSeconds: receipt.lagSeconds,
-    endedAt: at,
-  };
-}
-
-/** A checkpoint never goes back, even if a slice reports an older one: a ledger that was set back must be noticed. */
-function later(known: Checkpoint | null, reported: Checkpoint): Checkpoint {
-  return known !== null && known.batch > reported.batch ? known : reported;
 }

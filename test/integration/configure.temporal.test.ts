@@ -5,7 +5,7 @@ import type { ChangeReceipt, ChangeRequest, SliceRequest } from '../../src/domai
 import { stagesOf } from '../../src/domain/route.js';
 import { Failure } from '../../src/failure/failure.js';
 import { pauseSignal, requestConfigure, resumeSignal, type TableStatus } from '../../workflows/messages.js';
-import { totalsOf } from '../../workflows/table-state.js';
+import { totalsOf } from '../../workflows/stage-totals.js';
 import { waitFor } from '../support/stack.js';
 import { PREPARED } from '../support/table-events.js';
 import { idleSlice, tableWorkflows } from '../support/table-workflow.js';

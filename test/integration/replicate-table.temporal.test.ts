@@ -1,4 +1,4 @@
-import { totalsOf } from '../../workflows/table-state.js';
+import { totalsOf } from '../../workflows/stage-totals.js';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Context } from '@temporalio/activity';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
