@@ -181,8 +181,14 @@ async function composeSwitch(change: Change, start: unknown): Promise<Switch> {
     kind === 'to-direct' || kind === 'to-kafka'
       ? { from: deliveryStage(table.route, main?.name), to: deliveryStage(route, main?.name) }
       : undefined;
+  const isPartial = route.capture.appendOnly === true && isNewReader;
   return {
-    table: { ...after, fingerprint, ...(differs ? { spareCaptures: [before] } : {}) },
+    table: {
+      ...after,
+      fingerprint,
+      ...(isPartial ? { partialTopic: true } : {}),
+      ...(differs ? { spareCaptures: [before] } : {}),
+    },
     reader,
     positions: isNewReader ? Object.fromEntries(loads.map(({ id }) => [id, position])) : {},
     ...(proof === undefined ? {} : { proof }),

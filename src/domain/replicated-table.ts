@@ -84,6 +84,8 @@ export interface ReplicatedTable {
    * takes the old one away. Absent: none.
    */
   readonly spareCaptures?: readonly string[];
+  /** Rows of this generation, of a table that is never copied, came by another way than its topic. */
+  readonly partialTopic?: boolean;
   /** It was ready before deployments had an identity: the marks of its targets may lack that of its owner. */
   readonly adopted?: boolean;
 }

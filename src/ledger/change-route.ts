@@ -67,7 +67,8 @@ export async function changeStages(
 }
 
 /** The part of a table that one JSON value of the ledger holds. */
-export function definitionOf({ columns, key, route, owner, adopted, spareCaptures }: ReplicatedTable): Definition {
+export function definitionOf(table: ReplicatedTable): Definition {
+  const { columns, key, route, owner, adopted, spareCaptures, partialTopic } = table;
   return {
     columns,
     key,
@@ -75,5 +76,6 @@ export function definitionOf({ columns, key, route, owner, adopted, spareCapture
     ...(owner === undefined ? {} : { owner }),
     ...(adopted === undefined ? {} : { adopted }),
     ...(spareCaptures === undefined || spareCaptures.length === 0 ? {} : { spareCaptures }),
+    ...(partialTopic === undefined ? {} : { partialTopic }),
   };
 }

@@ -91,6 +91,22 @@ it('both loaders follow a change of format, of payload and of the capture, which
   await expectBothEqual();
 });
 
+it.each([
+  ['direct before', { transport: 'direct' }, [{ transport: 'kafka' }]],
+  ['direct in between', {}, [{ transport: 'direct' }, { transport: 'kafka' }]],
+  ['copied before', {}, [{ capture: 'outbox' }, { capture: 'poll', appendOnly: true }]],
+] as const)('a loader is not added to a topic that lacks rows: the table was %s', async (_, options, course) => {
+  const { table, followed } = await polled(options);
+  await followed.expectEqual();
+  for (const to of course) {
+    await followed.configure(to, () => insert(table));
+    if ('capture' in to && to.capture === 'outbox') await followed.copy();
+    await followed.expectEqual();
+  }
+  const adding = followed.call(addLoader, { loader: { name: 'second', target: `${table}_second` } });
+  await expect(adding).rejects.toMatchObject({ kind: 'OffsetsExpired', message: expect.stringMatching(/lacks rows/u) });
+});
+
 it('the Kafka engine reads on from poll to notify and back, stopped before the switch as by the workflow', async () => {
   const { table, followed } = await polled({ loader: 'kafka-engine' });
   await followed.expectEqual();
