@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import { literal } from '../domain/identifier.js';
 import { classifyPostgres } from '../failure/classify-postgres.js';
 import type { Queryable } from '../connect/queryable.js';
 import { ensureFlushed } from './flush.js';
@@ -101,30 +102,32 @@ async function nameHolders(
 }
 
 /** The table and, where it has any, its children. */
-const FAMILY = /* sql */ `with recursive family (oid) as (
-      select $1::oid
+const familySql = (relation: string): string => /* sql */ `with recursive family (oid) as (
+      select ${literal(relation)}::oid
       union
       select i.inhrelid from family join pg_catalog.pg_inherits i on i.inhparent = family.oid
     )`;
 
 async function readFamily(pg: Queryable, relation: string): Promise<string[]> {
-  const found = await pg.query<{ oid: string }>(/* sql */ `${FAMILY} select family.oid::text as oid from family`, [
-    relation,
-  ]);
+  const found = await pg.query<{ oid: string }>(
+    /* sql */ `${familySql(relation)} select family.oid::text as oid from family`,
+  );
   return found.rows.map(({ oid }) => oid);
 }
 
 /** The virtual transactions that hold the table or its children. */
 async function readHolders(pg: Queryable, relation: string): Promise<string[]> {
-  const found = await pg.query<{ holder: string }>(
-    /* sql */ `${FAMILY}
+  const found = await pg.query<{ holder: string }>(holdersSql(relation));
+  return found.rows.map((row) => row.holder);
+}
+
+/** The virtual transactions that hold a writing lock on the table or its children, as `holder`. */
+export function holdersSql(relation: string): string {
+  return /* sql */ `${familySql(relation)}
     select distinct l.virtualtransaction as holder
     from pg_catalog.pg_locks l
-    where l.locktype = 'relation' and l.granted and l.mode = any ($2)
+    where l.locktype = 'relation' and l.granted and l.mode in (${WRITING_MODES.map(literal).join(', ')})
       and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = current_database())
       and l.relation in (select family.oid from family)
-      and l.pid is distinct from pg_backend_pid()`,
-    [relation, WRITING_MODES],
-  );
-  return found.rows.map((row) => row.holder);
+      and l.pid is distinct from pg_backend_pid()`;
 }

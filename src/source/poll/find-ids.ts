@@ -61,13 +61,9 @@ async function findNew(
 ): Promise<Pick<FoundIds, 'ids' | 'upTo'>> {
   const { after, upTo, rows } = wanted;
   if (upTo <= after) return { ids: [], upTo: after };
-  const counted = await pg.query<{ rows: number; first: string | null; last: string | null }>(
-    /* sql */ `select count(*)::int as rows, min(id)::text as first, max(id)::text as last from (${above(table, wanted)}) part`,
-  );
-  const part = counted.rows[0];
-  if (part?.first === undefined || part.first === null || part.last === null) return { ids: [], upTo };
-  const run = { first: BigInt(part.first), last: BigInt(part.last) };
-  if (run.last - run.first + 1n === BigInt(part.rows)) return { ids: [run], upTo: part.rows < rows ? upTo : run.last };
+  const counted = await pg.query<CountedIds>(countSql(above(table, wanted)));
+  const dense = denseIds(counted.rows, { upTo, rows });
+  if (dense !== undefined) return dense;
   // A row of the range may have come meanwhile: what the second one says is all that counts.
   const runs = await findRuns(pg, above(table, wanted), MOST_RUNS - taken);
   const last = runs.at(-1)?.last ?? upTo;
@@ -75,7 +71,33 @@ async function findNew(
   return { ids: runs, upTo: runs.length < MOST_RUNS - taken && found < rows ? upTo : last };
 }
 
-function above(table: ReplicatedTable, { after, upTo, rows }: Wanted): string {
+export interface CountedIds {
+  readonly rows: number;
+  readonly first: string | null;
+  readonly last: string | null;
+}
+
+/** What `denseIds` reads. */
+export function countSql(ids: string): string {
+  return /* sql */ `select count(*)::int as rows, min(id)::text as first, max(id)::text as last from (${ids}) part`;
+}
+
+/** @returns undefined where ids are missing between the first and the last */
+export function denseIds(
+  [part]: readonly CountedIds[],
+  { upTo, rows }: Pick<Wanted, 'upTo' | 'rows'>,
+): Pick<FoundIds, 'ids' | 'upTo'> | undefined {
+  if (part?.first === undefined || part.first === null || part.last === null) return { ids: [], upTo };
+  const run = { first: BigInt(part.first), last: BigInt(part.last) };
+  if (run.last - run.first + 1n !== BigInt(part.rows)) return undefined;
+  return { ids: [run], upTo: part.rows < rows ? upTo : run.last };
+}
+
+/** @param upTo a number, or an expression */
+export function above(
+  table: ReplicatedTable,
+  { after, upTo, rows }: { readonly after: bigint; readonly upTo: bigint | string; readonly rows: number },
+): string {
   const id = quotePg(pollSpecOf(table).cursor);
   // Distinct: a column that is not unique may have a number twice, and a limit must not cut between them.
   return /* sql */ `select distinct row.${id}::bigint as id from only ${qualified(table.name)} row

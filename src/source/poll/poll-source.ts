@@ -1,4 +1,4 @@
-import type { Pool } from 'pg';
+import type { ClientBase, Pool } from 'pg';
 import type { Databases } from '../../connect/databases.js';
 import type { ReadingPool } from '../../connect/reading-pool.js';
 import type { Checkpoint } from '../../domain/receipt.js';
@@ -19,6 +19,7 @@ import type { OutboxWatch } from '../outbox/watch.js';
 import { BatchSize, type BatchLimits } from './batch-size.js';
 import { findIds, requireNoneAbove, type FoundIds } from './find-ids.js';
 import { GapJournal } from './gap-journal.js';
+import { glance } from './glance.js';
 import { readRuns, subtractRuns, toRanges, type IdRun } from './id-runs.js';
 import type { Listener } from './listener.js';
 import { pollSpecOf, type PollSpec } from './poll-table.js';
@@ -138,11 +139,10 @@ export class PollSource<Content> implements BatchSource<PollBatch, Content> {
 
   async nameNext({ signal, onProgress }: ReadOptions): Promise<PollBatch | undefined> {
     if (!(await this.#mayHaveRows(signal))) return undefined;
-    if (this.#cursor >= this.#settled) {
-      await this.#look();
-      if (this.#last > this.#cursor && !(await this.#settle(signal, onProgress))) return undefined;
-    }
-    const name = await this.#find();
+    const name = await this.#next(async () => {
+      if (!this.#isQuick) await this.#look();
+      return this.#last <= this.#cursor || this.#settle(signal, onProgress);
+    });
     if (name !== undefined) await advanceStage(this.#services.ledger, this.#stage.claim, null, name);
     return name;
   }
@@ -167,7 +167,7 @@ export class PollSource<Content> implements BatchSource<PollBatch, Content> {
     this.#size.observe(rows, bytes);
     const confirmed = { batch: name.batch, position: this.#position(), proof, rows, bytes };
     // What follows may be found in vain: this batch is confirmed in any case.
-    const next = nameNext && this.#cursor < this.#settled ? await this.#find().catch(() => undefined) : undefined;
+    const next = nameNext ? await this.#next(() => Promise.resolve(false)).catch(() => undefined) : undefined;
     await advanceStage(this.#services.ledger, this.#stage.claim, confirmed, next ?? null);
     return next;
   }
@@ -221,11 +221,14 @@ export class PollSource<Content> implements BatchSource<PollBatch, Content> {
   async #look(read = 0n): Promise<void> {
     const { sequence } = this.#spec;
     const { last, nowMs } = await readLast(this.#services.source, sequence);
-    requireAhead(
-      last,
-      [this.#cursor, this.#highest, read].reduce((a, b) => (a > b ? a : b)),
-      sequence,
-    );
+    requireAhead(last, read, sequence);
+    this.#seen(last, nowMs);
+  }
+
+  /** @throws Failure `SourceSetBack` */
+  #seen(last: bigint, nowMs: number): void {
+    const read = this.#cursor > this.#highest ? this.#cursor : this.#highest;
+    requireAhead(last, read, this.#spec.sequence);
     this.#last = last;
     this.#clockMs = nowMs - Date.now();
     this.#lag.observe(last, Date.now());
@@ -241,16 +244,39 @@ export class PollSource<Content> implements BatchSource<PollBatch, Content> {
     return true;
   }
 
+  /** Nothing is known that a round of one message could not find out. */
+  get #isQuick(): boolean {
+    const { settles = true } = this.#options.guards ?? {};
+    return settles && !this.#needsFloor && this.#gaps.due(this.#now()).length === 0;
+  }
+
+  /** @param settle called where somebody writes, or a quick round does not do; @returns whether to go on */
+  async #next(settle: () => Promise<boolean>): Promise<PollBatch | undefined> {
+    if (this.#cursor < this.#settled) return this.#find();
+    if (!this.#isQuick) return (await settle()) ? this.#find() : undefined;
+    const { last, nowMs, isHeld, found } = await this.#onConnection((pg) =>
+      glance(pg, this.#table, { after: this.#cursor, rows: this.#size.rows }),
+    );
+    this.#seen(last, nowMs);
+    if (last <= this.#cursor) return undefined;
+    if (isHeld) return (await settle()) ? this.#find() : undefined;
+    this.#settled = last;
+    return found === undefined ? this.#find() : this.#nameOf(found, this.#now());
+  }
+
   /** @returns undefined where nothing is there; then the cursor has moved on */
   async #find(): Promise<PollBatch | undefined> {
-    const { slice } = this.#stage;
     const now = this.#now();
     const gaps = this.#gaps.due(now);
     if (gaps.length === 0 && this.#cursor >= this.#settled && !this.#needsFloor) return undefined;
     const wanted = { after: this.#cursor, upTo: this.#settled, gaps, rows: this.#size.rows };
-    const found = await this.#findIds(wanted, slice.signal);
-    if (!found.isFlushed) await ensureFlushed(this.#services.source);
+    const found = await this.#onConnection((pg) => findIds(pg, this.#table, wanted));
     this.#gaps.asked(now);
+    return this.#nameOf(found, now);
+  }
+
+  async #nameOf(found: FoundIds, now: number): Promise<PollBatch | undefined> {
+    if (!found.isFlushed) await ensureFlushed(this.#services.source);
     const { generation, shape } = this.#table;
     if (found.ids.length + found.gaps.length > 0 || this.#needsFloor) {
       const ids = toRanges([...found.gaps, ...found.ids]);
@@ -260,10 +286,10 @@ export class PollSource<Content> implements BatchSource<PollBatch, Content> {
     return undefined;
   }
 
-  async #findIds(wanted: Parameters<typeof findIds>[2], signal: AbortSignal): Promise<FoundIds> {
-    await using lease = await this.#services.reading.lease({ signal });
+  async #onConnection<T>(look: (pg: ClientBase) => Promise<T>): Promise<T> {
+    await using lease = await this.#services.reading.lease({ signal: this.#stage.slice.signal });
     try {
-      const found = await findIds(lease.client, this.#table, wanted);
+      const found = await look(lease.client);
       lease.keep();
       return found;
     } catch (error) {

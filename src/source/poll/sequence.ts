@@ -85,30 +85,47 @@ export async function requireOrderly(pg: Queryable, oid: string): Promise<Cursor
   return { oid: row.oid, name };
 }
 
+export interface LastValue {
+  readonly last: bigint;
+  /** Unix time by the clock of PostgreSQL. */
+  readonly nowMs: number;
+}
+
 /**
  * The last number that was given out, to anyone, committed or not; 0 before the first.
  *
  * PostgreSQL returns NULL both for a sequence that was never called and for one that this role may not see. Read as 0, the second
  * would be a poll that never reads anything and never says so.
- * @returns `nowMs`: Unix time by the clock of PostgreSQL
  * @throws Failure `Unauthorized`, `SourceChanged`; `SourceUnavailable` and its like
  */
-export async function readLast(pg: Queryable, { oid, name }: CursorSequence): Promise<{ last: bigint; nowMs: number }> {
+export async function readLast(pg: Queryable, sequence: CursorSequence): Promise<LastValue> {
   try {
-    const found = await pg.query<{ last: string; now: number; readable: boolean | null; role: string }>(
-      /* sql */ `select coalesce(pg_catalog.pg_sequence_last_value(c.oid), 0)::text as last, current_user::text as role,
-          (extract(epoch from clock_timestamp()) * 1000)::float8 as now,
-          pg_catalog.has_sequence_privilege(c.oid, 'select, usage') as readable
-        from pg_catalog.pg_class c where c.oid = $1::oid and c.relkind = 'S'`,
-      [oid],
-    );
-    const [row] = found.rows;
-    if (row === undefined) throw new Failure('SourceChanged', { message: `The sequence ${name} was dropped.` });
-    if (row.readable !== true) throw unreadable(name, row.role);
-    return { last: BigInt(row.last), nowMs: Math.floor(row.now) };
+    return lastOf((await pg.query<LastRow>(lastSql(sequence))).rows, sequence);
   } catch (error) {
-    throw classifyPostgres(error, `looking at the sequence ${name}`);
+    throw classifyPostgres(error, `looking at the sequence ${sequence.name}`);
   }
+}
+
+export interface LastRow {
+  readonly last: string;
+  readonly now: number;
+  readonly readable: boolean | null;
+  readonly role: string;
+}
+
+/** What `lastOf` reads. @param more other columns of it */
+export function lastSql({ oid }: CursorSequence, more = ''): string {
+  return /* sql */ `select coalesce(pg_catalog.pg_sequence_last_value(c.oid), 0)::text as last, current_user::text as role,
+      (extract(epoch from clock_timestamp()) * 1000)::float8 as now,
+      pg_catalog.has_sequence_privilege(c.oid, 'select, usage') as readable${more}
+    from pg_catalog.pg_class c where c.oid = ${literal(oid)}::oid and c.relkind = 'S'`;
+}
+
+/** @throws Failure `Unauthorized`, `SourceChanged` */
+export function lastOf([row]: readonly LastRow[], { name }: CursorSequence): LastValue {
+  if (row === undefined) throw new Failure('SourceChanged', { message: `The sequence ${name} was dropped.` });
+  if (row.readable !== true) throw unreadable(name, row.role);
+  return { last: BigInt(row.last), nowMs: Math.floor(row.now) };
 }
 
 function unreadable(name: string, role: string): Failure {
