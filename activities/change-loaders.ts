@@ -126,10 +126,16 @@ async function startOffsets(deps: Deps, table: ReplicatedTable, topic: string): 
   if (state === undefined)
     throw new Failure('TopicReplaced', { message: `The topic ${topic} does not exist any more.` });
   const isWhole = table.route.capture.appendOnly === true;
+  const { kind } = table.route.capture;
+  if (isWhole && table.partialTopic === true)
+    throw new Failure('OffsetsExpired', {
+      message: `The topic ${topic} lacks rows that came before it was used, and a table of --capture ${kind} is not copied.`,
+      remedy: 'Replicate the table in a second pipeline, or change it to --capture outbox, with which loaders copy.',
+    });
   const expired = Object.values(state.offsets).some(({ low }) => low !== '0');
   if (isWhole && expired)
     throw new Failure('OffsetsExpired', {
-      message: `Kafka has deleted the beginning of ${topic}, and a table of --capture ${table.route.capture.kind} is not copied: the loader would lack those rows.`,
+      message: `Kafka has deleted the beginning of ${topic}, and a table of --capture ${kind} is not copied: the loader would lack those rows.`,
       remedy: 'Replicate the table in a second pipeline, or raise KAFKA_RETENTION_MS before tables are added.',
     });
   return Object.fromEntries(

@@ -46,6 +46,12 @@ export async function startReplay(deps: Deps, request: ReplayRequest): Promise<R
     const stage = `replay:${1 + Math.max(0, ...replays.map((each) => Number(each.stage.split(':')[1])))}`;
     const loader = await chooseLoader(deps, table, stage, request);
     const copies = request.into !== undefined && request.topicOnly !== true;
+    const { capture } = table.route;
+    if (copies && capture.appendOnly === true)
+      throw new Failure('Misconfigured', {
+        message: `A table of --capture ${capture.kind} is not copied: ${request.into} would hold what the topic holds, and nothing else.`,
+        remedy: 'Give --topic-only if that is what you want. A loader that is added holds all rows.',
+      });
     if (copies && request.to !== undefined)
       throw new Failure('Misconfigured', {
         message: '--to ends at a moment of the past, and the copy of the table is as it is now.',

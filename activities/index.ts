@@ -5,6 +5,7 @@ import type { Meters } from '../src/observe/meters.js';
 import type { Settings } from '../src/settings/settings.js';
 import { addLoader, removeLoader } from './change-loaders.js';
 import { cancelReplay, startReplay } from './change-replays.js';
+import { changeRoute } from './change-route.js';
 import { copyTable } from './copy-table.js';
 import { directSlice } from './direct-slice.js';
 import { openDeps, type Deps } from './deps.js';
@@ -44,6 +45,7 @@ export function createActivities(settings: Settings, log: Log, meters?: Meters):
       copyTable: own(copyTable),
       publishSlice: own(publishSlice),
       directSlice: own(directSlice),
+      changeRoute: own(changeRoute),
       replaySlice: own(replaySlice),
       addLoader: own(addLoader),
       removeLoader: own(removeLoader),

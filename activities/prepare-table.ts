@@ -50,7 +50,9 @@ export async function prepareTable(
     });
     const deployment = await deps.deployment();
     steps.begin('looking at the table');
-    const capture = deps.captures.named(request.options.capture ?? DEFAULT_CAPTURE);
+    // A table that is ready may have been given another capture since.
+    const known = standing.ready ? standing.table?.route.capture.kind : undefined;
+    const capture = deps.captures.named(known ?? request.options.capture ?? DEFAULT_CAPTURE);
     const inspection = await capture.inspect(pg, request, request.options);
     if (standing.table !== undefined && standing.ready) {
       requireOwnTable(standing.table, deployment);
@@ -129,14 +131,14 @@ async function register(
   }
 }
 
-interface TopicOf {
+export interface TopicOf {
   readonly table: ReplicatedTable;
   readonly kafka: KafkaTransport;
   readonly deployment: Deployment;
 }
 
 /** @returns the transport with the partitions that the topic really has */
-async function readyTopic(deps: Deps, steps: Steps, of: TopicOf): Promise<KafkaTransport> {
+export async function readyTopic(deps: Deps, steps: Steps, of: TopicOf): Promise<KafkaTransport> {
   steps.begin(`making the topic ${of.kafka.topic}`);
   const { partitions, created } = await makeTopic(deps, of);
   if (!created) await checkTopic(deps, of);
@@ -241,7 +243,7 @@ export function receiptOf(table: ReplicatedTable, estimatedRows: number | null):
 }
 
 /** Messages that are in the topic already belong to an older history of the table: loading starts after them. */
-async function endOffsets(deps: Deps, topic: string): Promise<Record<string, string>> {
+export async function endOffsets(deps: Deps, topic: string): Promise<Record<string, string>> {
   const state = await withAdmin(deps.kafka, (admin) => topicState(admin, topic));
   if (state === undefined)
     throw new Failure('TopicReplaced', { message: `The topic ${topic} vanished while it was prepared.` });

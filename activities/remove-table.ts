@@ -31,12 +31,14 @@ export async function removeTable(
     steps.begin('claiming the table');
     const claim = await claimTable(deps.ledger, table);
     steps.begin('removing the capture');
-    await deps.captures.named(table.route.capture.kind).remove(pg, table, {
-      signal: steps.signal,
-      onWait: (holders) => steps.say(`waiting: ${holders}`),
-      giveUpMs: lockWaitMs,
-      fence: (transaction) => checkClaim(deps.ledgerWithin(transaction), claim),
-    });
+    // Two of them where a change of the route has not ended.
+    for (const kind of new Set([table.route.capture.kind, ...(table.spareCaptures ?? [])]))
+      await deps.captures.named(kind).remove(pg, table, {
+        signal: steps.signal,
+        onWait: (holders) => steps.say(`waiting: ${holders}`),
+        giveUpMs: lockWaitMs,
+        fence: (transaction) => checkClaim(deps.ledgerWithin(transaction), claim),
+      });
     steps.begin('looking at the target');
     const receipt: { dropped: string[]; kept: RemoveReceipt['kept'][number][] } = { dropped: [], kept: [] };
     for (const { kind, name } of table.route.loaders) {

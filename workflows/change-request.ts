@@ -126,6 +126,9 @@ function begin(state: TableState, request: Begun, at: string): Handled {
   const pending = state.change ?? null;
   if (pending !== null)
     return refuse(state, `Another change (${pending.task}) is being made: ask again when it is done.`);
+  const { routeChange } = state;
+  if (routeChange !== undefined)
+    return refuse(state, `The route is being changed, since ${routeChange.since}: ask again when that is done.`);
   const loaders = loadersOf(state);
   const requestId = request.requestId ?? `${at}/${request.action}`;
   const start = (made: Change, message: string): Handled =>

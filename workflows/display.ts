@@ -4,21 +4,21 @@ import type { StageSpec } from '../src/domain/route.js';
 import { clip } from '../src/domain/clip.js';
 import { count } from '../src/domain/figures.js';
 import { formatTableName } from '../src/domain/table-name.js';
+import { CONFIGURE_TASK } from './route-change.js';
 import { replaysOf } from './changes.js';
 import { changeLines } from './display-changes.js';
 import type { TableStatus } from './messages.js';
 import { plain } from './plain.js';
+import { type StageTotals, totalsOf } from './stage-totals.js';
 import {
   failureOf,
   hasCopy,
   lagOf,
   phaseOf,
   stageSpecs,
-  type StageTotals,
   type TableState,
   type Task,
   type TaskFailure,
-  totalsOf,
 } from './table-state.js';
 
 export function statusOf(state: TableState, address: TableAddress, running: readonly Task[]): TableStatus {
@@ -35,6 +35,7 @@ export function statusOf(state: TableState, address: TableAddress, running: read
     running,
     prepared: state.prepared,
     copied: state.copied,
+    routeChange: state.routeChange ?? null,
     stages: Object.fromEntries([
       ...stageSpecs(state).flatMap((spec) => (isMoving(spec) ? [[spec.id, totalsOf(state, spec.id)]] : [])),
       // Those that ended, too.
@@ -54,6 +55,8 @@ const SUMMARY_LIMIT = 150;
 /** The label of an activity's bar in the timeline, at most 200 bytes. */
 export function summaryOf(task: Task, state: TableState, address: TableAddress): string {
   const { checkpoint } = totalsOf(state, task);
+  if (task === CONFIGURE_TASK)
+    return `configure, ${state.routeChange?.step ?? ''} ${clip(formatTableName(address), SUMMARY_LIMIT)}`;
   const stage = stageSpecs(state).find(({ id }) => id === task);
   if (stage === undefined || !isMoving(stage)) return clip(`${task} ${formatTableName(address)}`, SUMMARY_LIMIT);
   return checkpoint === null ? `${task} from the start` : `${task} after batch ${checkpoint.batch}`;
@@ -82,6 +85,7 @@ export function currentDetails(state: TableState, address: TableAddress): string
     ...troubles(state).map(troubleBlock),
     ...changeLines(state),
     copyLine(state),
+    routeChangeLine(state),
     stageTable(state),
     state.ignored === null
       ? ''
@@ -113,6 +117,12 @@ function copyLine(state: TableState): string {
   if (life.step !== 'running' || !hasCopy(state)) return '';
   const guess = prepared?.estimatedRows ?? null;
   return `First load: under way${guess === null ? '' : `, about ${count(guess)} rows`}.`;
+}
+
+function routeChangeLine({ routeChange: change }: TableState): string {
+  if (change === undefined) return '';
+  const wish = Object.entries(change.options).map(([name, value]) => `${name} \`${String(value)}\``);
+  return `Being changed since ${change.since}: ${wish.join(', ')} (${change.step}).`;
 }
 
 function stageTable(state: TableState): string {
@@ -151,8 +161,9 @@ function footer(state: TableState): string {
       return `${since} Send the signal \`resume\` to go on, \`remove\` to end.`;
     case 'preparing':
     case 'copying':
+    case 'configuring':
     case 'streaming':
-      return `${since} Signals: \`pause\`, \`resume\`, \`remove\`; each takes one JSON object, \`{}\` will do.`;
+      return `${since} Signals: \`pause\`, \`resume\`, \`configure\`, \`remove\`; each takes one JSON object, \`{}\` will do.`;
     default:
       return phase satisfies never;
   }

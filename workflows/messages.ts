@@ -5,16 +5,10 @@ import type { ReplayTerms } from '../src/domain/replay.js';
 import type { CopyReceipt, RemoveReceipt, TableAddress } from '../src/domain/receipt.js';
 import type { StageId } from '../src/domain/route.js';
 import type { TableOptions } from '../src/domain/replicated-table.js';
-import type {
-  IgnoredMessage,
-  Pause,
-  Phase,
-  Prepared,
-  StageTotals,
-  TableState,
-  Task,
-  TaskFailure,
-} from './table-state.js';
+import type { RouteOptions } from '../src/domain/route-change.js';
+import type { RouteChange } from './route-change.js';
+import type { StageTotals } from './stage-totals.js';
+import type { IgnoredMessage, Pause, Phase, Prepared, TableState, Task, TaskFailure } from './table-state.js';
 
 export { REPLICATE_TABLE } from './names.js';
 
@@ -46,6 +40,8 @@ export interface PauseMessage extends Message {
 }
 
 export type ResumeMessage = Message;
+
+export interface ConfigureMessage extends Message, RouteOptions {}
 
 export interface RemoveMessage extends Message {
   /** Drop the ClickHouse table, its floor and its view too; default false. */
@@ -113,6 +109,8 @@ export interface TableStatus extends TableAddress {
   readonly prepared: Prepared | null;
   /** Null until the first load is done. */
   readonly copied: CopyReceipt | null;
+  /** A change of the route that is under way; absent in older releases. */
+  readonly routeChange: RouteChange | null;
   /** As of the end of the last slice: up to `sliceMs` old. */
   readonly stages: Readonly<Record<StageId, StageTotals>>;
   /** Age of the oldest change not in ClickHouse yet, as of the last slices. */
@@ -129,10 +127,12 @@ export interface TableStatus extends TableAddress {
 
 export const pauseSignal = defineSignal<[PauseMessage]>('pause');
 export const resumeSignal = defineSignal<[ResumeMessage]>('resume');
+export const configureSignal = defineSignal<[ConfigureMessage]>('configure');
 export const removeSignal = defineSignal<[RemoveMessage]>('remove');
 
 export const requestPause = defineUpdate<Answer, [PauseMessage]>('requestPause');
 export const requestResume = defineUpdate<Answer, [ResumeMessage]>('requestResume');
+export const requestConfigure = defineUpdate<Answer, [ConfigureMessage]>('requestConfigure');
 export const requestRemove = defineUpdate<Answer, [RemoveMessage]>('requestRemove');
 
 /** Signal and update of each message about loaders and replays, with what the Temporal UI says of them. */

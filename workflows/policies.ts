@@ -54,6 +54,8 @@ export function tableActivities(
   const copy = { ...COMMON, taskQueue: producer, startToCloseTimeout: 24 * HOUR, heartbeatTimeout: SLICE_HEARTBEAT };
   const { prepareTable, removeTable, addLoader, removeLoader, startReplay, cancelReplay } =
     proxyActivities<ReplicationActivities>(short);
+  // Rows wait for a change: a worker that died with it must be noticed soon.
+  const { changeRoute } = proxyActivities<ReplicationActivities>({ ...short, heartbeatTimeout: SLICE_HEARTBEAT });
   const { copyTable } = proxyActivities<ReplicationActivities>(copy);
   const { publishSlice, directSlice, replaySlice } = proxyActivities<ReplicationActivities>({
     ...slice,
@@ -62,5 +64,6 @@ export function tableActivities(
   const { loadSlice, watchEngine } = proxyActivities<ReplicationActivities>({ ...slice, taskQueue: consumer });
   const { stopEngine } = proxyActivities<ReplicationActivities>({ ...short, taskQueue: consumer });
   const moving = { copyTable, publishSlice, loadSlice, directSlice, watchEngine, stopEngine, replaySlice };
-  return { ...moving, prepareTable, removeTable, addLoader, removeLoader, startReplay, cancelReplay };
+  const changes = { changeRoute, addLoader, removeLoader, startReplay, cancelReplay };
+  return { ...moving, ...changes, prepareTable, removeTable };
 }

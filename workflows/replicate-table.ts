@@ -19,6 +19,7 @@ import { InitialVersioningBehavior } from '@temporalio/common';
 import { activityQueuesOf, deploymentOf } from '../src/domain/deployment.js';
 import type { ReplaySliceReceipt, SliceReceipt, TableAddress } from '../src/domain/receipt.js';
 import { inputOf } from '../src/domain/route.js';
+import type { RouteOptions } from '../src/domain/route-change.js';
 import { workflowIdOf } from '../src/domain/table-name.js';
 import { readActivityFailure } from '../src/failure/application-failure.js';
 import { isChangeTask, mustWait } from './changes.js';
@@ -26,11 +27,14 @@ import { currentDetails, statusOf, summaryOf } from './display.js';
 import {
   type Answer,
   CHANGE_MESSAGES,
+  configureSignal,
+  type ConfigureMessage,
   type PauseMessage,
   pauseSignal,
   removeSignal,
   type RemoveMessage,
   type ReplicateTableInput,
+  requestConfigure,
   requestPause,
   requestRemove,
   requestResume,
@@ -51,23 +55,16 @@ import {
 } from './policies.js';
 import { performChange } from './perform-change.js';
 import { type Action, handleRequest, readRequest, type Request } from './request.js';
+import { CONFIGURE_TASK } from './route-change.js';
 import { searchAttributeWriter } from './search-attributes.js';
-import {
-  initialState,
-  reduce,
-  stageSpecs,
-  stageStoppedBy,
-  stopTask,
-  type TableEvent,
-  type TableState,
-  type Task,
-  totalsOf,
-  wantedTasks,
-} from './table-state.js';
+import { totalsOf } from './stage-totals.js';
+import { stageStoppedBy, stopTask } from './stop-task.js';
+import { initialState, reduce, stageSpecs, type TableEvent, type TableState, type Task } from './table-state.js';
 import { upgradePrepared, upgradeReceipt, upgradeState } from './upgrade-state.js';
+import { wantedTasks } from './wanted-tasks.js';
 
 /**
- * The life of one table. The state machine of `table-state.ts` says which tasks should run; this runs them, one activity
+ * The life of one table. The state machine of `table-state.ts` knows how it stands, and `wanted-tasks.ts` which tasks should run; this runs them, one activity
  * each, tells it how they ended, and starts again. Messages only change the state: the loop at the end is the one place
  * that starts and stops anything.
  *
@@ -81,6 +78,8 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
   const { taskQueue } = workflowInfo();
   const activities = tableActivities(sliceMs, input.taskQueues ?? activityQueuesOf(taskQueue));
   const running = new Map<Task, CancellationScope>();
+  /** What the step of a change that runs was asked for. */
+  let asked: RouteOptions | undefined;
   const updateSearchAttributes = searchAttributeWriter(address);
   let state: TableState = input.state === undefined ? initialState(now()) : upgradeState(input.state);
   let turns = 0;
@@ -123,6 +122,9 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
   setHandler(resumeSignal, (message) => receiveSignal('resume', message), {
     description: 'Go on after a pause, and try again what is parked. {"requestId": "..."}, optional.',
   });
+  setHandler(configureSignal, (message) => receiveSignal('configure', message), {
+    description: 'Change how the rows travel: {"transport": "direct"}, or capture, format, payload and their like.',
+  });
   setHandler(removeSignal, (message) => receiveSignal('remove', message), {
     description: 'Stop replicating for good. {"dropTarget": true} drops the ClickHouse table too.',
   });
@@ -133,6 +135,10 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
   setHandler(requestResume, (message?: ResumeMessage) => receive(understood('resume', message)), {
     description: 'The signal resume, with an answer.',
     validator: (message?: ResumeMessage) => void understood('resume', message),
+  });
+  setHandler(requestConfigure, (message?: ConfigureMessage) => receive(understood('configure', message)), {
+    description: 'The signal configure, with an answer.',
+    validator: (message?: ConfigureMessage) => void understood('configure', message),
   });
   setHandler(requestRemove, (message?: RemoveMessage) => receive(understood('remove', message)), {
     description: 'The signal remove, with an answer.',
@@ -155,7 +161,7 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
   setDefaultSignalHandler((name) =>
     ignore(
       name.slice(0, 50),
-      `There is no such signal: pause, resume, remove, ${CHANGE_MESSAGES.map(({ action }) => action).join(', ')} are.`,
+      `There is no such signal: pause, resume, configure, remove, ${CHANGE_MESSAGES.map(({ action }) => action).join(', ')} are.`,
     ),
   );
   become(state);
@@ -167,6 +173,13 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
       const request = { ...address, options: input.options ?? {} };
       const receipt = await activities.prepareTable.executeWithOptions(options, [request]);
       return { type: 'prepared', receipt: upgradePrepared(receipt) };
+    }
+    if (task === CONFIGURE_TASK && state.routeChange !== undefined) {
+      const { options: wanted, step, start } = state.routeChange;
+      asked = wanted;
+      const request = { ...address, tableId: state.prepared?.id, options: wanted, step, start };
+      const receipt = await activities.changeRoute.executeWithOptions(options, [request]);
+      return { type: 'routeChangeMoved', at: now(), options: wanted, receipt };
     }
     if (task === 'remove') {
       const dropTarget = state.lifecycle.step === 'removing' && state.lifecycle.dropTarget;
@@ -194,6 +207,11 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
     const idleMs = IDLE_SLICES * sliceMs;
     const receipt = await activities[stage.activity].executeWithOptions(options, [{ ...request, idleMs }]);
     return { type: 'sliceEnded', at: now(), receipt: { ...upgradeReceipt(receipt), stage: task } };
+  }
+
+  /** Another change was asked for while this one ran. */
+  function isReplaced(task: Task): boolean {
+    return task === CONFIGURE_TASK && asked !== state.routeChange?.options;
   }
 
   /** What a task that was being stopped met on its way out matters only where a person must act. */
@@ -232,11 +250,10 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
     for (;;) {
       const leaving = shouldContinueAsNew(running);
       const wanted = leaving ? [] : wantedTasks(state);
-      for (const [task, scope] of running) if (!wanted.includes(task)) scope.cancel();
+      for (const [task, scope] of running) if (!wanted.includes(task) || isReplaced(task)) scope.cancel();
       for (const task of wanted) {
-        // Removal waits until nothing else touches the table.
-        if (running.has(task) || (task === 'remove' && running.size > 0) || mustWait(state, task, running.keys()))
-          continue;
+        if (running.has(task) || mustWait(state, task, running.keys())) continue;
+        if (isExclusive(task) && [...running.keys()].some((each) => !wanted.includes(each))) continue;
         if (running.has(stopTask(task)) || running.has(stageStoppedBy(task) ?? '')) continue;
         if (stageSpecs(state).some(({ id, stops }) => id === task && stops !== undefined))
           become(reduce(state, { type: 'stageStarted', stage: task }));
@@ -306,6 +323,11 @@ function understood(action: Action, message: unknown): Request {
   const request = readRequest(action, message);
   if (typeof request === 'string') throw misconfigured(request);
   return request;
+}
+
+/** It waits until all that must not run beside it has ended. */
+function isExclusive(task: Task): boolean {
+  return task === 'remove' || task === CONFIGURE_TASK;
 }
 
 /** Whether this run should end. A copy would start from nothing in the next one, so it is let through while that is safe. */

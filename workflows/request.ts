@@ -1,3 +1,4 @@
+import type { RouteOptions } from '../src/domain/route-change.js';
 import { change, isText, keep, refuse, type Handled } from './answers.js';
 import {
   CHANGE_FIELDS,
@@ -7,12 +8,15 @@ import {
   isChangeRequest,
   readChangeRequest,
 } from './change-request.js';
+import { runningReplays } from './changes.js';
+import { isSameWish, readRouteOptions, ROUTE_FIELDS } from './route-options.js';
 import { isLeaving, isParked, phaseOf, reduce, type TableState } from './table-state.js';
 
 /** A message that was understood. */
 export type Request =
   | { readonly action: 'pause'; readonly requestId: string | null; readonly reason: string | null }
   | { readonly action: 'resume'; readonly requestId: string | null }
+  | { readonly action: 'configure'; readonly requestId: string | null; readonly options: RouteOptions }
   | { readonly action: 'remove'; readonly requestId: string | null; readonly dropTarget: boolean }
   | ChangeRequest;
 
@@ -21,6 +25,7 @@ export type Action = Request['action'];
 const FIELDS: Readonly<Record<Action, readonly string[]>> = {
   pause: ['requestId', 'reason'],
   resume: ['requestId'],
+  configure: ['requestId', ...ROUTE_FIELDS],
   remove: ['requestId', 'dropTarget'],
   ...CHANGE_FIELDS,
 };
@@ -50,6 +55,10 @@ export function readRequest(action: Action, message: unknown): Request | string 
       return { action, requestId, reason };
     case 'resume':
       return { action, requestId };
+    case 'configure': {
+      const options = readRouteOptions(fields as Record<string, unknown>);
+      return typeof options === 'string' ? options : { action, requestId, options };
+    }
     case 'remove':
       return { action, requestId, dropTarget };
     default:
@@ -69,6 +78,8 @@ export function handleRequest(state: TableState, request: Request, at: string): 
       return pause(remembered, request.reason, at);
     case 'resume':
       return resume(remembered);
+    case 'configure':
+      return configure(remembered, request.options, at);
     case 'remove':
       return remove(remembered, request.dropTarget, at);
     default:
@@ -90,6 +101,38 @@ function resume(state: TableState): Handled {
   }
   if (isLeaving(state)) return refuse(state, 'Nothing to resume: the table is being removed.');
   return keep(state, `Nothing to resume: the table is ${phaseOf(state)}.`);
+}
+
+function configure(state: TableState, options: RouteOptions, at: string): Handled {
+  if (isLeaving(state)) return refuse(state, 'The table is being removed: it cannot be changed any more.');
+  if (state.prepared === null)
+    return refuse(
+      state,
+      'The table is not prepared yet. Change it when it is, or remove it and add it with other options.',
+    );
+  const { change: other = null, loaderPauses = {} } = state;
+  if (other !== null) return refuse(state, `Another change (${other.task}) is being made: ask again when it is done.`);
+  const replays = runningReplays(state);
+  if (replays.length > 0)
+    return refuse(state, `${replays.join(', ')} reads the topic: ask again when it has ended, or cancel it.`);
+  if (
+    state.routeChange !== undefined &&
+    isSameWish(state.routeChange.options, options) &&
+    !isParked(state, 'configure')
+  )
+    return keep(state, `Being changed so already, since ${state.routeChange.since}.`);
+  const paused = Object.keys(loaderPauses);
+  const waits = [
+    ...(state.pause === null ? [] : [' It is paused: nothing happens before resume.']),
+    ...(paused.length === 0
+      ? []
+      : [` Loader ${paused.join(', ')} is paused: where the topic must be empty first, it waits for it.`]),
+  ].join('');
+  return change(
+    state,
+    { type: 'routeChangeRequested', at, options },
+    `Accepted: the route of the table is being changed.${waits}`,
+  );
 }
 
 function remove(state: TableState, dropTarget: boolean, at: string): Handled {

@@ -1,16 +1,25 @@
-import type { Checkpoint, CopyReceipt, PrepareReceipt, RemoveReceipt, SliceReceipt } from '../src/domain/receipt.js';
+import type { ChangeReceipt, CopyReceipt, PrepareReceipt, RemoveReceipt, SliceReceipt } from '../src/domain/receipt.js';
 import { COPY_STAGE, type StageId, type StageSpec } from '../src/domain/route.js';
+import type { RouteOptions } from '../src/domain/route-change.js';
 import type { FailureKind } from '../src/failure/kinds.js';
 import {
   type ChangeEvent,
   type ChangeState,
   isChangeEvent,
   isChangeTask,
-  isHeld,
   reduceChange,
   refuseChange,
   replayStages,
 } from './changes.js';
+import {
+  CONFIGURE_TASK,
+  holdRouteChange,
+  moveRouteChange,
+  requestRouteChange,
+  type RouteChange,
+} from './route-change.js';
+import { addSlice, type StageTotals, totalsOf } from './stage-totals.js';
+import { stopTask } from './stop-task.js';
 
 /**
  * The life of one table, as a pure state machine.
@@ -26,8 +35,12 @@ import {
  *   parks   one for each task that failed for a reason that only a person can clear. A parked task does not run; the others
  *           do, so the outbox drains even if ClickHouse refuses rows. `resumed` lifts the pause and every park.
  *
- * The phase that people see is derived from the three, never stored:
- *   removed, removing (parked, if the removal itself is), paused, parked, preparing, copying, streaming: the first that holds.
+ *   change  a change of the route that somebody asked for, while it is under way: `route-change.ts` says what runs beside it. It waits
+ *           for the first load. Parked, it leaves the table to the route it has.
+ *
+ * The phase that people see is derived from these, never stored:
+ *   removed, removing (parked, if the removal itself is), paused, parked, preparing, copying, configuring, streaming: the first
+ *   that holds.
  *
  * Which stages a table has is data, from its `prepared` receipt. Positions are in the ledger and not here: if this state is lost,
  * totals and a checkpoint are lost, and no row.
@@ -42,6 +55,7 @@ export interface TableState extends ChangeState {
   readonly lastTransientFailure: TaskFailure | null;
   readonly prepared: Prepared | null;
   readonly copied: CopyReceipt | null;
+  readonly routeChange?: RouteChange;
   /** By id; of the stages that moved anything, or tried to. */
   readonly stages: Readonly<Record<StageId, StageTotals>>;
   /** Of the stages that go on without their slices: those that were stopped, and not started since. Absent in older states. */
@@ -73,7 +87,10 @@ export interface Pause {
   readonly reason: string | null;
 }
 
-/** A piece of work: `prepare`, `remove`, a change of loaders or replays, or a stage of the table. One activity each, and at most one of each at a time. */
+/**
+ * A piece of work: `prepare`, `configure`, `remove`, a change of loaders or replays, or a stage of the table. One activity each, and at
+ * most one of each at a time.
+ */
 export type Task = StageId;
 
 /** What preparing found and made. */
@@ -81,7 +98,16 @@ export interface Prepared extends PrepareReceipt {
   readonly stages: readonly StageSpec[];
 }
 
-export const PHASES = ['preparing', 'copying', 'streaming', 'paused', 'parked', 'removing', 'removed'] as const;
+export const PHASES = [
+  'preparing',
+  'copying',
+  'configuring',
+  'streaming',
+  'paused',
+  'parked',
+  'removing',
+  'removed',
+] as const;
 export type Phase = (typeof PHASES)[number];
 
 /** A failure as it is shown. */
@@ -96,22 +122,6 @@ export interface TaskFailure extends FailureReport {
   readonly since: string;
 }
 
-/** Sums over all runs of the workflow, and what the last slice said. */
-export interface StageTotals {
-  readonly slices: number;
-  readonly batches: number;
-  readonly rows: number;
-  readonly bytes: number;
-  readonly checkpoint: Checkpoint | null;
-  /** What the last slice that moved anything moved, and when it ended. */
-  readonly moved: string;
-  readonly movedAt: string | null;
-  /** As of the end of the last slice. */
-  readonly waiting: number;
-  readonly lagSeconds: number;
-  readonly endedAt: string | null;
-}
-
 export interface IgnoredMessage {
   readonly at: string;
   readonly name: string;
@@ -120,8 +130,14 @@ export interface IgnoredMessage {
 
 export type TableEvent =
   | { readonly type: 'prepared'; readonly receipt: Prepared }
-  /** The route was changed: the stages are those of the new one. */
-  | { readonly type: 'routeChanged'; readonly receipt: Prepared }
+  | { readonly type: 'routeChangeRequested'; readonly at: string; readonly options: RouteOptions }
+  /** A step of the change that was asked for with these options has ended. */
+  | {
+      readonly type: 'routeChangeMoved';
+      readonly at: string;
+      readonly options: RouteOptions;
+      readonly receipt: ChangeReceipt;
+    }
   /** `stage` is absent for the first load of the table. */
   | { readonly type: 'copied'; readonly receipt: CopyReceipt; readonly stage?: StageId }
   | ChangeEvent
@@ -146,19 +162,6 @@ export type TableEvent =
 
 /** How many request ids are remembered: enough for any burst of repeats, and a small part of the state. */
 export const HANDLED_LIMIT = 100;
-
-export const NO_TOTALS: StageTotals = {
-  slices: 0,
-  batches: 0,
-  rows: 0,
-  bytes: 0,
-  checkpoint: null,
-  moved: '',
-  movedAt: null,
-  waiting: 0,
-  lagSeconds: 0,
-  endedAt: null,
-};
 
 export function initialState(startedAt: string): TableState {
   return {
@@ -185,8 +188,10 @@ export function reduce(state: TableState, event: TableEvent): TableState {
       const lifecycle = state.lifecycle.step === 'preparing' ? ({ step: 'running' } as const) : state.lifecycle;
       return { ...succeed(state, 'prepare'), lifecycle, prepared: event.receipt };
     }
-    case 'routeChanged':
-      return { ...state, prepared: event.receipt };
+    case 'routeChangeRequested':
+      return requestRouteChange(state, event.options, event.at);
+    case 'routeChangeMoved':
+      return moveRouteChange(succeed(state, CONFIGURE_TASK), event.options, event.receipt, event.at);
     case 'copied': {
       const { stage = COPY_STAGE, receipt } = event;
       if (stage === COPY_STAGE) return { ...succeed(state, stage), copied: receipt };
@@ -194,7 +199,7 @@ export function reduce(state: TableState, event: TableEvent): TableState {
     }
     case 'sliceEnded': {
       const { stage } = event.receipt;
-      const stages = { ...state.stages, [stage]: add(totalsOf(state, stage), event.receipt, event.at) };
+      const stages = { ...state.stages, [stage]: addSlice(totalsOf(state, stage), event.receipt, event.at) };
       return { ...succeed(state, stage), stages };
     }
     case 'stageStarted':
@@ -231,36 +236,8 @@ export function reduce(state: TableState, event: TableEvent): TableState {
   }
 }
 
-/**
- * The tasks that should run now. The runner starts `remove` only when all other tasks have ended, and never runs a stage and the task
- * that stops it at once.
- */
-export function wantedTasks(state: TableState): readonly Task[] {
-  const wanted = state.pause === null ? tasksOf(state).filter((task) => !isParked(state, task)) : [];
-  return [...wanted, ...stopTasks(state, wanted)];
-}
-
-/** Stages that go on without their slices, and are not wanted any more. A removal ends them itself. */
-function stopTasks(state: TableState, wanted: readonly Task[]): readonly Task[] {
-  if (state.lifecycle.step !== 'running') return [];
-  return stageSpecs(state)
-    .filter(({ id, stops }) => stops !== undefined && !wanted.includes(id) && !stoppedOf(state).includes(id))
-    .map(({ id }) => stopTask(id))
-    .filter((task) => !isParked(state, task));
-}
-
-function stoppedOf({ stopped = [] }: TableState): readonly StageId[] {
+export function stoppedOf({ stopped = [] }: TableState): readonly StageId[] {
   return stopped;
-}
-
-/** The task that ends what goes on without the slices of a stage. */
-export function stopTask(stage: StageId): Task {
-  return `stop:${stage}`;
-}
-
-/** @returns undefined for a task that stops nothing */
-export function stageStoppedBy(task: Task): StageId | undefined {
-  return task.startsWith('stop:') ? task.slice('stop:'.length) : undefined;
 }
 
 export function phaseOf(state: TableState): Phase {
@@ -274,7 +251,8 @@ export function phaseOf(state: TableState): Phase {
       if (state.pause !== null) return 'paused';
       if (state.parks.length > 0) return 'parked';
       if (state.lifecycle.step === 'preparing') return 'preparing';
-      return state.copied === null && hasCopy(state) ? 'copying' : 'streaming';
+      if (state.copied === null && hasCopy(state)) return 'copying';
+      return state.routeChange === undefined ? 'streaming' : 'configuring';
     default:
       return state.lifecycle satisfies never;
   }
@@ -309,35 +287,6 @@ export function hasCopy(state: TableState): boolean {
   return stageSpecs(state).some(({ id }) => id === COPY_STAGE);
 }
 
-export function totalsOf(state: Pick<TableState, 'stages'>, stage: StageId): StageTotals {
-  return state.stages[stage] ?? NO_TOTALS;
-}
-
-function tasksOf(state: TableState): readonly Task[] {
-  switch (state.lifecycle.step) {
-    case 'preparing':
-      return ['prepare'];
-    case 'running':
-      return [
-        ...stageSpecs(state)
-          .filter(({ id, runs }) => (runs === 'always' || !isDone(state, id)) && !isHeld(state, id))
-          .map(({ id }) => id),
-        ...(state.change === null || state.change === undefined ? [] : [state.change.task]),
-      ];
-    case 'removing':
-      return ['remove'];
-    case 'removed':
-      return [];
-    default:
-      return state.lifecycle satisfies never;
-  }
-}
-
-/** Of a stage that runs once. */
-function isDone(state: TableState, stage: StageId): boolean {
-  return stage === COPY_STAGE ? state.copied !== null : (state.done ?? []).includes(stage);
-}
-
 function succeed(state: TableState, task: Task): TableState {
   return state.lastTransientFailure?.where === task ? { ...state, lastTransientFailure: null } : state;
 }
@@ -351,40 +300,21 @@ function fail(state: TableState, failure: TaskFailure, parked: boolean): TableSt
   const others = state.parks.filter((park) => park.where !== failure.where);
   const { lastTransientFailure } = state;
   const isSame = lastTransientFailure?.where === failure.where;
-  return { ...state, parks: [...others, failure], lastTransientFailure: isSame ? null : lastTransientFailure };
+  const held = failure.where === CONFIGURE_TASK ? holdRouteChange(state) : state;
+  return { ...held, parks: [...others, failure], lastTransientFailure: isSame ? null : lastTransientFailure };
 }
 
 function requestRemoval(state: TableState, dropTarget: boolean, at: string): TableState {
   if (state.lifecycle.step === 'removed') return state;
   // A running removal keeps its options, because its activity has them. A parked one may be requested again with others.
   if (state.lifecycle.step === 'removing' && !isParked(state, 'remove')) return state;
+  const { routeChange: _, ...rest } = state;
   return {
-    ...state,
+    ...rest,
     lifecycle: { step: 'removing', dropTarget, since: at },
     pause: null,
     parks: [],
     lastTransientFailure: null,
     ...(state.change === undefined ? {} : { change: null }),
   };
-}
-
-function add(totals: StageTotals, receipt: SliceReceipt, at: string): StageTotals {
-  const moves = receipt.moved !== '';
-  return {
-    slices: totals.slices + 1,
-    batches: totals.batches + receipt.batches,
-    rows: totals.rows + receipt.rows,
-    bytes: totals.bytes + receipt.bytes,
-    checkpoint: later(totals.checkpoint, receipt.checkpoint),
-    moved: moves ? receipt.moved : totals.moved,
-    movedAt: moves ? at : totals.movedAt,
-    waiting: receipt.waiting,
-    lagSeconds: receipt.lagSeconds,
-    endedAt: at,
-  };
-}
-
-/** A checkpoint never goes back, even if a slice reports an older one: a ledger that was set back must be noticed. */
-function later(known: Checkpoint | null, reported: Checkpoint): Checkpoint {
-  return known !== null && known.batch > reported.batch ? known : reported;
 }

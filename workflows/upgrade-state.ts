@@ -1,6 +1,7 @@
 import type { Checkpoint, PrepareReceipt, SliceReceipt } from '../src/domain/receipt.js';
 import { FIRST_ROUTE, loadStage, MAIN_LOADER, stagesOf } from '../src/domain/route.js';
-import type { Prepared, StageTotals, TableState, TaskFailure } from './table-state.js';
+import type { StageTotals } from './stage-totals.js';
+import type { Prepared, TableState, TaskFailure } from './table-state.js';
 
 /** The stages of every table in releases before stages were data. */
 const FIRST_STAGES = stagesOf(FIRST_ROUTE);

@@ -1,4 +1,5 @@
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
+import { readMilliseconds } from './milliseconds.js';
 import { withRouteOptions } from './route-options.js';
 import { lazily } from './session.js';
 
@@ -40,12 +41,6 @@ Examples:
   pg2click add measurements --capture poll --engine merge-tree`,
     )
     .action(lazily(async () => (await import('./add-table.js')).addTable));
-}
-
-function readMilliseconds(written: string): number {
-  const value = Number(written);
-  if (Number.isInteger(value) && value >= 10 && value <= 3_600_000) return value;
-  throw new InvalidArgumentError('Give milliseconds, from 10 to 3600000.');
 }
 
 function readColumns(written: string): readonly string[] {

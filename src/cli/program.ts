@@ -2,6 +2,7 @@ import { Command, Option, type CommanderError } from 'commander';
 import { readVersion } from '../package-root.js';
 import { describeSettings } from '../settings/describe.js';
 import { addCommand } from './add.js';
+import { configureCommand } from './configure.js';
 import { demoCommand } from './demo.js';
 import { devCommand } from './dev.js';
 import { EXIT_CODES, exitCode } from './exit-code.js';
@@ -37,6 +38,7 @@ export function createProgram(): Command {
     statusCommand(),
     pauseCommand(),
     resumeCommand(),
+    configureCommand(),
     removeCommand(),
     loaderCommand(),
     replayCommand(),

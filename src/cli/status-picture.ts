@@ -96,6 +96,7 @@ function phaseText({ phase, failure, running, answering, stages }: TableView, wo
     case 'streaming':
     case 'preparing':
     case 'copying':
+    case 'configuring':
       if (failure !== null) return chalk.yellow('◌ retrying');
       if (!works) return chalk.yellow(`◌ ${phase}?`);
       return phase === 'streaming' ? chalk.green('● streaming') : chalk.cyan(`◔ ${phase}`);

@@ -19,7 +19,7 @@ const SILENCE_MS = 15_000;
 const REPEAT_MS = 15_000;
 
 /**
- * Shows a table's first load until it streams, is parked, is paused, or ends.
+ * Shows a table's first load, or a change of its route, until it streams, is parked, is paused, or ends.
  * @returns how that went; a park or an end is explained to the person
  */
 export async function watchTable(session: Session, servers: Servers, name: TableName): Promise<Exit> {
@@ -68,6 +68,7 @@ function endOf(view: TableView | undefined): Exit | undefined {
       return 'failed';
     case 'preparing':
     case 'copying':
+    case 'configuring':
     case 'unknown':
       return undefined;
     default:
@@ -101,7 +102,10 @@ function lineOf(view: TableView | undefined, title: string): string {
       : `  ${chalkStderr.yellow(`retrying (attempt ${failure.attempt}): ${failure.message}`)}`;
   const rows =
     view.phase === 'copying' ? `  ${count(view.copiedRows)} rows${share(view.copiedRows, view.estimatedRows)}` : '';
-  const doing = view.phase === 'preparing' && trouble === '' && view.doing !== null ? `  ${view.doing}` : '';
+  const doing =
+    (view.phase === 'preparing' || view.phase === 'configuring') && trouble === '' && view.doing !== null
+      ? `  ${view.doing}`
+      : '';
   return `${view.table}  ${view.phase}${rows}${doing}${trouble}`;
 }
 

@@ -53,13 +53,20 @@ export function requireSameOptions(table: TableAddress, wanted: TableOptions, ha
   const differences = OPTIONS.flatMap((option) => {
     const [asked, known] = [textOf(wanted[option]), textOf(has[option])];
     if (asked === undefined || asked === known) return [];
-    return [`its ${option} is ${known ?? 'the default one'}, not ${asked}`];
+    return [{ option, says: `its ${option} is ${known ?? 'the default one'}, not ${asked}` }];
   });
   if (differences.length === 0) return;
   const title = formatTableName(table);
+  const changing = (isFixed: boolean): string =>
+    differences.flatMap(({ option }) => (FIXED.includes(option) === isFixed ? [option] : [])).join(', ');
+  const [configured, fixed] = [changing(false), changing(true)];
   throw new Failure('UnsuitableTable', {
-    message: `${title} was added before, with other options: ${differences.join('; ')}.`,
-    remedy: `Leave these options out to keep the table as it is. To change them run pg2click remove ${shellName(table)}, then add it again.`,
+    message: `${title} was added before, with other options: ${differences.map(({ says }) => says).join('; ')}.`,
+    remedy: [
+      'Leave these options out to keep the table as it is.',
+      configured === '' ? '' : ` To change its ${configured} run pg2click configure ${shellName(table)}.`,
+      fixed === '' ? '' : ` To change its ${fixed} run pg2click remove ${shellName(table)}, then add it again.`,
+    ].join(''),
   });
 }
 
@@ -77,6 +84,9 @@ const OPTIONS = [
   'channel',
   'intervalMs',
 ] as const satisfies readonly (keyof TableOptions)[];
+
+/** Those that a table keeps for its life. */
+const FIXED: readonly (keyof TableOptions)[] = ['key', 'target', 'loader', 'engine'];
 
 function textOf(value: string | number | readonly string[] | undefined): string | undefined {
   if (typeof value === 'object') return value.join(', ');

@@ -33,7 +33,7 @@ export interface KnownTable {
 }
 
 /** Tasks that end by themselves, and say what they are at. */
-const DOING: readonly Task[] = ['prepare', COPY_STAGE, 'remove', ...CHANGE_TASKS];
+const DOING: readonly Task[] = ['prepare', COPY_STAGE, 'configure', 'remove', ...CHANGE_TASKS];
 
 /** Puts together what the ledger, Temporal and the workflow know of a table. */
 export function composeTable({ title, workflowId, backlog, description, status, url }: KnownTable): TableView {

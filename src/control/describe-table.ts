@@ -1,12 +1,12 @@
 import { WorkflowNotFoundError, type Client, type WorkflowExecutionDescription } from '@temporalio/client';
 import type { SliceProgress } from '../domain/receipt.js';
 import { COPY_STAGE, directStage, loadStage, MAIN_LOADER, PUBLISH_STAGE, type StageActivity } from '../domain/route.js';
-import { stopTask } from '../../workflows/table-state.js';
 import { SEARCH_KEYS } from '../domain/search-attributes.js';
 import { FAILURE_KINDS, isFailureKind, policyOf, type FailureKind } from '../failure/kinds.js';
 import type { TableStatus } from '../../workflows/messages.js';
 import { STATUS_QUERY } from '../../workflows/names.js';
 import { PHASES, type Phase, type Task } from '../../workflows/table-state.js';
+import { stopTask } from '../../workflows/stop-task.js';
 
 /** An activity of a table that runs or waits for its next attempt, as the server knows it: no worker is needed to ask. */
 export interface PendingTask {
@@ -85,6 +85,7 @@ const USUAL_STAGES: Readonly<Record<StageActivity, Task>> = {
 };
 const USUAL_TASKS = new Map<string, Task>([
   ['prepareTable', 'prepare'],
+  ['changeRoute', 'configure'],
   ['removeTable', 'remove'],
   ['stopEngine', stopTask(loadStage(MAIN_LOADER))],
   ['addLoader', 'addLoader'],

@@ -17,7 +17,7 @@ import type { Action } from '../../workflows/request.js';
 export interface TableRequest extends TableAddress {
   readonly action: Action;
   /** Fields of the message, without `requestId`. */
-  readonly message: Readonly<Record<string, string | boolean>>;
+  readonly message: object;
   /** A fresh one when absent. */
   readonly requestId?: string;
 }

@@ -1,6 +1,7 @@
 import type { ReplayTerms, TopicOffsets } from './replay.js';
 import type { TableOptions } from './replicated-table.js';
 import type { StageId, StageSpec } from './route.js';
+import type { ChangeStep, RouteOptions } from './route-change.js';
 import type { TableName } from './table-name.js';
 
 /** Which table, in which pipeline: the argument of every activity begins with it. */
@@ -92,6 +93,27 @@ export interface RemoveReceipt {
   readonly kept: readonly { readonly name: string; readonly why: string }[];
 }
 
+/** One step of a change of the route. */
+export interface ChangeRequest extends TableAddress {
+  /** Ledger id of the table. */
+  readonly tableId?: string | undefined;
+  readonly options: RouteOptions;
+  readonly step: ChangeStep;
+  /** What the step before handed on. */
+  readonly start?: unknown;
+}
+
+export interface ChangeReceipt {
+  /** Null: the change is over. */
+  readonly next: ChangeStep | null;
+  /** For the next step: where reading starts. */
+  readonly start?: unknown;
+  /** The table as the ledger has it now, where its route was exchanged or stays what it is. */
+  readonly prepared?: PrepareReceipt;
+  /** Why it was not done, one sentence: the table goes on as it is. */
+  readonly refused?: string;
+}
+
 /** To give a table another loader. */
 export interface LoaderRequest extends TableAddress {
   readonly loader: {
@@ -143,7 +165,7 @@ export interface ReplaySliceReceipt extends SliceReceipt {
 
 /** What an activity reports while it runs. For displays only: positions are in the ledger. */
 export interface SliceProgress {
-  /** A stage, or `prepare` or `remove`. */
+  /** A stage, or `prepare`, `configure` or `remove`. */
   readonly stage: StageId;
   readonly rows: number;
   readonly batches: number;
@@ -159,6 +181,7 @@ export interface ReplicationActivities {
   publishSlice(request: SliceRequest): Promise<SliceReceipt>;
   loadSlice(request: SliceRequest): Promise<SliceReceipt>;
   directSlice(request: SliceRequest): Promise<SliceReceipt>;
+  changeRoute(request: ChangeRequest): Promise<ChangeReceipt>;
   /** A slice that watches what loads by itself, and starts it. */
   watchEngine(request: SliceRequest): Promise<SliceReceipt>;
   /** Ends what loads by itself. */

@@ -79,6 +79,13 @@ export interface ReplicatedTable {
   readonly fingerprint: string;
   /** Who added it; absent where a release did that had no identity of deployments, until its next preparing. */
   readonly owner?: Deployment;
+  /**
+   * Kinds of captures that are installed beside that of the route, or may be: a change of the route makes the new one before it
+   * takes the old one away. Absent: none.
+   */
+  readonly spareCaptures?: readonly string[];
+  /** Rows of this generation, of a table that is never copied, came by another way than its topic. */
+  readonly partialTopic?: boolean;
   /** It was ready before deployments had an identity: the marks of its targets may lack that of its owner. */
   readonly adopted?: boolean;
 }

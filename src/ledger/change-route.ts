@@ -66,12 +66,16 @@ export async function changeStages(
     throw new Failure('Fenced', { message: `Another attempt changes ${formatTableName(table.name)}, or has done so.` });
 }
 
-export function definitionOf({ columns, key, route, owner, adopted }: ReplicatedTable): Definition {
+/** The part of a table that one JSON value of the ledger holds. */
+export function definitionOf(table: ReplicatedTable): Definition {
+  const { columns, key, route, owner, adopted, spareCaptures, partialTopic } = table;
   return {
     columns,
     key,
     route,
     ...(owner === undefined ? {} : { owner }),
     ...(adopted === undefined ? {} : { adopted }),
+    ...(spareCaptures === undefined || spareCaptures.length === 0 ? {} : { spareCaptures }),
+    ...(partialTopic === undefined ? {} : { partialTopic }),
   };
 }

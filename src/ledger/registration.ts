@@ -27,7 +27,7 @@ export interface Standing {
 }
 
 /** A version has 8 bits for the generation. */
-const LAST_GENERATION = 255;
+export const LAST_GENERATION = 255;
 
 export async function readStanding(pg: Queryable, pipeline: string, name: TableName): Promise<Standing> {
   const found = await query<Partial<TableRow> & { ready: boolean | null; epoch: string | null; past: number | null }>(

@@ -17,7 +17,10 @@ export interface TableRow {
 }
 
 /** What the user chose and what the catalogue said, as one JSON value. */
-export type Definition = Pick<ReplicatedTable, 'columns' | 'key' | 'route' | 'owner' | 'adopted'>;
+export type Definition = Pick<
+  ReplicatedTable,
+  'columns' | 'key' | 'route' | 'owner' | 'adopted' | 'spareCaptures' | 'partialTopic'
+>;
 
 export const TABLE_COLUMNS =
   'id::text, pipeline, schema_name, table_name, relation::text, generation::int, shape, definition, fingerprint';

@@ -83,6 +83,11 @@ export interface Capture {
   installationOf(table: ReplicatedTable): string;
   /** A position, decimal, below that of every change that is captured from now on, and on disk. A copy carries it as its version. */
   allocatePosition(pg: Queryable, table: ReplicatedTable): Promise<string>;
+  /**
+   * For what sees inserts only: the position to begin at on a table whose rows are all in the target. It may lie a little before the
+   * newest rows, which are then read again. Absent: it cannot begin in the middle.
+   */
+  startFromNow?(pg: Queryable, table: ReplicatedTable): Promise<object>;
   /** What waits, by table id, in a number of round trips that does not grow with the tables. Absent: nobody can tell. */
   backlog?(pg: Queryable, tables: readonly CapturedTable[]): Promise<ReadonlyMap<string, CaptureBacklog>>;
   /** Its changes on their way to a topic, as batches of a stage that was claimed. */

@@ -1,7 +1,14 @@
 import type { Context } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import type { ActivityInterceptorsFactory } from '@temporalio/worker';
-import type { CopyReceipt, PrepareReceipt, RemoveReceipt, SliceRequest, TableAddress } from '../domain/receipt.js';
+import type {
+  ChangeReceipt,
+  CopyReceipt,
+  PrepareReceipt,
+  RemoveReceipt,
+  SliceRequest,
+  TableAddress,
+} from '../domain/receipt.js';
 import { COPY_STAGE } from '../domain/route.js';
 import { formatTableName } from '../domain/table-name.js';
 import { toApplicationFailure } from '../failure/application-failure.js';
@@ -99,6 +106,12 @@ function describeReceipt(task: string, receipt: unknown): { what: string; fields
     case COPY_STAGE: {
       const { rows, bytes } = receipt as CopyReceipt;
       return { what: 'copy ended', fields: { rows, bytes } };
+    }
+    case 'changeRoute': {
+      const { next, refused, prepared } = receipt as ChangeReceipt;
+      if (refused !== undefined) return { what: 'change refused', fields: { refused } };
+      const { generation, topic } = prepared ?? {};
+      return { what: 'step of a change ended', fields: { next, generation, topic } };
     }
     case 'remove': {
       const { dropped } = (receipt ?? {}) as Partial<RemoveReceipt>;

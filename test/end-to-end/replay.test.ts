@@ -211,3 +211,20 @@ it('a request that is repeated finds its replay, and one that is cancelled is fe
   await expect(orders.slice(replaySlice, first.stage)).rejects.toMatchObject({ kind: 'Fenced' });
   expect(await orders.expectEqual()).toBe(5);
 });
+
+it('a table that only grows is not copied: a fresh table is filled from the topic alone, and only if that is said', async () => {
+  const table = freshName('grown');
+  await path.source
+    .query(/* sql */ `create table ${table} (id bigint generated always as identity primary key, note text);
+    grant select on sequence ${table}_id_seq to public;
+    insert into ${table} (note) select 'row' from generate_series(1, 50)`);
+  const followed = await path.add(table, { capture: 'poll', transport: 'kafka' });
+  const orders = Object.assign(followed, { table, path });
+  await orders.expectEqual();
+  const into = `${table}_again`;
+  await expect(start(orders, { into })).rejects.toMatchObject({
+    message: expect.stringMatching(/poll is not copied/u),
+  });
+  const { stage } = await start(orders, { into, topicOnly: true });
+  expect(await finish(orders, stage)).toBe(50);
+});

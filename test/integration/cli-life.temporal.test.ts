@@ -88,7 +88,8 @@ it('a table is added, followed, paused, resumed and removed', async () => {
     `public.orders was added before, with other options: its target is ${settings['CH_DB']}.orders, ` +
       `not ${settings['CH_DB']}.other; its format is json, not packed.`,
   );
-  expect(other.stderr).toContain('pg2click remove public.orders');
+  expect(other.stderr).toContain('To change its format run pg2click configure public.orders.');
+  expect(other.stderr).toContain('To change its target run pg2click remove public.orders, then add it again.');
   expect(other.code).toBe(5);
   // A name that is taken is refused before anything is started.
   await sql(/* sql */ `create table guest (id int primary key)`);

@@ -1,4 +1,4 @@
-import { totalsOf } from '../../workflows/table-state.js';
+import { totalsOf } from '../../workflows/stage-totals.js';
 import { Connection } from '@temporalio/client';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { SEARCH_ATTRIBUTES } from '../../src/domain/search-attributes.js';

@@ -1,8 +1,10 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import pg from 'pg';
 import { expect } from 'vitest';
 import { openDeps, type Deps } from '../../activities/deps.js';
+import { changeRoute } from '../../activities/change-route.js';
 import { copyTable } from '../../activities/copy-table.js';
 import { loadSlice } from '../../activities/load-slice.js';
 import { directSlice } from '../../activities/direct-slice.js';
@@ -13,6 +15,7 @@ import { watchEngine } from '../../activities/watch-engine.js';
 import { removeTable } from '../../activities/remove-table.js';
 import { compareTable, isEqual, type Comparison } from '../../dev/compare/compare.js';
 import type {
+  ChangeReceipt,
   Checkpoint,
   CopyReceipt,
   PrepareReceipt,
@@ -23,6 +26,7 @@ import type {
 } from '../../src/domain/receipt.js';
 import type { TableOptions } from '../../src/domain/replicated-table.js';
 import { stagesOf, FIRST_ROUTE, type StageActivity, type StageId } from '../../src/domain/route.js';
+import type { ChangeStep, RouteOptions } from '../../src/domain/route-change.js';
 import { parseTableName, type TableName } from '../../src/domain/table-name.js';
 import type { Registry } from '../../src/pipeline/registry.js';
 import type { Capture } from '../../src/source/capture.js';
@@ -62,6 +66,10 @@ export interface Followed {
   publish(deps?: Partial<Deps>, sliceMs?: number): Promise<SliceReceipt>;
   load(deps?: Partial<Deps>, sliceMs?: number): Promise<SliceReceipt>;
   direct(deps?: Partial<Deps>, sliceMs?: number): Promise<SliceReceipt>;
+  /** One step of a change of its route; what it waits for runs beside it. */
+  change(options: RouteOptions, step: ChangeStep, start?: unknown): Promise<ChangeReceipt>;
+  /** All steps of a change, as the workflow makes them. @param before each step */
+  configure(options: RouteOptions, before?: (step: ChangeStep) => Promise<unknown>): Promise<ChangeReceipt>;
   /** Of the Kafka engine. */
   watch(deps?: Partial<Deps>, sliceMs?: number): Promise<SliceReceipt>;
   /** Stops the Kafka engine. */
@@ -87,6 +95,8 @@ export interface Followed {
 
 /** A slice that is made to fail is no news. */
 const QUIET = new DefaultLogger('ERROR', () => undefined);
+/** What a step of a change waits for is moved in slices of this length. */
+const BESIDE_MS = 200;
 /** Short: an idle slice ends when its time is over. */
 const SLICE_MS = 400;
 
@@ -181,7 +191,7 @@ async function follow(
     checkpoint[stage] = receipt.checkpoint;
     return receipt;
   };
-  const receipt = await run((deps) => prepareTable(deps, { ...address, options }));
+  let receipt = await run((deps) => prepareTable(deps, { ...address, options }));
   const [database = '', table = ''] = receipt.target.split(/\.(.*)/su);
   const names = {
     target: quote(database, table),
@@ -191,11 +201,31 @@ async function follow(
     fence: quote(database, `${table}_fence`),
   };
 
-  const moving = (receipt.stages ?? stagesOf(FIRST_ROUTE)).map(({ activity }) => activity).filter(isMoving);
+  const moving = (): readonly Moving[] =>
+    (receipt.stages ?? stagesOf(FIRST_ROUTE)).map(({ activity }) => activity).filter(isMoving);
+
+  const change: Followed['change'] = async (options, step, start) => {
+    let isOver = false;
+    const changing = run((deps) => changeRoute(deps, { ...address, options, step, start })).finally(() => {
+      isOver = true;
+    });
+    // Most steps wait for nobody.
+    await Promise.race([changing.catch(() => undefined), sleep(BESIDE_MS)]);
+    const beside = {
+      preparing: moving(),
+      draining: moving().filter((each) => each === 'loadSlice' || each === 'watchEngine'),
+    };
+    for (const stages = step === 'preparing' || step === 'draining' ? beside[step] : []; !isOver;)
+      if (stages.length === 0) await sleep(BESIDE_MS);
+      else for (const stage of stages) await slice(stage, undefined, BESIDE_MS);
+    return changing;
+  };
 
   const followed: Followed = {
     name,
-    receipt,
+    get receipt() {
+      return receipt;
+    },
     get topic() {
       if (receipt.topic === null) throw new Error('the table has no topic');
       return receipt.topic;
@@ -204,6 +234,29 @@ async function follow(
     publish: (deps, sliceMs) => slice('publishSlice', deps, sliceMs),
     load: (deps, sliceMs) => slice('loadSlice', deps, sliceMs),
     direct: (deps, sliceMs) => slice('directSlice', deps, sliceMs),
+    change,
+    async configure(options, before) {
+      let done: ChangeReceipt;
+      let step: ChangeStep | null = 'preparing';
+      let start: unknown;
+      do {
+        await before?.(step);
+        done = await change(options, step, start);
+        ({ next: step, start } = done);
+        if (done.prepared === undefined) continue;
+        const [was] = moving();
+        const isSame = done.prepared.generation === receipt.generation;
+        receipt = done.prepared;
+        const [is] = moving();
+        const known = was === undefined ? null : (checkpoint[was] ?? null);
+        if (!isSame) followed.forget();
+        else if (was !== is) {
+          followed.forget();
+          if (is !== undefined) checkpoint[is] = known;
+        }
+      } while (step !== null);
+      return done;
+    },
     watch: (deps, sliceMs) => slice('watchEngine', deps, sliceMs),
     stop: () => run((deps) => stopEngine(deps, { ...address, stage: 'load:main' })),
     call: (activity, request) => run((deps) => activity(deps, { ...address, ...request })),
@@ -214,7 +267,7 @@ async function follow(
     async settle(publisher) {
       for (;;) {
         let moves = 0;
-        for (const [index, activity] of moving.entries()) {
+        for (const [index, activity] of moving().entries()) {
           const { batches, waiting } = await slice(activity, index === 0 ? publisher : undefined);
           // A slice of a slow moment may end before it has named what waits.
           moves += batches + waiting;

@@ -147,6 +147,7 @@ export const STEADY: ReplicationActivities = {
   publishSlice: (request) => idleSlice('publish', request),
   loadSlice: (request) => idleSlice('load:main', request),
   directSlice: (request) => idleSlice('direct:main', request),
+  changeRoute: () => Promise.resolve({ next: null, prepared: PREPARED }),
   watchEngine: (request) => idleSlice('load:main', request),
   stopEngine: () => Promise.resolve(),
   replaySlice: async (request) => ({ ...(await idleSlice('replay:1', request)), finished: false }),

@@ -4,7 +4,8 @@ import type { ReplayReceipt } from '../../src/domain/receipt.js';
 import { parseBound, replaySpecs } from '../../src/domain/replay.js';
 import { mustWait } from '../../workflows/changes.js';
 import { type Action, handleRequest, readRequest } from '../../workflows/request.js';
-import { phaseOf, reduce, type TableState, wantedTasks } from '../../workflows/table-state.js';
+import { phaseOf, reduce, type TableState } from '../../workflows/table-state.js';
+import { wantedTasks } from '../../workflows/wanted-tasks.js';
 import { after, copied, LATER, parked, PREPARED, prepared, removeRequested } from '../support/table-events.js';
 
 const streaming = after(prepared, copied);

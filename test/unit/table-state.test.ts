@@ -3,16 +3,15 @@ import {
   failureOf,
   HANDLED_LIMIT,
   lagOf,
-  NO_TOTALS,
   type Phase,
   phaseOf,
   reduce,
   type TableEvent,
   type TableState,
   type Task,
-  totalsOf,
-  wantedTasks,
 } from '../../workflows/table-state.js';
+import { NO_TOTALS, totalsOf } from '../../workflows/stage-totals.js';
+import { wantedTasks } from '../../workflows/wanted-tasks.js';
 import { FIRST_ROUTE, stagesOf } from '../../src/domain/route.js';
 import { upgradeState } from '../../workflows/upgrade-state.js';
 import {

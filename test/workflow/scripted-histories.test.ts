@@ -1,6 +1,7 @@
 import { Worker, type WorkflowBundle } from '@temporalio/worker';
 import { pino } from 'pino';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { stagesOf } from '../../src/domain/route.js';
 import { installRuntime } from '../../src/worker/runtime.js';
 import { ScriptedHistory } from '../support/scripted-history.js';
 import {
@@ -446,6 +447,52 @@ describe('a history that grows long', () => {
         .task()
         .tells(phase('removed'))
         .ends(),
+    );
+  });
+});
+
+describe('a change of the route', () => {
+  const STAGES = stagesOf({ capture: {}, transport: { kind: 'direct' }, loaders: [{ name: 'main' }] });
+  const SWITCHED = { ...PREPARED, topic: null, stages: STAGES };
+
+  it('stops the stage that reads the capture, then the loaders, and starts those of the new route', async () => {
+    await replay(
+      streaming()
+        .signal('configure', { transport: 'direct' })
+        .task()
+        .tells(phase('configuring'))
+        .schedules('changeRoute')
+        .completes('changeRoute', { next: 'draining' })
+        .task()
+        .cancels('publishSlice')
+        .completes('publishSlice', slice('publish'))
+        .task()
+        .schedules('changeRoute')
+        .completes('changeRoute', { next: 'switching' })
+        .task()
+        .cancels('loadSlice')
+        .completes('loadSlice', slice('load:main'))
+        .task()
+        .schedules('changeRoute')
+        .completes('changeRoute', { next: null, prepared: SWITCHED })
+        .task()
+        .tells(phase('streaming'))
+        .schedules('directSlice')
+        .nothingElse(),
+    );
+  });
+
+  it('that is refused leaves the stages running', async () => {
+    await replay(
+      streaming()
+        .signal('configure', { engine: 'merge-tree' })
+        .task()
+        .tells(phase('configuring'))
+        .schedules('changeRoute')
+        .completes('changeRoute', { next: null, refused: 'It may not.', prepared: PREPARED })
+        .task()
+        .tells(phase('streaming'))
+        .nothingElse(),
     );
   });
 });
