@@ -1,7 +1,45 @@
 import type { ClientBase } from 'pg';
 import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
+import type { CaptureSpec } from '../../src/domain/route.js';
+import type { Capture } from '../../src/source/capture.js';
 import { inspectTable } from '../../src/source/catalog/inspect.js';
 import { installOutbox } from '../../src/source/outbox/install.js';
+
+/**
+ * Installs a capture on a table that nobody reads.
+ * @param id no ledger has one so high
+ */
+export async function captureWith(
+  captured: Capture,
+  pg: ClientBase,
+  table: string,
+  id: string,
+): Promise<ReplicatedTable> {
+  const name = { schema: 'public', table };
+  const { relation, columns, key, capture: spec } = await captured.inspect(pg, name, {});
+  const replica = replicaOf({ id, name, relation, columns, key }, spec);
+  await captured.install(pg, replica);
+  return replica;
+}
+
+function replicaOf(
+  found: Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'columns' | 'key'>,
+  spec: CaptureSpec,
+): ReplicatedTable {
+  const { table } = found.name;
+  return {
+    ...found,
+    pipeline: 'bench',
+    generation: 1,
+    shape: 1,
+    route: {
+      capture: spec,
+      transport: { kind: 'kafka', topic: table, partitions: 1, format: 'json', payload: 'row' },
+      loaders: [{ kind: 'worker', name: 'main', target: { database: 'default', table } }],
+    },
+    fingerprint: '',
+  };
+}
 
 /**
  * Puts an outbox and its triggers on a table that nobody drains.
@@ -10,22 +48,7 @@ import { installOutbox } from '../../src/source/outbox/install.js';
 export async function capture(pg: ClientBase, table: string, id: string): Promise<ReplicatedTable> {
   const name = { schema: 'public', table };
   const { relation, columns, key, triggerLevel } = await inspectTable(pg, name);
-  const replica: ReplicatedTable = {
-    id,
-    pipeline: 'bench',
-    name,
-    relation,
-    generation: 1,
-    shape: 1,
-    columns,
-    key,
-    route: {
-      capture: { kind: 'outbox', triggerLevel },
-      transport: { kind: 'kafka', topic: table, partitions: 1, format: 'json', payload: 'row' },
-      loaders: [{ kind: 'worker', name: 'main', target: { database: 'default', table } }],
-    },
-    fingerprint: '',
-  };
+  const replica = replicaOf({ id, name, relation, columns, key }, { kind: 'outbox', triggerLevel });
   await installOutbox(pg, { ...replica, triggerLevel });
   return replica;
 }

@@ -1,15 +1,19 @@
 import type { ClientBase } from 'pg';
 import { outboxTable } from '../../src/source/outbox/names.js';
 import { removeOutbox } from '../../src/source/outbox/install.js';
-import { capture } from './captured.js';
+import { notifyCapture } from '../../src/source/poll/poll-capture.js';
+import { capture, captureWith } from './captured.js';
 import { createOrders } from './orders.js';
 
 const OUTBOX_ID = '900002';
+const NOTIFY_ID = '900004';
 
 /** A table, and what sees its changes. */
 export interface TriggerVariant {
   readonly name: string;
   readonly table: string;
+  /** A sequence numbers its rows. */
+  readonly draws?: boolean;
   /** What is emptied with the table. */
   readonly fills: readonly string[];
   /** Makes the table and its triggers. @returns what takes the triggers away */
@@ -31,6 +35,17 @@ export const TRIGGER_VARIANTS: readonly TriggerVariant[] = [
     async install(pg) {
       const table = await capture(pg, 'trigger_outbox', OUTBOX_ID);
       return () => removeOutbox(pg, table);
+    },
+  },
+  {
+    // As its reader leaves it under load: awake, so that no commit notifies.
+    name: 'notify',
+    table: 'trigger_notify',
+    draws: true,
+    fills: [],
+    async install(pg) {
+      const table = await captureWith(notifyCapture, pg, 'trigger_notify', NOTIFY_ID);
+      return () => notifyCapture.remove(pg, table);
     },
   },
   {
@@ -59,8 +74,8 @@ export const TRIGGER_VARIANTS: readonly TriggerVariant[] = [
 /** @returns what takes all of it away */
 export async function installVariants(pg: ClientBase): Promise<() => Promise<void>> {
   const removals: (() => Promise<void>)[] = [];
-  for (const { table, install } of TRIGGER_VARIANTS) {
-    await createOrders(pg, table);
+  for (const { table, draws = false, install } of TRIGGER_VARIANTS) {
+    await createOrders(pg, table, { draws });
     removals.push(await install(pg));
   }
   return async () => {
