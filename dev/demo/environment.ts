@@ -5,6 +5,7 @@ import { connectClickHouse } from '../../src/connect/clickhouse.js';
 import { connectPostgres, createPostgresPool } from '../../src/connect/postgres.js';
 import { connectTemporal, type TemporalClient } from '../../src/connect/temporal.js';
 import type { CleanupStack } from '../cleanup-stack.js';
+import type { ServerName } from '../../src/settings/server-name.js';
 import { startStack, type Stack, type StackEvent } from '../stack/stack.js';
 import { taskQueuesOf, type TaskQueues } from '../../src/domain/deployment.js';
 import { readDeployment } from '../../src/source/deployment.js';
@@ -39,9 +40,11 @@ export async function openEnvironment(options: {
   readonly signal: AbortSignal;
   readonly cleanup: CleanupStack;
   readonly report: (event: StackEvent) => void;
+  /** Those that the way of the rows needs. */
+  readonly servers: readonly ServerName[];
 }): Promise<Environment> {
   const { stateDir, signal, cleanup } = options;
-  const stack = await startStack({ stateDir, reset: true, signal, report: options.report });
+  const stack = await startStack({ stateDir, reset: true, signal, report: options.report, servers: options.servers });
   cleanup.defer(() => stack.stop());
   const stackFile = join(stateDir, 'stack.json');
   const env = { PG2CLICK_PIPELINE: PIPELINE, PG2CLICK_STACK_FILE: stackFile };

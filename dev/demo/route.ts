@@ -3,6 +3,7 @@ import { refusalOf } from '../../src/domain/route-refusal.js';
 import { routeOf } from '../../src/domain/route-choice.js';
 import { APPEND_ONLY_CAPTURES, type Route } from '../../src/domain/route.js';
 import { Failure } from '../../src/failure/failure.js';
+import { SERVER_NAMES, type ServerName } from '../../src/settings/server-name.js';
 import { CAPTURES } from '../../src/source/captures.js';
 import type { TableOptions } from '../../src/domain/replicated-table.js';
 import type { TableName } from '../../src/domain/table-name.js';
@@ -20,6 +21,11 @@ export function isAppendOnly({ capture = 'outbox' }: DemoRoute): boolean {
 
 export function tablesOf(route: DemoRoute): readonly TableName[] {
   return isAppendOnly(route) ? [FLIGHTS] : [FLIGHTS, NOTES, GATES];
+}
+
+/** Nothing needs Kafka where rows go direct. */
+export function serversOf(route: DemoRoute): readonly ServerName[] {
+  return isDirect(route) ? SERVER_NAMES.filter((name) => name !== 'kafka') : SERVER_NAMES;
 }
 
 /** Where the live rows of a target are: a plain MergeTree has no other versions of a row to leave out. */

@@ -8,9 +8,9 @@ import { createGates, GATE_COUNT } from './gates.js';
 import { startGauges, type WatchedTable } from './gauges.js';
 import { number } from './live-block.js';
 import { createNotes } from './notes.js';
-import { isAppendOnly, tablesOf, viewNameOf } from './route.js';
+import { isAppendOnly, serversOf, tablesOf, viewNameOf } from './route.js';
 import type { ReportProgress } from './screen.js';
-import { type ServerName, SERVER_NAMES } from '../../src/settings/server-name.js';
+import type { ServerName } from '../../src/settings/server-name.js';
 
 /** Every tenth flight has a note. */
 const FLIGHTS_PER_NOTE = 10;
@@ -24,13 +24,20 @@ const TITLES: Readonly<Record<ServerName, string>> = {
   temporal: 'Temporal',
 };
 
+/** `PostgreSQL, ClickHouse and Temporal` */
+function titlesOf(servers: readonly ServerName[]): string {
+  const titles = servers.map((server) => TITLES[server]);
+  return `${titles.slice(0, -1).join(', ')} and ${titles.at(-1) ?? ''}`;
+}
+
 /** First: servers, data, a worker. */
 export async function setUp(context: DemoContext): Promise<Fixtures> {
   const { screen, route } = context;
   const all = tablesOf(route);
+  const servers = serversOf(route);
   const [environment, flights] = await Promise.all([
-    screen.step('start PostgreSQL, Kafka, ClickHouse and Temporal on this machine', (report) =>
-      openEnvironment({ ...context, report: reporter(context, report) }),
+    screen.step(`start ${titlesOf(servers)} on this machine`, (report) =>
+      openEnvironment({ ...context, servers, report: reporter(context, report, servers) }),
     ),
     readFlights(),
   ]);
@@ -93,8 +100,12 @@ async function fill(environment: Environment, flights: readonly Flight[], noted:
 }
 
 /** Reports servers that are not ready yet, with their step; and those that die later without having been asked to. */
-function reporter({ screen }: DemoContext, report: ReportProgress): (event: StackEvent) => void {
-  const steps = new Map<ServerName, string>(SERVER_NAMES.map((server) => [server, '']));
+function reporter(
+  { screen }: DemoContext,
+  report: ReportProgress,
+  servers: readonly ServerName[],
+): (event: StackEvent) => void {
+  const steps = new Map<ServerName, string>(servers.map((server) => [server, '']));
   return (event) => {
     if (event.kind === 'note') screen.say(`  ${event.text}`);
     if (event.kind === 'died') screen.say(`  ${screen.paint.red('✖')} ${event.text}`);
