@@ -101,12 +101,15 @@ async function installCapture(change: Change): Promise<void> {
   const { kind } = route.capture;
   const wanted = { ...table, route };
   const isOurs = table.spareCaptures?.includes(kind) === true;
+  await using pg = await connect(change);
+  // What an earlier change left is drained to some batch, and the stage begins at none: its half in the source has to begin anew too.
+  if (isOurs && deps.settings.ledger !== undefined)
+    await deps.captures.named(kind).remove(pg, table, ddlOptions(change));
   await deps.captures.named(kind).refuseLeftovers?.(deps.source, wanted, isOurs ? wanted : undefined);
   await saveDefinition(deps.ledger, claim, {
     ...table,
     spareCaptures: [...new Set([...(table.spareCaptures ?? []), kind])],
   });
-  await using pg = await connect(change);
   steps.begin(`installing the ${kind}`);
   await deps.captures.named(kind).install(pg, wanted, ddlOptions(change));
 }

@@ -36,9 +36,13 @@ export async function runStageSlice<Row extends StageRow, Name extends BatchName
   return runSlice(
     options.length ?? request,
     async (slice) => {
-      const table = await findPreparedTable(deps.ledger, request, await deps.deployment());
-      const row = await claimStage<Row>(deps.ledger, { tableId: table.id, stage: id, owner: deps.owner });
-      const claim = { tableId: table.id, stage: id, epoch: row.epoch };
+      const own = await deps.deployment();
+      const { id: tableId } = await findPreparedTable(deps.ledger, request, own);
+      const row = await claimStage<Row>(deps.ledger, { tableId, stage: id, owner: deps.owner });
+      const claim = { tableId, stage: id, epoch: row.epoch };
+      // After the claim: a change of the route from here on fences it, and one before it is seen. A row and a route that do not belong
+      // together would name batches that nobody can read.
+      const table = await findPreparedTable(deps.ledger, request, own);
       const { source, writer } = await open({ table, stage: id, slice, request, row, claim });
       await using opened = source;
       const totals = await runStage(slice, opened, writer, {

@@ -2,6 +2,8 @@ import { Readable } from 'node:stream';
 import { expect, test } from 'vitest';
 import { insertFenced, rangeToken, type InsertMode } from '../../src/clickhouse/append/insert.js';
 import { endOlderInserts, insertMark, readFence, writeFence } from '../../src/clickhouse/append/fence.js';
+import { HeldFence } from '../../src/clickhouse/append/held-fence.js';
+import type { Queryable } from '../../src/connect/queryable.js';
 import { createAppendTarget } from '../../src/clickhouse/append/target.js';
 import { fenceEpoch } from '../../src/clickhouse/append/epoch.js';
 import { insertText } from '../../src/clickhouse/insert-text.js';
@@ -105,4 +107,28 @@ test('a batch of 200,000 rows is one part', async () => {
     `select level, toString(rows) as rows from system.parts where active and database = '${database}' and table = '${table.target.table}'`,
   );
   expect(parts).toEqual([{ level: 0, rows: '200000' }]);
+});
+
+test('a fence whose write was not answered is taken by the next try, and is nobody else’s', async () => {
+  const table = await makeTarget();
+  let isLost = false;
+  const losing = new Proxy(ch, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name);
+      if (name !== 'command') return typeof value === 'function' ? value.bind(target) : value;
+      return async (request: Parameters<typeof ch.command>[0]) => {
+        const done = await target.command(request);
+        if (isLost || !request.query.includes('_fence')) return done;
+        isLost = true;
+        throw Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' });
+      };
+    },
+  });
+  // The claim holds: nobody else has taken the stage.
+  const ledger = { query: () => Promise.resolve({ rowCount: 1, rows: [{}] }) } as unknown as Queryable;
+  const claim = { tableId: '1', stage: 'direct:main', epoch: '5' };
+  const fence = new HeldFence({ clickhouse: losing, ledger }, table, claim);
+  await expect(fence.take()).rejects.toMatchObject({ kind: 'SinkUnavailable' });
+  await fence.take();
+  expect(await readFence(ch, table.target)).toBe(fence.epoch);
 });

@@ -42,10 +42,11 @@ export class HeldFence {
     const { target } = this.#table;
     await ensureFence(clickhouse, this.#table);
     const standing = await readFence(clickhouse, target);
-    const next = fenceEpoch(this.#table.generation, this.#claim.epoch, this.#takeOvers + 1);
+    // Counted before it is written: where the answer is lost, the next try must not take its own fence for somebody else's.
+    this.#takeOvers += 1;
+    const next = this.epoch;
     if (standing >= next) await this.#explainHigher();
     await writeFence(clickhouse, target, next);
-    this.#takeOvers += 1;
     await endOlderInserts(clickhouse, target, signal, onWait);
     this.#isHeld = true;
   }

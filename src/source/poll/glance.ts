@@ -1,7 +1,9 @@
 import type { ClientBase, QueryResult } from 'pg';
+import { literal } from '../../domain/identifier.js';
 import type { ReplicatedTable } from '../../domain/replicated-table.js';
 import { lockRowSchemaSql, requireRowSchema } from '../catalog/row-schema.js';
 import { IS_FLUSHED } from '../flush.js';
+import { qualified } from '../outbox/names.js';
 import { BEGIN_READING, LOOK_UP_BY_INDEX } from '../session.js';
 import { holdersSql } from '../settle.js';
 import { above, countSql, denseIds, type CountedIds, type FoundIds } from './find-ids.js';
@@ -15,6 +17,7 @@ export interface Glance extends LastValue {
   readonly found: FoundIds | undefined;
 }
 
+const DIVISION_BY_ZERO = '22012';
 /** Where the bound of the first statement is kept for the third. */
 const BOUND = 'pg2click.bound';
 
@@ -32,17 +35,25 @@ export async function glance(
   const { sequence } = pollSpecOf(table);
   const ids = above(table, { after, upTo: `pg_catalog.current_setting('${BOUND}')::bigint`, rows });
   const opening = `${BEGIN_READING};${LOOK_UP_BY_INDEX};${lockRowSchemaSql(table)}`;
-  const bound = `, pg_catalog.set_config('${BOUND}', coalesce(pg_catalog.pg_sequence_last_value(c.oid), 0)::text, true) as bound`;
   const looking = [
-    lastSql(sequence, bound),
+    // Ends the message before anything of the table is looked at: the name may be that of a view now, whose functions run as our role.
+    /* sql */ `select 1 / (${literal(qualified(table.name))}::pg_catalog.regclass = ${literal(table.relation)}::pg_catalog.oid)::int`,
+    lastSql(sequence, (last) => `pg_catalog.set_config('${BOUND}', ${last}, true)`),
     /* sql */ `select exists (${holdersSql(table.relation)}) as held`,
     countSql(ids),
     'commit',
     IS_FLUSHED,
   ];
-  const results = (await pg.query(`${opening};${looking.join(';')}`)) as unknown as QueryResult[];
-  await requireRowSchema(pg, results.slice(0, -looking.length), table);
-  const [last, held, counted, , flushed] = results.slice(-looking.length).map((result) => result.rows as unknown[]);
+  const results = await pg.query(`${opening};${looking.join(';')}`).catch(async (error: unknown) => {
+    if ((error as { code?: unknown }).code === DIVISION_BY_ZERO) {
+      await pg.query('rollback');
+      await requireRowSchema(pg, await pg.query(opening), table);
+    }
+    throw error;
+  });
+  const all = results as unknown as readonly QueryResult[];
+  await requireRowSchema(pg, all.slice(0, -looking.length), table);
+  const [, last, held, counted, , flushed] = all.slice(-looking.length).map((result) => result.rows as unknown[]);
   const known = lastOf((last ?? []) as LastRow[], sequence);
   const isHeld = (held as { held: boolean }[] | undefined)?.[0]?.held !== false;
   const dense = isHeld ? undefined : denseIds((counted ?? []) as CountedIds[], { upTo: known.last, rows });

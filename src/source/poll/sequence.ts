@@ -113,11 +113,11 @@ export interface LastRow {
   readonly role: string;
 }
 
-/** What `lastOf` reads. @param more other columns of it */
-export function lastSql({ oid }: CursorSequence, more = ''): string {
-  return /* sql */ `select coalesce(pg_catalog.pg_sequence_last_value(c.oid), 0)::text as last, current_user::text as role,
+/** What `lastOf` reads. @param keep takes the value and gives it back: it is read once, since a second look may see another one */
+export function lastSql({ oid }: CursorSequence, keep = (last: string): string => last): string {
+  return /* sql */ `select ${keep('coalesce(pg_catalog.pg_sequence_last_value(c.oid), 0)::text')} as last, current_user::text as role,
       (extract(epoch from clock_timestamp()) * 1000)::float8 as now,
-      pg_catalog.has_sequence_privilege(c.oid, 'select, usage') as readable${more}
+      pg_catalog.has_sequence_privilege(c.oid, 'select, usage') as readable
     from pg_catalog.pg_class c where c.oid = ${literal(oid)}::oid and c.relkind = 'S'`;
 }
 
