@@ -1,6 +1,7 @@
 import type { PrepareRequest } from '../src/domain/receipt.js';
 import type { Target } from '../src/domain/route.js';
 import type { TableName } from '../src/domain/table-name.js';
+import { Failure } from '../src/failure/failure.js';
 import type { TakenNames } from '../src/ledger/registration.js';
 import type { Settings } from '../src/settings/settings.js';
 import { topicNameFor } from '../src/topic/topic-name.js';
@@ -19,14 +20,26 @@ export function chooseTopic(request: PrepareRequest, { kafka }: Settings, taken:
 export function chooseTarget(request: PrepareRequest, { clickhouse }: Settings, taken: Taken): Target {
   const { database, table: first } = clickhouse;
   const chosen = request.options.target;
-  if (chosen !== undefined) {
-    const dot = chosen.indexOf('.');
-    return dot < 0 ? { database, table: chosen } : { database: chosen.slice(0, dot), table: chosen.slice(dot + 1) };
-  }
+  if (chosen !== undefined) return readTarget(chosen, database);
   const isTaken = taken.some(({ targets }) =>
     targets.some((target) => target.database === database && target.table === first),
   );
   return { database, table: first === undefined || isTaken ? ownName(request) : first };
+}
+
+/**
+ * Reads `table` or `database.table`.
+ * @throws Failure `UnsuitableTable` for more parts: a typo must not make a database
+ */
+export function readTarget(text: string, database: string): Target {
+  const parts = text.split('.');
+  const [first = '', second] = parts;
+  if (parts.length > 2 || parts.includes(''))
+    throw new Failure('UnsuitableTable', {
+      message: `"${text}" names no ClickHouse table.`,
+      remedy: 'Give TABLE or DATABASE.TABLE.',
+    });
+  return second === undefined ? { database, table: first } : { database: first, table: second };
 }
 
 function ownName({ schema, table }: TableName): string {

@@ -41,6 +41,14 @@ export function chooseRoute(request: PrepareRequest, context: RouteContext): Rou
   };
 }
 
+const OF_CURSORS = ['cursor', 'channel', 'intervalMs'] as const satisfies readonly (keyof TableOptions)[];
+
+/** @returns why options that were given mean nothing to the capture */
+export function strayOptions(given: TableOptions, { appendOnly }: Pick<CaptureSpec, 'appendOnly'>): string | undefined {
+  if (appendOnly === true || OF_CURSORS.every((option) => given[option] === undefined)) return undefined;
+  return 'A cursor, a channel and an interval are for captures of tables that only grow. Leave them out.';
+}
+
 /** What only grows has no need of a buffer: its rows wait in the table itself. */
 export function transportKindOf(
   { transport }: TableOptions,

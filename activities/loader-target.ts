@@ -1,10 +1,11 @@
 import { loaderNamed, targetOf, type ReplicatedTable, type TargetTable } from '../src/domain/replicated-table.js';
-import { kafkaOf, MAIN_LOADER, type LoaderSpec, type Route, type Target } from '../src/domain/route.js';
+import { kafkaOf, MAIN_LOADER, type LoaderSpec, type Route } from '../src/domain/route.js';
 import { formatTableName } from '../src/domain/table-name.js';
 import { Failure } from '../src/failure/failure.js';
 import { readSinkIdentity } from '../src/clickhouse/identity.js';
 import { targetNames } from '../src/clickhouse/names.js';
 import { checkTarget, highestGeneration } from '../src/clickhouse/target.js';
+import { readTarget } from './choose-names.js';
 import type { Deps } from './deps.js';
 
 export interface NewTarget {
@@ -36,7 +37,7 @@ export async function planLoader(deps: Deps, table: ReplicatedTable, wanted: New
   if (taken !== undefined)
     throw new Failure('TargetTaken', {
       message: `Loader ${taken.name} already writes to ${shown}.`,
-      remedy: 'Name another table with --target, or another server with --server.',
+      remedy: 'Name another table.',
     });
   const { id: own } = await deps.deployment();
   await checkTarget(sink.clickhouse, targetOf(table, loader, own));
@@ -53,11 +54,6 @@ export async function planLoader(deps: Deps, table: ReplicatedTable, wanted: New
 function isSameTarget(one: LoaderSpec, other: LoaderSpec): boolean {
   const sameServer = one.connection === other.connection || (one.server !== undefined && one.server === other.server);
   return sameServer && one.target.database === other.target.database && one.target.table === other.target.table;
-}
-
-function readTarget(text: string, database: string): Target {
-  const dot = text.indexOf('.');
-  return dot < 0 ? { database, table: text } : { database: text.slice(0, dot), table: text.slice(dot + 1) };
 }
 
 /** @throws Failure `Misconfigured` the table has no loader of that name */

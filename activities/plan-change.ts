@@ -8,7 +8,7 @@ import { LAST_GENERATION, listTakenNames } from '../src/ledger/registration.js';
 import type { Registry } from '../src/pipeline/registry.js';
 import type { Settings } from '../src/settings/settings.js';
 import type { Capture } from '../src/source/capture.js';
-import { chooseRoute } from './choose-route.js';
+import { chooseRoute, strayOptions } from './choose-route.js';
 
 /** What a change would make of a table. */
 export interface ChangePlan {
@@ -83,8 +83,8 @@ async function captureAfter(
     intervalMs: asked.intervalMs ?? (kind === before.kind ? kept.intervalMs : undefined),
   };
   const found = await captures.named(kind).inspect(source, table.name, options);
-  if (found.capture.appendOnly !== true && given.length > 0)
-    return 'A cursor, a channel and an interval are for captures of tables that only grow. Leave them out.';
+  const stray = strayOptions(asked, found.capture);
+  if (stray !== undefined) return stray;
   if (found.relation !== table.relation) return 'Another table has its name now. Remove it and add it again.';
   if (found.key.join('\0') !== table.key.join('\0'))
     return `With --capture ${kind} its key would be ${found.key.join(', ')}, and its ClickHouse table has ${table.key.join(', ')}. Remove it and add it again.`;

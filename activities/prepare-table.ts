@@ -24,7 +24,7 @@ import type { Capture, Inspection } from '../src/source/capture.js';
 import { saveOwner } from '../src/ledger/tables.js';
 import { ensureTopic, topicState, withAdmin } from '../src/topic/admin.js';
 import { findOtherOrigin } from '../src/topic/origin.js';
-import { chooseRoute, DEFAULT_CAPTURE } from './choose-route.js';
+import { chooseRoute, DEFAULT_CAPTURE, strayOptions } from './choose-route.js';
 import type { Deps } from './deps.js';
 import { requireOwnTable } from './require-own-table.js';
 import { UNBOUNDED, runSlice } from '../src/pipeline/slice.js';
@@ -115,7 +115,9 @@ async function register(
     steps.begin('choosing its route');
     const taken = await listTakenNames(deps.ledger, pipeline, name);
     const route = chooseRoute(request, { settings: deps.settings, capture, taken, server });
-    const refusal = refusalOf(route, { captures: deps.captures.kinds, loaders: deps.loaders.kinds });
+    const refusal =
+      strayOptions(options, capture) ??
+      refusalOf(route, { captures: deps.captures.kinds, loaders: deps.loaders.kinds });
     if (refusal !== undefined) throw new Failure('UnsuitableTable', { message: refusal });
     const loader = firstLoader({ route });
     const targetGeneration = await targetEngine(loader).highestGeneration(deps.clickhouse, loader.target);

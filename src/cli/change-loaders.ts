@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import chalk from 'chalk';
 import { parseTableName } from '../domain/table-name.js';
+import { Failure } from '../failure/failure.js';
+import { urlNameOf } from '../settings/clickhouse-name.js';
 import type { TableRequest } from '../control/send-command.js';
 import type { Exit } from './exit-code.js';
 import { requestTable, sendRequest, showAnswer } from './request.js';
@@ -14,12 +16,23 @@ export function addLoader(
   name: string,
   { target, server }: { readonly target?: string; readonly server?: string },
 ): Promise<Exit> {
+  if (server !== undefined) requireServer(session, server.toLowerCase());
   const message = {
     name,
     ...(target === undefined ? {} : { target }),
     ...(server === undefined ? {} : { server: server.toLowerCase() }),
   };
   return makeChange(session, table, { action: 'addLoader', message });
+}
+
+/** The workers would wait for it for ever. @throws Failure `Misconfigured` */
+function requireServer({ settings }: Session, server: string): void {
+  if (Object.hasOwn(settings.clickhouses, server)) return;
+  const known = Object.keys(settings.clickhouses);
+  throw new Failure('Misconfigured', {
+    message: `The settings name no ClickHouse server "${server}"${known.length === 0 ? '' : `: they name ${known.join(', ')}`}.`,
+    remedy: `Set ${urlNameOf(server)} here and for every worker, restart the workers, then add the loader.`,
+  });
 }
 
 export function removeLoader(

@@ -1,5 +1,5 @@
 import { chooseTarget } from '../../activities/choose-names.js';
-import { chooseRoute, DEFAULT_CAPTURE } from '../../activities/choose-route.js';
+import { chooseRoute, DEFAULT_CAPTURE, strayOptions } from '../../activities/choose-route.js';
 import type { Databases } from '../connect/databases.js';
 import { optionsOf, requireSameOptions } from '../control/check-options.js';
 import type { PrepareRequest } from '../domain/receipt.js';
@@ -49,7 +49,7 @@ export async function checkTable(
   );
   const inspection = await CAPTURES.named(capture).inspect(source, request, options);
   const route = chooseRoute(request, { settings, capture: inspection.capture, taken: [] });
-  refuse(refusalOf(route, KINDS));
+  refuse(strayOptions(options, inspection.capture) ?? refusalOf(route, KINDS));
   try {
     const { table, ready } = await readStanding(ledger, pipeline, request);
     if (table !== undefined && ready) {

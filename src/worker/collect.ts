@@ -151,6 +151,8 @@ export class Collector {
         return offsets === undefined ? [] : [{ topic, offsets, labels: { ...labelsOf(table), stage: id } }];
       });
     });
+    // There may be no Kafka at all.
+    if (readers.length === 0) return [];
     const late = await findLate(readers);
     return readers.map(({ labels }, index) => ({
       name: 'pg2click_retention_late',

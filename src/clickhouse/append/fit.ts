@@ -19,8 +19,8 @@ export function appendColumns(table: Pick<TargetTable, 'columns'>): { name: stri
 }
 
 /**
- * Compares a table that is there with what the source needs. Types must be equal: a narrower integer wraps and a smaller scale
- * cuts digits off, both without an error. Its order and its partitions are free.
+ * Compares a table that is there with what the source needs. A wider type holds all values too; a narrower integer wraps and a
+ * smaller scale cuts digits off, both without an error. Its order and its partitions are free.
  */
 export function findAppendMisfits(
   table: Pick<TargetTable, 'columns' | 'target'>,
@@ -36,7 +36,7 @@ export function findAppendMisfits(
     const named = quoteCh(name);
     if (column === undefined)
       misfits.push({ what: `column "${name}" ${type} is missing`, sql: alter(`add column ${named} ${type}`) });
-    else if (comparable(column.type) !== comparable(type))
+    else if (!takes(comparable(column.type), comparable(type)))
       misfits.push({
         what: `column "${name}" is ${column.type}, not ${type}`,
         // ClickHouse refuses to change what rows are ordered or partitioned by.
@@ -58,6 +58,23 @@ export function findAppendMisfits(
     });
   }
   return misfits;
+}
+
+/** By type: those that hold every value of it, the narrowest first. */
+const WIDER: readonly (readonly string[])[] = [
+  ['Int8', 'Int16', 'Int32', 'Int64', 'Int128', 'Int256'],
+  ['Float32', 'Float64'],
+];
+
+/** Whether a column of type `has` holds every value of type `wanted` as it is. */
+function takes(has: string, wanted: string): boolean {
+  const inner = /^Nullable\((.*)\)$/u;
+  // A NULL for a column that takes none would be changed without an error.
+  if (inner.test(wanted) && !inner.test(has)) return false;
+  const [bare, needed] = [has.replace(inner, '$1'), wanted.replace(inner, '$1')];
+  return (
+    bare === needed || WIDER.some((types) => types.includes(needed) && types.indexOf(bare) > types.indexOf(needed))
+  );
 }
 
 function engineMisfits(engine: string): Misfit[] {

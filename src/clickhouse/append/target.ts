@@ -88,7 +88,10 @@ export async function verifyAppendTarget(ch: ClickHouseClient, table: TargetOwne
 function remedyOf({ name }: TargetOwner, statements: readonly (string | undefined)[]): string {
   const run = statements.filter((sql) => sql !== undefined);
   if (run.length < statements.length)
-    return `No ALTER changes that. ${takenRemedy(name, '--target')}. Or drop the table: it is made as it has to be.`;
+    return (
+      `No ALTER changes all of that. ${takenRemedy(name, '--target')}, with the options that it has now. ` +
+      `Or drop the table, then run pg2click resume ${shellName(name)}: it is made as it has to be.`
+    );
   return `Run in ClickHouse: ${run.join('; ')}. Then run pg2click resume ${shellName(name)}.`;
 }
 
