@@ -32,7 +32,9 @@ it('a loader refuses the messages of another deployment, and its remedy leads ou
     kind: 'TargetTaken',
     message: expect.stringContaining(`The topic ${topic} was last written by deployment ${origin.id}`) as unknown,
   });
-  const triggers = await second.source.query(/* sql */ `select from pg_trigger where not tgisinternal`);
+  const triggers = await second.source.query(
+    /* sql */ `select from pg_trigger where not tgisinternal and tgrelid = 'public.orders'::regclass`,
+  );
   expect(triggers.rowCount).toBe(0);
   const address = { pipeline: second.settings.pipeline, schema: 'public', table: 'orders' };
   await attempt(() => removeTable(second.deps, { ...address, dropTarget: false })).result;
