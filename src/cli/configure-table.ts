@@ -5,7 +5,8 @@ import { describeTable } from '../control/describe-table.js';
 import { requireOwnTableWorkflow } from '../control/own-workflow.js';
 import { notReplicated, sendCommand } from '../control/send-command.js';
 import { viewTable, type TableView } from '../control/table-view.js';
-import { kafkaOf, type Route } from '../domain/route.js';
+import { describeRoute } from '../domain/route-choice.js';
+import { type Route } from '../domain/route.js';
 import { changeKindOf, type ChangeKind, type RouteOptions } from '../domain/route-change.js';
 import { formatTableName, parseTableName, shellName, workflowIdOf, type TableName } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
@@ -89,7 +90,7 @@ async function makePlan(
 
 /** What happens, and what it costs. */
 function sentenceOf(kind: ChangeKind, before: Route, after: Route): string {
-  const way = `${describe(before)} -> ${describe(after)}`;
+  const way = `${describeRoute(before)} -> ${describeRoute(after)}`;
   const what: Readonly<Record<ChangeKind, string>> = {
     none: 'it travels so already; nothing to change.',
     messages: `${way}: the next batch is sent in the new form. Messages that are in the topic are loaded as they are.`,
@@ -100,12 +101,6 @@ function sentenceOf(kind: ChangeKind, before: Route, after: Route): string {
     growing: `${way}: the outbox is drained and loaded first; then only rows that are inserted later arrive. Nothing is copied.`,
   };
   return what[kind];
-}
-
-function describe(route: Route): string {
-  const kafka = kafkaOf(route);
-  const transport = kafka === undefined ? 'direct' : `kafka (${kafka.format}, ${kafka.payload})`;
-  return `${route.capture.kind} ${transport}`;
 }
 
 /** The workflow may have refused, at a later look, what the command had found possible. */
@@ -122,7 +117,7 @@ async function conclude(
     session.tell(`${title} was not changed. ${view?.ignored?.problem ?? ''}`);
     return 'failed';
   }
-  if (!session.json) session.print(`${chalk.green('✔')} ${title} travels by ${describe(plan.route)} now.`);
+  if (!session.json) session.print(`${chalk.green('✔')} ${title} travels by ${describeRoute(plan.route)} now.`);
   return 'done';
 }
 

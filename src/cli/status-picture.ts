@@ -2,6 +2,7 @@ import chalk from 'chalk';
 import stringWidth from 'string-width';
 import type { FailureView, PipelineView, StageView, TableView } from '../control/table-view.js';
 import { missingQueues, type Workers } from '../control/workers.js';
+import { COPY_STAGE } from '../domain/route.js';
 import { count, duration, plural, share } from '../domain/figures.js';
 import { loadStage, MAIN_LOADER, PUBLISH_STAGE } from '../domain/route.js';
 import { loaderFacts, replayFacts } from './loader-picture.js';
@@ -23,9 +24,10 @@ export function drawTable(table: TableView, view: PipelineView, before?: Pipelin
   const rate = rateOf(table, view, before);
   const facts: (readonly [string, string | null])[] = [
     ['target', table.target],
+    ['way', table.way],
     ['topic', table.topic === null ? null : `${table.topic} (${table.format ?? ''})`],
     ['key', table.key?.join(', ') ?? null],
-    ['first load', firstLoad(table)],
+    ['first load', hasFirstLoad(table) ? firstLoad(table) : null],
     ...moving(table).map((stage, _, all) => [stage.id, stageText(stage, feederOf(stage, all))] as const),
     ...loaderFacts(table),
     ...replayFacts(table),
@@ -162,6 +164,11 @@ function rateOf(table: TableView, view: PipelineView, before: PipelineView | und
   const seconds = (Date.parse(view.at) - Date.parse(before.at)) / 1_000;
   const rows = table.loadedRows - earlier.loadedRows;
   return rows > 0 && seconds > 0 ? `, ${count(rows / seconds)}/s` : '';
+}
+
+/** What only grows is read from its first row, and has none. */
+function hasFirstLoad({ stages }: TableView): boolean {
+  return stages.length === 0 || stages.some(({ id }) => id === COPY_STAGE);
 }
 
 function firstLoad(table: TableView): string {

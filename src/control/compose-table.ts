@@ -10,6 +10,7 @@ import {
   type StageId,
 } from '../domain/route.js';
 import { engineNames } from '../clickhouse/kafka-engine/names.js';
+import { describeRoute } from '../domain/route-choice.js';
 import { policyOf } from '../failure/kinds.js';
 import { CHANGE_TASKS, type Replay } from '../../workflows/changes.js';
 import type { TableStatus } from '../../workflows/messages.js';
@@ -57,6 +58,7 @@ export function composeTable({ title, workflowId, backlog, description, status, 
     running: pending.map(({ task }) => task),
     doing: DOING.map((task) => pending.find((each) => each.task === task)?.progress).find(Boolean)?.moved ?? null,
     target: target === undefined ? null : `${target.database}.${target.table}`,
+    way: route === undefined ? null : describeRoute(route),
     topic: transport?.topic ?? null,
     format: transport?.format ?? null,
     key: backlog?.table.key ?? null,

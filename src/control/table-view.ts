@@ -29,6 +29,8 @@ export interface TableView {
   /** What preparing, the first load or removing is at, or waits for: `waiting: shop.orders is held by process 4711 (..)`. */
   readonly doing: string | null;
   readonly target: string | null;
+  /** How its rows travel: `outbox, kafka (json, row), worker, replacing`. */
+  readonly way: string | null;
   readonly topic: string | null;
   readonly format: MessageFormat | null;
   readonly key: readonly string[] | null;

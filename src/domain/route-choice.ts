@@ -63,6 +63,14 @@ export function choiceOf({ capture, transport }: Route, loader: LoaderSpec): Rou
   };
 }
 
+/** `outbox, kafka (json, row), worker, replacing`: a route as people read it, by its first loader. */
+export function describeRoute(route: Route): string {
+  const { transport, loaders, capture } = route;
+  const [loader] = loaders;
+  const way = transport.kind === 'kafka' ? `kafka (${transport.format}, ${transport.payload})` : transport.kind;
+  return [capture.kind, way, ...(loader === undefined ? [] : [loader.kind, engineOf(loader)])].join(', ');
+}
+
 /** A route of this choice, with names that nothing has: to ask what is possible. */
 export function routeOf({ capture, transport, loader, payload, format, engine }: RouteChoice): Route {
   return {

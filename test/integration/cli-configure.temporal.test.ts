@@ -32,14 +32,14 @@ it('changes the format of a running table, says what happens, and is harmless to
   const dry = await run('configure', 'orders', '--format', 'packed', '--dry-run');
   expect(dry).toMatchObject({
     code: 0,
-    stdout: expect.stringContaining('outbox kafka (json, row) -> outbox kafka (packed, row)'),
+    stdout: expect.stringContaining('outbox, kafka (json, row), worker, replacing -> outbox, kafka (packed, row)'),
   });
   expect(json(await run('status', 'orders', '--json'))).toMatchObject({ tables: [{ format: 'json' }] });
 
   const done = await run('configure', 'orders', '--format', 'packed');
   expect(done, done.stderr).toMatchObject({
     code: 0,
-    stdout: expect.stringContaining('travels by outbox kafka (packed, row) now'),
+    stdout: expect.stringContaining('travels by outbox, kafka (packed, row), worker, replacing now'),
   });
   const again = await run('configure', 'orders', '--format', 'packed', '--json');
   expect(json(again)).toMatchObject({ table: 'public.orders', changed: false, change: 'none' });

@@ -40,6 +40,7 @@ const ORDERS: TableView = {
   running: ['publish', 'load:main'],
   doing: null,
   target: 'default.orders',
+  way: 'outbox, kafka (json, row), worker, replacing',
   topic: 'default.public.orders',
   format: 'json',
   key: ['id'],
@@ -141,6 +142,7 @@ it('one table in detail tells what it is made of', () => {
   expect(stripVTControlCharacters(drawTable(table, view([table]))).split('\n')).toEqual([
     'public.orders  Ⅱ paused',
     '  target      default.orders',
+    '  way         outbox, kafka (json, row), worker, replacing',
     '  topic       default.public.orders (json)',
     '  key         id',
     '  first load  done, 200,000 rows',
@@ -165,7 +167,7 @@ it('what is not known is said to be so, and is no zero', () => {
   const publish = { ...PUBLISH, waiting: null, lagSeconds: null };
   const table = { ...ORDERS, stages: [publish], waiting: null, lagSeconds: null };
   expect(drawnTable(table)).toEqual(
-    expect.arrayContaining(['  publish     5,000 changes, what waits in the outbox is not known', '  lag         -']),
+    expect.arrayContaining(['  publish   5,000 changes, what waits in the outbox is not known', '  lag       -']),
   );
   expect(drawn(view([table])).at(-1)).toMatch(/ - +- +default\.orders$/u);
 });
