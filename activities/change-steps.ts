@@ -16,6 +16,7 @@ import type { DdlOptions } from '../src/source/brief-lock.js';
 import { settle } from '../src/source/settle.js';
 import { inTransaction } from '../src/source/transaction.js';
 import type { TopicPosition } from '../src/topic/topic-source.js';
+import { captureState } from './capture-state.js';
 import type { Deps } from './deps.js';
 import { endOffsets, readyTopic, receiptOf } from './prepare-table.js';
 
@@ -51,7 +52,7 @@ export async function prepareChange(change: Change): Promise<ChangeReceipt> {
 /** The stage that reads the capture has stopped: the topic is loaded to its end, or the new capture is made. */
 export async function drainChange(change: Change, start: unknown): Promise<ChangeReceipt> {
   const { deps, table, kind } = change;
-  // Started anew by another wish: where reading is to begin was not found yet.
+  // Another wish has started it again: where reading is to begin was not found yet.
   if (kind === 'growing' && start === undefined) return { next: 'preparing' };
   // A frozen attempt of it may thaw: from here on it confirms nothing, and what it still sends is sent again.
   await fenceStage(deps.ledger, table.id, captureStageOf(table.route));
@@ -95,14 +96,14 @@ export async function clearCaptures(change: Begun): Promise<ReplicatedTable> {
   return cleared;
 }
 
-/** Its name is in the ledger before anything of it is made: whoever ends the change, or the table, finds it. */
+/** Its name is in the ledger before anything of it is made: what ends the change, or the table, finds it. */
 async function installCapture(change: Change): Promise<void> {
   const { deps, steps, table, claim, route } = change;
   const { kind } = route.capture;
   const wanted = { ...table, route };
   const isOurs = table.spareCaptures?.includes(kind) === true;
   await using pg = await connect(change);
-  // What an earlier change left is drained to some batch, and the stage begins at none: its half in the source has to begin anew too.
+  // What an earlier change left is drained to some batch, and the stage begins at none: its half in the source has to start again too.
   if (isOurs && deps.settings.ledger !== undefined)
     await deps.captures.named(kind).remove(pg, table, ddlOptions(change));
   await deps.captures.named(kind).refuseLeftovers?.(deps.source, wanted, isOurs ? wanted : undefined);
@@ -137,10 +138,7 @@ async function outrun(change: Change): Promise<object> {
 }
 
 async function backlogOf({ deps, table }: Change): Promise<SourceBacklog> {
-  const reader = (await readStages(deps.ledger, table.id)).find(({ stage }) => stage === captureStageOf(table.route));
-  const captured = { id: table.id, table, lowWater: reader?.lowWater ?? '0', position: reader?.position };
-  const backlogs = await deps.captures.named(table.route.capture.kind).backlog?.(deps.source, [captured]);
-  const backlog = backlogs?.get(table.id);
+  const backlog = await captureState(deps, table);
   if (backlog === undefined) throw new Error(`nobody can tell what waits in the ${table.route.capture.kind}`);
   return backlog;
 }
