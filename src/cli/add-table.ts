@@ -17,6 +17,8 @@ import { requireKafkaFor } from './require-kafka.js';
 import type { Exit } from './exit-code.js';
 import { watchTable } from './watch-table.js';
 import { plural } from '../domain/figures.js';
+import { given } from '../domain/given.js';
+import { routeOptionsOf } from './route-options.js';
 import type { Session } from './session.js';
 import { viewSource, withServers, type Servers } from './servers.js';
 
@@ -121,21 +123,7 @@ async function conclude(
 }
 
 /** Those that were given. */
-function tableOptions({ interval, ...given }: AddOptions): TableOptions {
-  const { key, topic, target, format, capture, transport, loader, payload, engine, cursor, channel } = given;
-  const all = {
-    key,
-    topic,
-    target,
-    format,
-    capture,
-    transport,
-    loader,
-    payload,
-    engine,
-    cursor,
-    channel,
-    intervalMs: interval,
-  };
-  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+function tableOptions(options: AddOptions): TableOptions {
+  const { interval, key, topic, target, cursor, channel } = options;
+  return { ...routeOptionsOf(options), ...given({ key, topic, target, cursor, channel, intervalMs: interval }) };
 }

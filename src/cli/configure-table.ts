@@ -5,6 +5,7 @@ import { describeTable } from '../control/describe-table.js';
 import { requireOwnTableWorkflow } from '../control/own-workflow.js';
 import { notReplicated, sendCommand } from '../control/send-command.js';
 import { viewTable, type TableView } from '../control/table-view.js';
+import { given } from '../domain/given.js';
 import { describeRoute } from '../domain/route-choice.js';
 import { type Route } from '../domain/route.js';
 import { changeKindOf, type ChangeKind, type RouteOptions } from '../domain/route-change.js';
@@ -126,8 +127,7 @@ async function isChanging({ temporal }: Servers, pipeline: string, name: TableNa
   return description?.phase === 'configuring' || description?.phase === 'parked' || description?.phase === 'paused';
 }
 
-function optionsOf(given: ConfigureOptions): RouteOptions {
-  const { interval: intervalMs, cursor, channel, topic, appendOnly } = given;
-  const others = Object.entries({ cursor, channel, topic, appendOnly, intervalMs });
-  return { ...routeOptionsOf(given), ...Object.fromEntries(others.filter(([, value]) => value !== undefined)) };
+function optionsOf(options: ConfigureOptions): RouteOptions {
+  const { interval: intervalMs, cursor, channel, topic, appendOnly } = options;
+  return { ...routeOptionsOf(options), ...given({ cursor, channel, topic, appendOnly, intervalMs }) };
 }

@@ -1,5 +1,6 @@
 import { Option, type Command } from 'commander';
 import { CAPTURE_KINDS, ENGINES, LOADER_KINDS, MESSAGE_FORMATS, PAYLOADS, TRANSPORTS } from '../domain/route.js';
+import { given } from '../domain/given.js';
 import type { TableOptions } from '../domain/replicated-table.js';
 
 /** The options that choose the way of a table's rows. */
@@ -34,6 +35,5 @@ export function withRouteOptions(command: Command): Command {
 
 /** Those that were given. */
 export function routeOptionsOf({ capture, transport, loader, payload, engine, format }: RouteOptions): RouteOptions {
-  const all = { capture, transport, loader, payload, engine, format };
-  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+  return given({ capture, transport, loader, payload, engine, format });
 }

@@ -8,6 +8,7 @@ import {
 } from '../domain/replicated-table.js';
 import { engineOf, kafkaOf, type LoaderKind } from '../domain/route.js';
 import { formatTableName, shellName, workflowIdOf } from '../domain/table-name.js';
+import { given } from '../domain/given.js';
 import { Failure } from '../failure/failure.js';
 import { readInput } from './read-input.js';
 
@@ -21,7 +22,7 @@ export function optionsOf({ key, route }: ReplicatedTable): TableOptions {
   return {
     key,
     target: `${target.database}.${target.table}`,
-    ...pickDefined({
+    ...given({
       topic: kafka?.topic,
       format: kafka?.format,
       payload: kafka?.payload,
@@ -91,8 +92,4 @@ const FIXED: readonly (keyof TableOptions)[] = ['key', 'target', 'loader', 'engi
 function textOf(value: string | number | readonly string[] | undefined): string | undefined {
   if (typeof value === 'object') return value.join(', ');
   return value === undefined ? undefined : String(value);
-}
-
-function pickDefined<T extends object>(values: T): T {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as T;
 }
