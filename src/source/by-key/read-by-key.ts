@@ -9,7 +9,7 @@ import type { Column, ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
-import { lockRowSchemaSql, REMEDY_OF_MISSING, requireRowSchema } from '../catalog/row-schema.js';
+import { explainMissing, lockRowSchemaSql, requireRowSchema } from '../catalog/row-schema.js';
 import { readDeployment } from '../deployment.js';
 import { ensureFlushed } from '../flush.js';
 import { qualified } from '../outbox/names.js';
@@ -137,7 +137,7 @@ function arrayOf({ values, bytes }: KeyBatch): Buffer {
   return array.subarray(0, at + 1);
 }
 
-/** Whoever loads reads PostgreSQL here: nobody expects that of a worker that loads a topic, so each sentence says it. */
+/** The loader reads PostgreSQL here: nobody expects that of a worker that loads a topic, so each sentence says it. */
 function explain(error: unknown, { name }: ReplicatedTable, role: string): Failure {
   const title = formatTableName(name);
   const failure = classifyPostgres(error, `reading rows of ${title} by key`);
@@ -155,7 +155,5 @@ function explain(error: unknown, { name }: ReplicatedTable, role: string): Failu
       remedy: `With --payload key the loader needs: grant usage on schema ${quotePg(name.schema)} to ${quotePg(role)}; grant select on table ${qualified(name)} to ${quotePg(role)}. Then resume.`,
       cause: error,
     });
-  if (failure.kind === 'MissingTable')
-    return new Failure('MissingTable', { message: failure.message, remedy: REMEDY_OF_MISSING, cause: error });
-  return failure;
+  return explainMissing(failure, error);
 }

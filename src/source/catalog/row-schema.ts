@@ -76,8 +76,14 @@ async function findName(pg: Queryable, relation: string): Promise<string | null>
   return found.rows[0]?.name ?? null;
 }
 
-export const REMEDY_OF_MISSING =
+const REMEDY_OF_MISSING =
   'Give the table that was added its name back and resume; or remove the table from pg2click and add it again.';
+
+/** @returns the failure, with its remedy where the statement that threw `error` found no table */
+export function explainMissing(failure: Failure, error: unknown): Failure {
+  if (failure === error || failure.kind !== 'MissingTable') return failure;
+  return new Failure('MissingTable', { message: failure.message, remedy: REMEDY_OF_MISSING, cause: error });
+}
 
 /**
  * @param otherwise said where the columns are as they were

@@ -7,10 +7,9 @@ import type { ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { versionSql } from '../../domain/version.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
-import { Failure } from '../../failure/failure.js';
 import { qualified } from '../outbox/names.js';
 import { BEGIN_READING } from '../session.js';
-import { lockRowSchemaSql, REMEDY_OF_MISSING, requireRowSchema } from '../catalog/row-schema.js';
+import { explainMissing, lockRowSchemaSql, requireRowSchema } from '../catalog/row-schema.js';
 
 /** At 150 bytes a row this is some 1,700 rows ahead of the sink. */
 const BUFFER_BYTES = 256 * 1024;
@@ -58,8 +57,7 @@ export function copyRows(
     } catch (error) {
       signal.throwIfAborted();
       const failure = classifyPostgres(error, `copying ${formatTableName(table.name)}`);
-      if (failure === error || failure.kind !== 'MissingTable') throw failure;
-      throw new Failure('MissingTable', { message: failure.message, remedy: REMEDY_OF_MISSING, cause: error });
+      throw explainMissing(failure, error);
     }
   }
   return Readable.from(read(), { objectMode: false, highWaterMark: BUFFER_BYTES });

@@ -4,8 +4,8 @@ import type { OutboxBatch } from '../../domain/batch.js';
 import type { ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
-import { Failure } from '../../failure/failure.js';
-import { lockRowSchemaSql, REMEDY_OF_MISSING, requireRowSchema, sourceChanged } from '../catalog/row-schema.js';
+import type { Failure } from '../../failure/failure.js';
+import { explainMissing, lockRowSchemaSql, requireRowSchema, sourceChanged } from '../catalog/row-schema.js';
 import { LOOK_UP_BY_INDEX } from '../session.js';
 import { outboxTable } from './names.js';
 
@@ -46,8 +46,7 @@ export async function explainDrain(
 ): Promise<Failure> {
   const failure = classifyPostgres(error, `reading batch ${batch} of ${formatTableName(table.name)}`);
   if (failure === error) return failure;
-  if (failure.kind === 'MissingTable')
-    return new Failure('MissingTable', { message: failure.message, remedy: REMEDY_OF_MISSING, cause: error });
+  if (failure.kind === 'MissingTable') return explainMissing(failure, error);
   const isDataError = error instanceof DatabaseError && error.code?.startsWith('22') === true;
   if (failure.kind !== 'SourceChanged' && !isDataError) return failure;
   try {

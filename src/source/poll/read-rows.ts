@@ -9,7 +9,7 @@ import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
 import type { ReadOptions } from '../../pipeline/batch.js';
 import type { RowContent, StreamContent } from '../../pipeline/row-batch.js';
-import { lockRowSchemaSql, REMEDY_OF_MISSING, requireRowSchema } from '../catalog/row-schema.js';
+import { explainMissing, lockRowSchemaSql, requireRowSchema } from '../catalog/row-schema.js';
 import { DrainLines } from '../outbox/drain-lines.js';
 import { BEGIN_READING, LOOK_UP_BY_INDEX } from '../session.js';
 import type { PollBatch } from './position.js';
@@ -81,13 +81,8 @@ async function* copyOut(
     await pg.query('commit');
   } catch (error) {
     signal.throwIfAborted();
-    throw explain(error, `reading batch ${batch.batch} of ${formatTableName(table.name)}`);
+    const failure = classifyPostgres(error, `reading batch ${batch.batch} of ${formatTableName(table.name)}`);
+    throw explainMissing(failure, error);
   }
   lease.keep();
-}
-
-function explain(error: unknown, what: string): Failure {
-  const failure = classifyPostgres(error, what);
-  if (failure === error || failure.kind !== 'MissingTable') return failure;
-  return new Failure('MissingTable', { message: failure.message, remedy: REMEDY_OF_MISSING, cause: error });
 }
