@@ -3,6 +3,7 @@ import type { Deps } from '../../activities/deps.js';
 import { Fetcher } from '../../src/kafka/client/fetcher.js';
 import { openReader, type TopicReading } from '../../src/topic/reader.js';
 import { freshName, waitFor } from '../support/stack.js';
+import { failureOf } from '../support/failure-of.js';
 import { openPath, type Followed, type Path } from '../support/path.js';
 
 /** Outlasts what is done to it. */
@@ -63,18 +64,6 @@ describe('a crash between two steps loses nothing', () => {
       },
     });
     return { deps: { clickhouse }, reached, release: () => release() };
-  };
-
-  /** The failure of the first slice that gets as far as to fail: on a busy machine one may end before it has read. */
-  const failureOf = async (slice: () => Promise<unknown>): Promise<unknown> => {
-    for (let attempt = 0; attempt < 50; attempt += 1) {
-      const failure = await slice().then(
-        () => undefined,
-        (error: unknown) => error,
-      );
-      if (failure !== undefined) return failure;
-    }
-    throw new Error('no slice failed');
   };
 
   it('after the messages were sent, before the batch was confirmed: it is sent again', async () => {

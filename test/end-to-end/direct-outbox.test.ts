@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Pool } from 'pg';
 import type { Deps } from '../../activities/deps.js';
 import { freshName } from '../support/stack.js';
+import { failureOf } from '../support/failure-of.js';
 import { openPath, type Followed, type Path } from '../support/path.js';
 
 const LONG_SLICE_MS = 5_000;
@@ -74,18 +75,6 @@ describe.each([
     });
     return { deps, reached, release: () => release() };
   };
-  /** The failure of the first slice that gets as far as to fail. */
-  const failureOf = async (slice: () => Promise<unknown>): Promise<unknown> => {
-    for (let attempt = 0; attempt < 50; attempt += 1) {
-      const failure = await slice().then(
-        () => undefined,
-        (error: unknown) => error,
-      );
-      if (failure !== undefined) return failure;
-    }
-    throw new Error('no slice failed');
-  };
-
   it('follows inserts, updates, deletes, key changes and rollbacks, and has no topic', async () => {
     expect(followed.receipt.topic).toBeNull();
     await change();

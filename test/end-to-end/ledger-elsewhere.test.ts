@@ -8,6 +8,7 @@ import { advanceDrain } from '../../src/source/outbox/drain-row.js';
 import type { OpenOutboxSteps } from '../../src/source/outbox/steps.js';
 import { attempt } from '../support/activity.js';
 import { freshName, waitFor } from '../support/stack.js';
+import { failureOf } from '../support/failure-of.js';
 import { openPath, type Followed, type Path } from '../support/path.js';
 
 const LONG_SLICE_MS = 5_000;
@@ -110,18 +111,6 @@ describe('with the ledger in another database', () => {
       };
     },
   });
-
-  /** The failure of the first slice that gets as far as to fail. */
-  const failureOf = async (slice: () => Promise<unknown>): Promise<unknown> => {
-    for (let attempt = 0; attempt < 50; attempt += 1) {
-      const failure = await slice().then(
-        () => undefined,
-        (error: unknown) => error,
-      );
-      if (failure !== undefined) return failure;
-    }
-    throw new Error('no slice failed');
-  };
 
   it('inserts, updates, deletes, changes of keys and TRUNCATE arrive', async () => {
     await write(100);
