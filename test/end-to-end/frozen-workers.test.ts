@@ -15,10 +15,13 @@ const SLICE_MS = 15_000;
 /** A lid that was closed: longer than any heartbeat. */
 const LAPTOP_MS = 30_000;
 
+/** The ways run beside each other: most of their time they wait for a heartbeat to be missed. The tests of a way share its workers. */
+const IN_TURN = { concurrent: false } as const;
+
 /** Two workers; the first reaches every server through a proxy, and can be frozen with something in hand. */
 describe.each(['kafka', 'direct'] as const)(
   'by way of %s a worker that is frozen, or cut off',
-  { timeout: 180_000 },
+  { timeout: 180_000, concurrent: true },
   (transport) => {
     let harness: Harness;
     let proxies: Proxies;
@@ -96,6 +99,7 @@ describe.each(['kafka', 'direct'] as const)(
 
     it.each(transport === 'kafka' ? (['clickhouse', 'kafka'] as const) : (['clickhouse'] as const))(
       'frozen with something on its way to %s: the other takes over, and what arrives late changes nothing',
+      IN_TURN,
       async (server) => {
         await startWorker();
         // Its slices are past their beginnings, which would wait for a frozen server too.
@@ -122,7 +126,7 @@ describe.each(['kafka', 'direct'] as const)(
       },
     );
 
-    it('cut off from Temporal alone: the other takes over, and its slices end by themselves', async () => {
+    it('cut off from Temporal alone: the other takes over, and its slices end by themselves', IN_TURN, async () => {
       await startWorker();
       proxies.temporal.freeze();
       await waitFor(async () => (await harness.progress(tableId)).publisher === second?.pid, {
@@ -143,7 +147,7 @@ describe.each(['kafka', 'direct'] as const)(
       await settle();
     });
 
-    it('killed beside another, over many tables: all of them stay equal', async () => {
+    it('killed beside another, over many tables: all of them stay equal', IN_TURN, async () => {
       await harness.add(
         ...Array.from({ length: 8 }, (_, n) => ({ schema: 'public', table: `busy_${n + 1}`, transport })),
       );
@@ -163,7 +167,7 @@ describe.each(['kafka', 'direct'] as const)(
       await settle();
     });
 
-    it(`frozen for ${LAPTOP_MS / 1_000} seconds as the only one: goes on by itself`, async () => {
+    it(`frozen for ${LAPTOP_MS / 1_000} seconds as the only one: goes on by itself`, IN_TURN, async () => {
       await write('before');
       freeze(harness.worker);
       await write('meanwhile');

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TableOptions } from '../../src/domain/replicated-table.js';
 import { readBacklog } from '../../src/control/backlog.js';
@@ -11,6 +12,9 @@ const WAYS: readonly (readonly [string, TableOptions])[] = [
   ['notify, directly', { capture: 'notify' }],
   ['notify, through a topic', { capture: 'notify', transport: 'kafka' }],
 ];
+
+/** Several slices long. */
+const OPEN_MS = 1_500;
 
 let path: Path;
 beforeAll(async () => {
@@ -50,8 +54,11 @@ for (const [way, options] of WAYS)
       const late = await path.session();
       await late.query(`begin; insert into ${table} (name) values ('commits late')`);
       await path.source.query(`insert into ${table} (name) values ('commits first')`);
-      const commit = new Promise((resolve) => setTimeout(resolve, 1_500)).then(() => late.query('commit'));
-      for (let tries = 0; tries < 10; tries += 1) await followed.settle();
+      let isOpen = true;
+      const commit = sleep(OPEN_MS)
+        .then(() => late.query('commit'))
+        .finally(() => (isOpen = false));
+      while (isOpen) await followed.settle();
       await commit;
       await expect.poll(() => followed.expectEqual(), { timeout: 20_000 }).toBe(4);
     });

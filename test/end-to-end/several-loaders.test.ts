@@ -3,8 +3,10 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { compareTable, isEqual } from '../../dev/compare/compare.js';
 import { seededRandom } from '../../dev/demo/random.js';
 import { queryTable } from '../../src/control/describe-table.js';
+import type { TableView } from '../../src/control/table-view.js';
 import { runCli } from '../support/cli.js';
 import { openHarness, type Harness } from '../support/harness.js';
+import { readStatus } from '../support/read-status.js';
 import { addressOf, freshDatabase, freshSink, waitFor } from '../support/stack.js';
 
 const ROWS = 3_000;
@@ -44,23 +46,14 @@ async function cli(...args: readonly string[]): Promise<Record<string, unknown>>
   return JSON.parse(stdout) as Record<string, unknown>;
 }
 
-interface Status {
-  readonly loaders: readonly { name: string; waiting: number; paused: unknown; copied: boolean }[];
-  readonly replays: readonly { id: string; status: string; rows: number }[];
-  readonly phase: string;
-}
+const status = (): Promise<TableView | undefined> => readStatus(harness.environment, 'orders');
 
-async function status(): Promise<Status> {
-  const { stdout } = await runCli(['status', 'orders', '--json'], { env: harness.environment });
-  return (JSON.parse(stdout) as { tables: Status[] }).tables[0] ?? { loaders: [], replays: [], phase: '' };
-}
-
-async function until(what: string, holds: (seen: Status) => boolean): Promise<Status> {
+async function until(what: string, holds: (seen: TableView) => boolean): Promise<TableView> {
   return waitFor(
     async (see) => {
       const seen = await status();
       see(seen);
-      return holds(seen) ? seen : undefined;
+      return seen !== undefined && holds(seen) ? seen : undefined;
     },
     { deadlineMs: SETTLE_MS, what, everyMs: 500 },
   );
@@ -137,7 +130,7 @@ it(
     const killer = kill();
     void killer.catch(() => undefined);
     // One of the two may be done by now.
-    const running = (await status()).replays.find((replay) => replay.status === 'running');
+    const running = (await status())?.replays.find((replay) => replay.status === 'running');
     if (running !== undefined)
       await runCli(['replay', 'orders', '--cancel', '--replay', running.id], { env: harness.environment });
     await sleep(Math.max(0, startedAt + WRITE_MS - Date.now()));
@@ -158,7 +151,7 @@ it(
     await open.query(/* sql */ `commit`);
     await Promise.all([writer, killer]);
     const paused = await until('the paused loader to be behind', ({ loaders }) =>
-      loaders.some(({ name, waiting, paused: pause }) => name === 'second' && waiting > 0 && pause !== null),
+      loaders.some(({ name, waiting, paused: pause }) => name === 'second' && (waiting ?? 0) > 0 && pause !== null),
     );
     expect(paused.loaders.find(({ name }) => name === 'second')?.paused).toMatchObject({ reason: 'a test' });
     const equal = {
@@ -176,8 +169,8 @@ it(
     const fresh = await expectEqual(databases.here, 'orders_fresh');
     await cli('loader', 'remove', 'orders', 'second', '--drop-target');
     const left = await status();
-    expect(left.loaders.map(({ name }) => name)).toEqual(['main', 'there']);
-    expect(left.phase).toBe('streaming');
+    expect(left?.loaders.map(({ name }) => name)).toEqual(['main', 'there']);
+    expect(left?.phase).toBe('streaming');
     expect(harness.deaths).toEqual([]);
     console.log(
       JSON.stringify({

@@ -5,6 +5,7 @@ import { loadSettings } from '../../src/settings/settings.js';
 import { runCli, startCli } from '../support/cli.js';
 import { connectOwner, freshSettings } from '../support/cli-settings.js';
 import { ledgerRole } from '../support/least-role.js';
+import { readStatus } from '../support/read-status.js';
 import { freshDatabase, waitFor } from '../support/stack.js';
 
 // Dozens of processes are started one after the other, each of which loads itself anew.
@@ -34,13 +35,13 @@ it('with LEDGER_PG_URL a table is added, followed and removed, and other setting
   await source.query(`update orders set note = note || '!' where id <= 10; delete from orders where id = 100`);
   await waitFor(
     async (see) => {
-      const { stdout } = await runCli(['status', 'orders', '--json'], { env });
-      see(stdout);
-      const { tables } = JSON.parse(stdout) as { tables: { loadedRows: number; waiting: number | null }[] };
-      return tables[0]?.loadedRows === 11 && tables[0].waiting === 0;
+      const view = await readStatus(env, 'orders');
+      see(view);
+      return view?.loadedRows === 11 && view.waiting === 0;
     },
-    { deadlineMs: 30_000, what: '11 changes in ClickHouse' },
+    { deadlineMs: 30_000, what: '11 changes in ClickHouse', everyMs: 200 },
   );
+  expect((await runCli(['status', 'orders'], { env })).code).toBe(0);
 
   const elsewhere = await runCli(['init'], { env: own });
   expect(elsewhere.stdout).toContain('belong to a ledger in another database, and LEDGER_PG_URL is not set');

@@ -9,6 +9,7 @@ import { readDeployment } from '../../src/source/deployment.js';
 import { runCli, startCli, type CliRun } from '../support/cli.js';
 import { connectOwner, freshSettings, type CliSettings } from '../support/cli-settings.js';
 import { roleScriptFor } from '../support/least-role.js';
+import { readStatus } from '../support/read-status.js';
 import { readerRoleOf, waitFor } from '../support/stack.js';
 
 // Dozens of processes are started one after the other, each of which loads itself anew.
@@ -27,12 +28,6 @@ async function sql(statement: string): Promise<void> {
   const client = await connectOwner(settings);
   await client.query(statement);
   await client.end();
-}
-
-async function statusOf(table: string): Promise<Record<string, unknown>> {
-  const { stdout } = await runCli(['status', table, '--json'], { env: settings });
-  const { tables } = JSON.parse(stdout) as { tables: Record<string, unknown>[] };
-  return tables[0] ?? {};
 }
 
 /** Starts a table past the checks of `add`. */
@@ -102,9 +97,10 @@ it('a table is added, followed, paused, resumed and removed', async () => {
   expect((await runCli(['status', 'guest'], { env: settings })).code).toBe(5);
 
   await sql(/* sql */ `update orders set note = note || '!' where id <= 100`);
-  await waitFor(async () => ((await statusOf('orders'))['loadedRows'] as number) >= 100, {
+  await waitFor(async () => ((await readStatus(settings, 'orders'))?.loadedRows ?? 0) >= 100, {
     deadlineMs: 30_000,
     what: '100 changes in ClickHouse',
+    everyMs: 200,
   });
   const status = await runCli(['status'], { env: settings });
   expect(status.stdout).toMatch(/public\.orders +● streaming +5,000 +100 +0 /u);
@@ -122,12 +118,13 @@ it('a table is added, followed, paused, resumed and removed', async () => {
   expect(paused.stdout).toMatch(/^✔ Paused/u);
   expect(paused.code).toBe(0);
   // A pause travels with a heartbeat: batches may still move for a moment.
-  await waitFor(async () => JSON.stringify((await statusOf('orders'))['running']) === '[]', {
+  await waitFor(async () => (await readStatus(settings, 'orders'))?.running.length === 0, {
     deadlineMs: 30_000,
     what: 'the running slices to end',
+    everyMs: 200,
   });
   await sql(/* sql */ `update orders set note = note || '?' where id <= 30`);
-  expect(await statusOf('orders')).toMatchObject({
+  expect(await readStatus(settings, 'orders')).toMatchObject({
     phase: 'paused',
     paused: { reason: 'lunch' },
     waiting: 30,
@@ -135,9 +132,10 @@ it('a table is added, followed, paused, resumed and removed', async () => {
   });
 
   expect((await runCli(['resume', 'orders'], { env: settings })).stdout).toMatch(/^✔ Resumed/u);
-  await waitFor(async () => ((await statusOf('orders'))['loadedRows'] as number) >= 130, {
+  await waitFor(async () => ((await readStatus(settings, 'orders'))?.loadedRows ?? 0) >= 130, {
     deadlineMs: 30_000,
     what: 'the changes of the pause in ClickHouse',
+    everyMs: 200,
   });
 
   const removed = await runCli(['remove', 'orders', '--yes', '--drop-target', '--json'], { env: settings });
@@ -165,7 +163,11 @@ it('a table that is parked ends status and add with 4, and says what to do', asy
   await sql(/* sql */ `alter table lines add column price int; insert into lines values (2, 3)`);
   await runCli(['pause', 'lines'], { env: settings });
   await runCli(['resume', 'lines'], { env: settings });
-  await waitFor(async () => (await statusOf('lines'))['phase'] === 'parked', { deadlineMs: 30_000, what: 'the park' });
+  await waitFor(async () => (await readStatus(settings, 'lines'))?.phase === 'parked', {
+    deadlineMs: 30_000,
+    what: 'the park',
+    everyMs: 200,
+  });
 
   const status = await runCli(['status', 'lines'], { env: settings });
   expect(status.stdout).toContain('✖ parked');
@@ -202,7 +204,7 @@ it('a table that is parked ends status and add with 4, and says what to do', asy
   expectDiscretion(worker);
 });
 
-it('a table whose target is taken is refused with the commands that lead out', async () => {
+it('a table whose target is taken is refused with the commands that lead out, and pause of one whose workflow was ended says what status says', async () => {
   const worker = await startWorker();
   await sql(/* sql */ `create table owners (id int primary key); create table uniq (id int primary key);
     insert into uniq values (1)`);
@@ -211,11 +213,11 @@ it('a table whose target is taken is refused with the commands that lead out', a
   await startByHand('uniq', { target: 'owners' });
   await waitFor(
     async (see) => {
-      const seen = await statusOf('uniq');
+      const seen = await readStatus(settings, 'uniq');
       see(seen);
-      return seen['phase'] === 'parked';
+      return seen?.phase === 'parked';
     },
-    { deadlineMs: 90_000, what: 'the park' },
+    { deadlineMs: 90_000, what: 'the park', everyMs: 200 },
   );
   const refused = await runCli(['add', 'uniq', '--target', 'owners'], { env: settings });
   expect(refused.code).toBe(5);
@@ -236,18 +238,13 @@ it('a table whose target is taken is refused with the commands that lead out', a
     `nothing was dropped in ClickHouse. ${settings['CH_DB']}.other stays: its removal was not asked for.`,
   );
   expect((await runCli(['remove', '--help'], { env: settings })).stdout).toMatch(/topic\s+stays/u);
-  worker.process.kill('SIGTERM');
-  expect((await worker.ended).code).toBe(0);
-});
 
-it('pause of a table whose workflow was ended says what status says', async () => {
-  const worker = await startWorker();
   await sql(/* sql */ `create table ended (id int primary key)`);
   expect((await runCli(['add', 'ended'], { env: settings })).code).toBe(0);
   const temporal = await connectTemporal(loadSettings({ env: settings, envFile: false, stackFile: false }));
   await temporal.client.workflow.getHandle(`replicate/${settings['PG2CLICK_PIPELINE']}/public.ended`).terminate();
   await temporal.close();
-  expect((await statusOf('ended'))['phase']).toBe('stopped');
+  expect(await readStatus(settings, 'ended')).toMatchObject({ phase: 'stopped' });
   const { code, stderr } = await runCli(['pause', 'ended'], { env: settings });
   expect(stderr).toContain('public.ended is stopped: its workflow does not run, and changes fill its outbox.');
   expect(stderr).toContain('"pg2click add public.ended" starts it again');

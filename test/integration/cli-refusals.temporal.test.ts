@@ -10,7 +10,10 @@ import { connectOwner, freshSettings, type CliSettings } from '../support/cli-se
 import { freshName, readerRoleOf, waitFor } from '../support/stack.js';
 
 let settings: CliSettings;
+/** Of the deployment, as `init` says it. */
+let taskQueue: string;
 
+/** A ledger that is ready, and one table that waits for a worker: none ever runs here. */
 beforeAll(async () => {
   settings = await freshSettings();
   const client = await connectOwner(settings);
@@ -19,6 +22,9 @@ beforeAll(async () => {
     create table orders (id int primary key);
     create view seen as select * from orders`);
   await client.end();
+  const init = await runCli(['init', '--json'], { env: settings });
+  ({ taskQueue } = JSON.parse(init.stdout) as { taskQueue: string });
+  expect((await runCli(['add', 'orders', '--no-wait'], { env: settings })).code).toBe(0);
 });
 
 function without(...names: string[]): CliSettings {
@@ -67,10 +73,7 @@ describe('wrong usage ends with 2', () => {
   });
 
   it('remove without --yes where nobody can be asked', async () => {
-    const env = settings;
-    await runCli(['init'], { env });
-    await runCli(['add', 'orders', '--no-wait'], { env });
-    const { code, stderr } = await runCli(['remove', 'orders'], { env });
+    const { code, stderr } = await runCli(['remove', 'orders'], { env: settings });
     expectSentence(stderr, 'Removing public.orders needs --yes where nobody can be asked.');
     expect(code).toBe(2);
   });
@@ -79,8 +82,6 @@ describe('wrong usage ends with 2', () => {
 describe('more tables than the workers have slots for', () => {
   it('are refused before anything is started; one that is replicated already is not', async () => {
     const env = { ...settings, PG2CLICK_SLOTS: '2' };
-    await runCli(['init'], { env });
-    await runCli(['add', 'orders', '--no-wait'], { env: settings });
     const client = await connectOwner(settings);
     await client.query(`create table invoices (id int primary key)`);
     await client.end();
@@ -191,7 +192,6 @@ describe('a server that cannot be reached ends with 3', () => {
   });
 
   it('a worker without Temporal does not wait for it', async () => {
-    await runCli(['init'], { env: settings });
     const { code, stderr } = await runCli(['worker'], { env: { ...settings, TEMPORAL_ADDRESS: 'localhost:1' } });
     const lines = stderr.split('\n').filter((line) => !line.startsWith('{'));
     expectSentence(lines.join('\n'), 'Temporal at localhost:1 refused the connection: nothing listens there.');
@@ -250,15 +250,12 @@ describe('a table that cannot be replicated ends with 5, and changes nothing', (
 
 describe('without a worker', () => {
   it('add is accepted, ends with 6, and says who is missing', async () => {
-    await runCli(['init'], { env: settings });
     const { code, stderr } = await runCli(['add', 'orders'], { env: settings });
     expect(stderr).toMatch(/No worker runs: nobody polls (pg2click\/[0-9a-f]{8}), \1\/producer, \1\/consumer\./u);
     expect(code).toBe(6);
   });
 
   it('status shows what the servers know, says so, and ends with 4', async () => {
-    await runCli(['init'], { env: settings });
-    await runCli(['add', 'orders', '--no-wait'], { env: settings });
     const { code, stdout } = await runCli(['status', '--json'], { env: settings });
     expect(JSON.parse(stdout)).toMatchObject({
       pipeline: settings['PG2CLICK_PIPELINE'],
@@ -270,17 +267,12 @@ describe('without a worker', () => {
   });
 
   it('pause is accepted for later, and ends with 6', async () => {
-    await runCli(['init'], { env: settings });
-    await runCli(['add', 'orders', '--no-wait'], { env: settings });
     const { code, stdout } = await runCli(['pause', 'orders', '--reason', 'no hurry'], { env: settings });
     expect(stdout.trim()).toBe('Accepted; no worker answered, so it takes effect when one runs.');
     expect(code).toBe(6);
   });
 
   it('remove of a parked table is accepted for later too: its park is not one of the removal', async () => {
-    const { taskQueue } = JSON.parse((await runCli(['init', '--json'], { env: settings })).stdout) as {
-      taskQueue: string;
-    };
     const pipeline = settings['PG2CLICK_PIPELINE'] ?? '';
     const temporal = await connectTemporal(loadSettings({ env: settings, envFile: false, stackFile: false }));
     const workflow = await temporal.client.workflow.start(REPLICATE_TABLE, {
@@ -318,7 +310,6 @@ describe('init', () => {
   });
 
   it('is harmless to run again', async () => {
-    expect((await runCli(['init'], { env: settings })).code).toBe(0);
     const again = await runCli(['init'], { env: settings });
     expect(again.stdout).toContain('ledger up to date');
     expect(again.code).toBe(0);

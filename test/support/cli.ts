@@ -30,15 +30,45 @@ export interface CliOptions {
 
 /** A folder of the test's own, without a `.env`, removed when the test ends. */
 export function emptyFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'pg2click-cli-'));
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = makeFolder();
+  onTestFinished(() => removeFolder(folder));
   return folder;
 }
 
 /** Starts the built command line as a person would. It is killed, if need be, when the test ends. */
 export function startCli(args: readonly string[], options: CliOptions = {}): CliRun {
+  const run = spawnCli(args, options.directory ?? emptyFolder(), options);
+  onTestFinished(async () => {
+    if (run.process.exitCode === null && run.process.signalCode === null) run.process.kill('SIGKILL');
+    await run.ended;
+  });
+  return run;
+}
+
+/** Runs the built command line to its end. Hooks, and tests that run beside others, may call it too. */
+export async function runCli(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {
+  const directory = options.directory ?? makeFolder();
+  const { process: child, ended } = spawnCli(args, directory, options);
+  const kill = (): void => void child.kill('SIGKILL');
+  process.once('exit', kill);
+  try {
+    return await ended;
+  } finally {
+    process.removeListener('exit', kill);
+    if (options.directory === undefined) removeFolder(directory);
+  }
+}
+
+function makeFolder(): string {
+  return mkdtempSync(join(tmpdir(), 'pg2click-cli-'));
+}
+
+function removeFolder(folder: string): void {
+  rmSync(folder, { recursive: true, force: true });
+}
+
+function spawnCli(args: readonly string[], directory: string, options: CliOptions): CliRun {
   if (!existsSync(MAIN)) throw new Error('The command line is not built: run "npm run build" first.');
-  const directory = options.directory ?? emptyFolder();
   const child = spawn(process.execPath, [MAIN, ...args], {
     cwd: directory,
     // HOME: the Temporal command line's configuration of this machine must not speak here.
@@ -51,14 +81,5 @@ export function startCli(args: readonly string[], options: CliOptions = {}): Cli
   const ended = new Promise<CliResult>((resolve, reject) => {
     child.once('error', reject).once('close', (code) => resolve({ code, ...written }));
   });
-  onTestFinished(async () => {
-    if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
-    await ended;
-  });
   return { process: child, ended, output: () => `${written.stdout}${written.stderr}` };
-}
-
-/** Runs the built command line to its end. */
-export function runCli(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {
-  return startCli(args, options).ended;
 }

@@ -2,11 +2,12 @@ import pg from 'pg';
 import { Client, Connection } from '@temporalio/client';
 import { createClient, type ClickHouseClient } from '@clickhouse/client';
 import { onTestFinished } from 'vitest';
-import type { PipelineView, TableView } from '../../src/control/table-view.js';
+import type { TableView } from '../../src/control/table-view.js';
 import { taskQueuesOf, type TaskQueues } from '../../src/domain/deployment.js';
 import { runCli, startCli, type CliResult, type CliRun } from './cli.js';
 import { connectOwner, type CliSettings } from './cli-settings.js';
 import { clickhouseOptions, temporalOptions } from './clients.js';
+import { readStatus } from './read-status.js';
 import { addressOf, waitFor } from './stack.js';
 
 /** A source with its settings, as a person has it: commands of the CLI, and workers. */
@@ -32,10 +33,7 @@ export async function openSite(settings: CliSettings): Promise<Site> {
   const init = await run('init', '--json');
   const { deployment } = JSON.parse(init.stdout) as { deployment: { id: string } | null };
   if (deployment === null) throw new Error(`init says no deployment: ${init.stdout}`);
-  const status: Site['status'] = async (table) => {
-    const { stdout } = await run('status', table, '--json');
-    return (JSON.parse(stdout) as Partial<PipelineView>).tables?.[0];
-  };
+  const status: Site['status'] = (table) => readStatus(settings, table);
   return {
     settings,
     id: deployment.id,
@@ -60,7 +58,7 @@ export async function openSite(settings: CliSettings): Promise<Site> {
           see(view);
           return view !== undefined && holds(view) ? view : undefined;
         },
-        { deadlineMs: 60_000, what: `${table}: ${what}`, everyMs: 500 },
+        { deadlineMs: 60_000, what: `${table}: ${what}`, everyMs: 200 },
       ),
     async notes(target) {
       const query = /* sql */ `select note from ${settings['CH_DB']}.${target}_current order by note`;

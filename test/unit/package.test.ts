@@ -32,7 +32,7 @@ describe('the published package', () => {
     );
     expect(paths).toEqual(expect.arrayContaining(['README.md', 'sql/roles/postgres.sql']));
     if (existsSync(join(packageRoot, 'dist'))) expect(paths).toContain('dist/src/cli/main.js');
-  }, 30_000);
+  });
 
   it('says in one sentence why it has no dev and no demo, and what to do', async () => {
     await expect(loadDevTools(join(packageRoot, 'dist', 'src', 'tools.js'))).rejects.toMatchObject({
