@@ -98,10 +98,10 @@ async function makePlan(
 }
 
 /** What the workflow would refuse for what it does now. @throws Failure `UnsuitableTable` */
-async function refuseNow({ settings, tell }: Session, { temporal }: Servers, name: TableName): Promise<void> {
-  const status = await queryTable(temporal.client, workflowIdOf(settings.pipeline, name));
+async function refuseNow(session: Session, { temporal }: Servers, name: TableName): Promise<void> {
+  const status = await queryTable(temporal.client, workflowIdOf(session.settings.pipeline, name));
   if (status === undefined) {
-    tell('No worker answered: whether a replay, or a change of loaders, is under way is not known.');
+    session.tell('No worker answered: whether a replay, or a change of loaders, is under way is not known.');
     return;
   }
   const isLeaving = status.phase === 'removing' || status.phase === 'removed';

@@ -76,15 +76,13 @@ export function describeChange(before: Route, after: Route): string {
   const [from, to] = [describeRoute(before), describeRoute(after)];
   if (from !== to) return `${from} -> ${to}`;
   const said = ({ capture }: Route, option: string): string => {
-    const value = capture[option];
+    const value = capture[option] as string | number | undefined;
     if (value === undefined) return 'the default';
-    return option === 'intervalMs' ? `${String(value)} ms` : String(value);
+    return option === 'intervalMs' ? `${value} ms` : String(value);
   };
-  const options = [...new Set([...Object.keys(before.capture), ...Object.keys(after.capture)])];
-  const changed = options.filter((option) => said(before, option) !== said(after, option));
-  return changed
-    .filter((option) => Object.hasOwn(OPTION_NAMES, option))
-    .map((option) => `${OPTION_NAMES[option]} ${said(before, option)} -> ${said(after, option)}`)
+  return Object.entries(OPTION_NAMES)
+    .filter(([option]) => said(before, option) !== said(after, option))
+    .map(([option, name]) => `${name} ${said(before, option)} -> ${said(after, option)}`)
     .join(', ');
 }
 

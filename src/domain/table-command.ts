@@ -26,7 +26,8 @@ export function tableCommand(command: 'add' | 'configure', name: TableName, opti
   const words = (Object.keys(FLAGS) as (keyof Options)[]).flatMap((option) => {
     const value = options[option];
     if (value === undefined || value === false) return [];
-    return value === true ? [FLAGS[option]] : [FLAGS[option], shellWord(String(value))];
+    if (value === true) return [FLAGS[option]];
+    return [FLAGS[option], shellWord(typeof value === 'object' ? value.join(',') : String(value))];
   });
   return ['pg2click', command, shellName(name), ...words].join(' ');
 }

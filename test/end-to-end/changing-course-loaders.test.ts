@@ -107,6 +107,21 @@ it.each([
   await expect(adding).rejects.toMatchObject({ kind: 'OffsetsExpired', message: expect.stringMatching(/lacks rows/u) });
 });
 
+it.each([
+  [
+    { capture: 'outbox' },
+    / configure \S+ --transport kafka --format json, then pg2click loader add \S+ eu --target NAME$/u,
+  ],
+  [{}, / remove \S+, then pg2click add \S+ .*--transport kafka .*, then pg2click loader add \S+ eu --target NAME$/u],
+] as const)('a loader is not added without a topic, with %j: the remedy leads there', async (options, remedy) => {
+  const { followed } = await polled({ transport: 'direct', ...options });
+  await expect(followed.call(addLoader, { loader: { name: 'eu' } })).rejects.toMatchObject({
+    kind: 'UnsuitableTable',
+    message: 'Without a topic there is one loader: what it has loaded is taken out of the capture.',
+    remedy: expect.stringMatching(remedy),
+  });
+});
+
 it('the Kafka engine reads on from poll to notify and back, stopped before the switch as by the workflow', async () => {
   const { table, followed } = await polled({ loader: 'kafka-engine' });
   await followed.expectEqual();
