@@ -3,6 +3,7 @@ import { addLoader } from '../../activities/change-loaders.js';
 import { copyTable } from '../../activities/copy-table.js';
 import { loadSlice } from '../../activities/load-slice.js';
 import { compareTable, isEqual } from '../../dev/compare/compare.js';
+import { countAddedLoaders } from '../../src/ledger/tables.js';
 import { openPath, type Followed, type Path } from '../support/path.js';
 import { freshName } from '../support/stack.js';
 
@@ -35,7 +36,9 @@ it('both loaders follow a change of format, of payload and of the capture, which
   const { table, followed } = await polled();
   await followed.expectEqual();
   const { database } = path.settings.clickhouse;
+  const added = await countAddedLoaders(path.deps.ledger);
   await followed.call(addLoader, { loader: { name: 'second', target: `${table}_second` } });
+  expect(await countAddedLoaders(path.deps.ledger), 'loaders that take slots').toBe(added + 1);
   const drain = async (): Promise<void> => {
     for (let waits = 1; waits > 0;) {
       const { batches, waiting } = await followed.slice(loadSlice, 'load:second');
