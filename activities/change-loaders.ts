@@ -10,8 +10,9 @@ import {
   PUBLISH_STAGE,
   type Route,
 } from '../src/domain/route.js';
-import { refusalOf } from '../src/domain/route-refusal.js';
-import { formatTableName } from '../src/domain/table-name.js';
+import { reasonAgainst } from '../src/domain/route-refusal.js';
+import { formatTableName, shellName } from '../src/domain/table-name.js';
+import { wayToTopic } from '../src/domain/way-out.js';
 import { Failure } from '../src/failure/failure.js';
 import { dropTarget } from '../src/clickhouse/drop-target.js';
 import { changeStages, claimPrepared, definitionOf } from '../src/ledger/change-route.js';
@@ -39,11 +40,10 @@ export async function addLoader(deps: Deps, request: LoaderRequest): Promise<Loa
     if (table.route.loaders.some((loader) => loader.name === name))
       return { prepared: receiptOf(table, null), dropped: [], kept: [] };
     refuseName(name);
+    requireRoom(deps, table, request.loader);
     steps.begin('looking at the target');
     const loader = await planLoader(deps, table, request.loader);
     const route: Route = { ...table.route, loaders: [...table.route.loaders, loader] };
-    const refusal = refusalOf(route, { captures: deps.captures.kinds, loaders: deps.loaders.kinds });
-    if (refusal !== undefined) throw new Failure('UnsuitableTable', { message: refusal });
     const { topic = '' } = kafkaOf(route) ?? {};
     steps.begin(`reading the offsets of ${topic}`);
     // Before the offsets: what was published by then lies before them.
@@ -111,6 +111,21 @@ function refuseName(name: string): void {
     message: `A loader that is added cannot be named "${name}": ${name === MAIN_LOADER ? 'that is the first loader' : 'replays have such names'}.`,
     remedy: 'Choose another name.',
   });
+}
+
+/**
+ * Before its target is looked at: another target would not help.
+ * @throws Failure `UnsuitableTable` the route has no room for a loader more
+ */
+function requireRoom({ captures, loaders }: Deps, table: ReplicatedTable, wanted: LoaderRequest['loader']): void {
+  const { name, target = 'NAME', connection } = wanted;
+  const kinds = { captures: captures.kinds, loaders: loaders.kinds };
+  const added = { kind: 'worker', name, target: { database: '', table: '' } };
+  const message = reasonAgainst({ ...table.route, loaders: [...table.route.loaders, added] }, kinds);
+  if (message === undefined) return;
+  const server = connection === undefined ? '' : ` --server ${connection}`;
+  const again = `pg2click loader add ${shellName(table.name)} ${name} --target ${target}${server}`;
+  throw new Failure('UnsuitableTable', { message, remedy: `${wayToTopic({ table, kinds })}, then ${again}` });
 }
 
 /** The position of the capture up to which all is in the topic, decimal; for displays. */

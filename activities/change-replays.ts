@@ -61,6 +61,11 @@ export async function startReplay(deps: Deps, request: ReplayRequest): Promise<R
     const { start, end } = await withAdmin(deps.kafka, async (admin) =>
       readRange(admin, topic, await requireState(admin, topic), request),
     );
+    if (!copies && Object.entries(start).every(([partition, offset]) => offset === end[partition]))
+      throw new Failure('Misconfigured', {
+        message: `No message of ${topic} lies between --from ${request.from} and ${request.to === undefined ? 'its end' : `--to ${request.to}`}: there is nothing to replay.`,
+        remedy: 'Give a range that holds messages, for example --from beginning.',
+      });
     if (request.into !== undefined) {
       steps.begin('making the table');
       await makeTarget(deps, targetOf(table, loader, deployment.id), loader, table.route);

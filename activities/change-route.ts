@@ -9,11 +9,11 @@ import { stepsOf } from '../src/pipeline/steps.js';
 import { clearCaptures, drainChange, prepareChange, switchChange, type Change } from './change-steps.js';
 import type { Deps } from './deps.js';
 import { findPreparedTable } from './find-prepared-table.js';
-import { planChange } from './plan-change.js';
+import { planChange, type ChangePlan, type ChangeRefusal } from './plan-change.js';
 import { receiptOf } from './prepare-table.js';
 
 /**
- * One step of a change of a table's route. Each attempt claims the table, reads what the ledger has, and plans anew: whatever an
+ * One step of a change of a table's route. Each attempt claims the table, reads what the ledger has, and plans again: whatever an
  * earlier attempt has done, it goes on from there. A step that finds the change done says so. What may not be changed is refused
  * here and parks nothing: the table goes on as it is.
  */
@@ -31,9 +31,10 @@ export async function changeRoute(
     steps.begin('planning the change');
     const plan = await planOrRefusal(deps, table, request);
     const change = { deps, steps, claim, deployment: own, table, lockWaitMs: options.lockWaitMs };
-    if (typeof plan === 'string') {
+    if ('why' in plan) {
       // What the change had begun to make goes: nobody would go on with it.
-      return { next: null, refused: plan, prepared: receiptOf(await clearCaptures(change), null) };
+      const refused = [plan.why, plan.wayOut].filter(Boolean).join(' ');
+      return { next: null, refused, prepared: receiptOf(await clearCaptures(change), null) };
     }
     if (plan.kind === 'none') return { next: null, prepared: receiptOf(await clearCaptures(change), null) };
     try {
@@ -59,12 +60,16 @@ function doStep(change: Change, { step, start }: ChangeRequest): Promise<ChangeR
   }
 }
 
-async function planOrRefusal(deps: Deps, table: ReplicatedTable, { options }: ChangeRequest) {
+async function planOrRefusal(
+  deps: Deps,
+  table: ReplicatedTable,
+  { options }: ChangeRequest,
+): Promise<ChangePlan | ChangeRefusal> {
   try {
     return await planChange({ ...deps, loaders: { kinds: deps.loaders.kinds } }, table, options);
   } catch (error) {
     if (error instanceof Failure && policyOf(error.kind).treatment === 'parked')
-      return [error.message, error.remedy].filter(Boolean).join(' ');
+      return { why: error.message, ...(error.remedy === undefined ? {} : { wayOut: error.remedy }) };
     throw error;
   }
 }

@@ -57,7 +57,7 @@ export async function drainChange(change: Change, start: unknown): Promise<Chang
   // A frozen attempt of it may thaw: from here on it confirms nothing, and what it still sends is sent again.
   await fenceStage(deps.ledger, table.id, captureStageOf(table.route));
   if (kind === 'to-direct' || kind === 'growing') await waitUntilLoaded(change);
-  if (kind === 'anew') await installCapture(change);
+  if (kind === 'next-generation') await installCapture(change);
   return { next: 'switching', start };
 }
 
@@ -67,7 +67,7 @@ export async function switchChange(change: Change, start: unknown): Promise<Chan
   steps.begin('exchanging the route');
   // A frozen publisher may have sent its last batch meanwhile. The loaders take it, or direct repeats it: both are the same rows.
   const isLoaded = kind !== 'to-direct' || (await leftToLoad(change)) === 0;
-  const isMade = kind !== 'anew' || table.spareCaptures?.includes(change.route.capture.kind) === true;
+  const isMade = kind !== 'next-generation' || table.spareCaptures?.includes(change.route.capture.kind) === true;
   const isOutrun = kind !== 'growing' || start !== undefined;
   if (!(isLoaded && isMade && isOutrun)) return { next: 'draining', start };
   const next = await composeSwitch(change, start);
@@ -174,7 +174,7 @@ async function composeSwitch(change: Change, start: unknown): Promise<Switch> {
   const before = table.route.capture.kind;
   const differs =
     deps.captures.named(before).installationOf(table) !== deps.captures.named(route.capture.kind).installationOf(after);
-  const fingerprint = kind === 'anew' ? await fingerprintOf(change) : table.fingerprint;
+  const fingerprint = kind === 'next-generation' ? await fingerprintOf(change) : table.fingerprint;
   const loads = stagesOf(route).filter(({ id }) => inputOf(id) === 'topic');
   const position = isNewReader ? await positionAtEnd(change, kafka.topic, reader.from) : {};
   const [main] = table.route.loaders;
@@ -193,7 +193,7 @@ async function composeSwitch(change: Change, start: unknown): Promise<Switch> {
     reader,
     positions: isNewReader ? Object.fromEntries(loads.map(({ id }) => [id, position])) : {},
     ...(proof === undefined ? {} : { proof }),
-    ...(kind === 'anew' ? { again: { start: {}, fromNothing: true } } : {}),
+    ...(kind === 'next-generation' ? { again: { start: {}, fromNothing: true } } : {}),
     ...(kind === 'growing' ? { again: { start: start as object, fromNothing: false } } : {}),
   };
 }

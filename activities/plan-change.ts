@@ -3,7 +3,8 @@ import { byPosition } from '../src/domain/column-type.js';
 import type { CaptureOptions, ReplicatedTable, TableOptions } from '../src/domain/replicated-table.js';
 import { kafkaOf, type CaptureSpec, type LoaderSpec, type Route } from '../src/domain/route.js';
 import { changeKindOf, refusalOfChange, type ChangeKind, type RouteOptions } from '../src/domain/route-change.js';
-import { refusalOf } from '../src/domain/route-refusal.js';
+import { reasonAgainst, unknownPart } from '../src/domain/route-refusal.js';
+import { wayOut } from '../src/domain/way-out.js';
 import { LAST_GENERATION, listTakenNames } from '../src/ledger/registration.js';
 import type { Registry } from '../src/pipeline/registry.js';
 import type { Settings } from '../src/settings/settings.js';
@@ -16,6 +17,12 @@ export interface ChangePlan {
   readonly route: Route;
 }
 
+/** Why a change cannot be made, and the commands that lead to what was asked for, where there are such. */
+export interface ChangeRefusal {
+  readonly why: string;
+  readonly wayOut?: string;
+}
+
 export interface PlanContext {
   readonly source: Queryable;
   readonly ledger: Queryable;
@@ -26,19 +33,20 @@ export interface PlanContext {
 
 /**
  * Says what the options make of a table as it is. It changes nothing: the command and the activity both use it.
- * @returns a plan, or why there is none: one sentence
+ * @returns a plan, or why there is none
  * @throws Failure those of the capture's inspection, e.g. `UnsuitableTable`
  */
 export async function planChange(
   context: PlanContext,
   table: ReplicatedTable,
   asked: RouteOptions,
-): Promise<ChangePlan | string> {
+): Promise<ChangePlan | ChangeRefusal> {
   const { captures, loaders, settings, ledger } = context;
   const kind = asked.capture ?? table.route.capture.kind;
-  if (!captures.kinds.includes(kind)) return `There is no capture "${kind}": choose ${captures.kinds.join(' or ')}.`;
+  if (!captures.kinds.includes(kind))
+    return { why: `There is no capture "${kind}": choose ${captures.kinds.join(' or ')}.` };
   const capture = await captureAfter(context, table, asked);
-  if (typeof capture === 'string') return capture;
+  if (typeof capture === 'string') return { why: capture };
   const taken = await listTakenNames(ledger, table.pipeline, table.name);
   const request = { pipeline: table.pipeline, ...table.name, options: optionsAfter(table.route, asked) };
   const { transport } = chooseRoute(request, { settings, capture, taken });
@@ -47,20 +55,23 @@ export async function planChange(
     transport: keepPartitions(table.route, transport),
     loaders: loadersAfter(table.route, asked),
   };
-  const refusal =
-    refusalOf(route, { captures: captures.kinds, loaders: loaders.kinds }) ??
-    refusalOfChange(table.route, route, asked);
-  if (refusal !== undefined) return refusal;
+  const kinds = { captures: captures.kinds, loaders: loaders.kinds };
+  const unknown = unknownPart(route, kinds);
+  if (unknown !== undefined) return { why: unknown };
+  const why = reasonAgainst(route, kinds) ?? refusalOfChange(table.route, route, asked);
+  if (why !== undefined) return { why, wayOut: wayOut({ table, asked, wanted: route, kinds }) };
   if (transport.kind === 'direct' && captures.named(kind).openStream === undefined)
-    return `--capture ${kind} needs a topic. Use --transport kafka.`;
+    return { why: `--capture ${kind} needs a topic. Use --transport kafka.` };
   const change = changeKindOf(table.route, route);
   if (change === 'growing' && captures.named(kind).startFromNow === undefined)
-    return `--capture ${kind} cannot begin in the middle of a table. Remove it and add it again.`;
+    return { why: `--capture ${kind} cannot begin in the middle of a table. Remove it and add it again.` };
   const topic = kafkaOf(route)?.topic;
   const owner = taken.find((names) => topic !== undefined && names.topic === topic)?.owner;
-  if (owner !== undefined) return `The topic ${topic} is that of ${owner}. Choose another one with --topic.`;
-  if ((change === 'anew' || change === 'growing') && table.generation >= LAST_GENERATION)
-    return `The table has been started ${LAST_GENERATION} times, and row versions have no number for another time.`;
+  if (owner !== undefined) return { why: `The topic ${topic} is that of ${owner}. Choose another one with --topic.` };
+  if ((change === 'next-generation' || change === 'growing') && table.generation >= LAST_GENERATION)
+    return {
+      why: `The table has been started ${LAST_GENERATION} times, and row versions have no number for another time.`,
+    };
   return { kind: change, route };
 }
 
@@ -116,7 +127,7 @@ function optionsAfter(route: Route, asked: RouteOptions): TableOptions {
     transport: asked.transport ?? transport,
     topic: asked.topic ?? kafka?.topic,
     payload,
-    // Keys are always JSON: whoever asks for keys need not ask for JSON too.
+    // Keys are always JSON: a request for keys need not name the format.
     format: asked.format ?? (payload === 'key' ? 'json' : kafka?.format),
   };
 }

@@ -148,7 +148,7 @@ export async function readyTopic(deps: Deps, steps: Steps, of: TopicOf): Promise
 }
 
 /** What Kafka refuses is the name, or what the topic is set up as: either way another one leads out. */
-async function makeTopic(deps: Deps, { table: { name }, kafka: { topic } }: TopicOf): ReturnType<typeof ensureTopic> {
+async function makeTopic(deps: Deps, { table, kafka: { topic } }: TopicOf): ReturnType<typeof ensureTopic> {
   const { partitions, retentionMs } = deps.settings.kafka;
   return withAdmin(deps.kafka, async (admin) => {
     try {
@@ -156,24 +156,21 @@ async function makeTopic(deps: Deps, { table: { name }, kafka: { topic } }: Topi
     } catch (error) {
       if (!(error instanceof Failure) || error.kind !== 'Misconfigured' || error.remedy !== undefined) throw error;
       const { message, cause } = error;
-      throw new Failure(error.kind, { message, remedy: takenRemedy(name, '--topic'), cause });
+      throw new Failure(error.kind, { message, remedy: takenRemedy(table, 'topic'), cause });
     }
   });
 }
 
 /** Where a topic is there already, its last messages say who writes it. */
-async function checkTopic(
-  deps: Deps,
-  { table: { name, id }, kafka: { topic }, deployment: own }: TopicOf,
-): Promise<void> {
+async function checkTopic(deps: Deps, { table, kafka: { topic }, deployment: own }: TopicOf): Promise<void> {
   const state = await withAdmin(deps.kafka, (admin) => topicState(admin, topic));
   if (state === undefined) return;
-  const reader = deps.reader(topic, { subscriber: `${id}/origin` });
+  const reader = deps.reader(topic, { subscriber: `${table.id}/origin` });
   const origin = await findOtherOrigin(reader, state, own.id);
   if (origin === undefined) return;
   throw new Failure('TargetTaken', {
     message: `The topic ${topic} was last written by deployment ${origin}, and this is deployment ${describeDeployment(own)}.`,
-    remedy: `${takenRemedy(name, '--topic')}. If the other deployment is gone for good, delete the topic, then run pg2click resume ${shellName(name)}.`,
+    remedy: `${takenRemedy(table, 'topic')}. If the other deployment is gone for good, delete the topic, then run pg2click resume ${shellName(table.name)}.`,
   });
 }
 

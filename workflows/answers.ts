@@ -1,4 +1,4 @@
-import type { Answer } from './messages.js';
+import type { Answer, RefusalKind } from './messages.js';
 import { phaseOf, reduce, type TableEvent, type TableState } from './table-state.js';
 
 /** What became of a request: the state after it, and what its sender is told. */
@@ -16,8 +16,9 @@ export function keep(state: TableState, message: string): Handled {
   return { state, answer: answer(state, true, false, message) };
 }
 
-export function refuse(state: TableState, message: string): Handled {
-  return { state, answer: answer(state, false, false, message) };
+/** @param kind what it is to the sender: `Misconfigured` where the request names what is not there */
+export function refuse(state: TableState, message: string, kind: RefusalKind = 'UnsuitableTable'): Handled {
+  return { state, answer: { ...answer(state, false, false, message), kind } };
 }
 
 function answer(state: TableState, accepted: boolean, changed: boolean, message: string): Answer {

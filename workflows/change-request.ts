@@ -1,7 +1,7 @@
 import { BOUND_FORMS, isReplayName, parseBound, type ReplayTerms } from '../src/domain/replay.js';
 import { MAIN_LOADER } from '../src/domain/route.js';
 import { change, isText, keep, refuse, type Handled } from './answers.js';
-import { type Change, loadersOf, replayNamed, runningReplays } from './changes.js';
+import { anotherChange, type Change, loadersOf, replayNamed, runningReplays } from './changes.js';
 import { isLeaving, type TableState } from './table-state.js';
 
 /** A message about loaders or replays that was understood. */
@@ -124,8 +124,7 @@ type Begun = Extract<ChangeRequest, { action: 'addLoader' | 'removeLoader' | 're
 
 function begin(state: TableState, request: Begun, at: string): Handled {
   const pending = state.change ?? null;
-  if (pending !== null)
-    return refuse(state, `Another change (${pending.task}) is being made: ask again when it is done.`);
+  if (pending !== null && !withdraws(request, pending)) return refuse(state, anotherChange(pending));
   const { routeChange } = state;
   if (routeChange !== undefined)
     return refuse(state, `The route is being changed, since ${routeChange.since}: ask again when that is done.`);
@@ -136,13 +135,18 @@ function begin(state: TableState, request: Begun, at: string): Handled {
   switch (request.action) {
     case 'addLoader': {
       const { name, target, connection } = request;
-      if (loaders.includes(name)) return refuse(state, `The table has a loader ${name} already.`);
+      if (loaders.includes(name)) return refuse(state, `The table has a loader ${name} already.`, 'Misconfigured');
       const loader = { name, ...(target === null ? {} : { target }), ...(connection === null ? {} : { connection }) };
       return start({ task: 'addLoader', requestId, at, loader }, `Adding loader ${name}.`);
     }
     case 'removeLoader': {
       const { name, dropTarget } = request;
-      if (!loaders.includes(name)) return refuse(state, noLoader(name, loaders));
+      if (pending !== null)
+        return start(
+          { task: 'removeLoader', requestId, at, name, dropTarget, withdraws: true },
+          `Loader ${name} is not added yet: adding it is given up.`,
+        );
+      if (!loaders.includes(name)) return refuse(state, noLoader(name, loaders), 'Misconfigured');
       if (loaders.length === 1)
         return refuse(state, `${name} is the only loader: add another first, or remove the table.`);
       return start({ task: 'removeLoader', requestId, at, name, dropTarget }, `Removing loader ${name}.`);
@@ -150,7 +154,7 @@ function begin(state: TableState, request: Begun, at: string): Handled {
     case 'replay': {
       const { terms } = request;
       if (terms.loader !== undefined && !loaders.includes(terms.loader))
-        return refuse(state, noLoader(terms.loader, loaders));
+        return refuse(state, noLoader(terms.loader, loaders), 'Misconfigured');
       return start({ task: 'startReplay', requestId, at, terms }, 'Starting the replay.');
     }
     case 'cancelReplay': {
@@ -161,11 +165,17 @@ function begin(state: TableState, request: Begun, at: string): Handled {
           `Cancelling ${replay}: what it has written stays.`,
         );
       const running = runningReplays(state);
-      return refuse(state, running.length === 0 ? 'No replay runs.' : `Say which replay: ${running.join(', ')} run.`);
+      if (running.length === 0) return refuse(state, 'No replay runs.');
+      return refuse(state, `Say which replay: ${running.join(', ')} run.`, 'Misconfigured');
     }
     default:
       return request satisfies never;
   }
+}
+
+/** Adding a loader may be retried for ever: its removal ends that. */
+function withdraws(request: Begun, pending: Change): boolean {
+  return request.action === 'removeLoader' && pending.task === 'addLoader' && pending.loader.name === request.name;
 }
 
 function pauseLoader(
@@ -174,7 +184,7 @@ function pauseLoader(
   at: string,
 ): Handled {
   const loaders = loadersOf(state);
-  if (!loaders.includes(name)) return refuse(state, noLoader(name, loaders));
+  if (!loaders.includes(name)) return refuse(state, noLoader(name, loaders), 'Misconfigured');
   const since = state.loaderPauses?.[name]?.since;
   if (since !== undefined) return keep(state, `Loader ${name} is paused already, since ${since}.`);
   return change(state, { type: 'loaderPaused', at, name, reason }, `Loader ${name} is paused: the others go on.`);
@@ -182,7 +192,7 @@ function pauseLoader(
 
 function resumeLoader(state: TableState, name: string): Handled {
   const loaders = loadersOf(state);
-  if (!loaders.includes(name)) return refuse(state, noLoader(name, loaders));
+  if (!loaders.includes(name)) return refuse(state, noLoader(name, loaders), 'Misconfigured');
   const isParked = state.parks.some(({ where }) => where.endsWith(`:${name}`));
   if (state.loaderPauses?.[name] === undefined && !isParked)
     return keep(state, `Nothing to resume: loader ${name} is neither paused nor parked.`);

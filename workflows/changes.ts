@@ -6,7 +6,13 @@ import type { FailureReport, Pause, TableEvent, TableState, Task } from './table
 /** A change of a table's loaders or replays, one activity each. One is made at a time, beside the stages. */
 export type Change = { readonly requestId: string; readonly at: string } & (
   | { readonly task: 'addLoader'; readonly loader: LoaderRequest['loader'] }
-  | { readonly task: 'removeLoader'; readonly name: string; readonly dropTarget: boolean }
+  | {
+      readonly task: 'removeLoader';
+      readonly name: string;
+      readonly dropTarget: boolean;
+      /** The loader was being added: it may be in the ledger, or not. */
+      readonly withdraws?: true;
+    }
   | { readonly task: 'startReplay'; readonly terms: ReplayTerms }
   | { readonly task: 'cancelReplay'; readonly replay: StageId }
 );
@@ -28,6 +34,8 @@ export interface Replay extends ReplayReceipt {
   /** `cancelled`: what it has written stays. */
   readonly status: 'running' | 'finished' | 'cancelled';
   readonly endedAt: string | null;
+  /** Rows of its copy; absent before that is done, and where it has none. */
+  readonly copied?: number;
 }
 
 /** What a table has of loaders and replays; parts of its state that older releases do not have. */
@@ -43,7 +51,12 @@ export interface ChangeState {
 
 export type ChangeEvent =
   | { readonly type: 'changeRequested'; readonly change: Change }
-  | { readonly type: 'loadersChanged'; readonly at: string; readonly receipt: LoaderReceipt }
+  | {
+      readonly type: 'loadersChanged';
+      readonly task: 'addLoader' | 'removeLoader';
+      readonly at: string;
+      readonly receipt: LoaderReceipt;
+    }
   | { readonly type: 'replayStarted'; readonly at: string; readonly receipt: ReplayReceipt }
   | { readonly type: 'replayCancelled'; readonly at: string }
   | { readonly type: 'replayFinished'; readonly at: string; readonly stage: StageId }
@@ -82,9 +95,13 @@ export function reduceChange(state: TableState, event: ChangeEvent): TableState 
   const { change = null } = state;
   switch (event.type) {
     case 'changeRequested':
-      return { ...state, change: event.change };
-    case 'loadersChanged':
-      return endChange(loadersChanged(state, event.receipt), event.at, sentenceOf(change, event.receipt));
+      return { ...(change === null ? state : withoutFailureOf(state, change.task)), change: event.change };
+    case 'loadersChanged': {
+      const { task, receipt, at } = event;
+      const next = loadersChanged(state, task, receipt);
+      // A loader that was withdrawn while it was added is in the ledger: its removal takes it out again.
+      return task === change?.task ? endChange(next, at, sentenceOf(change, receipt)) : next;
+    }
     case 'replayStarted': {
       const { receipt, at } = event;
       const replay: Replay = { ...receipt, requestId: change?.requestId ?? '', at, status: 'running', endedAt: null };
@@ -120,6 +137,14 @@ export function refuseChange(state: TableState, task: Task, failure: FailureRepo
   return { ...state, change: null, changed: { requestId, task: change.task, at, failure, message: failure.message } };
 }
 
+/** A stage that runs once is done. The rows of the copy of a replay are rows of the replay. */
+export function copyDone(state: TableState, stage: StageId, rows: number): TableState {
+  const replays = replaysOf(state).map((each) =>
+    copyStage(replayName(each.stage)) === stage ? { ...each, copied: rows } : each,
+  );
+  return { ...state, done: [...(state.done ?? []), stage], ...(state.replays === undefined ? {} : { replays }) };
+}
+
 /** The stages of replays that run. */
 export function replayStages(state: ChangeState): readonly StageSpec[] {
   return replaysOf(state).flatMap(({ status, stages }) => (status === 'running' ? stages : []));
@@ -142,11 +167,11 @@ export function isHeld({ change, loaderPauses = {} }: ChangeState, stage: StageI
   return false;
 }
 
-/** Whether a change has to wait for stages that still run: those that it ends. */
+/** Whether a change has to wait for what still runs: the stages that it ends, or the change that it withdraws. */
 export function mustWait(state: TableState, task: Task, running: Iterable<Task>): boolean {
   if (task !== 'removeLoader' && task !== 'cancelReplay') return false;
   const { change, loaderPauses: _, ...rest } = state;
-  return [...running].some((stage) => isHeld({ ...rest, change: change ?? null }, stage));
+  return [...running].some((each) => each === 'addLoader' || isHeld({ ...rest, change: change ?? null }, each));
 }
 
 /** Loaders, by the stages that the table has; replays have a loader of their own. */
@@ -155,7 +180,7 @@ export function loadersOf({ prepared }: Pick<TableState, 'prepared'>): readonly 
   return stages.flatMap(({ id }) => loaderOf(id) ?? []);
 }
 
-function loadersChanged(state: TableState, { prepared }: LoaderReceipt): TableState {
+function loadersChanged(state: TableState, task: Task, { prepared }: LoaderReceipt): TableState {
   const { change } = state;
   const before = state.prepared;
   const stages = prepared.stages ?? [];
@@ -163,7 +188,7 @@ function loadersChanged(state: TableState, { prepared }: LoaderReceipt): TableSt
     ...state,
     prepared: { ...prepared, estimatedRows: before?.estimatedRows ?? prepared.estimatedRows, stages },
   };
-  if (change?.task !== 'removeLoader') return next;
+  if (change?.task !== 'removeLoader' || change.task !== task) return next;
   const isGone = (stage: StageId): boolean => loaderOf(stage) === change.name;
   return {
     ...next,
@@ -180,6 +205,9 @@ function loadersChanged(state: TableState, { prepared }: LoaderReceipt): TableSt
 
 function sentenceOf(change: Change | null, { dropped, kept }: LoaderReceipt): string {
   if (change?.task === 'addLoader') return `Loader ${change.loader.name} is added, and copies the table.`;
+  const isNothing = dropped.length === 0 && kept.length === 0;
+  if (change?.task === 'removeLoader' && change.withdraws === true && isNothing)
+    return `Loader ${change.name} is not added: the request is withdrawn. An empty ClickHouse table may be left of it.`;
   const went = dropped.length === 0 ? '' : ` Dropped in ClickHouse: ${dropped.join(', ')}.`;
   const stays = kept.map(({ name, why }) => ` ${name} stays: ${why}.`).join('');
   return `Loader ${change?.task === 'removeLoader' ? change.name : ''} is removed.${went}${stays}`;
@@ -206,6 +234,10 @@ function endReplay(state: TableState, stage: StageId, status: 'finished' | 'canc
   };
 }
 
+function withoutFailureOf(state: TableState, task: Task): TableState {
+  return state.lastTransientFailure?.where === task ? { ...state, lastTransientFailure: null } : state;
+}
+
 function trim(replays: readonly Replay[]): readonly Replay[] {
   const ended = replays.filter(({ status }) => status !== 'running').slice(-SHOWN_REPLAYS);
   return replays.filter((each) => each.status === 'running' || ended.includes(each));
@@ -213,6 +245,12 @@ function trim(replays: readonly Replay[]): readonly Replay[] {
 
 function without<T>(values: Readonly<Record<string, T>>, name: string): Readonly<Record<string, T>> {
   return Object.fromEntries(Object.entries(values).filter(([each]) => each !== name));
+}
+
+/** Why the next change has to wait. */
+export function anotherChange(change: Change): string {
+  const way = change.task === 'addLoader' ? `, or remove the loader ${change.loader.name} to withdraw it` : '';
+  return `Another change (${change.task}) is being made: ask again when it is done${way}.`;
 }
 
 /** The replay that is meant, where one runs. */

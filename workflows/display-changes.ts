@@ -19,9 +19,10 @@ export function changeLines(state: TableState): readonly string[] {
   return [...pauses, ...pending, ...refused, ...replaysOf(state).map((replay) => replayLine(state, replay))];
 }
 
-function replayLine(state: TableState, { stage, target, start, end, status, at, endedAt }: Replay): string {
+function replayLine(state: TableState, { stage, target, start, end, status, at, endedAt, copied = 0 }: Replay): string {
   const range = `${rangeOf(start)} to ${end === null ? 'where its copy is complete' : rangeOf(end)}`;
-  const { rows = 0, waiting = 0 } = state.stages[stage] ?? {};
+  const { rows: loaded = 0, waiting = 0 } = state.stages[stage] ?? {};
+  const rows = copied + loaded;
   const how =
     status === 'running'
       ? `${rows} rows so far, ${waiting} messages to go`

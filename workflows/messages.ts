@@ -6,6 +6,7 @@ import type { CopyReceipt, RemoveReceipt, TableAddress } from '../src/domain/rec
 import type { StageId } from '../src/domain/route.js';
 import type { TableOptions } from '../src/domain/replicated-table.js';
 import type { RouteOptions } from '../src/domain/route-change.js';
+import type { FailureKind } from '../src/failure/kinds.js';
 import type { RouteChange } from './route-change.js';
 import type { StageTotals } from './stage-totals.js';
 import type { IgnoredMessage, Pause, Phase, Prepared, TableState, Task, TaskFailure } from './table-state.js';
@@ -87,7 +88,12 @@ export interface Answer {
   readonly phase: Phase;
   /** One sentence for a person. */
   readonly message: string;
+  /** Of a refusal; absent from older releases. */
+  readonly kind?: RefusalKind;
 }
+
+/** `UnsuitableTable`: the table is not such, or not now. `Misconfigured`: the request names what it does not have. */
+export type RefusalKind = Extract<FailureKind, 'UnsuitableTable' | 'Misconfigured'>;
 
 /** What the query `status` answers, and the result of a workflow whose table was removed. */
 export interface TableStatus extends TableAddress {

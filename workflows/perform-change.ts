@@ -20,12 +20,12 @@ export async function performChange(
   switch (change?.task) {
     case 'addLoader': {
       const receipt = await addLoader.executeWithOptions(options, [{ ...address, loader: change.loader }]);
-      return { type: 'loadersChanged', at: now(), receipt };
+      return { type: 'loadersChanged', task: 'addLoader', at: now(), receipt };
     }
     case 'removeLoader': {
       const { name, dropTarget } = change;
       const receipt = await removeLoader.executeWithOptions(options, [{ ...address, name, dropTarget }]);
-      return { type: 'loadersChanged', at: now(), receipt };
+      return { type: 'loadersChanged', task: 'removeLoader', at: now(), receipt };
     }
     case 'startReplay': {
       const { terms, requestId } = change;

@@ -8,7 +8,7 @@ import {
   isChangeRequest,
   readChangeRequest,
 } from './change-request.js';
-import { runningReplays } from './changes.js';
+import { anotherChange, type ChangeState, runningReplays } from './changes.js';
 import { isSameWish, readRouteOptions, ROUTE_FIELDS } from './route-options.js';
 import { isLeaving, isParked, phaseOf, reduce, type TableState } from './table-state.js';
 
@@ -103,18 +103,28 @@ function resume(state: TableState): Handled {
   return keep(state, `Nothing to resume: the table is ${phaseOf(state)}.`);
 }
 
+export const LEAVING = 'The table is being removed: it cannot be changed any more.';
+
+/** What a change of the route waits for; undefined where it may begin. */
+export function busyWith(state: ChangeState): string | undefined {
+  const { change = null } = state;
+  if (change !== null) return anotherChange(change);
+  const replays = runningReplays(state);
+  return replays.length === 0
+    ? undefined
+    : `${replays.join(', ')} reads the topic: ask again when it has ended, or cancel it.`;
+}
+
 function configure(state: TableState, options: RouteOptions, at: string): Handled {
-  if (isLeaving(state)) return refuse(state, 'The table is being removed: it cannot be changed any more.');
+  if (isLeaving(state)) return refuse(state, LEAVING);
   if (state.prepared === null)
     return refuse(
       state,
       'The table is not prepared yet. Change it when it is, or remove it and add it with other options.',
     );
-  const { change: other = null, loaderPauses = {} } = state;
-  if (other !== null) return refuse(state, `Another change (${other.task}) is being made: ask again when it is done.`);
-  const replays = runningReplays(state);
-  if (replays.length > 0)
-    return refuse(state, `${replays.join(', ')} reads the topic: ask again when it has ended, or cancel it.`);
+  const { loaderPauses = {} } = state;
+  const busy = busyWith(state);
+  if (busy !== undefined) return refuse(state, busy);
   if (
     state.routeChange !== undefined &&
     isSameWish(state.routeChange.options, options) &&

@@ -47,7 +47,7 @@ export function moveRouteChange(
   return { ...rest, ignored: { at, name: 'configure', problem: refused } };
 }
 
-/** A change that is parked leaves the table to the route it has, and begins anew when it is resumed. */
+/** A change that is parked leaves the table to the route it has, and begins again when it is resumed. */
 export function holdRouteChange(state: TableState): TableState {
   const { routeChange: change } = state;
   if (change === undefined || change.step === 'clearing') return state;

@@ -5,6 +5,7 @@ import type { FailureKind } from '../src/failure/kinds.js';
 import {
   type ChangeEvent,
   type ChangeState,
+  copyDone,
   isChangeEvent,
   isChangeTask,
   reduceChange,
@@ -195,7 +196,7 @@ export function reduce(state: TableState, event: TableEvent): TableState {
     case 'copied': {
       const { stage = COPY_STAGE, receipt } = event;
       if (stage === COPY_STAGE) return { ...succeed(state, stage), copied: receipt };
-      return { ...succeed(state, stage), done: [...(state.done ?? []), stage] };
+      return copyDone(succeed(state, stage), stage, receipt.rows);
     }
     case 'sliceEnded': {
       const { stage } = event.receipt;

@@ -11,6 +11,7 @@ import { countWorkers, missingQueues, neededQueues, type Workers } from '../cont
 import type { TableOptions } from '../domain/replicated-table.js';
 import { formatTableName, parseTableName, workflowIdOf, type TableName } from '../domain/table-name.js';
 import { kafkaOf, stagesOf, type StageSpec } from '../domain/route.js';
+import { countAddedLoaders } from '../ledger/tables.js';
 import { ensureSearchAttributes } from '../worker/search-attributes.js';
 import { checkTable } from './check-table.js';
 import { requireKafkaFor } from './require-kafka.js';
@@ -54,9 +55,10 @@ export async function addTable(session: Session, table: string, options: AddOpti
       },
     );
     const stages = stagesOf(route);
+    const addedLoaders = await countAddedLoaders(servers.ledger);
     const isTransportSet = session.settings.where.PG2CLICK_TRANSPORT !== undefined;
     const [workers] = await Promise.all([
-      requireSlots(client, address, { queues: servers.queues, slots: worker.slots, stages }),
+      requireSlots(client, address, { queues: servers.queues, slots: worker.slots, stages, addedLoaders }),
       prepared || !options.wait || kafkaOf(route) === undefined ? undefined : requireKafkaFor(session.settings, name),
       ensureSearchAttributes(servers.temporal.operator, client.options.namespace),
     ]);

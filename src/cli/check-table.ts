@@ -1,12 +1,13 @@
 import { chooseTarget } from '../../activities/choose-names.js';
 import { chooseRoute, DEFAULT_CAPTURE, strayOptions } from '../../activities/choose-route.js';
 import type { Databases } from '../connect/databases.js';
-import { optionsOf, requireSameOptions } from '../control/check-options.js';
+import { requireSameOptions } from '../control/check-options.js';
 import type { PrepareRequest } from '../domain/receipt.js';
-import { formatTableName, shellName } from '../domain/table-name.js';
+import { formatTableName } from '../domain/table-name.js';
+import { optionsOf } from '../domain/table-options.js';
 import type { Queryable } from '../connect/queryable.js';
 import { Failure } from '../failure/failure.js';
-import { takenRemedy } from '../failure/remedies.js';
+import { addAgainRemedy, addElsewhere } from '../failure/remedies.js';
 import { isMissingLedger } from '../ledger/query.js';
 import { listTakenNames, readStanding } from '../ledger/registration.js';
 import type { Settings } from '../settings/settings.js';
@@ -81,19 +82,19 @@ async function requireFreeNames(
   const route = chooseRoute(request, { settings, capture, taken });
   const topic = kafkaOf(route)?.topic;
   const target = nameOf(loaderNamed({ route }).target);
-  const refuseTaken = async (owner: string, what: string, option: '--topic' | '--target'): Promise<never> => {
+  const refuseTaken = async (owner: string, what: string, option: 'topic' | 'target'): Promise<never> => {
     const title = formatTableName(request);
     throw new Failure('TargetTaken', {
       message: `The ${what}, which ${title} would have, is that of ${owner}.`,
       remedy: (await isAdded())
-        ? takenRemedy(request, option)
-        : `Nothing was changed. Choose a name that is free: pg2click add ${shellName(request)} ${option} NAME`,
+        ? addAgainRemedy(request, request.options, option)
+        : `Nothing was changed. Choose a name that is free: ${addElsewhere(request, request.options, option)}`,
     });
   };
   for (const { owner, ...names } of taken) {
-    if (topic !== undefined && names.topic === topic) await refuseTaken(owner, `topic ${topic}`, '--topic');
+    if (topic !== undefined && names.topic === topic) await refuseTaken(owner, `topic ${topic}`, 'topic');
     if (names.targets.some((each) => nameOf(each) === target))
-      await refuseTaken(owner, `ClickHouse table ${target}`, '--target');
+      await refuseTaken(owner, `ClickHouse table ${target}`, 'target');
   }
 }
 

@@ -1,19 +1,21 @@
 import chalk from 'chalk';
 import { planChange, type ChangePlan } from '../../activities/plan-change.js';
 import { LOADERS } from '../clickhouse/loaders.js';
-import { describeTable } from '../control/describe-table.js';
+import { describeTable, queryTable } from '../control/describe-table.js';
 import { requireOwnTableWorkflow } from '../control/own-workflow.js';
 import { notReplicated, sendCommand } from '../control/send-command.js';
 import { viewTable, type TableView } from '../control/table-view.js';
 import { given } from '../domain/given.js';
-import { describeRoute } from '../domain/route-choice.js';
+import { describeChange, describeRoute } from '../domain/route-choice.js';
 import { type Route } from '../domain/route.js';
 import { changeKindOf, type ChangeKind, type RouteOptions } from '../domain/route-change.js';
 import { formatTableName, parseTableName, shellName, workflowIdOf, type TableName } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
 import { readStanding } from '../ledger/registration.js';
 import { CAPTURES } from '../source/captures.js';
+import { busyWith, LEAVING } from '../../workflows/request.js';
 import type { Exit } from './exit-code.js';
+import { requireAccepted } from './request.js';
 import { routeOptionsOf } from './route-options.js';
 import { viewSource, withServers, type Servers } from './servers.js';
 import type { Session } from './session.js';
@@ -40,6 +42,7 @@ export async function configureTable(session: Session, table: string, given: Con
     const says = sentenceOf(plan.kind, before, plan.route);
     if (given.dryRun === true || plan.kind === 'none') {
       const dryRun = given.dryRun === true;
+      if (dryRun && plan.kind !== 'none') await refuseNow(session, servers, name);
       session.print(
         session.json
           ? JSON.stringify({ table: title, dryRun, changed: false, change: plan.kind, says, route: plan.route })
@@ -50,12 +53,12 @@ export async function configureTable(session: Session, table: string, given: Con
     }
     session.tell(`${title}: ${says}`);
     const answer = await sendCommand(client, { ...name, pipeline, action: 'configure', message: options });
-    if (answer?.accepted === false)
-      throw new Failure('UnsuitableTable', { message: `${title} was not changed. ${answer.message}` });
+    requireAccepted(name, answer);
     const watched = answer === undefined ? 'waiting' : given.wait ? await watchTable(session, servers, name) : 'done';
     if (answer === undefined) session.tell('Accepted; no worker answered, so it takes effect when one runs.');
     const view = given.wait ? await viewTable(viewSource(session, servers), name, { asks: true }) : undefined;
-    const exit = watched === 'done' && given.wait ? await conclude(session, servers, { name, view, plan }) : watched;
+    const exit =
+      watched === 'done' && given.wait ? await conclude(session, servers, { name, view, plan, before }) : watched;
     if (session.json) {
       const changed = answer?.changed ?? null;
       session.print(
@@ -66,12 +69,17 @@ export async function configureTable(session: Session, table: string, given: Con
   });
 }
 
+interface Planned {
+  readonly before: Route;
+  readonly plan: ChangePlan;
+}
+
 async function makePlan(
   { settings }: Session,
   { source, ledger }: Servers,
   name: TableName,
   options: RouteOptions,
-): Promise<{ readonly before: Route; readonly plan: ChangePlan }> {
+): Promise<Planned> {
   const { table, ready } = await readStanding(ledger, settings.pipeline, name);
   if (table === undefined) throw notReplicated({ ...name, pipeline: settings.pipeline });
   const title = formatTableName(name);
@@ -81,24 +89,40 @@ async function makePlan(
       remedy: `See what it waits for: pg2click status ${shellName(name)}`,
     });
   const plan = await planChange({ source, ledger, settings, captures: CAPTURES, loaders: LOADERS }, table, options);
-  if (typeof plan === 'string')
+  if ('why' in plan)
     throw new Failure('UnsuitableTable', {
-      message: `${title} cannot be changed so. ${plan}`,
-      remedy: 'Nothing was changed: the table goes on as it is.',
+      message: `${title} cannot be changed so. ${plan.why}`,
+      remedy: [plan.wayOut, 'Nothing was changed: the table goes on as it is.'].filter(Boolean).join('. '),
     });
   return { before: table.route, plan };
 }
 
+/** What the workflow would refuse for what it does now. @throws Failure `UnsuitableTable` */
+async function refuseNow(session: Session, { temporal }: Servers, name: TableName): Promise<void> {
+  const status = await queryTable(temporal.client, workflowIdOf(session.settings.pipeline, name));
+  if (status === undefined) {
+    session.tell('No worker answered: whether a replay, or a change of loaders, is under way is not known.');
+    return;
+  }
+  const isLeaving = status.phase === 'removing' || status.phase === 'removed';
+  const message = isLeaving ? LEAVING : busyWith(status);
+  if (message !== undefined)
+    throw new Failure('UnsuitableTable', {
+      message: `${formatTableName(name)} cannot be changed now. ${message}`,
+      remedy: `See what the table does: pg2click status ${shellName(name)}`,
+    });
+}
+
 /** What happens, and what it costs. */
 function sentenceOf(kind: ChangeKind, before: Route, after: Route): string {
-  const way = `${describeRoute(before)} -> ${describeRoute(after)}`;
+  const way = describeChange(before, after);
   const what: Readonly<Record<ChangeKind, string>> = {
     none: 'it travels so already; nothing to change.',
     messages: `${way}: the next batch is sent in the new form. Messages that are in the topic are loaded as they are.`,
     'to-direct': `${way}: the outbox waits until the topic is loaded to its end. Nothing is copied; the topic stays.`,
     'to-kafka': `${way}: the next batch goes to the topic. Nothing is copied.`,
     wake: `${way}: reading goes on where it stands. Nothing is copied.`,
-    anew: `${way}: a new generation begins. The whole table is copied once; the old rows stay visible until that is done.`,
+    'next-generation': `${way}: a new generation begins. The whole table is copied once; the old rows stay visible until that is done.`,
     growing: `${way}: the outbox is drained and loaded first; then only rows that are inserted later arrive. Nothing is copied.`,
   };
   return what[kind];
@@ -108,17 +132,21 @@ function sentenceOf(kind: ChangeKind, before: Route, after: Route): string {
 async function conclude(
   session: Session,
   { ledger }: Servers,
-  known: { readonly name: TableName; readonly view: TableView | undefined; readonly plan: ChangePlan },
+  known: Planned & { readonly name: TableName; readonly view: TableView | undefined },
 ): Promise<Exit> {
-  const { name, view, plan } = known;
+  const { name, view, plan, before } = known;
   if (view?.phase === 'paused') return 'done';
   const title = formatTableName(name);
   const { table } = await readStanding(ledger, session.settings.pipeline, name);
   if (table === undefined || changeKindOf(table.route, plan.route) !== 'none') {
-    session.tell(`${title} was not changed. ${view?.ignored?.problem ?? ''}`);
-    return 'failed';
+    const message = `${title} was not changed. ${view?.ignored?.problem ?? ''}`.trimEnd();
+    throw new Failure('UnsuitableTable', { message, remedy: 'The table goes on as it is.' });
   }
-  if (!session.json) session.print(`${chalk.green('✔')} ${title} travels by ${describeRoute(plan.route)} now.`);
+  const isSameWay = describeRoute(before) === describeRoute(plan.route);
+  const done = isSameWay
+    ? `is changed: ${describeChange(before, plan.route)}`
+    : `travels by ${describeRoute(plan.route)} now`;
+  if (!session.json) session.print(`${chalk.green('✔')} ${title} ${done}.`);
   return 'done';
 }
 

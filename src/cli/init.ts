@@ -7,8 +7,11 @@ import type { Settings } from '../settings/settings.js';
 import { renderEnvFile } from '../settings/env-template.js';
 
 import { exitOf, type Exit } from './exit-code.js';
+import type { neededQueues as NeededQueuesOf } from '../control/workers.js';
 import type { ServerCheck } from './check-servers.js';
 import { envFileOf, runCommand, type GlobalOptions, type Session } from './session.js';
+
+type NeededQueues = typeof NeededQueuesOf;
 
 export function initCommand(): Command {
   return new Command('init')
@@ -26,7 +29,7 @@ export function initCommand(): Command {
 
 async function init(session: Session, global: GlobalOptions): Promise<Exit> {
   const wrote = envFileOf(global) === undefined && writeEnvFile(session);
-  const [{ checkServers }, { missingQueues }] = await Promise.all([
+  const [{ checkServers }, { neededQueues }] = await Promise.all([
     import('./check-servers.js'),
     import('../control/workers.js'),
   ]);
@@ -61,12 +64,23 @@ async function init(session: Session, global: GlobalOptions): Promise<Exit> {
       session.tell(
         `\nMoved from an older release: the workflows of ${moved.join(', ')} go on in this one, where they were.`,
       );
-    const workers = checks.find((check) => check.workers !== undefined)?.workers;
-    const working = workers !== undefined && missingQueues(workers).length === 0;
-    const next = working ? 'pg2click add TABLE' : 'pg2click worker, and in another terminal: pg2click add TABLE';
-    session.tell(`\nReady. Next: ${next}`);
+    session.tell(`\nReady. Next:\n${nextCommands(checks, neededQueues)}`);
   }
   return failed === undefined ? 'done' : exitOf(failed.error);
+}
+
+/** The commands that lead to a table that runs. Without Kafka tables go directly, and need no consumer. */
+function nextCommands(checks: readonly ServerCheck[], neededQueues: NeededQueues): string {
+  const workers = checks.find((check) => check.workers !== undefined)?.workers;
+  const isDirect = checks.some(({ isAbsent }) => isAbsent === true);
+  const missing = neededQueues(isDirect ? [{ queue: 'producer' }] : []).filter(
+    (queue) => (workers?.[queue] ?? 0) === 0,
+  );
+  const role = missing.join() === 'consumer' ? ' --role consumer' : '';
+  return [
+    ...(missing.length === 0 ? [] : [`  pg2click worker${role}   (it stays: in a terminal of its own)`]),
+    `  pg2click add TABLE${isDirect ? ' --transport direct' : ''}`,
+  ].join('\n');
 }
 
 /** Never over a file that is there, and not where everything is told by other means. */

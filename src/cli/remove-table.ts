@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline/promises';
 import type { Client } from '@temporalio/client';
 import chalk from 'chalk';
 import { sendCommand, notReplicated } from '../control/send-command.js';
-import { describeTable, queryTable } from '../control/describe-table.js';
+import { describeTable, queryTable, type PendingTask } from '../control/describe-table.js';
 import { moveWorkflow } from '../control/move-workflow.js';
 import { requireOwnTableWorkflow } from '../control/own-workflow.js';
 import { startRemoval } from '../control/start-table.js';
@@ -14,6 +14,7 @@ import { formatTableName, parseTableName, shellName, workflowIdOf } from '../dom
 import { Failure } from '../failure/failure.js';
 import type { Answer, TableStatus } from '../../workflows/messages.js';
 import type { Exit } from './exit-code.js';
+import { requireAccepted } from './request.js';
 import { viewSource, withServers, type Servers } from './servers.js';
 import type { Session } from './session.js';
 
@@ -45,18 +46,16 @@ export async function removeTable(session: Session, table: string, options: Remo
     if (view.phase === 'stopped')
       await startRemoval(client, { ...name, pipeline, taskQueue: queues.workflow }, { dropTarget });
     else answer = await sendCommand(client, { ...name, pipeline, action: 'remove', message });
-    const { exit, receipt } =
-      answer?.accepted === false
-        ? FAILED
-        : await waitForEnd(session, servers, {
-            workflowId: workflowIdOf(pipeline, name),
-            isRemoving: view.phase === 'stopped' || answer !== undefined,
-          });
+    requireAccepted(name, answer);
+    const { exit, receipt } = await waitForEnd(session, servers, {
+      workflowId: workflowIdOf(pipeline, name),
+      isRemoving: view.phase === 'stopped' || answer !== undefined,
+    });
     const text = {
       done: `${chalk.green('✔')} ${sentenceOf(title, receipt)}`,
       waiting: 'Accepted; no worker runs, so it takes effect when one does.',
       unhealthy: `${chalk.red('✖')} The removal of ${title} is parked: see pg2click status ${shellName(name)}`,
-      failed: answer?.accepted === false ? answer.message : `The workflow of ${title} ended without removing it.`,
+      failed: `The workflow of ${title} ended without removing it.`,
     }[exit];
     const { dropped = null, kept = null } = receipt ?? {};
     session.print(
@@ -129,13 +128,30 @@ async function waitForEnd(
       const missing = missingQueues(await countWorkers(client, queues));
       if (missing.some((queue) => queue !== queues.consumer)) return { exit: 'waiting' };
     }
-    const removing = description.pending.find(({ task }) => task === 'remove');
-    if (look % 20 === 10) {
-      if (removing?.failure !== undefined) session.tell(`retrying: ${removing.failure.message}`);
-      else if (removing?.progress !== undefined) session.tell(removing.progress.moved);
-    }
+    if (look % 20 === 10) session.warn(whatItWaitsFor(description.pending, began));
     await sleep(250, undefined, { signal: session.signal });
   }
+}
+
+/** One line, every 5 s. */
+function whatItWaitsFor(pending: readonly PendingTask[], began: boolean): string {
+  const removing = pending.find(({ task }) => task === 'remove');
+  if (removing?.failure !== undefined) return `retrying: ${removing.failure.message}`;
+  if (removing?.progress !== undefined) return removing.progress.moved;
+  if (removing !== undefined) return 'waiting: no worker has reported from the removal yet';
+  const stages = pending.map(({ task, heardAgo }) =>
+    heardAgo !== null && heardAgo < SILENT_SECONDS ? task : `${task} (its worker is silent${since(heardAgo)})`,
+  );
+  if (stages.length > 0)
+    return `waiting for ${stages.join(', ')} to stop: a worker that is silent counts as dead within a minute`;
+  return began ? 'waiting for a worker to take the removal' : 'waiting for a worker to take the request';
+}
+
+/** Slices report every second, idle ones every 3.5 s. */
+const SILENT_SECONDS = 5;
+
+function since(seconds: number | null): string {
+  return seconds === null ? '' : ` for ${Math.round(seconds)} s`;
 }
 
 async function isRemovalParked(client: Client, workflowId: string): Promise<boolean> {

@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto';
 import type { Client } from '@temporalio/client';
 import chalk, { chalkStderr } from 'chalk';
 import { count } from '../domain/figures.js';
+import { replayName } from '../domain/replay.js';
+import { copyStage } from '../domain/route.js';
 import { parseTableName, type TableName } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
 import type { Replay } from '../../workflows/changes.js';
@@ -45,15 +47,8 @@ export async function replayTable(session: Session, table: string, options: Repl
   const requestId = randomUUID();
   return withTemporal(session, async ({ client }) => {
     const answer = await requestTable(session, client, name, { action: 'replay', message, requestId });
-    if (answer?.accepted !== true) return showAnswer(session, answer);
-    const outcome = await waitForChange(session, client, name, requestId);
+    const outcome = answer === undefined ? undefined : await waitForChange(session, client, name, requestId);
     if (outcome === undefined) return showAnswer(session, undefined);
-    if (outcome.failure !== null) {
-      session.print(
-        session.json ? JSON.stringify(outcome) : `${chalk.red('✖')} ${outcome.message}\n  ${outcome.failure.remedy}`,
-      );
-      return 'failed';
-    }
     if (!wait) {
       session.print(session.json ? JSON.stringify(outcome) : `${chalk.green('✔')} ${outcome.message}`);
       return 'done';
@@ -80,7 +75,9 @@ async function follow(session: Session, client: Client, name: TableName, request
       if (replay === undefined) return undefined;
       // Totals are as of the end of the last slice; the heartbeat of the running one knows more.
       const now = pending.find(({ task }) => task === replay.stage)?.progress;
-      const rows = (stages[replay.stage]?.rows ?? 0) + (now?.rows ?? 0);
+      const copy = pending.find(({ task }) => task === copyStage(replayName(replay.stage)))?.progress;
+      const copied = replay.copied ?? copy?.rows ?? 0;
+      const rows = copied + (stages[replay.stage]?.rows ?? 0) + (now?.rows ?? 0);
       const waiting = now?.waiting ?? lengthOf(replay);
       most = Math.max(most, waiting, lengthOf(replay));
       picture = `${replay.stage}  ${bar(most - waiting, most)}  ${count(rows)} rows, ${count(waiting)} messages to go`;

@@ -55,7 +55,7 @@ async function askDeployment(
   }
 }
 
-/** Sends a request to a table's workflow. @returns the answer; undefined where no worker answered */
+/** Sends a request to a table's workflow. @returns the answer; undefined where no worker answered. @throws Failure as `requireAccepted` */
 export async function requestTable(
   session: Session,
   client: Client,
@@ -65,7 +65,9 @@ export async function requestTable(
   const { pipeline } = session.settings;
   try {
     await requireOwn(session, client, { ...name, pipeline });
-    return await sendCommand(client, { ...name, pipeline, ...request });
+    const answer = await sendCommand(client, { ...name, pipeline, ...request });
+    requireAccepted(name, answer);
+    return answer;
   } catch (error) {
     throw (await explainStopped(session, name, error)) ?? error;
   }
@@ -82,6 +84,13 @@ export async function sendRequest(
   return showAnswer(session, answer);
 }
 
+/** @throws Failure where the workflow refused: as for whatever a command itself refuses */
+export function requireAccepted(name: TableName, answer: Answer | undefined): void {
+  if (answer?.accepted !== false) return;
+  const { message, kind = 'UnsuitableTable' } = answer;
+  throw new Failure(kind, { message, remedy: `See what the table does: pg2click status ${shellName(name)}` });
+}
+
 /** @returns how it ended */
 export function showAnswer(session: Session, answer: Answer | undefined): Exit {
   if (session.json) {
@@ -89,11 +98,9 @@ export function showAnswer(session: Session, answer: Answer | undefined): Exit {
   } else if (answer === undefined) {
     session.print(`Accepted; no worker answered, so it takes effect when one runs.`);
   } else {
-    const mark = answer.accepted ? chalk.green('✔') : chalk.red('✖');
-    session.print(`${mark} ${answer.message}`);
+    session.print(`${chalk.green('✔')} ${answer.message}`);
   }
-  if (answer === undefined) return 'waiting';
-  return answer.accepted ? 'done' : 'failed';
+  return answer === undefined ? 'waiting' : 'done';
 }
 
 /** A table whose workflow does not run may still be in the ledger: `status` calls it stopped, and so does this. */

@@ -16,6 +16,8 @@ export interface Session {
   print(line: string): void;
   /** A line beside the result: progress, advice. Not with --json. */
   tell(line: string): void;
+  /** The same with --json too: what a command waits for that would otherwise be silent for long. */
+  warn(line: string): void;
 }
 
 export interface GlobalOptions {
@@ -71,6 +73,7 @@ export async function runCommand(
       tell: (line) => {
         if (!json) process.stderr.write(`${line}\n`);
       },
+      warn: (line) => void process.stderr.write(`${line}\n`),
     });
     end(exitCode(exit));
   } catch (error) {

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import { describeTable, queryTable, type PendingTask } from '../control/describe-table.js';
-import { workflowIdOf, type TableName } from '../domain/table-name.js';
+import { formatTableName, shellName, workflowIdOf, type TableName } from '../domain/table-name.js';
+import { Failure } from '../failure/failure.js';
 import type { ChangeOutcome } from '../../workflows/changes.js';
 import type { TableStatus } from '../../workflows/messages.js';
 import type { Session } from './session.js';
@@ -13,6 +14,7 @@ const SILENT_LOOKS = 5;
 /**
  * Asks the workflow until it has made a change, or refused it.
  * @returns undefined where nobody answers any more: the change goes on by itself when a worker does
+ * @throws Failure what refused it; `Fenced` another request has withdrawn it
  */
 export async function waitForChange(
   session: Session,
@@ -20,7 +22,17 @@ export async function waitForChange(
   name: TableName,
   requestId: string,
 ): Promise<ChangeOutcome | undefined> {
-  return pollStatus(session, client, name, ({ changed }) => (changed?.requestId === requestId ? changed : undefined));
+  return pollStatus(session, client, name, ({ change, changed }) => {
+    if (changed?.requestId === requestId) {
+      if (changed.failure !== null) throw new Failure(changed.failure.kind, changed.failure);
+      return changed;
+    }
+    if (change?.requestId === requestId) return undefined;
+    throw new Failure('Fenced', {
+      message: `Another request for ${formatTableName(name)} has taken the place of this one: it was withdrawn, or its end was not seen.`,
+      remedy: `See what the table has now: pg2click status ${shellName(name)}`,
+    });
+  });
 }
 
 /** Asks the workflow until `read` finds something. @returns undefined where nobody answers any more */

@@ -2,12 +2,13 @@ import type { ClickHouseClient } from '@clickhouse/client';
 import { byPosition, targetColumns } from '../domain/column-type.js';
 import { quoteCh } from '../domain/identifier.js';
 import type { TargetTable } from '../domain/replicated-table.js';
-import { formatTableName, shellName } from '../domain/table-name.js';
+import { formatTableName } from '../domain/table-name.js';
 import { composeVersion, generationOf } from '../domain/version.js';
 import { Failure } from '../failure/failure.js';
-import { takenRemedy } from '../failure/remedies.js';
+import { retryCommand, takenRemedy, type AddedTable } from '../failure/remedies.js';
 import { databaseExists, execute, findObject, findObjects, listColumns, select, type SinkObject } from './catalog.js';
 import { findMisfits } from './fit.js';
+import { misfitMessage, misfitRemedy } from './misfit.js';
 import { isOldMark, isOwnMark, MARK_PREFIX, ownerMark, quoteText, REPLACING_ROLES, targetNames } from './names.js';
 import type { Target, TargetNames, TargetRole } from './names.js';
 import { sinkState } from './state.js';
@@ -22,10 +23,7 @@ export const DEDUPLICATION_WINDOW = 1_000;
 const RESERVED_COLUMNS = new Set(['_version', '_deleted', '_row_exists']);
 
 /** What of a table its target is made from: known before the table has a row in the ledger. */
-export type TargetOwner = Pick<
-  TargetTable,
-  'deployment' | 'oldMarks' | 'pipeline' | 'name' | 'columns' | 'key' | 'target'
->;
+export type TargetOwner = Pick<TargetTable, 'deployment' | 'oldMarks' | 'pipeline' | 'columns' | 'target'> & AddedTable;
 
 type ReplacingRole = (typeof REPLACING_ROLES)[number];
 type Found = Readonly<Record<ReplacingRole, boolean>>;
@@ -97,7 +95,9 @@ export async function verifyTarget(ch: ClickHouseClient, table: TargetOwner): Pr
   const misfits = findMisfits(table, object, columns);
   if (misfits.length === 0) return;
   throw new Failure('SchemaMismatch', {
-    message: `The ClickHouse table ${names.shown} does not fit ${formatTableName(table.name)}: ${misfits.join('; ')}.`,
+    message: misfitMessage(table, misfits),
+    // `remove --drop-target` keeps what a user made: the remedy of this kind would lead back here.
+    remedy: object.comment.startsWith(MARK_PREFIX) ? undefined : misfitRemedy(table, misfits),
   });
 }
 
@@ -125,11 +125,8 @@ function refuseReservedColumns(table: TargetOwner): void {
  * @param longest the role with the longest name
  * @throws Failure `UnsuitableTable`
  */
-export async function refuseLongName(
-  ch: ClickHouseClient,
-  { name, target }: TargetOwner,
-  longest: TargetRole,
-): Promise<void> {
+export async function refuseLongName(ch: ClickHouseClient, table: TargetOwner, longest: TargetRole): Promise<void> {
+  const { target } = table;
   const { database } = target;
   const shown = targetNames(target)[longest];
   const what = `measuring names of ${database}`;
@@ -141,7 +138,7 @@ export async function refuseLongName(
   if (limit === undefined || length <= Number(limit.longest)) return;
   throw new Failure('UnsuitableTable', {
     message: `The name ${shown} is too long for ClickHouse in ${database}.`,
-    remedy: takenRemedy(name, '--target'),
+    remedy: takenRemedy(table, 'target'),
   });
 }
 
@@ -161,8 +158,8 @@ async function refuseForeignRows(ch: ClickHouseClient, table: TargetOwner): Prom
   throw new Failure('TargetTaken', {
     message: `The ClickHouse table ${shown} holds rows that pg2click did not write: they would be mixed with those of ${title}.`,
     remedy:
-      `If nobody needs them, run truncate table ${shown} in ClickHouse, then pg2click resume ${shellName(table.name)}. ` +
-      `Otherwise: ${takenRemedy(table.name, '--target')}`,
+      `If nobody needs them, run truncate table ${shown} in ClickHouse, then ${retryCommand(table)}. ` +
+      `Otherwise: ${takenRemedy(table, 'target')}`,
   });
 }
 
@@ -184,7 +181,7 @@ export function isOwn(table: TargetOwner, role: TargetRole, object: SinkObject |
     : `was not made by pg2click (${object.engine})`;
   throw new Failure('TargetTaken', {
     message: `The ClickHouse name ${table.target.database}.${names[role]}, needed for ${ownerMark(table, 'table')}, is taken: it ${owner}.`,
-    remedy: takenRemedy(table.name, '--target'),
+    remedy: takenRemedy(table, 'target'),
   });
 }
 
@@ -197,8 +194,8 @@ function ownerUnknown(table: TargetOwner, role: TargetRole): Failure {
   return new Failure('TargetTaken', {
     message: `The ClickHouse name ${database}.${names[role]} is taken: an older release made it for ${title} and did not mark of which deployment, so it may be that of another one.`,
     remedy:
-      `${takenRemedy(table.name, '--target')}. If no other deployment loads it, drop ` +
-      `${role === 'table' ? `${names.shown}, ${others}` : others} in ClickHouse, then run pg2click resume ${shellName(table.name)}.`,
+      `${takenRemedy(table, 'target')}. If no other deployment loads it, drop ` +
+      `${role === 'table' ? `${names.shown}, ${others}` : others} in ClickHouse, then run ${retryCommand(table)}.`,
   });
 }
 

@@ -1,41 +1,9 @@
 import type { Client } from '@temporalio/client';
 import type { TableAddress } from '../domain/receipt.js';
-import {
-  firstLoader,
-  type CaptureOptions,
-  type ReplicatedTable,
-  type TableOptions,
-} from '../domain/replicated-table.js';
-import { engineOf, kafkaOf, type LoaderKind } from '../domain/route.js';
+import type { TableOptions } from '../domain/replicated-table.js';
 import { formatTableName, shellName, workflowIdOf } from '../domain/table-name.js';
-import { given } from '../domain/given.js';
 import { Failure } from '../failure/failure.js';
 import { readInput } from './read-input.js';
-
-/** The options that a prepared table has. */
-export function optionsOf({ key, route }: ReplicatedTable): TableOptions {
-  const loader = firstLoader({ route });
-  const { target } = loader;
-  const kafka = kafkaOf(route);
-  const { cursor, channel, intervalMs } = route.capture as Partial<CaptureOptions>;
-  const { kind: transport } = route.transport;
-  return {
-    key,
-    target: `${target.database}.${target.table}`,
-    ...given({
-      topic: kafka?.topic,
-      format: kafka?.format,
-      payload: kafka?.payload,
-      cursor,
-      channel,
-      intervalMs,
-    }),
-    capture: route.capture.kind,
-    transport,
-    loader: loader.kind as LoaderKind,
-    engine: engineOf(loader),
-  };
-}
 
 /**
  * The options that a table's workflow was started with: what is known of a table that is not prepared yet.

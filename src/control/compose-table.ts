@@ -1,5 +1,6 @@
 import {
   COPY_STAGE,
+  copyStage,
   deliveryStage,
   inputOf,
   kafkaOf,
@@ -10,6 +11,7 @@ import {
   type StageId,
 } from '../domain/route.js';
 import { engineNames } from '../clickhouse/kafka-engine/names.js';
+import { replayName } from '../domain/replay.js';
 import { describeRoute } from '../domain/route-choice.js';
 import { policyOf } from '../failure/kinds.js';
 import { CHANGE_TASKS, type Replay } from '../../workflows/changes.js';
@@ -80,7 +82,7 @@ export function composeTable({ title, workflowId, backlog, description, status, 
 
 /** The ledger knows what it has moved, also in slices of a worker that was killed; the running slice knows what is left. */
 function replayView(
-  { stage, status: state, start, end, target, loader, at, endedAt }: Replay,
+  { stage, status: state, start, end, target, loader, at, endedAt, copied }: Replay,
   pending: readonly PendingTask[],
   status: TableStatus | undefined,
   backlog: TableBacklog | undefined,
@@ -89,7 +91,8 @@ function replayView(
   const totals = status?.stages[stage];
   const now = pending.find(({ task }) => task === stage)?.progress;
   const waiting = state === 'running' ? (now?.waiting ?? totals?.waiting ?? null) : 0;
-  const rows = known?.rows ?? totals?.rows ?? 0;
+  const copy = pending.find(({ task }) => task === copyStage(replayName(stage)))?.progress;
+  const rows = (copied ?? copy?.rows ?? 0) + (known?.rows ?? totals?.rows ?? 0);
   return { id: stage, status: state, start, end, target, loader, at, endedAt, rows, waiting };
 }
 

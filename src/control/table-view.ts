@@ -90,6 +90,7 @@ export interface ReplayView {
   readonly loader: string;
   readonly at: string;
   readonly endedAt: string | null;
+  /** Those of its copy too. */
   readonly rows: number;
   /** Messages of its range that are not loaded yet; null where that is not known. */
   readonly waiting: number | null;

@@ -96,6 +96,8 @@ export interface TargetTable extends Pick<
   'id' | 'pipeline' | 'name' | 'generation' | 'shape' | 'columns' | 'key'
 > {
   readonly target: Target;
+  /** That of the table, where the ledger knows it: remedies repeat it. */
+  readonly route?: Route;
   /** Name of the loader; `main` when absent. */
   readonly loader?: string;
   /** As in `LoaderSpec`. */

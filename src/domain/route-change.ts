@@ -26,10 +26,18 @@ export type ChangeStep = (typeof CHANGE_STEPS)[number];
  *   messages    format or payload: who reads a message follows its header, so nothing is drained
  *   to-direct, to-kafka   positions and generation go on; the topic is loaded to its end before it is left
  *   wake        poll <-> notify: positions and generation go on
- *   anew        to a capture of every change: the next generation, with a first load
+ *   next-generation   to a capture of every change: the next generation, with a first load
  *   growing     from every change to inserts only: the next generation, from where the table stands
  */
-export const CHANGE_KINDS = ['none', 'messages', 'to-direct', 'to-kafka', 'wake', 'anew', 'growing'] as const;
+export const CHANGE_KINDS = [
+  'none',
+  'messages',
+  'to-direct',
+  'to-kafka',
+  'wake',
+  'next-generation',
+  'growing',
+] as const;
 export type ChangeKind = (typeof CHANGE_KINDS)[number];
 
 /** The stage of a route that reads the capture. There is one: what was read is taken out of the capture. */
@@ -41,12 +49,12 @@ export function captureStageOf(route: Route): StageId {
 
 /** Generation and positions start again. */
 export function startsAgain(kind: ChangeKind): boolean {
-  return kind === 'anew' || kind === 'growing';
+  return kind === 'next-generation' || kind === 'growing';
 }
 
 export function changeKindOf(from: Route, to: Route): ChangeKind {
   if (!isSame(from.capture, to.capture)) {
-    if (to.capture.appendOnly !== true) return 'anew';
+    if (to.capture.appendOnly !== true) return 'next-generation';
     return from.capture.appendOnly === true ? 'wake' : 'growing';
   }
   if (from.transport.kind !== to.transport.kind) return to.transport.kind === 'direct' ? 'to-direct' : 'to-kafka';
@@ -54,20 +62,20 @@ export function changeKindOf(from: Route, to: Route): ChangeKind {
 }
 
 /**
- * Why a running table cannot be changed so, as one sentence with the way out; undefined where it can. What no table may have is
- * for `refusalOf`.
+ * Why a running table cannot be changed so; undefined where it can. What no table may have is for `reasonAgainst`, and the way out
+ * for `wayOut`.
  */
 export function refusalOfChange(from: Route, to: Route, { appendOnly = false }: RouteOptions): string | undefined {
   const kind = changeKindOf(from, to);
   if (startsAgain(kind) && from.loaders.some((loader) => loader.kind === 'kafka-engine'))
-    return 'The Kafka engine would read on where it stands, and a new generation begins elsewhere. Remove the table and add it with the other capture.';
+    return 'The Kafka engine would read on where it stands, and a new generation begins elsewhere.';
   return (
     refusalOfLoaders(from, to) ??
     refusalOfTopic(from, to) ??
     (kind === 'growing' ? refusalOfGrowing(from, to, appendOnly) : undefined) ??
     (kind === 'wake' && from.transport.kind !== to.transport.kind ? ONE_AT_A_TIME : undefined) ??
     (kind === 'wake' && captureOption(from.capture, 'cursor') !== captureOption(to.capture, 'cursor')
-      ? 'Positions are values of the cursor column, so it stays what it is. Remove the table and add it with another --cursor.'
+      ? 'Positions are values of the cursor column, so it stays what it is.'
       : undefined)
   );
 }
@@ -83,7 +91,7 @@ function refusalOfGrowing(from: Route, to: Route, appendOnly: boolean): string |
 function refusalOfTopic(from: Route, to: Route): string | undefined {
   const [before, after] = [kafkaOf(from), kafkaOf(to)];
   if (before === undefined || after === undefined || before.topic === after.topic) return undefined;
-  return `The topic of a table stays ${before.topic}: others may read it. To take another one, go to --transport direct first, then to --transport kafka --topic ${after.topic}.`;
+  return `The topic of a table stays ${before.topic}: others may read it.`;
 }
 
 function refusalOfLoaders(from: Route, to: Route): string | undefined {
@@ -91,9 +99,8 @@ function refusalOfLoaders(from: Route, to: Route): string | undefined {
     const after = to.loaders.find(({ name }) => name === loader.name);
     if (after === undefined) return `The loader ${loader.name} is removed by "pg2click loader remove".`;
     if (engineOf(after) !== engineOf(loader))
-      return `The engine of a ClickHouse table stays ${engineOf(loader)}: its rows are of another form. Remove the table and add it with another --target.`;
-    if (after.kind !== loader.kind)
-      return `The loader of a running table stays ${loader.kind} in this release. Remove the table and add it with --loader ${after.kind}.`;
+      return `The engine of a ClickHouse table stays ${engineOf(loader)}: its rows are of another form.`;
+    if (after.kind !== loader.kind) return `The loader of a running table stays ${loader.kind} in this release.`;
   }
   return undefined;
 }
@@ -103,7 +110,7 @@ function captureOption(capture: CaptureSpec, option: string): unknown {
 }
 
 /** Equal as JSON, whatever the order of the fields: the ledger returns them in another one. */
-function isSame(a: unknown, b: unknown): boolean {
+export function isSame(a: unknown, b: unknown): boolean {
   return JSON.stringify(a, sorted) === JSON.stringify(b, sorted);
 }
 

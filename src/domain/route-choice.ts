@@ -71,6 +71,28 @@ export function describeRoute(route: Route): string {
   return [capture.kind, way, ...(loader === undefined ? [] : [loader.kind, engineOf(loader)])].join(', ');
 }
 
+/** `outbox, direct, .. -> outbox, kafka (json, row), ..`, or `interval 5000 ms -> 250 ms`: what differs, as people read it. */
+export function describeChange(before: Route, after: Route): string {
+  const [from, to] = [describeRoute(before), describeRoute(after)];
+  if (from !== to) return `${from} -> ${to}`;
+  const said = ({ capture }: Route, option: string): string => {
+    const value = capture[option] as string | number | undefined;
+    if (value === undefined) return 'the default';
+    return option === 'intervalMs' ? `${value} ms` : String(value);
+  };
+  return Object.entries(OPTION_NAMES)
+    .filter(([option]) => said(before, option) !== said(after, option))
+    .map(([option, name]) => `${name} ${said(before, option)} -> ${said(after, option)}`)
+    .join(', ');
+}
+
+/** Of a capture: what a user may change. */
+const OPTION_NAMES: Readonly<Record<string, string>> = {
+  cursor: '--cursor',
+  channel: '--channel',
+  intervalMs: '--interval',
+};
+
 /** A route of this choice, with names that nothing has: to ask what is possible. */
 export function routeOf({ capture, transport, loader, payload, format, engine }: RouteChoice): Route {
   return {
@@ -87,6 +109,17 @@ export function routeOf({ capture, transport, loader, payload, format, engine }:
  * @returns at most two, of the same distance
  */
 export function nearestOf(choice: RouteChoice, works: (choice: RouteChoice) => boolean): readonly string[] {
+  return nearestChoices(choice, works)
+    .slice(0, 2)
+    .map((other) =>
+      changes(choice, other)
+        .map((axis) => `--${axis} ${other[axis]}`)
+        .join(' '),
+    );
+}
+
+/** The choices that are possible, and as near as any that is. */
+export function nearestChoices(choice: RouteChoice, works: (choice: RouteChoice) => boolean): readonly RouteChoice[] {
   let nearest: readonly RouteChoice[] = [];
   let least = Number.POSITIVE_INFINITY;
   for (const other of allChoices().filter(works)) {
@@ -94,11 +127,7 @@ export function nearestOf(choice: RouteChoice, works: (choice: RouteChoice) => b
     nearest = distance < least ? [other] : distance === least ? [...nearest, other] : nearest;
     least = Math.min(least, distance);
   }
-  return nearest.slice(0, 2).map((other) =>
-    changes(choice, other)
-      .map((axis) => `--${axis} ${other[axis]}`)
-      .join(' '),
-  );
+  return nearest;
 }
 
 function changes(from: RouteChoice, to: RouteChoice): readonly (keyof RouteChoice)[] {

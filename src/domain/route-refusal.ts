@@ -1,4 +1,4 @@
-import { choiceOf, nearestOf, routeOf } from './route-choice.js';
+import { choiceOf, nearestOf, routeOf, type RouteChoice } from './route-choice.js';
 import {
   engineOf,
   ENGINES,
@@ -24,23 +24,21 @@ const LOADER_NAME = /^[a-z0-9-]{1,40}$/u;
  * @returns undefined where it is fine
  */
 export function refusalOf(route: Route, kinds: RouteKinds): string | undefined {
-  const unknown = unknownPart(route, kinds);
-  if (unknown !== undefined) return unknown;
-  for (const loader of route.loaders) {
-    const reason = impossible(route, loader);
-    if (reason === undefined) continue;
-    const nearest = nearestOf(choiceOf(route, loader), (choice) => {
-      const other = routeOf(choice);
-      const [its] = other.loaders;
-      return unknownPart(other, kinds) === undefined && its !== undefined && impossible(other, its) === undefined;
-    });
-    return `${reason} Use ${nearest.join(', or ')}.`;
-  }
-  return severalLoaders(route);
+  const reason = reasonAgainst(route, kinds);
+  const loader = route.loaders.find((each) => impossible(route, each) !== undefined);
+  if (reason === undefined || loader === undefined || unknownPart(route, kinds) !== undefined) return reason;
+  const works = (choice: RouteChoice): boolean => reasonAgainst(routeOf(choice), kinds) === undefined;
+  return `${reason} Use ${nearestOf(choiceOf(route, loader), works).join(', or ')}.`;
+}
+
+/** The reason alone. */
+export function reasonAgainst(route: Route, kinds: RouteKinds): string | undefined {
+  const reasons = route.loaders.map((loader) => impossible(route, loader));
+  return unknownPart(route, kinds) ?? reasons.find((reason) => reason !== undefined) ?? severalLoaders(route);
 }
 
 /** What this build does not know, or cannot read. */
-function unknownPart({ capture, transport, loaders }: Route, kinds: RouteKinds): string | undefined {
+export function unknownPart({ capture, transport, loaders }: Route, kinds: RouteKinds): string | undefined {
   if (!kinds.captures.includes(capture.kind)) return unknown('capture', capture.kind, kinds.captures);
   if (!TRANSPORTS.includes(transport.kind)) return unknown('transport', transport.kind, TRANSPORTS);
   if (transport.kind === 'kafka') {
@@ -98,6 +96,6 @@ function severalLoaders({ transport, loaders }: Route): string | undefined {
   const twice = names.find((name, index) => names.indexOf(name) !== index);
   if (twice !== undefined) return `Two loaders are named "${twice}": give each a name of its own.`;
   if (transport.kind === 'direct' && loaders.length > 1)
-    return 'Without a topic there is one loader: what it has loaded is taken out of the capture. Use --transport kafka for several.';
+    return 'Without a topic there is one loader: what it has loaded is taken out of the capture.';
   return undefined;
 }

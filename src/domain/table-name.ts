@@ -11,8 +11,8 @@ const IDENTIFIER = /^(?:"(?<quoted>(?:[^"]|"")+)"|(?<plain>[^".\s]+))$/u;
 const PARTS = /"(?:[^"]|"")*"|[^".]+|\./gu;
 
 /**
- * Reads `orders`, `shop.orders`, `"My Shop"."Orders"`. Without a schema it is `public`. Unquoted parts are folded to lower
- * case, as PostgreSQL does.
+ * Reads `orders`, `shop.orders`, `"My Shop"."Orders"`. Without a schema it is `public`. Unquoted parts are folded as PostgreSQL
+ * folds them.
  * @throws Failure `Misconfigured` for anything else
  */
 export function parseTableName(text: string): TableName {
@@ -33,7 +33,13 @@ export function parseTableName(text: string): TableName {
 function readIdentifier(part: string): string | undefined {
   const groups = IDENTIFIER.exec(part)?.groups;
   if (groups?.['quoted'] !== undefined) return groups['quoted'].replaceAll('""', '"');
-  return groups?.['plain']?.toLowerCase();
+  const plain = groups?.['plain'];
+  return plain === undefined ? undefined : fold(plain);
+}
+
+/** ASCII letters become lower case, and no others: so PostgreSQL does with names in UTF-8. */
+function fold(name: string): string {
+  return name.replaceAll(/[A-Z]+/gu, (capitals) => capitals.toLowerCase());
 }
 
 /** `schema.table` for people, logs and the workflow id: quotes only around a part with a dot, a quote or a blank. */
@@ -50,10 +56,13 @@ function formatPart(part: string): string {
  * inside single ones.
  */
 export function shellName({ schema, table }: TableName): string {
-  const text = [schema, table]
-    .map((part) => (part === part.toLowerCase() ? formatPart(part) : quotePg(part)))
-    .join('.');
-  return /^[\w.]+$/u.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
+  const text = [schema, table].map((part) => (part === fold(part) ? formatPart(part) : quotePg(part))).join('.');
+  return /^[\w.]+$/u.test(text) ? text : quoteShell(text);
+}
+
+/** A text as one argument of a shell. */
+export function quoteShell(text: string): string {
+  return `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }
 
 /** One workflow a table: two pipelines may both hold `public.orders`. */

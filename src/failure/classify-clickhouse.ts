@@ -118,7 +118,17 @@ function classifyAnswer(code: number, text: string, what: string, columns: reado
   const answer = name === undefined ? `code ${code}` : `${code} ${name}`;
   const place = kind === 'RowRefused' || kind === 'SchemaMismatch' ? placeOf(text, columns ?? []) : '';
   const verb = kind === 'RowRefused' ? 'refused a row' : 'failed';
-  return new Failure(kind, { message: `ClickHouse ${verb} while ${what}${place}: ${answer}.`, cause });
+  const message = `ClickHouse ${verb} while ${what}${place}: ${answer}.`;
+  return new Failure(kind, { message, remedy: kind === 'Unauthorized' ? grantIn(text) : undefined, cause });
+}
+
+/** The right that is missing, as far as the text names it: `SELECT(id) ON shop.orders`. It holds names alone. */
+function grantIn(text: string): string | undefined {
+  const name = '(?:`[^`]+`|\\w+|\\*)';
+  const right = new RegExp(`the grant ([A-Z][\\w ,()\`]* ON ${name}(?:\\.${name})?)`, 'u').exec(text)?.[1];
+  return right === undefined
+    ? undefined
+    : `Run in ClickHouse: grant ${right} to the user of these settings. Then resume the table.`;
 }
 
 /** `, at row 3 of the insert, column "amount"`, as far as the text says so. */

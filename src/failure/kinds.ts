@@ -100,8 +100,9 @@ export const FAILURE_POLICIES = {
   SchemaMismatch: {
     treatment: 'parked',
     remedy:
-      'Bring the ClickHouse table in line with the source, then resume. Or remove the table with --drop-target and add ' +
-      'it again: its ClickHouse table is made and filled again.',
+      'Bring the ClickHouse table in line with the source, then resume. Or, where pg2click made it, remove the table with ' +
+      '--drop-target and add it again: its ClickHouse table is made and filled again. A table of your own stays: then add ' +
+      'with another --target.',
   },
   RowRefused: {
     treatment: 'parked',

@@ -1,11 +1,52 @@
+import { isReplayName } from '../domain/replay.js';
+import type { TableOptions, TargetTable } from '../domain/replicated-table.js';
+import { MAIN_LOADER } from '../domain/route.js';
+import { tableCommand } from '../domain/table-command.js';
 import { shellName, type TableName } from '../domain/table-name.js';
+import { optionsOf, spokenOptions } from '../domain/table-options.js';
+
+/** A table, how it was added, and which of its loaders is meant. */
+export type AddedTable = Pick<TargetTable, 'name' | 'key' | 'route' | 'loader' | 'connection'>;
+
+/** The option of `add` that chooses another name. */
+type NameOption = 'topic' | 'target';
 
 /**
  * What to do about a topic or target that is taken. `resume` would try the same name again, and `add` does not change a table that is
- * added already.
- * @param option the one of `add` that chooses another name
+ * added already. The target of a loader that is being added, or of a replay, has nothing to be removed first.
  */
-export function takenRemedy(table: TableName, option: '--topic' | '--target'): string {
-  const name = shellName(table);
-  return `Run pg2click remove ${name}, then add it with a name that is free: pg2click add ${name} ${option} NAME`;
+export function takenRemedy(table: AddedTable, option: NameOption): string {
+  const { name, route, key, loader = route?.loaders[0]?.name ?? MAIN_LOADER } = table;
+  const title = shellName(name);
+  if (option === 'target' && isReplayName(loader)) return 'Replay into another table: --into NAME';
+  const position = route?.loaders.findIndex((each) => each.name === loader) ?? 0;
+  if (option === 'target' && position !== 0) {
+    const again = `pg2click loader add ${title} ${loader} --target NAME${serverOption(table)}`;
+    if (position < 0) return `Choose a name that is free: ${again}`;
+    return `Run pg2click loader remove ${title} ${loader}, then add it with a name that is free: ${again}`;
+  }
+  return addAgainRemedy(name, route === undefined ? {} : spokenOptions(optionsOf({ key, route })), option);
+}
+
+/** @param options those that the table was added with */
+export function addAgainRemedy(name: TableName, options: TableOptions, option: NameOption): string {
+  return `Run pg2click remove ${shellName(name)}, then add it with a name that is free: ${addElsewhere(name, options, option)}`;
+}
+
+/** The command that adds a table with another name. */
+export function addElsewhere(name: TableName, options: TableOptions, option: NameOption): string {
+  return tableCommand('add', name, { ...options, [option]: 'NAME' });
+}
+
+/** The command that tries again what was refused. */
+export function retryCommand(table: AddedTable & Pick<TargetTable, 'target'>): string {
+  const { name, route, loader, target } = table;
+  const isKnown = loader === undefined || route === undefined || route.loaders.some((each) => each.name === loader);
+  if (isKnown) return `pg2click resume ${shellName(name)}`;
+  if (isReplayName(loader)) return `the same pg2click replay ${shellName(name)}`;
+  return `pg2click loader add ${shellName(name)} ${loader} --target ${target.database}.${target.table}${serverOption(table)}`;
+}
+
+function serverOption({ connection }: AddedTable): string {
+  return connection === undefined ? '' : ` --server ${connection}`;
 }

@@ -32,7 +32,7 @@ export interface StageChange {
   readonly definition?: Definition;
   /** Stages that begin, with their positions. */
   readonly add?: Readonly<Record<StageId, object>>;
-  /** Stages that end: their rows go, which fences whoever works on them. */
+  /** Stages that end: their rows go, which fences the attempts that work on them. */
   readonly remove?: readonly StageId[];
 }
 

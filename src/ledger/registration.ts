@@ -228,9 +228,9 @@ function refuseLastGeneration({ name, targetGeneration }: Registration, { table,
 }
 
 /** The constraints that keep `topic` and `target` apart, and the option that chooses another. */
-const TAKEN: Readonly<Record<string, readonly [what: string, option: '--topic' | '--target']>> = {
-  table_topic: ['topic', '--topic'],
-  table_target: ['target', '--target'],
+const TAKEN: Readonly<Record<string, readonly [what: string, option: 'topic' | 'target']>> = {
+  table_topic: ['topic', 'topic'],
+  table_target: ['target', 'target'],
 };
 
 /** @returns the Failure `TargetTaken` where a name is taken, else the error */
@@ -245,7 +245,9 @@ export async function explainTaken(
   const { pipeline, name, definition } = table;
   const topic = kafkaOf(definition.route)?.topic;
   // The newest loader is the one that was being added.
-  const { target } = definition.route.loaders.at(-1) ?? firstLoader(definition);
+  const newest = definition.route.loaders.at(-1) ?? firstLoader(definition);
+  const { target, connection } = newest;
+  const before = definition.route.loaders.filter((loader) => loader !== newest);
   const found = await query<{ pipeline: string; schema: string; table: string }>(
     pg,
     /* sql */ `select t.pipeline, schema_name as schema, table_name as table from pg2click.replicated_table t
@@ -259,7 +261,16 @@ export async function explainTaken(
   const shown = what === 'topic' ? (topic ?? 'that it names') : `${target.database}.${target.table}`;
   return new Failure('TargetTaken', {
     message: `The ${what} ${shown}, which ${formatTableName(name)} would have, is that of ${other}.`,
-    remedy: takenRemedy(name, option),
+    remedy: takenRemedy(
+      {
+        name,
+        key: definition.key,
+        route: { ...definition.route, loaders: before.length === 0 ? [newest] : before },
+        loader: newest.name,
+        ...(connection === undefined ? {} : { connection }),
+      },
+      option,
+    ),
     cause,
   });
 }

@@ -20,7 +20,7 @@ export async function saveDefinition(pg: Queryable, claim: DdlClaim, table: Repl
   if (saved.rowCount !== 1) await checkClaim(pg, claim);
 }
 
-/** Ends the claim of whoever works on a stage: what it has in hand may still be sent, and never confirmed. */
+/** Ends the claim of the attempt that works on a stage: what it has in hand may still be sent, and never confirmed. */
 export async function fenceStage(pg: Queryable, tableId: string, stage: StageId): Promise<void> {
   const statement = /* sql */ `update pg2click.stage set epoch = epoch + 1, owner = 'change' where table_id = $1 and stage = $2`;
   await query(pg, statement, [tableId, stage]);
@@ -43,8 +43,8 @@ export interface Switch {
 }
 
 /**
- * Exchanges the route of a table: one transaction. Every stage gets an epoch above all that any of its stages ever had, so whoever
- * worked for the old route is fenced, whatever the name of its stage becomes. Rows of stages that the route has no more stay: a
+ * Exchanges the route of a table: one transaction. Every stage gets an epoch above all that any of its stages ever had, so an
+ * attempt for the old route is fenced, also where its stage gets another name. Rows of stages that the route has no more stay: a
  * batch number is part of a token, and must not be given twice.
  * @param pg a connection of its own, in a transaction
  * @throws Failure `Fenced`; `TargetTaken` is found before

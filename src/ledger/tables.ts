@@ -66,6 +66,22 @@ export async function hasKafkaTable(pg: Queryable, pipeline: string): Promise<bo
   }
 }
 
+/** Loaders of the ready tables of all pipelines, beside the one that each table has. 0 without a ledger. */
+export async function countAddedLoaders(pg: Queryable): Promise<number> {
+  try {
+    const found = await query<{ added: number }>(
+      pg,
+      /* sql */ `select coalesce(sum(jsonb_array_length(definition #> '{route,loaders}') - 1), 0)::int as added
+        from pg2click.replicated_table where ready`,
+      [],
+    );
+    return found.rows[0]?.added ?? 0;
+  } catch (error) {
+    if (isMissingLedger(error)) return 0;
+    throw error;
+  }
+}
+
 /** @returns undefined where the table was removed */
 export async function readFingerprint(pg: Queryable, id: string): Promise<string | undefined> {
   const found = await query<Pick<TableRow, 'fingerprint'>>(

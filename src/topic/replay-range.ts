@@ -7,8 +7,8 @@ import type { TopicState } from './admin.js';
 /**
  * The offsets that the terms of a replay mean, as the topic is now. A time means the first message sent at that time or later, by
  * the clock of the worker that sent it.
- * @throws Failure `OffsetsExpired` the range begins before the first offset there is; `Misconfigured` no offsets of this topic, or a
- *   range that ends before it begins; `BrokerUnavailable`
+ * @throws Failure `OffsetsExpired` the range begins before the first offset there is; `Misconfigured` no offsets of this topic, a
+ *   range that ends before it begins, or one that begins in the future; `BrokerUnavailable`
  */
 export async function readRange(
   admin: Admin,
@@ -16,6 +16,7 @@ export async function readRange(
   state: TopicState,
   { from, to }: Pick<ReplayTerms, 'from' | 'to'>,
 ): Promise<{ readonly start: TopicOffsets; readonly end: TopicOffsets }> {
+  refuseFuture(from);
   const start = await readBound(admin, topic, state, { text: from, option: '--from' });
   const end =
     to === undefined ? edges(state, 'high') : await readBound(admin, topic, state, { text: to, option: '--to' });
@@ -37,6 +38,15 @@ export async function readRange(
       });
   }
   return { start, end };
+}
+
+function refuseFuture(from: string): void {
+  const bound = parseBound(from);
+  if (bound?.kind !== 'time' || Date.parse(bound.at) <= Date.now()) return;
+  throw new Failure('Misconfigured', {
+    message: `--from ${from} is in the future: no message was sent then or later.`,
+    remedy: `Give a time before now, which is ${new Date().toISOString()} for this worker.`,
+  });
 }
 
 async function readBound(

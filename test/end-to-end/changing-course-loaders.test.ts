@@ -3,6 +3,7 @@ import { addLoader } from '../../activities/change-loaders.js';
 import { copyTable } from '../../activities/copy-table.js';
 import { loadSlice } from '../../activities/load-slice.js';
 import { compareTable, isEqual } from '../../dev/compare/compare.js';
+import { countAddedLoaders } from '../../src/ledger/tables.js';
 import { openPath, type Followed, type Path } from '../support/path.js';
 import { freshName } from '../support/stack.js';
 
@@ -35,7 +36,9 @@ it('both loaders follow a change of format, of payload and of the capture, which
   const { table, followed } = await polled();
   await followed.expectEqual();
   const { database } = path.settings.clickhouse;
+  const added = await countAddedLoaders(path.deps.ledger);
   await followed.call(addLoader, { loader: { name: 'second', target: `${table}_second` } });
+  expect(await countAddedLoaders(path.deps.ledger), 'loaders that take slots').toBe(added + 1);
   const drain = async (): Promise<void> => {
     for (let waits = 1; waits > 0;) {
       const { batches, waiting } = await followed.slice(loadSlice, 'load:second');
@@ -105,6 +108,21 @@ it.each([
   }
   const adding = followed.call(addLoader, { loader: { name: 'second', target: `${table}_second` } });
   await expect(adding).rejects.toMatchObject({ kind: 'OffsetsExpired', message: expect.stringMatching(/lacks rows/u) });
+});
+
+it.each([
+  [
+    { capture: 'outbox' },
+    / configure \S+ --transport kafka --format json, then pg2click loader add \S+ eu --target NAME$/u,
+  ],
+  [{}, / remove \S+, then pg2click add \S+ .*--transport kafka .*, then pg2click loader add \S+ eu --target NAME$/u],
+] as const)('a loader is not added without a topic, with %j: the remedy leads there', async (options, remedy) => {
+  const { followed } = await polled({ transport: 'direct', ...options });
+  await expect(followed.call(addLoader, { loader: { name: 'eu' } })).rejects.toMatchObject({
+    kind: 'UnsuitableTable',
+    message: 'Without a topic there is one loader: what it has loaded is taken out of the capture.',
+    remedy: expect.stringMatching(remedy),
+  });
 });
 
 it('the Kafka engine reads on from poll to notify and back, stopped before the switch as by the workflow', async () => {

@@ -201,6 +201,20 @@ it('a range that is not there is refused with the earliest offset', async () => 
   expect((await start(orders, {})).start).toEqual({ 0: '3' });
 });
 
+it('a range without a message is refused, unless a copy goes with it', async () => {
+  const orders = await addTable(path, 5);
+  await expect(start(orders, {})).rejects.toMatchObject({
+    kind: 'Misconfigured',
+    message: `No message of ${orders.topic} lies between --from beginning and its end: there is nothing to replay.`,
+  });
+  for (const more of [{}, { into: `${orders.table}_fresh` }])
+    await expect(start(orders, { from: '2999-01-01T00:00:00Z', ...more })).rejects.toMatchObject({
+      kind: 'Misconfigured',
+      message: '--from 2999-01-01T00:00:00Z is in the future: no message was sent then or later.',
+    });
+  expect(await start(orders, { into: `${orders.table}_fresh` })).toMatchObject({ end: null });
+});
+
 it('a request that is repeated finds its replay, and one that is cancelled is fenced', async () => {
   const orders = await addTable(path, 5);
   await path.source.query(/* sql */ `update ${orders.table} set note = 'x'`);

@@ -312,6 +312,7 @@ describe('init', () => {
   it('is harmless to run again', async () => {
     const again = await runCli(['init'], { env: settings });
     expect(again.stdout).toContain('ledger up to date');
+    expect(again.stderr).toMatch(/Ready\. Next:\n {2}pg2click worker .*\n {2}pg2click add TABLE\n/u);
     expect(again.code).toBe(0);
   });
 });

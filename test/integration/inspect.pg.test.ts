@@ -61,7 +61,12 @@ describe('a table that is added', async () => {
       kind: 'MissingTable',
       remedy: 'Did you mean shop.orders?',
     });
-    await expect(inspect('nowhere')).rejects.toMatchObject({ kind: 'MissingTable' });
+    await expect(inspect('nowhere')).rejects.toMatchObject({ kind: 'MissingTable', remedy: undefined });
+    await client.query('create table "Big" (id int primary key)');
+    await expect(inspect('big')).rejects.toMatchObject({
+      message: 'There is no table public.big in PostgreSQL.',
+      remedy: `Names without quotes are in lower case. Did you mean 'public."Big"'?`,
+    });
   });
 
   /** Definition, the key asked for, and the flaw in the refusal. */

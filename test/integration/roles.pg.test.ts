@@ -5,6 +5,8 @@ import type { Settings } from '../../src/settings/settings.js';
 import { connectPostgres } from '../../src/connect/postgres.js';
 import { explainFingerprint } from '../../src/source/catalog/fingerprint-difference.js';
 import { fingerprintTable } from '../../src/source/catalog/fingerprint.js';
+import { queryBounded } from '../../src/ledger/query.js';
+import { explainUnreadable } from '../../src/source/explain-unreadable.js';
 import { ensureFlushed } from '../../src/source/flush.js';
 import { inspectTable } from '../../src/source/catalog/inspect.js';
 import { removeOutbox } from '../../src/source/outbox/install.js';
@@ -54,6 +56,18 @@ describe('the role that pg2click connects as', async () => {
       () => 'done',
       (error: unknown) => String((error as { code?: unknown }).code),
     );
+
+  it('is named with the table that it may not read, among many, and the statement that grants it', async () => {
+    const [readable, hidden] = [await make(), await make()];
+    await admin.query(/* sql */ `revoke select on shop.${hidden} from ${role}, public`);
+    const met = await queryBounded(our, /* sql */ `select from shop.${hidden}`).catch((error: unknown) => error);
+    const tables = [readable, hidden].map((table) => ({ schema: 'shop', table }));
+    expect(await explainUnreadable(our, tables, met)).toMatchObject({
+      kind: 'Unauthorized',
+      message: `The PostgreSQL role "${role}" may not read shop.${hidden}.`,
+      remedy: `Run in PostgreSQL: grant select on table "shop"."${hidden}" to "${role}"`,
+    });
+  });
 
   it('is nothing but a login that owns the schema pg2click', async () => {
     const found = await admin.query(

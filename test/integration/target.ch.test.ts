@@ -1,6 +1,7 @@
 import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
 import type { TargetTable } from '../../src/domain/replicated-table.js';
+import type { Failure } from '../../src/failure/failure.js';
 import { dropTarget } from '../../src/clickhouse/drop-target.js';
 import { createTarget, highestGeneration, verifyTarget } from '../../src/clickhouse/target.js';
 import { targetNames } from '../../src/clickhouse/names.js';
@@ -17,6 +18,10 @@ const note = column('note', 'text', { nullable: true });
 
 const orders = (more: Partial<TargetTable> = {}): TargetTable => targetTableOf(sink, [id, amount, note], more);
 const sql = (query: string): Promise<unknown> => ch.command({ query });
+const remedyOf = async (table: TargetTable): Promise<string> => {
+  const refused = await createTarget(ch, table).catch((error: unknown) => error);
+  return String((refused as Failure | undefined)?.remedy);
+};
 const inDatabase = async (table: string): Promise<string[]> =>
   (await rowsOf<{ name: string }>(sink, `show tables from ${database} like '${table}%'`)).map(({ name }) => name);
 
@@ -167,6 +172,29 @@ describe('a target that exists', () => {
       message: expect.stringContaining(message),
     });
     expect(await inDatabase(table.target.table), 'nothing else is made').toEqual([table.target.table]);
+  });
+
+  test('is taken once the SQL of the remedy has run, although a user made it', async () => {
+    const table = orders();
+    const { shown } = targetNames(table.target);
+    await sql(/* sql */ `create table ${shown} (id Int64, amount Decimal(10, 1), note String materialized toString(id), own UInt8,
+      _version UInt128, _deleted UInt8) engine = ReplacingMergeTree(_version, _deleted) order by id`);
+    // Twice: a column that is MATERIALIZED first has its kind mended, then its type.
+    for (let refusals = 0; refusals < 2; refusals += 1) {
+      const remedy = await remedyOf(table);
+      const [, statements = ''] = /^Run in ClickHouse: (.+)\. Then run pg2click resume /u.exec(remedy) ?? [];
+      expect(statements, remedy).not.toBe('');
+      for (const statement of statements.split('; ')) await sql(statement);
+    }
+    await createTarget(ch, table);
+  });
+
+  test('that no ALTER mends is left to its owner: the remedy names another target, and never loops', async () => {
+    const table = orders();
+    await sql(`create table ${database}.${table.target.table} (id Int64) engine = MergeTree order by id`);
+    const remedy = await remedyOf(table);
+    expect(remedy).toContain(`pg2click add public.${table.name.table} --target NAME`);
+    expect(remedy).not.toContain('--drop-target');
   });
 
   const COLUMNS = '(id Int64, amount Decimal(10, 2), note Nullable(String), _version UInt128, _deleted UInt8)';

@@ -15,6 +15,7 @@ export async function readStatus(env: Readonly<Record<string, string>>, table: s
     signal: new AbortController().signal,
     print: (line: string) => void printed.push(line),
     tell: () => undefined,
+    warn: () => undefined,
   };
   await showStatus(session, table, {});
   return (JSON.parse(printed.at(-1) ?? '{}') as Partial<PipelineView>).tables?.[0];

@@ -6,7 +6,16 @@ import { mustWait } from '../../workflows/changes.js';
 import { type Action, handleRequest, readRequest } from '../../workflows/request.js';
 import { phaseOf, reduce, type TableState } from '../../workflows/table-state.js';
 import { wantedTasks } from '../../workflows/wanted-tasks.js';
-import { after, copied, LATER, parked, PREPARED, prepared, removeRequested } from '../support/table-events.js';
+import {
+  after,
+  copied,
+  LATER,
+  parked,
+  PREPARED,
+  prepared,
+  removeRequested,
+  stumbled,
+} from '../support/table-events.js';
 
 const streaming = after(prepared, copied);
 
@@ -22,7 +31,8 @@ function loaders(...names: readonly string[]) {
 }
 
 function changed(state: TableState, ...names: readonly string[]): TableState {
-  return reduce(state, { type: 'loadersChanged', at: LATER, receipt: loaders(...names) });
+  const task = state.change?.task === 'removeLoader' ? 'removeLoader' : 'addLoader';
+  return reduce(state, { type: 'loadersChanged', task, at: LATER, receipt: loaders(...names) });
 }
 
 const two = changed(ask(streaming, 'addLoader', { name: 'eu' }).state, 'main', 'eu');
@@ -92,6 +102,38 @@ describe('a loader', () => {
     expect(wantedTasks(gone)).toEqual(['publish', 'load:main']);
   });
 
+  it('that is not added yet is withdrawn by its removal, which waits for the attempt that runs', () => {
+    const adding = ask(streaming, 'addLoader', { name: 'eu', requestId: 'add' }).state;
+    const retried = reduce(adding, stumbled('addLoader', 'LoginRefused'));
+    const { state, answer } = ask(retried, 'removeLoader', { name: 'eu', requestId: 'take back' });
+    expect(answer).toMatchObject({
+      accepted: true,
+      changed: true,
+      message: 'Loader eu is not added yet: adding it is given up.',
+    });
+    expect(wantedTasks(state)).toEqual(['publish', 'load:main', 'removeLoader']);
+    expect(mustWait(state, 'removeLoader', ['publish', 'addLoader'])).toBe(true);
+    const withdrawn = changed(state, 'main');
+    expect(withdrawn).toMatchObject({ change: null, lastTransientFailure: null });
+    expect(withdrawn.changed).toMatchObject({
+      requestId: 'take back',
+      failure: null,
+      message: 'Loader eu is not added: the request is withdrawn. An empty ClickHouse table may be left of it.',
+    });
+    expect(wantedTasks(withdrawn)).toEqual(['publish', 'load:main']);
+  });
+
+  it('whose withdrawal finds it added is removed all the same', () => {
+    const adding = ask(streaming, 'addLoader', { name: 'eu' }).state;
+    const { state } = ask(adding, 'removeLoader', { name: 'eu' });
+    // Its attempt had written to the ledger when it was cancelled.
+    const receipt = loaders('main', 'eu');
+    const added = reduce(state, { type: 'loadersChanged', task: 'addLoader', at: LATER, receipt });
+    expect(added.change).toMatchObject({ task: 'removeLoader', name: 'eu' });
+    expect(wantedTasks(added)).toEqual(['publish', 'load:main', 'removeLoader']);
+    expect(wantedTasks(changed(added, 'main'))).toEqual(['publish', 'load:main']);
+  });
+
   it.each<[string, TableState, Action, object, RegExp]>([
     ['that is there already', two, 'addLoader', { name: 'eu' }, /has a loader eu already/u],
     ['that is not there', two, 'pauseLoader', { name: 'us' }, /no loader us: it has main, eu/u],
@@ -111,6 +153,13 @@ describe('a loader', () => {
       { name: 'us' },
       /Another change \(addLoader\)/u,
     ],
+    [
+      'while another one is being added',
+      ask(two, 'addLoader', { name: 'us' }).state,
+      'removeLoader',
+      { name: 'eu' },
+      /Another change \(addLoader\)/u,
+    ],
   ])('%s is refused', (_, state, action, message, why) => {
     const { state: next, answer } = ask(state, action, message);
     expect(answer).toMatchObject({ accepted: false, changed: false });
@@ -126,6 +175,7 @@ describe('a replay', () => {
     const receipt = { rows: 1, bytes: 1, seconds: 1, position: '9' };
     const half = reduce(replaying, { type: 'copied', stage: 'copy:replay-1', receipt });
     expect(wantedTasks(half)).toEqual(['publish', 'load:main', 'replay:1']);
+    expect(half.replays, 'rows of its copy are its own').toMatchObject([{ copied: 1 }]);
     const done = reduce(half, { type: 'replayFinished', at: LATER, stage: 'replay:1' });
     expect(wantedTasks(done)).toEqual(['publish', 'load:main']);
     expect(done.replays).toMatchObject([{ stage: 'replay:1', status: 'finished', endedAt: LATER }]);

@@ -30,6 +30,16 @@ describe('an answer of ClickHouse', () => {
     expect(classifyClickHouse(error, WHAT, ['id'])).toMatchObject({ kind, message: expect.stringContaining(code) });
   });
 
+  test('that a right is missing names the statement that grants it', () => {
+    const text =
+      "Code: 497. DB::Exception: pg2click: Not enough privileges. To execute this query, it's necessary to have the grant SELECT(id, `amount due`) ON shop.orders. (ACCESS_DENIED) (version 26.7)";
+    expect(classifyClickHouse(answer(text), 'comparing shop.orders')).toMatchObject({
+      kind: 'Unauthorized',
+      remedy:
+        'Run in ClickHouse: grant SELECT(id, `amount due`) ON shop.orders to the user of these settings. Then resume the table.',
+    });
+  });
+
   test('to a statement without rows refuses no row', () => {
     const error = new ClickHouseError({ message: 'x', code: '53', type: 'TYPE_MISMATCH' });
     expect(classifyClickHouse(error, 'creating shop.orders').kind).toBe('Unexpected');

@@ -3,6 +3,9 @@ import { composeTable, type KnownTable } from '../../src/control/compose-table.j
 import type { StageBacklog, TableBacklog } from '../../src/control/backlog.js';
 import type { PendingTask } from '../../src/control/describe-table.js';
 import type { SliceProgress } from '../../src/domain/receipt.js';
+import { replaySpecs } from '../../src/domain/replay.js';
+import type { Replay } from '../../workflows/changes.js';
+import type { TableStatus } from '../../workflows/messages.js';
 
 const IDLE: StageBacklog = {
   waiting: 0,
@@ -42,7 +45,11 @@ function task(id: string, more: Partial<PendingTask> = {}): PendingTask {
   return { task: id, attempt: 1, failure: undefined, alive: false, heardAgo: null, progress: undefined, ...more };
 }
 
-function view(stages: Readonly<Record<string, Partial<StageBacklog>>>, pending: readonly PendingTask[] = []) {
+function view(
+  stages: Readonly<Record<string, Partial<StageBacklog>>>,
+  pending: readonly PendingTask[] = [],
+  status?: Partial<TableStatus>,
+) {
   const known = Object.entries(stages).map(([id, stage]) => [id, { ...IDLE, ...stage }] as const);
   const table: KnownTable = {
     title: 'public.orders',
@@ -57,7 +64,7 @@ function view(stages: Readonly<Record<string, Partial<StageBacklog>>>, pending: 
       taskQueue: 'pg2click/1',
       pending,
     },
-    status: undefined,
+    status: status as TableStatus | undefined,
     url: null,
   };
   return composeTable(table);
@@ -70,6 +77,29 @@ it('stages come in the order in which a row meets them, whatever there is of the
     ['load:main', 'Kafka', true],
     ['load:copy-two', 'Kafka', false],
   ]);
+});
+
+describe('a replay into a table of its own', () => {
+  const replay: Replay = {
+    stage: 'replay:1',
+    stages: replaySpecs('replay:1', true),
+    start: { 0: '0' },
+    end: null,
+    loader: 'replay-1',
+    target: 'd.fresh',
+    requestId: 'r',
+    at: '2026-01-01T00:00:00.000Z',
+    status: 'running',
+    endedAt: null,
+  };
+  const rowsOf = (its: Replay, pending: readonly PendingTask[] = []) =>
+    view({}, pending, { parks: [], stages: {}, replays: [its] }).replays.map(({ rows }) => rows);
+
+  it('counts the rows of its copy while it runs, and once it is done', () => {
+    const copying = task('copy:replay-1', { progress: { ...PROGRESS, stage: 'copy:replay-1', rows: 7 } });
+    expect(rowsOf(replay, [copying])).toEqual([7]);
+    expect(rowsOf({ ...replay, copied: 20 })).toEqual([20]);
+  });
 });
 
 describe('the lag', () => {

@@ -30,12 +30,17 @@ describe('a text in SQL', () => {
 });
 
 describe('the name of a table in a command', () => {
+  it('is folded without quotes as PostgreSQL folds it: ASCII letters alone', () => {
+    expect(parseTableName('Shop.ÄPFEL')).toEqual({ schema: 'shop', table: 'Äpfel' });
+  });
+
   it.each([
     ['public', 'orders', 'public.orders'],
     ['shop', 'Orders', `'shop."Orders"'`],
     ['My Shop', 'a.b', `'"My Shop"."a.b"'`],
     ['public', `it's`, `'public.it'\\''s'`],
     ['public', 'a"b', `'public."a""b"'`],
+    ['public', 'Äpfel', `'public.Äpfel'`],
   ])('%s and %s are found again by what a shell makes of it', (schema, table, argument) => {
     expect(shellName({ schema, table })).toBe(argument);
     const read = argument.startsWith("'") ? argument.slice(1, -1).replaceAll(String.raw`'\''`, "'") : argument;

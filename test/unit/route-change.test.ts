@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { ChangeReceipt } from '../../src/domain/receipt.js';
 import { replaySpecs } from '../../src/domain/replay.js';
 import { FIRST_ROUTE, stagesOf, type Route } from '../../src/domain/route.js';
+import { describeChange } from '../../src/domain/route-choice.js';
 import { changeKindOf, refusalOfChange, type RouteOptions } from '../../src/domain/route-change.js';
 import { type Action, handleRequest, readRequest } from '../../workflows/request.js';
 import { phaseOf, reduce, type TableEvent, type TableState } from '../../workflows/table-state.js';
@@ -79,7 +80,7 @@ describe('a change of the route, in the state of a table,', () => {
     expect(wantedTasks(state)).toEqual(['publish', 'load:main']);
   });
 
-  it('that is parked leaves the table to the route it has; resume begins it anew', () => {
+  it('that is parked leaves the table to the route it has; resume begins it again', () => {
     const state = life(asked, draining, switching, parked('configure'));
     expect(wantedTasks(state)).toEqual(['publish', 'load:main']);
     expect(phaseOf(state)).toBe('parked');
@@ -145,7 +146,7 @@ describe('a change of the route, and loaders and replays,', () => {
     return handleRequest(state, request, AT);
   };
   const addLoader = (state: TableState) => ask(state, 'addLoader', { name: 'eu' });
-  const eu: TableEvent = { type: 'loadersChanged', at: AT, receipt: withLoaders('main', 'eu') };
+  const eu: TableEvent = { type: 'loadersChanged', task: 'addLoader', at: AT, receipt: withLoaders('main', 'eu') };
   const replayed = (state: TableState): TableState =>
     reduce(ask(state, 'replay', { from: 'beginning' }).state, {
       type: 'replayStarted',
@@ -238,6 +239,18 @@ const packed: Route = {
   transport: { kind: 'kafka', topic: 't', partitions: 1, format: 'packed', payload: 'row' },
 };
 
+it.each([
+  [outbox, direct, 'outbox, kafka (json, row), worker, replacing -> outbox, direct, worker, replacing'],
+  [notify, { ...notify, capture: { ...notify.capture, intervalMs: 250 } }, '--interval the default -> 250 ms'],
+  [
+    { ...notify, capture: { ...notify.capture, channel: 'new_data', intervalMs: 500 } },
+    { ...notify, capture: { ...notify.capture, channel: 'rows', intervalMs: 250 } },
+    '--channel new_data -> rows, --interval 500 ms -> 250 ms',
+  ],
+] as const)('a change is described by what differs: %#', (before, after, text) => {
+  expect(describeChange(before, after)).toBe(text);
+});
+
 describe('from one route to another', () => {
   it.each([
     ['none', outbox, { ...outbox, capture: { triggerLevel: 'statement', kind: 'outbox' } }],
@@ -245,7 +258,7 @@ describe('from one route to another', () => {
     ['to-direct', outbox, direct],
     ['to-kafka', direct, outbox],
     ['wake', poll, notify],
-    ['anew', poll, outbox],
+    ['next-generation', poll, outbox],
     ['growing', outbox, poll],
   ] as const)('is %s', (kind, from, to) => expect(changeKindOf(from, to)).toBe(kind));
 

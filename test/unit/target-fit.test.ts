@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { TargetTable } from '../../src/domain/replicated-table.js';
 import { findMisfits, readIdentifiers } from '../../src/clickhouse/fit.js';
+import type { Misfit } from '../../src/clickhouse/misfit.js';
 import type { SinkColumn } from '../../src/clickhouse/catalog.js';
 import { ownerMark, quoteText } from '../../src/clickhouse/names.js';
 
@@ -22,10 +23,11 @@ describe('an engine', () => {
   const table = {
     columns: [{ name: 'id', type: 'bigint', position: 1, nullable: false }],
     key: ['id'],
+    target: { database: 'd', table: 't' },
   } as unknown as TargetTable;
   const column = (name: string, type: string): SinkColumn => ({ name, type, defaultKind: '', inPartitionKey: false });
   const columns = [column('id', 'Int64'), column('_version', 'UInt128'), column('_deleted', 'UInt8')];
-  const misfits = (engineFull: string): readonly string[] =>
+  const misfits = (engineFull: string): readonly Misfit[] =>
     findMisfits(table, { engine: engineFull.split('(')[0] ?? '', engineFull, sortingKey: 'id', comment: '' }, columns);
 
   test.each([

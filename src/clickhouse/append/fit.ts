@@ -2,16 +2,8 @@ import { byPosition, knownType } from '../../domain/column-type.js';
 import { quoteCh } from '../../domain/identifier.js';
 import type { TargetTable } from '../../domain/replicated-table.js';
 import type { SinkColumn, SinkObject } from '../catalog.js';
-import { comparable, FILLED_KINDS, readIdentifiers } from '../fit.js';
-import { targetNames } from '../names.js';
-
-/** Why a table cannot take the rows. */
-export interface Misfit {
-  /** A clause: `column "id" is Int32, not Int64`. */
-  readonly what: string;
-  /** The statement that mends it; absent where only another table does. */
-  readonly sql?: string;
-}
+import { comparable, FILLED_KINDS, isInKey } from '../fit.js';
+import { alterTable, extraColumn, type Misfit } from '../misfit.js';
 
 /** The columns of the target: those of the source, and no others. */
 export function appendColumns(table: Pick<TargetTable, 'columns'>): { name: string; type: string }[] {
@@ -28,7 +20,7 @@ export function findAppendMisfits(
   columns: readonly SinkColumn[],
 ): readonly Misfit[] {
   const misfits: Misfit[] = engineMisfits(object.engine);
-  const alter = (change: string): string => /* sql */ `alter table ${targetNames(table.target).sql.table} ${change}`;
+  const alter = (change: string): string => alterTable(table, change);
   const existing = new Map(columns.map((column) => [column.name, column]));
   const wanted = appendColumns(table);
   for (const { name, type } of wanted) {
@@ -39,7 +31,6 @@ export function findAppendMisfits(
     else if (!takes(comparable(column.type), comparable(type)))
       misfits.push({
         what: `column "${name}" is ${column.type}, not ${type}`,
-        // ClickHouse refuses to change what rows are ordered or partitioned by.
         ...(isInKey(object, column) ? {} : { sql: alter(`modify column ${named} ${type}`) }),
       });
     else if (column.defaultKind !== '' && column.defaultKind !== 'DEFAULT')
@@ -49,14 +40,8 @@ export function findAppendMisfits(
       });
   }
   const known = new Set(wanted.map(({ name }) => name));
-  for (const { name, type, defaultKind } of columns) {
-    if (known.has(name) || FILLED_KINDS.has(defaultKind)) continue;
-    const value = type.includes('Nullable(') ? 'null' : `defaultValueOfTypeName('${type.replaceAll("'", "\\'")}')`;
-    misfits.push({
-      what: `column "${name}" is not in the source and has no default`,
-      sql: alter(`modify column ${quoteCh(name)} default ${value}`),
-    });
-  }
+  for (const column of columns)
+    if (!known.has(column.name) && !FILLED_KINDS.has(column.defaultKind)) misfits.push(extraColumn(table, column));
   return misfits;
 }
 
@@ -87,9 +72,4 @@ function engineMisfits(engine: string): Misfit[] {
     ];
   if (engine.endsWith('MergeTree')) return [{ what: `its engine is ${engine}, which merges rows into others` }];
   return [{ what: `its engine is ${engine || 'unknown'}, not MergeTree` }];
-}
-
-function isInKey({ sortingKey }: SinkObject, { name, inPartitionKey }: SinkColumn): boolean {
-  // An expression may hold any column.
-  return inPartitionKey || (readIdentifiers(sortingKey)?.includes(name) ?? true);
 }

@@ -1,9 +1,10 @@
 import type { ClickHouseClient } from '@clickhouse/client';
 import { quoteCh } from '../../domain/identifier.js';
-import { formatTableName, shellName } from '../../domain/table-name.js';
+import { formatTableName } from '../../domain/table-name.js';
 import { Failure } from '../../failure/failure.js';
-import { takenRemedy } from '../../failure/remedies.js';
+import { retryCommand, takenRemedy } from '../../failure/remedies.js';
 import { databaseExists, execute, findObject, findObjects, listColumns, select } from '../catalog.js';
+import { misfitMessage, misfitRemedy } from '../misfit.js';
 import { APPEND_ROLES, ownerMark, quoteText, targetNames, type Target } from '../names.js';
 import { DEDUPLICATION_WINDOW, isOwn, refuseLongName, type TargetOwner } from '../target.js';
 import { generationOfEpoch } from './epoch.js';
@@ -76,23 +77,10 @@ export async function verifyAppendTarget(ch: ClickHouseClient, table: TargetOwne
   const misfits = findAppendMisfits(table, object, columns);
   if (misfits.length > 0)
     throw new Failure('SchemaMismatch', {
-      message: `The ClickHouse table ${shown} does not fit ${formatTableName(table.name)}: ${misfits.map(({ what }) => what).join('; ')}.`,
-      remedy: remedyOf(
-        table,
-        misfits.map(({ sql }) => sql),
-      ),
+      message: misfitMessage(table, misfits),
+      remedy: misfitRemedy(table, misfits),
     });
   return requireWindows(ch, table.target);
-}
-
-function remedyOf({ name }: TargetOwner, statements: readonly (string | undefined)[]): string {
-  const run = statements.filter((sql) => sql !== undefined);
-  if (run.length < statements.length)
-    return (
-      `No ALTER changes all of that. ${takenRemedy(name, '--target')}, with the options that it has now. ` +
-      `Or drop the table, then run pg2click resume ${shellName(name)}: it is made as it has to be.`
-    );
-  return `Run in ClickHouse: ${run.join('; ')}. Then run pg2click resume ${shellName(name)}.`;
 }
 
 /** The fence outlives the table in the ledger: a table that is added again starts above all that was sent before. */
@@ -131,7 +119,7 @@ async function refuseRows(ch: ClickHouseClient, table: TargetOwner): Promise<voi
     message: `The ClickHouse table ${shown} holds rows already: all rows of ${formatTableName(table.name)} would be added to them, and those that are there would be there twice.`,
     remedy:
       `If all of them come from ${formatTableName(table.name)}, stop what inserts them, run truncate table ${shown} in ClickHouse, ` +
-      `then pg2click resume ${shellName(table.name)}: they are loaded again. Otherwise: ${takenRemedy(table.name, '--target')}`,
+      `then ${retryCommand(table)}: they are loaded again. Otherwise: ${takenRemedy(table, 'target')}`,
   });
 }
 

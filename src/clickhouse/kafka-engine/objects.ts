@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { ClickHouseClient } from '@clickhouse/client';
 import type { TargetTable } from '../../domain/replicated-table.js';
 import { Failure } from '../../failure/failure.js';
-import { takenRemedy } from '../../failure/remedies.js';
+import { takenRemedy, type AddedTable } from '../../failure/remedies.js';
 import { execute, findObjects } from '../catalog.js';
 import { ownerMark, quoteText } from '../names.js';
 import { PASSWORD_SETTING } from './connection.js';
@@ -11,7 +11,7 @@ import { errorsTableSql, kafkaTableSql, messagesTableSql, type EngineSpec } from
 import { consumerSql, marksSql, refusedSql, rowsSql } from './view-sql.js';
 
 /** Whose objects they are. */
-export type EngineOwner = Pick<TargetTable, 'deployment' | 'pipeline' | 'name' | 'target'>;
+export type EngineOwner = Pick<TargetTable, 'deployment' | 'pipeline' | 'target'> & AddedTable;
 
 /** The comment of an object without the fingerprint of its definition, which follows. */
 export function engineMark(owner: EngineOwner, role: EngineRole): string {
@@ -38,7 +38,7 @@ async function findOwn(
     if (!object.comment.startsWith(engineMark(owner, role)))
       throw new Failure('TargetTaken', {
         message: `The ClickHouse name ${names.shown[role]}, needed to load ${owner.target.database}.${owner.target.table} by the Kafka engine, is taken: it was not made by pg2click for it.`,
-        remedy: takenRemedy(owner.name, '--target'),
+        remedy: takenRemedy(owner, 'target'),
       });
     // What was refused stays, whatever the columns are now.
     const isCurrent = role === 'errors' || spec === undefined || object.comment === commentOf(names, spec, role);

@@ -90,15 +90,16 @@ export async function readCatalog(pg: Queryable, name: TableName): Promise<Catal
   };
 }
 
-/** Schemas that hold a table of this name, for the person who forgot to write one. */
-export async function findSchemasOf(pg: Queryable, table: string): Promise<string[]> {
-  const found = await pg.query<{ schema: string }>(
-    /* sql */ `select n.nspname::text as schema
+/** Tables of this name, or of one that differs in capitals, the likeliest first: for the person who forgot a schema, or quotes. */
+export async function findTablesLike(pg: Queryable, { schema, table }: TableName): Promise<readonly TableName[]> {
+  const found = await pg.query<TableName>(
+    /* sql */ `select n.nspname::text as schema, c.relname::text as "table"
       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-      where c.relname = $1 and c.relkind in ('r', 'p') order by 1`,
-    [table],
+      where pg_catalog.lower(c.relname) = pg_catalog.lower($2) and c.relkind in ('r', 'p')
+      order by c.relname = $2 desc, n.nspname = $1 desc, 1, 2`,
+    [schema, table],
   );
-  return found.rows.map((row) => row.schema);
+  return found.rows;
 }
 
 export async function readServer(pg: Queryable): Promise<CatalogServer> {

@@ -1,12 +1,12 @@
 import { quotePg } from '../../domain/identifier.js';
 import { columnType, DELETED_COLUMN, VERSION_COLUMN } from '../../domain/column-type.js';
 import type { Column, TriggerLevel } from '../../domain/replicated-table.js';
-import { formatTableName, type TableName } from '../../domain/table-name.js';
+import { formatTableName, shellName, type TableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
 import type { Queryable } from '../../connect/queryable.js';
 import type { Inspection } from '../capture.js';
-import { findSchemasOf, readCatalog, readServer, type CatalogServer, type CatalogTable } from './catalog.js';
+import { findTablesLike, readCatalog, readServer, type CatalogServer, type CatalogTable } from './catalog.js';
 import { roleScript } from '../../package-root.js';
 import { chooseKey } from './key-index.js';
 import { qualified } from '../outbox/names.js';
@@ -162,11 +162,10 @@ function describe({ name, type, precision, scale }: Column): string {
 }
 
 async function missing(pg: Queryable, name: TableName): Promise<Failure> {
-  const [elsewhere] = await findSchemasOf(pg, name.table);
+  const [like] = await findTablesLike(pg, name);
+  const why = like?.table === name.table ? '' : 'Names without quotes are in lower case. ';
   return new Failure('MissingTable', {
     message: `There is no table ${formatTableName(name)} in PostgreSQL.`,
-    ...(elsewhere === undefined
-      ? {}
-      : { remedy: `Did you mean ${formatTableName({ schema: elsewhere, table: name.table })}?` }),
+    remedy: like === undefined ? undefined : `${why}Did you mean ${shellName(like)}?`,
   });
 }

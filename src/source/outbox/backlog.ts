@@ -1,6 +1,7 @@
 import type { Queryable } from '../../connect/queryable.js';
 import { queryBounded } from '../../ledger/query.js';
 import type { CaptureBacklog, CapturedTable } from '../capture.js';
+import { explainUnreadable } from '../explain-unreadable.js';
 import { outboxTable } from './names.js';
 import type { OutboxPosition } from './steps.js';
 
@@ -38,7 +39,9 @@ export async function readOutboxBacklog(
       return await readAll(pg, tables);
     } catch (error) {
       const cause = error instanceof Error ? (error.cause as { code?: unknown } | undefined) : undefined;
-      if (cause?.code !== UNDEFINED_TABLE || attempt === ATTEMPTS) throw error;
+      if (cause?.code === UNDEFINED_TABLE && attempt < ATTEMPTS) continue;
+      const outboxes = tables.map(({ id }) => ({ schema: 'pg2click', table: `outbox_${id}` }));
+      throw await explainUnreadable(pg, outboxes, error);
     }
   }
 }

@@ -3,6 +3,7 @@ import type { Queryable } from '../../connect/queryable.js';
 import { queryBounded } from '../../ledger/query.js';
 import type { CaptureBacklog, CapturedTable } from '../capture.js';
 import { qualified } from '../outbox/names.js';
+import { explainUnreadable } from '../explain-unreadable.js';
 import { pollSpecOf } from './poll-table.js';
 import type { PollPosition } from './position.js';
 
@@ -26,6 +27,18 @@ export async function readPollBacklog(
   tables: readonly CapturedTable[],
 ): Promise<ReadonlyMap<string, CaptureBacklog>> {
   if (tables.length === 0) return new Map();
+  try {
+    return await readAll(pg, tables);
+  } catch (error) {
+    throw await explainUnreadable(
+      pg,
+      tables.map(({ table }) => table.name),
+      error,
+    );
+  }
+}
+
+async function readAll(pg: Queryable, tables: readonly CapturedTable[]): Promise<Map<string, CaptureBacklog>> {
   const sequences = new Map((await queryBounded<SequenceRow>(pg, sequencesSql(tables))).map((row) => [row.id, row]));
   const moved = tables.filter((each) => sequences.get(each.id)?.same === true && isAhead(each, sequences.get(each.id)));
   const rows = moved.length === 0 ? [] : await queryBounded<{ id: string; rows: number }>(pg, waitingSql(moved));

@@ -70,8 +70,8 @@ export interface PollGuards {
  * The rows of a table that only grows, in the order of a number that a sequence gives them.
  *
  * A round: read the sequence's last value L; wait for the transactions that hold a writing lock on the table at that moment; name
- * the ids up to L that are there. Whoever draws an id later draws a higher one. Whoever drew one at or below L held the lock, and
- * has ended; or had not touched the table yet, and then its id is a gap, which is asked for again (`GapJournal`).
+ * the ids up to L that are there. A transaction that draws an id later draws a higher one. One that drew an id at or below L held
+ * the lock, and has ended; or had not touched the table yet, and then its id is a gap, which is asked for again (`GapJournal`).
  *
  * A name lists ids that were there and on disk, so a retry reads the same rows. The gaps between them follow from name and position,
  * so only these two are in the ledger. Between two batches the cursor may be ahead of it in memory: a restart looks again.

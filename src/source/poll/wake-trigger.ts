@@ -77,7 +77,7 @@ export function sleepSql(id: string, sequence: string): string {
     select coalesce(pg_catalog.pg_sequence_last_value(${sequence}::oid), 0)::text as last`;
 }
 
-/** Not worth waiting for the disk: after a crash of PostgreSQL the flag is set anew. */
+/** Not worth waiting for the disk: after a crash of PostgreSQL the flag is set again. */
 export function setFlagSql(id: string, value: typeof AWAKE | typeof ASLEEP): string {
   return /* sql */ `set local synchronous_commit = off; select pg_catalog.setval(${literal(flagOf(id))}, ${value})`;
 }

@@ -1,0 +1,41 @@
+import { given } from './given.js';
+import { firstLoader, type CaptureOptions, type ReplicatedTable, type TableOptions } from './replicated-table.js';
+import { engineOf, kafkaOf, type LoaderKind } from './route.js';
+
+/** The options that a prepared table has. */
+export function optionsOf({ key, route }: Pick<ReplicatedTable, 'key' | 'route'>): TableOptions {
+  const loader = firstLoader({ route });
+  const { target } = loader;
+  const kafka = kafkaOf(route);
+  const { cursor, channel, intervalMs } = route.capture as Partial<CaptureOptions>;
+  const { kind: transport } = route.transport;
+  return {
+    key,
+    target: `${target.database}.${target.table}`,
+    ...given({
+      topic: kafka?.topic,
+      format: kafka?.format,
+      payload: kafka?.payload,
+      cursor,
+      channel,
+      intervalMs,
+    }),
+    capture: route.capture.kind,
+    transport,
+    loader: loader.kind as LoaderKind,
+    engine: engineOf(loader),
+  };
+}
+
+/** What `add` takes when nothing is said. Transport and format follow from the settings: they are always said. */
+const DEFAULTS: TableOptions = { capture: 'outbox', loader: 'worker', engine: 'replacing', payload: 'row' };
+
+/** Those of them that `add` has to be given, to make the same table again. */
+export function spokenOptions(options: TableOptions): TableOptions {
+  const [only, ...more] = options.key ?? [];
+  const cursor = more.length === 0 && options.cursor === only ? undefined : options.cursor;
+  const isDefault = ([name, value]: [string, unknown]): boolean => DEFAULTS[name as keyof TableOptions] === value;
+  return given(
+    Object.fromEntries(Object.entries({ ...options, cursor }).filter((option) => !isDefault(option))) as TableOptions,
+  );
+}
