@@ -10,6 +10,7 @@ import { countAddedLoaders } from '../ledger/tables.js';
 import { ensureSearchAttributes } from '../worker/search-attributes.js';
 import { checkTable } from './check-table.js';
 import { missingWorkers } from './missing-workers.js';
+import { heirsNote } from './plan-picture.js';
 import { requireKafkaFor } from './require-kafka.js';
 import type { Exit } from './exit-code.js';
 import { startChecked } from './start-checked.js';
@@ -54,6 +55,7 @@ export async function addTable(session: Session, table: string, options: AddOpti
     ]);
     const rows = found.estimatedRows === null ? '' : `, about ${plural(found.estimatedRows, 'row')}`;
     session.tell(`${title}: ${plural(found.columns.length, 'column')}, key ${found.key.join(', ')}${rows}`);
+    if (found.heirs !== undefined) session.tell(heirsNote(title, found.heirs));
     if (wanted.payload === 'key')
       session.tell(
         `Messages hold keys only: the worker that loads ${title} reads its rows from the primary of PostgreSQL. Its role needs SELECT on the table, and loading waits while PostgreSQL is away.`,

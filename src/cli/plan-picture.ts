@@ -21,10 +21,21 @@ export function drawPlan(plan: readonly PlannedTable[]): string {
     const head = ['table', 'key', 'rows (about)', 'way'];
     lines.push(`${plural(added.length, 'table')} to add:`, ...alignColumns([head, ...rows]).map(indent));
   }
+  for (const { table, checked } of added) {
+    const { heirs } = checked.inspection;
+    if (heirs !== undefined) lines.push(indent(heirsNote(formatTableName(table.name), heirs)));
+  }
   if (refused.length > 0) lines.push('', `${plural(refused.length, 'table')} refused:`);
   for (const { reason } of refused) lines.push(indent(reason.message));
   if (skipped.length > 0) lines.push('', `${plural(skipped.length, 'table')} replicated already: ${namesOf(skipped)}`);
   return lines.join('\n').trim();
+}
+
+/** What a table whose heirs have rows of their own is said to hold. */
+export function heirsNote(title: string, heirs: readonly string[]): string {
+  const named = heirs.slice(0, NAMED).join(', ');
+  const more = heirs.length > NAMED ? ` and ${count(heirs.length - NAMED)} more` : '';
+  return `${title}: its own rows alone. Those of the tables that inherit from it are in targets of their own: add ${named}${more} too.`;
 }
 
 function namesOf(tables: readonly PlannedTable[]): string {

@@ -19,7 +19,6 @@ beforeAll(async () => {
     create table shop.tmp_1 (id int primary key);
     create table public.shop_orders (id int primary key);
     create view shop.seen as select * from shop.orders`);
-  expect((await runCli(['init'], { env: settings })).code).toBe(0);
 });
 
 async function sql(statement: string): Promise<void> {
@@ -39,11 +38,18 @@ async function replicated(): Promise<string[]> {
 
 async function startWorker(): Promise<CliRun> {
   const worker = startCli(['worker'], { env: settings });
-  await waitFor(() => worker.output().includes('worker started'), { deadlineMs: 60_000, what: 'the worker to start' });
+  await waitFor(
+    (see) => {
+      see(worker.output());
+      return worker.output().includes('worker started');
+    },
+    { deadlineMs: 60_000, what: 'the worker to start' },
+  );
   return worker;
 }
 
 it('several tables are shown and not added, until somebody agrees', async () => {
+  expect((await runCli(['init'], { env: settings })).code).toBe(0);
   const shown = await add('shop.*', '--exclude', 'shop.tmp*', '--dry-run');
   expect(shown.stdout).toMatch(/^3 tables to add:\n {2}table +key +rows \(about\) +way\n/u);
   expect(shown.stdout).toMatch(/shop\.orders +id +500 +outbox, kafka \(json, row\), worker, replacing/u);
