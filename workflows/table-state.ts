@@ -201,7 +201,8 @@ export function reduce(state: TableState, event: TableEvent): TableState {
     case 'sliceEnded': {
       const { stage } = event.receipt;
       const stages = { ...state.stages, [stage]: addSlice(totalsOf(state, stage), event.receipt, event.at) };
-      return { ...succeed(state, stage), stages };
+      const next = { ...succeed(state, stage), stages };
+      return event.receipt.copyAgain === true ? forgetCopies(next) : next;
     }
     case 'stageStarted':
       return { ...state, stopped: stoppedOf(state).filter((stage) => stage !== event.stage) };
@@ -286,6 +287,17 @@ export function stageSpecs(state: TableState): readonly StageSpec[] {
 /** Whether a first load precedes the changes: what only grows has none. */
 export function hasCopy(state: TableState): boolean {
   return stageSpecs(state).some(({ id }) => id === COPY_STAGE);
+}
+
+/** All targets are copied again. Where that is done by now, the activity says so at once. */
+function forgetCopies(state: TableState): TableState {
+  const copies = stageSpecs(state).flatMap(({ id, activity }) => (activity === 'copyTable' ? [id] : []));
+  const { done } = state;
+  return {
+    ...state,
+    copied: null,
+    ...(done === undefined ? {} : { done: done.filter((stage) => !copies.includes(stage)) }),
+  };
 }
 
 function succeed(state: TableState, task: Task): TableState {

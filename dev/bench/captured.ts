@@ -47,8 +47,8 @@ function replicaOf(
  */
 export async function capture(pg: ClientBase, table: string, id: string): Promise<ReplicatedTable> {
   const name = { schema: 'public', table };
-  const { relation, columns, key, triggerLevel } = await inspectTable(pg, name);
+  const { relation, columns, key, triggerLevel, isTree } = await inspectTable(pg, name);
   const replica = replicaOf({ id, name, relation, columns, key }, { kind: 'outbox', triggerLevel });
-  await installOutbox(pg, { ...replica, triggerLevel });
+  await installOutbox(pg, { ...replica, triggerLevel, isTree });
   return replica;
 }

@@ -9,6 +9,10 @@
 --   grant usage on schema shop to pg2click;
 --   grant select, trigger on table shop.orders to pg2click;
 --
+-- A partitioned table takes the same of each of its partitions. For those that its owner makes later:
+--
+--   alter default privileges for role shop_owner in schema shop grant select, trigger on tables to pg2click;
+--
 -- To poll a table (--capture poll), SELECT is enough, and its sequence needs it too:
 --
 --   grant select on table shop.events to pg2click;
@@ -54,7 +58,7 @@ $$;
 -- A trigger fires in every session (replicas that apply changes included) only when it is enabled ALWAYS, which takes the
 -- owner of its table. This function does that, and nothing else, in the owner's place: for a trigger with a name of
 -- pg2click's, that calls pg2click's function of the same number and event, on a table on which that function's owner may
--- make triggers anyway. It lives in a schema of the administrator's: whoever owned that could put another in its place.
+-- make triggers anyway. On a partitioned table it holds for the copies of the trigger on its partitions too. It lives in a schema of the administrator's: whoever owned that could put another in its place.
 do $$
 declare
   v_owner name;
@@ -74,21 +78,21 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_table text;
 begin
-  select format('%I.%I', n.nspname, c.relname) into v_table
+  select format('%s %I.%I', case when c.relkind = 'r' then 'only' end, n.nspname, c.relname) into v_table
   from pg_class c
   join pg_namespace n on n.oid = c.relnamespace
   join pg_trigger t on t.tgrelid = c.oid and not t.tgisinternal
   join pg_proc f on f.oid = t.tgfoid
   join pg_namespace s on s.oid = f.pronamespace
-  where c.oid = p_table and c.relkind = 'r'
-    and t.tgname = p_trigger and t.tgname ~ '^pg2click_[0-9]+_(insert|update|delete|truncate)$'
+  where c.oid = p_table and c.relkind in ('r', 'p')
+    and t.tgname = p_trigger and t.tgname ~ '^pg2click_[0-9]+_(insert|update|delete|truncate|truncating)$'
     and s.nspname = 'pg2click' and f.proowner = s.nspowner and f.proname = replace(t.tgname, 'pg2click_', 'capture_')
     and has_table_privilege(f.proowner, c.oid, 'trigger');
   if v_table is null then
     raise exception using errcode = 'insufficient_privilege',
       message = format('"%s" is no trigger of pg2click on a table that it may put triggers on', p_trigger);
   end if;
-  execute format('alter table only %s enable always trigger %I', v_table, p_trigger);
+  execute format('alter table %s enable always trigger %I', v_table, p_trigger);
 end
 $$;
 

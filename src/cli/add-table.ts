@@ -1,31 +1,25 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { chalkStderr } from 'chalk';
 import { requireSlots } from '../control/capacity.js';
-import { requestedOptions, requireSameOptions } from '../control/check-options.js';
 import { describeTable } from '../control/describe-table.js';
-import { moveWorkflow } from '../control/move-workflow.js';
-import { requireOwnTableWorkflow } from '../control/own-workflow.js';
-import { startTable } from '../control/start-table.js';
 import { viewPipeline } from '../control/table-view.js';
-import { countWorkers, missingQueues, neededQueues, type Workers } from '../control/workers.js';
+import { neededQueues } from '../control/workers.js';
 import type { TableOptions } from '../domain/replicated-table.js';
-import { formatTableName, parseTableName, workflowIdOf, type TableName } from '../domain/table-name.js';
-import { kafkaOf, stagesOf, type StageSpec } from '../domain/route.js';
+import { formatTableName, parseTableName, shellName, workflowIdOf, type TableName } from '../domain/table-name.js';
+import { kafkaOf, stagesOf } from '../domain/route.js';
 import { countAddedLoaders } from '../ledger/tables.js';
 import { ensureSearchAttributes } from '../worker/search-attributes.js';
 import { checkTable } from './check-table.js';
+import { missingWorkers } from './missing-workers.js';
+import { heirsNote } from './plan-picture.js';
 import { requireKafkaFor } from './require-kafka.js';
 import type { Exit } from './exit-code.js';
+import { startChecked } from './start-checked.js';
 import { watchTable } from './watch-table.js';
 import { plural } from '../domain/figures.js';
 import { given } from '../domain/given.js';
 import { routeOptionsOf } from './route-options.js';
 import type { Session } from './session.js';
 import { viewSource, withServers, type Servers } from './servers.js';
-
-/** A worker polls 2 to 4 s after its start. */
-const STARTING_MS = 5_000;
-const POLL_EVERY_MS = 250;
 
 export interface AddOptions extends Omit<TableOptions, 'intervalMs'> {
   /** Milliseconds. */
@@ -42,11 +36,7 @@ export async function addTable(session: Session, table: string, options: AddOpti
     const { client } = servers.temporal;
     const address = { ...name, pipeline };
     const wanted = tableOptions(options);
-    const {
-      inspection: found,
-      prepared,
-      route,
-    } = await checkTable(
+    const checked = await checkTable(
       servers,
       { ...address, options: wanted },
       {
@@ -54,34 +44,27 @@ export async function addTable(session: Session, table: string, options: AddOpti
         isAdded: async () => (await describeTable(client, workflowIdOf(pipeline, name)))?.running === true,
       },
     );
+    const { inspection: found, prepared, route } = checked;
     const stages = stagesOf(route);
+    const kafka = { title, command: `pg2click add ${shellName(name)}` };
     const addedLoaders = await countAddedLoaders(servers.ledger);
-    const isTransportSet = session.settings.where.PG2CLICK_TRANSPORT !== undefined;
     const [workers] = await Promise.all([
       requireSlots(client, address, { queues: servers.queues, slots: worker.slots, stages, addedLoaders }),
-      prepared || !options.wait || kafkaOf(route) === undefined ? undefined : requireKafkaFor(session.settings, name),
+      prepared || !options.wait || kafkaOf(route) === undefined ? undefined : requireKafkaFor(session.settings, kafka),
       ensureSearchAttributes(servers.temporal.operator, client.options.namespace),
     ]);
     const rows = found.estimatedRows === null ? '' : `, about ${plural(found.estimatedRows, 'row')}`;
     session.tell(`${title}: ${plural(found.columns.length, 'column')}, key ${found.key.join(', ')}${rows}`);
+    if (found.heirs !== undefined) session.tell(heirsNote(title, found.heirs));
     if (wanted.payload === 'key')
       session.tell(
         `Messages hold keys only: the worker that loads ${title} reads its rows from the primary of PostgreSQL. Its role needs SELECT on the table, and loading waits while PostgreSQL is away.`,
       );
     if (found.capture.appendOnly === true)
       session.tell(`${title}: --capture ${found.capture.kind} sees inserts only; updates and deletes do not arrive.`);
-    const moved = await moveWorkflow(client, address, servers.queues.workflow);
+    const { started, moved } = await startChecked(session, servers, { name, options: wanted, checked });
     if (moved)
       session.tell(`${title} was added by an older release: its workflow runs on the task queue of this one now.`);
-    await requireOwnTableWorkflow(client, address, servers.deployment);
-    const started = await startTable(client, {
-      ...address,
-      // The workers may be told of another default.
-      options: isTransportSet ? { ...wanted, transport: route.transport.kind } : wanted,
-      sliceMs: worker.sliceMs,
-      taskQueue: servers.queues.workflow,
-    });
-    if (!started && !prepared && !moved) requireSameOptions(address, wanted, await requestedOptions(client, address));
     if (!started && !moved) session.tell(`${title} is replicated already; nothing was changed.`);
     if (!options.wait) return conclude(session, servers, name, started, 'done');
 
@@ -95,20 +78,6 @@ export async function addTable(session: Session, table: string, options: AddOpti
     }
     return conclude(session, servers, name, started, await watchTable(session, servers, name));
   });
-}
-
-/** The queues that nobody polls. A worker that was started just before is waited for. */
-async function missingWorkers(
-  { temporal, queues }: Servers,
-  { counted, stages }: { readonly counted: Workers; readonly stages: readonly StageSpec[] },
-  signal: AbortSignal,
-): Promise<readonly string[]> {
-  const deadline = Date.now() + STARTING_MS;
-  for (let workers = counted; ; workers = await countWorkers(temporal.client, queues)) {
-    const missing = missingQueues(workers, stages);
-    if (missing.length === 0 || Date.now() > deadline) return missing;
-    await sleep(POLL_EVERY_MS, undefined, { signal });
-  }
 }
 
 async function conclude(
@@ -125,7 +94,7 @@ async function conclude(
 }
 
 /** Those that were given. */
-function tableOptions(options: AddOptions): TableOptions {
+export function tableOptions(options: AddOptions): TableOptions {
   const { interval, key, topic, target, cursor, channel } = options;
   return { ...routeOptionsOf(options), ...given({ key, topic, target, cursor, channel, intervalMs: interval }) };
 }

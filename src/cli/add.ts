@@ -5,12 +5,19 @@ import { lazily } from './session.js';
 
 export function addCommand(): Command {
   const add = new Command('add')
-    .summary('replicate a table')
+    .summary('replicate tables')
     .description(
-      'Replicates a table: its rows are copied to ClickHouse, and every change follows. The table is looked at first; one ' +
-        'that cannot be replicated is refused, and nothing is changed.',
+      'Replicates tables: their rows are copied to ClickHouse, and every change follows. A table is looked at first; one ' +
+        'that cannot be replicated is refused, and nothing is changed. Several tables are shown before any is added. Those ' +
+        'that are replicated already are left alone.',
     )
-    .argument('<table>', 'orders, shop.orders, or \'"My Shop"."Orders"\' with quotes for capitals')
+    .argument(
+      '<table...>',
+      "orders, shop.orders, '\"My Shop\".\"Orders\"' with quotes for capitals, or a pattern: 'shop.*', 'order_?'",
+    )
+    .option('--exclude <pattern>', 'leave these out; may be given again', collect)
+    .option('-y, --yes', 'add several tables without asking')
+    .option('--dry-run', 'show what would be added, and add nothing')
     .option(
       '--key <columns>',
       'columns of a unique index, separated by commas, instead of the primary key',
@@ -35,14 +42,19 @@ export function addCommand(): Command {
       `
 Examples:
   pg2click add orders
+  pg2click add 'shop.*' 'public.order_*' --exclude 'shop.tmp_*' --yes
   pg2click add shop.order_lines --key order_id,line --target shop.lines
   pg2click add '"Orders"' --format packed --no-wait --json
   pg2click add orders --transport direct
   pg2click add measurements --capture poll --engine merge-tree`,
     )
-    .action(lazily(async () => (await import('./add-table.js')).addTable));
+    .action(lazily(async () => (await import('./add-tables.js')).addTables));
 }
 
 function readColumns(written: string): readonly string[] {
   return written.split(',').map((column) => column.trim());
+}
+
+function collect(pattern: string, before: readonly string[] = []): readonly string[] {
+  return [...before, pattern];
 }

@@ -5,11 +5,10 @@ import { requireSameOptions } from '../control/check-options.js';
 import type { PrepareRequest } from '../domain/receipt.js';
 import { formatTableName } from '../domain/table-name.js';
 import { optionsOf } from '../domain/table-options.js';
-import type { Queryable } from '../connect/queryable.js';
 import { Failure } from '../failure/failure.js';
 import { addAgainRemedy, addElsewhere } from '../failure/remedies.js';
 import { isMissingLedger } from '../ledger/query.js';
-import { listTakenNames, readStanding } from '../ledger/registration.js';
+import { listTakenNames, readStanding, type TakenNames } from '../ledger/registration.js';
 import type { Settings } from '../settings/settings.js';
 import { kafkaOf, type CaptureSpec, type Route } from '../domain/route.js';
 import { refusalOf } from '../domain/route-refusal.js';
@@ -24,6 +23,8 @@ export interface CheckedTable {
   readonly prepared: boolean;
   /** The one it has, or will get: names may be others by then. */
   readonly route: Route;
+  /** The names that other tables have; none where it has its own already. */
+  readonly taken: readonly TakenNames[];
 }
 
 export interface CheckOptions {
@@ -56,14 +57,16 @@ export async function checkTable(
     if (table !== undefined && ready) {
       const target = options.target === undefined ? undefined : nameOf(chooseTarget(request, settings, []));
       requireSameOptions(request, { ...options, target }, optionsOf(table));
-      return { inspection, prepared: true, route: table.route };
+      return { inspection, prepared: true, route: table.route, taken: [] };
     }
-    await requireFreeNames(ledger, request, inspection.capture, { settings, isAdded });
+    const taken = await listTakenNames(ledger, pipeline, request);
+    await requireFreeNames(request, inspection.capture, { settings, isAdded, taken });
+    return { inspection, prepared: false, route, taken };
   } catch (error) {
     // The worker makes it.
     if (!isMissingLedger(error)) throw error;
   }
-  return { inspection, prepared: false, route };
+  return { inspection, prepared: false, route, taken: [] };
 }
 
 const KINDS = { captures: CAPTURES.kinds, loaders: LOADERS.kinds };
@@ -72,18 +75,21 @@ function refuse(refusal: string | undefined): void {
   if (refusal !== undefined) throw new Failure('UnsuitableTable', { message: refusal });
 }
 
-async function requireFreeNames(
-  ledger: Queryable,
+/**
+ * @param taken in the order in which they were given away
+ * @returns the names that the table gets
+ * @throws Failure `TargetTaken`
+ */
+export async function requireFreeNames(
   request: PrepareRequest,
   capture: CaptureSpec,
-  { settings, isAdded }: CheckOptions,
-): Promise<void> {
-  const taken = await listTakenNames(ledger, request.pipeline, request);
+  { settings, isAdded, taken }: CheckOptions & { readonly taken: readonly TakenNames[] },
+): Promise<TakenNames> {
   const route = chooseRoute(request, { settings, capture, taken });
   const topic = kafkaOf(route)?.topic;
-  const target = nameOf(loaderNamed({ route }).target);
+  const { target } = loaderNamed({ route });
+  const title = formatTableName(request);
   const refuseTaken = async (owner: string, what: string, option: 'topic' | 'target'): Promise<never> => {
-    const title = formatTableName(request);
     throw new Failure('TargetTaken', {
       message: `The ${what}, which ${title} would have, is that of ${owner}.`,
       remedy: (await isAdded())
@@ -93,9 +99,10 @@ async function requireFreeNames(
   };
   for (const { owner, ...names } of taken) {
     if (topic !== undefined && names.topic === topic) await refuseTaken(owner, `topic ${topic}`, 'topic');
-    if (names.targets.some((each) => nameOf(each) === target))
-      await refuseTaken(owner, `ClickHouse table ${target}`, 'target');
+    if (names.targets.some((each) => nameOf(each) === nameOf(target)))
+      await refuseTaken(owner, `ClickHouse table ${nameOf(target)}`, 'target');
   }
+  return { owner: title, topic: topic ?? null, targets: [target] };
 }
 
 function nameOf({ database, table }: { readonly database: string; readonly table: string }): string {

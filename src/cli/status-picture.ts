@@ -185,7 +185,7 @@ function indent(line: string): string {
 }
 
 /** Pads cells to the widest of their column; colours do not count. */
-function alignColumns(rows: readonly (readonly string[])[], rightFrom = 2): string[] {
+export function alignColumns(rows: readonly (readonly string[])[], rightFrom = 2): string[] {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => stringWidth(row[column] ?? ''))));
   return rows.map((row) =>
     row

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { chalkStderr } from 'chalk';
-import { viewTable, type TableView } from '../control/table-view.js';
+import { viewTable, type TableView, type ViewSource } from '../control/table-view.js';
 import { formatTableName, shellName, type TableName } from '../domain/table-name.js';
 import { count, share } from '../domain/figures.js';
 import type { Exit } from './exit-code.js';
@@ -18,38 +18,60 @@ const SILENCE_MS = 15_000;
 /** Without a terminal a line is written when something else happens, and this often. */
 const REPEAT_MS = 15_000;
 
+export interface FollowedEnd {
+  readonly end: Exit;
+  readonly view: TableView | undefined;
+}
+
+export interface FollowOptions {
+  readonly signal: AbortSignal;
+  readonly onView: (view: TableView | undefined) => void;
+  /** Milliseconds between two looks: in the first seconds, and later. */
+  readonly everyMs?: { readonly first: number; readonly later: number };
+}
+
+/** Looks at a table again and again until it streams, is parked, is paused, or ends. */
+export async function followTable(
+  source: ViewSource,
+  name: TableName,
+  { signal, onView, everyMs = EVERY_MS }: FollowOptions,
+): Promise<FollowedEnd> {
+  const startedAt = Date.now();
+  let answeredAt = startedAt;
+  let queriedAt = startedAt;
+  for (let asks = false; ;) {
+    signal.throwIfAborted();
+    const view = await viewTable(source, name, { asks });
+    const now = Date.now();
+    if (asks) queriedAt = now;
+    if (view?.answering === true) answeredAt = now;
+    onView(view);
+    const end = endOf(view) ?? (now - answeredAt > SILENCE_MS ? 'waiting' : undefined);
+    // Why it is parked, only the workflow knows.
+    if (end === 'done' || (end !== undefined && asks)) return { end, view };
+    asks = end !== undefined || now - queriedAt > QUERY_EVERY_MS;
+    const pauseMs = now - startedAt < FIRST_MS ? everyMs.first : everyMs.later;
+    if (end === undefined) await sleep(pauseMs, undefined, { signal });
+  }
+}
+
 /**
  * Shows a table's first load, or a change of its route, until it streams, is parked, is paused, or ends.
  * @returns how that went; a park or an end is explained to the person
  */
 export async function watchTable(session: Session, servers: Servers, name: TableName): Promise<Exit> {
-  const source = viewSource(session, servers);
+  const { signal } = session;
   const show = shower(session);
-  const startedAt = Date.now();
-  let answeredAt = startedAt;
-  let queriedAt = startedAt;
+  const title = formatTableName(name);
   try {
-    for (let asks = false; ;) {
-      session.signal.throwIfAborted();
-      const view = await viewTable(source, name, { asks });
-      const now = Date.now();
-      if (asks) queriedAt = now;
-      if (view?.answering === true) answeredAt = now;
-      show.view(view, formatTableName(name));
-      const end = endOf(view) ?? (now - answeredAt > SILENCE_MS ? 'waiting' : undefined);
-      // Why it is parked, only the workflow knows.
-      if (end === 'done' || (end !== undefined && asks)) {
-        show.close();
-        explain(session, view, end, name);
-        return end;
-      }
-      asks = end !== undefined || now - queriedAt > QUERY_EVERY_MS;
-      const everyMs = now - startedAt < FIRST_MS ? EVERY_MS.first : EVERY_MS.later;
-      if (end === undefined) await sleep(everyMs, undefined, { signal: session.signal });
-    }
+    const onView = (view: TableView | undefined): void => show.view(view, title);
+    const { end, view } = await followTable(viewSource(session, servers), name, { signal, onView });
+    show.close();
+    explain(session, view, end, name);
+    return end;
   } finally {
     show.close();
-    if (session.signal.aborted) session.tell(`No longer watching; ${formatTableName(name)} goes on by itself.`);
+    if (signal.aborted) session.tell(`No longer watching; ${title} goes on by itself.`);
   }
 }
 
@@ -76,7 +98,8 @@ function endOf(view: TableView | undefined): Exit | undefined {
   }
 }
 
-function explain(session: Session, view: TableView | undefined, end: Exit, name: TableName): void {
+/** Why a table does not stream, or that it does. */
+export function explain(session: Session, view: TableView | undefined, end: Exit, name: TableName): void {
   const title = formatTableName(name);
   if (end === 'waiting')
     session.tell(`No worker answers any more: ${title} goes on as soon as one runs. Start one: pg2click worker`);
@@ -93,7 +116,7 @@ function explain(session: Session, view: TableView | undefined, end: Exit, name:
 }
 
 /** What a first load looks like in one line. */
-function lineOf(view: TableView | undefined, title: string): string {
+export function lineOf(view: TableView | undefined, title: string): string {
   if (view === undefined) return `${title}  starting`;
   const { failure } = view;
   const trouble =

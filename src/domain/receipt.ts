@@ -64,6 +64,8 @@ export interface SliceReceipt {
   readonly waiting: number;
   /** Age of the oldest waiting event, seconds; 0 when nothing waits. */
   readonly lagSeconds: number;
+  /** Rows came or went that no event announces: the table is to be copied again, and the ledger is ready for that. */
+  readonly copyAgain?: boolean;
 }
 
 export interface CopyReceipt {

@@ -26,7 +26,7 @@ export interface Column {
   readonly nullable: boolean;
 }
 
-/** `row` where statement triggers would not fire: on tables that a subscription writes to. */
+/** `row` where statement triggers would not fire: on tables that a subscription writes to, and on relatives of others. */
 export const TRIGGER_LEVELS = ['statement', 'row'] as const;
 export type TriggerLevel = (typeof TRIGGER_LEVELS)[number];
 
@@ -88,6 +88,11 @@ export interface ReplicatedTable {
   readonly partialTopic?: boolean;
   /** It was ready before deployments had an identity: the marks of its targets may lack that of its owner. */
   readonly adopted?: boolean;
+}
+
+/** Whether it is a partitioned table, whose rows are those of its partitions. Any other table is read without its heirs. */
+export function isTree({ route }: Partial<Pick<ReplicatedTable, 'route'>>): boolean {
+  return route?.capture['isTree'] === true;
 }
 
 /** A table with the target of one of its loaders. */

@@ -22,6 +22,8 @@ export interface SourceState {
   readonly lagSeconds: number;
   /** The last confirmed batch. */
   readonly checkpoint: Checkpoint;
+  /** As in `SliceReceipt`. */
+  readonly copyAgain?: boolean;
 }
 
 export interface ReadOptions {

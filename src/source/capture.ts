@@ -22,6 +22,8 @@ export interface Inspection {
   readonly key: readonly string[];
   /** A guess of the planner's; null when nothing counted the table yet. */
   readonly estimatedRows: number | null;
+  /** Tables that inherit from it (INHERITS), as SQL: their rows are not its own. Absent: none. */
+  readonly heirs?: readonly string[];
   /** How this capture will see its changes. */
   readonly capture: CaptureSpec;
 }

@@ -40,6 +40,7 @@ describe('a table that is added', async () => {
       ],
       key: ['n', 'id'],
       triggerLevel: 'statement',
+      isTree: false,
       estimatedRows: 1,
     });
   });
@@ -153,9 +154,6 @@ describe('a table that is added', async () => {
       .query(
         `create view a_view as select * from base; create materialized view a_matview as select * from base;
       create sequence a_sequence; create unlogged table an_unlogged (id int primary key);
-      create table a_parted (id int primary key) partition by range (id);
-      create table a_leaf partition of a_parted for values from (1) to (9);
-      create table a_parent (id int primary key); create table a_child (primary key (id)) inherits (a_parent);
       create extension if not exists postgres_fdw`,
       )
       .catch(() => undefined);
@@ -164,10 +162,6 @@ describe('a table that is added', async () => {
       a_matview: 'a materialized view',
       a_sequence: 'a sequence',
       an_unlogged: 'an unlogged table',
-      a_parted: 'a partitioned table',
-      a_leaf: 'a partition',
-      a_parent: 'an inheritance tree',
-      a_child: 'an inheritance tree',
     }))
       await expect(inspect(table)).rejects.toMatchObject({
         kind: 'UnsuitableTable',
@@ -177,6 +171,21 @@ describe('a table that is added', async () => {
     const { rows } = await client.query<{ s: string }>(`select pg_my_temp_schema()::regnamespace::text as s`);
     await expect(inspectTable(client, { schema: rows[0]?.s ?? '', table: 'a_temp' })).rejects.toMatchObject({
       message: expect.stringContaining('a temporary table') as string,
+    });
+  });
+
+  it('has row triggers where statements that name another table change its rows', async () => {
+    await client.query(`create table a_parted (id int primary key) partition by range (id);
+      create table a_leaf partition of a_parted for values from (1) to (9);
+      create table a_parent (id int primary key); create table a_child (primary key (id)) inherits (a_parent)`);
+    for (const table of ['a_parted', 'a_leaf', 'a_parent', 'a_child'])
+      expect(await inspect(table)).toMatchObject({ triggerLevel: 'row', isTree: table === 'a_parted' });
+    expect(await inspect('a_parent')).toMatchObject({ heirs: ['public.a_child'] });
+    await expect(
+      inspectTable(client, { schema: 'public', table: 'a_parted' }, { makes: 'nothing' }),
+    ).rejects.toMatchObject({
+      kind: 'UnsuitableTable',
+      message: 'public.a_parted is a partitioned table: it cannot be replicated.',
     });
   });
 

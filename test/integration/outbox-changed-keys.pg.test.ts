@@ -210,7 +210,7 @@ describe('the trigger functions of a table', async () => {
   };
   const refresh = async (table: ReplicatedTable): Promise<ReplicatedTable> => {
     let saved = table.fingerprint;
-    const fingerprint = await refreshCapture(client, { ...table, triggerLevel: 'statement' }, (text) =>
+    const fingerprint = await refreshCapture(client, { ...table, triggerLevel: 'statement', isTree: false }, (text) =>
       Promise.resolve(void (saved = text)),
     );
     expect(saved).toBe(fingerprint);

@@ -52,13 +52,13 @@ export async function replicate(
     columns: inspection.columns,
     key: inspection.key,
     route: {
-      capture: { kind: 'outbox', triggerLevel },
+      capture: { kind: 'outbox', triggerLevel, isTree: inspection.isTree },
       transport: { kind: 'kafka', topic: 'unused', partitions: 1, format: 'json', payload: 'row' },
       loaders: [{ kind: 'worker', name: 'main', target: { database: 'unused', table: 'unused' } }],
     },
     fingerprint: '',
   };
-  await installOutbox(client, { ...table, triggerLevel });
+  await installOutbox(client, { ...table, triggerLevel, isTree: inspection.isTree });
   return table;
 }
 

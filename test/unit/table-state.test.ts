@@ -31,6 +31,31 @@ import {
   stumbled,
 } from '../support/table-events.js';
 
+describe('a table whose slice says that it is to be copied again', () => {
+  const again = sliceEnded('publish', { copyAgain: true });
+
+  it('is copied beside its stages, and streams when that is done', () => {
+    const state = after(prepared, copied, again);
+    expect(phaseOf(state)).toBe('copying');
+    expect(wantedTasks(state)).toEqual(['copy', 'publish', 'load:main']);
+    expect(phaseOf(reduce(state, copied))).toBe('streaming');
+  });
+
+  it('is copied for each of its loaders', () => {
+    const stages = stagesOf({
+      ...FIRST_ROUTE,
+      loaders: [
+        { name: 'main', kind: 'worker' },
+        { name: 'second', kind: 'worker' },
+      ],
+    });
+    const both: TableEvent = { type: 'prepared', receipt: { ...PREPARED, stages } };
+    const second: TableEvent = { type: 'copied', receipt: COPIED, stage: 'copy:second' };
+    expect(wantedTasks(after(both, copied, second))).not.toContain('copy:second');
+    expect(wantedTasks(after(both, copied, second, again))).toEqual(expect.arrayContaining(['copy', 'copy:second']));
+  });
+});
+
 describe('a stage that goes on without its slices', () => {
   const stages = stagesOf({ ...FIRST_ROUTE, loaders: [{ name: 'main', kind: 'kafka-engine' }] });
   const engine: TableEvent = { type: 'prepared', receipt: { ...PREPARED, stages } };

@@ -32,7 +32,7 @@ export interface ByKeyOptions {
  * into a temporary table, which takes a right more, it was 11 in all.
  */
 export function byKeySql(
-  table: Pick<ReplicatedTable, 'name' | 'columns' | 'key' | 'shape'>,
+  table: Pick<ReplicatedTable, 'name' | 'columns' | 'key' | 'shape'> & Partial<Pick<ReplicatedTable, 'route'>>,
   { types, shape }: ByKeyOptions,
 ): string {
   const key = keyOf(table);

@@ -10,8 +10,12 @@ export interface CatalogTable {
   readonly kind: string;
   /** `pg_class.relpersistence`. */
   readonly persistence: string;
-  /** Part of an inheritance tree or of a partitioned table, as parent or as child. */
-  readonly inherits: boolean;
+  /** A partition of another table, or a child of one by INHERITS: statements that name its parent change its rows. */
+  readonly isChild: boolean;
+  /** Tables that inherit from it by INHERITS, `schema.table` as SQL; none for a partitioned table. */
+  readonly heirs: readonly string[];
+  /** Of a partitioned table, at every level; none for others. */
+  readonly partitions: readonly PartitionOf[];
   /** A subscription applies changes to it: statement triggers do not fire then. */
   readonly subscribed: boolean;
   /** Row-level security would hide rows from our role. */
@@ -31,6 +35,19 @@ export interface TableRights {
   readonly trigger: boolean;
   /** As its owner, a member of it or a superuser; or by the function that an administrator made for that. */
   readonly enableAlways: boolean;
+}
+
+/** A part of a partitioned table: a leaf, or a partitioned table between. */
+export interface PartitionOf {
+  /** `pg_class.oid`, decimal. */
+  readonly relation: string;
+  readonly name: TableName;
+  /** `pg_class.relkind`. */
+  readonly kind: string;
+  /** `pg_class.relpersistence`. */
+  readonly persistence: string;
+  readonly select: boolean;
+  readonly trigger: boolean;
 }
 
 export interface UniqueIndex {
@@ -56,18 +73,28 @@ export interface CatalogServer {
   readonly publications: readonly string[];
 }
 
-/** Whether the function of `sql/roles/postgres.sql` is there for us, asked without naming what we may not look into. */
+/**
+ * Whether the function of `sql/roles/postgres.sql` is there for us, asked without naming what we may not look into. That of a release
+ * without partitioned tables refuses them.
+ */
 const MAY_CALL_ENABLE_ALWAYS = /* sql */ `exists (
   select from pg_catalog.pg_proc f join pg_catalog.pg_namespace s on s.oid = f.pronamespace
   where s.nspname = 'pg2click_admin' and f.proname = 'enable_always'
+    and (c.relkind <> 'p' or f.prosrc like '%truncating%')
     and pg_catalog.has_schema_privilege(s.oid, 'usage') and pg_catalog.has_function_privilege(f.oid, 'execute'))`;
 
 /** @returns undefined where no such relation is */
 export async function readCatalog(pg: Queryable, name: TableName): Promise<CatalogTable | undefined> {
-  const found = await pg.query<Omit<CatalogTable, 'rights' | 'columns' | 'uniqueIndexes'> & { rights: string }>(
+  const found = await pg.query<
+    Omit<CatalogTable, 'rights' | 'columns' | 'uniqueIndexes' | 'partitions'> & { rights: string }
+  >(
     /* sql */ `
     select c.oid::text as relation, c.relkind::text as kind, c.relpersistence::text as persistence,
-      exists (select from pg_catalog.pg_inherits i where c.oid in (i.inhparent, i.inhrelid)) as inherits,
+      exists (select from pg_catalog.pg_inherits i where i.inhrelid = c.oid) as "isChild",
+      case when c.relkind = 'p' then '{}' else array(
+        select pg_catalog.format('%I.%I', s.nspname, h.relname) from pg_catalog.pg_inherits i
+        join pg_catalog.pg_class h on h.oid = i.inhrelid join pg_catalog.pg_namespace s on s.oid = h.relnamespace
+        where i.inhparent = c.oid order by 1) end as heirs,
       exists (select from pg_catalog.pg_subscription_rel s where s.srrelid = c.oid) as subscribed,
       c.relkind in ('r', 'p') and pg_catalog.row_security_active(c.oid) as "rowsHidden",
       pg_catalog.json_build_object(
@@ -75,7 +102,11 @@ export async function readCatalog(pg: Queryable, name: TableName): Promise<Catal
         'select', pg_catalog.has_table_privilege(c.oid, 'select'),
         'trigger', pg_catalog.has_table_privilege(c.oid, 'trigger'),
         'enableAlways', pg_catalog.pg_has_role(c.relowner, 'usage') or ${MAY_CALL_ENABLE_ALWAYS})::text as rights,
-      case when c.reltuples >= 0 then c.reltuples::float8 end as "estimatedRows"
+      case when c.relkind = 'p' then (
+        select pg_catalog.sum(l.reltuples::float8)
+        from pg_catalog.pg_partition_tree(c.oid) part join pg_catalog.pg_class l on l.oid = part.relid
+        where part.isleaf and l.reltuples >= 0)
+        when c.reltuples >= 0 then c.reltuples::float8 end as "estimatedRows"
     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where n.nspname = $1 and c.relname = $2`,
     [name.schema, name.table],
@@ -87,7 +118,26 @@ export async function readCatalog(pg: Queryable, name: TableName): Promise<Catal
     rights: JSON.parse(table.rights) as TableRights,
     columns: await readColumns(pg, table.relation),
     uniqueIndexes: await readUniqueIndexes(pg, table.relation),
+    partitions: table.kind === 'p' ? await readPartitions(pg, table.relation) : [],
   };
+}
+
+/** The parts of a partitioned table, at every level, without itself. */
+export async function readPartitions(pg: Queryable, relation: string): Promise<PartitionOf[]> {
+  const found = await pg.query<PartitionOf>(
+    /* sql */ `
+    select l.oid::text as relation, l.relkind::text as kind, l.relpersistence::text as persistence,
+      pg_catalog.jsonb_build_object('schema', n.nspname, 'table', l.relname) as name,
+      pg_catalog.has_schema_privilege(n.oid, 'usage') and pg_catalog.has_table_privilege(l.oid, 'select') as select,
+      pg_catalog.has_table_privilege(l.oid, 'trigger') as trigger
+    from pg_catalog.pg_partition_tree($1::oid) part
+    join pg_catalog.pg_class l on l.oid = part.relid
+    join pg_catalog.pg_namespace n on n.oid = l.relnamespace
+    where part.level > 0
+    order by part.level, l.oid`,
+    [relation],
+  );
+  return found.rows;
 }
 
 /** Tables of this name, or of one that differs in capitals, the likeliest first: for the person who forgot a schema, or quotes. */

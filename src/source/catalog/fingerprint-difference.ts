@@ -1,4 +1,5 @@
-import type { Fingerprint } from './fingerprint.js';
+import type { Fingerprint, FingerprintPartition } from './fingerprint.js';
+import { flawOfPartition } from './inspect.js';
 
 /**
  * What happened to the source between two fingerprints, in words, as the end of a sentence. Texts may differ where nothing
@@ -10,6 +11,7 @@ export function explainFingerprint(before: string, after: string): string {
   const now = JSON.parse(after) as Fingerprint;
   return [
     ...differencesOfTable(old, now),
+    ...differencesOfPartitions(old, now),
     ...differencesOfColumns(old, now),
     ...differencesOfLabels(old, now),
     ...differencesOfTriggers(old, now),
@@ -31,9 +33,33 @@ function differencesOfTable(old: Fingerprint, now: Fingerprint): string[] {
   ].filter(Boolean);
 }
 
+function differencesOfPartitions(old: Fingerprint, now: Fingerprint): string[] {
+  const [before, after] = [old.partitions ?? {}, now.partitions ?? {}];
+  const oids = [...new Set([...Object.keys(before), ...Object.keys(after)])];
+  return oids.flatMap((oid) => differencesOfPartition(before[oid], after[oid]));
+}
+
+function differencesOfPartition(was: FingerprintPartition | undefined, is: FingerprintPartition | undefined): string[] {
+  if (was === undefined && is === undefined) return [];
+  if (is === undefined) return [`the partition ${was?.name ?? ''} was detached or dropped`];
+  const flaw = flawOfPartition(is);
+  if (flaw !== undefined) return [`the partition ${is.name} is ${flaw.what}`];
+  if (was === undefined) return [`the partition ${is.name} was attached`];
+  if (was.triggers !== is.triggers)
+    return [`triggers of the partition ${is.name} were off, dropped or others for a while`];
+  // VACUUM FULL does the same: without a trigger nobody can tell.
+  if (!was.guarded && was.file !== is.file)
+    return [`the partition ${is.name} was emptied or rewritten, and no trigger of ours saw it`];
+  return [];
+}
+
+function isAnyRewritten({ partitions: before = {} }: Fingerprint, { partitions: after = {} }: Fingerprint): boolean {
+  return Object.entries(before).some(([oid, was]) => after[oid] !== undefined && after[oid].file !== was.file);
+}
+
 function differencesOfColumns(old: Fingerprint, now: Fingerprint): string[] {
   const positions = [...new Set([...Object.keys(old.columns), ...Object.keys(now.columns)])];
-  const rewritten = old.file !== now.file;
+  const rewritten = old.file !== now.file || isAnyRewritten(old, now);
   return positions.flatMap((position) => {
     const was = old.columns[position];
     const is = now.columns[position];

@@ -14,8 +14,10 @@ export interface Fingerprint {
   readonly kind: string;
   readonly persistence: string;
   readonly subscribed: boolean;
-  /** Parents and children, by oid. */
+  /** Parents and children, by oid; none where row triggers see the table's own rows, whatever its relatives are. */
   readonly relatives: readonly string[];
+  /** Of a partitioned table, at every level, by oid. Absent: it is none. */
+  readonly partitions?: Readonly<Record<string, FingerprintPartition>>;
   /** `relfilenode`: a rewrite changes it, but so do VACUUM FULL and TRUNCATE. */
   readonly file: string;
   /** Whether a suitable unique index on the key is there. */
@@ -28,6 +30,19 @@ export interface Fingerprint {
   readonly triggers: Readonly<Record<string, FingerprintTrigger>>;
   /** Oid and sequence options of the outbox; null where it is gone. */
   readonly outbox: string | null;
+}
+
+export interface FingerprintPartition {
+  /** Schema and name, quoted. */
+  readonly name: string;
+  readonly kind: string;
+  readonly persistence: string;
+  /** `relfilenode`. TRUNCATE, which a trigger of ours may see, changes it; so do VACUUM FULL and ALTER TYPE. */
+  readonly file: string;
+  /** Whether a trigger of ours runs before its TRUNCATE. */
+  readonly guarded: boolean;
+  /** Oid, state and xmin of our triggers on it, as one hash. */
+  readonly triggers: string;
 }
 
 interface FingerprintColumn {
@@ -59,7 +74,7 @@ interface FingerprintTrigger {
  */
 export async function fingerprintTable(
   pg: Queryable,
-  table: Pick<ReplicatedTable, 'id' | 'relation' | 'key'>,
+  table: Pick<ReplicatedTable, 'id' | 'relation' | 'key'> & Partial<Pick<ReplicatedTable, 'route'>>,
 ): Promise<string> {
   try {
     const indexes = await readUniqueIndexes(pg, table.relation);
@@ -67,6 +82,7 @@ export async function fingerprintTable(
       table.relation,
       `^capture_${table.id}_[a-z]+$`,
       `outbox_${table.id}`,
+      table.route?.capture['triggerLevel'] === 'row',
     ]);
     const [row] = found.rows;
     if (row === undefined)
@@ -83,16 +99,16 @@ export async function fingerprintTable(
 
 /** One statement, so that all of it is of one moment; jsonb orders its keys, so that equal states are equal texts. */
 const FINGERPRINT = /* sql */ `
-  select jsonb_build_object(
+  select (jsonb_build_object(
     'server', (select system_identifier::text from pg_catalog.pg_control_system())
       || '/' || (select oid::text from pg_catalog.pg_database where datname = current_database()),
     'name', format('%I.%I', n.nspname, c.relname),
     'kind', c.relkind::text,
     'persistence', c.relpersistence::text,
     'subscribed', exists (select from pg_catalog.pg_subscription_rel s where s.srrelid = c.oid),
-    'relatives', array(
+    'relatives', case when $4 then '{}' else array(
       select case when i.inhrelid = c.oid then 'of ' || i.inhparent else i.inhrelid::text end
-      from pg_catalog.pg_inherits i where c.oid in (i.inhparent, i.inhrelid) order by 1),
+      from pg_catalog.pg_inherits i where c.oid in (i.inhparent, i.inhrelid) order by 1) end,
     'file', c.relfilenode::text,
     'columns', (
       select jsonb_object_agg(a.attnum, jsonb_build_object(
@@ -129,6 +145,19 @@ const FINGERPRINT = /* sql */ `
       join pg_catalog.pg_sequence s on s.seqrelid = d.objid
       -- By the catalogue: a role that only reads may not use the schema.
       where o.relnamespace = to_regnamespace('pg2click') and o.relname = $3)
-  )::text as fingerprint
+  ) || case when c.relkind = 'p' then jsonb_build_object('partitions', (
+      select coalesce(jsonb_object_agg(l.oid, jsonb_build_object(
+        'name', format('%I.%I', s.nspname, l.relname), 'kind', l.relkind::text, 'persistence', l.relpersistence::text,
+        'file', l.relfilenode::text, 'guarded', ours.guarded, 'triggers', ours.triggers)), '{}')
+      from pg_catalog.pg_partition_tree(c.oid) part
+      join pg_catalog.pg_class l on l.oid = part.relid
+      join pg_catalog.pg_namespace s on s.oid = l.relnamespace
+      cross join lateral (
+        select coalesce(bool_or(t.tgtype & 32 <> 0 and t.tgenabled = 'A'), false) as guarded,
+          md5(coalesce(string_agg(concat_ws('/', t.oid, t.tgenabled, t.xmin), ' ' order by t.oid), '')) as triggers
+        from pg_catalog.pg_trigger t
+        join pg_catalog.pg_proc f on f.oid = t.tgfoid and f.pronamespace = to_regnamespace('pg2click') and f.proname ~ $2
+        where t.tgrelid = l.oid) ours
+      where part.level > 0)) else '{}' end)::text as fingerprint
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   where c.oid = $1::oid`;

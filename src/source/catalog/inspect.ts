@@ -6,13 +6,22 @@ import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
 import type { Queryable } from '../../connect/queryable.js';
 import type { Inspection } from '../capture.js';
-import { findTablesLike, readCatalog, readServer, type CatalogServer, type CatalogTable } from './catalog.js';
+import {
+  findTablesLike,
+  readCatalog,
+  readServer,
+  type CatalogServer,
+  type CatalogTable,
+  type PartitionOf,
+} from './catalog.js';
 import { roleScript } from '../../package-root.js';
 import { chooseKey } from './key-index.js';
 import { qualified } from '../outbox/names.js';
 
 export interface TableInspection extends Omit<Inspection, 'capture'> {
   readonly triggerLevel: TriggerLevel;
+  /** A partitioned table: its rows are those of its partitions. */
+  readonly isTree: boolean;
 }
 
 export interface InspectOptions {
@@ -52,7 +61,8 @@ export function judge(
   { key, makes = 'outbox' }: InspectOptions = {},
 ): TableInspection {
   const title = formatTableName(name);
-  refuseRelation(table, name);
+  refuseRelation(table, name, makes);
+  refusePartitions(table, server, title);
   if (makes === 'outbox') refuseServer(server);
   refuseRights(table, server, name, makes);
   refuseColumns(table, title);
@@ -60,8 +70,11 @@ export function judge(
     relation: table.relation,
     columns: table.columns,
     key: chooseKey(table, name, key),
-    triggerLevel: table.subscribed ? 'row' : 'statement',
+    // A statement that names a parent fires the statement triggers of the parent alone.
+    triggerLevel: table.subscribed || isRelated(table) ? 'row' : 'statement',
+    isTree: table.kind === 'p',
     estimatedRows: table.estimatedRows,
+    ...(table.heirs.length === 0 ? {} : { heirs: table.heirs }),
   };
 }
 
@@ -75,25 +88,72 @@ const OTHER_KINDS: Readonly<Record<string, string>> = {
   I: 'an index',
   c: 'a composite type',
   t: 'a TOAST table',
-  p: 'a partitioned table',
 };
 
 const SYSTEM_SCHEMAS: readonly string[] = ['pg_catalog', 'information_schema', 'pg_toast'];
 
-function refuseRelation(table: CatalogTable, name: TableName): void {
+/** Its rows, or some of them, can be changed through another table. */
+function isRelated({ kind, isChild, heirs }: CatalogTable): boolean {
+  return kind === 'p' || isChild || heirs.length > 0;
+}
+
+function refuseRelation(table: CatalogTable, name: TableName, makes: InspectOptions['makes']): void {
   const title = formatTableName(name);
   const refuse = (what: string, remedy?: string) => {
     throw new Failure('UnsuitableTable', { message: `${title} is ${what}: it cannot be replicated.`, remedy });
   };
   if (name.schema === 'pg2click') refuse(`pg2click's own`, 'Choose another table.');
   if (SYSTEM_SCHEMAS.includes(name.schema)) refuse('a system table', 'Choose another table.');
-  // A leaf can be written, truncated, attached and detached without its parent's triggers ever firing.
-  if (table.kind === 'p') refuse('a partitioned table', 'Add its partitions one by one once they can be: not yet.');
-  if (table.kind !== 'r') refuse(OTHER_KINDS[table.kind] ?? 'not a table', 'Choose the table that holds the rows.');
-  if (table.inherits) refuse('part of an inheritance tree or a partition', 'Choose a table that stands alone.');
+  if (table.kind !== 'r' && table.kind !== 'p')
+    refuse(OTHER_KINDS[table.kind] ?? 'not a table', 'Choose the table that holds the rows.');
+  // Whoever reads by a number reads one table.
+  if (makes !== 'outbox' && isRelated(table))
+    refuse(
+      table.kind === 'p' ? 'a partitioned table' : 'part of an inheritance tree or a partition',
+      'Choose --capture outbox for it, or a table that stands alone.',
+    );
   if (table.persistence === 't') refuse('a temporary table', 'Choose a permanent table.');
   if (table.persistence === 'u')
     refuse('an unlogged table', 'A crash empties it without a trace. Make it permanent: ALTER TABLE .. SET LOGGED.');
+}
+
+/** A partition whose rows can change without a trigger, or be lost in a crash, is named. */
+function refusePartitions({ partitions }: CatalogTable, { role }: CatalogServer, title: string): void {
+  for (const partition of partitions) {
+    const what = `${title} has the partition ${formatTableName(partition.name)}`;
+    const flaw = flawOfPartition(partition);
+    if (flaw !== undefined)
+      throw new Failure('UnsuitableTable', {
+        message: `${what}, which is ${flaw.what}: the table cannot be replicated.`,
+        remedy: flaw.remedy,
+      });
+    if (partition.select && partition.trigger) continue;
+    const { schema } = partition.name;
+    throw new Failure('Unauthorized', {
+      message: `${what}, and the PostgreSQL role "${role}" may not ${partition.select ? 'put triggers on' : 'read'} it.`,
+      remedy:
+        `grant usage on schema ${quotePg(schema)} to ${quotePg(role)}; ` +
+        `grant select, trigger on table ${qualified(partition.name)} to ${quotePg(role)}`,
+    });
+  }
+}
+
+/** @returns why no partitioned table may have it as a part */
+export function flawOfPartition({
+  kind,
+  persistence,
+}: Pick<PartitionOf, 'kind' | 'persistence'>): { readonly what: string; readonly remedy: string } | undefined {
+  if (kind !== 'r' && kind !== 'p')
+    return {
+      what: OTHER_KINDS[kind] ?? 'not a table',
+      remedy: 'Detach it, or add the other partitions one by one.',
+    };
+  if (persistence === 'p') return undefined;
+  const what = persistence === 'u' ? 'an unlogged table, which a crash empties' : 'a temporary table';
+  return {
+    what,
+    remedy: 'Make it permanent (ALTER TABLE .. SET LOGGED), detach it, or add the other partitions one by one.',
+  };
 }
 
 function refuseServer(server: CatalogServer): void {

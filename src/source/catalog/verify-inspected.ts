@@ -6,7 +6,8 @@ import { policyOf } from '../../failure/kinds.js';
 import { fingerprintTable } from './fingerprint.js';
 import { inspectTable, type InspectOptions, type TableInspection } from './inspect.js';
 
-type InspectedTable = Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'columns' | 'key'>;
+type InspectedTable = Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'columns' | 'key'> &
+  Partial<Pick<ReplicatedTable, 'route'>>;
 
 /**
  * Inspects the table again, under a lock that holds off ALTER: between the first look and the lock others may have changed it, or

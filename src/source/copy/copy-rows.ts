@@ -7,21 +7,22 @@ import type { ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { versionSql } from '../../domain/version.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
-import { qualified } from '../outbox/names.js';
+import { ownRows } from '../outbox/names.js';
 import { BEGIN_READING } from '../session.js';
 import { explainMissing, lockRowSchemaSql, requireRowSchema } from '../catalog/row-schema.js';
 
 /** At 150 bytes a row this is some 1,700 rows ahead of the sink. */
 const BUFFER_BYTES = 256 * 1024;
 
-type CopiedTable = Pick<ReplicatedTable, 'name' | 'relation' | 'columns' | 'generation' | 'shape'>;
+type CopiedTable = Pick<ReplicatedTable, 'name' | 'relation' | 'columns' | 'generation' | 'shape'> &
+  Partial<Pick<ReplicatedTable, 'route'>>;
 
 /** One line a row, with the columns of `targetColumns` in their order. */
 export function copySql(table: CopiedTable, position: string): string {
   const values = byPosition(table.columns).map((column) => knownType(column).copy(`source.${quotePg(column.name)}`));
   return /* sql */ `copy (
     select ${[...values, versionSql(table.generation, BigInt(position).toString(), table.shape), '0'].join(', ')}
-    from only ${qualified(table.name)} source
+    from ${ownRows(table)} source
   ) to stdout`;
 }
 

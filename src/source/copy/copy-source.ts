@@ -14,10 +14,14 @@ import { ensureFlushed } from '../flush.js';
 import { settle } from '../settle.js';
 import { copyRows } from './copy-rows.js';
 
-/** `done`: the allocated position of the copy that is done, decimal; `rows`: how many it had. */
+/**
+ * `done`: the allocated position of the copy that is done, decimal; `rows`: how many it had. `again`: the target was copied before,
+ * and may hold rows that went without an event.
+ */
 export interface CopyPosition {
   readonly done?: string;
   readonly rows?: string;
+  readonly again?: boolean;
 }
 
 export type CopyRow = StageRow<CopyPosition, CopyBatch>;
@@ -124,7 +128,7 @@ export class CopySource implements BatchSource<CopyBatch, CopyContent> {
   #floorOf({ position }: CopyBatch): Version | undefined {
     const { stage, table } = this.#stage;
     const { generation } = table;
-    if (stage !== COPY_STAGE) return composeVersion(generation, BigInt(position)) - 1n;
+    if (stage !== COPY_STAGE || this.#position.again === true) return composeVersion(generation, BigInt(position)) - 1n;
     return generation > 1 ? composeVersion(generation, 0n) : undefined;
   }
 

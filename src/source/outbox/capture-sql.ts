@@ -1,22 +1,17 @@
 import { knownType } from '../../domain/column-type.js';
 import { literal, quotePg } from '../../domain/identifier.js';
-import type { ReplicatedTable, TriggerLevel } from '../../domain/replicated-table.js';
-import type { CaptureKey } from './capture-key.js';
-import { captureFunction, keyColumn, outboxTable, qualified, triggerName, type OutboxEvent } from './names.js';
-
-/** Names of the transition tables: a user's table of the same name does not hide them, nor they it. */
-const NEW_ROWS = 'pg2click_new';
-const OLD_ROWS = 'pg2click_old';
-
-/** What the functions of one table have to know. */
-export interface Capture {
-  readonly id: string;
-  /** Oid of the table, decimal. */
-  readonly relation: string;
-  readonly shape: number;
-  readonly level: TriggerLevel;
-  readonly key: CaptureKey;
-}
+import { insertInto, looseBody, looseImages, markSql, typedGuard, values, type Capture } from './capture-parts.js';
+import {
+  CAPTURE_FUNCTIONS,
+  captureFunction,
+  keyColumn,
+  NEW_ROWS,
+  OLD_ROWS,
+  OUTBOX_EVENTS,
+  type CaptureFunction,
+  type OutboxEvent,
+} from './names.js';
+import { truncateTreeBody, truncatingBody } from './truncate-sql.js';
 
 /**
  * What one trigger does. It runs in the user's transaction and fails with it, so it must fit the table whatever was done to
@@ -30,15 +25,21 @@ export interface Capture {
  *   built again each time, because a session keeps the plans of a static one.
  * - Else a key column is gone. The event is `x`: something changed, and nobody knows which row.
  *
+ * On a partitioned table the functions run on its partitions. Names, types and the key index are those of the table, which its partitions
+ * follow; the numbers of the columns are not, so a name is found by the table, never by the partition. How a partition is emptied:
+ * `truncate-sql.ts`.
+ *
  * There is no exception handler: each firing would take a transaction id, and a full disk would look like a changed column.
  * The function's rights are its owner's, its search path is fixed. `concat` prints by the output function of a type; a cast
  * could be a function of anybody's, and would run with these rights.
  */
-export function captureBody(capture: Capture, event: OutboxEvent): string {
-  return event === 'truncate' ? markBody(capture) : keyBody(capture, event);
+export function captureBody(capture: Capture, event: CaptureFunction): string {
+  if (event === 'truncating') return truncatingBody(capture.id);
+  if (event === 'truncate') return capture.isTree ? truncateTreeBody(capture) : markBody(capture);
+  return keyBody(capture, event);
 }
 
-export function captureFunctionSql(capture: Capture, event: OutboxEvent): string {
+export function captureFunctionSql(capture: Capture, event: CaptureFunction): string {
   // As a literal, not in dollar quotes: a column may have any name, also that of a closing tag.
   const body = captureBody(capture, event);
   return /* sql */ `create or replace function ${captureFunction(capture.id, event)}() returns trigger
@@ -47,9 +48,14 @@ export function captureFunctionSql(capture: Capture, event: OutboxEvent): string
 
 type KeyEvent = Exclude<OutboxEvent, 'truncate'>;
 
+/** The functions of a table. */
+export function functionsOf({ isTree }: Pick<Capture, 'isTree'>): readonly CaptureFunction[] {
+  return isTree ? CAPTURE_FUNCTIONS : OUTBOX_EVENTS;
+}
+
 function markBody(capture: Capture): string {
   return /* sql */ `begin
-    ${insertInto(capture, ['mark'])} ${values(capture, [`'t'`])};
+    ${markSql(capture, 't')};
     return null;
   end`;
 }
@@ -62,35 +68,22 @@ function keyBody(capture: Capture, event: KeyEvent): string {
     ${unknownKey(capture, event)};
     return null;
   end`;
-  const names = key.columns.map((_, index) => `v_name${index + 1}`);
-  return /* sql */ `declare
-    v_style text;
-    ${names.map((name) => `${name} text;`).join(' ')}
-  begin
-    ${typedBranch(capture, event)}
-    ${key.columns.map(({ position }, index) => `${names[index] ?? ''} := (pg_identify_object_as_address(1259, tg_relid, ${position})).object_names[3];`).join('\n    ')}
-    if ${key.columns.map(({ position }, index) => `${names[index] ?? ''} is null or ${names[index] ?? ''} = '........pg.dropped.${position}........'`).join(' or ')} then
-      ${unknownKey(capture, event)};
-      return null;
-    end if;
-    v_style := current_setting('datestyle');
-    perform set_config('datestyle', 'ISO', true);
-    execute format(${literal(looseStatement(capture, event))}, ${names.join(', ')})${usingRows(capture, event)};
-    perform set_config('datestyle', v_style, true);
-    return null;
-  end`;
+  return looseBody(capture, {
+    typed: typedBranch(capture, event),
+    unknown: `${unknownKey(capture, event)};`,
+    loose: (names) =>
+      `execute format(${literal(looseStatement(capture, event))}, ${names})${usingRows(capture, event)};`,
+  });
 }
 
 function typedBranch(capture: Capture, event: KeyEvent): string {
-  const { columns, index } = capture.key;
-  if (index === null) return '';
-  const guard = columns.map(
-    ({ quoted }, at) => `pg_get_indexdef(${index.oid}, ${index.places[at] ?? 0}, false) = ${literal(quoted)}`,
-  );
+  const { columns } = capture.key;
+  const guard = typedGuard(capture);
+  if (guard === undefined) return '';
   const targets = columns.map((_, at) => keyColumn(at));
   // Every column is qualified: a bare `found` or `tg_op` would be a variable of plpgsql.
   const statement = `${insertInto(capture, targets)} ${rowsOf(capture, event, (row) => columns.map((column) => knownType(column).image(`${row}.${quotePg(column.name)}`)))}`;
-  return /* sql */ `if tg_relid = ${capture.relation} and ${guard.join(' and ')} then
+  return /* sql */ `if ${guard} then
       ${statement};
       return null;
     end if;`;
@@ -98,13 +91,7 @@ function typedBranch(capture: Capture, event: KeyEvent): string {
 
 /** For `format`: `%1$I` is the name of the first key column. */
 function looseStatement(capture: Capture, event: KeyEvent): string {
-  const images = (row: string): string[] => {
-    const values = capture.key.columns.map((_, index) => {
-      const value = `${row}.%${index + 1}$I`;
-      return `case when ${value} is not null then concat(${value}) collate "C" end`;
-    });
-    return [`array[${values.join(', ')}]`];
-  };
+  const images = (row: string): string[] => looseImages(capture, row);
   const parameters = capture.level === 'row' ? { new: '($1)', old: '($2)' } : undefined;
   return `${insertInto(capture, ['loose'])} ${rowsOf(capture, event, images, parameters)}`;
 }
@@ -137,48 +124,4 @@ function rowsOf(
   // `union` keeps one of two equal images: an update that leaves the key alone writes it once.
   if (event === 'update') return `${before} union ${after}`;
   return event === 'insert' ? after : before;
-}
-
-function insertInto({ id, key }: Capture, targets: readonly string[]): string {
-  return `insert into ${outboxTable(id)} (${[...targets, ...(key.hasLoose ? ['shape'] : [])].join(', ')})`;
-}
-
-function values({ shape, key }: Capture, expressions: readonly string[]): string {
-  return `select ${[...expressions, ...(key.hasLoose ? [String(shape)] : [])].join(', ')}`;
-}
-
-/** The statement takes SHARE ROW EXCLUSIVE, so it waits for the writers of this moment and holds off the next ones. */
-export function triggerSql(
-  table: Pick<ReplicatedTable, 'id' | 'name'>,
-  event: OutboxEvent,
-  level: TriggerLevel,
-): string {
-  const transitions = [
-    event === 'delete' || event === 'update' ? `old table as ${OLD_ROWS}` : '',
-    event === 'insert' || event === 'update' ? `new table as ${NEW_ROWS}` : '',
-  ].filter(Boolean);
-  const how =
-    event === 'truncate'
-      ? 'for each statement'
-      : level === 'row'
-        ? 'for each row'
-        : `referencing ${transitions.join(' ')} for each statement`;
-  return /* sql */ `create or replace trigger ${quotePg(triggerName(table.id, event))} after ${event}
-    on ${qualified(table.name)} ${how} execute function ${captureFunction(table.id, event)}()`;
-}
-
-/**
- * A session with `session_replication_role = replica` changes rows too. Only the owner of the table may do this; for any
- * other role there is a function of the administrator's (`sql/roles/postgres.sql`).
- */
-export function enableAlwaysSql(
-  replica: Pick<ReplicatedTable, 'id' | 'name'>,
-  event: OutboxEvent,
-  owned: boolean,
-): string {
-  const table = qualified(replica.name);
-  const name = triggerName(replica.id, event);
-  return owned
-    ? /* sql */ `alter table ${table} enable always trigger ${quotePg(name)}`
-    : /* sql */ `select pg2click_admin.enable_always(${literal(table)}::regclass, ${literal(name)})`;
 }

@@ -3,9 +3,10 @@ import { byPosition, knownType } from '../../domain/column-type.js';
 import { literal, quotePg } from '../../domain/identifier.js';
 import type { Column, ReplicatedTable } from '../../domain/replicated-table.js';
 import { versionSql } from '../../domain/version.js';
-import { keyColumn, outboxTable, qualified } from './names.js';
+import { keyColumn, outboxTable, ownRows } from './names.js';
 
-export type DrainedTable = Pick<ReplicatedTable, 'id' | 'name' | 'columns' | 'key' | 'generation'>;
+export type DrainedTable = Pick<ReplicatedTable, 'id' | 'name' | 'columns' | 'key' | 'generation'> &
+  Partial<Pick<ReplicatedTable, 'route'>>;
 
 export interface KeysOptions {
   /** Whether the outbox has a column `loose`: see `outboxTableSql`. */
@@ -49,8 +50,8 @@ export function joinedKeysSql(table: DrainedTable, batch: OutboxBatch, options: 
 }
 
 /** Joins the table, as `source`, to the keys in `batch`: by `=`, which the unique index answers, and by image, where `=` says less. */
-export function joinSql(table: Pick<DrainedTable, 'name' | 'columns' | 'key'>, condition = ''): string {
-  return `left join only ${qualified(table.name)} source on ${condition}${keyOf(table).map(sameKey).join(' and ')}`;
+export function joinSql(table: Pick<DrainedTable, 'name' | 'columns' | 'key' | 'route'>, condition = ''): string {
+  return `left join ${ownRows(table)} source on ${condition}${keyOf(table).map(sameKey).join(' and ')}`;
 }
 
 /** In the order of the index that guarantees them. */

@@ -13,7 +13,8 @@ import { outboxTable } from './names.js';
 const FIRST_ANSWER_MS = 15_000;
 
 /** What reading a batch has to know of its table. */
-export type ReadTable = Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'columns' | 'key' | 'generation'>;
+export type ReadTable = Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'columns' | 'key' | 'generation'> &
+  Partial<Pick<ReplicatedTable, 'route'>>;
 
 /**
  * Begins the transaction in which a batch is read, in one round trip: the columns of the table are locked, and are those that were

@@ -1,12 +1,15 @@
-import type { ReplicatedTable, TriggerLevel } from '../../domain/replicated-table.js';
+import type { ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName, type TableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
 import type { Queryable } from '../../connect/queryable.js';
-import { captureFunction, OUTBOX_EVENTS, outboxTable, qualified, triggerName } from './names.js';
+import { CAPTURE_FUNCTIONS, captureFunction, OUTBOX_EVENTS, outboxTable, qualified, triggerName } from './names.js';
 import { deleteDrainRow, insertDrainRow } from './drain-row.js';
 import { readCaptureKey } from './capture-key.js';
-import { captureFunctionSql, enableAlwaysSql, triggerSql } from './capture-sql.js';
+import { captureFunctionSql, functionsOf } from './capture-sql.js';
+import { enableAlwaysSql, triggerSql } from './trigger-sql.js';
+import { findUnguarded, guardPartition, guardTree, ownsTable } from './partitions.js';
+import type { CaptureForm } from './trigger-level.js';
 import { outboxTableSql, type OutboxKeyType } from './outbox-table-sql.js';
 import { LOCK_TIMEOUT_MS, withBriefLock, type DdlOptions } from '../brief-lock.js';
 import { BLOCKS_DROP, BLOCKS_READING, BLOCKS_TRIGGERS } from '../lock-holders.js';
@@ -21,9 +24,9 @@ import { verifyInstalled } from './verify-installed.js';
 export const BEGIN_DDL = /* sql */ `begin; set local lock_timeout = ${LOCK_TIMEOUT_MS}; set local synchronous_commit = on;
   set local idle_in_transaction_session_timeout = '2s'; set local search_path = pg_catalog, pg_temp`;
 
-type OutboxOwner = Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'shape' | 'columns' | 'key'> & {
-  readonly triggerLevel: TriggerLevel;
-};
+type OutboxOwner = Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'shape' | 'columns' | 'key'> &
+  Partial<Pick<ReplicatedTable, 'route'>> &
+  CaptureForm;
 
 /**
  * Makes the outbox of a table, its trigger functions and its triggers, in one transaction. Makes nothing where all of them
@@ -59,12 +62,12 @@ async function install(pg: Queryable, table: OutboxOwner, { fence, ledgerElsewhe
   await fence?.(pg);
   if (ledgerElsewhere === true) await insertDrainRow(pg, table.id);
   const types = await readKeyTypes(pg, table);
-  const owned = await ownsTable(pg, table);
-  const { id, relation, shape, triggerLevel: level } = table;
+  const owned = await ownsTable(pg, table.name);
+  const { id, relation, shape, triggerLevel: level, isTree } = table;
   await pg.query(outboxTableSql(id, types));
   // What fits into the outbox is read from the outbox itself.
-  const capture = { id, relation, shape, level, key: await readCaptureKey(pg, table) };
-  const functions = OUTBOX_EVENTS.flatMap((event) => [
+  const capture = { id, relation, shape, level, isTree, key: await readCaptureKey(pg, table) };
+  const functions = functionsOf(capture).flatMap((event) => [
     captureFunctionSql(capture, event),
     /* sql */ `revoke all on function ${captureFunction(id, event)}() from public`,
   ]);
@@ -75,6 +78,9 @@ async function install(pg: Queryable, table: OutboxOwner, { fence, ledgerElsewhe
     enableAlwaysSql(table, event, owned),
   ]);
   await pg.query(triggers.join(';\n'));
+  if (!isTree) return;
+  await pg.query(guardTree(table, owned).join(';\n'));
+  for (const partition of await findUnguarded(pg, table)) await guardPartition(pg, id, partition.name);
 }
 
 /**
@@ -91,7 +97,7 @@ export async function removeOutbox(
   const title = formatTableName(name);
   // The user's table is locked (with its triggers) before the outbox, as its writers do: no deadlock with them.
   const statements = [
-    ...OUTBOX_EVENTS.map((event) => /* sql */ `drop function if exists ${captureFunction(id, event)}() cascade`),
+    ...CAPTURE_FUNCTIONS.map((event) => /* sql */ `drop function if exists ${captureFunction(id, event)}() cascade`),
     /* sql */ `drop table if exists ${outboxTable(id)}`,
   ];
   const remove = async (): Promise<void> => {
@@ -108,17 +114,19 @@ export async function removeOutbox(
   }
 }
 
+/** The table and, of a partitioned one, its partitions: a row trigger is made on each of them. */
 async function relationOf(pg: Queryable, { name }: OutboxOwner): Promise<readonly string[]> {
-  const found = await pg.query<{ oid: string | null }>(
-    /* sql */ `select pg_catalog.to_regclass($1)::oid::text as oid`,
+  const found = await pg.query<{ oid: string }>(
+    /* sql */ `select own.oid::text as oid from (select pg_catalog.to_regclass($1)::oid as oid) own where own.oid is not null
+      union select part.relid::oid::text from pg_catalog.pg_partition_tree(pg_catalog.to_regclass($1)) part`,
     [qualified(name)],
   );
-  return found.rows.flatMap(({ oid }) => (oid === null ? [] : [oid]));
+  return found.rows.map(({ oid }) => oid);
 }
 
 /** The outbox and every table with a trigger that writes to it: the user's may have another name by now. */
 async function relationsOfOutbox(pg: Queryable, id: string): Promise<readonly string[]> {
-  const functions = OUTBOX_EVENTS.map((event) => `${captureFunction(id, event)}()`);
+  const functions = CAPTURE_FUNCTIONS.map((event) => `${captureFunction(id, event)}()`);
   const found = await pg.query<{ oid: string }>(
     /* sql */ `select t.tgrelid::text as oid from pg_catalog.pg_trigger t
       where t.tgfoid in (select pg_catalog.to_regprocedure(f)::oid from unnest($1::text[]) f)
@@ -136,15 +144,8 @@ async function isInstalled(pg: Queryable, table: OutboxOwner): Promise<boolean> 
         and pg_catalog.to_regclass($3) is not null`,
     [qualified(table.name), OUTBOX_EVENTS.map((event) => triggerName(table.id, event)), outboxTable(table.id)],
   );
-  return found.rows[0]?.triggers === OUTBOX_EVENTS.length;
-}
-
-async function ownsTable(pg: Queryable, { name }: OutboxOwner): Promise<boolean> {
-  const found = await pg.query<{ owned: boolean }>(
-    /* sql */ `select pg_has_role(c.relowner, 'usage') as owned from pg_class c where c.oid = to_regclass($1)`,
-    [qualified(name)],
-  );
-  return found.rows[0]?.owned === true;
+  if (found.rows[0]?.triggers !== OUTBOX_EVENTS.length) return false;
+  return !table.isTree || (await findUnguarded(pg, table)).length === 0;
 }
 
 /**

@@ -1,3 +1,4 @@
+import { isTree, type ReplicatedTable } from '../../domain/replicated-table.js';
 import type { TableName } from '../../domain/table-name.js';
 import { quotePg } from '../../domain/identifier.js';
 
@@ -5,16 +6,24 @@ import { quotePg } from '../../domain/identifier.js';
 export const OUTBOX_EVENTS = ['insert', 'update', 'delete', 'truncate'] as const;
 export type OutboxEvent = (typeof OUTBOX_EVENTS)[number];
 
+/** The functions that an outbox may have: `truncating` runs before the TRUNCATE of a partitioned table. */
+export const CAPTURE_FUNCTIONS = [...OUTBOX_EVENTS, 'truncating'] as const;
+export type CaptureFunction = (typeof CAPTURE_FUNCTIONS)[number];
+
+/** Names of the transition tables: a user's table of the same name does not hide them, nor they it. */
+export const NEW_ROWS = 'pg2click_new';
+export const OLD_ROWS = 'pg2click_old';
+
 /** Everything of an outbox is named by the ledger id: a table's own name may already have all 63 bytes. */
 export function outboxTable(id: string): string {
   return `pg2click.${quotePg(`outbox_${id}`)}`;
 }
 
-export function captureFunction(id: string, event: OutboxEvent): string {
+export function captureFunction(id: string, event: CaptureFunction): string {
   return `pg2click.${quotePg(`capture_${id}_${event}`)}`;
 }
 
-export function triggerName(id: string, event: OutboxEvent): string {
+export function triggerName(id: string, event: CaptureFunction): string {
   return `pg2click_${id}_${event}`;
 }
 
@@ -25,4 +34,9 @@ export function keyColumn(index: number): string {
 
 export function qualified(name: TableName): string {
   return `${quotePg(name.schema)}.${quotePg(name.table)}`;
+}
+
+/** The table as FROM reads it: a partitioned table with its partitions, any other without the tables that inherit from it. */
+export function ownRows(table: Pick<ReplicatedTable, 'name'> & Partial<Pick<ReplicatedTable, 'route'>>): string {
+  return isTree(table) ? qualified(table.name) : `only ${qualified(table.name)}`;
 }

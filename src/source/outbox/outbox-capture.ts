@@ -14,21 +14,21 @@ import { StreamReader } from './stream-reader.js';
 import type { OutboxRow } from './steps.js';
 import { refuseLeftovers } from './refuse-leftovers.js';
 import { refreshCapture } from './refresh.js';
-import { triggerLevelOf } from './trigger-level.js';
+import { captureFormOf } from './trigger-level.js';
 
 /** Triggers write the keys of changed rows into an outbox table, in the user's transaction. */
 export const outboxCapture: Capture = {
   kind: 'outbox',
 
   async inspect(pg, name, options) {
-    const { triggerLevel, ...inspection } = await inspectTable(pg, name, options);
-    return { ...inspection, capture: { kind: 'outbox', triggerLevel } };
+    const { triggerLevel, isTree, ...inspection } = await inspectTable(pg, name, options);
+    return { ...inspection, capture: { kind: 'outbox', triggerLevel, ...(isTree ? { isTree } : {}) } };
   },
 
   refuseLeftovers,
-  install: (pg, table, options) => installOutbox(pg, { ...table, triggerLevel: triggerLevelOf(table) }, options),
+  install: (pg, table, options) => installOutbox(pg, { ...table, ...captureFormOf(table) }, options),
   async renew(pg, ledger, table) {
-    const before = { ...table, triggerLevel: triggerLevelOf(table) };
+    const before = { ...table, ...captureFormOf(table) };
     const fingerprint = await refreshCapture(pg, before, (text) => saveFingerprint(ledger, table.id, text));
     return fingerprint !== table.fingerprint;
   },

@@ -1,23 +1,26 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { PoolClient } from 'pg';
 import type { Databases } from '../../connect/databases.js';
 import type { Queryable } from '../../connect/queryable.js';
 import type { OutboxBatch } from '../../domain/batch.js';
 import type { Checkpoint } from '../../domain/receipt.js';
-import type { ReplicatedTable } from '../../domain/replicated-table.js';
+import { isTree, type ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
+import { awaitsCopy, orderCopies } from '../../ledger/copy-again.js';
 import { saveFingerprint } from '../../ledger/tables.js';
 import type { BatchSource, ReadOptions, SourceState, Written } from '../../pipeline/batch.js';
 import { LagClock } from '../../pipeline/lag-clock.js';
 import { PollBackoff } from '../../pipeline/poll-backoff.js';
 import type { StageContext } from '../../pipeline/stage.js';
 import { verifyUnchanged } from '../catalog/verify-unchanged.js';
+import { adoptPartitions } from './adopt-partitions.js';
 import type { OutboxReader, ReadingServices } from './reader.js';
 import { refreshCapture } from './refresh.js';
 import type { MovedBatch, OpenOutboxSteps, OutboxRow, OutboxSteps } from './steps.js';
 import { readOutboxSequence, type OutboxSequence } from './sequence.js';
-import { triggerLevelOf } from './trigger-level.js';
+import { captureFormOf } from './trigger-level.js';
 import type { OutboxWatch } from './watch.js';
 import { OutboxWatermark } from './watermark.js';
 
@@ -48,7 +51,6 @@ export interface OutboxServices extends ReadingServices, Pick<Databases, 'ledger
  * newer rows under the same versions; what made them newer is in a later batch.
  */
 export class OutboxSource<Content> implements BatchSource<OutboxBatch, Content> {
-  readonly isFinished = false;
   readonly pending: OutboxBatch | undefined;
   readonly #services: OutboxServices;
   readonly #stage: StageContext<OutboxRow>;
@@ -58,6 +60,10 @@ export class OutboxSource<Content> implements BatchSource<OutboxBatch, Content> 
   readonly #backoff = new PollBackoff(BACKOFF);
   #table: ReplicatedTable;
   #isRenewed = false;
+  /** The ledger awaits a copy of the table, of which the workflow may not know. */
+  #copyAgain = false;
+  /** It was ordered here: the slice ends, so that the workflow hears of it. */
+  #isOrdered = false;
   #sequence: OutboxSequence | undefined;
   readonly #watermark: OutboxWatermark;
   #checkpoint: Checkpoint;
@@ -82,6 +88,10 @@ export class OutboxSource<Content> implements BatchSource<OutboxBatch, Content> 
     this.#watermark = new OutboxWatermark(row.lowWater, row.lowWater);
   }
 
+  get isFinished(): boolean {
+    return this.#isOrdered;
+  }
+
   /** @throws Failure `SourceChanged`, `MissingTable`, `LedgerSetBack`, `SourceSetBack`; those of `OutboxSteps.verify` */
   async verify(): Promise<void> {
     const { source } = this.#services;
@@ -89,6 +99,7 @@ export class OutboxSource<Content> implements BatchSource<OutboxBatch, Content> 
     const { checkpoint } = this.#stage.request;
     const title = formatTableName(this.#table.name);
     if (!this.#isRenewed) await this.#renew();
+    if (isTree(this.#table)) await this.#adopt();
     this.#table = { ...this.#table, fingerprint: await verifyUnchanged(this.#services, this.#table) };
     if (checkpoint !== null && batch < checkpoint.batch)
       throw new Failure('LedgerSetBack', {
@@ -136,6 +147,7 @@ export class OutboxSource<Content> implements BatchSource<OutboxBatch, Content> 
       waiting: Math.max(0, Number(this.#watermark.allocated - this.#done)),
       lagSeconds: this.#lag.seconds(this.#done, Date.now()),
       checkpoint: this.#checkpoint,
+      ...(this.#copyAgain ? { copyAgain: true } : {}),
     };
   }
 
@@ -145,20 +157,47 @@ export class OutboxSource<Content> implements BatchSource<OutboxBatch, Content> 
 
   /** Brings the trigger functions to this version, before the source is compared with its fingerprint. */
   async #renew(): Promise<void> {
+    await this.#mend((client, save) => {
+      const table = { ...this.#table, ...captureFormOf(this.#table) };
+      return refreshCapture(client, table, (text) => save(text, client));
+    });
+    this.#isRenewed = true;
+  }
+
+  /** Takes in the partitions that came since, before the source is compared with its fingerprint. */
+  async #adopt(): Promise<void> {
+    const { slice, stage } = this.#stage;
+    const { signal } = slice;
+    const { ledger } = this.#services;
+    const { id } = this.#table;
+    const report = (moved: string): void =>
+      slice.progress({ stage, rows: 0, batches: 0, moved, waiting: 1, lagSeconds: 0 });
+    const order = async (fingerprint: string): Promise<void> => {
+      await orderCopies(ledger, id, fingerprint);
+      this.#isOrdered = true;
+    };
+    await this.#mend((client, save) => adoptPartitions(client, this.#table, { signal, report, save, order }));
+    this.#copyAgain = await awaitsCopy(ledger, id);
+  }
+
+  /** @param work on a connection of its own; it returns the table's fingerprint, which it has saved if it is another one */
+  async #mend(
+    work: (client: PoolClient, save: (fingerprint: string, within?: PoolClient) => Promise<void>) => Promise<string>,
+  ): Promise<void> {
     const services = this.#services;
     const client = await services.source.connect().catch((error: unknown) => {
       throw classifyPostgres(error, 'connecting');
     });
+    let isClean = false;
     try {
-      const table = { ...this.#table, triggerLevel: triggerLevelOf(this.#table) };
-      const fingerprint = await refreshCapture(client, table, (text) =>
-        saveFingerprint(services.ledgerWithin(client), table.id, text),
+      const fingerprint = await work(client, (text, within) =>
+        saveFingerprint(within === undefined ? services.ledger : services.ledgerWithin(within), this.#table.id, text),
       );
       this.#table = { ...this.#table, fingerprint };
-      this.#isRenewed = true;
+      isClean = true;
     } finally {
       // One in the middle of a transaction is of no use to the next borrower.
-      client.release(!this.#isRenewed);
+      client.release(!isClean);
     }
   }
 

@@ -1,18 +1,18 @@
 import type { ClientBase } from 'pg';
 import type { Queryable } from '../../connect/queryable.js';
-import type { ReplicatedTable, TriggerLevel } from '../../domain/replicated-table.js';
+import type { ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { fingerprintTable, type Fingerprint } from '../catalog/fingerprint.js';
 import { inTransaction } from '../transaction.js';
 import { readCaptureKey } from './capture-key.js';
-import { captureBody, captureFunctionSql } from './capture-sql.js';
-import { OUTBOX_EVENTS, type OutboxEvent } from './names.js';
+import { captureBody, captureFunctionSql, functionsOf } from './capture-sql.js';
+import type { CaptureFunction } from './names.js';
+import type { CaptureForm } from './trigger-level.js';
 
-type RefreshedTable = Pick<
-  ReplicatedTable,
-  'id' | 'name' | 'relation' | 'shape' | 'columns' | 'key' | 'fingerprint'
-> & { readonly triggerLevel: TriggerLevel };
+type RefreshedTable = Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'shape' | 'columns' | 'key' | 'fingerprint'> &
+  Partial<Pick<ReplicatedTable, 'route'>> &
+  CaptureForm;
 
 /**
  * Replaces the trigger functions of a table that are not as this version makes them for the table as it is now: those of an
@@ -50,15 +50,17 @@ export async function refreshCapture(
 
 /** @returns the statements that replace them; a function that is gone took its trigger along, and is not made here */
 async function findStale(pg: Queryable, table: RefreshedTable): Promise<string[]> {
-  const names = new Map<string, OutboxEvent>(OUTBOX_EVENTS.map((event) => [`capture_${table.id}_${event}`, event]));
+  const names = new Map<string, CaptureFunction>(
+    functionsOf(table).map((event) => [`capture_${table.id}_${event}`, event]),
+  );
   const found = await pg.query<{ name: string; body: string }>(
     /* sql */ `select f.proname::text as name, f.prosrc as body from pg_catalog.pg_proc f
       where f.pronamespace = pg_catalog.to_regnamespace('pg2click') and f.proname = any ($1)`,
     [[...names.keys()]],
   );
   const key = await readCaptureKey(pg, table);
-  const { id, relation, shape, triggerLevel: level } = table;
-  const capture = { id, relation, shape, level, key };
+  const { id, relation, shape, triggerLevel: level, isTree } = table;
+  const capture = { id, relation, shape, level, isTree, key };
   return found.rows.flatMap(({ name, body }) => {
     const event = names.get(name);
     return event === undefined || body === captureBody(capture, event) ? [] : [captureFunctionSql(capture, event)];

@@ -4,7 +4,7 @@ import { formatTableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
 import { hasDrain, readDrainedBatch } from './drain-row.js';
-import { captureFunction, OUTBOX_EVENTS, outboxTable } from './names.js';
+import { captureFunction, CAPTURE_FUNCTIONS, outboxTable } from './names.js';
 
 interface Leftovers {
   readonly outbox: boolean;
@@ -28,14 +28,17 @@ export async function refuseLeftovers(
   before: Pick<ReplicatedTable, 'relation'> | undefined,
 ): Promise<void> {
   const { id, name } = table;
-  const { outbox, functions, tables, drained } = await find(pg, id);
+  const { outbox, functions, tables, drained } = await find(pg, id, [
+    table.relation,
+    before?.relation ?? table.relation,
+  ]);
   const isOwn = tables.every(({ relation }) => relation === table.relation || relation === before?.relation);
   // What no attempt has made ready was never drained.
   if (before !== undefined && isOwn && (drained ?? 0) === 0) return;
   if (!outbox && functions === 0 && drained === undefined) return;
   const others = tables.map((each) => each.name).join(', ');
   const statements = [
-    ...OUTBOX_EVENTS.map((event) => `drop function if exists ${captureFunction(id, event)}() cascade`),
+    ...CAPTURE_FUNCTIONS.map((event) => `drop function if exists ${captureFunction(id, event)}() cascade`),
     `drop table if exists ${outboxTable(id)}`,
     ...(drained === undefined ? [] : [`delete from pg2click.drain where table_id = ${id}`]),
   ];
@@ -49,7 +52,8 @@ export async function refuseLeftovers(
   });
 }
 
-async function find(pg: Queryable, id: string): Promise<Leftovers> {
+/** @param own a trigger on a partition of one of these is one of its own */
+async function find(pg: Queryable, id: string, own: readonly string[]): Promise<Leftovers> {
   try {
     const found = await pg.query<Omit<Leftovers, 'drained'>>(
       /* sql */ `
@@ -60,9 +64,13 @@ async function find(pg: Queryable, id: string): Promise<Leftovers> {
       select pg_catalog.to_regclass($2) is not null as outbox,
         (select count(*)::int from function) as functions,
         (select coalesce(jsonb_agg(distinct jsonb_build_object(
-            'relation', t.tgrelid::text, 'name', t.tgrelid::regclass::text)), '[]')
-          from pg_catalog.pg_trigger t where t.tgfoid in (select oid from function)) as tables`,
-      [OUTBOX_EVENTS.map((event) => `${captureFunction(id, event)}()`), outboxTable(id)],
+            'relation', owner.relation::text, 'name', owner.relation::regclass::text)), '[]')
+          from pg_catalog.pg_trigger t
+          cross join lateral (select coalesce(
+            (select a.relid::oid from pg_catalog.pg_partition_ancestors(t.tgrelid) a where a.relid::oid = any ($3::oid[]) limit 1),
+            t.tgrelid) as relation) owner
+          where t.tgfoid in (select oid from function)) as tables`,
+      [CAPTURE_FUNCTIONS.map((event) => `${captureFunction(id, event)}()`), outboxTable(id), own],
     );
     const [row] = found.rows;
     if (row === undefined) throw new Error('a select of one row returned none');

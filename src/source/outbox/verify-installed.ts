@@ -1,12 +1,15 @@
 import type { Queryable } from '../../connect/queryable.js';
-import type { ReplicatedTable, TriggerLevel } from '../../domain/replicated-table.js';
+import type { ReplicatedTable } from '../../domain/replicated-table.js';
 import type { Fingerprint } from '../catalog/fingerprint.js';
 import { changedMeanwhile, verifyInspected } from '../catalog/verify-inspected.js';
-import { OUTBOX_EVENTS, triggerName } from './names.js';
+import { functionsOf } from './capture-sql.js';
+import { triggerName } from './names.js';
+import { findUnguarded } from './partitions.js';
+import type { CaptureForm } from './trigger-level.js';
 
-type InstalledTable = Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'columns' | 'key'> & {
-  readonly triggerLevel: TriggerLevel;
-};
+type InstalledTable = Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'columns' | 'key'> &
+  Partial<Pick<ReplicatedTable, 'route'>> &
+  CaptureForm;
 
 /**
  * Inspects the table again under a lock that holds off ALTER: between the first look and the lock others may have changed it,
@@ -16,9 +19,11 @@ type InstalledTable = Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'column
  */
 export async function verifyInstalled(pg: Queryable, table: InstalledTable): Promise<string> {
   const now = await verifyInspected(pg, table);
-  if (now.triggerLevel === 'row' && table.triggerLevel === 'statement') throw changedMeanwhile(table.name);
-  const { triggers } = JSON.parse(now.fingerprint) as Fingerprint;
-  if (!OUTBOX_EVENTS.every((event) => triggers[triggerName(table.id, event)]?.enabled === 'A'))
+  if (now.isTree !== table.isTree || (now.triggerLevel === 'row' && table.triggerLevel === 'statement'))
     throw changedMeanwhile(table.name);
+  const { triggers } = JSON.parse(now.fingerprint) as Fingerprint;
+  if (!functionsOf(table).every((event) => triggers[triggerName(table.id, event)]?.enabled === 'A'))
+    throw changedMeanwhile(table.name);
+  if (table.isTree && (await findUnguarded(pg, table)).length > 0) throw changedMeanwhile(table.name);
   return now.fingerprint;
 }

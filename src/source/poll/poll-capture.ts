@@ -106,7 +106,7 @@ async function inspect(
     });
   try {
     const makes = hasTrigger(kind, { channel }) ? 'trigger' : 'nothing';
-    const { triggerLevel, ...inspection } = await inspectTable(pg, name, { key, makes });
+    const { triggerLevel, isTree: _, ...inspection } = await inspectTable(pg, name, { key, makes });
     if (triggerLevel === 'row')
       throw new Failure('UnsuitableTable', {
         message: `A subscription writes to ${title}, with ids that its sequence here never gave out.`,
