@@ -16,6 +16,8 @@ import { explain, followTable, lineOf } from './watch-table.js';
 export const ADDED_AT_ONCE = 8;
 /** Each look is a call of Temporal and a statement of PostgreSQL. */
 const EVERY_MS = { first: 250, later: 1_000 };
+/** A worker that a hundred new tables keep busy answers late: 15 s were too short on two busy cores. */
+const SILENCE_MS = 60_000;
 
 type Planned = Extract<PlannedTable, { action: 'add' }>;
 
@@ -53,6 +55,7 @@ export async function addPlanned(
       const { end, view = null } = await followTable(viewSource(session, servers), name, {
         signal,
         everyMs: EVERY_MS,
+        silenceMs: SILENCE_MS,
         onView: (seen) => progress.view(title, seen),
       });
       progress.end(title, end, (to) => explain(to, view ?? undefined, end, name));

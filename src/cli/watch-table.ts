@@ -28,13 +28,15 @@ export interface FollowOptions {
   readonly onView: (view: TableView | undefined) => void;
   /** Milliseconds between two looks: in the first seconds, and later. */
   readonly everyMs?: { readonly first: number; readonly later: number };
+  /** A worker that does not answer for this long is gone. */
+  readonly silenceMs?: number;
 }
 
 /** Looks at a table again and again until it streams, is parked, is paused, or ends. */
 export async function followTable(
   source: ViewSource,
   name: TableName,
-  { signal, onView, everyMs = EVERY_MS }: FollowOptions,
+  { signal, onView, everyMs = EVERY_MS, silenceMs = SILENCE_MS }: FollowOptions,
 ): Promise<FollowedEnd> {
   const startedAt = Date.now();
   let answeredAt = startedAt;
@@ -46,7 +48,7 @@ export async function followTable(
     if (asks) queriedAt = now;
     if (view?.answering === true) answeredAt = now;
     onView(view);
-    const end = endOf(view) ?? (now - answeredAt > SILENCE_MS ? 'waiting' : undefined);
+    const end = endOf(view) ?? (now - answeredAt > silenceMs ? 'waiting' : undefined);
     // Why it is parked, only the workflow knows.
     if (end === 'done' || (end !== undefined && asks)) return { end, view };
     asks = end !== undefined || now - queriedAt > QUERY_EVERY_MS;
