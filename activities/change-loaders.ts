@@ -17,6 +17,7 @@ import { Failure } from '../src/failure/failure.js';
 import { dropTarget } from '../src/clickhouse/drop-target.js';
 import { changeStages, claimPrepared, definitionOf } from '../src/ledger/change-route.js';
 import { checkClaim } from '../src/ledger/registration.js';
+import { forgetLoaderRows } from '../src/ledger/quarantine-rows.js';
 import { claimStage, readStages } from '../src/ledger/stages.js';
 import { topicState, withAdmin } from '../src/topic/admin.js';
 import { UNBOUNDED, runSlice } from '../src/pipeline/slice.js';
@@ -101,6 +102,7 @@ export async function removeLoader(deps: Deps, request: RemoveLoaderRequest): Pr
       definition: { ...definitionOf(table), route },
       remove: [copyStage(name), stage],
     });
+    await forgetLoaderRows(deps.ledger, table.id, name);
     return { prepared: receiptOf({ ...table, route }, null), ...receipt };
   });
 }

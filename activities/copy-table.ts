@@ -7,6 +7,7 @@ import { UNBOUNDED } from '../src/pipeline/slice.js';
 import type { StageContext } from '../src/pipeline/stage.js';
 import { CopySource, type CopyRow } from '../src/source/copy/copy-source.js';
 import type { Deps } from './deps.js';
+import { quarantining } from './quarantining.js';
 import { findStageTarget } from './find-stage-target.js';
 import { runStageSlice } from './run-stage-slice.js';
 
@@ -20,7 +21,12 @@ export async function copyTable(deps: Deps, request: SliceRequest): Promise<Copy
         new CopySource(deps, context, deps.captures.named(context.table.route.capture.kind)),
         (content): InsertContent => ({ kind: 'copy', ...content }),
       ),
-      writer: new ClickHouseWriter({ ...deps, ...deps.sink(target) }, target, { retry: NO_RETRY }),
+      writer: quarantining(
+        deps,
+        context,
+        target,
+        new ClickHouseWriter({ ...deps, ...deps.sink(target) }, target, { retry: NO_RETRY }),
+      ),
     };
   };
   const { rows, bytes, checkpoint } = await runStageSlice(deps, request, COPY_STAGE, open, { length: UNBOUNDED });

@@ -5,6 +5,7 @@ import { targetEngine } from '../src/clickhouse/target-engines.js';
 import { SINK_RETRY } from '../src/pipeline/retry.js';
 import { Failure } from '../src/failure/failure.js';
 import type { Deps } from './deps.js';
+import { quarantining } from './quarantining.js';
 import { runStageSlice } from './run-stage-slice.js';
 
 /** Direct: the table's capture -> ClickHouse, with no topic in between. A crash leaves a named batch, which is read and inserted again. */
@@ -19,7 +20,12 @@ export async function directSlice(deps: Deps, request: SliceRequest): Promise<Sl
     const options = { claim: context.claim, retry: SINK_RETRY, throttle: deps.throttles.load };
     return {
       source: capture.openStream(deps, context, { versions: engine.versions }),
-      writer: engine.streamWriter({ ...deps, ...deps.sink(target) }, target, options),
+      writer: quarantining(
+        deps,
+        context,
+        target,
+        engine.streamWriter({ ...deps, ...deps.sink(target) }, target, options),
+      ),
     };
   });
 }

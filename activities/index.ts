@@ -4,6 +4,7 @@ import type { Log } from '../src/observe/log.js';
 import type { Meters } from '../src/observe/meters.js';
 import type { Settings } from '../src/settings/settings.js';
 import { addLoader, removeLoader } from './change-loaders.js';
+import { changeQuarantine } from './change-quarantine.js';
 import { cancelReplay, startReplay } from './change-replays.js';
 import { changeRoute } from './change-route.js';
 import { copyTable } from './copy-table.js';
@@ -51,6 +52,7 @@ export function createActivities(settings: Settings, log: Log, meters?: Meters):
       removeLoader: own(removeLoader),
       startReplay: own(startReplay),
       cancelReplay: own(cancelReplay),
+      changeQuarantine: own(changeQuarantine),
       removeTable: own(removeTable),
     },
     consumer: { loadSlice: own(loadSlice), watchEngine: own(watchEngine), stopEngine: own(stopEngine) },

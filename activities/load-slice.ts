@@ -8,6 +8,7 @@ import { SINK_RETRY } from '../src/pipeline/retry.js';
 import type { StageContext } from '../src/pipeline/stage.js';
 import { TopicSource, type TopicRow } from '../src/topic/topic-source.js';
 import type { Deps } from './deps.js';
+import { quarantining } from './quarantining.js';
 import { runStageSlice } from './run-stage-slice.js';
 import { topicContent } from './topic-content.js';
 
@@ -27,10 +28,15 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
       source: mapContent(source, (fetched, name) =>
         topicContent(deps, context, fetched, loadToken(target, stage, name)),
       ),
-      writer: new ClickHouseWriter({ ...deps, ...deps.sink(target) }, target, {
-        retry: SINK_RETRY,
-        throttle: deps.throttles.load,
-      }),
+      writer: quarantining(
+        deps,
+        context,
+        target,
+        new ClickHouseWriter({ ...deps, ...deps.sink(target) }, target, {
+          retry: SINK_RETRY,
+          throttle: deps.throttles.load,
+        }),
+      ),
     };
   };
   return runStageSlice(deps, request, loadStage(MAIN_LOADER), open);

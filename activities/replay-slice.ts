@@ -15,6 +15,7 @@ import { TopicSource, type TopicRow } from '../src/topic/topic-source.js';
 import type { CaptureBacklog } from '../src/source/capture.js';
 import { captureState } from './capture-state.js';
 import type { Deps } from './deps.js';
+import { quarantining } from './quarantining.js';
 import { runStageSlice } from './run-stage-slice.js';
 import { topicContent } from './topic-content.js';
 
@@ -42,10 +43,15 @@ export async function replaySlice(deps: Deps, request: SliceRequest): Promise<Re
       source: mapContent(opened, (fetched, name) =>
         topicContent(deps, context, fetched, loadToken(target, `${stage}/${position.requestId}`, name)),
       ),
-      writer: new ClickHouseWriter({ ...deps, ...deps.sink(target) }, target, {
-        retry: SINK_RETRY,
-        throttle: deps.throttles.load,
-      }),
+      writer: quarantining(
+        deps,
+        context,
+        target,
+        new ClickHouseWriter({ ...deps, ...deps.sink(target) }, target, {
+          retry: SINK_RETRY,
+          throttle: deps.throttles.load,
+        }),
+      ),
     };
   };
   const receipt = await runStageSlice(deps, request, 'replay:1', open);

@@ -1,6 +1,7 @@
 import type { BatchName } from '../src/domain/batch.js';
 import type { SliceReceipt, SliceRequest } from '../src/domain/receipt.js';
 import type { StageId } from '../src/domain/route.js';
+import { countOpen } from '../src/ledger/quarantine.js';
 import { claimStage, type StageRow } from '../src/ledger/stages.js';
 import { countBatch } from '../src/observe/count-batch.js';
 import type { BatchSource, BatchWriter } from '../src/pipeline/batch.js';
@@ -51,7 +52,7 @@ export async function runStageSlice<Row extends StageRow, Name extends BatchName
         verifyEveryMs: request.sliceMs,
         onBatch: (batch) => countBatch(deps.meters, request, { stage: id, ...batch }),
       });
-      return { stage: id, ...totals, ...opened.state() };
+      return { stage: id, ...totals, ...opened.state(), quarantined: await countOpen(deps.ledger, tableId) };
     },
     options,
   );

@@ -11,10 +11,10 @@ import type { Deps } from './deps.js';
 export function topicContent(
   deps: Deps,
   { table, slice }: Pick<StageContext, 'table' | 'slice'>,
-  { values, encoding, columns, rows, bytes, shape, truncate }: Fetched,
+  { values, placeOf, encoding, columns, rows, bytes, shape, truncate }: Fetched,
   token: string,
 ): InsertContent {
   const floor = truncate === undefined ? undefined : BigInt(truncate);
-  if (encoding !== 'keys') return { kind: 'values', values, encoding, columns, rows, bytes, floor, token };
+  if (encoding !== 'keys') return { kind: 'values', values, placeOf, encoding, columns, rows, bytes, floor, token };
   return { kind: 'stream', rows: readByKey(deps, table, { values, bytes, shape }, { signal: slice.signal }), floor };
 }

@@ -1,10 +1,11 @@
 import { BOUND_FORMS, isReplayName, parseBound, type ReplayTerms } from '../src/domain/replay.js';
+import { plural } from '../src/domain/figures.js';
 import { MAIN_LOADER } from '../src/domain/route.js';
 import { change, isText, keep, refuse, type Handled } from './answers.js';
 import { anotherChange, type Change, loadersOf, replayNamed, runningReplays } from './changes.js';
 import { isLeaving, type TableState } from './table-state.js';
 
-/** A message about loaders or replays that was understood. */
+/** A message about loaders, replays or the quarantine that was understood. */
 export type ChangeRequest = { readonly requestId: string | null } & (
   | {
       readonly action: 'addLoader';
@@ -17,6 +18,7 @@ export type ChangeRequest = { readonly requestId: string | null } & (
   | { readonly action: 'resumeLoader'; readonly name: string }
   | { readonly action: 'replay'; readonly terms: ReplayTerms }
   | { readonly action: 'cancelReplay'; readonly replay: string | null }
+  | { readonly action: 'retryQuarantined' | 'dropQuarantined'; readonly ids: readonly string[] | null }
 );
 
 export type ChangeAction = ChangeRequest['action'];
@@ -29,6 +31,8 @@ export const CHANGE_FIELDS: Readonly<Record<ChangeAction, readonly string[]>> = 
   resumeLoader: ['requestId', 'name'],
   replay: ['requestId', 'from', 'to', 'loader', 'into', 'topicOnly'],
   cancelReplay: ['requestId', 'replay'],
+  retryQuarantined: ['requestId', 'ids'],
+  dropQuarantined: ['requestId', 'ids'],
 };
 
 export function isChangeAction(action: string): action is ChangeAction {
@@ -44,6 +48,8 @@ export function isChangeRequest<Other extends { readonly action: string }>(
 const NAME = /^[a-z0-9-]{1,40}$/u;
 const SERVER = /^[a-z0-9]+(?:_[a-z0-9]+)*$/u;
 const TEXT_LIMIT = 500;
+/** They are in the history three times. */
+const IDS_LIMIT = 1_000;
 
 /** Reads the fields of a message whose names are known to be right. @returns a sentence for what is wrong with one */
 export function readChangeRequest(
@@ -80,9 +86,20 @@ export function readChangeRequest(
       if (!isText(replay, TEXT_LIMIT)) return 'replay must be the name of a replay: replay:1.';
       return { action, requestId, replay };
     }
+    case 'retryQuarantined':
+    case 'dropQuarantined': {
+      const { ids = null } = fields;
+      if (ids !== null && !areIds(ids)) return `ids must be a list of 1 to ${IDS_LIMIT} texts: ["12", "13"].`;
+      return { action, requestId, ids };
+    }
     default:
       return action satisfies never;
   }
+}
+
+function areIds(value: unknown): value is readonly string[] {
+  if (!Array.isArray(value) || value.length === 0 || value.length > IDS_LIMIT) return false;
+  return value.every((id) => typeof id === 'string' && /^\d{1,18}$/u.test(id));
 }
 
 function readTerms(fields: Readonly<Record<string, unknown>>): ReplayTerms | string {
@@ -114,13 +131,15 @@ export function handleChange(state: TableState, request: ChangeRequest, at: stri
     case 'removeLoader':
     case 'replay':
     case 'cancelReplay':
+    case 'retryQuarantined':
+    case 'dropQuarantined':
       return begin(state, request, at);
     default:
       return request satisfies never;
   }
 }
 
-type Begun = Extract<ChangeRequest, { action: 'addLoader' | 'removeLoader' | 'replay' | 'cancelReplay' }>;
+type Begun = Exclude<ChangeRequest, { action: 'pauseLoader' | 'resumeLoader' }>;
 
 function begin(state: TableState, request: Begun, at: string): Handled {
   const pending = state.change ?? null;
@@ -167,6 +186,14 @@ function begin(state: TableState, request: Begun, at: string): Handled {
       const running = runningReplays(state);
       if (running.length === 0) return refuse(state, 'No replay runs.');
       return refuse(state, `Say which replay: ${running.join(', ')} run.`, 'Misconfigured');
+    }
+    case 'retryQuarantined':
+    case 'dropQuarantined': {
+      const { action, ids } = request;
+      const which = ids === null ? 'all rows' : plural(ids.length, 'row');
+      const doing =
+        action === 'retryQuarantined' ? `Inserting ${which} of the quarantine again.` : `Dropping ${which}.`;
+      return start({ task: action, requestId, at, ids }, doing);
     }
     default:
       return request satisfies never;

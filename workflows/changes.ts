@@ -1,9 +1,10 @@
-import type { LoaderReceipt, LoaderRequest, ReplayReceipt } from '../src/domain/receipt.js';
+import type { LoaderReceipt, LoaderRequest, QuarantineReceipt, ReplayReceipt } from '../src/domain/receipt.js';
 import { isReplay, replayName, type ReplayTerms } from '../src/domain/replay.js';
+import { plural } from '../src/domain/figures.js';
 import { copyStage, loaderOf, type StageId, type StageSpec } from '../src/domain/route.js';
 import type { FailureReport, Pause, TableEvent, TableState, Task } from './table-state.js';
 
-/** A change of a table's loaders or replays, one activity each. One is made at a time, beside the stages. */
+/** A change of a table's loaders or replays, or of its quarantine, one activity each. One is made at a time, beside the stages. */
 export type Change = { readonly requestId: string; readonly at: string } & (
   | { readonly task: 'addLoader'; readonly loader: LoaderRequest['loader'] }
   | {
@@ -15,6 +16,8 @@ export type Change = { readonly requestId: string; readonly at: string } & (
     }
   | { readonly task: 'startReplay'; readonly terms: ReplayTerms }
   | { readonly task: 'cancelReplay'; readonly replay: StageId }
+  /** `ids` is null for all that are open. */
+  | { readonly task: 'retryQuarantined' | 'dropQuarantined'; readonly ids: readonly string[] | null }
 );
 
 /** How the last change ended. */
@@ -47,6 +50,8 @@ export interface ChangeState {
   readonly done?: readonly StageId[];
   /** Newest last; of those that ended, the last few. */
   readonly replays?: readonly Replay[];
+  /** Rows in quarantine, as of the last slice or change that said so. */
+  readonly quarantined?: number;
 }
 
 export type ChangeEvent =
@@ -60,6 +65,7 @@ export type ChangeEvent =
   | { readonly type: 'replayStarted'; readonly at: string; readonly receipt: ReplayReceipt }
   | { readonly type: 'replayCancelled'; readonly at: string }
   | { readonly type: 'replayFinished'; readonly at: string; readonly stage: StageId }
+  | { readonly type: 'quarantineChanged'; readonly at: string; readonly receipt: QuarantineReceipt }
   | { readonly type: 'loaderPaused'; readonly at: string; readonly name: string; readonly reason: string | null }
   | { readonly type: 'loaderResumed'; readonly name: string };
 
@@ -71,6 +77,8 @@ export const CHANGE_TASKS: readonly Task[] = [
   'removeLoader',
   'startReplay',
   'cancelReplay',
+  'retryQuarantined',
+  'dropQuarantined',
 ] satisfies Change['task'][];
 
 const CHANGE_EVENTS: readonly string[] = [
@@ -79,6 +87,7 @@ const CHANGE_EVENTS: readonly string[] = [
   'replayStarted',
   'replayCancelled',
   'replayFinished',
+  'quarantineChanged',
   'loaderPaused',
   'loaderResumed',
 ] satisfies ChangeEvent['type'][];
@@ -114,6 +123,10 @@ export function reduceChange(state: TableState, event: ChangeEvent): TableState 
     }
     case 'replayFinished':
       return endReplay(state, event.stage, 'finished', event.at);
+    case 'quarantineChanged': {
+      const { receipt, at } = event;
+      return endChange({ ...state, quarantined: receipt.open }, at, quarantineSentence(change, receipt));
+    }
     case 'loaderPaused': {
       const { name, at, reason } = event;
       return { ...state, loaderPauses: { ...state.loaderPauses, [name]: { since: at, reason } } };
@@ -211,6 +224,13 @@ function sentenceOf(change: Change | null, { dropped, kept }: LoaderReceipt): st
   const went = dropped.length === 0 ? '' : ` Dropped in ClickHouse: ${dropped.join(', ')}.`;
   const stays = kept.map(({ name, why }) => ` ${name} stays: ${why}.`).join('');
   return `Loader ${change?.task === 'removeLoader' ? change.name : ''} is removed.${went}${stays}`;
+}
+
+function quarantineSentence(change: Change | null, { retried, refused, dropped, open }: QuarantineReceipt): string {
+  const rest = open === 0 ? 'None is left in quarantine.' : `${plural(open, 'row')} still in quarantine.`;
+  if (change?.task === 'dropQuarantined') return `${plural(dropped, 'row')} dropped from the quarantine. ${rest}`;
+  const still = refused === 0 ? '' : ` ClickHouse refuses ${plural(refused, 'row')} as before.`;
+  return `${plural(retried, 'row')} inserted again.${still} ${rest}`;
 }
 
 function endChange(state: TableState, at: string, message: string): TableState {

@@ -1,3 +1,4 @@
+import { plural } from '../src/domain/figures.js';
 import { type Replay, replaysOf } from './changes.js';
 import { plain } from './plain.js';
 import type { TableState } from './table-state.js';
@@ -16,7 +17,22 @@ export function changeLines(state: TableState): readonly string[] {
           `> **${changed.task}: ${changed.failure.kind}** at ${changed.at}\n>\n> ${plain(changed.message)}\n>\n> **What to do:** ${plain(changed.failure.remedy)}`,
         ];
   const pending = change === null ? [] : [`Being made since ${change.at}: ${change.task}.`];
-  return [...pauses, ...pending, ...refused, ...replaysOf(state).map((replay) => replayLine(state, replay))];
+  return [
+    ...pauses,
+    ...quarantineLines(state),
+    ...pending,
+    ...refused,
+    ...replaysOf(state).map((replay) => replayLine(state, replay)),
+  ];
+}
+
+function quarantineLines({ quarantined = 0 }: TableState): readonly string[] {
+  if (quarantined === 0) return [];
+  return [
+    `> **${plural(quarantined, 'row')} in quarantine**: ClickHouse refuses them, and the others go on.\n>\n> **What to do:** ` +
+      'see `pg2click quarantine list`. Correct the values in PostgreSQL: the correction clears them by itself. Or alter the ClickHouse table ' +
+      'and send the signal `retryQuarantined`; `dropQuarantined` gives them up.',
+  ];
 }
 
 function replayLine(state: TableState, { stage, target, start, end, status, at, endedAt, copied = 0 }: Replay): string {

@@ -32,6 +32,7 @@ export function statusOf(state: TableState, address: TableAddress, running: read
     change: state.change ?? null,
     changed: state.changed ?? null,
     replays: replaysOf(state),
+    quarantined: state.quarantined ?? 0,
     running,
     prepared: state.prepared,
     copied: state.copied,

@@ -78,6 +78,11 @@ export interface CancelReplayMessage extends Message {
   readonly replay?: string | undefined;
 }
 
+export interface QuarantineMessage extends Message {
+  /** Those that `pg2click quarantine list` shows; all that are open when absent. */
+  readonly ids?: readonly string[] | undefined;
+}
+
 /** What an update answers. */
 export interface Answer {
   /** The table is, or is on its way to be, as asked. */
@@ -109,6 +114,8 @@ export interface TableStatus extends TableAddress {
   readonly change: Change | null;
   readonly changed: ChangeOutcome | null;
   readonly replays: readonly Replay[];
+  /** Rows that ClickHouse refused and that are set aside, as of the last slices. */
+  readonly quarantined: number;
   /** Activities that run right now. Paused and empty: nothing is touched any more. */
   readonly running: readonly Task[];
   /** Null until prepared. */
@@ -141,7 +148,7 @@ export const requestResume = defineUpdate<Answer, [ResumeMessage]>('requestResum
 export const requestConfigure = defineUpdate<Answer, [ConfigureMessage]>('requestConfigure');
 export const requestRemove = defineUpdate<Answer, [RemoveMessage]>('requestRemove');
 
-/** Signal and update of each message about loaders and replays, with what the Temporal UI says of them. */
+/** Signal and update of each message about loaders, replays and the quarantine, with what the Temporal UI says of them. */
 export const CHANGE_MESSAGES = [
   {
     action: 'addLoader',
@@ -179,6 +186,18 @@ export const CHANGE_MESSAGES = [
     signal: defineSignal<[CancelReplayMessage]>('cancelReplay'),
     update: defineUpdate<Answer, [CancelReplayMessage]>('requestCancelReplay'),
     description: 'End a replay; what it has written stays. {"replay": "replay:1"}.',
+  },
+  {
+    action: 'retryQuarantined',
+    signal: defineSignal<[QuarantineMessage]>('retryQuarantined'),
+    update: defineUpdate<Answer, [QuarantineMessage]>('requestRetryQuarantined'),
+    description: 'Insert rows of the quarantine again, all of them or some. {"ids": ["12"]}.',
+  },
+  {
+    action: 'dropQuarantined',
+    signal: defineSignal<[QuarantineMessage]>('dropQuarantined'),
+    update: defineUpdate<Answer, [QuarantineMessage]>('requestDropQuarantined'),
+    description: 'Do without rows of the quarantine, all of them or some. {"ids": ["12"]}.',
   },
 ] as const;
 

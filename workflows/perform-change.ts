@@ -6,12 +6,12 @@ import type { TableState } from './table-state.js';
 
 type Activities = Pick<
   ReturnType<typeof tableActivities>,
-  'addLoader' | 'removeLoader' | 'startReplay' | 'cancelReplay'
+  'addLoader' | 'removeLoader' | 'startReplay' | 'cancelReplay' | 'changeQuarantine'
 >;
 
 /** Makes the change of loaders or replays that is asked for, by one activity. @returns the event that tells how it ended */
 export async function performChange(
-  { addLoader, removeLoader, startReplay, cancelReplay }: Activities,
+  { addLoader, removeLoader, startReplay, cancelReplay, changeQuarantine }: Activities,
   address: TableAddress,
   state: TableState,
   options: { readonly summary: string },
@@ -36,6 +36,13 @@ export async function performChange(
     case 'cancelReplay':
       await cancelReplay.executeWithOptions(options, [{ ...address, replay: change.replay }]);
       return { type: 'replayCancelled', at: now() };
+    case 'retryQuarantined':
+    case 'dropQuarantined': {
+      const action = change.task === 'retryQuarantined' ? 'retry' : 'drop';
+      const request = { ...address, action, ...(change.ids === null ? {} : { ids: change.ids }) } as const;
+      const receipt = await changeQuarantine.executeWithOptions(options, [request]);
+      return { type: 'quarantineChanged', at: now(), receipt };
+    }
     case undefined:
       throw ApplicationFailure.nonRetryable('No change of loaders or replays is asked for.', 'Unexpected');
     default:

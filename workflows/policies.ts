@@ -52,7 +52,7 @@ export function tableActivities(
     heartbeatTimeout: SLICE_HEARTBEAT,
   };
   const copy = { ...COMMON, taskQueue: producer, startToCloseTimeout: 24 * HOUR, heartbeatTimeout: SLICE_HEARTBEAT };
-  const { prepareTable, removeTable, addLoader, removeLoader, startReplay, cancelReplay } =
+  const { prepareTable, removeTable, addLoader, removeLoader, startReplay, cancelReplay, changeQuarantine } =
     proxyActivities<ReplicationActivities>(short);
   // Rows wait for a change: a worker that died with it must be noticed soon.
   const { changeRoute } = proxyActivities<ReplicationActivities>({ ...short, heartbeatTimeout: SLICE_HEARTBEAT });
@@ -64,6 +64,6 @@ export function tableActivities(
   const { loadSlice, watchEngine } = proxyActivities<ReplicationActivities>({ ...slice, taskQueue: consumer });
   const { stopEngine } = proxyActivities<ReplicationActivities>({ ...short, taskQueue: consumer });
   const moving = { copyTable, publishSlice, loadSlice, directSlice, watchEngine, stopEngine, replaySlice };
-  const changes = { changeRoute, addLoader, removeLoader, startReplay, cancelReplay };
+  const changes = { changeRoute, addLoader, removeLoader, startReplay, cancelReplay, changeQuarantine };
   return { ...moving, ...changes, prepareTable, removeTable };
 }

@@ -201,7 +201,7 @@ export function reduce(state: TableState, event: TableEvent): TableState {
     case 'sliceEnded': {
       const { stage } = event.receipt;
       const stages = { ...state.stages, [stage]: addSlice(totalsOf(state, stage), event.receipt, event.at) };
-      const next = { ...succeed(state, stage), stages };
+      const next = { ...succeed(state, stage), stages, ...quarantinedOf(state, event.receipt) };
       return event.receipt.copyAgain === true ? forgetCopies(next) : next;
     }
     case 'stageStarted':
@@ -236,6 +236,14 @@ export function reduce(state: TableState, event: TableEvent): TableState {
     default:
       return event satisfies never;
   }
+}
+
+/** Receipts of older releases say nothing of it. */
+function quarantinedOf(
+  { quarantined = 0 }: TableState,
+  { quarantined: now }: SliceReceipt,
+): Pick<TableState, 'quarantined'> {
+  return now === undefined || now === quarantined ? {} : { quarantined: now };
 }
 
 export function stoppedOf({ stopped = [] }: TableState): readonly StageId[] {

@@ -11,6 +11,10 @@ create user if not exists pg2click identified with sha256_password by 'a passwor
 -- ALTER MODIFY COMMENT: to mark targets of an older release as those of this deployment.
 grant select, insert, alter delete, alter modify comment on analytics.* to pg2click;
 
+-- To find the rows that are refused: INSERT INTO FUNCTION null(..) reads rows and writes nothing, and takes this right. Without it a
+-- table parks at the first such row.
+grant create temporary table on *.* to pg2click;
+
 -- For "add": the target, its floor, its view, and to replace the view when it changes.
 grant create table, create view, drop view on analytics.* to pg2click;
 

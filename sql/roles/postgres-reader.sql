@@ -22,6 +22,10 @@ begin
   execute format('grant usage on schema pg2click to %I', v_reader);
   execute format('grant select on all tables in schema pg2click to %I', v_reader);
   execute format('grant select on all sequences in schema pg2click to %I', v_reader);
+  -- Rows that ClickHouse refused lie there with their values: it sees which there are, and neither keys nor values.
+  execute format('revoke all on pg2click.quarantine from %I', v_reader);
+  execute format('grant select (id, table_id, stage, loader, connection, target, generation, batch, origin, version, column_name,
+    code, format, at, state, closed_at) on pg2click.quarantine to %I', v_reader);
   -- The outboxes of tables that are added later.
   execute format('alter default privileges for role %I in schema pg2click grant select on tables to %I', v_role, v_reader);
   execute format('alter default privileges for role %I in schema pg2click grant select on sequences to %I', v_role, v_reader);

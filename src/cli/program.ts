@@ -9,6 +9,7 @@ import { EXIT_CODES, exitCode } from './exit-code.js';
 import { initCommand } from './init.js';
 import { loaderCommand } from './loader.js';
 import { pauseCommand } from './pause.js';
+import { quarantineCommand } from './quarantine.js';
 import { removeCommand } from './remove.js';
 import { replayCommand } from './replay.js';
 import { resumeCommand } from './resume.js';
@@ -42,6 +43,7 @@ export function createProgram(): Command {
     removeCommand(),
     loaderCommand(),
     replayCommand(),
+    quarantineCommand(),
     workerCommand(),
     devCommand(),
     demoCommand(),

@@ -118,8 +118,9 @@ function phaseText({ phase, failure, running, answering, stages }: TableView, wo
   }
 }
 
-function troubleOf({ table, phase, failure, stages }: TableView): string[] {
-  const aside = stages.flatMap(asideText);
+function troubleOf(view: TableView): string[] {
+  const { table, phase, failure, stages } = view;
+  const aside = [...stages.flatMap(asideText), ...quarantineText(view)];
   if (phase === 'stopped' && failure === null)
     return [`  ${chalk.red('its workflow does not run')}: "pg2click add ${table}" starts it again, "remove" ends it.`];
   if (failure === null) return aside;
@@ -134,6 +135,14 @@ function asideText({ id, errors }: StageView): string[] {
   return [
     `  ${chalk.red(`${id} could not load ${plural(errors.messages, 'message')}`)}: kept in ${errors.table}`,
     `  ${chalk.dim('→')} in ClickHouse: select topic, partition, offset, error from ${errors.table} final order by time`,
+  ];
+}
+
+function quarantineText({ table, quarantined }: TableView): string[] {
+  if (quarantined === 0) return [];
+  return [
+    `  ${chalk.yellow(`${plural(quarantined, 'row')} in quarantine`)}: ClickHouse refuses them, and the others go on`,
+    `  ${chalk.dim('→')} pg2click quarantine list ${table}`,
   ];
 }
 

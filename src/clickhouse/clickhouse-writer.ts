@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { ClickHouseClient } from '@clickhouse/client';
 import type { Queryable } from '../connect/queryable.js';
-import type { BatchName } from '../domain/batch.js';
+import type { BatchName, MessagePlace } from '../domain/batch.js';
 import type { Part } from '../domain/part.js';
 import type { Checkpoint } from '../domain/receipt.js';
 import type { TargetTable } from '../domain/replicated-table.js';
@@ -35,6 +35,8 @@ export interface InsertValues {
   readonly token: string;
   /** Every row at or below it is hidden from then on: a TRUNCATE. */
   readonly floor: Version | undefined;
+  /** The message of a value, by its index. */
+  readonly placeOf: (value: number) => MessagePlace;
 }
 
 /** The rows of a live batch as COPY text, with versions: one block, as a rule. */

@@ -107,6 +107,9 @@ const COPY_INSERT: ClickHouseSettings = {
   input_format_parallel_parsing: 1,
 };
 
+/** Without parallel parsing the number of a row in an error counts from the first row. */
+const PROBE: ClickHouseSettings = { ...READING, ...ANSWERING, ...ONE_BLOCK, ...NOT_DEDUPLICATED };
+
 /** An INSERT .. SELECT: what a user's profile could cut off or change on the way from the text to the table. */
 const SELECTED = {
   // A NULL that the table does not take is an error here too.
@@ -138,6 +141,11 @@ export async function liveInsertSettings(ch: ClickHouseClient): Promise<ClickHou
 /** Settings of an insert of any size, repeated freely. */
 export async function copyInsertSettings(ch: ClickHouseClient): Promise<ClickHouseSettings> {
   return { ...(await onlyKnown(ch, COPY_INSERT)), ...HTTP_PARAMETERS };
+}
+
+/** Settings of an insert into nothing, which reads the rows as a real one does, one after the other. */
+export async function probeSettings(ch: ClickHouseClient): Promise<ClickHouseSettings> {
+  return { ...(await onlyKnown(ch, PROBE)), ...HTTP_PARAMETERS };
 }
 
 /**

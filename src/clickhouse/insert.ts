@@ -5,12 +5,9 @@ import { quoteCh } from '../domain/identifier.js';
 import { Failure } from '../failure/failure.js';
 import { insertTimeoutMs, noAnswer } from './insert-deadline.js';
 import { namedInsertSettings } from './insert-settings.js';
+import { joinLines } from './join-lines.js';
 import { targetNames } from './names.js';
 import { sendInsert } from './send.js';
-
-/** A chunk for each row would cost more than parsing it. Above 128 KB a larger chunk gains nothing. */
-const CHUNK_BYTES = 128 * 1024;
-const NEWLINE = 0x0a;
 
 /** ClickHouse's name for the format of the rows. */
 export type InsertFormat = 'JSONEachRow' | 'TabSeparated';
@@ -46,30 +43,10 @@ export async function insertValues(ch: ClickHouseClient, table: TargetTable, req
   const query = /* sql */ `insert into ${names.sql.table}${list} format ${encoding}`;
   const settings = await namedInsertSettings(ch, token);
   try {
-    const body = Readable.from(chunks(values), { objectMode: false });
+    const body = Readable.from(joinLines(values), { objectMode: false });
     await sendInsert(ch, table, { query, body, settings, signal: AbortSignal.any([signal, deadline]) });
   } catch (error) {
     if (signal.aborted || !deadline.aborted) throw error;
     throw new Failure('SinkUnavailable', { message: noAnswer(names.shown, timeoutMs) });
   }
-}
-
-/** Joins the values with newlines into chunks of about `CHUNK_BYTES`; a larger value is a chunk of its own. */
-function* chunks(values: readonly Buffer[]): Generator<Buffer> {
-  let chunk = Buffer.allocUnsafe(CHUNK_BYTES);
-  let filled = 0;
-  for (const value of values) {
-    if (filled > 0 && filled + value.length + 1 > chunk.length) {
-      yield chunk.subarray(0, filled);
-      // The socket may still hold the last one.
-      chunk = Buffer.allocUnsafe(CHUNK_BYTES);
-      filled = 0;
-    }
-    if (value.length + 1 > chunk.length) chunk = Buffer.allocUnsafe(value.length + 1);
-    value.copy(chunk, filled);
-    filled += value.length;
-    chunk[filled] = NEWLINE;
-    filled += 1;
-  }
-  if (filled > 0) yield chunk.subarray(0, filled);
 }

@@ -44,6 +44,8 @@ export interface TableBacklog {
   readonly outbox: { readonly bytes: number; readonly deadTuples: number } | null;
   /** As in `CaptureBacklog`. */
   readonly gaps?: CaptureBacklog['gaps'];
+  /** Rows that ClickHouse refused and that are set aside. */
+  readonly quarantined: number;
 }
 
 /**
@@ -75,7 +77,7 @@ function capturedTable(each: LedgerTable) {
   return { id: each.table.id, table: each.table, lowWater: drain?.lowWater ?? '0', position: drain?.position };
 }
 
-function toBacklog({ table, stages }: LedgerTable, captured: CaptureBacklog | undefined): TableBacklog {
+function toBacklog({ table, stages, quarantined }: LedgerTable, captured: CaptureBacklog | undefined): TableBacklog {
   const known = stagesOf(table.route).flatMap(({ id }) => {
     const stage = stages[id];
     return stage === undefined ? [] : [[id, stageBacklog(stage, sourceBacklog(id, stage, captured))] as const];
@@ -87,6 +89,7 @@ function toBacklog({ table, stages }: LedgerTable, captured: CaptureBacklog | un
     stages: Object.fromEntries(known),
     outbox: bytes === null || deadTuples === null ? null : { bytes, deadTuples },
     gaps: captured?.gaps,
+    quarantined,
   };
 }
 

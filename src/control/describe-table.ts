@@ -92,6 +92,7 @@ const USUAL_TASKS = new Map<string, Task>([
   ['removeLoader', 'removeLoader'],
   ['startReplay', 'startReplay'],
   ['cancelReplay', 'cancelReplay'],
+  ['changeQuarantine', 'retryQuarantined'],
   ...Object.entries(USUAL_STAGES),
 ]);
 

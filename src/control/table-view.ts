@@ -45,6 +45,8 @@ export interface TableView {
   readonly loaders: readonly LoaderView[];
   /** Newest last; of those that ended, the last few. None where no worker answered. */
   readonly replays: readonly ReplayView[];
+  /** Rows that ClickHouse refused and that are set aside: see `pg2click quarantine list`. */
+  readonly quarantined: number;
   /** Changes since the first load that are in ClickHouse: those of the last stage. */
   readonly loadedRows: number;
   /** Changes that wait, over all stages; null where that is not known of any. */

@@ -9,6 +9,8 @@ export interface BatchName {
   readonly generation: number;
   /** The shape of the rows in it. Absent means 1: in names of releases that had no shapes. */
   readonly shape?: number;
+  /** Rows of it that are in quarantine and are not inserted, whatever would become of them now: see `holeOf`. Absent: none. */
+  readonly holes?: readonly string[];
 }
 
 /** Events of an outbox. */
@@ -35,6 +37,12 @@ export interface RangeBatch extends BatchName {
 export interface OffsetRange {
   readonly first: string;
   readonly last: string;
+}
+
+/** A message of a topic. */
+export interface MessagePlace {
+  readonly partition: number;
+  readonly offset: number;
 }
 
 /** Offsets of a topic. */

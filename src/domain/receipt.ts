@@ -66,6 +66,8 @@ export interface SliceReceipt {
   readonly lagSeconds: number;
   /** Rows came or went that no event announces: the table is to be copied again, and the ledger is ready for that. */
   readonly copyAgain?: boolean;
+  /** Rows of the table that are in quarantine, in all its targets; absent in receipts of older releases. */
+  readonly quarantined?: number;
 }
 
 export interface CopyReceipt {
@@ -160,6 +162,23 @@ export interface CancelReplayRequest extends TableAddress {
   readonly replay: StageId;
 }
 
+/** What to do about rows that are in quarantine. */
+export interface QuarantineRequest extends TableAddress {
+  /** `retry`: insert them again. `drop`: do without them. */
+  readonly action: 'retry' | 'drop';
+  /** Absent: all that are open. */
+  readonly ids?: readonly string[] | undefined;
+}
+
+export interface QuarantineReceipt {
+  readonly retried: number;
+  /** ClickHouse refuses them still. */
+  readonly refused: number;
+  readonly dropped: number;
+  /** Of the table, now. */
+  readonly open: number;
+}
+
 export interface ReplaySliceReceipt extends SliceReceipt {
   /** All of the range is in the target. */
   readonly finished: boolean;
@@ -193,6 +212,7 @@ export interface ReplicationActivities {
   removeLoader(request: RemoveLoaderRequest): Promise<LoaderReceipt>;
   startReplay(request: ReplayRequest): Promise<ReplayReceipt>;
   cancelReplay(request: CancelReplayRequest): Promise<void>;
+  changeQuarantine(request: QuarantineRequest): Promise<QuarantineReceipt>;
   /** Returns nothing if this attempt cannot know what an earlier one dropped, and in histories of older releases. */
   removeTable(request: RemoveRequest): Promise<RemoveReceipt | void>;
 }

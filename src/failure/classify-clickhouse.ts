@@ -75,13 +75,25 @@ export const CLICKHOUSE_CODES: Readonly<Record<number, readonly [name: string, k
 /** The error of ClickHouse without its text, which repeats rows that it could not read. */
 export class ClickHouseAnswer extends Error {
   readonly code: number;
+  /** Of the row that could not be read, as far as the text says so. */
+  readonly place: RowPlace;
 
-  constructor(code: number, name: string | undefined) {
+  constructor(code: number, name: string | undefined, place: RowPlace = NOWHERE) {
     super(name === undefined ? `ClickHouse answered code ${code}` : `ClickHouse answered code ${code} ${name}`);
     this.name = 'ClickHouseAnswer';
     this.code = code;
+    this.place = place;
   }
 }
+
+/** Neither is certain: the text repeats values, which may look like it. */
+export interface RowPlace {
+  /** Number of the row in the insert, from 1. */
+  readonly row: number | undefined;
+  readonly column: string | undefined;
+}
+
+const NOWHERE: RowPlace = { row: undefined, column: undefined };
 
 /**
  * Turns an error of `@clickhouse/client` into a Failure. A Failure is returned as it is.
@@ -112,13 +124,13 @@ export function classifyClickHouse(error: unknown, what: string, columns?: reado
 function classifyAnswer(code: number, text: string, what: string, columns: readonly string[] | undefined): Failure {
   const [name, listed] = CLICKHOUSE_CODES[code] ?? [undefined, 'Unexpected' as const];
   const kind = listed === 'RowRefused' && columns === undefined ? 'Unexpected' : listed;
-  const cause = new ClickHouseAnswer(code, name);
+  const place = kind === 'RowRefused' || kind === 'SchemaMismatch' ? placeOf(text, columns ?? []) : NOWHERE;
+  const cause = new ClickHouseAnswer(code, name, place);
   // For a debugger only: not enumerable, so that no logger prints it.
   Object.defineProperty(cause, 'serverText', { value: text, enumerable: false });
   const answer = name === undefined ? `code ${code}` : `${code} ${name}`;
-  const place = kind === 'RowRefused' || kind === 'SchemaMismatch' ? placeOf(text, columns ?? []) : '';
   const verb = kind === 'RowRefused' ? 'refused a row' : 'failed';
-  const message = `ClickHouse ${verb} while ${what}${place}: ${answer}.`;
+  const message = `ClickHouse ${verb} while ${what}${placeText(place)}: ${answer}.`;
   return new Failure(kind, { message, remedy: kind === 'Unauthorized' ? grantIn(text) : undefined, cause });
 }
 
@@ -131,8 +143,12 @@ function grantIn(text: string): string | undefined {
     : `Run in ClickHouse: grant ${right} to the user of these settings. Then resume the table.`;
 }
 
-/** `, at row 3 of the insert, column "amount"`, as far as the text says so. */
-function placeOf(text: string, columns: readonly string[]): string {
+/** `, at row 3 of the insert, column "amount"` */
+function placeText({ row, column }: RowPlace): string {
+  return `${row === undefined ? '' : `, at row ${row} of the insert`}${column === undefined ? '' : `, column "${column}"`}`;
+}
+
+function placeOf(text: string, columns: readonly string[]): RowPlace {
   const row = /\(at row (\d{1,12})\)/u.exec(text)?.[1];
   const column = columns.find(
     (name) =>
@@ -141,7 +157,7 @@ function placeOf(text: string, columns: readonly string[]): string {
       text.startsWith(`No such column ${name} in table `) ||
       text.split('\n').some((line) => line.includes(` name: ${name}, `) && line.includes('ERROR')),
   );
-  return `${row === undefined ? '' : `, at row ${row} of the insert`}${column === undefined ? '' : `, column "${column}"`}`;
+  return { row: row === undefined ? undefined : Number(row), column };
 }
 
 function codeOf(error: unknown): string {

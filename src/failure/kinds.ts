@@ -107,9 +107,8 @@ export const FAILURE_POLICIES = {
   RowRefused: {
     treatment: 'parked',
     remedy:
-      'Correct the value in PostgreSQL. If copy is parked, or the messages hold keys only (--payload key), resume: the row ' +
-      'is read again. Else, if load is parked, remove the table and add it again: the refused message stays in Kafka, and ' +
-      'resume sends it to ClickHouse again.',
+      'Such rows go to quarantine, and the table goes on; it parks where they are too many, or where it is the table in ClickHouse that ' +
+      'refuses them: a constraint, a materialized view. Alter that, or raise PG2CLICK_QUARANTINE_ROWS of the workers, then resume.',
   },
   MessageTooLarge: { treatment: 'parked', remedy: 'Raise max.message.bytes of the topic and the broker, then resume.' },
   TargetTaken: {

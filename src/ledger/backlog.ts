@@ -28,6 +28,8 @@ export interface LedgerTable {
   readonly table: ReplicatedTable;
   /** Of the stages that have a row: a table may lack any of them. */
   readonly stages: Readonly<Record<StageId, LedgerStage>>;
+  /** Rows in quarantine. */
+  readonly quarantined: number;
 }
 
 export interface LedgerFilter {
@@ -48,9 +50,11 @@ export async function readLedger(pg: Queryable, { pipeline, name }: LedgerFilter
     ...(name === undefined ? [] : [`schema_name = ${escapeLiteral(name.schema)}`]),
     ...(name === undefined ? [] : [`table_name = ${escapeLiteral(name.table)}`]),
   ];
-  const rows = await queryBounded<TableRow & { stages: Record<StageId, LedgerStage> | null }>(
+  const rows = await queryBounded<TableRow & { stages: Record<StageId, LedgerStage> | null; quarantined: number }>(
     pg,
-    /* sql */ `select ${TABLE_COLUMNS}, stages from pg2click.replicated_table t
+    /* sql */ `select ${TABLE_COLUMNS}, stages,
+        (select count(*)::int from pg2click.quarantine q where q.table_id = t.id and q.state = 'open') as quarantined
+      from pg2click.replicated_table t
       left join lateral (
         select jsonb_object_agg(s.stage, jsonb_build_object(
           'batch', s.batch, 'position', s.position, 'pending', s.pending, 'lowWater', s.low_water::text,
@@ -59,5 +63,5 @@ export async function readLedger(pg: Queryable, { pipeline, name }: LedgerFilter
         from pg2click.stage s where s.table_id = t.id) of_table on true
       where ${conditions.join(' and ')} order by schema_name, table_name, pipeline`,
   );
-  return rows.map(({ stages, ...row }) => ({ table: toTable(row), stages: stages ?? {} }));
+  return rows.map(({ stages, quarantined, ...row }) => ({ table: toTable(row), stages: stages ?? {}, quarantined }));
 }

@@ -50,8 +50,6 @@ const TEMPORAL = [
   '| name | what it says |',
   '| --- | --- |',
   ...Object.entries(TEMPORAL_METRICS).map(([name, meaning]) => `| \`${name}\` | ${meaning} |`),
-  '',
-  'Quarantine does not exist yet, so there is no metric of it: a row that ClickHouse refuses parks its table (`RowRefused`).',
 ].join('\n');
 
 function section(origin: Origin, introduction: string): string {

@@ -66,6 +66,13 @@ export const METRICS = {
     description:
       'Messages that could not be loaded and lie in the table of errors, as of the last batch. Only of stages that set messages aside: those of the Kafka engine.',
   },
+  pg2click_quarantined_rows: {
+    kind: 'gauge',
+    unit: 'rows',
+    labels: TABLE,
+    origin: 'collector',
+    description: 'Rows that ClickHouse refused and that are set aside, in all targets of the table.',
+  },
   pg2click_last_batch_timestamp_seconds: {
     kind: 'gauge',
     unit: 'seconds',

@@ -69,6 +69,12 @@ export interface WriteOptions {
   readonly onProgress: (rows?: number) => void;
 }
 
+/** A writer that has to look into content that goes by only once asks for it again. */
+export interface RereadOptions<Content> extends WriteOptions {
+  /** The content of the same name; what was read before must have ended, or is destroyed. */
+  readonly readAgain: () => Promise<Content>;
+}
+
 /**
  * Where batches go. When `write` returns, the content is durable. The call may be repeated for the same name, by this attempt or
  * by the next one, with the same content or with newer rows.
@@ -83,7 +89,7 @@ export interface BatchWriter<Content> {
    * @throws Failure where what was confirmed is gone
    */
   verify(checkpoint: Checkpoint, proof: unknown): Promise<unknown>;
-  write(name: BatchName, content: Content, options: WriteOptions): Promise<Written>;
+  write(name: BatchName, content: Content, options: RereadOptions<Content>): Promise<Written>;
   /** Pauses after a batch if small ones come too fast: the next one grows meanwhile. Ends early when the signal is aborted. */
   rest(written: Written, tookMs: number, signal: AbortSignal): Promise<void>;
 }

@@ -75,8 +75,9 @@ export async function runStage<Name extends BatchName, Content>(
       async (attempt) => {
         // A server that is back may have lost what it had acknowledged and not yet written to its disk.
         if (attempt > 1) await verifyWriter();
-        const content = await source.read(name, { signal: slice.signal, onProgress: report });
-        return writer.write(name, content, {
+        const read = async (): Promise<Content> => source.read(name, { signal: slice.signal, onProgress: report });
+        return writer.write(name, await read(), {
+          readAgain: read,
           signal: slice.signal,
           attempt: slice.attempt - 1 + attempt,
           again: attempt > 1 || name === pending,

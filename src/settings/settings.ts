@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
+import type { QuarantineLimits } from '../domain/quarantine.js';
 import type { MessageFormat, TransportKind } from '../domain/route.js';
 import type { ServerName } from './server-name.js';
 import { Failure } from '../failure/failure.js';
@@ -60,6 +61,8 @@ export interface Settings {
     /** Connections that publishing tables share, and first loads at once. */
     readonly connections: number;
     readonly copies: number;
+    /** How many rows are set aside before a table parks. */
+    readonly quarantine: QuarantineLimits;
     /** `host:port` for Prometheus. */
     readonly metricsAddress: string | undefined;
     /** `host:port` for probers. */
@@ -253,6 +256,7 @@ function compose(
       slots: values.PG2CLICK_SLOTS,
       connections: values.PG2CLICK_CONNECTIONS,
       copies: values.PG2CLICK_COPIES,
+      quarantine: { rows: values.PG2CLICK_QUARANTINE_ROWS, percent: values.PG2CLICK_QUARANTINE_PERCENT },
       metricsAddress: values.PG2CLICK_METRICS,
       healthAddress: values.PG2CLICK_HEALTH,
     },

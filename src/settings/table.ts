@@ -203,6 +203,17 @@ export const SETTINGS = {
     default: '4',
     description: 'First loads that a worker runs at once, each on a connection of its own; others wait their turn.',
   }),
+  PG2CLICK_QUARANTINE_ROWS: setting('Worker', wholeNumber(0, 1_000_000), {
+    default: '1000',
+    description:
+      'Rows of a table that may be in quarantine at once: rows that ClickHouse refuses, while the table goes on. Above it the table parks. 0: the first such row parks it.',
+  }),
+  PG2CLICK_QUARANTINE_PERCENT: setting('Worker', wholeNumber(1, 100), {
+    default: '50',
+    unit: 'percent',
+    description:
+      'The largest part of a batch that goes to quarantine, where more than 100 of its rows are refused. Above it the table parks: its target does not fit.',
+  }),
   PG2CLICK_METRICS: setting('Worker', hostAndPort, {
     description: "host:port where a worker offers its metrics to Prometheus, Temporal's among them; none when not set.",
   }),

@@ -1,8 +1,9 @@
-import type { OffsetRange } from '../domain/batch.js';
+import type { MessagePlace, OffsetRange } from '../domain/batch.js';
 import type { Failure } from '../failure/failure.js';
 import type { RecordCursor } from '../kafka/protocol/record-batch-reader.js';
 import { COLUMNS_HEADER, HeaderReader, MESSAGE_HEADER } from '../messages/header.js';
 import { foreignMessage, newerGeneration, otherDeployment } from './errors.js';
+import { MessagePlaces } from './message-places.js';
 
 const HEADER = Buffer.from(MESSAGE_HEADER);
 const COLUMNS = Buffer.from(COLUMNS_HEADER);
@@ -15,6 +16,8 @@ export interface Fetched {
   readonly headers: Readonly<Record<string, string>>;
   /** Lines in `encoding`, or blocks of them separated by newlines; without a newline at the end. */
   readonly values: readonly Buffer[];
+  /** Which message a value is, by its index. */
+  readonly placeOf: (value: number) => MessagePlace;
   /** The format of the lines, as ClickHouse calls it. `keys`: JSON of the key and the version alone; the rows have to be read. */
   readonly encoding: 'JSONEachRow' | 'TabSeparated' | 'keys';
   /** The columns of TabSeparated lines, in their order; undefined for JSON. */
@@ -74,6 +77,7 @@ export class FetchedBuilder {
   readonly #header = new HeaderReader();
   readonly #ranges = new Map<number, Range>();
   readonly #values: Buffer[] = [];
+  readonly #places = new MessagePlaces();
   #generation: number | undefined;
   #shape: number | undefined;
   /** Undefined for JSON. */
@@ -151,6 +155,7 @@ export class FetchedBuilder {
       ranges,
       headers,
       values: this.#values,
+      placeOf: (value) => this.#places.at(value),
       encoding: this.#areKeys ? 'keys' : this.#columns === undefined ? 'JSONEachRow' : 'TabSeparated',
       ...(this.#columns === undefined ? {} : { columns: this.#columns.names }),
       rows: this.#rows,
@@ -180,6 +185,7 @@ export class FetchedBuilder {
     if (this.#values.length > 0 && areKeys !== this.#areKeys) return false;
     if (!this.#takeColumns(partition, record)) return false;
     this.#areKeys = areKeys;
+    this.#places.add(partition, record.offset, this.#values.length);
     this.#values.push(record.bytes.subarray(record.valueStart, record.valueEnd));
     this.#rows += rows;
     this.#bytes += length + 1;

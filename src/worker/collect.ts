@@ -96,6 +96,7 @@ export class Collector {
       ...tables.flatMap((each) => [
         ...this.#stageReadings(each, now),
         ...outboxReadings(each),
+        { name: 'pg2click_quarantined_rows' as const, value: each.quarantined, labels: labelsOf(each.table) },
         ...gapReadings(each),
         ...replayReadings(each),
       ]),

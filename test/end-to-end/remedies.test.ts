@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { copyTable } from '../../activities/copy-table.js';
 import { prepareTable } from '../../activities/prepare-table.js';
 import { removeTable } from '../../activities/remove-table.js';
+import type { Deps } from '../../activities/deps.js';
 import { attempt } from '../support/activity.js';
 import { openPath, type Followed, type Path } from '../support/path.js';
 import { freshName } from '../support/stack.js';
@@ -74,25 +75,29 @@ describe('the remedy of', () => {
     await prepare();
   });
 
-  it('RowRefused in load: correct the value, remove, then add; resume alone meets the message again', async () => {
-    await path.source.query(`insert into ${table} values (100, 'infinity')`);
+  it('RowRefused by a constraint of the ClickHouse table: drop it, then resume', async () => {
+    const { target } = followed.receipt;
+    const alter = (change: string) => path.deps.clickhouse.command({ query: `alter table ${target} ${change}` });
+    await alter('add constraint small check id < 100');
+    await path.source.query(`insert into ${table} values (100, '2024-02-02')`);
     await followed.publish();
-    await expect(followed.load()).rejects.toMatchObject({ kind: 'RowRefused' });
-    await path.source.query(`update ${table} set day = '2024-02-02' where id = 100`);
-    await followed.publish();
-    await expect(followed.load(), 'resume').rejects.toMatchObject({ kind: 'RowRefused' });
-    await followed.remove();
-    expect(await addAgain()).toBe(20);
+    await expect(followed.load(undefined, 10_000)).rejects.toMatchObject({ kind: 'RowRefused' });
+    await expect(followed.load(undefined, 10_000), 'resume').rejects.toMatchObject({ kind: 'RowRefused' });
+    await alter('drop constraint small');
+    expect(await followed.expectEqual()).toBe(21);
   });
 
-  it('RowRefused in copy: correct the value, then resume', async () => {
+  it('RowRefused in copy, more than may be in quarantine: raise the limit, then resume', async () => {
     await followed.remove();
-    await path.source.query(`insert into ${table} values (100, 'infinity')`);
+    await path.source.query(`insert into ${table} values (101, 'infinity')`);
     const again = await path.add(table);
-    const copy = () => attempt(() => copyTable(path.deps, { ...address(), checkpoint: null, sliceMs: 400 })).result;
-    await expect(copy()).rejects.toMatchObject({ kind: 'RowRefused' });
-    await path.source.query(`update ${table} set day = '2024-02-02' where id = 100`);
+    const copy = (deps: Partial<Deps> = {}) =>
+      attempt(() => copyTable({ ...path.deps, ...deps }, { ...address(), checkpoint: null, sliceMs: 400 })).result;
+    const { settings } = path.deps;
+    const strict = { ...settings, worker: { ...settings.worker, quarantine: { rows: 0, percent: 50 } } };
+    await expect(copy({ settings: strict })).rejects.toMatchObject({ kind: 'RowRefused' });
     await copy();
+    await path.source.query(`update ${table} set day = '2024-02-02' where id = 101`);
     expect(await again.expectEqual()).toBe(21);
   });
 

@@ -2,7 +2,8 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { roleScriptFor } from '../support/least-role.js';
 import { openPath, type Path } from '../support/path.js';
-import { addressOf, consumerRoleOf, freshName, waitFor } from '../support/stack.js';
+import { keptKeys } from '../support/quarantine.js';
+import { addressOf, consumerRoleOf, freshName, leastRoleOf, readerRoleOf, waitFor } from '../support/stack.js';
 
 describe('a worker that only loads', () => {
   let path: Path;
@@ -46,5 +47,42 @@ describe('a worker that only loads', () => {
       `create table pg2click.mine (a int)`,
     ])
       await expect(pool.query(statement), statement).rejects.toMatchObject({ code: '42501' });
+  });
+
+  it('sets rows aside with these rights, and who only looks sees neither their keys nor their values', async () => {
+    const table = freshName('orders');
+    await path.source.query(`create table ${table} (id int primary key, day date)`);
+    const orders = await path.add(table);
+    await orders.copy();
+    await path.source.query(`insert into ${table} values (1, '2024-01-01'), (2, '9999-12-31')`);
+    await orders.publish();
+    await waitFor(async () => (await orders.load({ ledger: pool, source: pool })).quarantined === 1, {
+      deadlineMs: 30_000,
+      what: 'a row to be set aside',
+    });
+    await path.source.query(`update ${table} set day = '2024-02-02' where id = 2`);
+    await orders.publish();
+    await waitFor(async () => (await orders.load({ ledger: pool, source: pool })).quarantined === 0, {
+      deadlineMs: 30_000,
+      what: 'the correction to close it',
+    });
+    expect(await keptKeys(path, table, 'superseded')).toEqual([2]);
+
+    const { database } = path.settings.postgres;
+    const reader = readerRoleOf(database);
+    await path.source.query(roleScriptFor('postgres-reader.sql', { reader, role: leastRoleOf(database) }));
+    await path.source.query(/* sql */ `alter role ${reader} password 'reader'`);
+    const looking = new pg.Client({ ...addressOf('postgres'), database, user: reader, password: 'reader' });
+    await looking.connect();
+    try {
+      const seen = await looking.query(`select id, state, column_name, origin from pg2click.quarantine`);
+      expect(seen.rows).toHaveLength(1);
+      for (const column of ['key', 'raw'])
+        await expect(looking.query(`select ${column} from pg2click.quarantine`)).rejects.toMatchObject({
+          code: '42501',
+        });
+    } finally {
+      await looking.end();
+    }
   });
 });

@@ -163,5 +163,6 @@ export const STEADY: ReplicationActivities = {
       target: PREPARED.target,
     }),
   cancelReplay: () => Promise.resolve(),
+  changeQuarantine: () => Promise.resolve({ retried: 1, refused: 0, dropped: 0, open: 0 }),
   removeTable: () => Promise.resolve(),
 };

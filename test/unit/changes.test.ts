@@ -214,7 +214,53 @@ describe('a replay', () => {
   });
 });
 
+describe('rows in quarantine', () => {
+  it('are retried or dropped beside the stages that run, and how many are left is known then', () => {
+    const { state, answer } = ask(streaming, 'retryQuarantined');
+    expect(answer).toMatchObject({ accepted: true, message: 'Inserting all rows of the quarantine again.' });
+    expect(wantedTasks(state)).toEqual(['publish', 'load:main', 'retryQuarantined']);
+    const receipt = { retried: 2, refused: 1, dropped: 0, open: 3 };
+    const done = reduce(state, { type: 'quarantineChanged', at: LATER, receipt });
+    expect(wantedTasks(done)).toEqual(['publish', 'load:main']);
+    expect(done).toMatchObject({
+      quarantined: 3,
+      changed: {
+        failure: null,
+        message: '2 rows inserted again. ClickHouse refuses 1 row as before. 3 rows still in quarantine.',
+      },
+    });
+    const dropping = ask(done, 'dropQuarantined', { ids: ['12', '13'] });
+    expect(dropping.state.change).toMatchObject({ task: 'dropQuarantined', ids: ['12', '13'] });
+    expect(ask(dropping.state, 'retryQuarantined').answer).toMatchObject({ accepted: false });
+  });
+
+  it('are counted by the slices that say so', () => {
+    const receipt = (quarantined?: number) => ({
+      stage: 'load:main',
+      batches: 1,
+      rows: 1,
+      bytes: 1,
+      checkpoint: { batch: 1, highest: '1' },
+      moved: '',
+      waiting: 0,
+      lagSeconds: 0,
+      ...(quarantined === undefined ? {} : { quarantined }),
+    });
+    const ended = (state: TableState, quarantined?: number): TableState =>
+      reduce(state, { type: 'sliceEnded', at: LATER, receipt: receipt(quarantined) });
+    expect(ended(streaming, 0)).not.toHaveProperty('quarantined');
+    const two = ended(streaming, 2);
+    expect(two.quarantined).toBe(2);
+    expect(ended(two).quarantined).toBe(2);
+    expect(ended(two, 0).quarantined).toBe(0);
+  });
+});
+
 it.each<[Action, unknown, RegExp]>([
+  ['retryQuarantined', { ids: [] }, /ids must be a list/u],
+  ['retryQuarantined', { ids: [12] }, /ids must be a list/u],
+  ['dropQuarantined', { ids: ['1; drop'] }, /ids must be a list/u],
+  ['dropQuarantined', { id: '1' }, /no field "id"/u],
   ['addLoader', {}, /name must be there/u],
   ['addLoader', { name: 'main' }, /main is the first loader/u],
   ['addLoader', { name: 'replay-1' }, /replay-N are replays/u],

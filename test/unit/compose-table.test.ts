@@ -54,7 +54,7 @@ function view(
   const table: KnownTable = {
     title: 'public.orders',
     workflowId: 'replicate/default/public.orders',
-    backlog: { table: TABLE, stages: Object.fromEntries(known), outbox: null },
+    backlog: { table: TABLE, stages: Object.fromEntries(known), outbox: null, quarantined: 0 },
     description: {
       running: true,
       ended: undefined,

@@ -50,6 +50,7 @@ const ORDERS: TableView = {
   loaders: [],
   replays: [],
   stages: [COPY, PUBLISH, LOAD],
+  quarantined: 0,
   loadedRows: 4_000,
   waiting: 1_012,
   lagSeconds: 31,

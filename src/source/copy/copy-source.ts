@@ -56,6 +56,8 @@ export class CopySource implements BatchSource<CopyBatch, CopyContent> {
   readonly #stage: StageContext<CopyRow>;
   readonly #title: string;
   #connection: PostgresClient | undefined;
+  /** A COPY was begun on the connection: where it did not end, nothing else can run there. */
+  #hasRead = false;
   #position: CopyPosition;
   #batch: number;
 
@@ -94,7 +96,9 @@ export class CopySource implements BatchSource<CopyBatch, CopyContent> {
 
   async read(name: CopyBatch, options: ReadOptions): Promise<CopyContent> {
     const { table } = this.#stage;
+    if (this.#hasRead) await this.#disconnect();
     const pg = await this.#connect(options);
+    this.#hasRead = true;
     return {
       rows: copyRows(pg, table, name.position, {
         signal: options.signal,
@@ -121,8 +125,15 @@ export class CopySource implements BatchSource<CopyBatch, CopyContent> {
     };
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#connection?.[Symbol.asyncDispose]();
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#disconnect();
+  }
+
+  async #disconnect(): Promise<void> {
+    const connection = this.#connection;
+    this.#connection = undefined;
+    this.#hasRead = false;
+    await connection?.[Symbol.asyncDispose]();
   }
 
   #floorOf({ position }: CopyBatch): Version | undefined {
