@@ -89,6 +89,7 @@ async function captureAfter(
   const kept = before as Partial<CaptureOptions>;
   const options = {
     key: table.key,
+    known: table,
     cursor: asked.cursor ?? kept.cursor,
     channel: asked.channel ?? (kind === before.kind ? kept.channel : undefined),
     intervalMs: asked.intervalMs ?? (kind === before.kind ? kept.intervalMs : undefined),

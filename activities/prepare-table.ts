@@ -21,6 +21,7 @@ import { renewMarks } from '../src/clickhouse/renew-marks.js';
 import { targetEngine } from '../src/clickhouse/target-engines.js';
 import { hasTarget } from '../src/clickhouse/target.js';
 import type { Capture, Inspection } from '../src/source/capture.js';
+import { definitionOf } from '../src/ledger/change-route.js';
 import { saveOwner } from '../src/ledger/tables.js';
 import { ensureTopic, topicState, withAdmin } from '../src/topic/admin.js';
 import { findOtherOrigin } from '../src/topic/origin.js';
@@ -53,7 +54,10 @@ export async function prepareTable(
     // A table that is ready may have been given another capture since.
     const known = standing.ready ? standing.table?.route.capture.kind : undefined;
     const capture = deps.captures.named(known ?? request.options.capture ?? DEFAULT_CAPTURE);
-    const inspection = await capture.inspect(pg, request, request.options);
+    const inspection = await capture.inspect(pg, request, {
+      ...request.options,
+      known: standing.ready ? standing.table : undefined,
+    });
     if (standing.table !== undefined && standing.ready) {
       requireOwnTable(standing.table, deployment);
       await adopt(deps, standing.table, deployment);
@@ -76,11 +80,12 @@ export async function prepareTable(
         transport: kafkaOf({ transport }),
       });
     steps.begin('marking it ready');
-    const { columns, key, route } = table;
+    const { columns, excluded, key, route } = table;
     const topicStart = kafka === undefined ? {} : { offsets: await endOffsets(deps, kafka.topic), headers: {} };
     await markReady(deps.ledger, claim, {
       definition: {
         columns,
+        ...(excluded === undefined ? {} : { excluded }),
         key,
         owner: deployment,
         route: { ...route, transport },
@@ -109,7 +114,7 @@ async function register(
   const { request, inspection, standing, deployment } = known;
   const { options, pipeline, schema, table } = request;
   const name = { schema, table };
-  const { columns, key, capture, relation } = inspection;
+  const { columns, excluded, key, capture, relation } = inspection;
   const server = await readSinkIdentity(deps.clickhouse);
   for (let tries = 1; ; tries += 1) {
     steps.begin('choosing its route');
@@ -123,7 +128,7 @@ async function register(
     const targetGeneration = await targetEngine(loader).highestGeneration(deps.clickhouse, loader.target);
     steps.begin('registering it');
     try {
-      const definition = { columns, key, route, owner: deployment };
+      const definition = { columns, ...(excluded === undefined ? {} : { excluded }), key, route, owner: deployment };
       return await registerTable(deps.ledger, { pipeline, name, relation, definition, targetGeneration }, standing);
     } catch (error) {
       const isTaken = error instanceof Failure && error.kind === 'TargetTaken';
@@ -188,8 +193,13 @@ async function adopt(deps: Deps, table: ReplicatedTable, own: Deployment): Promi
     if (isHere) await renewMarks(deps.clickhouse, target, deps.log);
     loaders.push(isHere ? { server, ...loader } : loader);
   }
-  const { columns, key, route } = table;
-  await saveOwner(deps.ledger, table.id, { columns, key, route: { ...route, loaders }, owner: own, adopted: true });
+  const { route } = table;
+  await saveOwner(deps.ledger, table.id, {
+    ...definitionOf(table),
+    route: { ...route, loaders },
+    owner: own,
+    adopted: true,
+  });
 }
 
 /**

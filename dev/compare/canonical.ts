@@ -1,11 +1,12 @@
 import { quoteCh, quotePg } from '../../src/domain/identifier.js';
-import { Failure } from '../../src/failure/failure.js';
 
 /** A column as the judge sees it: what PostgreSQL's own catalogue says, nothing of what pg2click made of it. */
 export interface JudgedColumn {
   readonly name: string;
-  /** `format_type(oid, null)`, or `enum`. */
+  /** `format_type(oid, null)` of what a domain is made of, or `enum`. */
   readonly type: string;
+  /** In ClickHouse it is text: then the text that PostgreSQL prints is what counts. */
+  readonly isText?: boolean;
 }
 
 /** One notation for a value, written twice. Its alphabet is that of hex digits, signs, dots and `NaN`: nothing to escape. */
@@ -25,11 +26,14 @@ const whole: Canonical = {
 };
 
 /** Bytes: no collation, no escape, no trailing blank can hide a difference. */
-const bytes: Canonical = {
-  postgres: (column) => `upper(encode(convert_to(${column}::text, 'UTF8'), 'hex'))`,
+const bytesOf = (print: (column: string) => string): Canonical => ({
+  postgres: (column) => `upper(encode(convert_to(${print(column)}, 'UTF8'), 'hex'))`,
   clickhouse: (column) => `hex(toString(${column}))`,
   show: (canonical) => Buffer.from(canonical, 'hex').toString('utf8'),
-};
+});
+const bytes = bytesOf((column) => `${column}::text`);
+/** By the output function; of a row value with a NULL in it `is not null` is false. */
+const printed = bytesOf((column) => `case when ${column} is distinct from null then concat(${column}) end`);
 
 /** The bits of the number: neither side's printing takes part, and -0 is not 0. All NaN are one. */
 const float = (bits: 32 | 64): Canonical => ({
@@ -74,9 +78,19 @@ const CANONICAL: Readonly<Record<string, Canonical>> = {
   'timestamp with time zone': moment,
   text: bytes,
   'character varying': bytes,
+  character: bytes,
   json: bytes,
   jsonb: bytes,
   enum: bytes,
+  oid: whole,
+  xid: whole,
+  cid: whole,
+  xid8: whole,
+  money: {
+    postgres: (column) => `trim_scale(${column}::numeric)::text`,
+    clickhouse: (column) => `toString(${column})`,
+    show: asIs,
+  },
 };
 
 /** NULL. Hex has no `u` and no `l`, and an empty string is empty. */
@@ -85,14 +99,14 @@ const NULL = 'null';
 /** Between the values of a row: in no canonical value. */
 const SEPARATOR = '|';
 
-/** SQL that gives the values of these columns as one text, in PostgreSQL. @throws Failure `UnsupportedType` */
+/** SQL that gives the values of these columns as one text, in PostgreSQL. */
 export function postgresText(columns: readonly JudgedColumn[]): string {
   const values = columns.map((column) => `coalesce(${canonicalOf(column).postgres(quotePg(column.name))}, '${NULL}')`);
-  // The first argument keeps the list of a table without other columns legal.
-  return `concat_ws('${SEPARATOR}', ${['null', ...values].join(', ')})`;
+  // A function takes 100 arguments at most.
+  return `array_to_string(array[${values.join(', ')}]::text[], '${SEPARATOR}')`;
 }
 
-/** The same text, in ClickHouse. @throws Failure `UnsupportedType` */
+/** The same text, in ClickHouse. */
 export function clickhouseText(columns: readonly JudgedColumn[]): string {
   const values = columns.map((column) => {
     const name = quoteCh(column.name);
@@ -107,10 +121,8 @@ export function showKey(key: readonly JudgedColumn[], canonical: string): string
   return `(${key.map((column, index) => canonicalOf(column).show(values[index] ?? '')).join(', ')})`;
 }
 
-function canonicalOf(column: JudgedColumn): Canonical {
-  const canonical = Object.hasOwn(CANONICAL, column.type) ? CANONICAL[column.type] : undefined;
-  if (canonical !== undefined) return canonical;
-  throw new Failure('UnsupportedType', {
-    message: `Column ${column.name} has the type ${column.type}, which the comparison does not know.`,
-  });
+function canonicalOf({ type, isText }: JudgedColumn): Canonical {
+  const canonical = Object.hasOwn(CANONICAL, type) ? CANONICAL[type] : undefined;
+  if (canonical === undefined) return printed;
+  return isText === true ? bytes : canonical;
 }

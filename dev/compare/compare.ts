@@ -42,6 +42,15 @@ export interface CompareOptions {
   readonly signal?: AbortSignal;
 }
 
+/** As text has to be printed that both sides have: intervals, ranges of time, names in reg* types. */
+const BEGIN_PRINTING = /* sql */ `begin read only;
+  set local search_path = pg_catalog, pg_temp;
+  set local timezone = 'UTC';
+  set local datestyle = 'ISO';
+  set local intervalstyle = 'postgres';
+  set local bytea_output = 'hex';
+  set local extra_float_digits = 1`;
+
 export function isEqual(comparison: Comparison): boolean {
   return comparison.missing + comparison.extra + comparison.changed === 0 && comparison.source === comparison.equal;
 }
@@ -53,35 +62,39 @@ export function isEqual(comparison: Comparison): boolean {
  * It is a judge: columns and key come from PostgreSQL's catalogue, and nothing that pg2click uses to move or map values
  * takes part. Neither side may be written to meanwhile, or the difference is reported.
  *
- * @throws Failure `MissingTable`, `SchemaMismatch` (other columns there), `UnsupportedType`; and those of both clients
+ * @throws Failure `MissingTable`, `SchemaMismatch` (other columns there); and those of both clients
  */
 export async function compareTable(options: CompareOptions): Promise<Comparison> {
   const startedAt = Date.now();
   const { table, view, signal } = options;
   const { columns, key } = await judgedColumns(options.postgres, table);
-  await expectColumns(options.clickhouse, view, columns);
-  const rest = columns.filter((column) => !key.includes(column));
+  const texts = await expectColumns(options.clickhouse, view, columns);
+  const isText = (column: JudgedColumn): JudgedColumn => ({ ...column, isText: texts.has(column.name) });
+  const keyColumns = key.map(isText);
+  const rest = columns.filter((column) => !key.includes(column)).map(isText);
 
   const rows = /* sql */ `
-    select ${postgresText(key)} as key, ${postgresText(rest)} as rest
+    select ${postgresText(keyColumns)} as key, ${postgresText(rest)} as rest
     from ${quotePg(table.schema)}.${quotePg(table.table)}`;
   const copy = copyTo(/* sql */ `copy (select key, rest from (${rows}) rows order by key collate "C") to stdout`);
   const target = await options.clickhouse.exec({
     query: /* sql */ `
-      select ${clickhouseText(key)} as judged_key, ${clickhouseText(rest)} as judged_rest
+      select ${clickhouseText(keyColumns)} as judged_key, ${clickhouseText(rest)} as judged_rest
       from ${quoteCh(view.database)}.${quoteCh(view.table)}
       order by judged_key
       format TabSeparatedRaw`,
     ...(signal === undefined ? {} : { abort_signal: signal }),
   });
   // Last: nothing runs on the connection when the other side refuses.
+  await options.postgres.query(BEGIN_PRINTING);
   const source = options.postgres.query(copy);
   try {
     const found = await merge(new Lines(source), new Lines(target.stream), signal);
+    await options.postgres.query('commit');
     return {
       table: formatTableName(table),
       ...found,
-      differences: found.differences.map((difference) => ({ ...difference, key: showKey(key, difference.key) })),
+      differences: found.differences.map((difference) => ({ ...difference, key: showKey(keyColumns, difference.key) })),
       elapsedMs: Date.now() - startedAt,
     };
   } finally {
@@ -133,7 +146,15 @@ async function judgedColumns(
     from pg_class c
     join pg_namespace n on n.oid = c.relnamespace
     join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-    join pg_type t on t.oid = a.atttypid
+    cross join lateral (
+      with recursive level (type, depth) as (
+        select a.atttypid, 0
+        union all
+        select d.typbasetype, level.depth + 1 from level join pg_type d on d.oid = level.type and d.typtype = 'd'
+      )
+      select type from level order by depth desc limit 1
+    ) base
+    join pg_type t on t.oid = base.type
     left join pg_index i on i.indrelid = c.oid and i.indisprimary
     where n.nspname = $1 and c.relname = $2
     order by a.attnum`,
@@ -148,22 +169,27 @@ async function judgedColumns(
   return { columns: rows, key: keyed };
 }
 
-/** A column that is there beyond those compared, or not there at all, is a difference too. */
+/**
+ * A column that is there beyond those compared, or not there at all, is a difference too.
+ * @returns names of those that hold text
+ */
 async function expectColumns(
   ch: ClickHouseClient,
   view: CompareOptions['view'],
   columns: readonly JudgedColumn[],
-): Promise<void> {
+): Promise<ReadonlySet<string>> {
   const answer = await ch.query({
     query: /* sql */ `
-      select name from system.columns
+      select name, type from system.columns
       where database = {database: String} and table = {table: String} order by position`,
     query_params: { database: view.database, table: view.table },
     format: 'JSONEachRow',
   });
-  const found = (await answer.json<{ name: string }>()).map((column) => column.name);
+  const there = await answer.json<{ name: string; type: string }>();
+  const found = there.map((column) => column.name);
   const wanted = columns.map((column) => column.name);
-  if (JSON.stringify(found) === JSON.stringify(wanted)) return;
+  if (JSON.stringify(found) === JSON.stringify(wanted))
+    return new Set(there.filter(({ type }) => type.includes('String')).map(({ name }) => name));
   throw new Failure('SchemaMismatch', {
     message: `${view.database}.${view.table} in ClickHouse has the columns ${found.join(', ') || '(none)'}, not ${wanted.join(', ')}.`,
   });

@@ -3,12 +3,16 @@ import { requireSlots } from '../control/capacity.js';
 import { describeTable } from '../control/describe-table.js';
 import { viewPipeline } from '../control/table-view.js';
 import { neededQueues } from '../control/workers.js';
-import type { TableOptions } from '../domain/replicated-table.js';
+import type { ColumnOptions, TableOptions } from '../domain/replicated-table.js';
 import { formatTableName, parseTableName, shellName, workflowIdOf, type TableName } from '../domain/table-name.js';
 import { kafkaOf, stagesOf } from '../domain/route.js';
 import { countAddedLoaders } from '../ledger/tables.js';
 import { ensureSearchAttributes } from '../worker/search-attributes.js';
+import type { Queryable } from '../connect/queryable.js';
+import { columnType } from '../domain/column-type.js';
+import { findOutside, type ExaminedTable } from '../source/catalog/find-outside.js';
 import { checkTable } from './check-table.js';
+import { columnOptionsOf, type WrittenColumnOptions } from './column-options.js';
 import { missingWorkers } from './missing-workers.js';
 import { heirsNote } from './plan-picture.js';
 import { requireKafkaFor } from './require-kafka.js';
@@ -21,7 +25,7 @@ import { routeOptionsOf } from './route-options.js';
 import type { Session } from './session.js';
 import { viewSource, withServers, type Servers } from './servers.js';
 
-export interface AddOptions extends Omit<TableOptions, 'intervalMs'> {
+export interface AddOptions extends Omit<TableOptions, 'intervalMs' | keyof ColumnOptions>, WrittenColumnOptions {
   /** Milliseconds. */
   readonly interval?: number;
   readonly wait: boolean;
@@ -56,6 +60,7 @@ export async function addTable(session: Session, table: string, options: AddOpti
     const rows = found.estimatedRows === null ? '' : `, about ${plural(found.estimatedRows, 'row')}`;
     session.tell(`${title}: ${plural(found.columns.length, 'column')}, key ${found.key.join(', ')}${rows}`);
     if (found.heirs !== undefined) session.tell(heirsNote(title, found.heirs));
+    if (!prepared) await tellOutside(session, servers.source, { name, ...found });
     if (wanted.payload === 'key')
       session.tell(
         `Messages hold keys only: the worker that loads ${title} reads its rows from the primary of PostgreSQL. Its role needs SELECT on the table, and loading waits while PostgreSQL is away.`,
@@ -93,8 +98,26 @@ async function conclude(
   return exit;
 }
 
+/** Such rows are refused, one by one, and nobody has asked for that yet: said before the first of them is met. */
+async function tellOutside(session: Session, source: Queryable, table: ExaminedTable): Promise<void> {
+  for (const column of await findOutside(source, table)) {
+    const { name, policy } = column;
+    const { clickhouse, outside } = columnType(column);
+    const ways = outside?.policies.filter((each) => each !== 'refuse').join(' or ') ?? '';
+    const advice = `Such a row parks the table. To let them in, add it with --policy ${name}=POLICY, where POLICY is ${ways}.`;
+    session.tell(
+      `${chalkStderr.yellow(`Column ${name}`)} has values that ${clickhouse({ ...column, nullable: false })} has no place for: ${outside?.words ?? ''}. ` +
+        (policy === undefined ? advice : `They are refused, as its policy says.`),
+    );
+  }
+}
+
 /** Those that were given. */
 export function tableOptions(options: AddOptions): TableOptions {
   const { interval, key, topic, target, cursor, channel } = options;
-  return { ...routeOptionsOf(options), ...given({ key, topic, target, cursor, channel, intervalMs: interval }) };
+  return {
+    ...routeOptionsOf(options),
+    ...columnOptionsOf(options),
+    ...given({ key, topic, target, cursor, channel, intervalMs: interval }),
+  };
 }

@@ -59,7 +59,7 @@ export async function addTables(
   });
 }
 
-const OF_ONE_TABLE = ['key', 'target', 'topic', 'cursor'] as const satisfies readonly (keyof AddOptions)[];
+const OF_ONE_TABLE = ['key', 'target', 'topic', 'cursor', 'type'] as const satisfies readonly (keyof AddOptions)[];
 
 function refuseOptionsOfOne(options: AddOptions): void {
   const found = OF_ONE_TABLE.filter((option) => options[option] !== undefined).map((option) => `--${option}`);

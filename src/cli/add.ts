@@ -1,5 +1,7 @@
 import { Command } from 'commander';
 import { readMilliseconds } from './milliseconds.js';
+import { parseColumnNames } from '../domain/table-name.js';
+import { withColumnOptions } from './column-options.js';
 import { withRouteOptions } from './route-options.js';
 import { lazily } from './session.js';
 
@@ -21,9 +23,9 @@ export function addCommand(): Command {
     .option(
       '--key <columns>',
       'columns of a unique index, separated by commas, instead of the primary key',
-      readColumns,
+      parseColumnNames,
     );
-  return withRouteOptions(add)
+  return withColumnOptions(withRouteOptions(add))
     .option('--cursor <column>', 'poll, notify: the column whose numbers only grow (default: the key)')
     .option('--channel <name>', 'notify: the channel of a trigger of yours (default: a trigger of ours)')
     .option('--interval <ms>', 'poll, notify: the longest pause between two looks', readMilliseconds)
@@ -46,13 +48,10 @@ Examples:
   pg2click add shop.order_lines --key order_id,line --target shop.lines
   pg2click add '"Orders"' --format packed --no-wait --json
   pg2click add orders --transport direct
+  pg2click add orders --type total='Decimal(18, 4)' --policy total=refuse --exclude-column notes
   pg2click add measurements --capture poll --engine merge-tree`,
     )
     .action(lazily(async () => (await import('./add-tables.js')).addTables));
-}
-
-function readColumns(written: string): readonly string[] {
-  return written.split(',').map((column) => column.trim());
 }
 
 function collect(pattern: string, before: readonly string[] = []): readonly string[] {

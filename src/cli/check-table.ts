@@ -1,7 +1,7 @@
 import { chooseTarget } from '../../activities/choose-names.js';
 import { chooseRoute, DEFAULT_CAPTURE, strayOptions } from '../../activities/choose-route.js';
 import type { Databases } from '../connect/databases.js';
-import { requireSameOptions } from '../control/check-options.js';
+import { requireSameColumns, requireSameOptions } from '../control/check-options.js';
 import type { PrepareRequest } from '../domain/receipt.js';
 import { formatTableName } from '../domain/table-name.js';
 import { optionsOf } from '../domain/table-options.js';
@@ -13,6 +13,7 @@ import type { Settings } from '../settings/settings.js';
 import { kafkaOf, type CaptureSpec, type Route } from '../domain/route.js';
 import { refusalOf } from '../domain/route-refusal.js';
 import { loaderNamed } from '../domain/replicated-table.js';
+import { refuseEngineNames } from '../clickhouse/kafka-engine/names.js';
 import { LOADERS } from '../clickhouse/loaders.js';
 import type { Inspection } from '../source/capture.js';
 import { CAPTURES } from '../source/captures.js';
@@ -52,12 +53,17 @@ export async function checkTable(
   const inspection = await CAPTURES.named(capture).inspect(source, request, options);
   const route = chooseRoute(request, { settings, capture: inspection.capture, taken: [] });
   refuse(strayOptions(options, inspection.capture) ?? refusalOf(route, KINDS));
+  const { schema, table } = request;
+  if (route.loaders.some(({ kind }) => kind === 'kafka-engine'))
+    refuseEngineNames({ name: { schema, table }, columns: inspection.columns });
   try {
-    const { table, ready } = await readStanding(ledger, pipeline, request);
-    if (table !== undefined && ready) {
+    const { table: added, ready } = await readStanding(ledger, pipeline, request);
+    if (added !== undefined && ready) {
       const target = options.target === undefined ? undefined : nameOf(chooseTarget(request, settings, []));
-      requireSameOptions(request, { ...options, target }, optionsOf(table));
-      return { inspection, prepared: true, route: table.route, taken: [] };
+      requireSameOptions(request, { ...options, target }, optionsOf(added));
+      const { types, policies, policy, excluded } = options;
+      if (types ?? policies ?? policy ?? excluded) requireSameColumns(request, inspection, added);
+      return { inspection, prepared: true, route: added.route, taken: [] };
     }
     const taken = await listTakenNames(ledger, pipeline, request);
     await requireFreeNames(request, inspection.capture, { settings, isAdded, taken });

@@ -4,6 +4,7 @@ import type { FailureView, PipelineView, StageView, TableView } from '../control
 import { missingQueues, type Workers } from '../control/workers.js';
 import { COPY_STAGE } from '../domain/route.js';
 import { count, duration, plural, share } from '../domain/figures.js';
+import { inShell } from '../domain/table-name.js';
 import { loadStage, MAIN_LOADER, PUBLISH_STAGE } from '../domain/route.js';
 import { loaderFacts, replayFacts } from './loader-picture.js';
 
@@ -27,6 +28,7 @@ export function drawTable(table: TableView, view: PipelineView, before?: Pipelin
     ['way', table.way],
     ['topic', table.topic === null ? null : `${table.topic} (${table.format ?? ''})`],
     ['key', table.key?.join(', ') ?? null],
+    ['columns', table.columns],
     ['first load', hasFirstLoad(table) ? firstLoad(table) : null],
     ...moving(table).map((stage, _, all) => [stage.id, stageText(stage, feederOf(stage, all))] as const),
     ...loaderFacts(table),
@@ -44,7 +46,7 @@ export function drawTable(table: TableView, view: PipelineView, before?: Pipelin
   ];
   const lines = facts.flatMap(([name, value]) => (value === null ? [] : [[chalk.dim(name), value]]));
   return [
-    `${chalk.bold(table.table)}  ${phaseText(table, view.workers)}`,
+    `${chalk.bold(inShell(table.table))}  ${phaseText(table, view.workers)}`,
     ...alignColumns(lines, 0).map(indent),
     ...troubleOf(table).map(indent),
     ...advice(view),
@@ -80,7 +82,7 @@ function lag(seconds: number | null): string {
 
 function cellsOf(table: TableView, workers: Workers, rate: string): string[] {
   return [
-    chalk.bold(table.table),
+    chalk.bold(inShell(table.table)),
     phaseText(table, workers),
     table.copied
       ? count(table.copiedRows)
@@ -122,7 +124,9 @@ function troubleOf(view: TableView): string[] {
   const { table, phase, failure, stages } = view;
   const aside = [...stages.flatMap(asideText), ...quarantineText(view)];
   if (phase === 'stopped' && failure === null)
-    return [`  ${chalk.red('its workflow does not run')}: "pg2click add ${table}" starts it again, "remove" ends it.`];
+    return [
+      `  ${chalk.red('its workflow does not run')}: "pg2click add ${inShell(table)}" starts it again, "remove" ends it.`,
+    ];
   if (failure === null) return aside;
   if (failure.task === null && !failure.retrying && failure.kind === 'Misconfigured')
     return [`  ${chalk.red(failure.message)}`, `  ${chalk.dim('→')} ${failure.remedy}`, ...aside];

@@ -1,5 +1,5 @@
 import type { ClickHouseClient } from '@clickhouse/client';
-import { byPosition, targetColumns } from '../domain/column-type.js';
+import { byPosition, RESERVED_COLUMNS, targetColumns } from '../domain/column-type.js';
 import { quoteCh } from '../domain/identifier.js';
 import type { TargetTable } from '../domain/replicated-table.js';
 import { formatTableName } from '../domain/table-name.js';
@@ -18,9 +18,6 @@ import { sinkState } from './state.js';
  * retry under the same token repairs the view, but only while the token is known.
  */
 export const DEDUPLICATION_WINDOW = 1_000;
-
-/** Ours, or a part of MergeTree's own (`_row_exists` marks lightweight deletes). */
-const RESERVED_COLUMNS = new Set(['_version', '_deleted', '_row_exists']);
 
 /** What of a table its target is made from: known before the table has a row in the ledger. */
 export type TargetOwner = Pick<TargetTable, 'deployment' | 'oldMarks' | 'pipeline' | 'columns' | 'target'> & AddedTable;
@@ -112,7 +109,7 @@ export async function hasTarget(ch: ClickHouseClient, { target }: Pick<TargetTab
 }
 
 function refuseReservedColumns(table: TargetOwner): void {
-  const reserved = table.columns.find((column) => RESERVED_COLUMNS.has(column.name));
+  const reserved = table.columns.find((column) => RESERVED_COLUMNS.includes(column.name));
   if (reserved === undefined) return;
   throw new Failure('UnsuitableTable', {
     message: `Table ${formatTableName(table.name)} has a column "${reserved.name}": that name is reserved in its ClickHouse table.`,

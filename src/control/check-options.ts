@@ -1,7 +1,8 @@
 import type { Client } from '@temporalio/client';
 import type { TableAddress } from '../domain/receipt.js';
-import type { TableOptions } from '../domain/replicated-table.js';
-import { formatTableName, shellName, workflowIdOf } from '../domain/table-name.js';
+import { choicesOf } from '../domain/column-choices.js';
+import type { ReplicatedTable, TableOptions } from '../domain/replicated-table.js';
+import { formatTableName, shellName, workflowIdOf, type TableName } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
 import { readInput } from './read-input.js';
 
@@ -38,6 +39,23 @@ export function requireSameOptions(table: TableAddress, wanted: TableOptions, ha
     ].join(''),
   });
 }
+
+/**
+ * The same of what was chosen for columns.
+ * @param wanted what the options make of the table as it is now
+ * @throws Failure `UnsuitableTable`
+ */
+export function requireSameColumns(name: TableName, wanted: ChosenColumns, has: ChosenColumns): void {
+  const asked = choicesOf(wanted);
+  const differences = [...choicesOf(has)].filter(([position, choice]) => (asked.get(position) ?? choice) !== choice);
+  if (differences.length === 0) return;
+  throw new Failure('UnsuitableTable', {
+    message: `${formatTableName(name)} was added before, with other choices for its columns: ${differences.map(([, choice]) => choice).join('; ')}.`,
+    remedy: `Leave these options out to keep the table as it is. To change them run pg2click remove ${shellName(name)}, then add it again.`,
+  });
+}
+
+type ChosenColumns = Pick<ReplicatedTable, 'columns' | 'excluded'>;
 
 const OPTIONS = [
   'key',

@@ -12,6 +12,7 @@ import {
 } from '../domain/route.js';
 import { engineNames } from '../clickhouse/kafka-engine/names.js';
 import { replayName } from '../domain/replay.js';
+import { describeChoices } from '../domain/column-choices.js';
 import { describeRoute } from '../domain/route-choice.js';
 import { policyOf } from '../failure/kinds.js';
 import { CHANGE_TASKS, type Replay } from '../../workflows/changes.js';
@@ -64,6 +65,7 @@ export function composeTable({ title, workflowId, backlog, description, status, 
     topic: transport?.topic ?? null,
     format: transport?.format ?? null,
     key: backlog?.table.key ?? null,
+    columns: backlog === undefined ? null : describeChoices(backlog.table),
     estimatedRows: status?.prepared?.estimatedRows ?? null,
     copiedRows: copiedRows ?? 0,
     copied,

@@ -1,7 +1,7 @@
 import type { Client } from '@temporalio/client';
 import { deploymentOf, type Deployment, type TaskQueues } from '../domain/deployment.js';
 import type { MessageFormat, StageId, StageSpec } from '../domain/route.js';
-import { formatTableName, workflowIdOf, type TableName } from '../domain/table-name.js';
+import { sqlName, sqlNameOf, workflowIdOf, type TableName } from '../domain/table-name.js';
 import { isMissingLedger } from '../ledger/query.js';
 import type { FailureKind } from '../failure/kinds.js';
 import type { TableStatus } from '../../workflows/messages.js';
@@ -17,7 +17,7 @@ import { countWorkers, type Workers } from './workers.js';
 
 /** Where a table stands, from all that know something of it. The shape that `status --json` prints. */
 export interface TableView {
-  /** `schema.table` */
+  /** `schema.table` as in SQL: every command takes it, and means this table. */
   readonly table: string;
   readonly workflowId: string;
   /** `stopped`: the ledger holds the table and no workflow runs for it. */
@@ -34,6 +34,8 @@ export interface TableView {
   readonly topic: string | null;
   readonly format: MessageFormat | null;
   readonly key: readonly string[] | null;
+  /** What was chosen for its columns: `until: null; amount: Decimal(18, 4), refuse; left out: notes`. Null where nothing was. */
+  readonly columns: string | null;
   readonly estimatedRows: number | null;
   /** Rows of the first load, so far. */
   readonly copiedRows: number;
@@ -195,7 +197,7 @@ function compose(
   { misplaced, description, status }: TemporalView,
 ): TableView | undefined {
   if (backlog === undefined && description?.running !== true) return undefined;
-  const title = backlog === undefined ? titleOf(workflowId, source.pipeline) : formatTableName(backlog.table.name);
+  const title = backlog === undefined ? sqlNameOf(titleOf(workflowId, source.pipeline)) : sqlName(backlog.table.name);
   const url = urlOf(source, workflowId, description?.runId);
   const view = composeTable({ title, workflowId, backlog, description, status, url });
   return misplaced === undefined ? view : { ...view, failure: misplaced };

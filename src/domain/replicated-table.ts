@@ -17,21 +17,55 @@ export interface Column {
   readonly name: string;
   /** `attnum`: it stays the same when a column is renamed. */
   readonly position: number;
-  /** `format_type(oid, null)` without modifiers, e.g. `bigint`, `character varying`; `enum` for every enum type. */
+  /** `format_type(oid, null)` without modifiers, e.g. `bigint`, `character varying`; `enum` for every enum type.
+   * A domain counts as what it is made of, but `domain over enum`. */
   readonly type: string;
   /** `numeric(p,s)`: p. */
   readonly precision?: number;
   /** `numeric(p,s)`: s. */
   readonly scale?: number;
   readonly nullable: boolean;
+  /** Of a base type that is not PostgreSQL's own: its `=`, qualified, as `operator(public.=)`. */
+  readonly equals?: string;
+  /** The ClickHouse type that the user chose, without Nullable. */
+  readonly clickhouse?: string;
+  /** What happens to a value that the ClickHouse type has no place for; `refuse` when absent. */
+  readonly policy?: Policy;
+}
+
+/** A column of the source that is left out, with its name of that day. */
+export type ExcludedColumn = Pick<Column, 'name' | 'position'>;
+
+/**
+ * What happens to a value that has no exact place in ClickHouse: the column holds its text, NULL or the nearest value that has a
+ * place, or the row is refused.
+ */
+export const POLICIES = ['text', 'null', 'clamp', 'refuse'] as const;
+export type Policy = (typeof POLICIES)[number];
+
+/** Whether its column in ClickHouse takes NULL. */
+export function takesNull({ nullable, policy }: Pick<Column, 'nullable' | 'policy'>): boolean {
+  return nullable || policy === 'null';
 }
 
 /** `row` where statement triggers would not fire: on tables that a subscription writes to, and on relatives of others. */
 export const TRIGGER_LEVELS = ['statement', 'row'] as const;
 export type TriggerLevel = (typeof TRIGGER_LEVELS)[number];
 
+/** What a user may choose for the columns of a table. Names are those of the source. */
+export interface ColumnOptions {
+  /** By column: its ClickHouse type, without Nullable. */
+  readonly types?: Readonly<Record<string, string>> | undefined;
+  /** By column. */
+  readonly policies?: Readonly<Record<string, Policy>> | undefined;
+  /** Of all other columns with values that have no place, but those of the key. */
+  readonly policy?: Policy | undefined;
+  /** Columns that are not replicated. */
+  readonly excluded?: readonly string[] | undefined;
+}
+
 /** What a user may choose for a table; defaults come from the settings. */
-export interface TableOptions {
+export interface TableOptions extends ColumnOptions {
   /** Columns of a unique index that serves as the key; the primary key when absent. */
   readonly key?: readonly string[] | undefined;
   readonly topic?: string | undefined;
@@ -57,7 +91,10 @@ export interface TableOptions {
 }
 
 /** Those that belong to the capture. */
-export type CaptureOptions = Pick<TableOptions, 'key' | 'cursor' | 'channel' | 'intervalMs'>;
+export type CaptureOptions = Pick<TableOptions, 'key' | 'cursor' | 'channel' | 'intervalMs' | keyof ColumnOptions> & {
+  /** A table that was added before keeps what was chosen for its columns, whatever else is given. */
+  readonly known?: Pick<ReplicatedTable, 'columns' | 'excluded'> | undefined;
+};
 
 /** A replicated table as the ledger holds it: everything the slices need to know about it. */
 export interface ReplicatedTable {
@@ -72,6 +109,8 @@ export interface ReplicatedTable {
   /** From 1; rises when the columns change. Part of every version, message and batch name. */
   readonly shape: number;
   readonly columns: readonly Column[];
+  /** Columns that are left out; absent: none is. */
+  readonly excluded?: readonly ExcludedColumn[];
   /** Key column names, in key order. */
   readonly key: readonly string[];
   readonly route: Route;
@@ -98,7 +137,7 @@ export function isTree({ route }: Partial<Pick<ReplicatedTable, 'route'>>): bool
 /** A table with the target of one of its loaders. */
 export interface TargetTable extends Pick<
   ReplicatedTable,
-  'id' | 'pipeline' | 'name' | 'generation' | 'shape' | 'columns' | 'key'
+  'id' | 'pipeline' | 'name' | 'generation' | 'shape' | 'columns' | 'excluded' | 'key'
 > {
   readonly target: Target;
   /** That of the table, where the ledger knows it: remedies repeat it. */

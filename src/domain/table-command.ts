@@ -1,6 +1,6 @@
 import type { TableOptions } from './replicated-table.js';
 import type { RouteOptions } from './route-change.js';
-import { quoteShell, shellName, type TableName } from './table-name.js';
+import { columnName, quoteShell, shellName, type TableName } from './table-name.js';
 
 type Options = TableOptions & RouteOptions;
 
@@ -9,6 +9,10 @@ const FLAGS: Readonly<Record<keyof Options, string>> = {
   target: '--target',
   topic: '--topic',
   key: '--key',
+  types: '--type',
+  policies: '--policy',
+  policy: '--policy',
+  excluded: '--exclude-column',
   capture: '--capture',
   appendOnly: '--append-only',
   cursor: '--cursor',
@@ -27,11 +31,20 @@ export function tableCommand(command: 'add' | 'configure', name: TableName, opti
     const value = options[option];
     if (value === undefined || value === false) return [];
     if (value === true) return [FLAGS[option]];
-    return [FLAGS[option], shellWord(typeof value === 'object' ? value.join(',') : String(value))];
+    if (typeof value !== 'object') return [FLAGS[option], shellWord(String(value))];
+    if (isList(value)) return [FLAGS[option], shellWord(value.map(columnName).join(','))];
+    return Object.entries(value).flatMap(([column, each]) => [
+      FLAGS[option],
+      shellWord(`${columnName(column)}=${each}`),
+    ]);
   });
   return ['pg2click', command, shellName(name), ...words].join(' ');
 }
 
+function isList(value: object): value is readonly string[] {
+  return Array.isArray(value);
+}
+
 function shellWord(text: string): string {
-  return /^[\w.,:@+-]+$/u.test(text) ? text : quoteShell(text);
+  return /^[\w.,:@+=-]+$/u.test(text) ? text : quoteShell(text);
 }

@@ -42,6 +42,39 @@ function fold(name: string): string {
   return name.replaceAll(/[A-Z]+/gu, (capitals) => capitals.toLowerCase());
 }
 
+/** Quotes and what is in them, or anything but quotes and the separator. */
+const LISTED = /(?:"(?:[^"]|"")*"|[^",])+|,/gu;
+
+/**
+ * Reads `id, "Line No"`: names of columns as in SQL.
+ * @throws Failure `Misconfigured` for anything else
+ */
+export function parseColumnNames(text: string): string[] {
+  const parts = text.match(LISTED) ?? [];
+  const names = parts.filter((part) => part !== ',').map((part) => readIdentifier(part.trim()));
+  if (parts.join('') === text && names.length > 0 && parts.length === 2 * names.length - 1 && isKnown(names))
+    return names;
+  throw new Failure('Misconfigured', {
+    message: `"${text}" are no names of columns: write a,b with double quotes for capitals: a,"B".`,
+  });
+}
+
+/** A column as `parseColumnNames` reads it back. */
+export function columnName(name: string): string {
+  return name === fold(name) && /^[^"=,.\s]+$/u.test(name) ? name : quotePg(name);
+}
+
+function isKnown(names: readonly (string | undefined)[]): names is string[] {
+  return !names.includes(undefined);
+}
+
+/** Reads `name=value`, a column as in SQL and any text. @returns undefined for anything else */
+export function splitAssignment(text: string): { readonly name: string; readonly value: string } | undefined {
+  const found = /^\s*(?<column>"(?:[^"]|"")+"|[^"=\s]+)\s*=\s*(?<value>.*?)\s*$/su.exec(text)?.groups;
+  const name = readIdentifier(found?.['column'] ?? '');
+  return name === undefined || !found?.['value'] ? undefined : { name, value: found['value'] };
+}
+
 /** `schema.table` for people, logs and the workflow id: quotes only around a part with a dot, a quote or a blank. */
 export function formatTableName(name: TableName): string {
   return `${formatPart(name.schema)}.${formatPart(name.table)}`;
@@ -51,18 +84,35 @@ function formatPart(part: string): string {
   return /^[^".\s]+$/u.test(part) ? part : quotePg(part);
 }
 
-/**
- * The name as an argument of a `pg2click` command in a shell: `parseTableName` reads it back. Capitals keep their double quotes only
- * inside single ones.
- */
-export function shellName({ schema, table }: TableName): string {
-  const text = [schema, table].map((part) => (part === fold(part) ? formatPart(part) : quotePg(part))).join('.');
+/** The name as in SQL, with quotes wherever it would be folded without: `parseTableName` reads it back, letter by letter. */
+export function sqlName({ schema, table }: TableName): string {
+  return [schema, table].map((part) => (part === fold(part) ? formatPart(part) : quotePg(part))).join('.');
+}
+
+/** The name in an id, which `formatTableName` wrote, as `sqlName` would have it; what is no such name stays as it is. */
+export function sqlNameOf(formatted: string): string {
+  const parts = (formatted.match(PARTS) ?? []).filter((part) => part !== '.');
+  const [schema, table] = parts.map((part) => (part.startsWith('"') ? readIdentifier(part) : part));
+  const name = schema === undefined || table === undefined || parts.length !== 2 ? undefined : { schema, table };
+  return name !== undefined && formatTableName(name) === formatted ? sqlName(name) : formatted;
+}
+
+/** What `sqlName` gave, as one argument in a shell. */
+export function inShell(text: string): string {
   return /^[\w.]+$/u.test(text) ? text : quoteShell(text);
 }
 
 /** A text as one argument of a shell. */
 export function quoteShell(text: string): string {
   return `'${text.replaceAll("'", String.raw`'\''`)}'`;
+}
+
+/**
+ * The name as an argument of a `pg2click` command in a shell: `parseTableName` reads it back. Capitals keep their double quotes only
+ * inside single ones.
+ */
+export function shellName(name: TableName): string {
+  return inShell(sqlName(name));
 }
 
 /** One workflow a table: two pipelines may both hold `public.orders`. */

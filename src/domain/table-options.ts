@@ -1,9 +1,17 @@
 import { given } from './given.js';
-import { firstLoader, type CaptureOptions, type ReplicatedTable, type TableOptions } from './replicated-table.js';
+import {
+  firstLoader,
+  type CaptureOptions,
+  type Column,
+  type ReplicatedTable,
+  type TableOptions,
+} from './replicated-table.js';
 import { engineOf, kafkaOf, type LoaderKind } from './route.js';
 
+type OfTable = Pick<ReplicatedTable, 'key' | 'route' | 'excluded'> & Partial<Pick<ReplicatedTable, 'columns'>>;
+
 /** The options that a prepared table has. */
-export function optionsOf({ key, route }: Pick<ReplicatedTable, 'key' | 'route'>): TableOptions {
+export function optionsOf({ key, route, columns = [], excluded }: OfTable): TableOptions {
   const loader = firstLoader({ route });
   const { target } = loader;
   const kafka = kafkaOf(route);
@@ -19,12 +27,24 @@ export function optionsOf({ key, route }: Pick<ReplicatedTable, 'key' | 'route'>
       cursor,
       channel,
       intervalMs,
+      types: chosen(columns, ({ clickhouse }) => clickhouse),
+      policies: chosen(columns, ({ policy }) => policy),
+      excluded: excluded?.map(({ name }) => name),
     }),
     capture: route.capture.kind,
     transport,
     loader: loader.kind as LoaderKind,
     engine: engineOf(loader),
   };
+}
+
+/** @returns undefined where nothing is chosen for any column */
+function chosen<T>(columns: readonly Column[], what: (column: Column) => T | undefined): Record<string, T> | undefined {
+  const entries = columns.flatMap((column) => {
+    const value = what(column);
+    return value === undefined ? [] : [[column.name, value] as const];
+  });
+  return entries.length === 0 ? undefined : Object.fromEntries(entries);
 }
 
 /** What `add` takes when nothing is said. Transport and format follow from the settings: they are always said. */

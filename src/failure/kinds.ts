@@ -86,7 +86,7 @@ export const FAILURE_POLICIES = {
     treatment: 'parked',
     remedy: 'Change the table as the message says, then remove it and add it again.',
   },
-  UnsupportedType: { treatment: 'parked', remedy: 'Change the column type, or leave the table out.' },
+  UnsupportedType: { treatment: 'parked', remedy: 'Choose another ClickHouse type for the column, or leave it out.' },
   SourceChanged: {
     treatment: 'parked',
     remedy:

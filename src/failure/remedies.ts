@@ -6,7 +6,8 @@ import { shellName, type TableName } from '../domain/table-name.js';
 import { optionsOf, spokenOptions } from '../domain/table-options.js';
 
 /** A table, how it was added, and which of its loaders is meant. */
-export type AddedTable = Pick<TargetTable, 'name' | 'key' | 'route' | 'loader' | 'connection'>;
+export type AddedTable = Pick<TargetTable, 'name' | 'key' | 'excluded' | 'route' | 'loader' | 'connection'> &
+  Partial<Pick<TargetTable, 'columns'>>;
 
 /** The option of `add` that chooses another name. */
 type NameOption = 'topic' | 'target';
@@ -16,7 +17,7 @@ type NameOption = 'topic' | 'target';
  * added already. The target of a loader that is being added, or of a replay, has nothing to be removed first.
  */
 export function takenRemedy(table: AddedTable, option: NameOption): string {
-  const { name, route, key, loader = route?.loaders[0]?.name ?? MAIN_LOADER } = table;
+  const { name, route, loader = route?.loaders[0]?.name ?? MAIN_LOADER } = table;
   const title = shellName(name);
   if (option === 'target' && isReplayName(loader)) return 'Replay into another table: --into NAME';
   const position = route?.loaders.findIndex((each) => each.name === loader) ?? 0;
@@ -25,7 +26,7 @@ export function takenRemedy(table: AddedTable, option: NameOption): string {
     if (position < 0) return `Choose a name that is free: ${again}`;
     return `Run pg2click loader remove ${title} ${loader}, then add it with a name that is free: ${again}`;
   }
-  return addAgainRemedy(name, route === undefined ? {} : spokenOptions(optionsOf({ key, route })), option);
+  return addAgainRemedy(name, route === undefined ? {} : spokenOptions(optionsOf({ ...table, route })), option);
 }
 
 /** @param options those that the table was added with */

@@ -68,9 +68,10 @@ export async function changeStages(
 
 /** The part of a table that one JSON value of the ledger holds. */
 export function definitionOf(table: ReplicatedTable): Definition {
-  const { columns, key, route, owner, adopted, spareCaptures, partialTopic } = table;
+  const { columns, excluded, key, route, owner, adopted, spareCaptures, partialTopic } = table;
   return {
     columns,
+    ...(excluded === undefined ? {} : { excluded }),
     key,
     route,
     ...(owner === undefined ? {} : { owner }),

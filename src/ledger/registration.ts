@@ -263,8 +263,8 @@ export async function explainTaken(
     message: `The ${what} ${shown}, which ${formatTableName(name)} would have, is that of ${other}.`,
     remedy: takenRemedy(
       {
+        ...definition,
         name,
-        key: definition.key,
         route: { ...definition.route, loaders: before.length === 0 ? [newest] : before },
         loader: newest.name,
         ...(connection === undefined ? {} : { connection }),

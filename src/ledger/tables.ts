@@ -19,7 +19,7 @@ export interface TableRow {
 /** What the user chose and what the catalogue said, as one JSON value. */
 export type Definition = Pick<
   ReplicatedTable,
-  'columns' | 'key' | 'route' | 'owner' | 'adopted' | 'spareCaptures' | 'partialTopic'
+  'columns' | 'excluded' | 'key' | 'route' | 'owner' | 'adopted' | 'spareCaptures' | 'partialTopic'
 >;
 
 export const TABLE_COLUMNS =

@@ -1,7 +1,7 @@
 import type { ClientBase } from 'pg';
 import type { Queryable } from '../connect/queryable.js';
 import type { BatchName } from '../domain/batch.js';
-import type { CaptureOptions, Column, ReplicatedTable } from '../domain/replicated-table.js';
+import type { CaptureOptions, Column, ExcludedColumn, ReplicatedTable } from '../domain/replicated-table.js';
 import type { CaptureSpec } from '../domain/route.js';
 import type { TableName } from '../domain/table-name.js';
 import type { SourceBacklog } from '../pipeline/backlog.js';
@@ -16,8 +16,10 @@ import type { RowBatch, RowContent, RowStream, StreamContent } from '../pipeline
 export interface Inspection {
   /** `pg_class.oid`, decimal. */
   readonly relation: string;
-  /** By position. */
+  /** By position, with what the user chose for them. */
   readonly columns: readonly Column[];
+  /** Those that are left out; absent: none is. */
+  readonly excluded?: readonly ExcludedColumn[];
   /** Column names, in the order of the index that guarantees them. */
   readonly key: readonly string[];
   /** A guess of the planner's; null when nothing counted the table yet. */

@@ -5,7 +5,7 @@
  * - `read write`: a standby refuses it, so a proxy that leads there cannot make missing rows look deleted;
  * - `row_security = off`: a policy that would hide rows is an error, not fewer rows;
  * - `search_path`: no operator that somebody made in a schema of his own is found, and runs as our role;
- * - values must have the same text in COPY and in JSON, on every server.
+ * - values must have the same text in COPY and in JSON, on every server: also those of intervals and bytea, and names in reg* types.
  */
 export const BEGIN_READING = begin('read committed');
 
@@ -18,6 +18,9 @@ function begin(isolation: 'read committed' | 'repeatable read'): string {
   set local search_path = pg_catalog, pg_temp;
   set local timezone = 'UTC';
   set local datestyle = 'ISO';
+  set local intervalstyle = 'postgres';
+  set local bytea_output = 'hex';
+  set local quote_all_identifiers = off;
   set local extra_float_digits = 1;
   set local client_encoding = 'UTF8';
   set local lock_timeout = '5s';

@@ -18,7 +18,9 @@ beforeAll(async () => {
   settings = await freshSettings();
   const client = await connectOwner(settings);
   await client.query(/* sql */ `create table keyless (a int);
-    create table pointed (id int primary key, place point, path path);
+    create table pointed (id int primary key, place point, "note.size" int, note text);
+    create table priced (id int primary key, amount numeric, until date);
+    insert into priced values (1, 1.5, '9999-12-31');
     create table orders (id int primary key);
     create view seen as select * from orders`);
   await client.end();
@@ -215,10 +217,19 @@ describe('a table that cannot be replicated ends with 5, and changes nothing', (
   it.each([
     ['nope', 'There is no table public.nope in PostgreSQL.'],
     ['keyless', 'public.keyless has no primary key.'],
-    ['pointed', 'public.pointed has columns of types that cannot be replicated: place (point), path (path).'],
+    ['pointed', 'public.pointed has a column note.size: for ClickHouse that is a part of column note.'],
     ['seen', 'public.seen is a view: it cannot be replicated.'],
-  ])('%s', async (table, sentence) => {
-    const { code, stderr } = await runCli(['add', table], { env: settings });
+    [
+      'priced --type amount=Float64',
+      'Values of column amount of public.priced, a numeric, cannot be stored in Float64 exactly.',
+    ],
+    [
+      'priced --policy amount=clamp',
+      'Every value of column amount of public.priced, a numeric, has its exact place in String.',
+    ],
+  ])('%s', async (written, sentence) => {
+    const [table = '', ...options] = written.split(' ');
+    const { code, stderr } = await runCli(['add', table, ...options], { env: settings });
     expectSentence(stderr, sentence);
     expect(code).toBe(5);
     const status = await runCli(['status', table], { env: settings });
@@ -227,6 +238,14 @@ describe('a table that cannot be replicated ends with 5, and changes nothing', (
       `public.${table} is not replicated in the pipeline "${settings['PG2CLICK_PIPELINE']}".`,
     );
     expect(status.code).toBe(5);
+  });
+
+  it('but a column whose values have no place is named, with what lets them in', async () => {
+    const env = { ...settings, PG2CLICK_PIPELINE: `${settings['PG2CLICK_PIPELINE']}_other` };
+    const { code, stderr } = await runCli(['add', 'priced', '--no-wait'], { env });
+    expect(stderr).toContain('Column until has values that Date32 has no place for');
+    expect(stderr).toContain('--policy until=POLICY, where POLICY is text or null or clamp.');
+    expect(code).toBe(0);
   });
 
   it.each(['pause', 'resume'])('%s of a table that is not replicated', async (command) => {

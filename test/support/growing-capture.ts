@@ -1,6 +1,6 @@
 import { to as copyTo } from 'pg-copy-streams';
 import type { BatchName, IdRange, RangeBatch } from '../../src/domain/batch.js';
-import { byPosition, knownType } from '../../src/domain/column-type.js';
+import { byPosition, columnType } from '../../src/domain/column-type.js';
 import { quotePg } from '../../src/domain/identifier.js';
 import { advanceStage, type StageRow } from '../../src/ledger/stages.js';
 import type { BatchSource, ReadOptions, SourceState, Written } from '../../src/pipeline/batch.js';
@@ -63,7 +63,7 @@ class GrowingSource implements BatchSource<RangeBatch, RowStream> {
 
   async read(name: RangeBatch, { signal }: ReadOptions): Promise<RowStream> {
     await this.#options.beforeRead?.(name, this.#stage.claim.epoch);
-    const columns = byPosition(this.#stage.table.columns).map((each) => knownType(each).copy(quotePg(each.name)));
+    const columns = byPosition(this.#stage.table.columns).map((each) => columnType(each).copy(quotePg(each.name)));
     const between = name.ids.map(([first, last]) => `id between ${BigInt(first)} and ${BigInt(last)}`);
     const lease = await this.#services.reading.lease({ signal });
     const rows = lease.client.query(

@@ -1,7 +1,7 @@
 import pg from 'pg';
 import type { OutboxBatch } from '../../src/domain/batch.js';
 import type { Change } from '../../src/domain/change.js';
-import type { ReplicatedTable, TriggerLevel } from '../../src/domain/replicated-table.js';
+import type { ColumnOptions, ReplicatedTable, TriggerLevel } from '../../src/domain/replicated-table.js';
 import type { TableName } from '../../src/domain/table-name.js';
 import { loadSettings, type Settings } from '../../src/settings/settings.js';
 import { readBatch } from '../../src/source/outbox/drain.js';
@@ -34,12 +34,17 @@ let lastId = 0;
 export async function replicate(
   client: pg.Client,
   name: TableName,
-  options: { key?: readonly string[]; triggerLevel?: TriggerLevel; generation?: number } = {},
+  options: {
+    key?: readonly string[];
+    triggerLevel?: TriggerLevel;
+    generation?: number;
+    columns?: ColumnOptions;
+  } = {},
 ): Promise<ReplicatedTable> {
   await client.query(
     /* sql */ `do $$ begin if to_regnamespace('pg2click') is null then create schema pg2click; end if; end $$`,
   );
-  const inspection = await inspectTable(client, name, { key: options.key });
+  const inspection = await inspectTable(client, name, { ...options.columns, key: options.key });
   const triggerLevel = options.triggerLevel ?? inspection.triggerLevel;
   lastId += 1;
   const table: ReplicatedTable = {
@@ -50,6 +55,7 @@ export async function replicate(
     generation: options.generation ?? 1,
     shape: 1,
     columns: inspection.columns,
+    ...(inspection.excluded === undefined ? {} : { excluded: inspection.excluded }),
     key: inspection.key,
     route: {
       capture: { kind: 'outbox', triggerLevel, isTree: inspection.isTree },

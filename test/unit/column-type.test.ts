@@ -28,26 +28,44 @@ describe('the type of a column', () => {
     ['json', 'String', 'Nullable(String)', false],
     ['jsonb', 'String', 'Nullable(String)', false],
     ['enum', 'LowCardinality(String)', 'LowCardinality(Nullable(String))', true],
+    ['character', 'String', 'Nullable(String)', true],
+    ['money', 'Decimal(23, 4)', 'Nullable(Decimal(23, 4))', false],
+    ['oid', 'UInt32', 'Nullable(UInt32)', true],
+    ['integer[]', 'String', 'Nullable(String)', false],
+    ['public.hstore', 'String', 'Nullable(String)', false],
+    ['toString', 'String', 'Nullable(String)', false],
+    ['__proto__', 'String', 'Nullable(String)', false],
   ])('%s is %s, nullable %s', (type, plain, nullable, key) => {
-    expect(columnType(column(type))?.clickhouse(column(type))).toBe(plain);
-    expect(columnType(column(type))?.clickhouse(column(type, { nullable: true }))).toBe(nullable);
-    expect(columnType(column(type))?.key).toBe(key);
+    expect(columnType(column(type)).clickhouse(column(type))).toBe(plain);
+    expect(columnType(column(type)).clickhouse(column(type, { nullable: true }))).toBe(nullable);
+    expect(columnType(column(type)).key).toBe(key);
   });
 
   it.each([
     [10, 2, 'Decimal(10, 2)'],
     [76, 76, 'Decimal(76, 76)'],
     [1, 0, 'Decimal(1, 0)'],
-    [77, 2, undefined],
-    [2, 3, undefined],
-    [10, -2, undefined],
+    [77, 2, 'String'],
+    [2, 3, 'Decimal(3, 3)'],
+    [10, -2, 'Decimal(12, 0)'],
+    [75, -2, 'String'],
+    [undefined, undefined, 'String'],
   ])('numeric(%i,%i) is %s', (precision, scale, expected) => {
-    const numeric = column('numeric', { precision, scale });
-    expect(columnType(numeric)?.clickhouse(numeric)).toBe(expected);
+    const numeric = column('numeric', precision === undefined ? {} : { precision, scale });
+    expect(columnType(numeric).clickhouse(numeric)).toBe(expected);
   });
 
-  it.each(['numeric', 'text[]', 'citext', 'money', 'character', 'toString', '__proto__'])('%s has no place', (type) => {
-    expect(columnType(column(type))).toBeUndefined();
+  it('is a key only where an index of PostgreSQL tells its values apart, if nothing else is known of it', () => {
+    expect(columnType(column('public.citext', { equals: 'operator(public.=)' }))).toMatchObject({
+      key: true,
+      equals: 'operator(public.=)',
+    });
+  });
+
+  it('costs a plain column nothing: it is read as it is', () => {
+    for (const type of ['bigint', 'text', 'boolean', 'uuid', 'real'])
+      expect(columnType(column(type)).copy('source."v"')).toBe('source."v"');
+    expect(columnType(column('numeric', { precision: 10, scale: 2 })).copy('source."v"')).toBe('source."v"');
   });
 
   it('of a numeric is read from its modifier, also with a negative scale', () => {

@@ -44,6 +44,7 @@ const ORDERS: TableView = {
   topic: 'default.public.orders',
   format: 'json',
   key: ['id'],
+  columns: null,
   estimatedRows: 200_000,
   copiedRows: 200_000,
   copied: true,

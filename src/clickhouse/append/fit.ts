@@ -1,4 +1,4 @@
-import { byPosition, knownType } from '../../domain/column-type.js';
+import { byPosition, columnType } from '../../domain/column-type.js';
 import { quoteCh } from '../../domain/identifier.js';
 import type { TargetTable } from '../../domain/replicated-table.js';
 import type { SinkColumn, SinkObject } from '../catalog.js';
@@ -7,7 +7,10 @@ import { alterTable, extraColumn, type Misfit } from '../misfit.js';
 
 /** The columns of the target: those of the source, and no others. */
 export function appendColumns(table: Pick<TargetTable, 'columns'>): { name: string; type: string }[] {
-  return byPosition(table.columns).map((column) => ({ name: column.name, type: knownType(column).clickhouse(column) }));
+  return byPosition(table.columns).map((column) => ({
+    name: column.name,
+    type: columnType(column).clickhouse(column),
+  }));
 }
 
 /**

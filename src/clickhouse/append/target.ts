@@ -1,4 +1,5 @@
 import type { ClickHouseClient } from '@clickhouse/client';
+import { RESERVED_COLUMNS } from '../../domain/column-type.js';
 import { quoteCh } from '../../domain/identifier.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { Failure } from '../../failure/failure.js';
@@ -95,13 +96,11 @@ export async function ensureFence(ch: ClickHouseClient, table: TargetOwner): Pro
   await execute(ch, fenceDefinition(table), `creating the fence of ${shown}`);
 }
 
-/** Marks lightweight deletes in MergeTree. */
-const RESERVED = '_row_exists';
-
 function refuseReservedColumn({ name, columns }: TargetOwner): void {
-  if (!columns.some((column) => column.name === RESERVED)) return;
+  const reserved = columns.find((column) => RESERVED_COLUMNS.includes(column.name));
+  if (reserved === undefined) return;
   throw new Failure('UnsuitableTable', {
-    message: `Table ${formatTableName(name)} has a column "${RESERVED}": that name is reserved in its ClickHouse table.`,
+    message: `Table ${formatTableName(name)} has a column "${reserved.name}": that name is reserved in its ClickHouse table.`,
     remedy: 'Rename the column, or leave the table out.',
   });
 }

@@ -1,6 +1,8 @@
 import { quoteCh } from '../../domain/identifier.js';
 import type { LoaderSpec, Target } from '../../domain/route.js';
 import type { TargetTable } from '../../domain/replicated-table.js';
+import { formatTableName } from '../../domain/table-name.js';
+import { Failure } from '../../failure/failure.js';
 
 /**
  * The objects that let ClickHouse read a topic itself, in the order in which they are made. A message passes `kafka` ->
@@ -61,9 +63,22 @@ export const MESSAGE_COLUMNS = {
   problem: '_kafka_problem',
 } as const;
 
-/** Kafka's virtual columns, and ours: a column of the user's that has one of these names would hide it. */
-export const RESERVED_BY_ENGINE =
-  /^(?:_kafka_.*|_topic|_key|_partition|_offset|_timestamp|_timestamp_ms|_headers(?:\..*)?|_raw_message|_error)$/u;
+/**
+ * Virtual columns of the Kafka table, and ours: a column of the user's that has one of these names would hide it. With a `_table` the
+ * engine takes the messages, loads none and reports nothing.
+ */
+const RESERVED_BY_ENGINE =
+  /^(?:_kafka_.*|_table|_database|_topic|_key|_partition|_offset|_timestamp|_timestamp_ms|_headers(?:\..*)?|_raw_message|_error)$/u;
+
+/** @throws Failure `UnsuitableTable` */
+export function refuseEngineNames({ name, columns }: Pick<TargetTable, 'name' | 'columns'>): void {
+  const reserved = columns.find((column) => RESERVED_BY_ENGINE.test(column.name));
+  if (reserved === undefined) return;
+  throw new Failure('UnsuitableTable', {
+    message: `Table ${formatTableName(name)} has a column "${reserved.name}": the Kafka engine of ClickHouse uses that name itself.`,
+    remedy: 'Rename the column, or remove the table and add it with --loader worker.',
+  });
+}
 
 /** The consumer group of one loader of one table: a table that is added again has another id, and so another group. */
 export function groupName(

@@ -1,5 +1,6 @@
 import { byPosition, DELETED_COLUMN, VERSION_COLUMN } from '../../domain/column-type.js';
 import { quoteCh } from '../../domain/identifier.js';
+import { takesNull } from '../../domain/replicated-table.js';
 import { MESSAGE_HEADER } from '../../messages/header.js';
 import { quoteText, targetNames } from '../names.js';
 import { MESSAGE_COLUMNS, type EngineNames } from './names.js';
@@ -54,7 +55,7 @@ function oursSql({ table }: EngineSpec): string {
 
 /** What is wrong with a message, in words; the first thing. */
 function problemSql({ table: { columns, key } }: EngineSpec): string {
-  const needed = byPosition(columns).filter(({ nullable, name }) => !nullable || key.includes(name));
+  const needed = byPosition(columns).filter((column) => !takesNull(column) || key.includes(column.name));
   const nulls = needed.map(({ name }) => {
     // A tombstone has the key only.
     const live = key.includes(name) ? '' : ` and ${DELETED_COLUMN} = 0`;
@@ -73,7 +74,7 @@ function problemSql({ table: { columns, key } }: EngineSpec): string {
 /** Live rows and tombstones -> the target. */
 export function rowsSql(names: EngineNames, spec: EngineSpec): string {
   const { sql } = targetNames(spec.table.target);
-  const nullable = new Map(spec.table.columns.map((column) => [column.name, column.nullable]));
+  const nullable = new Map(spec.table.columns.map((column) => [column.name, takesNull(column)]));
   const columns = rowColumns(spec).map(({ name, type }) => {
     const column = `m.${quoteCh(name)}`;
     const value =

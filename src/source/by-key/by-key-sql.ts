@@ -1,4 +1,4 @@
-import { knownType, VERSION_COLUMN } from '../../domain/column-type.js';
+import { columnType, VERSION_COLUMN } from '../../domain/column-type.js';
 import { quotePg } from '../../domain/identifier.js';
 import type { ReplicatedTable } from '../../domain/replicated-table.js';
 import { groupedKey, joinSql, keyOf, rowTextSql } from '../outbox/drain-keys.js';
@@ -11,7 +11,7 @@ const KEYS = 'pg2click.keys';
 export const SET_KEYS = /* sql */ `select pg_catalog.set_config('${KEYS}', $1, true) is null`;
 
 /** The types of the key columns, in key order, qualified. Their parameters are not needed: a value comes as it was printed. */
-export const KEY_TYPES = /* sql */ `select pg_catalog.format_type(a.atttypid, null) as type
+export const KEY_TYPES = /* sql */ `select pg_catalog.format_type(a.atttypid, -1) as type
   from pg_catalog.unnest($2::text[]) with ordinality wanted (name, place)
   join pg_catalog.pg_attribute a on a.attrelid = $1::pg_catalog.oid and a.attname = wanted.name and not a.attisdropped
   order by wanted.place`;
@@ -36,7 +36,7 @@ export function byKeySql(
   { types, shape }: ByKeyOptions,
 ): string {
   const key = keyOf(table);
-  const images = key.map((column, index) => knownType(column).image(`event.${keyColumn(index)}`));
+  const images = key.map((column, index) => columnType(column).image(`event.${keyColumn(index)}`));
   const fields = key.map(({ name }, index) => `${quotePg(name)} ${types[index] ?? 'text'}`);
   const delta = table.shape - shape;
   const version = `max(event.version)${delta === 0 ? '' : ` + ${delta}`}`;

@@ -170,8 +170,9 @@ export async function readServer(pg: Queryable): Promise<CatalogServer> {
   return { role, inRecovery, publications: [...publications, ...ofSchema.rows.map((row) => row.name)] };
 }
 
-interface ColumnRow extends Column {
+interface ColumnRow extends Omit<Column, 'equals'> {
   readonly modifier: number;
+  readonly equals: string | null;
 }
 
 /**
@@ -182,9 +183,18 @@ export async function readColumns(pg: Queryable, relation: string): Promise<Colu
   const found = await pg.query<ColumnRow>(
     /* sql */ `
     select a.attname::text as name, a.attnum::int as position, base.modifier,
-      case when t.typtype = 'e' then 'enum'
+      case when t.typtype = 'e' then case when a.atttypid = t.oid then 'enum' else 'domain over enum' end
            when t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace then pg_catalog.format_type(t.oid, null)
+           when element.typname is not null then n.nspname || '.' || element.typname || '[]'
            else n.nspname || '.' || t.typname end as type,
+      case when t.typtype = 'b' and t.typnamespace <> 'pg_catalog'::pg_catalog.regnamespace and element.typname is null then (
+        select pg_catalog.format('operator(%s.%s)', o.oprnamespace::pg_catalog.regnamespace::text, o.oprname)
+        from pg_catalog.pg_opclass c
+        join pg_catalog.pg_am m on m.oid = c.opcmethod and m.amname = 'btree'
+        join pg_catalog.pg_amop p on p.amopfamily = c.opcfamily and p.amopstrategy = 3
+          and p.amoplefttype = t.oid and p.amoprighttype = t.oid
+        join pg_catalog.pg_operator o on o.oid = p.amopopr
+        where c.opcintype = t.oid and c.opcdefault) end as equals,
       not a.attnotnull or exists (
         select from pg_catalog.pg_constraint k
         where k.conrelid = a.attrelid and k.contype = 'n' and a.attnum = any (k.conkey) and not k.convalidated
@@ -201,13 +211,16 @@ export async function readColumns(pg: Queryable, relation: string): Promise<Colu
     ) base
     join pg_catalog.pg_type t on t.oid = base.type
     join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+    left join pg_catalog.pg_type element on element.typarray = t.oid
     where a.attrelid = $1::oid and a.attnum > 0 and not a.attisdropped
     order by a.attnum`,
     [relation],
   );
-  return found.rows.map(({ modifier, ...column }) =>
-    column.type === 'numeric' && modifier >= 0 ? { ...column, ...readNumericModifier(modifier) } : column,
-  );
+  return found.rows.map(({ modifier, equals, ...column }) => ({
+    ...column,
+    ...(column.type === 'numeric' && modifier >= 0 ? readNumericModifier(modifier) : {}),
+    ...(equals === null ? {} : { equals }),
+  }));
 }
 
 /** The scale is a signed number of 11 bits since PostgreSQL 15; before, it was never that large. */

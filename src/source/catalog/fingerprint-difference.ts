@@ -1,18 +1,20 @@
+import type { ExcludedColumn } from '../../domain/replicated-table.js';
 import type { Fingerprint, FingerprintPartition } from './fingerprint.js';
 import { flawOfPartition } from './inspect.js';
 
 /**
  * What happened to the source between two fingerprints, in words, as the end of a sentence. Texts may differ where nothing
  * did that matters: VACUUM FULL, SET STATISTICS, a wider varchar, a new enum label, SET NOT NULL.
+ * @param excluded columns that are not looked at
  * @returns '' when nothing did that matters
  */
-export function explainFingerprint(before: string, after: string): string {
+export function explainFingerprint(before: string, after: string, excluded: readonly ExcludedColumn[] = []): string {
   const old = JSON.parse(before) as Fingerprint;
   const now = JSON.parse(after) as Fingerprint;
   return [
     ...differencesOfTable(old, now),
     ...differencesOfPartitions(old, now),
-    ...differencesOfColumns(old, now),
+    ...differencesOfColumns(old, now, excluded),
     ...differencesOfLabels(old, now),
     ...differencesOfTriggers(old, now),
   ].join('; ');
@@ -57,8 +59,9 @@ function isAnyRewritten({ partitions: before = {} }: Fingerprint, { partitions: 
   return Object.entries(before).some(([oid, was]) => after[oid] !== undefined && after[oid].file !== was.file);
 }
 
-function differencesOfColumns(old: Fingerprint, now: Fingerprint): string[] {
-  const positions = [...new Set([...Object.keys(old.columns), ...Object.keys(now.columns)])];
+function differencesOfColumns(old: Fingerprint, now: Fingerprint, excluded: readonly ExcludedColumn[]): string[] {
+  const all = new Set([...Object.keys(old.columns), ...Object.keys(now.columns)]);
+  const positions = [...all].filter((position) => !excluded.some((each) => each.position === Number(position)));
   const rewritten = old.file !== now.file || isAnyRewritten(old, now);
   return positions.flatMap((position) => {
     const was = old.columns[position];

@@ -1,6 +1,6 @@
 import { quotePg } from '../../domain/identifier.js';
-import { columnType, DELETED_COLUMN, VERSION_COLUMN } from '../../domain/column-type.js';
-import type { Column, TriggerLevel } from '../../domain/replicated-table.js';
+import { RESERVED_COLUMNS } from '../../domain/column-type.js';
+import type { CaptureOptions, Column, ColumnOptions, TriggerLevel } from '../../domain/replicated-table.js';
 import { formatTableName, shellName, type TableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
@@ -15,6 +15,7 @@ import {
   type PartitionOf,
 } from './catalog.js';
 import { roleScript } from '../../package-root.js';
+import { chooseColumns, keepColumns } from './choose-columns.js';
 import { chooseKey } from './key-index.js';
 import { qualified } from '../outbox/names.js';
 
@@ -24,9 +25,7 @@ export interface TableInspection extends Omit<Inspection, 'capture'> {
   readonly isTree: boolean;
 }
 
-export interface InspectOptions {
-  /** Columns of the key; the primary key when absent. */
-  readonly key?: readonly string[] | undefined;
+export interface InspectOptions extends Pick<CaptureOptions, 'key' | 'known' | keyof ColumnOptions> {
   /**
    * What will be made: triggers that fire in every session, and an outbox (default); one trigger that may be missed; or nothing,
    * where SELECT is all it takes.
@@ -58,18 +57,23 @@ export function judge(
   table: CatalogTable,
   server: CatalogServer,
   name: TableName,
-  { key, makes = 'outbox' }: InspectOptions = {},
+  options: InspectOptions = {},
 ): TableInspection {
   const title = formatTableName(name);
+  const { key: wanted, makes = 'outbox', known } = options;
   refuseRelation(table, name, makes);
   refusePartitions(table, server, title);
   if (makes === 'outbox') refuseServer(server);
   refuseRights(table, server, name, makes);
-  refuseColumns(table, title);
+  const key = chooseKey(table, name, wanted);
+  const chosen =
+    known === undefined ? chooseColumns(table.columns, options, { title, key }) : keepColumns(table.columns, known);
+  refuseExcludedKey(key, chosen.columns, title);
+  refuseNames(chosen.columns, title);
   return {
     relation: table.relation,
-    columns: table.columns,
-    key: chooseKey(table, name, key),
+    ...chosen,
+    key,
     // A statement that names a parent fires the statement triggers of the parent alone.
     triggerLevel: table.subscribed || isRelated(table) ? 'row' : 'statement',
     isTree: table.kind === 'p',
@@ -199,26 +203,31 @@ function refuseRights(
     });
 }
 
-function refuseColumns(table: CatalogTable, title: string): void {
-  const unsupported = table.columns.filter((column) => columnType(column) === undefined);
-  if (unsupported.length > 0)
-    throw new Failure('UnsupportedType', {
-      message: `${title} has columns of types that cannot be replicated: ${unsupported.map(describe).join(', ')}.`,
-      remedy: unsupported.every((column) => column.type === 'numeric')
-        ? 'Declare them as numeric(p,s) with p at most 76 and s between 0 and p.'
-        : 'Change their types, or leave the table out.',
-    });
-  const ours = table.columns.find(({ name }) => name === VERSION_COLUMN || name === DELETED_COLUMN);
-  if (ours !== undefined)
-    throw new Failure('UnsuitableTable', {
-      message: `${title} has a column ${ours.name}: pg2click adds a column of that name to the target.`,
-      remedy: 'Rename the column.',
-    });
+function refuseExcludedKey(key: readonly string[], columns: readonly Column[], title: string): void {
+  const missing = key.find((wanted) => !columns.some(({ name }) => name === wanted));
+  if (missing === undefined) return;
+  throw new Failure('UnsuitableTable', {
+    message: `Column ${missing} of ${title} cannot be left out: it is in the key, which tells the rows apart.`,
+    remedy: 'Leave it out of --exclude-column, or choose another unique index with --key.',
+  });
 }
 
-function describe({ name, type, precision, scale }: Column): string {
-  if (type !== 'numeric') return `${name} (${type})`;
-  return precision === undefined ? `${name} (numeric without a precision)` : `${name} (numeric(${precision},${scale}))`;
+/** Subcolumns: the mask of a Nullable, the lengths of a String or an Array. */
+const PART_OF_COLUMN = /^(?<column>.+)\.(?:null|size\d*)$/su;
+
+function refuseNames(columns: readonly Column[], title: string): void {
+  const refuse = (name: string, why: string): never => {
+    throw new Failure('UnsuitableTable', {
+      message: `${title} has a column ${name}: ${why}.`,
+      remedy: `Leave it out with --exclude-column '${quotePg(name)}', or rename it in PostgreSQL.`,
+    });
+  };
+  for (const { name } of columns) {
+    if (RESERVED_COLUMNS.includes(name)) refuse(name, 'that name is reserved in its ClickHouse table');
+    // "note.size" beside a String "note": ClickHouse could not read the table any more (code 352).
+    const whole = PART_OF_COLUMN.exec(name)?.groups?.['column'];
+    if (columns.some((each) => each.name === whole)) refuse(name, `for ClickHouse that is a part of column ${whole}`);
+  }
 }
 
 async function missing(pg: Queryable, name: TableName): Promise<Failure> {

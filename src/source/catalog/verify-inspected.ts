@@ -6,7 +6,7 @@ import { policyOf } from '../../failure/kinds.js';
 import { fingerprintTable } from './fingerprint.js';
 import { inspectTable, type InspectOptions, type TableInspection } from './inspect.js';
 
-type InspectedTable = Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'columns' | 'key'> &
+type InspectedTable = Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'columns' | 'excluded' | 'key'> &
   Partial<Pick<ReplicatedTable, 'route'>>;
 
 /**
@@ -37,14 +37,14 @@ export function changedMeanwhile(name: TableName, cause?: unknown): Failure {
 /** What is refused now was not at the first look; the next attempt says why. */
 async function inspectAgain(
   pg: Queryable,
-  { name, key }: InspectedTable,
+  table: InspectedTable,
   makes: InspectOptions['makes'],
 ): Promise<TableInspection> {
   try {
-    return await inspectTable(pg, name, { key, makes });
+    return await inspectTable(pg, table.name, { key: table.key, makes, known: table });
   } catch (error) {
     const isRefused = error instanceof Failure && policyOf(error.kind).treatment === 'parked';
-    throw isRefused ? changedMeanwhile(name, error) : error;
+    throw isRefused ? changedMeanwhile(table.name, error) : error;
   }
 }
 

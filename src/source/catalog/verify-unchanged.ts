@@ -15,7 +15,8 @@ import { fingerprintTable } from './fingerprint.js';
 export async function verifyUnchanged({ ledger, source }: Databases, table: ReplicatedTable): Promise<string> {
   const fingerprint = await fingerprintTable(source, table);
   // Texts differ after VACUUM FULL and the like too: only what matters is explained.
-  if (explainFingerprint(table.fingerprint, fingerprint) !== '') await requireRenewed(ledger, table, fingerprint);
+  if (explainFingerprint(table.fingerprint, fingerprint, table.excluded) !== '')
+    await requireRenewed(ledger, table, fingerprint);
   // A harmless change is remembered, so that the next one is judged by itself.
   if (fingerprint !== table.fingerprint) await saveFingerprint(ledger, table.id, fingerprint);
   return fingerprint;
@@ -24,7 +25,7 @@ export async function verifyUnchanged({ ledger, source }: Databases, table: Repl
 /** The triggers may have been renewed since the slice began, by "pg2click init": the ledger knows. */
 async function requireRenewed(ledger: Queryable, table: ReplicatedTable, fingerprint: string): Promise<void> {
   const saved = await readFingerprint(ledger, table.id);
-  const change = explainFingerprint(saved ?? table.fingerprint, fingerprint);
+  const change = explainFingerprint(saved ?? table.fingerprint, fingerprint, table.excluded);
   if (change !== '')
     throw new Failure('SourceChanged', {
       message: `${formatTableName(table.name)} was changed in a way that no event announces: ${change}.`,

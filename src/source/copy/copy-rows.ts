@@ -1,7 +1,7 @@
 import { addAbortSignal, Readable } from 'node:stream';
 import type { ClientBase } from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
-import { byPosition, knownType } from '../../domain/column-type.js';
+import { byPosition, columnType } from '../../domain/column-type.js';
 import { quotePg } from '../../domain/identifier.js';
 import type { ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
@@ -19,7 +19,7 @@ type CopiedTable = Pick<ReplicatedTable, 'name' | 'relation' | 'columns' | 'gene
 
 /** One line a row, with the columns of `targetColumns` in their order. */
 export function copySql(table: CopiedTable, position: string): string {
-  const values = byPosition(table.columns).map((column) => knownType(column).copy(`source.${quotePg(column.name)}`));
+  const values = byPosition(table.columns).map((column) => columnType(column).copy(`source.${quotePg(column.name)}`));
   return /* sql */ `copy (
     select ${[...values, versionSql(table.generation, BigInt(position).toString(), table.shape), '0'].join(', ')}
     from ${ownRows(table)} source

@@ -1,7 +1,7 @@
 import type { ClientBase } from 'pg';
 import type { Queryable } from '../../connect/queryable.js';
 import { literal, quotePg } from '../../domain/identifier.js';
-import { knownType } from '../../domain/column-type.js';
+import { storedKey } from '../../domain/column-type.js';
 import type { ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
@@ -132,7 +132,7 @@ async function writeKeys(pg: ClientBase, table: ReplicatedTable, of: NewPartitio
   const { relation, partition, report } = of;
   if (partition.kind === 'p') return;
   const key = keyOf(table);
-  const images = key.map((column) => knownType(column).image(`source.${quotePg(column.name)}`));
+  const images = key.map((column) => storedKey(column, `source.${quotePg(column.name)}`));
   const insert = /* sql */ `insert into ${outboxTable(table.id)} (${key.map((_, at) => keyColumn(at)).join(', ')}, shape)
     select ${images.join(', ')}, ${table.shape} from`;
   const found = await pg.query<{ readable: boolean; blocks: number }>(

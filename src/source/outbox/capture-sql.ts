@@ -1,4 +1,4 @@
-import { knownType } from '../../domain/column-type.js';
+import { columnType, storedKey } from '../../domain/column-type.js';
 import { literal, quotePg } from '../../domain/identifier.js';
 import { insertInto, looseBody, looseImages, markSql, typedGuard, values, type Capture } from './capture-parts.js';
 import {
@@ -82,7 +82,10 @@ function typedBranch(capture: Capture, event: KeyEvent): string {
   if (guard === undefined) return '';
   const targets = columns.map((_, at) => keyColumn(at));
   // Every column is qualified: a bare `found` or `tg_op` would be a variable of plpgsql.
-  const statement = `${insertInto(capture, targets)} ${rowsOf(capture, event, (row) => columns.map((column) => knownType(column).image(`${row}.${quotePg(column.name)}`)))}`;
+  const keys = (row: string): string[] => columns.map((column) => storedKey(column, `${row}.${quotePg(column.name)}`));
+  // Two values of such a type may be `=` and differ: both are kept.
+  const union = columns.some((column) => columnType(column).textImage) ? 'union all' : 'union';
+  const statement = `${insertInto(capture, targets)} ${rowsOf(capture, event, keys, { union })}`;
   return /* sql */ `if ${guard} then
       ${statement};
       return null;
@@ -92,7 +95,7 @@ function typedBranch(capture: Capture, event: KeyEvent): string {
 /** For `format`: `%1$I` is the name of the first key column. */
 function looseStatement(capture: Capture, event: KeyEvent): string {
   const images = (row: string): string[] => looseImages(capture, row);
-  const parameters = capture.level === 'row' ? { new: '($1)', old: '($2)' } : undefined;
+  const parameters = capture.level === 'row' ? { rows: { new: '($1)', old: '($2)' } } : {};
   return `${insertInto(capture, ['loose'])} ${rowsOf(capture, event, images, parameters)}`;
 }
 
@@ -109,12 +112,18 @@ function unknownKey(capture: Capture, event: KeyEvent): string {
   return `${insertInto(capture, ['mark'])} ${capture.level === 'row' ? mark : `${mark} where exists (select from ${rows})`}`;
 }
 
+interface RowsOptions {
+  /** What the columns of a row are qualified by, with row-level triggers. */
+  readonly rows?: { readonly new: string; readonly old: string };
+  readonly union?: 'union' | 'union all';
+}
+
 /** @param expressions of one row, given what a column of it is qualified by */
 function rowsOf(
   capture: Capture,
   event: KeyEvent,
   expressions: (row: string) => string[],
-  rows = { new: 'new', old: 'old' },
+  { rows = { new: 'new', old: 'old' }, union = 'union' }: RowsOptions = {},
 ): string {
   const from = (table: string, row: string): string =>
     capture.level === 'row'
@@ -122,6 +131,6 @@ function rowsOf(
       : `${values(capture, expressions('changed'))} from ${table} changed`;
   const [after, before] = [from(NEW_ROWS, rows.new), from(OLD_ROWS, rows.old)];
   // `union` keeps one of two equal images: an update that leaves the key alone writes it once.
-  if (event === 'update') return `${before} union ${after}`;
+  if (event === 'update') return `${before} ${union} ${after}`;
   return event === 'insert' ? after : before;
 }

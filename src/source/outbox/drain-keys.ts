@@ -1,7 +1,7 @@
 import type { OutboxBatch } from '../../domain/batch.js';
-import { byPosition, knownType } from '../../domain/column-type.js';
+import { byPosition, columnType } from '../../domain/column-type.js';
 import { literal, quotePg } from '../../domain/identifier.js';
-import type { Column, ReplicatedTable } from '../../domain/replicated-table.js';
+import { takesNull, type Column, type ReplicatedTable } from '../../domain/replicated-table.js';
 import { versionSql } from '../../domain/version.js';
 import { keyColumn, outboxTable, ownRows } from './names.js';
 
@@ -38,7 +38,7 @@ export function keysSql(table: DrainedTable, batch: OutboxBatch, options: KeysOp
         select ${column}event.seq, ${key.map((_, index) => eventKey(table.id, index, options)).join(', ')}
         ${eventsSql(table.id, batch)}${isKey}
       ) event
-      group by ${column}${key.map((each, index) => knownType(each).image(`event.${keyColumn(index)}`)).join(', ')}
+      group by ${column}${key.map((each, index) => columnType(each).image(`event.${keyColumn(index)}`)).join(', ')}
       order by max(event.seq)
     ) batch`;
 }
@@ -72,11 +72,11 @@ export function batchVersionSql({ generation, shape = 1 }: OutboxBatch): string 
 export function rowTextSql(table: Pick<DrainedTable, 'columns' | 'key'>, version: string): string {
   const key = keyOf(table);
   const values = byPosition(table.columns).map((column) => {
-    const type = knownType(column);
+    const type = columnType(column);
     const place = key.indexOf(column);
     if (place >= 0) return type.copy(`batch.${keyColumn(place)}`);
     const value = type.copy(`source.${quotePg(column.name)}`);
-    return column.nullable ? value : `coalesce(${value}, ${type.absent})`;
+    return takesNull(column) ? value : `coalesce(${value}, ${type.absent})`;
   });
   return [...values, version, `case when ${isGoneSql(key)} then 1 else 0 end`].join(', ');
 }
@@ -109,14 +109,18 @@ function eventKey(id: string, index: number, { hasLoose }: KeysOptions): string 
  * the grouped expression, because it keeps the collation under which the index of the table is looked up.
  */
 export function groupedKey(column: Column, index: number): string {
-  const plain = `event.${keyColumn(index)}`;
-  return knownType(column).image(plain) === plain ? plain : `min(${plain}) as ${keyColumn(index)}`;
+  const name = keyColumn(index);
+  const plain = `event.${name}`;
+  const { image, textImage } = columnType(column);
+  if (image(plain) === plain) return plain;
+  // Not every type has a `min` that the search path finds.
+  return textImage === true ? `(array_agg(${plain}))[1] as ${name}` : `min(${plain}) as ${name}`;
 }
 
 function sameKey(column: Column, index: number): string {
-  const { image } = knownType(column);
+  const { image, equals = '=' } = columnType(column);
   const ours = `batch.${keyColumn(index)}`;
   const theirs = `source.${quotePg(column.name)}`;
-  const equal = `${theirs} = ${ours}`;
+  const equal = `${theirs} ${equals} ${ours}`;
   return image(ours) === ours ? equal : `${equal} and ${image(theirs)} = ${image(ours)}`;
 }

@@ -1,7 +1,7 @@
 import type { OutboxBatch } from '../../domain/batch.js';
-import { byPosition, DELETED_COLUMN, knownType, VERSION_COLUMN } from '../../domain/column-type.js';
+import { byPosition, DELETED_COLUMN, columnType, VERSION_COLUMN } from '../../domain/column-type.js';
 import { literal, quotePg } from '../../domain/identifier.js';
-import type { Column } from '../../domain/replicated-table.js';
+import { takesNull, type Column } from '../../domain/replicated-table.js';
 import type { RowContent } from '../../pipeline/row-batch.js';
 import {
   batchVersionSql,
@@ -63,12 +63,12 @@ export function rowJson(columns: readonly Column[], version: string): string {
   const pieces: string[] = [];
   let constant = '{';
   for (const [index, column] of byPosition(columns).entries()) {
-    const { json, jsonText } = knownType(column);
+    const { json, jsonText } = columnType(column);
     const value = `source.${quotePg(column.name)}`;
     constant += `${index === 0 ? '' : ','}${JSON.stringify(column.name)}:`;
-    const isQuoted = jsonText !== undefined && !column.nullable;
+    const isQuoted = jsonText !== undefined && !takesNull(column);
     if (isQuoted) pieces.push(literal(`${constant}"`), jsonText(value));
-    else pieces.push(literal(constant), column.nullable ? `coalesce(${json(value)}, 'null')` : json(value));
+    else pieces.push(literal(constant), takesNull(column) ? `coalesce(${json(value)}, 'null')` : json(value));
     constant = isQuoted ? '"' : '';
   }
   return concat([...pieces, literal(`${constant},"${VERSION_COLUMN}":"`), version, `'","${DELETED_COLUMN}":0}'`]);
@@ -82,7 +82,7 @@ function concat(pieces: readonly string[]): string {
 }
 
 function keyJson(key: readonly Column[]): string {
-  const values = key.map((column, index) => knownType(column).json(`batch.${keyColumn(index)}`));
+  const values = key.map((column, index) => columnType(column).json(`batch.${keyColumn(index)}`));
   return `'[' || ${values.join(` || ',' || `)} || ']'`;
 }
 
@@ -95,7 +95,7 @@ function tombstoneJson(key: readonly Column[], version: string): string {
 function keysJson(key: readonly Column[], version: string): string {
   const values = key.map(
     (column, index) =>
-      `${literal(`${JSON.stringify(column.name)}:`)} || ${knownType(column).json(`batch.${keyColumn(index)}`)}`,
+      `${literal(`${JSON.stringify(column.name)}:`)} || ${columnType(column).json(`batch.${keyColumn(index)}`)}`,
   );
   return `'{' || ${values.join(` || ',' || `)} || ',"${VERSION_COLUMN}":"' || ${version} || '"'`;
 }

@@ -24,7 +24,7 @@ import { verifyInstalled } from './verify-installed.js';
 export const BEGIN_DDL = /* sql */ `begin; set local lock_timeout = ${LOCK_TIMEOUT_MS}; set local synchronous_commit = on;
   set local idle_in_transaction_session_timeout = '2s'; set local search_path = pg_catalog, pg_temp`;
 
-type OutboxOwner = Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'shape' | 'columns' | 'key'> &
+type OutboxOwner = Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'shape' | 'columns' | 'excluded' | 'key'> &
   Partial<Pick<ReplicatedTable, 'route'>> &
   CaptureForm;
 
@@ -149,7 +149,8 @@ async function isInstalled(pg: Queryable, table: OutboxOwner): Promise<boolean> 
 }
 
 /**
- * Types and collations of the key columns, in key order, under a search path that qualifies every name.
+ * Types and collations of the key columns, in key order, under a search path that qualifies every name. With the modifier -1, which
+ * means none: `character` would be char(1).
  * @throws Failure `Unauthorized`: types are usable by all unless someone took that away, but not the schemas they are in
  */
 async function readKeyTypes(pg: Queryable, table: OutboxOwner): Promise<OutboxKeyType[]> {
@@ -162,7 +163,7 @@ async function readKeyTypes(pg: Queryable, table: OutboxOwner): Promise<OutboxKe
       select level.name, d.typbasetype, level.collated, level.depth + 1
       from level join pg_type d on d.oid = level.type and d.typtype = 'd'
     )
-    select distinct on (level.name) level.name::text as name, format_type(level.type, null) as type,
+    select distinct on (level.name) level.name::text as name, format_type(level.type, -1) as type,
       case when c.oid is not null then format('%I.%I', n.nspname, c.collname) end as "collation",
       case when not has_schema_privilege(t.typnamespace, 'usage')
              then format('grant usage on schema %s to %I', t.typnamespace::regnamespace, current_user)

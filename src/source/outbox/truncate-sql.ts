@@ -1,4 +1,4 @@
-import { knownType } from '../../domain/column-type.js';
+import { storedKey } from '../../domain/column-type.js';
 import { literal, quotePg } from '../../domain/identifier.js';
 import { insertInto, looseBody, looseImages, markSql, typedGuard, values, type Capture } from './capture-parts.js';
 import { keyColumn } from './names.js';
@@ -15,7 +15,7 @@ export function truncateTreeBody(capture: Capture): string {
   const { columns, hasLoose } = capture.key;
   const guard = typedGuard(capture);
   const keys = columns.map((_, at) => keyColumn(at));
-  const images = columns.map((column) => knownType(column).image(`source.${quotePg(column.name)}`));
+  const images = columns.map((column) => storedKey(column, `source.${quotePg(column.name)}`));
   const from = `' from only ' || tg_relid::regclass::text || ' source'`;
   const typed = `${insertInto(capture, keys)} ${values(capture, images)}`;
   const loose = `${insertInto(capture, ['loose'])} ${values(capture, looseImages(capture, 'source'))}`;

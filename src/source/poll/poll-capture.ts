@@ -96,7 +96,7 @@ async function inspect(
   pg: Queryable,
   name: TableName,
   kind: PollKind,
-  { key, cursor: chosen, channel, intervalMs }: CaptureOptions,
+  { cursor: chosen, channel, intervalMs, ...ofTable }: CaptureOptions,
 ): Promise<Inspection> {
   const title = formatTableName(name);
   if (kind === POLL && channel !== undefined)
@@ -106,7 +106,7 @@ async function inspect(
     });
   try {
     const makes = hasTrigger(kind, { channel }) ? 'trigger' : 'nothing';
-    const { triggerLevel, isTree: _, ...inspection } = await inspectTable(pg, name, { key, makes });
+    const { triggerLevel, isTree: _, ...inspection } = await inspectTable(pg, name, { ...ofTable, makes });
     if (triggerLevel === 'row')
       throw new Failure('UnsuitableTable', {
         message: `A subscription writes to ${title}, with ids that its sequence here never gave out.`,

@@ -1,4 +1,4 @@
-import { byPosition, knownType } from '../../domain/column-type.js';
+import { byPosition, columnType } from '../../domain/column-type.js';
 import { literal, quotePg } from '../../domain/identifier.js';
 import type { Column, ReplicatedTable } from '../../domain/replicated-table.js';
 import { versionSql } from '../../domain/version.js';
@@ -59,13 +59,13 @@ function version({ route }: PolledTable, { generation, shape = 1 }: PollBatch): 
 }
 
 function rowText({ columns }: PolledTable): string[] {
-  return byPosition(columns).map((column) => knownType(column).copy(`source.${quotePg(column.name)}`));
+  return byPosition(columns).map((column) => columnType(column).copy(`source.${quotePg(column.name)}`));
 }
 
 function keyJson({ key, columns }: PolledTable): string {
   const values = key.map((name) => {
     const column = columns.find((each) => each.name === name) as Column;
-    return knownType(column).json(`source.${quotePg(name)}`);
+    return columnType(column).json(`source.${quotePg(name)}`);
   });
   return `${literal('[')} || ${values.join(` || ',' || `)} || ${literal(']')}`;
 }

@@ -1,0 +1,66 @@
+import { Option, type Command } from 'commander';
+import { given } from '../domain/given.js';
+import { POLICIES, type ColumnOptions, type Policy } from '../domain/replicated-table.js';
+import { parseColumnNames, splitAssignment } from '../domain/table-name.js';
+import { Failure } from '../failure/failure.js';
+
+/** The options as they were written. */
+export interface WrittenColumnOptions {
+  readonly type?: readonly string[];
+  readonly policy?: readonly string[];
+  readonly excludeColumn?: readonly string[];
+}
+
+/** Adds the options that say what becomes of single columns. Each may be given several times. */
+export function withColumnOptions(command: Command): Command {
+  const options = [
+    new Option('--type <column=type>', 'the ClickHouse type of a column, e.g. amount="Decimal(18, 4)"'),
+    new Option(
+      '--policy <column=policy>',
+      `what happens to values that have no place in the ClickHouse type: ${POLICIES.join(', ')} (default: refuse); without a column, for all columns that have such values`,
+    ),
+    new Option('--exclude-column <columns>', 'columns that are not replicated, separated by commas'),
+  ];
+  for (const option of options)
+    command.addOption(
+      option.argParser((written: string, before: readonly string[] | undefined) => [...(before ?? []), written]),
+    );
+  return command;
+}
+
+/** @throws Failure `Misconfigured` for what cannot be read */
+export function columnOptionsOf({ type, policy, excludeColumn }: WrittenColumnOptions): ColumnOptions {
+  const common = policy?.filter((written) => isPolicy(written)).at(-1);
+  const policies = policy?.filter((written) => !isPolicy(written));
+  return given({
+    types: assignmentsOf('--type', type),
+    policies: assignmentsOf('--policy', policies, readPolicy),
+    policy: common as Policy | undefined,
+    excluded: excludeColumn?.flatMap(parseColumnNames),
+  });
+}
+
+function assignmentsOf<T extends string = string>(
+  option: string,
+  written: readonly string[] = [],
+  read: (value: string) => T = (value) => value as T,
+): Readonly<Record<string, T>> | undefined {
+  if (written.length === 0) return undefined;
+  const pairs = written.map((each) => {
+    const found = splitAssignment(each);
+    if (found !== undefined) return [found.name, read(found.value)] as const;
+    throw new Failure('Misconfigured', { message: `"${option} ${each}" is not read: write ${option} COLUMN=VALUE.` });
+  });
+  return Object.fromEntries(pairs);
+}
+
+function isPolicy(text: string): text is Policy {
+  return (POLICIES as readonly string[]).includes(text);
+}
+
+function readPolicy(text: string): Policy {
+  if (isPolicy(text)) return text;
+  throw new Failure('Misconfigured', {
+    message: `There is no policy "${text}": choose one of ${POLICIES.join(', ')}.`,
+  });
+}

@@ -1,0 +1,125 @@
+import { Readable } from 'node:stream';
+import { buffer, text as readText } from 'node:stream/consumers';
+import type pg from 'pg';
+import { to as copyTo } from 'pg-copy-streams';
+import type { ClickHouseClient } from '@clickhouse/client';
+import { liveInsertSettings } from '../../src/clickhouse/insert-settings.js';
+import type { OutboxBatch } from '../../src/domain/batch.js';
+import { targetColumns } from '../../src/domain/column-type.js';
+import { quoteCh } from '../../src/domain/identifier.js';
+import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
+import type { RowContent } from '../../src/pipeline/row-batch.js';
+import { byKeySql, KEY_TYPES, SET_KEYS } from '../../src/source/by-key/by-key-sql.js';
+import { copyRows } from '../../src/source/copy/copy-rows.js';
+import { readBatch } from '../../src/source/outbox/drain.js';
+import { streamBatch } from '../../src/source/outbox/stream.js';
+import { linesSql, streamSql } from '../../src/source/poll/rows-sql.js';
+import { DrainLines } from '../../src/source/outbox/drain-lines.js';
+import type { PollBatch } from '../../src/source/poll/position.js';
+import { BEGIN_READING } from '../../src/source/session.js';
+import { allocatePosition } from '../../src/source/settle.js';
+import { nameBatch } from './source-table.js';
+import { textOf } from './spans.js';
+
+/** What a road brings to ClickHouse. */
+export interface Brought {
+  readonly format: 'TabSeparated' | 'JSONEachRow';
+  readonly body: string;
+}
+
+export type Road = (pg: pg.Client, table: ReplicatedTable) => Promise<Brought>;
+
+const signal = (): AbortSignal => AbortSignal.timeout(20_000);
+
+/** The values of the changes of an outbox, as they go into a topic. The outbox is left as it is. */
+async function drained(pg: pg.Client, table: ReplicatedTable, rows: RowContent['rows']): Promise<string[]> {
+  const batch = (await nameBatch(pg, table)) as OutboxBatch;
+  const values: string[] = [];
+  const reading = readBatch(pg, table, batch, { signal: signal(), rows });
+  for await (const changes of reading.changes) for (const { value } of changes) values.push(textOf(value));
+  return values;
+}
+
+const ALL: PollBatch = { batch: 1, generation: 1, shape: 1, ids: [['0', '1000000']], upTo: '1000000', at: 0 };
+
+/** The table as one that is polled by its key. */
+const polled = (table: ReplicatedTable): ReplicatedTable => ({
+  ...table,
+  route: { ...table.route, capture: { kind: 'poll', cursor: table.key[0], sequence: { oid: '0' } } as never },
+});
+
+async function inReading(pg: pg.Client, sql: string): Promise<Buffer> {
+  await pg.query(BEGIN_READING);
+  const rows = await buffer(pg.query(copyTo(sql)));
+  await pg.query('commit');
+  return rows;
+}
+
+async function polledValues(pg: pg.Client, table: ReplicatedTable, rows: RowContent['rows']): Promise<string> {
+  const lines = new DrainLines(rows).feed(await inReading(pg, linesSql(polled(table), ALL, { rows, key: true })));
+  return [...lines].map(({ value }) => `${textOf(value)}\n`).join('');
+}
+
+/** Every way of a row to ClickHouse. Those of the outbox take a tombstone where it is gone. */
+export const OUTBOX_ROADS = {
+  'drain, json': async (pg, table) => ({
+    format: 'JSONEachRow',
+    body: (await drained(pg, table, 'json')).map((value) => `${value}\n`).join(''),
+  }),
+  'drain, packed': async (pg, table) => ({
+    format: 'TabSeparated',
+    body: (await drained(pg, table, 'text')).map((value) => `${value}\n`).join(''),
+  }),
+  direct: async (pg, table) => {
+    const batch = (await nameBatch(pg, table)) as OutboxBatch;
+    const { rows } = await streamBatch(pg, table, batch, { signal: signal(), ensureFlushed: () => Promise.resolve() });
+    const body = await readText(rows);
+    await pg.query('commit');
+    return { format: 'TabSeparated', body };
+  },
+  'by key': async (pg, table) => {
+    const keys = await drained(pg, table, 'keys');
+    await pg.query(BEGIN_READING);
+    const { rows } = await pg.query<{ type: string }>(KEY_TYPES, [table.relation, table.key]);
+    await pg.query(SET_KEYS, [`[${keys.join(',')}]`]);
+    const sql = byKeySql(table, { types: rows.map(({ type }) => type), shape: 1 });
+    const body = await readText(pg.query(copyTo(sql)));
+    await pg.query('commit');
+    return { format: 'TabSeparated', body };
+  },
+} as const satisfies Readonly<Record<string, Road>>;
+
+export const ROADS: Readonly<Record<string, Road>> = {
+  copy: async (pg, table) => {
+    const rows = copyRows(pg, table, await allocatePosition(pg, table.id), { signal: signal() });
+    return { format: 'TabSeparated', body: await readText(rows) };
+  },
+  ...OUTBOX_ROADS,
+  'poll, json': async (pg, table) => ({ format: 'JSONEachRow', body: await polledValues(pg, table, 'json') }),
+  'poll, packed': async (pg, table) => ({ format: 'TabSeparated', body: await polledValues(pg, table, 'text') }),
+  'poll, direct': async (pg, table) => {
+    const rows = await inReading(pg, streamSql(polled(table), ALL, { versions: true }));
+    return { format: 'TabSeparated', body: rows.toString() };
+  },
+};
+
+/** A table of ClickHouse for the rows of `table`. */
+export async function makeTarget(
+  ch: ClickHouseClient,
+  table: ReplicatedTable,
+  name: string,
+  engine = `ReplacingMergeTree(_version, _deleted) order by (${table.key.map(quoteCh).join(', ')})`,
+): Promise<void> {
+  const columns = targetColumns(table).map((column) => `${quoteCh(column.name)} ${column.type}`);
+  await ch.command({ query: `create table ${name} (${columns.join(', ')}) engine = ${engine}` });
+}
+
+/** Inserts as the product does. */
+export async function bring(ch: ClickHouseClient, target: string, { format, body }: Brought): Promise<void> {
+  const { stream } = await ch.exec({
+    query: `insert into ${target} format ${format}`,
+    values: Readable.from([Buffer.from(body)], { objectMode: false }),
+    clickhouse_settings: await liveInsertSettings(ch),
+  });
+  for await (const _ of stream);
+}
