@@ -28,7 +28,10 @@ import { OtherSinks, type Sink } from '../src/clickhouse/sinks.js';
 import { LOADERS } from '../src/clickhouse/loaders.js';
 import type { Capture } from '../src/source/capture.js';
 import { CAPTURES } from '../src/source/captures.js';
+import { readShapes } from '../src/ledger/shapes.js';
 import type { Registry } from '../src/pipeline/registry.js';
+import { SharedPoll } from '../src/pipeline/shared-poll.js';
+import { readColumnsTexts } from '../src/source/catalog/columns-text.js';
 import { readDeployment } from '../src/source/deployment.js';
 import { stepsInOneDatabase, type OpenOutboxSteps } from '../src/source/outbox/steps.js';
 import { stepsInTwoDatabases } from '../src/source/outbox/two-databases.js';
@@ -47,6 +50,8 @@ const POOL_CONNECTIONS = 8;
 const DDL_CONCURRENCY = 4;
 /** Each holds a connection while ClickHouse takes its rows. */
 const KEY_READERS = 4;
+/** How soon a change of the columns of a table that idles is seen. */
+const LOOK_MS = 2_000;
 /** Of publishing: each takes this process some 4 ms, PostgreSQL as much, and Kafka half of it. */
 const SMALL_BATCHES_A_SECOND = 200;
 
@@ -72,6 +77,8 @@ export interface Deps {
   readonly readingByKey: ReadingPool;
   /** Wakes the slices that wait for changes; one connection for all of them. */
   readonly watch: OutboxWatch;
+  /** For stages that idle: a text of the columns of a table, by its oid, and the shape of a table, by its id. */
+  readonly polls: { readonly columns: SharedPoll; readonly shapes: SharedPoll };
   /** Hears the notifications of triggers; one connection for all tables that have them. */
   readonly listener: Listener;
   /** A connection of one errand's own, when its turn has come; `await using` ends it. First loads have a queue of theirs. */
@@ -144,6 +151,10 @@ export function openDeps(
     reading,
     readingByKey,
     watch,
+    polls: {
+      columns: new SharedPoll((relations) => readColumnsTexts(source, relations), LOOK_MS),
+      shapes: new SharedPoll((ids) => readShapes(ledger, ids), LOOK_MS),
+    },
     listener,
     async connectSource(name, { copies = false, ...options }) {
       const place = await (copies ? queues.copies : queues.errands).acquire(options);

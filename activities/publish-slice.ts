@@ -2,7 +2,7 @@ import type { SliceReceipt, SliceRequest } from '../src/domain/receipt.js';
 import { PUBLISH_STAGE, requireKafka } from '../src/domain/route.js';
 import { TopicBatchWriter } from '../src/topic/topic-batch-writer.js';
 import { rowContentOf } from '../src/messages/formats.js';
-import { targetColumns } from '../src/domain/column-type.js';
+import { messageColumns } from '../src/domain/column-type.js';
 import type { Deps } from './deps.js';
 import { runStageSlice } from './run-stage-slice.js';
 
@@ -27,7 +27,8 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
         source: deps.captures.named(capture.kind).open(deps, context, content),
         writer: new TopicBatchWriter(await deps.publisher(), transport, {
           origin: (await deps.deployment()).id,
-          columns: content.rows === 'text' ? targetColumns(table).map(({ name }) => name) : undefined,
+          shape: table.shape,
+          columns: content.rows === 'text' ? messageColumns(table) : undefined,
           throttle: deps.throttles.publish,
         }),
       };

@@ -1,15 +1,20 @@
 import type { BatchName } from '../src/domain/batch.js';
 import type { SliceReceipt, SliceRequest } from '../src/domain/receipt.js';
-import type { StageId } from '../src/domain/route.js';
+import type { ReplicatedTable } from '../src/domain/replicated-table.js';
+import { inputOf, type StageId } from '../src/domain/route.js';
+import { laterShapes, type ShapeChange } from '../src/domain/shape.js';
+import { awaitsCopy } from '../src/ledger/copy-again.js';
 import { countOpen } from '../src/ledger/quarantine.js';
 import { claimStage, type StageRow } from '../src/ledger/stages.js';
 import { countBatch } from '../src/observe/count-batch.js';
-import type { BatchSource, BatchWriter } from '../src/pipeline/batch.js';
+import type { BatchSource, BatchWriter, SourceState } from '../src/pipeline/batch.js';
+import { ShapeBehind } from '../src/pipeline/shape-behind.js';
 import { runStage } from '../src/pipeline/run-stage.js';
-import { runSlice, type SliceOptions, type UNBOUNDED } from '../src/pipeline/slice.js';
+import { runSlice, type UNBOUNDED, type Slice, type SliceOptions } from '../src/pipeline/slice.js';
 import type { StageContext } from '../src/pipeline/stage.js';
 import type { Deps } from './deps.js';
 import { findPreparedTable } from './find-prepared-table.js';
+import { followSource } from './follow-source.js';
 
 /** The two ends of a stage. */
 export interface StageEnds<Name extends BatchName, Content> {
@@ -22,8 +27,13 @@ export interface StageSliceOptions extends SliceOptions {
   readonly length?: typeof UNBOUNDED;
 }
 
+/** One change of the columns may come behind another. */
+const MOST_OPENINGS = 10;
+
 /**
- * One slice of a stage, as every stage activity runs it: find the table, claim the stage, open its ends, run the loop.
+ * One slice of a stage, as every stage activity runs it: find the table, claim the stage, open its ends, run the loop. Ends that meet
+ * other columns than they were opened with are opened again with those. A slice that has noted a change of the columns ends with it, so
+ * that the workflow knows; one that has no length of its own goes on.
  * @param stage used where the request names none
  */
 export async function runStageSlice<Row extends StageRow, Name extends BatchName, Content>(
@@ -34,26 +44,87 @@ export async function runStageSlice<Row extends StageRow, Name extends BatchName
   options: StageSliceOptions = {},
 ): Promise<SliceReceipt> {
   const id = request.stage ?? stage;
-  return runSlice(
-    options.length ?? request,
-    async (slice) => {
-      const own = await deps.deployment();
-      const { id: tableId } = await findPreparedTable(deps.ledger, request, own);
-      const row = await claimStage<Row>(deps.ledger, { tableId, stage: id, owner: deps.owner });
-      const claim = { tableId, stage: id, epoch: row.epoch };
-      // After the claim: a change of the route from here on fences it, and one before it is seen. A row and a route that do not belong
-      // together would name batches that nobody can read.
-      const table = await findPreparedTable(deps.ledger, request, own);
-      const { source, writer } = await open({ table, stage: id, slice, request, row, claim });
-      await using opened = source;
-      const totals = await runStage(slice, opened, writer, {
+  const totals = { batches: 0, rows: 0, bytes: 0 };
+  const shapes: ShapeChange[] = [];
+  let table: ReplicatedTable | undefined;
+  let state: SourceState | undefined;
+
+  async function move(slice: Slice): Promise<void> {
+    const own = await deps.deployment();
+    const { id: tableId } = await findPreparedTable(deps.ledger, request, own);
+    const row = await claimStage<Row>(deps.ledger, { tableId, stage: id, owner: deps.owner });
+    const claim = { tableId, stage: id, epoch: row.epoch };
+    // After the claim: a change of the route from here on fences it, and one before it is seen. A row and a route that do not belong
+    // together would name batches that nobody can read.
+    const found = await findPreparedTable(deps.ledger, request, own);
+    table = found;
+    const { source, writer } = await open({ table: found, stage: id, slice, request, row, claim });
+    await using opened = source;
+    try {
+      await runStage(slice, opened, writer, {
         stage: id,
         proof: row.proof,
         verifyEveryMs: request.sliceMs,
-        onBatch: (batch) => countBatch(deps.meters, request, { stage: id, ...batch }),
+        isChanged: changesOf(deps, found, id),
+        onBatch: (batch) => {
+          totals.batches += 1;
+          totals.rows += batch.rows;
+          totals.bytes += batch.bytes;
+          countBatch(deps.meters, request, { stage: id, ...batch });
+        },
       });
-      return { stage: id, ...totals, ...opened.state(), quarantined: await countOpen(deps.ledger, tableId) };
+    } finally {
+      state = opened.state();
+    }
+  }
+
+  async function receipt(): Promise<SliceReceipt> {
+    if (table === undefined || state === undefined) throw new Error('a stage that was not opened has no receipt');
+    const newest = shapes.length === 0 ? table : await findPreparedTable(deps.ledger, request, await deps.deployment());
+    // Also where the receipt of the slice that noted the change was lost.
+    const awaits =
+      laterShapes(newest).some((shape) => shape.class === 'copy') && (await awaitsCopy(deps.ledger, newest.id));
+    return {
+      stage: id,
+      ...totals,
+      ...state,
+      quarantined: await countOpen(deps.ledger, newest.id),
+      ...(shapes.length === 0 ? {} : { shapes }),
+      ...(awaits ? { copyAgain: true } : {}),
+    };
+  }
+
+  return runSlice(
+    options.length ?? request,
+    async (slice) => {
+      for (let opening = 1; ; opening += 1) {
+        try {
+          await move(slice);
+          return await receipt();
+        } catch (met) {
+          if (table === undefined || opening >= MOST_OPENINGS) throw met;
+          const change = await followSource(deps, request, { table, met, signal: slice.signal });
+          if (change !== undefined) shapes.push(change);
+        }
+        if (shapes.length > 0 && options.length === undefined) return receipt();
+      }
     },
     options,
   );
+}
+
+/** @returns what a stage that idles asks now and then. @throws (from it) ShapeBehind where another stage has noted a shape */
+function changesOf({ polls }: Deps, table: ReplicatedTable, stage: StageId): () => Promise<boolean> {
+  const { id, relation, shape } = table;
+  let known: string | undefined;
+  return async () => {
+    const newest = Number((await polls.shapes.get(id)) ?? shape);
+    if (newest > shape) throw new ShapeBehind(shape, newest);
+    // A loader reads no table, and may not reach one.
+    if (inputOf(stage) !== 'capture') return false;
+    const text = await polls.columns.get(relation);
+    const isChanged = known !== undefined && text !== known;
+    known = text;
+    return isChanged;
+  };
 }

@@ -36,6 +36,7 @@ export function statusOf(state: TableState, address: TableAddress, running: read
     running,
     prepared: state.prepared,
     copied: state.copied,
+    shape: state.shape ?? null,
     routeChange: state.routeChange ?? null,
     stages: Object.fromEntries([
       ...stageSpecs(state).flatMap((spec) => (isMoving(spec) ? [[spec.id, totalsOf(state, spec.id)]] : [])),
@@ -87,6 +88,7 @@ export function currentDetails(state: TableState, address: TableAddress): string
     ...changeLines(state),
     copyLine(state),
     routeChangeLine(state),
+    shapeLine(state),
     stageTable(state),
     state.ignored === null
       ? ''
@@ -124,6 +126,12 @@ function routeChangeLine({ routeChange: change }: TableState): string {
   if (change === undefined) return '';
   const wish = Object.entries(change.options).map(([name, value]) => `${name} \`${String(value)}\``);
   return `Being changed since ${change.since}: ${wish.join(', ')} (${change.step}).`;
+}
+
+function shapeLine({ shape: change }: TableState): string {
+  if (change === undefined) return '';
+  const again = change.class === 'copy' ? ' The table is read again.' : '';
+  return `Columns: shape ${change.shape} since ${change.notedAt}: ${plain(change.change)}.${again}`;
 }
 
 function stageTable(state: TableState): string {

@@ -3,6 +3,7 @@ import { STATUS_QUERY } from './names.js';
 import type { Change, ChangeOutcome, Replay } from './changes.js';
 import type { ReplayTerms } from '../src/domain/replay.js';
 import type { CopyReceipt, RemoveReceipt, TableAddress } from '../src/domain/receipt.js';
+import type { ShapeChange } from '../src/domain/shape.js';
 import type { StageId } from '../src/domain/route.js';
 import type { TableOptions } from '../src/domain/replicated-table.js';
 import type { RouteOptions } from '../src/domain/route-change.js';
@@ -122,6 +123,8 @@ export interface TableStatus extends TableAddress {
   readonly prepared: Prepared | null;
   /** Null until the first load is done. */
   readonly copied: CopyReceipt | null;
+  /** The last change of its columns; null where there was none. */
+  readonly shape: ShapeChange | null;
   /** A change of the route that is under way; absent in older releases. */
   readonly routeChange: RouteChange | null;
   /** As of the end of the last slice: up to `sliceMs` old. */

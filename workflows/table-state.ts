@@ -1,6 +1,7 @@
 import type { ChangeReceipt, CopyReceipt, PrepareReceipt, RemoveReceipt, SliceReceipt } from '../src/domain/receipt.js';
 import { COPY_STAGE, type StageId, type StageSpec } from '../src/domain/route.js';
 import type { RouteOptions } from '../src/domain/route-change.js';
+import type { ShapeChange } from '../src/domain/shape.js';
 import type { FailureKind } from '../src/failure/kinds.js';
 import {
   type ChangeEvent,
@@ -55,7 +56,10 @@ export interface TableState extends ChangeState {
   /** The last failure that needed no person, until its task succeeds. */
   readonly lastTransientFailure: TaskFailure | null;
   readonly prepared: Prepared | null;
+  /** Null too while it begins again, because the columns of the table were changed. */
   readonly copied: CopyReceipt | null;
+  /** The last change of the columns that a slice has noted; absent where none did. */
+  readonly shape?: ShapeChange;
   readonly routeChange?: RouteChange;
   /** By id; of the stages that moved anything, or tried to. */
   readonly stages: Readonly<Record<StageId, StageTotals>>;
@@ -201,7 +205,7 @@ export function reduce(state: TableState, event: TableEvent): TableState {
     case 'sliceEnded': {
       const { stage } = event.receipt;
       const stages = { ...state.stages, [stage]: addSlice(totalsOf(state, stage), event.receipt, event.at) };
-      const next = { ...succeed(state, stage), stages, ...quarantinedOf(state, event.receipt) };
+      const next = reshape({ ...succeed(state, stage), stages, ...quarantinedOf(state, event.receipt) }, event.receipt);
       return event.receipt.copyAgain === true ? forgetCopies(next) : next;
     }
     case 'stageStarted':
@@ -244,6 +248,12 @@ function quarantinedOf(
   { quarantined: now }: SliceReceipt,
 ): Pick<TableState, 'quarantined'> {
   return now === undefined || now === quarantined ? {} : { quarantined: now };
+}
+
+/** What a slice has found the columns to be. */
+function reshape(state: TableState, { shapes = [] }: SliceReceipt): TableState {
+  const shape = shapes.at(-1);
+  return shape === undefined ? state : { ...state, shape };
 }
 
 export function stoppedOf({ stopped = [] }: TableState): readonly StageId[] {

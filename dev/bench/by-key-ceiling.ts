@@ -17,7 +17,7 @@ export async function byKeyCeiling(
   rows: number,
 ): Promise<Ceiling> {
   await using pg = await environment.connect('by key ceiling');
-  const sql = byKeySql(table, { types: ['bigint'], shape: table.shape });
+  const sql = byKeySql(table, { types: ['bigint'], names: ['id'], shape: table.shape });
   const timing = await timed(environment, async () => {
     for (let first = 1; first <= rows; first += BATCH_KEYS) {
       const keys = Array.from({ length: Math.min(BATCH_KEYS, rows - first + 1) }, (_, index) => {

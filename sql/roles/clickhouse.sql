@@ -18,6 +18,9 @@ grant create temporary table on *.* to pg2click;
 -- For "add": the target, its floor, its view, and to replace the view when it changes.
 grant create table, create view, drop view on analytics.* to pg2click;
 
+-- To follow changes of the source's columns: its target gets columns and wider types, and a marker in the same statement.
+grant alter add column, alter modify column, alter add constraint on analytics.* to pg2click;
+
 -- For "remove --drop-target" alone.
 grant drop table on analytics.* to pg2click;
 

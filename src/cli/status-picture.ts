@@ -3,6 +3,7 @@ import stringWidth from 'string-width';
 import type { FailureView, PipelineView, StageView, TableView } from '../control/table-view.js';
 import { missingQueues, type Workers } from '../control/workers.js';
 import { COPY_STAGE } from '../domain/route.js';
+import type { ShapeChange } from '../domain/shape.js';
 import { count, duration, plural, share } from '../domain/figures.js';
 import { inShell } from '../domain/table-name.js';
 import { loadStage, MAIN_LOADER, PUBLISH_STAGE } from '../domain/route.js';
@@ -29,6 +30,7 @@ export function drawTable(table: TableView, view: PipelineView, before?: Pipelin
     ['topic', table.topic === null ? null : `${table.topic} (${table.format ?? ''})`],
     ['key', table.key?.join(', ') ?? null],
     ['columns', table.columns],
+    ['changed', table.schemaChange === null ? null : schemaText(table.schemaChange)],
     ['first load', hasFirstLoad(table) ? firstLoad(table) : null],
     ...moving(table).map((stage, _, all) => [stage.id, stageText(stage, feederOf(stage, all))] as const),
     ...loaderFacts(table),
@@ -51,6 +53,11 @@ export function drawTable(table: TableView, view: PipelineView, before?: Pipelin
     ...troubleOf(table).map(indent),
     ...advice(view),
   ].join('\n');
+}
+
+function schemaText({ shape, class: kind, change, notedAt }: ShapeChange): string {
+  const again = kind === 'copy' ? ', so the table is read again' : '';
+  return `shape ${shape} since ${notedAt}: ${change}${again}`;
 }
 
 /** The stages that never end. */

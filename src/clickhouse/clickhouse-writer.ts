@@ -6,12 +6,15 @@ import type { Part } from '../domain/part.js';
 import type { Checkpoint } from '../domain/receipt.js';
 import type { TargetTable } from '../domain/replicated-table.js';
 import { copyStage, MAIN_LOADER } from '../domain/route.js';
+import { columnsOfShape, laterShapes } from '../domain/shape.js';
 import { composeVersion, type Version } from '../domain/version.js';
 import { readStages } from '../ledger/stages.js';
 import type { BatchWriter, WriteOptions, Written } from '../pipeline/batch.js';
 import type { RetryPolicy } from '../pipeline/retry.js';
 import type { SmallBatchThrottle } from '../pipeline/small-batch-throttle.js';
+import { listColumns } from './catalog.js';
 import { deleteBelowFloor, writeFloor } from './floor.js';
+import { followShapes } from './follow-shapes.js';
 import { insertCopy } from './insert-copy.js';
 import { insertStream } from './insert-stream.js';
 import { InsertThrottle } from './insert-throttle.js';
@@ -26,8 +29,10 @@ export interface InsertValues {
   /** Lines in `encoding`, or newline-separated blocks of them. */
   readonly values: readonly Buffer[];
   readonly encoding: InsertFormat;
-  /** The columns of TabSeparated lines, in their order. */
-  readonly columns: readonly string[] | undefined;
+  /** The names of TabSeparated lines, in their order. */
+  readonly names: readonly string[] | undefined;
+  /** That the table had when they were written: one that the table has had. */
+  readonly shape: number;
   /** Rows in the values. */
   readonly rows: number;
   readonly bytes: number;
@@ -73,6 +78,8 @@ export class ClickHouseWriter implements BatchWriter<InsertContent> {
   readonly #throttle: InsertThrottle | undefined;
   /** The last batch whose start was recorded with the throttle. */
   #begun = 0;
+  /** The columns of the target; undefined where those of the table never changed. */
+  #existing: ReadonlySet<string> | undefined;
 
   constructor(
     services: ClickHouseServices,
@@ -85,6 +92,7 @@ export class ClickHouseWriter implements BatchWriter<InsertContent> {
     this.#throttle = throttle && new InsertThrottle(services.clickhouse, table.target, throttle);
   }
 
+  /** Brings the target to the newest shape first. @throws ShapeBehind; Failure as `verifySinkHistory`, and those of ClickHouse */
   async verify({ highest }: Checkpoint, proof: unknown): Promise<PartProof> {
     const { clickhouse, parts, ledger } = this.#services;
     const own = copyStage(this.#table.loader ?? MAIN_LOADER);
@@ -97,9 +105,12 @@ export class ClickHouseWriter implements BatchWriter<InsertContent> {
       highest: copied > loaded ? copied : loaded,
       parts: [copy?.proof, proof].map((part) => (part ?? undefined) as PartProof),
     };
-    return verifySinkHistory(clickhouse, parts, this.#table, expected).catch((error: unknown) =>
-      explainOtherServer(clickhouse, this.#table, error),
-    );
+    try {
+      await this.#reshape();
+      return await verifySinkHistory(clickhouse, parts, this.#table, expected);
+    } catch (error) {
+      return explainOtherServer(clickhouse, this.#table, error);
+    }
   }
 
   async write({ batch }: BatchName, content: InsertContent, options: WriteOptions): Promise<Written> {
@@ -122,10 +133,20 @@ export class ClickHouseWriter implements BatchWriter<InsertContent> {
     await this.#throttle?.wait(signal);
   }
 
+  async #reshape(): Promise<void> {
+    const { clickhouse, ledger } = this.#services;
+    await followShapes(clickhouse, ledger, this.#table);
+    if (laterShapes(this.#table).length === 0) return;
+    const { database, table } = this.#table.target;
+    this.#existing = new Set((await listColumns(clickhouse, database, table)).map(({ name }) => name));
+  }
+
   async #insertValues(content: InsertValues, { signal, attempt }: WriteOptions): Promise<Written> {
     const { clickhouse } = this.#services;
-    const { values, encoding, columns, token, rows, bytes, floor } = content;
-    await insertValues(clickhouse, this.#table, { values, encoding, columns, token, signal, attempt });
+    const { values, encoding, names, token, rows, bytes, floor, shape } = content;
+    const columns = columnsOfShape(this.#table, shape);
+    const existing = this.#existing;
+    await insertValues(clickhouse, this.#table, { values, encoding, names, columns, existing, token, signal, attempt });
     await this.#raiseFloor(floor);
     return { rows, bytes };
   }

@@ -1,6 +1,8 @@
+import { comparable } from '../domain/clickhouse-type.js';
 import { DELETED_COLUMN, targetColumns, VERSION_COLUMN } from '../domain/column-type.js';
 import { quoteCh } from '../domain/identifier.js';
-import type { TargetTable } from '../domain/replicated-table.js';
+import { physicalKey, type TargetTable } from '../domain/replicated-table.js';
+import { physicalNames } from '../domain/shape.js';
 import type { SinkColumn, SinkObject } from './catalog.js';
 import { alterTable, extraColumn, type Misfit } from './misfit.js';
 
@@ -16,7 +18,7 @@ export const FILLED_KINDS = new Set(['DEFAULT', 'MATERIALIZED', 'ALIAS']);
  * integer wraps and a smaller scale cuts digits off, both without an error.
  */
 export function findMisfits(
-  table: Pick<TargetTable, 'columns' | 'key' | 'target'>,
+  table: Pick<TargetTable, 'columns' | 'shapes' | 'key' | 'target'>,
   object: SinkObject,
   columns: readonly SinkColumn[],
 ): readonly Misfit[] {
@@ -43,17 +45,19 @@ export function findMisfits(
         sql: alter(`modify column ${named} remove ${column.defaultKind.toLowerCase()}`),
       });
   }
-  const known = new Set(wanted.map(({ name }) => name));
+  // A column that was dropped in PostgreSQL stays here.
+  const known = new Set([...wanted.map(({ name }) => name), ...physicalNames(table)]);
+  const key = physicalKey(table);
   for (const column of columns) {
     if (!known.has(column.name) && !FILLED_KINDS.has(column.defaultKind)) misfits.push(extraColumn(table, column));
     // Rows of one key in two partitions are never merged, and a tombstone has no values to find the right one by.
-    if (column.inPartitionKey && !table.key.includes(column.name))
+    if (column.inPartitionKey && !key.includes(column.name))
       misfits.push({ what: `it is partitioned by column "${column.name}", which is not in the key` });
   }
 
   const sortingKey = readIdentifiers(object.sortingKey);
-  if (sortingKey === undefined || sortingKey.join('\0') !== table.key.join('\0')) {
-    const wantedKey = table.key.map((name) => `"${name}"`).join(', ');
+  if (sortingKey === undefined || sortingKey.join('\0') !== key.join('\0')) {
+    const wantedKey = key.map((name) => `"${name}"`).join(', ');
     misfits.push({ what: `it is ordered by ${object.sortingKey || 'nothing'}, not by the key ${wantedKey}` });
   }
   // A tombstone that expires lets the row below it come back.
@@ -70,11 +74,6 @@ export function isInKey({ sortingKey }: SinkObject, { name, inPartitionKey }: Si
 
 /** What the engine compares: ClickHouse refuses to change it too. */
 const OWN_COLUMNS = new Set([VERSION_COLUMN, DELETED_COLUMN]);
-
-/** `LowCardinality` changes how a column is stored, not what it holds. */
-export function comparable(type: string): string {
-  return type.replace(/^LowCardinality\((.*)\)$/u, '$1').replaceAll(' ', '');
-}
 
 /**
  * Reads ``a, `my b` `` and ``(a, `my b`)``, as `system.tables.sorting_key` prints a key.

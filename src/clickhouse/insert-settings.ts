@@ -171,6 +171,19 @@ export async function fencedInsertSettings(
   return { ...known, ...HTTP_PARAMETERS, log_comment: mark, ...named };
 }
 
+/** How text is read, for a query that reads some. */
+export function readingSettings(ch: ClickHouseClient): Promise<ClickHouseSettings> {
+  return onlyKnown(ch, READING);
+}
+
+/**
+ * Settings of a named insert that selects from its body: rows whose names are not those of the target.
+ * @param token as in `namedInsertSettings`
+ */
+export async function mappedInsertSettings(ch: ClickHouseClient, token: string): Promise<ClickHouseSettings> {
+  return { ...(await onlyKnown(ch, FENCED_INSERT)), ...HTTP_PARAMETERS, insert_deduplication_token: token };
+}
+
 /** Reads the names again at the next insert: the server may have been replaced by another version. */
 export function forgetKnownSettings(ch: ClickHouseClient): void {
   knownSettings.delete(ch);

@@ -1,13 +1,13 @@
 import { Readable } from 'node:stream';
 import type { ClickHouseClient } from '@clickhouse/client';
-import type { TargetTable } from '../domain/replicated-table.js';
-import { quoteCh } from '../domain/identifier.js';
+import type { Column, TargetTable } from '../domain/replicated-table.js';
 import { Failure } from '../failure/failure.js';
 import { insertTimeoutMs, noAnswer } from './insert-deadline.js';
-import { namedInsertSettings } from './insert-settings.js';
+import { mappedInsertSettings, namedInsertSettings } from './insert-settings.js';
 import { joinLines } from './join-lines.js';
 import { targetNames } from './names.js';
 import { sendInsert } from './send.js';
+import { valuesQuery } from './values-query.js';
 
 /** ClickHouse's name for the format of the rows. */
 export type InsertFormat = 'JSONEachRow' | 'TabSeparated';
@@ -17,8 +17,12 @@ export interface InsertRequest {
   readonly values: readonly Buffer[];
   /** `JSONEachRow` by default. */
   readonly encoding?: InsertFormat | undefined;
-  /** The columns of TabSeparated lines, in their order. JSON names its own. */
-  readonly columns?: readonly string[] | undefined;
+  /** The names of TabSeparated lines, in their order. JSON names its own. */
+  readonly names?: readonly string[] | undefined;
+  /** The columns of the table when the values were written; those of the table when absent. */
+  readonly columns?: readonly Column[] | undefined;
+  /** See `ValuesForm`. */
+  readonly existing?: ReadonlySet<string> | undefined;
   /** Names the content: a repeat of it inside the table's window is dropped, views included. */
   readonly token: string;
   readonly signal: AbortSignal;
@@ -33,20 +37,19 @@ export interface InsertRequest {
  *   values under the same token), `SinkSetBack` (the table is gone); the signal's reason when it is aborted
  */
 export async function insertValues(ch: ClickHouseClient, table: TargetTable, request: InsertRequest): Promise<void> {
-  const { values, encoding = 'JSONEachRow', columns, token, signal, attempt = 1 } = request;
+  const { values, encoding = 'JSONEachRow', token, signal, attempt = 1 } = request;
   if (values.length === 0) return;
-  const names = targetNames(table.target);
+  const { shown } = targetNames(table.target);
   const timeoutMs = insertTimeoutMs(attempt);
   const deadline = AbortSignal.timeout(timeoutMs);
-  // JSON goes without a list of columns: with hundreds of long names it would outgrow what servers take in a URL.
-  const list = columns === undefined ? '' : ` (${columns.map(quoteCh).join(', ')})`;
-  const query = /* sql */ `insert into ${names.sql.table}${list} format ${encoding}`;
-  const settings = await namedInsertSettings(ch, token);
+  const { names, columns = table.columns, existing } = request;
+  const { query, mapped } = valuesQuery(table, { encoding, names, columns, existing });
+  const settings = await (mapped ? mappedInsertSettings(ch, token) : namedInsertSettings(ch, token));
   try {
     const body = Readable.from(joinLines(values), { objectMode: false });
     await sendInsert(ch, table, { query, body, settings, signal: AbortSignal.any([signal, deadline]) });
   } catch (error) {
     if (signal.aborted || !deadline.aborted) throw error;
-    throw new Failure('SinkUnavailable', { message: noAnswer(names.shown, timeoutMs) });
+    throw new Failure('SinkUnavailable', { message: noAnswer(shown, timeoutMs) });
   }
 }

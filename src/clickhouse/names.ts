@@ -61,7 +61,27 @@ export function isOwnMark(
   table: Pick<TargetTable, 'deployment' | 'pipeline' | 'name' | 'oldMarks'>,
   role: string,
 ): boolean {
-  return comment === ownerMark(table, role) || (table.oldMarks === true && isOldMark(comment, table, role));
+  const mark = role === 'view' ? comment.replace(SHAPE_SUFFIX, '') : comment;
+  return mark === ownerMark(table, role) || (table.oldMarks === true && isOldMark(mark, table, role));
+}
+
+/** A view says in its mark which shape it shows; that of the first one has no number. */
+const SHAPE_SUFFIX = / #(\d+)\.(\d+)$/u;
+
+interface NumberedShape {
+  readonly shape: number;
+  /** Of the table when the shape was noted. */
+  readonly generation: number;
+}
+
+export function shapeSuffix({ generation, shape }: NumberedShape): string {
+  return shape === 1 ? '' : ` #${generation}.${shape}`;
+}
+
+/** @returns undefined where the comment of a view names none */
+export function markedShape(comment: string): NumberedShape | undefined {
+  const [, generation, shape] = SHAPE_SUFFIX.exec(comment) ?? [];
+  return generation === undefined ? undefined : { generation: Number(generation), shape: Number(shape) };
 }
 
 /** Whether a comment is what an older release would have marked the table with. */

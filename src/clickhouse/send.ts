@@ -2,7 +2,7 @@ import { finished } from 'node:stream/promises';
 import type { Readable } from 'node:stream';
 import { ClickHouseError, parseError } from '@clickhouse/client';
 import type { ClickHouseClient, ClickHouseSettings } from '@clickhouse/client';
-import type { TargetTable } from '../domain/replicated-table.js';
+import { physicalName, shownName, type TargetTable } from '../domain/replicated-table.js';
 import { classifyClickHouse } from '../failure/classify-clickhouse.js';
 import { Failure } from '../failure/failure.js';
 import { findObject } from './catalog.js';
@@ -42,7 +42,8 @@ export async function sendInsert(ch: ClickHouseClient, table: TargetTable, inser
     body.destroy();
     if (signal.aborted) throw signal.reason;
     if (error instanceof ClickHouseError && Number(error.code) === UNKNOWN_SETTING) forgetKnownSettings(ch);
-    const columns = table.columns.map(({ name }) => name);
+    // An INSERT .. SELECT reads them by their names in messages.
+    const columns = [...new Set(table.columns.flatMap((column) => [physicalName(column), shownName(column)]))];
     const failure = classifyClickHouse(error, `inserting into ${names.shown}`, columns);
     throw failure.kind === 'SinkSetBack' ? await whichTableIsGone(ch, table, failure) : failure;
   }

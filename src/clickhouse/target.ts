@@ -1,12 +1,13 @@
 import type { ClickHouseClient } from '@clickhouse/client';
-import { byPosition, RESERVED_COLUMNS, targetColumns } from '../domain/column-type.js';
+import { RESERVED_COLUMNS, targetColumns } from '../domain/column-type.js';
 import { quoteCh } from '../domain/identifier.js';
-import type { TargetTable } from '../domain/replicated-table.js';
+import { physicalKey, type TargetTable } from '../domain/replicated-table.js';
 import { formatTableName } from '../domain/table-name.js';
 import { composeVersion, generationOf } from '../domain/version.js';
 import { Failure } from '../failure/failure.js';
 import { retryCommand, takenRemedy, type AddedTable } from '../failure/remedies.js';
 import { databaseExists, execute, findObject, findObjects, listColumns, select, type SinkObject } from './catalog.js';
+import { refreshView, viewDefinition } from './current-view.js';
 import { findMisfits } from './fit.js';
 import { misfitMessage, misfitRemedy } from './misfit.js';
 import { isOldMark, isOwnMark, MARK_PREFIX, ownerMark, quoteText, REPLACING_ROLES, targetNames } from './names.js';
@@ -20,7 +21,8 @@ import { sinkState } from './state.js';
 export const DEDUPLICATION_WINDOW = 1_000;
 
 /** What of a table its target is made from: known before the table has a row in the ledger. */
-export type TargetOwner = Pick<TargetTable, 'deployment' | 'oldMarks' | 'pipeline' | 'columns' | 'target'> & AddedTable;
+export type TargetOwner = Pick<TargetTable, 'deployment' | 'oldMarks' | 'pipeline' | 'columns' | 'shapes' | 'target'> &
+  AddedTable & { readonly generation?: number };
 
 type ReplacingRole = (typeof REPLACING_ROLES)[number];
 type Found = Readonly<Record<ReplacingRole, boolean>>;
@@ -196,21 +198,11 @@ function ownerUnknown(table: TargetOwner, role: TargetRole): Failure {
   });
 }
 
-/** After a table was removed and added again with other columns its old view may still be there. */
-async function refreshView(ch: ClickHouseClient, table: TargetOwner): Promise<void> {
-  const names = targetNames(table.target);
-  const shown = await listColumns(ch, table.target.database, names.view);
-  const wanted = byPosition(table.columns).map(({ name }) => name);
-  if (shown.map(({ name }) => name).join('\0') === wanted.join('\0')) return;
-  const statement = viewDefinition(table, names, /* sql */ `create or replace view`);
-  await execute(ch, statement, `replacing view ${table.target.database}.${names.view}`);
-}
-
 function definitionOf(table: TargetOwner, role: ReplacingRole): string {
   const names = targetNames(table.target);
   if (role === 'table') return tableDefinition(table, names);
   if (role === 'floor') return floorDefinition(table, names);
-  return viewDefinition(table, names, /* sql */ `create view if not exists`);
+  return viewDefinition(table, /* sql */ `create view if not exists`);
 }
 
 function tableDefinition(table: TargetOwner, names: TargetNames): string {
@@ -221,7 +213,7 @@ create table if not exists ${names.sql.table}
 ${columns.join(',\n')}
 )
 engine = ReplacingMergeTree(_version, _deleted)
-order by (${table.key.map(quoteCh).join(', ')})
+order by (${physicalKey(table).map(quoteCh).join(', ')})
 settings non_replicated_deduplication_window = ${DEDUPLICATION_WINDOW}
 comment ${quoteText(ownerMark(table, 'table'))}`;
 }
@@ -237,19 +229,4 @@ create table if not exists ${names.sql.floor}
 engine = ReplacingMergeTree
 order by version
 comment ${quoteText(ownerMark(table, 'floor'))}`;
-}
-
-/**
- * The live rows. `max` of an empty floor is 0, below every version, so no floor hides nothing. FINAL already leaves
- * tombstones out; the condition repeats it for servers that read parts without merging them.
- */
-function viewDefinition(table: TargetOwner, names: TargetNames, create: string): string {
-  const columns = byPosition(table.columns).map(({ name }) => `  ${quoteCh(name)}`);
-  return /* sql */ `
-${create} ${names.sql.view}
-as select
-${columns.join(',\n')}
-from ${names.sql.table} final
-where _deleted = 0 and _version > (select max(version) from ${names.sql.floor})
-comment ${quoteText(ownerMark(table, 'view'))}`;
 }

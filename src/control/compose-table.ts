@@ -14,6 +14,7 @@ import { engineNames } from '../clickhouse/kafka-engine/names.js';
 import { replayName } from '../domain/replay.js';
 import { describeChoices } from '../domain/column-choices.js';
 import { describeRoute } from '../domain/route-choice.js';
+import { laterShapes, type ShapeChange } from '../domain/shape.js';
 import { policyOf } from '../failure/kinds.js';
 import { CHANGE_TASKS, type Replay } from '../../workflows/changes.js';
 import type { TableStatus } from '../../workflows/messages.js';
@@ -67,6 +68,7 @@ export function composeTable({ title, workflowId, backlog, description, status, 
     key: backlog?.table.key ?? null,
     columns: backlog === undefined ? null : describeChoices(backlog.table),
     estimatedRows: status?.prepared?.estimatedRows ?? null,
+    schemaChange: schemaChangeOf(backlog),
     copiedRows: copiedRows ?? 0,
     copied,
     stages,
@@ -97,6 +99,14 @@ function replayView(
   const copy = pending.find(({ task }) => task === copyStage(replayName(stage)))?.progress;
   const rows = (copied ?? copy?.rows ?? 0) + (known?.rows ?? totals?.rows ?? 0);
   return { id: stage, status: state, start, end, target, loader, at, endedAt, rows, waiting };
+}
+
+/** The ledger has it before the slice that noted it has ended. */
+function schemaChangeOf(backlog: TableBacklog | undefined): ShapeChange | null {
+  const newest = backlog === undefined ? undefined : laterShapes(backlog.table).at(-1);
+  if (newest === undefined) return null;
+  const { shape, class: kind, change, notedAt } = newest;
+  return { shape, class: kind, change, notedAt };
 }
 
 function hasCopy(route: Route): boolean {

@@ -1,6 +1,7 @@
 import type { Client } from '@temporalio/client';
 import { deploymentOf, type Deployment, type TaskQueues } from '../domain/deployment.js';
 import type { MessageFormat, StageId, StageSpec } from '../domain/route.js';
+import type { ShapeChange } from '../domain/shape.js';
 import { sqlName, sqlNameOf, workflowIdOf, type TableName } from '../domain/table-name.js';
 import { isMissingLedger } from '../ledger/query.js';
 import type { FailureKind } from '../failure/kinds.js';
@@ -37,6 +38,8 @@ export interface TableView {
   /** What was chosen for its columns: `until: null; amount: Decimal(18, 4), refuse; left out: notes`. Null where nothing was. */
   readonly columns: string | null;
   readonly estimatedRows: number | null;
+  /** The last change of its columns that was followed; null where there was none. */
+  readonly schemaChange: ShapeChange | null;
   /** Rows of the first load, so far. */
   readonly copiedRows: number;
   /** Whether the first load is done. */

@@ -1,4 +1,12 @@
-import { POLICIES, takesNull, type Column, type Policy, type ReplicatedTable } from './replicated-table.js';
+import {
+  physicalName,
+  POLICIES,
+  shownName,
+  takesNull,
+  type Column,
+  type Policy,
+  type ReplicatedTable,
+} from './replicated-table.js';
 import { same, string } from './types/expressions.js';
 import { rowOf } from './types/rows.js';
 import type { Expression, Identity, Outside, Place, Printing, TypeRow } from './types/type.js';
@@ -109,10 +117,18 @@ export const RESERVED_COLUMNS: readonly string[] = [
  */
 export function targetColumns(table: Pick<ReplicatedTable, 'columns'>): { name: string; type: string }[] {
   return [
-    ...byPosition(table.columns).map((column) => ({ name: column.name, type: columnType(column).clickhouse(column) })),
+    ...byPosition(table.columns).map((column) => ({
+      name: physicalName(column),
+      type: columnType(column).clickhouse(column),
+    })),
     { name: VERSION_COLUMN, type: 'UInt128' },
     { name: DELETED_COLUMN, type: 'UInt8' },
   ];
+}
+
+/** The names of the same columns in messages: those of the header of rows in COPY text. */
+export function messageColumns(table: Pick<ReplicatedTable, 'columns'>): string[] {
+  return [...byPosition(table.columns).map(shownName), VERSION_COLUMN, DELETED_COLUMN];
 }
 
 export function byPosition(columns: readonly Column[]): Column[] {

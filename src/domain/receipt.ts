@@ -2,6 +2,7 @@ import type { ReplayTerms, TopicOffsets } from './replay.js';
 import type { TableOptions } from './replicated-table.js';
 import type { StageId, StageSpec } from './route.js';
 import type { ChangeStep, RouteOptions } from './route-change.js';
+import type { ShapeChange } from './shape.js';
 import type { TableName } from './table-name.js';
 
 /** Which table, in which pipeline: the argument of every activity begins with it. */
@@ -64,10 +65,12 @@ export interface SliceReceipt {
   readonly waiting: number;
   /** Age of the oldest waiting event, seconds; 0 when nothing waits. */
   readonly lagSeconds: number;
-  /** Rows came or went that no event announces: the table is to be copied again, and the ledger is ready for that. */
+  /** Rows came, went or were changed and no event announces it: the table is to be copied again, and the ledger is ready for that. */
   readonly copyAgain?: boolean;
   /** Rows of the table that are in quarantine, in all its targets; absent in receipts of older releases. */
   readonly quarantined?: number;
+  /** Changes of the columns that the slice has noted, in their order. Absent: none. */
+  readonly shapes?: readonly ShapeChange[];
 }
 
 export interface CopyReceipt {

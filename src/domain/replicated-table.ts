@@ -10,10 +10,12 @@ import {
   type TransportKind,
 } from './route.js';
 import type { Deployment } from './deployment.js';
+import type { Shape } from './shape.js';
 import type { TableName } from './table-name.js';
 
 /** A column of the source table, as in the catalogue. */
 export interface Column {
+  /** Its name in PostgreSQL now. */
   readonly name: string;
   /** `attnum`: it stays the same when a column is renamed. */
   readonly position: number;
@@ -31,6 +33,15 @@ export interface Column {
   readonly clickhouse?: string;
   /** What happens to a value that the ClickHouse type has no place for; `refuse` when absent. */
   readonly policy?: Policy;
+  /** See `shownName`. */
+  readonly shown?: string;
+  /** See `physicalName`. */
+  readonly physical?: string;
+  /**
+   * What its rows of before have, where it was added with a constant default: a value as COPY text, without quotes. PostgreSQL writes no
+   * row and no event then.
+   */
+  readonly missing?: string;
 }
 
 /** A column of the source that is left out, with its name of that day. */
@@ -46,6 +57,20 @@ export type Policy = (typeof POLICIES)[number];
 /** Whether its column in ClickHouse takes NULL. */
 export function takesNull({ nullable, policy }: Pick<Column, 'nullable' | 'policy'>): boolean {
   return nullable || policy === 'null';
+}
+
+/** The name of a column in the view and in messages (keys of JSON, the header of columns). */
+export function shownName({ name, shown }: Pick<Column, 'name' | 'shown'>): string {
+  return shown ?? name;
+}
+
+/**
+ * The name of a column in the ClickHouse table. It is decided once for an attribute of PostgreSQL and is never changed or given to
+ * another one: an insert that is in flight while a column is renamed, or dropped and added, loses its values or brings old ones into
+ * the new column.
+ */
+export function physicalName(column: Pick<Column, 'name' | 'shown' | 'physical'>): string {
+  return column.physical ?? shownName(column);
 }
 
 /** `row` where statement triggers would not fire: on tables that a subscription writes to, and on relatives of others. */
@@ -111,6 +136,8 @@ export interface ReplicatedTable {
   readonly columns: readonly Column[];
   /** Columns that are left out; absent: none is. */
   readonly excluded?: readonly ExcludedColumn[];
+  /** All shapes so far, in their order; absent while there is one. */
+  readonly shapes?: readonly Shape[];
   /** Key column names, in key order. */
   readonly key: readonly string[];
   readonly route: Route;
@@ -137,7 +164,7 @@ export function isTree({ route }: Partial<Pick<ReplicatedTable, 'route'>>): bool
 /** A table with the target of one of its loaders. */
 export interface TargetTable extends Pick<
   ReplicatedTable,
-  'id' | 'pipeline' | 'name' | 'generation' | 'shape' | 'columns' | 'excluded' | 'key'
+  'id' | 'pipeline' | 'name' | 'generation' | 'shape' | 'columns' | 'excluded' | 'shapes' | 'key'
 > {
   readonly target: Target;
   /** That of the table, where the ledger knows it: remedies repeat it. */
@@ -161,6 +188,17 @@ export function loaderNamed(table: Pick<ReplicatedTable, 'route'>, name = MAIN_L
   const loader = table.route.loaders.find((each) => each.name === name);
   if (loader === undefined) throw new Error(`the table has no loader "${name}"`);
   return loader;
+}
+
+/** The key columns as ClickHouse calls them, in key order. */
+export function physicalKey(table: Pick<ReplicatedTable, 'columns' | 'key'>): string[] {
+  return table.key.map((name) => physicalNameOf(table, name));
+}
+
+/** @param name of a column in PostgreSQL */
+export function physicalNameOf({ columns }: Pick<ReplicatedTable, 'columns'>, name: string): string {
+  const column = columns.find((each) => each.name === name);
+  return column === undefined ? name : physicalName(column);
 }
 
 /** The one that was there first, `main` unless it was removed. @throws Error if the table has none, which no table is without */

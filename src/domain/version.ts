@@ -30,6 +30,10 @@ export function majorOf(version: Version): bigint {
   return (version >> MAJOR_SHIFT) & MAX_MAJOR;
 }
 
+export function minorOf(version: Version): bigint {
+  return version & ((1n << MAJOR_SHIFT) - 1n);
+}
+
 /**
  * The SQL expression of a version for a `bigint` expression `major`: numeric arithmetic, 1 us a row; the shape is free.
  * The result is of type numeric; JSON wants it as text.

@@ -34,6 +34,25 @@ export function addAgainRemedy(name: TableName, options: TableOptions, option: N
   return `Run pg2click remove ${shellName(name)}, then add it with a name that is free: ${addElsewhere(name, options, option)}`;
 }
 
+/**
+ * The commands after which a table is copied again, with the options that it has.
+ * @param table `key`: empty where another one has to be found
+ */
+export function copyAgainRemedy(
+  table: Pick<AddedTable, 'name' | 'excluded'> &
+    Partial<Pick<AddedTable, 'columns' | 'route'>> & { readonly key: readonly string[] },
+  { dropTarget }: { readonly dropTarget: boolean },
+): string {
+  const { name, route } = table;
+  const { key: chosen, ...rest } = route === undefined ? {} : spokenOptions(optionsOf({ ...table, route }));
+  const again = tableCommand(
+    'add',
+    name,
+    chosen === undefined || chosen.length === 0 ? rest : { ...rest, key: chosen },
+  );
+  return `Run pg2click remove ${shellName(name)}${dropTarget ? ' --drop-target' : ''}, then ${again}: it is copied again.`;
+}
+
 /** The command that adds a table with another name. */
 export function addElsewhere(name: TableName, options: TableOptions, option: NameOption): string {
   return tableCommand('add', name, { ...options, [option]: 'NAME' });

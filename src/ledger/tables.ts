@@ -1,4 +1,5 @@
 import type { ReplicatedTable } from '../domain/replicated-table.js';
+import type { Shape } from '../domain/shape.js';
 import type { TableName } from '../domain/table-name.js';
 import type { Queryable } from '../connect/queryable.js';
 import { isMissingLedger, query } from './query.js';
@@ -14,6 +15,8 @@ export interface TableRow {
   shape: number;
   definition: Definition;
   fingerprint: string;
+  /** Null for a table whose columns never changed. */
+  shapes: readonly Shape[] | null;
 }
 
 /** What the user chose and what the catalogue said, as one JSON value. */
@@ -22,8 +25,12 @@ export type Definition = Pick<
   'columns' | 'excluded' | 'key' | 'route' | 'owner' | 'adopted' | 'spareCaptures' | 'partialTopic'
 >;
 
-export const TABLE_COLUMNS =
-  'id::text, pipeline, schema_name, table_name, relation::text, generation::int, shape, definition, fingerprint';
+export const TABLE_COLUMNS = /* sql */ `id::text, pipeline, schema_name, table_name, relation::text, generation::int, shape,
+  definition, fingerprint, (
+    select pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('shape', each.shape, 'generation', each.generation,
+      'columns', each.columns, 'class', each.class, 'change', each.change,
+      'notedAt', pg_catalog.to_char(each.noted_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')) order by each.shape)
+    from pg2click.shape each where each.table_id = id) as shapes`;
 
 /** @returns undefined where the table is not replicated, or not yet prepared */
 export async function findTable(
@@ -96,6 +103,16 @@ export async function saveFingerprint(pg: Queryable, id: string, fingerprint: st
   await query(pg, /* sql */ `update pg2click.replicated_table set fingerprint = $2 where id = $1`, [id, fingerprint]);
 }
 
+/** @returns false where it is not the table's any more: triggers were renewed meanwhile, or a shape was noted */
+export async function replaceFingerprint(
+  pg: Queryable,
+  { id, fingerprint: before }: Pick<ReplicatedTable, 'id' | 'fingerprint'>,
+  fingerprint: string,
+): Promise<boolean> {
+  const statement = /* sql */ `update pg2click.replicated_table set fingerprint = $3 where id = $1 and fingerprint = $2`;
+  return (await query(pg, statement, [id, before, fingerprint])).rowCount === 1;
+}
+
 /** For a table of a release in which deployments had no identity. An owner that is there stays. */
 export async function saveOwner(pg: Queryable, id: string, definition: Definition): Promise<void> {
   const statement = /* sql */ `update pg2click.replicated_table
@@ -112,6 +129,7 @@ export function toTable(row: TableRow): ReplicatedTable {
     generation: row.generation,
     shape: row.shape,
     fingerprint: row.fingerprint,
+    ...(row.shapes === null ? {} : { shapes: row.shapes }),
     ...row.definition,
   };
 }

@@ -5,6 +5,7 @@ export const LABELS = {
   stage:
     '`publish` (outbox to Kafka), `load:main` (Kafka to ClickHouse, `load:NAME` for another loader), `copy` (first load), `replay:1` (a replay)',
   task: '`prepare`, `remove`, or the stage that failed: `publish`, `load:main`, `copy`',
+  class: '`follow`, or `copy` where the table was read again',
   kind: 'a kind of [Failures](06-failures.md); `none` while there is none',
   phase: 'a phase of [Control](05-control.md#the-life-of-a-table), or `stopped`: in the ledger, and no workflow runs',
   server: '`postgresql`, `ledger` (only with `LEDGER_PG_URL`), `kafka`, `clickhouse`, `temporal`',
@@ -18,7 +19,8 @@ export type Origin = 'worker' | 'collector';
 
 export interface Metric {
   readonly kind: 'counter' | 'gauge' | 'histogram';
-  readonly unit: 'rows' | 'bytes' | 'seconds' | 'batches' | 'parts' | 'failures' | 'tuples' | 'messages' | '';
+  readonly unit:
+    'rows' | 'bytes' | 'seconds' | 'batches' | 'parts' | 'failures' | 'changes' | 'tuples' | 'messages' | '';
   readonly labels: readonly Label[];
   readonly origin: Origin;
   /** One sentence, for the documentation and the HELP line. */
@@ -198,6 +200,13 @@ export const METRICS = {
     origin: 'worker',
     description:
       'Rows of batches that an earlier attempt had named and may have sent: duplicates in the topic, or in the parts of the table, at most. Readers of the view never see them.',
+  },
+  pg2click_schema_changes_total: {
+    kind: 'counter',
+    unit: 'changes',
+    labels: ['pipeline', 'table', 'class'],
+    origin: 'worker',
+    description: 'Changes of the columns of a table that were followed.',
   },
   pg2click_batch_duration_seconds: {
     kind: 'histogram',

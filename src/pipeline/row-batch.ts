@@ -34,7 +34,7 @@ export interface RowStream {
   readonly rows: Readable;
   /** Every row of the target at or below it is hidden from then on; a TRUNCATE. */
   readonly floor: Version | undefined;
-  /** The rows by the column that numbers them, where they never change: the same ones come again under the same name. */
+  /** The rows by the column of the target that numbers them, where they never change: the same ones come again under the same name. */
   readonly range: { readonly column: string; readonly ids: readonly IdRange[] } | undefined;
 }
 

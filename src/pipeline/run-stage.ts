@@ -25,6 +25,8 @@ export interface StageOptions {
   readonly proof: unknown;
   /** How often both ends are verified while nothing moves, milliseconds. */
   readonly verifyEveryMs: number;
+  /** Asked while nothing moves: whether something was changed that both ends should look at now. Absent: never. */
+  readonly isChanged?: () => Promise<boolean>;
   readonly onBatch: (batch: StageBatch) => void;
 }
 
@@ -94,7 +96,8 @@ export async function runStage<Name extends BatchName, Content>(
     if (name === undefined) {
       name = await source.nameNext({ signal: slice.ending, onProgress: report });
       // An idle slice lasts ten minutes: changes that no batch announces must be noticed sooner.
-      if (Date.now() - verifiedAt > options.verifyEveryMs) await verify();
+      const isDue = Date.now() - verifiedAt > options.verifyEveryMs;
+      if (isDue || (name === undefined && (await options.isChanged?.()) === true)) await verify();
       report();
       continue;
     }

@@ -10,6 +10,8 @@ import type { Publisher } from './writer.js';
 export interface TopicWriterOptions {
   /** The id of the deployment: it is in every message. */
   readonly origin: string;
+  /** That is read: that of a batch's name may be an earlier one. */
+  readonly shape: number;
   /** The columns of the rows, where these are COPY text. */
   readonly columns: readonly string[] | undefined;
   readonly throttle: SmallBatchThrottle;
@@ -22,10 +24,12 @@ export class TopicBatchWriter implements BatchWriter<RowBatch> {
   readonly #transport: KafkaTransport;
   readonly #throttle: SmallBatchThrottle;
   readonly #origin: string;
+  readonly #shape: number;
   readonly #columns: readonly string[] | undefined;
 
   constructor(publisher: Publisher, transport: KafkaTransport, options: TopicWriterOptions) {
     this.#origin = options.origin;
+    this.#shape = options.shape;
     this.#columns = options.columns;
     this.#publisher = publisher;
     this.#transport = transport;
@@ -36,11 +40,7 @@ export class TopicBatchWriter implements BatchWriter<RowBatch> {
     return Promise.resolve(undefined);
   }
 
-  async write(
-    { batch, generation, shape = 1 }: BatchName,
-    content: RowBatch,
-    { onProgress }: WriteOptions,
-  ): Promise<Written> {
+  async write({ batch, generation }: BatchName, content: RowBatch, { onProgress }: WriteOptions): Promise<Written> {
     const { topic, partitions, format, payload } = this.#transport;
     return this.#publisher.send(
       {
@@ -50,7 +50,7 @@ export class TopicBatchWriter implements BatchWriter<RowBatch> {
         payload,
         origin: this.#origin,
         generation,
-        shape,
+        shape: this.#shape,
         batch,
         columns: this.#columns,
         beforeSend: () => {

@@ -33,15 +33,20 @@ describe('the remedy of', () => {
     return again.expectEqual();
   };
 
-  it('SourceChanged with other columns: remove --drop-target, then add', async () => {
-    await path.source.query(`alter table ${table} add column more int`);
-    await expect(followed.publish()).rejects.toMatchObject({ kind: 'SourceChanged' });
+  it('SourceChanged with a key of another type: remove --drop-target, then add', async () => {
+    await path.source.query(`alter table ${table} alter id type bigint`);
+    await expect(followed.publish()).rejects.toMatchObject({
+      kind: 'SourceChanged',
+      remedy: expect.stringMatching(
+        `^Run pg2click remove public\\.${table} --drop-target, then pg2click add public\\.${table} --target .*: it is copied again\\.$`,
+      ) as string,
+    });
     await followed.remove(true);
     expect(await addAgain()).toBe(19);
   });
 
-  it('SourceChanged with other columns, when it was removed without --drop-target: that of SchemaMismatch', async () => {
-    await path.source.query(`alter table ${table} add column more int`);
+  it('SourceChanged with a key of another type, removed without --drop-target: that of SchemaMismatch', async () => {
+    await path.source.query(`alter table ${table} alter id type bigint`);
     await followed.remove();
     await expect(attempt(() => prepareTable(path.deps, { ...address(), options: {} })).result).rejects.toMatchObject({
       kind: 'SchemaMismatch',

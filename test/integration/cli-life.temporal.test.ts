@@ -158,11 +158,11 @@ it('a table is added, followed, paused, resumed and removed', async () => {
 
 it('a table that is parked ends status and add with 4, and says what to do', async () => {
   const worker = await startWorker();
-  await sql(/* sql */ `create table lines (id int primary key); insert into lines values (1)`);
+  await sql(/* sql */ `create table lines (id int primary key, price int); insert into lines values (1)`);
   expect((await runCli(['add', 'lines'], { env: settings })).code).toBe(0);
-  await sql(/* sql */ `alter table lines add column price int; insert into lines values (2, 3)`);
   await runCli(['pause', 'lines'], { env: settings });
   await runCli(['resume', 'lines'], { env: settings });
+  await sql(/* sql */ `alter table lines alter id type bigint; insert into lines values (2, 3)`);
   await waitFor(async () => (await readStatus(settings, 'lines'))?.phase === 'parked', {
     deadlineMs: 30_000,
     what: 'the park',
@@ -172,7 +172,7 @@ it('a table that is parked ends status and add with 4, and says what to do', asy
   const status = await runCli(['status', 'lines'], { env: settings });
   expect(status.stdout).toContain('✖ parked');
   expect(status.stdout).toContain('publish is parked (SourceChanged');
-  expect(status.stdout).toContain('→ Remove the table and add it again');
+  expect(status.stdout).toContain('→ Run pg2click remove public.lines --drop-target, then pg2click add public.lines');
   expect(status.code).toBe(4);
   const added = await runCli(['add', 'lines'], { env: settings });
   expect(added.stderr).toContain('public.lines is parked (SourceChanged)');
@@ -185,7 +185,7 @@ it('a table that is parked ends status and add with 4, and says what to do', asy
     .map((line) => JSON.parse(line) as Record<string, unknown>)
     .filter(({ level }) => level === 'info' || level === 'error');
   const about = { table: 'public.lines', pipeline: settings['PG2CLICK_PIPELINE'] };
-  const remedy = expect.stringContaining('Remove the table') as string;
+  const remedy = expect.stringContaining('Run pg2click remove public.lines') as string;
   for (const line of [
     { ...about, level: 'info', msg: 'table prepared', target: `${settings['CH_DB']}.lines` },
     { ...about, level: 'info', msg: 'copy begins' },

@@ -268,9 +268,9 @@ async function follow(
       for (;;) {
         let moves = 0;
         for (const [index, activity] of moving().entries()) {
-          const { batches, waiting } = await slice(activity, index === 0 ? publisher : undefined);
-          // A slice of a slow moment may end before it has named what waits.
-          moves += batches + waiting;
+          const { batches, waiting, shapes = [] } = await slice(activity, index === 0 ? publisher : undefined);
+          // A slice of a slow moment may end before it has named what waits, and one that notes a change of the columns does.
+          moves += batches + waiting + shapes.length;
         }
         if (moves === 0) return;
       }

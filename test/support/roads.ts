@@ -82,7 +82,7 @@ export const OUTBOX_ROADS = {
     await pg.query(BEGIN_READING);
     const { rows } = await pg.query<{ type: string }>(KEY_TYPES, [table.relation, table.key]);
     await pg.query(SET_KEYS, [`[${keys.join(',')}]`]);
-    const sql = byKeySql(table, { types: rows.map(({ type }) => type), shape: 1 });
+    const sql = byKeySql(table, { types: rows.map(({ type }) => type), names: table.key, shape: 1 });
     const body = await readText(pg.query(copyTo(sql)));
     await pg.query('commit');
     return { format: 'TabSeparated', body };

@@ -48,6 +48,7 @@ const ORDERS: TableView = {
   estimatedRows: 200_000,
   copiedRows: 200_000,
   copied: true,
+  schemaChange: null,
   loaders: [],
   replays: [],
   stages: [COPY, PUBLISH, LOAD],

@@ -1,4 +1,5 @@
 import type { ClickHouseClient } from '@clickhouse/client';
+import type { Queryable } from '../../connect/queryable.js';
 import type { BatchName } from '../../domain/batch.js';
 import type { Checkpoint } from '../../domain/receipt.js';
 import type { TargetTable } from '../../domain/replicated-table.js';
@@ -8,6 +9,7 @@ import type { BatchWriter, WriteOptions, Written } from '../../pipeline/batch.js
 import type { RetryPolicy } from '../../pipeline/retry.js';
 import type { RowStream } from '../../pipeline/row-batch.js';
 import type { ClickHouseServices } from '../clickhouse-writer.js';
+import { followShapes } from '../follow-shapes.js';
 import { InsertThrottle } from '../insert-throttle.js';
 import { explainOtherServer } from '../other-server.js';
 import type { StreamWriterOptions } from '../target-engine.js';
@@ -27,6 +29,7 @@ import { countBlocks, hasViews, type FilledTable } from './views.js';
 export class AppendWriter implements BatchWriter<RowStream> {
   readonly retry: RetryPolicy;
   readonly #clickhouse: ClickHouseClient;
+  readonly #ledger: Queryable;
   readonly #table: TargetTable;
   readonly #stage: string;
   readonly #fence: HeldFence;
@@ -40,6 +43,7 @@ export class AppendWriter implements BatchWriter<RowStream> {
 
   constructor(services: ClickHouseServices, table: TargetTable, { claim, retry, throttle }: StreamWriterOptions) {
     this.#clickhouse = services.clickhouse;
+    this.#ledger = services.ledger;
     this.#table = table;
     this.#stage = claim.stage;
     this.#fence = new HeldFence(services, table, claim);
@@ -49,6 +53,7 @@ export class AppendWriter implements BatchWriter<RowStream> {
 
   async verify(_checkpoint: Checkpoint, proof: unknown): Promise<AppendProof | undefined> {
     try {
+      await followShapes(this.#clickhouse, this.#ledger, this.#table);
       this.#filled = await verifyAppendTarget(this.#clickhouse, this.#table);
       if (!this.#fence.isHeld) await this.#fence.take();
       this.#proof = (proof ?? undefined) as AppendProof | undefined;

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { ClickHouseClient } from '@clickhouse/client';
 import type { BatchName, IdRange } from '../../domain/batch.js';
 import { quoteCh } from '../../domain/identifier.js';
-import type { TargetTable } from '../../domain/replicated-table.js';
+import { physicalKey, type TargetTable } from '../../domain/replicated-table.js';
 import { ClickHouseAnswer } from '../../failure/classify-clickhouse.js';
 import { Failure } from '../../failure/failure.js';
 import type { RowStream } from '../../pipeline/row-batch.js';
@@ -70,8 +70,9 @@ function insertQuery(table: TargetTable, epoch: FenceEpoch, mode: InsertMode): s
 }
 
 /** By key: the column that numbers the rows need not be unique. */
-function missingCondition({ key, target }: TargetTable, range: Range): string {
-  const columns = key.map(quoteCh).join(', ');
+function missingCondition(table: TargetTable, range: Range): string {
+  const { key, target } = table;
+  const columns = physicalKey(table).map(quoteCh).join(', ');
   const tuple = key.length === 1 ? columns : `(${columns})`;
   return /* sql */ `${tuple} not in (select ${columns} from ${targetNames(target).sql.table} where ${rangeCondition(range)})`;
 }

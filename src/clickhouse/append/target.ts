@@ -1,6 +1,7 @@
 import type { ClickHouseClient } from '@clickhouse/client';
 import { RESERVED_COLUMNS } from '../../domain/column-type.js';
 import { quoteCh } from '../../domain/identifier.js';
+import { physicalKey } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { Failure } from '../../failure/failure.js';
 import { retryCommand, takenRemedy } from '../../failure/remedies.js';
@@ -130,7 +131,7 @@ create table if not exists ${targetNames(table.target).sql.table}
 ${columns.join(',\n')}
 )
 engine = MergeTree
-order by (${table.key.map(quoteCh).join(', ')})
+order by (${physicalKey(table).map(quoteCh).join(', ')})
 settings non_replicated_deduplication_window = ${DEDUPLICATION_WINDOW}
 comment ${quoteText(ownerMark(table, 'table'))}`;
 }

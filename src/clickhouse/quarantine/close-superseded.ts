@@ -2,7 +2,7 @@ import type { ClickHouseClient } from '@clickhouse/client';
 import { VERSION_COLUMN } from '../../domain/column-type.js';
 import { quoteCh } from '../../domain/identifier.js';
 import { lackingTarget } from '../../domain/quarantine.js';
-import type { TargetTable } from '../../domain/replicated-table.js';
+import { physicalKey, type TargetTable } from '../../domain/replicated-table.js';
 import { CLICKHOUSE_CODES, ClickHouseAnswer } from '../../failure/classify-clickhouse.js';
 import { Failure } from '../../failure/failure.js';
 import type { Queryable } from '../../connect/queryable.js';
@@ -51,7 +51,7 @@ export async function presentRows(
 ): Promise<readonly string[]> {
   const existing = await listColumns(ch, table.target.database, table.target.table);
   const types = new Map(existing.map(({ name, type }) => [name, type]));
-  const structure = table.key.map((name) => types.get(name) ?? 'String');
+  const structure = physicalKey(table).map((name) => types.get(name) ?? 'String');
   const found: string[] = [];
   for (const rows of queriesOf(wanted)) found.push(...(await findPresent(ch, table, { rows, structure, versions })));
   return found;
@@ -120,7 +120,7 @@ async function askPresent(
     ...key.map((name, at) => `${name} ${structure[at]}`),
   ];
   const entries = `format(TabSeparated, ${quoteText(columns.join(', '))}, {rows:String})`;
-  const named = table.key.map((name, index) => `${quoteCh(name)} as ${key[index]}`);
+  const named = physicalKey(table).map((name, index) => `${quoteCh(name)} as ${key[index]}`);
   const newest = versions ? `max(${quoteCh(VERSION_COLUMN)})` : 'toUInt128(1)';
   const lines = rows.map(({ id, key: texts, version }) =>
     [id, version ?? '0', ...(JSON.parse(texts) as string[]).map(escapeText)].join('\t'),
@@ -130,7 +130,7 @@ async function askPresent(
     /* sql */ `select toString(pg2click_id) as id from ${entries} entry
       inner join (
         select ${named.join(', ')}, ${newest} as pg2click_newest from ${sql.table}
-        where (${table.key.map(quoteCh).join(', ')}) in (select ${key.join(', ')} from ${entries})
+        where (${physicalKey(table).map(quoteCh).join(', ')}) in (select ${key.join(', ')} from ${entries})
         group by ${key.join(', ')}
       ) present using (${key.join(', ')})
       where pg2click_newest >= pg2click_version

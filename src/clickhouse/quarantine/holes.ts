@@ -2,7 +2,7 @@ import type { BatchName } from '../../domain/batch.js';
 import { holeOf, type RefusedRow } from '../../domain/quarantine.js';
 import type { TargetTable } from '../../domain/replicated-table.js';
 import { identifyRow, originOf } from './identify-row.js';
-import type { LineFormat, Refusal } from './probe.js';
+import { keyNames, type LineFormat, type Refusal } from './probe.js';
 
 const TAB = 0x09;
 const NO_REFUSAL: Refusal = { code: 0, column: undefined, row: undefined };
@@ -49,8 +49,11 @@ export class Holes {
 }
 
 /** Indexes of the key columns, ascending. */
-function placesOf({ key }: TargetTable, { columns = [] }: LineFormat): readonly number[] {
-  return key.map((name) => columns.indexOf(name)).toSorted((a, b) => a - b);
+function placesOf(table: TargetTable, format: LineFormat): readonly number[] {
+  const { columns = [] } = format;
+  return keyNames(table, format)
+    .map((name) => columns.indexOf(name))
+    .toSorted((a, b) => a - b);
 }
 
 /** The fields at these places, as they are. */

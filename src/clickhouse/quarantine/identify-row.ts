@@ -4,21 +4,22 @@ import type { RefusedRow, RowOrigin } from '../../domain/quarantine.js';
 import type { TargetTable } from '../../domain/replicated-table.js';
 import { majorOf } from '../../domain/version.js';
 import { jsonFields, textFields, type Fields } from './line-fields.js';
-import type { LineFormat, Refusal } from './probe.js';
+import { keyNames, type LineFormat, type Refusal } from './probe.js';
 
 /** A line that was refused, and what it says of itself. */
 export type IdentifiedRow = Pick<RefusedRow, 'key' | 'version' | 'isTombstone' | 'column' | 'code'>;
 
 export function identifyRow(
   table: Pick<TargetTable, 'columns' | 'key'>,
-  { format, columns = [] }: LineFormat,
+  lineFormat: LineFormat,
   line: Uint8Array,
   { column, code }: Refusal,
 ): IdentifiedRow {
+  const { format, columns = [] } = lineFormat;
   const fields = format === 'JSONEachRow' ? jsonFields(line) : textFields(line, columns);
   const version = fields?.get(VERSION_COLUMN) ?? null;
   return {
-    key: keyOf(table, fields),
+    key: keyOf(table, lineFormat, fields),
     version: version !== null && /^\d{1,39}$/u.test(version) ? version : null,
     isTombstone: fields?.get(DELETED_COLUMN) === '1',
     column: column ?? null,
@@ -38,14 +39,15 @@ const BOOLEANS: Readonly<Record<string, string>> = { t: 'true', f: 'false' };
 
 /** @returns null where a column of the key is missing */
 export function keyOf(
-  { columns, key }: Pick<TargetTable, 'columns' | 'key'>,
+  table: Pick<TargetTable, 'columns' | 'key'>,
+  format: Pick<LineFormat, 'shape'>,
   fields: Fields | undefined,
 ): string | null {
   const texts: string[] = [];
-  for (const name of key) {
+  for (const [index, name] of keyNames(table, format).entries()) {
     const text = fields?.get(name);
     if (text === undefined || text === null) return null;
-    const isBoolean = columns.find((column) => column.name === name)?.type === 'boolean';
+    const isBoolean = table.columns.find((column) => column.name === table.key[index])?.type === 'boolean';
     texts.push(isBoolean ? (BOOLEANS[text] ?? text) : text);
   }
   return texts.length === 0 ? null : JSON.stringify(texts);

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import type { ClickHouseClient } from '@clickhouse/client';
-import type { TargetTable } from '../../domain/replicated-table.js';
+import { DELETED_COLUMN, VERSION_COLUMN } from '../../domain/column-type.js';
+import { physicalKey, physicalName, shownName, type Column, type TargetTable } from '../../domain/replicated-table.js';
 import { quoteCh } from '../../domain/identifier.js';
 import { ClickHouseAnswer } from '../../failure/classify-clickhouse.js';
 import { Failure } from '../../failure/failure.js';
@@ -42,6 +43,18 @@ export interface LineFormat {
   readonly format: InsertFormat;
   /** Of TabSeparated, in their order. */
   readonly columns: readonly string[] | undefined;
+  /** The columns of the table when messages were written, which have their names. Absent: the names are those of the target. */
+  readonly shape?: readonly Column[] | undefined;
+}
+
+/** What lines call the key columns, in key order. */
+export function keyNames(table: Pick<TargetTable, 'columns' | 'key'>, { shape }: Pick<LineFormat, 'shape'>): string[] {
+  if (shape === undefined) return physicalKey(table);
+  return table.key.map((name) => {
+    const position = table.columns.find((column) => column.name === name)?.position;
+    const column = shape.find((each) => each.position === position);
+    return column === undefined ? name : shownName(column);
+  });
 }
 
 /** Asks ClickHouse whether it can read lines: as an insert into the target would, and nothing is written. */
@@ -66,16 +79,19 @@ export class Probe {
   }
 
   /** With the types that the columns have in the target. @throws Failure those of ClickHouse */
-  static async open(ch: ClickHouseClient, table: TargetTable, { format, columns }: LineFormat): Promise<Probe> {
+  static async open(ch: ClickHouseClient, table: TargetTable, { format, columns, shape }: LineFormat): Promise<Probe> {
     const { database, table: name } = table.target;
     const existing = (await listColumns(ch, database, name)).filter(({ defaultKind }) => STORED.has(defaultKind));
     const types = new Map(existing.map((column) => [column.name, column.type]));
-    const names = columns ?? existing.map((column) => column.name);
+    const places = new Map((shape ?? []).map((column) => [shownName(column), physicalName(column)]));
+    const own =
+      shape === undefined ? existing.map((column) => column.name) : [...places.keys(), VERSION_COLUMN, DELETED_COLUMN];
+    const names = columns ?? own;
     return new Probe(
       ch,
       table,
       format,
-      names.map((column) => ({ name: column, type: types.get(column) ?? 'String' })),
+      names.map((column) => ({ name: column, type: types.get(places.get(column) ?? column) ?? 'String' })),
     );
   }
 

@@ -1,3 +1,4 @@
+import { columnsOfShape } from '../../domain/shape.js';
 import { pipeline, type Readable } from 'node:stream';
 import { targetColumns } from '../../domain/column-type.js';
 import type { BatchName } from '../../domain/batch.js';
@@ -132,7 +133,8 @@ export class QuarantineWriter<Content extends InsertValues | StreamedRows> imple
     { signal, onProgress }: RereadOptions<Content>,
   ): Promise<void> {
     const { table } = this.#options;
-    const format: LineFormat = { format: content.encoding, columns: content.columns };
+    const shape = columnsOfShape(table, content.shape);
+    const format: LineFormat = { format: content.encoding, columns: content.names, shape };
     const refused = await this.#collect(error);
     const probe = await Probe.open(this.#services.clickhouse, table, format);
     const { lines, originOf: placeOf } = linesOf(content);

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { ClickHouseClient } from '@clickhouse/client';
 import { DELETED_COLUMN, targetColumns, VERSION_COLUMN } from '../../domain/column-type.js';
-import type { TargetTable } from '../../domain/replicated-table.js';
+import { physicalName, type TargetTable } from '../../domain/replicated-table.js';
 import type { RetriedRow } from '../../ledger/quarantine-rows.js';
 import { appendColumns } from '../append/fit.js';
 import { insertValues } from '../insert.js';
@@ -40,7 +40,7 @@ export async function retryAppended(
   const gone: string[] = [];
   for (const line of linesOf(await collect(read(wanted.map((row) => keyObject(table, row.key)))))) {
     const fields = textFields(line, columns);
-    const key = keyOf(table, fields);
+    const key = keyOf(table, {}, fields);
     const id = wanted.find((row) => row.key === key)?.id;
     if (id === undefined) continue;
     if (fields?.get(DELETED_COLUMN) === '1') gone.push(id);
@@ -51,7 +51,8 @@ export async function retryAppended(
   await insertValues(ch, table, {
     values: taken.map(({ raw }) => raw),
     encoding: format.format,
-    columns: format.columns,
+    names: format.columns,
+    columns: table.columns.map((column) => ({ ...column, shown: physicalName(column) })),
     token: retryToken(table, taken),
     signal,
   });

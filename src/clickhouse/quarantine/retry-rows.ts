@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { ClickHouseClient } from '@clickhouse/client';
 import type { TargetTable } from '../../domain/replicated-table.js';
+import { columnsOfShape } from '../../domain/shape.js';
+import { minorOf } from '../../domain/version.js';
 import type { RetriedRow } from '../../ledger/quarantine-rows.js';
 import { insertValues } from '../insert.js';
 import { findRefused } from './find-refused.js';
@@ -17,13 +19,14 @@ export async function retryRows(
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   const inserted: string[] = [];
-  for (const [format, its] of byFormat(rows)) {
+  for (const [format, its] of byFormat(table, rows)) {
     const probe = await Probe.open(ch, table, format);
     const taken = await takenRows(its, probe, signal);
     await insertValues(ch, table, {
       values: taken.map(({ raw }) => raw),
       encoding: format.format,
-      columns: format.columns,
+      names: format.columns,
+      columns: format.shape,
       token: retryToken(table, taken),
       signal,
     });
@@ -55,14 +58,23 @@ export function retryToken(
   return `pg2click/${pipeline}/${id}/quarantine/${database}.${table}/${ids}`;
 }
 
-function byFormat(rows: readonly RetriedRow[]): readonly (readonly [LineFormat, readonly RetriedRow[]])[] {
+/** The shape under which a row was written is the low part of its version. */
+function shapeOf({ version }: RetriedRow): number | undefined {
+  return version === null ? undefined : Number(minorOf(BigInt(version)));
+}
+
+function byFormat(
+  table: TargetTable,
+  rows: readonly RetriedRow[],
+): readonly (readonly [LineFormat, readonly RetriedRow[]])[] {
   const groups = new Map<string, RetriedRow[]>();
   for (const row of rows) {
-    const name = JSON.stringify([row.format, row.columns]);
+    const name = JSON.stringify([row.format, row.columns, shapeOf(row)]);
     groups.set(name, [...(groups.get(name) ?? []), row]);
   }
   return [...groups.values()].map((its) => {
     const [first] = its;
-    return [{ format: first?.format ?? 'JSONEachRow', columns: first?.columns ?? undefined }, its] as const;
+    const shape = columnsOfShape(table, (first && shapeOf(first)) ?? table.shape) ?? table.columns;
+    return [{ format: first?.format ?? 'JSONEachRow', columns: first?.columns ?? undefined, shape }, its] as const;
   });
 }

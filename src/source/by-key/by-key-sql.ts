@@ -19,6 +19,8 @@ export const KEY_TYPES = /* sql */ `select pg_catalog.format_type(a.atttypid, -1
 export interface ByKeyOptions {
   /** Those of `KEY_TYPES`. */
   readonly types: readonly string[];
+  /** What the keys call their columns, in key order. */
+  readonly names: readonly string[];
   /** The shape in the minor part of the versions of the keys: it is replaced by that of the table, whose columns are read. */
   readonly shape: number;
 }
@@ -33,11 +35,11 @@ export interface ByKeyOptions {
  */
 export function byKeySql(
   table: Pick<ReplicatedTable, 'name' | 'columns' | 'key' | 'shape'> & Partial<Pick<ReplicatedTable, 'route'>>,
-  { types, shape }: ByKeyOptions,
+  { types, names, shape }: ByKeyOptions,
 ): string {
   const key = keyOf(table);
   const images = key.map((column, index) => columnType(column).image(`event.${keyColumn(index)}`));
-  const fields = key.map(({ name }, index) => `${quotePg(name)} ${types[index] ?? 'text'}`);
+  const fields = names.map((name, index) => `${quotePg(name)} ${types[index] ?? 'text'}`);
   const delta = table.shape - shape;
   const version = `max(event.version)${delta === 0 ? '' : ` + ${delta}`}`;
   return /* sql */ `copy (
@@ -46,7 +48,7 @@ export function byKeySql(
       select ${version} as version, ${key.map(groupedKey).join(', ')}
       from (
         select entry.${quotePg(VERSION_COLUMN)} as version,
-          ${key.map(({ name }, index) => `entry.${quotePg(name)} as ${keyColumn(index)}`).join(', ')}
+          ${names.map((name, index) => `entry.${quotePg(name)} as ${keyColumn(index)}`).join(', ')}
         from json_to_recordset(current_setting('${KEYS}')::json)
           as entry (${[...fields, `${quotePg(VERSION_COLUMN)} numeric`].join(', ')})
       ) event

@@ -5,13 +5,15 @@ import type { Queryable } from '../../connect/queryable.js';
 import type { ReadingPool } from '../../connect/reading-pool.js';
 import { describeDeployment, type Deployment } from '../../domain/deployment.js';
 import { quotePg } from '../../domain/identifier.js';
-import type { Column, ReplicatedTable } from '../../domain/replicated-table.js';
+import { shownName, type Column, type ReplicatedTable } from '../../domain/replicated-table.js';
+import { columnsOfShape } from '../../domain/shape.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
 import { explainMissing, lockRowSchemaSql, requireRowSchema } from '../catalog/row-schema.js';
 import { readDeployment } from '../deployment.js';
 import { ensureFlushed } from '../flush.js';
+import { keyOf } from '../outbox/drain-keys.js';
 import { qualified } from '../outbox/names.js';
 import { BEGIN_READING, LOOK_UP_BY_INDEX } from '../session.js';
 import { byKeySql, KEY_TYPES, SET_KEYS } from './by-key-sql.js';
@@ -73,7 +75,9 @@ export function readByKey(
       const types = await keyTypes(client, table);
       await client.query(SET_KEYS, [arrayOf(keys)]);
       const stream = client.query(
-        copyTo(byKeySql(table, { types, shape: keys.shape }), { highWaterMark: BUFFER_BYTES }),
+        copyTo(byKeySql(table, { types, names: keyNames(table, keys.shape), shape: keys.shape }), {
+          highWaterMark: BUFFER_BYTES,
+        }),
       );
       addAbortSignal(signal, stream);
       let isDurable = false;
@@ -91,6 +95,12 @@ export function readByKey(
     }
   }
   return Readable.from(read(), { objectMode: false, highWaterMark: BUFFER_BYTES });
+}
+
+/** What messages of a shape call the key columns: they may have been renamed since. */
+function keyNames(table: ReplicatedTable, shape: number): readonly string[] {
+  const before = columnsOfShape(table, shape) ?? table.columns;
+  return keyOf(table).map((column) => shownName(before.find(({ position }) => position === column.position) ?? column));
 }
 
 /** Of a table's columns, the types of the key. */

@@ -55,7 +55,11 @@ function differencesOfPartition(was: FingerprintPartition | undefined, is: Finge
   return [];
 }
 
-function isAnyRewritten({ partitions: before = {} }: Fingerprint, { partitions: after = {} }: Fingerprint): boolean {
+/** Whether a partition was written again, or emptied. */
+export function isAnyRewritten(
+  { partitions: before = {} }: Pick<Fingerprint, 'partitions'>,
+  { partitions: after = {} }: Pick<Fingerprint, 'partitions'>,
+): boolean {
   return Object.entries(before).some(([oid, was]) => after[oid] !== undefined && after[oid].file !== was.file);
 }
 

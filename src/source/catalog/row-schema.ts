@@ -4,10 +4,12 @@ import { literal } from '../../domain/identifier.js';
 import type { Column, ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { Failure } from '../../failure/failure.js';
+import { copyAgainRemedy } from '../../failure/remedies.js';
 import { qualified } from '../outbox/names.js';
 import { numericModifier, readColumns } from './catalog.js';
 
-type SchemaOwner = Pick<ReplicatedTable, 'name' | 'relation' | 'columns'> & Partial<Pick<ReplicatedTable, 'key'>>;
+type SchemaOwner = Pick<ReplicatedTable, 'name' | 'relation' | 'columns'> &
+  Partial<Pick<ReplicatedTable, 'key' | 'route' | 'excluded'>>;
 
 /** What is looked at before rows are read. */
 interface RowSchema {
@@ -27,7 +29,7 @@ interface RowSchema {
  *
  * One text of the columns, compared here: PostgreSQL takes 0.2 ms for it, and took 0.9 to compare them itself, with each batch.
  */
-export function lockRowSchemaSql({ name, relation }: SchemaOwner): string {
+export function lockRowSchemaSql({ name, relation }: Pick<SchemaOwner, 'name' | 'relation'>): string {
   const table = `${literal(qualified(name))}::pg_catalog.regclass`;
   return /* sql */ `lock table only ${qualified(name)} in access share mode;
     select ${table} = ${literal(relation)}::pg_catalog.oid as same, pg_catalog.row_security_active(${table}) as hidden,
@@ -45,6 +47,23 @@ const KNOWN_COLUMNS = new WeakMap<readonly Column[], string>();
  * @throws Failure `SourceChanged`, `MissingTable`, `Unauthorized`
  */
 export async function requireRowSchema(pg: Queryable, results: unknown, table: SchemaOwner): Promise<void> {
+  const columns = await requireSameTable(pg, results, table);
+  if (KNOWN_COLUMNS.get(table.columns) === columns) return;
+  const changes = changesOf(table, await readColumns(pg, table.relation));
+  if (changes.length > 0) throw changedBy(changes, table, 'was changed');
+  KNOWN_COLUMNS.set(table.columns, columns);
+}
+
+/**
+ * @param pg, results as of `requireRowSchema`
+ * @returns the text of its columns
+ * @throws Failure `MissingTable`, `Unauthorized`
+ */
+export async function requireSameTable(
+  pg: Queryable,
+  results: unknown,
+  table: Pick<SchemaOwner, 'name' | 'relation'>,
+): Promise<string> {
   const [found] = rowsOfLast<RowSchema>(results);
   const title = formatTableName(table.name);
   if (found?.same !== true) {
@@ -60,10 +79,7 @@ export async function requireRowSchema(pg: Queryable, results: unknown, table: S
       message: `Row-level security was switched on for ${title}, and would hide rows from the PostgreSQL role of pg2click: they would look deleted.`,
       remedy: 'Give the role BYPASSRLS, or switch row-level security off for it, then resume.',
     });
-  if (KNOWN_COLUMNS.get(table.columns) === found.columns) return;
-  const changes = changesOf(table, await readColumns(pg, table.relation));
-  if (changes.length > 0) throw changedBy(changes, table, 'was changed');
-  KNOWN_COLUMNS.set(table.columns, found.columns);
+  return found.columns;
 }
 
 /** @returns quoted; null where the table was dropped */
@@ -98,18 +114,25 @@ export async function sourceChanged(
   return changedBy(changesOf(table, await readColumns(pg, table.relation)), table, otherwise, cause);
 }
 
-function changedBy(changes: readonly string[], table: SchemaOwner, otherwise: string, cause?: unknown): Failure {
+/** @param otherwise said where there are no changes */
+export function changedBy(
+  changes: readonly string[],
+  { key = [], ...table }: Pick<SchemaOwner, 'name' | 'columns' | 'excluded' | 'route' | 'key'>,
+  otherwise: string,
+  cause?: unknown,
+): Failure {
   const title = formatTableName(table.name);
   return new Failure('SourceChanged', {
     message: changes.length === 0 ? `${title} ${otherwise}.` : `${title} was changed: ${changes.join('; ')}.`,
-    remedy:
-      'Remove the table together with its ClickHouse table (remove --drop-target) and add it again: it is copied again.',
+    remedy: copyAgainRemedy({ ...table, key }, { dropTarget: true }),
     cause,
   });
 }
 
-function changesOf({ columns, key }: SchemaOwner, now: readonly Column[]): string[] {
-  return columns.flatMap((was) => {
+function changesOf({ columns, key, excluded = [] }: SchemaOwner, now: readonly Column[]): string[] {
+  const known = [...columns, ...excluded];
+  const added = now.filter(({ position }) => !known.some((was) => was.position === position));
+  const changed = columns.flatMap((was) => {
     const what = key?.includes(was.name) === true ? 'the key column' : 'the column';
     const change = changeOf(
       was,
@@ -117,6 +140,7 @@ function changesOf({ columns, key }: SchemaOwner, now: readonly Column[]): strin
     );
     return change === undefined ? [] : [`${what} ${was.name} ${change}`];
   });
+  return [...changed, ...added.map(({ name }) => `the column ${name} was added`)];
 }
 
 function changeOf(was: Column, is: Column | undefined): string | undefined {

@@ -2,10 +2,11 @@ import type { Databases } from '../../connect/databases.js';
 import type { Queryable } from '../../connect/queryable.js';
 import type { ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
+import { copyAgainRemedy } from '../../failure/remedies.js';
 import { Failure } from '../../failure/failure.js';
 import { readFingerprint, saveFingerprint } from '../../ledger/tables.js';
 import { explainFingerprint } from './fingerprint-difference.js';
-import { fingerprintTable } from './fingerprint.js';
+import { fingerprintTable, type Fingerprint } from './fingerprint.js';
 
 /**
  * Compares the table with what it was when it was added: what no event announces must be noticed before anything is read.
@@ -26,8 +27,11 @@ export async function verifyUnchanged({ ledger, source }: Databases, table: Repl
 async function requireRenewed(ledger: Queryable, table: ReplicatedTable, fingerprint: string): Promise<void> {
   const saved = await readFingerprint(ledger, table.id);
   const change = explainFingerprint(saved ?? table.fingerprint, fingerprint, table.excluded);
-  if (change !== '')
-    throw new Failure('SourceChanged', {
-      message: `${formatTableName(table.name)} was changed in a way that no event announces: ${change}.`,
-    });
+  if (change === '') return;
+  const { keyed } = JSON.parse(fingerprint) as Fingerprint;
+  throw new Failure('SourceChanged', {
+    message: `${formatTableName(table.name)} was changed in a way that no event announces: ${change}.`,
+    // A target is ordered by the key.
+    remedy: copyAgainRemedy({ ...table, key: keyed ? table.key : [] }, { dropTarget: !keyed }),
+  });
 }

@@ -5,7 +5,7 @@ import { takesNull, type Column, type ReplicatedTable } from '../../domain/repli
 import { versionSql } from '../../domain/version.js';
 import { keyColumn, outboxTable, ownRows } from './names.js';
 
-export type DrainedTable = Pick<ReplicatedTable, 'id' | 'name' | 'columns' | 'key' | 'generation'> &
+export type DrainedTable = Pick<ReplicatedTable, 'id' | 'name' | 'columns' | 'shape' | 'key' | 'generation'> &
   Partial<Pick<ReplicatedTable, 'route'>>;
 
 export interface KeysOptions {
@@ -64,7 +64,11 @@ export function isGoneSql([first]: readonly Column[]): string {
   return `source.${quotePg(first?.name ?? '')} is null`;
 }
 
-export function batchVersionSql({ generation, shape = 1 }: OutboxBatch): string {
+/**
+ * With the shape that is read, which may be a later one than that of the batch's name: its rows win over those that an earlier attempt
+ * has sent of the batch.
+ */
+export function batchVersionSql({ shape }: Pick<DrainedTable, 'shape'>, { generation }: OutboxBatch): string {
   return versionSql(generation, 'batch.seq', shape);
 }
 

@@ -1,7 +1,7 @@
 import type { OutboxBatch } from '../../domain/batch.js';
 import { byPosition, DELETED_COLUMN, columnType, VERSION_COLUMN } from '../../domain/column-type.js';
 import { literal, quotePg } from '../../domain/identifier.js';
-import { takesNull, type Column } from '../../domain/replicated-table.js';
+import { shownName, takesNull, type Column } from '../../domain/replicated-table.js';
 import type { RowContent } from '../../pipeline/row-batch.js';
 import {
   batchVersionSql,
@@ -39,7 +39,7 @@ const MOST_ARGUMENTS = 90;
  */
 export function drainSql(table: DrainedTable, batch: OutboxBatch, options: DrainOptions): string {
   const key = keyOf(table);
-  const version = batchVersionSql(batch);
+  const version = batchVersionSql(table, batch);
   const isGone = isGoneSql(key);
   const row = {
     json: () =>
@@ -65,7 +65,7 @@ export function rowJson(columns: readonly Column[], version: string): string {
   for (const [index, column] of byPosition(columns).entries()) {
     const { json, jsonText } = columnType(column);
     const value = `source.${quotePg(column.name)}`;
-    constant += `${index === 0 ? '' : ','}${JSON.stringify(column.name)}:`;
+    constant += `${index === 0 ? '' : ','}${JSON.stringify(shownName(column))}:`;
     const isQuoted = jsonText !== undefined && !takesNull(column);
     if (isQuoted) pieces.push(literal(`${constant}"`), jsonText(value));
     else pieces.push(literal(constant), takesNull(column) ? `coalesce(${json(value)}, 'null')` : json(value));
@@ -95,7 +95,7 @@ function tombstoneJson(key: readonly Column[], version: string): string {
 function keysJson(key: readonly Column[], version: string): string {
   const values = key.map(
     (column, index) =>
-      `${literal(`${JSON.stringify(column.name)}:`)} || ${columnType(column).json(`batch.${keyColumn(index)}`)}`,
+      `${literal(`${JSON.stringify(shownName(column))}:`)} || ${columnType(column).json(`batch.${keyColumn(index)}`)}`,
   );
   return `'{' || ${values.join(` || ',' || `)} || ',"${VERSION_COLUMN}":"' || ${version} || '"'`;
 }

@@ -13,7 +13,7 @@ import { outboxTable } from './names.js';
 const FIRST_ANSWER_MS = 15_000;
 
 /** What reading a batch has to know of its table. */
-export type ReadTable = Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'columns' | 'key' | 'generation'> &
+export type ReadTable = Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'columns' | 'shape' | 'key' | 'generation'> &
   Partial<Pick<ReplicatedTable, 'route'>>;
 
 /**

@@ -8,7 +8,7 @@ export function streamSql(
   { hasLoose }: { readonly hasLoose: boolean },
 ): string {
   return /* sql */ `copy (
-    select ${rowTextSql(table, batchVersionSql(batch))}
+    select ${rowTextSql(table, batchVersionSql(table, batch))}
     ${joinedKeysSql(table, batch, { hasLoose, marks: false })}
   ) to stdout`;
 }

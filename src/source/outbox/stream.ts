@@ -68,10 +68,11 @@ export async function streamBatch(
     }
   }
 
-  const { generation, shape = 1 } = batch;
+  const { generation } = batch;
   return {
     rows: Readable.from(read(), { objectMode: false, highWaterMark: BUFFER_BYTES }),
-    floor: found.truncated === null ? undefined : composeVersion(generation, BigInt(found.truncated), BigInt(shape)),
+    floor:
+      found.truncated === null ? undefined : composeVersion(generation, BigInt(found.truncated), BigInt(table.shape)),
     events: found.events,
   };
 }

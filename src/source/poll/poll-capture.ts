@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import type { Queryable } from '../../connect/queryable.js';
 import type { BatchName } from '../../domain/batch.js';
-import type { CaptureOptions } from '../../domain/replicated-table.js';
+import { physicalNameOf, type CaptureOptions } from '../../domain/replicated-table.js';
 import { formatTableName, type TableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
@@ -81,7 +81,7 @@ export function makePollCapture(kind: PollKind, guards?: PollGuards): Capture {
             objectMode: false,
           }),
           floor,
-          range: { column: pollSpecOf(table).cursor, ids: batch.ids },
+          range: { column: physicalNameOf(table, pollSpecOf(table).cursor), ids: batch.ids },
         }),
         STREAM_LIMITS,
       ),

@@ -9,7 +9,7 @@ import { readRuns, type IdRun } from './id-runs.js';
 import type { PollBatch } from './position.js';
 import { pollSpecOf } from './poll-table.js';
 
-type PolledTable = Pick<ReplicatedTable, 'name' | 'columns' | 'key' | 'generation' | 'route'>;
+type PolledTable = Pick<ReplicatedTable, 'name' | 'columns' | 'shape' | 'key' | 'generation' | 'route'>;
 
 /** In the place of a key that nobody needs. */
 const NO_KEY = '-';
@@ -54,7 +54,7 @@ export function runsSql(runs: readonly IdRun[]): string {
   return `unnest(${array(runs.map(({ first }) => first))}, ${array(runs.map(({ last }) => last))}) run (first, last)`;
 }
 
-function version({ route }: PolledTable, { generation, shape = 1 }: PollBatch): string {
+function version({ route, shape }: PolledTable, { generation }: PollBatch): string {
   return versionSql(generation, `source.${quotePg(pollSpecOf({ route }).cursor)}`, shape);
 }
 

@@ -1,0 +1,103 @@
+import type { ClientBase } from 'pg';
+import type { Queryable } from '../connect/queryable.js';
+import type { ReplicatedTable } from '../domain/replicated-table.js';
+import type { ShapeChange } from '../domain/shape.js';
+import { formatTableName } from '../domain/table-name.js';
+import { classifyPostgres } from '../failure/classify-postgres.js';
+import { noteShape, type NewShape } from '../ledger/shapes.js';
+import { replaceFingerprint } from '../ledger/tables.js';
+import { readColumns } from './catalog/catalog.js';
+import { fingerprintTable, type Fingerprint } from './catalog/fingerprint.js';
+import { findMissingValues } from './catalog/missing-values.js';
+import { changedBy, lockRowSchemaSql, requireSameTable } from './catalog/row-schema.js';
+import { newName, shapeDifference } from './catalog/shape-difference.js';
+import { refuseByRoute } from './follow-refusal.js';
+import { BEGIN_SNAPSHOT } from './session.js';
+import { inTransaction } from './transaction.js';
+
+/** `noted`: by this attempt. `known`: another attempt has noted one. `settled`: the columns are what they were. `same`: so is all else. */
+export type Followed =
+  { readonly kind: 'noted'; readonly change: ShapeChange } | { readonly kind: 'known' | 'settled' | 'same' };
+
+/** Those who write behind an ALTER that waits for this lock wait no longer than for a batch that is read. */
+const BEGIN_LOOKING = `${BEGIN_SNAPSHOT}; set local lock_timeout = '2s'`;
+
+/**
+ * Looks what became of the columns of a table, and gives them the next number if they changed. The lock is that of a SELECT: no ALTER
+ * gets past it, so what is noted is what is there, and numbers have the order of the ALTERs.
+ *
+ * A crash before the ledger has the shape leaves nothing, and after it a shape that the next attempt finds. No row is read here: the
+ * reader that met the change has read none either, and reads under the new shape when it begins again.
+ * @param pg a connection of its own
+ * @param table as the ledger has it now
+ * @throws Failure `SourceChanged` says what cannot be followed; `MissingTable`, `Unauthorized`, `LockTimeout`; those of the ledger
+ */
+export async function followShape(pg: ClientBase, ledger: Queryable, table: ReplicatedTable): Promise<Followed> {
+  try {
+    return await inTransaction(pg, BEGIN_LOOKING, () => follow(pg, ledger, table));
+  } catch (error) {
+    throw classifyPostgres(error, `looking at the columns of ${formatTableName(table.name)}`);
+  }
+}
+
+async function follow(pg: ClientBase, ledger: Queryable, table: ReplicatedTable): Promise<Followed> {
+  const { relation } = table;
+  await requireSameTable(pg, await pg.query(lockRowSchemaSql(table)), table);
+  const isExcluded = ({ position }: { position: number }): boolean =>
+    table.excluded?.some((column) => column.position === position) === true;
+  const found = (await readColumns(pg, relation)).filter((column) => !isExcluded(column));
+  const isAdded = ({ position }: { position: number }): boolean =>
+    !table.columns.some((column) => column.position === position);
+  const columns = [
+    ...found.filter((column) => !isAdded(column)),
+    ...(await findMissingValues(pg, relation, found.filter(isAdded))),
+  ];
+  const key = table.key.map((name) => newName(table.columns, found, name));
+  const before = JSON.parse(table.fingerprint) as Fingerprint;
+  const after = JSON.parse(await fingerprintTable(pg, { ...table, key })) as Fingerprint;
+  const difference = shapeDifference({ table, columns, before, after });
+  const { changes } = difference;
+  // What is not of the columns stays as it was noted, for the comparison of fingerprints to find.
+  const fingerprint = JSON.stringify({
+    ...before,
+    columns: after.columns,
+    file: after.file,
+    labels: after.labels,
+    ...partitionsNow(before, after),
+  } satisfies Fingerprint);
+  if (changes.length === 0) {
+    if (fingerprint === table.fingerprint) return { kind: 'same' };
+    const isSaved = await replaceFingerprint(ledger, table, fingerprint);
+    return { kind: isSaved ? 'settled' : 'known' };
+  }
+  const refused = [...difference.refused, ...refuseByRoute(table, difference)];
+  if (refused.length > 0)
+    throw changedBy(refused, { ...table, columns: difference.columns, key: keyNow(key, found) }, 'was changed');
+  const change = changes.join('; ');
+  const next: NewShape = { ...difference, change, fingerprint, ...renamedCursor(table, found) };
+  if (!(await noteShape(ledger, table, next))) return { kind: 'known' };
+  const { class: kind } = difference;
+  return { kind: 'noted', change: { shape: table.shape + 1, class: kind, change, notedAt: new Date().toISOString() } };
+}
+
+/** Empty where a column of it is gone: then `add` looks for the primary key. */
+function keyNow(key: readonly string[], found: ReplicatedTable['columns']): readonly string[] {
+  return key.every((name) => found.some((column) => column.name === name)) ? key : [];
+}
+
+/** The files of partitions that a trigger of ours guards: of the others a TRUNCATE would go by unseen with it. */
+function partitionsNow(before: Fingerprint, after: Fingerprint): Pick<Fingerprint, 'partitions'> {
+  if (before.partitions === undefined) return {};
+  const partitions = Object.entries(before.partitions).map(([oid, was]) => {
+    const file = after.partitions?.[oid]?.file;
+    return [oid, was.guarded && file !== undefined ? { ...was, file } : was] as const;
+  });
+  return { partitions: Object.fromEntries(partitions) };
+}
+
+function renamedCursor(table: ReplicatedTable, found: ReplicatedTable['columns']): Pick<NewShape, 'cursor'> {
+  const { cursor } = table.route.capture as { readonly cursor?: string };
+  if (cursor === undefined) return {};
+  const name = newName(table.columns, found, cursor);
+  return name === cursor ? {} : { cursor: name };
+}
