@@ -106,6 +106,9 @@ describe('a change of the columns', () => {
       },
     ],
     ['a column with a name of ours', { now: [...COLUMNS, added({ name: '_version' })] }],
+    ['a column with a name that ClickHouse keeps', { now: [...COLUMNS, added({ name: '_part' })] }],
+    ['a column with the name of a part of another', { now: [...COLUMNS, added({ name: `${V.name}.size` })] }],
+    ['a name that becomes that of a part of another', { now: [ID, like(A, { name: `${V.name}.null` }), V] }],
   ])('is refused: %s', (_, change) => {
     expect(compare(change).refused).not.toEqual([]);
   });

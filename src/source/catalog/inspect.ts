@@ -1,5 +1,5 @@
 import { quotePg } from '../../domain/identifier.js';
-import { RESERVED_COLUMNS } from '../../domain/column-type.js';
+import { flawOfName } from '../../domain/column-name.js';
 import type { CaptureOptions, Column, ColumnOptions, TriggerLevel } from '../../domain/replicated-table.js';
 import { formatTableName, shellName, type TableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
@@ -212,21 +212,15 @@ function refuseExcludedKey(key: readonly string[], columns: readonly Column[], t
   });
 }
 
-/** Subcolumns: the mask of a Nullable, the lengths of a String or an Array. */
-const PART_OF_COLUMN = /^(?<column>.+)\.(?:null|size\d*)$/su;
-
 function refuseNames(columns: readonly Column[], title: string): void {
-  const refuse = (name: string, why: string): never => {
+  const names = new Set(columns.map(({ name }) => name));
+  for (const name of names) {
+    const why = flawOfName(name, names);
+    if (why === undefined) continue;
     throw new Failure('UnsuitableTable', {
       message: `${title} has a column ${name}: ${why}.`,
       remedy: `Leave it out with --exclude-column '${quotePg(name)}', or rename it in PostgreSQL.`,
     });
-  };
-  for (const { name } of columns) {
-    if (RESERVED_COLUMNS.includes(name)) refuse(name, 'that name is reserved in its ClickHouse table');
-    // "note.size" beside a String "note": ClickHouse could not read the table any more (code 352).
-    const whole = PART_OF_COLUMN.exec(name)?.groups?.['column'];
-    if (columns.some((each) => each.name === whole)) refuse(name, `for ClickHouse that is a part of column ${whole}`);
   }
 }
 

@@ -1,5 +1,6 @@
 import { holds } from '../../domain/clickhouse-type.js';
-import { columnType, DELETED_COLUMN, VERSION_COLUMN } from '../../domain/column-type.js';
+import { flawOfName } from '../../domain/column-name.js';
+import { columnType } from '../../domain/column-type.js';
 import { physicalName, type Column, type ReplicatedTable } from '../../domain/replicated-table.js';
 import { physicalNames, type ShapeClass } from '../../domain/shape.js';
 import { numericModifier } from './catalog.js';
@@ -83,9 +84,10 @@ export function newName(before: readonly Column[], now: readonly Column[], name:
   return now.find((column) => column.position === position)?.name ?? name;
 }
 
-function judgeAdded({ before, after }: ShapeLook, column: FoundColumn): Verdict {
+function judgeAdded({ before, after, columns }: ShapeLook, column: FoundColumn): Verdict {
   const what = `the column ${column.name} was added`;
-  if (isReserved(column.name)) return { what: `${what}, whose name is pg2click's own`, class: 'refused' };
+  const flaw = flawOfName(column.name, namesOf(columns));
+  if (flaw !== undefined) return { what: `${what}: ${flaw}`, class: 'refused' };
   if (column.missing !== undefined) return { what, class: 'follow' };
   // A default that is computed for each row, an identity or a stored expression had the table written again, and no trigger fired.
   const isWritten = column.computed === true || isRewritten(before, after);
@@ -96,11 +98,11 @@ function judgeKept(look: ShapeLook, was: Column, is: Column): Verdict[] {
   const { table } = look;
   const title = titleOf(table, was);
   const verdicts: Verdict[] = [];
-  if (was.name !== is.name)
-    verdicts.push({
-      what: `${title} was renamed to ${is.name}`,
-      class: isReserved(is.name) ? 'refused' : 'follow',
-    });
+  if (was.name !== is.name) {
+    const what = `${title} was renamed to ${is.name}`;
+    const flaw = flawOfName(is.name, namesOf(look.columns));
+    verdicts.push(flaw === undefined ? { what, class: 'follow' } : { what: `${what}: ${flaw}`, class: 'refused' });
+  }
   if (typeText(was) !== typeText(is)) verdicts.push(judgeType(look, was, is));
   else if (isWritten(look, is)) {
     const what = `the values of ${title} may have been written again`;
@@ -166,14 +168,14 @@ function kept(was: Column, is: Column): Column {
 /** A name in ClickHouse is given once: one that a dropped column had is not free. */
 function placed(column: Column, taken: Set<string>): Column {
   let physical = column.name;
-  for (let tries = 0; taken.has(physical) || isReserved(physical); tries += 1)
+  for (let tries = 0; taken.has(physical) || flawOfName(physical, taken) !== undefined; tries += 1)
     physical = `${column.name}_${column.position}${'_'.repeat(tries)}`;
   taken.add(physical);
   return physical === column.name ? column : { ...column, physical };
 }
 
-function isReserved(name: string): boolean {
-  return name === VERSION_COLUMN || name === DELETED_COLUMN || name === '_row_exists';
+function namesOf(columns: readonly Column[]): ReadonlySet<string> {
+  return new Set(columns.map(({ name }) => name));
 }
 
 function isKey({ key }: Pick<ReplicatedTable, 'key'>, { name }: Column): boolean {
