@@ -124,7 +124,7 @@ describe('a row that ClickHouse refuses is set aside, and its table goes on', ()
     expect(await keptKeys(path, table)).toEqual([]);
   });
 
-  it('a bad key is set aside too, and its deletion closes it', async () => {
+  it('a bad key is set aside too, and is listed until somebody drops it: which key it was, only its bytes say', async () => {
     const table = freshName('bad');
     await path.source.query(`create table ${table} (day date primary key, v int);
       insert into ${table} values ('2024-01-01', 1)`);
@@ -135,7 +135,7 @@ describe('a row that ClickHouse refuses is set aside, and its table goes on', ()
     expect(await keptRows(path, table)).toMatchObject([{ column: 'day', state: 'open' }]);
     await path.source.query(`update ${table} set day = '2024-01-03' where day = '${BAD}'`);
     expect(await followed.expectEqual()).toBe(3);
-    expect((await keptRows(path, table)).map(({ state }) => state)).toEqual(['superseded', 'superseded']);
+    expect((await keptRows(path, table)).map(({ state }) => state).toSorted()).toEqual(['open', 'superseded']);
   });
 
   it('a first load passes over it, and its correction closes it', async () => {
