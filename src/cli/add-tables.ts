@@ -1,4 +1,3 @@
-import { createInterface } from 'node:readline/promises';
 import { requireSlots } from '../control/capacity.js';
 import { count, plural } from '../domain/figures.js';
 import { kafkaOf, stagesOf, type StageSpec } from '../domain/route.js';
@@ -16,6 +15,7 @@ import { planAsData, resultAsData } from './plan-data.js';
 import { plannedTo, planTables, type PlannedTable } from './plan-tables.js';
 import { requireKafkaFor } from './require-kafka.js';
 import { withServers, type Servers } from './servers.js';
+import { askYes } from './ask-yes.js';
 import type { Session } from './session.js';
 
 export interface AddTablesOptions extends AddOptions {
@@ -78,13 +78,7 @@ async function askPerson(session: Session, tables: number): Promise<Failure | un
       message: `Nothing was added: adding ${what} needs --yes where nobody can be asked.`,
       remedy: 'Give --yes to add them, or --dry-run to look only.',
     });
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    const answer = await terminal.question(`\nAdd ${what}? [y/N] `, { signal: session.signal });
-    if (/^y(?:es)?$/iu.test(answer.trim())) return undefined;
-  } finally {
-    terminal.close();
-  }
+  if (await askYes(session, `\nAdd ${what}? [y/N] `)) return undefined;
   return new Failure('Misconfigured', { message: `Nothing was added: ${what} were not confirmed.` });
 }
 

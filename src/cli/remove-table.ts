@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createInterface } from 'node:readline/promises';
 import type { Client } from '@temporalio/client';
 import chalk from 'chalk';
 import { sendCommand, notReplicated } from '../control/send-command.js';
@@ -16,6 +15,7 @@ import type { Answer, TableStatus } from '../../workflows/messages.js';
 import type { Exit } from './exit-code.js';
 import { requireAccepted } from './request.js';
 import { viewSource, withServers, type Servers } from './servers.js';
+import { askYes } from './ask-yes.js';
 import type { Session } from './session.js';
 
 export interface RemoveOptions {
@@ -85,14 +85,7 @@ async function confirm(session: Session, title: string, dropTarget: boolean, tar
       remedy: `Give --yes to go on. ${what}`,
     });
   }
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    const question = `Remove ${title}? Its triggers and outbox go; the topic stays. ${what} [y/N] `;
-    const answer = await terminal.question(question, { signal: session.signal });
-    if (/^y(?:es)?$/iu.test(answer.trim())) return;
-  } finally {
-    terminal.close();
-  }
+  if (await askYes(session, `Remove ${title}? Its triggers and outbox go; the topic stays. ${what} [y/N] `)) return;
   throw new Failure('Misconfigured', { message: `Nothing was changed: ${title} was not confirmed.` });
 }
 

@@ -20,6 +20,8 @@ import type { Expression, Identity, Outside, Place, Printing, TypeRow } from './
 export interface ColumnType extends Printing, Identity {
   /** The type of the target's column, Nullable where it takes NULL. */
   readonly clickhouse: (column: Column) => string;
+  /** JSON of the value itself, whatever the policy makes of it: what tells keys apart, and what a row is read by. */
+  readonly exactJson: Expression;
   /** Values without a place, of the column itself: what the policy is about. Undefined where every value has one. */
   readonly outside: (Pick<Outside, 'when' | 'words'> & { readonly policies: readonly Policy[] }) | undefined;
 }
@@ -33,6 +35,7 @@ export function columnType(column: Column): ColumnType {
   return {
     copy: (value) => copy(guarded(value)),
     json: (value) => json(guarded(value)),
+    exactJson: (value) => json((place.value ?? same)(value)),
     ...(jsonText === undefined ? {} : { jsonText: (value: string) => jsonText(guarded(value)) }),
     absent,
     key,
@@ -85,7 +88,7 @@ function guard({ value = same, outside }: Place, policy: Policy): Expression {
     };
   };
   return {
-    // The row is refused, never changed. Row by row, once there is a place for such rows.
+    // The row is refused, never changed: it goes to quarantine.
     refuse: otherwise(() => mark),
     null: otherwise(() => 'null'),
     clamp: otherwise((plain) => nearest?.(plain) ?? mark),

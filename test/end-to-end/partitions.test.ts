@@ -230,7 +230,8 @@ describe('what no trigger sees', () => {
     const followed = await follow(t);
     await path.source.query(`create table ${t}_3 partition of ${t} for values from ('2024-03-01') to ('2024-04-01');
       revoke all on ${t}_3 from ${path.settings.postgres.user}; insert into ${t} values (70, '2024-03-03', 'x')`);
-    await followed.expectEqual();
+    // Its rows cannot be found without reading the whole table.
+    await copyAgain(followed);
     await path.source.query(`truncate ${t}_3`);
     await copyAgain(followed);
     await path.source.query(`grant select, trigger on ${t}_3 to ${path.settings.postgres.user}`);

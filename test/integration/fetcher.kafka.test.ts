@@ -218,7 +218,8 @@ describe('a topic that the broker compresses', () => {
     const elsewhere = readerOf(openFetcher(), topic);
     const again = await elsewhere.start({ '0': '0' });
     const exact = await again.takeExactly(named.ranges);
-    expect(exact).toEqual({ ...named, oldestTimestampMs: exact.oldestTimestampMs });
+    expect(exact).toEqual({ ...named, oldestTimestampMs: exact.oldestTimestampMs, placeOf: exact.placeOf });
+    expect(named.values.map((_, at) => exact.placeOf(at))).toEqual(named.values.map((_, at) => named.placeOf(at)));
     expect(await takeIds(reading, 5_000 - 1_234)).toEqual(numbers(1_235, 5_000));
     const { headers } = await again.takeExactly({ '0': { first: '1234', last: '3209' } });
     const resumed = await elsewhere.start({ '0': '3210' }, { headers });

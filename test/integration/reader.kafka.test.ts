@@ -192,7 +192,8 @@ describe('takeExactly', () => {
     await publish(topic, 3_001, 4_000, { partitions: 2 });
     const other = await open(topic).start({ '0': '0', '1': '0' });
     const again = await other.takeExactly(named.ranges);
-    expect(again).toEqual({ ...named, oldestTimestampMs: again.oldestTimestampMs });
+    expect(again).toEqual({ ...named, oldestTimestampMs: again.oldestTimestampMs, placeOf: again.placeOf });
+    expect(named.values.map((_, at) => again.placeOf(at))).toEqual(named.values.map((_, at) => named.placeOf(at)));
     // And goes on after it.
     const rest = await takeRows(other, 4_000 - named.rows);
     expect(new Set([...idsOf(named.values), ...idsIn(rest)]).size).toBe(4_000);

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { DELETED_COLUMN, VERSION_COLUMN } from '../../domain/column-type.js';
+import { columnType, DELETED_COLUMN, VERSION_COLUMN } from '../../domain/column-type.js';
 import type { RefusedRow, RowOrigin } from '../../domain/quarantine.js';
 import type { TargetTable } from '../../domain/replicated-table.js';
 import { majorOf } from '../../domain/version.js';
@@ -37,7 +37,10 @@ export function originOf({ key, version }: IdentifiedRow, line: Uint8Array): Row
 /** JSON and COPY text name the values of a boolean differently. */
 const BOOLEANS: Readonly<Record<string, string>> = { t: 'true', f: 'false' };
 
-/** @returns null where a column of the key is missing */
+/** What `Outside.mark` prints, in JSON and as COPY text. */
+const MARKS: readonly string[] = ['infinity', 'NaN'];
+
+/** @returns null where a column of the key is missing, or holds a mark: then many keys would look like one */
 export function keyOf(
   table: Pick<TargetTable, 'columns' | 'key'>,
   format: Pick<LineFormat, 'shape'>,
@@ -47,7 +50,9 @@ export function keyOf(
   for (const [index, name] of keyNames(table, format).entries()) {
     const text = fields?.get(name);
     if (text === undefined || text === null) return null;
-    const isBoolean = table.columns.find((column) => column.name === table.key[index])?.type === 'boolean';
+    const column = table.columns.find((each) => each.name === table.key[index]);
+    if (MARKS.includes(text) && column !== undefined && columnType(column).outside !== undefined) return null;
+    const isBoolean = column?.type === 'boolean';
     texts.push(isBoolean ? (BOOLEANS[text] ?? text) : text);
   }
   return texts.length === 0 ? null : JSON.stringify(texts);

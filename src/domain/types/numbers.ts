@@ -86,6 +86,11 @@ function whole(clickhouse: string): Place {
   return isWide ? { clickhouse, absent: '0', copy: same, ...inQuotes(same) } : bare(clickhouse);
 }
 
+/** NaN, the mark, is a text in JSON, which `to_json` knows: a bare one would make the row no JSON for anybody. */
+function marked(place: Place): Place {
+  return place.jsonText === undefined ? { ...place, json: (number) => `to_json(${number})::text` } : place;
+}
+
 /** For a type that is no number for PostgreSQL. @param own the integer type of ClickHouse that has just its range */
 export const chooseWider =
   (own: string) =>
@@ -115,14 +120,14 @@ export const chooseWhole =
       words: `numbers below ${lowest} or above ${highest}`,
     };
     // Of a type that has NaN, to mark a number by.
-    return { ...whole(wanted), value: asNumeric, outside };
+    return { ...marked(whole(wanted)), value: asNumeric, outside };
   };
 
 export function chooseNumeric(wanted: string, column: Column): Place | undefined {
   const range = rangeOf(wanted);
   if (range === undefined) return chooseDecimal(wanted, digitsOf(column));
   const { lowest, highest } = range;
-  const place = whole(wanted);
+  const place = marked(whole(wanted));
   // As an integer is printed: without the digits after the point, which are zeros here.
   const integer: Expression = (number) => `trunc(${number})`;
   return {

@@ -1,6 +1,6 @@
 import type { ClientBase } from 'pg';
 import type { Queryable } from '../../connect/queryable.js';
-import { literal, quotePg } from '../../domain/identifier.js';
+import { quotePg } from '../../domain/identifier.js';
 import { storedKey } from '../../domain/column-type.js';
 import type { ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
@@ -8,6 +8,8 @@ import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
 import { withBriefLock } from '../brief-lock.js';
 import { flawOfPartition } from '../catalog/inspect.js';
+import { lockRowSchemaSql, requireRowSchema } from '../catalog/row-schema.js';
+import { changedMeanwhile } from '../catalog/verify-inspected.js';
 import { fingerprintTable, type Fingerprint, type FingerprintPartition } from '../catalog/fingerprint.js';
 import { BLOCKS_TRIGGERS } from '../lock-holders.js';
 import { BEGIN_READING } from '../session.js';
@@ -15,7 +17,7 @@ import { settle } from '../settle.js';
 import { inTransaction } from '../transaction.js';
 import { keyOf } from './drain-keys.js';
 import { BEGIN_DDL } from './install.js';
-import { keyColumn, outboxTable, qualified } from './names.js';
+import { keyColumn, outboxTable } from './names.js';
 import { findUnguarded, guardPartition, type UnguardedPartition } from './partitions.js';
 
 /** A lock that is not free is asked for again with the next look; the keys do not wait for it. */
@@ -43,8 +45,8 @@ export interface AdoptOptions {
  *   until then, then the keys are committed. So whatever has a lower `seq` than one of them is committed before that one is read;
  *   nobody waits for us.
  * - Of one that went nobody knows the rows any more: the table is copied again, and what was in the target before is hidden. The same
- *   where one came that may have been emptied before our trigger was on it, or where it could not be put there: the number of its file
- *   is not its own then. VACUUM FULL does that too.
+ *   where one came that our role may not read by itself, that may have been emptied before our trigger was on it, or where it could not
+ *   be put there: the number of its file is not its own then. VACUUM FULL does that too.
  *
  * What is left, such as a trigger that was off for a while, parks the table, as for any other.
  * @returns the fingerprint in which the partitions are the known ones
@@ -60,13 +62,14 @@ export async function adoptPartitions(pg: ClientBase, table: ReplicatedTable, op
     const now = await look(pg, table);
     const changes = changesOf(before, now);
     if (changes === undefined) return table.fingerprint;
+    let { isCopyDue } = changes;
     for (const [relation, partition] of changes.came)
-      await writeKeys(pg, table, { relation, partition, signal, report });
+      if (!isCopyDue) isCopyDue = !(await writeKeys(pg, table, { relation, partition, signal, report }));
     // A copy reads all of it: whatever was rewritten is in it too.
     const known = Object.fromEntries([...changes.came, ...changes.guarded]);
-    const partitions = changes.isCopyDue ? now : { ...before.partitions, ...known };
+    const partitions = isCopyDue ? now : { ...before.partitions, ...known };
     const fingerprint = JSON.stringify({ ...before, partitions } satisfies Fingerprint);
-    await (changes.isCopyDue ? order : save)(fingerprint);
+    await (isCopyDue ? order : save)(fingerprint);
     return fingerprint;
   } catch (error) {
     signal.throwIfAborted();
@@ -127,14 +130,13 @@ interface NewPartition extends Pick<AdoptOptions, 'signal' | 'report'> {
   readonly partition: FingerprintPartition;
 }
 
-/** Reads the partition itself, in pieces, where our role may; else its rows among those of the table, which it may read. */
-async function writeKeys(pg: ClientBase, table: ReplicatedTable, of: NewPartition): Promise<void> {
+/**
+ * Writes the keys of a partition that holds rows, and reads it in pieces.
+ * @returns false where our role may not read it: among the rows of the whole table they cannot be found without reading all of it
+ */
+async function writeKeys(pg: ClientBase, table: ReplicatedTable, of: NewPartition): Promise<boolean> {
   const { relation, partition, report } = of;
-  if (partition.kind === 'p') return;
-  const key = keyOf(table);
-  const images = key.map((column) => storedKey(column, `source.${quotePg(column.name)}`));
-  const insert = /* sql */ `insert into ${outboxTable(table.id)} (${key.map((_, at) => keyColumn(at)).join(', ')}, shape)
-    select ${images.join(', ')}, ${table.shape} from`;
+  if (partition.kind === 'p') return true;
   const found = await pg.query<{ readable: boolean; blocks: number }>(
     /* sql */ `select has_schema_privilege(c.relnamespace, 'usage') and has_table_privilege(c.oid, 'select')
         and not row_security_active(c.oid) as readable,
@@ -143,20 +145,32 @@ async function writeKeys(pg: ClientBase, table: ReplicatedTable, of: NewPartitio
     [relation],
   );
   const { readable = false, blocks = 0 } = found.rows[0] ?? {};
-  await inTransaction(pg, `${BEGIN_READING}; set local synchronous_commit = on`, async () => {
-    if (!readable)
-      await pg.query(
-        /* sql */ `${insert} ${qualified(table.name)} source where source.tableoid = ${literal(relation)}::oid`,
-      );
+  // What comes from now on has events of its own: nobody has to be waited for.
+  if (blocks === 0) return true;
+  if (!readable) return false;
+  const key = keyOf(table);
+  const images = key.map((column) => storedKey(column, `source.${quotePg(column.name)}`));
+  const insert = /* sql */ `insert into ${outboxTable(table.id)} (${key.map((_, at) => keyColumn(at)).join(', ')}, shape)
+    select ${images.join(', ')}, ${table.shape} from only ${partition.name} source`;
+  const begin = `${BEGIN_READING}; set local synchronous_commit = on`;
+  await inTransaction(pg, begin, async () => {
+    // Two columns may have swapped names since.
+    await requireRowSchema(pg, await pg.query(lockRowSchemaSql(table)), table);
     // What comes behind the end of now has events of its own.
-    else
-      for (let block = 0; block < blocks; block += BLOCKS_AT_ONCE) {
-        report(`reading the keys of the new partition ${partition.name}: block ${block} of ${blocks}`);
-        await pg.query(/* sql */ `${insert} only ${partition.name} source
-          where source.ctid >= '(${block},0)'::tid and source.ctid < '(${block + BLOCKS_AT_ONCE},0)'::tid`);
-      }
+    for (let block = 0; block < blocks; block += BLOCKS_AT_ONCE) {
+      report(`reading the keys of the new partition ${partition.name}: block ${block} of ${blocks}`);
+      await pg
+        .query(
+          /* sql */ `${insert} where source.ctid >= '(${block},0)'::tid and source.ctid < '(${block + BLOCKS_AT_ONCE},0)'::tid`,
+        )
+        .catch((error: unknown) => {
+          // Renamed, detached or dropped since the look.
+          throw (error as { code?: unknown }).code === '42P01' ? changedMeanwhile(table.name, error) : error;
+        });
+    }
     await settleBriefly(pg, table, of);
   });
+  return true;
 }
 
 async function settleBriefly(pg: ClientBase, { name, relation }: ReplicatedTable, of: NewPartition): Promise<void> {

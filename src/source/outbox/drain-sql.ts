@@ -45,7 +45,7 @@ export function drainSql(table: DrainedTable, batch: OutboxBatch, options: Drain
     json: () =>
       `case when batch.mark is null then case when ${isGone} then ${tombstoneJson(key, version)} else ${rowJson(table.columns, version)} end else '' end`,
     text: () => rowTextSql(table, version),
-    keys: () => `case when batch.mark is null then ${keysJson(key, version)} || '}' else '' end`,
+    keys: () => `case when batch.mark is null then ${keysJson(key, version, 'exactJson')} || '}' else '' end`,
   }[options.rows]();
   const from = options.rows === 'keys' ? keysSql : joinedKeysSql;
   const head = options.key ? `coalesce(${keyJson(key)}, '')` : `'${NO_KEY}'`;
@@ -82,20 +82,23 @@ function concat(pieces: readonly string[]): string {
 }
 
 function keyJson(key: readonly Column[]): string {
-  const values = key.map((column, index) => columnType(column).json(`batch.${keyColumn(index)}`));
+  const values = key.map((column, index) => columnType(column).exactJson(`batch.${keyColumn(index)}`));
   return `'[' || ${values.join(` || ',' || `)} || ']'`;
 }
 
 /** Key columns only: the others have no value, and ClickHouse fills in its defaults. */
 function tombstoneJson(key: readonly Column[], version: string): string {
-  return `${keysJson(key, version)} || ',"${DELETED_COLUMN}":1}'`;
+  return `${keysJson(key, version, 'json')} || ',"${DELETED_COLUMN}":1}'`;
 }
 
-/** The beginning of an object: key and version. */
-function keysJson(key: readonly Column[], version: string): string {
+/**
+ * The beginning of an object: key and version.
+ * @param form `exactJson` where PostgreSQL reads the key again; `json` for ClickHouse, which refuses a value without a place
+ */
+function keysJson(key: readonly Column[], version: string, form: 'json' | 'exactJson'): string {
   const values = key.map(
     (column, index) =>
-      `${literal(`${JSON.stringify(shownName(column))}:`)} || ${columnType(column).json(`batch.${keyColumn(index)}`)}`,
+      `${literal(`${JSON.stringify(shownName(column))}:`)} || ${columnType(column)[form](`batch.${keyColumn(index)}`)}`,
   );
   return `'{' || ${values.join(` || ',' || `)} || ',"${VERSION_COLUMN}":"' || ${version} || '"'`;
 }

@@ -65,7 +65,7 @@ function rowText({ columns }: PolledTable): string[] {
 function keyJson({ key, columns }: PolledTable): string {
   const values = key.map((name) => {
     const column = columns.find((each) => each.name === name) as Column;
-    return columnType(column).json(`source.${quotePg(name)}`);
+    return columnType(column).exactJson(`source.${quotePg(name)}`);
   });
   return `${literal('[')} || ${values.join(` || ',' || `)} || ${literal(']')}`;
 }
