@@ -24,6 +24,11 @@ describe('the fields of a row', () => {
     expect(jsonFields(Buffer.from(line))).toBeUndefined();
   });
 
+  it('are read from a row with a text of 20 MB', () => {
+    const text = `${'x'.repeat(10_000_000)}${String.raw`\n`.repeat(5_000_000)}`;
+    expect(jsonFields(Buffer.from(`{"id":1,"t":"${text}","n":2}`))?.get('n')).toBe('2');
+  });
+
   it('are unescaped from COPY text, and escaped again', () => {
     const texts = ['tab\there', 'line\nfeed', 'back\\slash', '\\N', '', '\r'];
     const columns = texts.map((_, index) => `c${index}`);
