@@ -68,6 +68,22 @@ describe('rows in quarantine', () => {
     ]);
   });
 
+  it('go into the columns that they were read for, also after two of them swapped their names', async () => {
+    const table = freshName('swapped');
+    await path.source.query(`create table ${table} (id bigint primary key, amount numeric(10, 2), a text, b text)`);
+    const followed = await path.add(table, { transport: 'direct' });
+    await followed.copy();
+    await path.source.query(`alter table ${table} rename a to c; alter table ${table} rename b to a;
+      alter table ${table} rename c to b; insert into ${table} values (1, 'NaN', 'b', 'a'), (2, 1, 'b', 'a')`);
+    await followed.settle();
+    expect(await keptKeys(path, table)).toEqual([1]);
+    await path.deps.clickhouse.command({
+      query: `alter table ${followed.receipt.target} modify column amount Nullable(String)`,
+    });
+    expect(await followed.call(changeQuarantine, { action: 'retry' } as const)).toMatchObject({ retried: 1, open: 0 });
+    expect(await followed.sink('select id, b, a from {current} order by id')).toBe('1\tb\ta\n2\tb\ta');
+  });
+
   it('of a table that only grows are read again, and come once', async () => {
     const { table, followed } = await withBadRows({ capture: 'poll', engine: 'merge-tree' });
     expect(await followed.call(changeQuarantine, { action: 'retry' } as const)).toMatchObject({ refused: 2, open: 2 });

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { ClickHouseClient } from '@clickhouse/client';
-import type { TargetTable } from '../../domain/replicated-table.js';
+import { physicalName, type TargetTable } from '../../domain/replicated-table.js';
 import { columnsOfShape } from '../../domain/shape.js';
 import { minorOf } from '../../domain/version.js';
 import type { RetriedRow } from '../../ledger/quarantine-rows.js';
@@ -26,7 +26,7 @@ export async function retryRows(
       values: taken.map(({ raw }) => raw),
       encoding: format.format,
       names: format.columns,
-      columns: format.shape,
+      columns: format.shape ?? table.columns.map((column) => ({ ...column, shown: physicalName(column) })),
       token: retryToken(table, taken),
       signal,
     });
@@ -58,23 +58,29 @@ export function retryToken(
   return `pg2click/${pipeline}/${id}/quarantine/${database}.${table}/${ids}`;
 }
 
-/** The shape under which a row was written is the low part of its version. */
-function shapeOf({ version }: RetriedRow): number | undefined {
-  return version === null ? undefined : Number(minorOf(BigInt(version)));
+/**
+ * Of a message: the low part of its version is the shape that its names are of. Rows that were read from PostgreSQL have the names of
+ * the target.
+ */
+function shapeOf(table: TargetTable, { origin, version }: RetriedRow): Pick<LineFormat, 'shape'> {
+  if (!('offset' in origin)) return {};
+  const shape = version === null ? table.shape : Number(minorOf(BigInt(version)));
+  return { shape: columnsOfShape(table, shape) ?? table.columns };
 }
 
-function byFormat(
+/** @returns the rows that go into one insert, each with its format */
+export function byFormat(
   table: TargetTable,
   rows: readonly RetriedRow[],
 ): readonly (readonly [LineFormat, readonly RetriedRow[]])[] {
-  const groups = new Map<string, RetriedRow[]>();
+  const groups = new Map<string, [LineFormat, RetriedRow[]]>();
   for (const row of rows) {
-    const name = JSON.stringify([row.format, row.columns, shapeOf(row)]);
-    groups.set(name, [...(groups.get(name) ?? []), row]);
+    const { format, columns } = row;
+    const its: LineFormat = { format, columns: columns ?? undefined, ...shapeOf(table, row) };
+    const name = JSON.stringify(its);
+    const group = groups.get(name);
+    if (group === undefined) groups.set(name, [its, [row]]);
+    else group[1].push(row);
   }
-  return [...groups.values()].map((its) => {
-    const [first] = its;
-    const shape = columnsOfShape(table, (first && shapeOf(first)) ?? table.shape) ?? table.columns;
-    return [{ format: first?.format ?? 'JSONEachRow', columns: first?.columns ?? undefined, shape }, its] as const;
-  });
+  return [...groups.values()];
 }
