@@ -21,7 +21,13 @@ export interface ColumnType extends Printing, Identity {
   /** The type of the target's column, Nullable where it takes NULL. */
   readonly clickhouse: (column: Column) => string;
   /** Values without a place, of the column itself: what the policy is about. Undefined where every value has one. */
-  readonly outside: (Pick<Outside, 'when' | 'words'> & { readonly policies: readonly Policy[] }) | undefined;
+  readonly outside:
+    | (Pick<Outside, 'when' | 'words'> & {
+        readonly policies: readonly Policy[];
+        /** What is sent in their place under the policy `refuse`, as a text in small letters; absent where they are sent as they are. */
+        readonly mark?: string | undefined;
+      })
+    | undefined;
 }
 
 export function columnType(column: Column): ColumnType {
@@ -42,6 +48,7 @@ export function columnType(column: Column): ColumnType {
     clickhouse: (target) => orNull(place.clickhouse, takesNull(target)),
     outside: outside && {
       words: outside.words,
+      mark: outside.mark?.replaceAll("'", '').toLowerCase(),
       when: (value) => outside.when(of(value)),
       policies: POLICIES.filter((policy) => policy !== 'clamp' || outside.nearest !== undefined),
     },
