@@ -50,14 +50,16 @@ export async function retryAppended(
   const format = { format: 'TabSeparated', columns: appendColumns(table).map(({ name }) => name) } as const;
   const { rows: whole, marked } = wholeRows(found, format, marksOf(table.columns, physicalName));
   const taken = await takenRows(whole, await Probe.open(ch, table, format), signal);
-  await insertValues(ch, table, {
-    values: taken.map(({ raw }) => raw),
-    encoding: format.format,
-    names: format.columns,
-    columns: table.columns.map((column) => ({ ...column, shown: physicalName(column) })),
-    token: retryToken(table, taken),
-    signal,
-  });
+  // Each under its own token: an earlier attempt whose insert comes late may have had other rows beside it.
+  for (const row of taken)
+    await insertValues(ch, table, {
+      values: [row.raw],
+      encoding: format.format,
+      names: format.columns,
+      columns: table.columns.map((column) => ({ ...column, shown: physicalName(column) })),
+      token: retryToken(table, [row]),
+      signal,
+    });
   return { ids: [...there, ...gone, ...taken.map(({ id }) => id)], marked };
 }
 
