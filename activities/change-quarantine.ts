@@ -1,9 +1,12 @@
+import { plural } from '../src/domain/figures.js';
 import type { QuarantineReceipt, QuarantineRequest } from '../src/domain/receipt.js';
 import { loaderNamed, targetOf, type ReplicatedTable, type TargetTable } from '../src/domain/replicated-table.js';
 import { replayStage, type ReplayPosition } from '../src/domain/replay.js';
 import { engineOf, loaderOf } from '../src/domain/route.js';
+import { formatTableName } from '../src/domain/table-name.js';
+import { Failure } from '../src/failure/failure.js';
 import { retryAppended } from '../src/clickhouse/quarantine/retry-appended.js';
-import { retryRows } from '../src/clickhouse/quarantine/retry-rows.js';
+import { retryRows, type Retried } from '../src/clickhouse/quarantine/retry-rows.js';
 import { closeRows, countOpen } from '../src/ledger/quarantine.js';
 import { dropRows, rowsToRetry, type RetriedRow } from '../src/ledger/quarantine-rows.js';
 import { readStages } from '../src/ledger/stages.js';
@@ -21,6 +24,7 @@ export async function changeQuarantine(deps: Deps, request: QuarantineRequest): 
   return runSlice(UNBOUNDED, async (slice) => {
     const steps = stepsOf(slice, `${request.action} quarantine`);
     const table = await findPreparedTable(deps.ledger, request, await deps.deployment());
+    const marked: string[] = [];
     let [retried, refused, dropped] = [0, 0, 0];
     if (request.action === 'drop') dropped = await dropRows(deps.ledger, table.id, request.ids);
     else {
@@ -29,23 +33,36 @@ export async function changeQuarantine(deps: Deps, request: QuarantineRequest): 
         const its = rows.filter((row) => row.loader === loader);
         steps.begin(`inserting ${its.length} rows again into the target of ${loader}`);
         const inserted = await retry(deps, table, { loader, rows: its }, slice);
-        retried += await closeRows(deps.ledger, table.id, inserted, 'retried');
-        refused += its.length - inserted.length;
+        retried += await closeRows(deps.ledger, table.id, inserted.ids, 'retried');
+        refused += its.length - inserted.ids.length;
+        marked.push(...inserted.marked);
       }
     }
+    if (marked.length > 0) throw markedFailure(table, marked);
     return { retried, refused, dropped, open: await countOpen(deps.ledger, table.id) };
   });
 }
 
-/** @returns ids of those that are in ClickHouse now */
+/** @param marked a column for each row that was left out */
+function markedFailure({ name }: ReplicatedTable, marked: readonly string[]): Failure {
+  const columns = [...new Set(marked)];
+  const policies = columns.map((column) => `--policy ${column}=text`).join(' ');
+  return new Failure('Misconfigured', {
+    message:
+      `${plural(marked.length, 'row')} of ${formatTableName(name)} cannot be inserted again: what was kept of column ` +
+      `${columns.map((column) => `"${column}"`).join(', ')} is a mark in place of a value that its ClickHouse type has no place for.`,
+    remedy: `Correct the values in PostgreSQL, or remove the table and add it again with ${policies}.`,
+  });
+}
+
 async function retry(
   deps: Deps,
   table: ReplicatedTable,
   { loader, rows }: { readonly loader: string; readonly rows: readonly RetriedRow[] },
   { signal }: Slice,
-): Promise<readonly string[]> {
+): Promise<Retried> {
   const target = await findTarget(deps, table, loader);
-  if (target === undefined) return [];
+  if (target === undefined) return { ids: [], marked: [] };
   const { clickhouse } = deps.sink(target);
   if (engineOf(target) === 'replacing') return retryRows(clickhouse, target, rows, signal);
   // Of a table that only grows nobody sees a correction: its rows are read again.

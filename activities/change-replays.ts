@@ -9,6 +9,7 @@ import { writeFloor } from '../src/clickhouse/floor.js';
 import { targetNames } from '../src/clickhouse/names.js';
 import { sinkState } from '../src/clickhouse/state.js';
 import { changeStages, claimPrepared } from '../src/ledger/change-route.js';
+import { forgetLoaderRows } from '../src/ledger/quarantine-rows.js';
 import { readStages } from '../src/ledger/stages.js';
 import { topicState, withAdmin, type TopicState } from '../src/topic/admin.js';
 import { findFloor } from '../src/topic/find-floor.js';
@@ -82,6 +83,7 @@ export async function startReplay(deps: Deps, request: ReplayRequest): Promise<R
       add: { [stage]: position, ...(copies ? { [copyStage(replayName(stage))]: {} } : {}) },
       remove: ended.flatMap((each) => [each.stage, copyStage(replayName(each.stage))]),
     });
+    for (const each of ended) await forgetLoaderRows(deps.ledger, table.id, replayName(each.stage));
     // After the ledger knows it: a table with a floor does not count as fresh.
     if (isOwnTarget(position) && !copies) await seedFloor(deps, steps, table, position);
     return receiptOf(stage, position, copies);
@@ -95,6 +97,7 @@ export async function cancelReplay(deps: Deps, request: CancelReplayRequest): Pr
     requireOwnTable(table, await deps.deployment());
     const { replay } = request;
     await changeStages(deps.ledger, claim, table, { remove: [replay, copyStage(replayName(replay))] });
+    await forgetLoaderRows(deps.ledger, table.id, replayName(replay));
   });
 }
 

@@ -27,7 +27,7 @@ create table pg2click.quarantine (
   at          timestamptz not null default now(),
   state       text not null default 'open' check (state in ('open', 'superseded', 'retried', 'dropped')),
   closed_at   timestamptz,
-  unique (table_id, stage, generation, origin)
+  unique (table_id, stage, connection, target, generation, origin)
 );
 
 create index quarantine_open on pg2click.quarantine (table_id, id) where state = 'open';

@@ -104,7 +104,7 @@ async function tellOutside(session: Session, source: Queryable, table: ExaminedT
     const { name, policy } = column;
     const { clickhouse, outside } = columnType(column);
     const ways = outside?.policies.filter((each) => each !== 'refuse').join(' or ') ?? '';
-    const advice = `Such a row parks the table. To let them in, add it with --policy ${name}=POLICY, where POLICY is ${ways}.`;
+    const advice = `Such a row is set aside in quarantine. To let them in, add it with --policy ${name}=POLICY, where POLICY is ${ways}.`;
     session.tell(
       `${chalkStderr.yellow(`Column ${name}`)} has values that ${clickhouse({ ...column, nullable: false })} has no place for: ${outside?.words ?? ''}. ` +
         (policy === undefined ? advice : `They are refused, as its policy says.`),

@@ -1,3 +1,4 @@
+import { parseTableName, shellName } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
 import { makeChange } from './change-loaders.js';
 import type { Exit } from './exit-code.js';
@@ -17,7 +18,7 @@ export async function dropRows(
   if ((ids.length === 0) !== all)
     throw new Failure('Misconfigured', {
       message: 'Say which rows are to be dropped: their numbers, or --all.',
-      remedy: `See them with "pg2click quarantine list ${table}".`,
+      remedy: `See them with "pg2click quarantine list ${shellName(parseTableName(table))}".`,
     });
   return makeChange(session, table, { action: 'dropQuarantined', message: all ? {} : { ids } });
 }

@@ -23,7 +23,13 @@ export interface ColumnType extends Printing, Identity {
   /** JSON of the value itself, whatever the policy makes of it: what tells keys apart, and what a row is read by. */
   readonly exactJson: Expression;
   /** Values without a place, of the column itself: what the policy is about. Undefined where every value has one. */
-  readonly outside: (Pick<Outside, 'when' | 'words'> & { readonly policies: readonly Policy[] }) | undefined;
+  readonly outside:
+    | (Pick<Outside, 'when' | 'words'> & {
+        readonly policies: readonly Policy[];
+        /** What is sent in their place under the policy `refuse`, as a text in small letters; absent where they are sent as they are. */
+        readonly mark?: string | undefined;
+      })
+    | undefined;
 }
 
 export function columnType(column: Column): ColumnType {
@@ -45,6 +51,7 @@ export function columnType(column: Column): ColumnType {
     clickhouse: (target) => orNull(place.clickhouse, takesNull(target)),
     outside: outside && {
       words: outside.words,
+      mark: outside.mark?.replaceAll("'", '').toLowerCase(),
       when: (value) => outside.when(of(value)),
       policies: POLICIES.filter((policy) => policy !== 'clamp' || outside.nearest !== undefined),
     },

@@ -40,6 +40,7 @@ export interface RetriedRow {
   readonly id: string;
   readonly loader: string;
   readonly stage: StageId;
+  readonly origin: RowOrigin;
   readonly key: string | null;
   readonly version: string | null;
   readonly format: 'JSONEachRow' | 'TabSeparated';
@@ -98,7 +99,7 @@ export async function rowsToRetry(
 ): Promise<readonly RetriedRow[]> {
   const found = await query<RetriedRow>(
     pg,
-    /* sql */ `select id::text, loader, stage, key, version::text, format, columns, raw
+    /* sql */ `select id::text, loader, stage, origin, key, version::text, format, columns, raw
       from (select *, sum(octet_length(raw)) over (order by id) as bytes from pg2click.quarantine
         where table_id = $1 and state = 'open' and ($2::bigint[] is null or id = any ($2)) order by id limit $3) oldest
       where bytes <= ${MOST_BYTES} or bytes = octet_length(raw)`,

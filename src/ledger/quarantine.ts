@@ -17,7 +17,7 @@ export interface SetAside {
 
 /**
  * Sets rows of a pending batch aside, before the rest of it is inserted: one statement, a compare-and-set on epoch and batch number. A
- * row that is there already is left as it is. Of the same key only the highest version stays open; a deletion closes itself,
+ * row that is there already is left as it is, unless it is closed and another batch brings it again: then it is open again. Of the same key only the highest version stays open; a deletion closes itself,
  * because ClickHouse never took a row of that key.
  * @throws Failure `Fenced` when another attempt took over
  */
@@ -48,11 +48,17 @@ export async function setAside(
           (select array_agg(value) from jsonb_array_elements_text(nullif(r.columns, 'null'))),
           case when closes then null else r.bytes end, case when closes then 'superseded' else 'open' end,
           case when closes then now() end
-        from mine, refused r, lateral (select r."isTombstone" or exists (
+        from mine, (select distinct on (origin) * from refused order by origin, place desc) r, lateral (select r."isTombstone" or exists (
           select from pg2click.quarantine q where q.table_id = $1 and q.state = 'open' and q.connection = $10 and q.target = $11
             and q.key = r.key and q.version > r.version)
-          or exists (select from refused later where later.key = r.key and later.version > r.version) as closes) as newer
-        on conflict (table_id, stage, generation, origin) do nothing),
+          or exists (select from refused later where later.key = r.key
+            and (later.version, later.place) > (r.version, r.place)) as closes) as newer
+        order by r.place
+        on conflict (table_id, stage, connection, target, generation, origin) do update set
+          batch = excluded.batch, loader = excluded.loader, key = excluded.key, version = excluded.version,
+          column_name = excluded.column_name, code = excluded.code, format = excluded.format, columns = excluded.columns,
+          raw = excluded.raw, at = now(), state = excluded.state, closed_at = excluded.closed_at
+          where quarantine.state <> 'open' and quarantine.batch <> excluded.batch),
       superseded as (
         update pg2click.quarantine q set state = 'superseded', closed_at = now(), raw = null
         from mine, refused r

@@ -66,10 +66,8 @@ it('rows in quarantine are listed, shown, retried and dropped, and values are in
   });
 
   const retried = await pg2click('quarantine', 'retry', 'orders', '--json');
-  expect(JSON.parse(retried.stdout)).toMatchObject({
-    failure: null,
-    message: '0 rows inserted again. ClickHouse refuses 2 rows as before. 2 rows still in quarantine.',
-  });
+  expect(retried.code).not.toBe(0);
+  expect(`${retried.stdout}${retried.stderr}`).toContain('is a mark in place of a value');
   expect((await pg2click('quarantine', 'drop', 'orders')).code).toBe(2);
   const dropped = await pg2click('quarantine', 'drop', 'orders', second?.id ?? '');
   expect(dropped.stdout).toContain('1 row dropped from the quarantine.');

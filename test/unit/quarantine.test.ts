@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { identifyRow, originOf } from '../../src/clickhouse/quarantine/identify-row.js';
 import { escapeText, jsonFields, textFields } from '../../src/clickhouse/quarantine/line-fields.js';
+import { RefusedRows } from '../../src/clickhouse/quarantine/refused-rows.js';
 import { linesOf, withoutHoles } from '../../src/clickhouse/quarantine/values.js';
 import type { InsertValues } from '../../src/clickhouse/clickhouse-writer.js';
 import { isOverLimit, isOverShare } from '../../src/domain/quarantine.js';
+import type { TargetTable } from '../../src/domain/replicated-table.js';
 import { MessagePlaces } from '../../src/topic/message-places.js';
 
 describe('the fields of a row', () => {
@@ -22,6 +24,11 @@ describe('the fields of a row', () => {
 
   it.each(['garbage', '{"id":1', '[1]', 'null', '', '5'])('are not known of %s', (line) => {
     expect(jsonFields(Buffer.from(line))).toBeUndefined();
+  });
+
+  it('are read from a row with a text of 20 MB', () => {
+    const text = `${'x'.repeat(10_000_000)}${String.raw`\n`.repeat(5_000_000)}`;
+    expect(jsonFields(Buffer.from(`{"id":1,"t":"${text}","n":2}`))?.get('n')).toBe('2');
   });
 
   it('are unescaped from COPY text, and escaped again', () => {
@@ -115,4 +122,30 @@ it.each([
 ])('%i refused rows, with %i before, of a batch of %i: parks %s', (refused, open, rows, parks) => {
   const limits = { rows: 1_000, percent: 50 };
   expect(isOverLimit(limits, refused, open) || isOverShare(limits, refused, rows)).toBe(parks);
+});
+
+it('1,001 refused versions of one row are one row, of which the newest is kept', () => {
+  const table = { target: { database: 'd', table: 't' } } as TargetTable;
+  const refused = new RefusedRows({
+    limits: { rows: 1_000, percent: 50 },
+    table,
+    open: 0,
+    error: new Error('refused'),
+  });
+  const raw = Buffer.alloc(1024 * 1024);
+  for (let version = 1; version <= 1_001; version += 1)
+    refused.add({
+      origin: { partition: 0, offset: String(version), row: 0 },
+      key: '["1"]',
+      version: String(version === 1_001 ? 7 : version),
+      isTombstone: false,
+      column: 'day',
+      code: 38,
+      format: 'JSONEachRow',
+      columns: null,
+      raw,
+    });
+  const rows = refused.finish(1_001);
+  expect(rows).toHaveLength(1_001);
+  expect(rows.filter((row) => row.raw.length > 0).map(({ version }) => version)).toEqual(['1000']);
 });

@@ -11,7 +11,7 @@ import { listColumns, select } from '../catalog.js';
 import { quoteText, targetNames } from '../names.js';
 import { escapeText } from './line-fields.js';
 
-/** Rows that are looked for by one query: their keys go in its URL. */
+/** Rows that are looked for by one query: their keys go in its body. */
 const ROWS_A_QUERY = 500;
 const BYTES_A_QUERY = 100_000;
 /** Of a table that is far over any limit, the oldest ones. */
@@ -137,6 +137,7 @@ async function askPresent(
       settings date_time_input_format = 'best_effort'`,
     { rows: lines.map((line) => `${line}\n`).join('') },
     `looking in ${shown} for rows that are in quarantine`,
+    { inBody: true },
   );
   return found.map(({ id }) => id);
 }

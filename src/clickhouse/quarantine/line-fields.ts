@@ -1,7 +1,30 @@
 /** The fields of one row by name, as texts; null for NULL. */
 export type Fields = ReadonlyMap<string, string | null>;
 
-const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/gu;
+/** A string begins at its quote. A pattern for all of it would overflow the stack of the engine after some MB. */
+const TOKEN = /[{}[\],:"]|[^\s{}[\],:"]+/gu;
+
+function* tokensOf(json: string): Generator<string, void, undefined> {
+  for (let at = 0; ;) {
+    TOKEN.lastIndex = at;
+    const found = TOKEN.exec(json);
+    if (found === null) return;
+    const [token] = found;
+    const end = token === '"' ? endOfString(json, found.index) : TOKEN.lastIndex;
+    yield json.slice(found.index, end);
+    at = end;
+  }
+}
+
+/** @param start of its first quote */
+function endOfString(json: string, start: number): number {
+  for (let quote = json.indexOf('"', start + 1); quote !== -1; quote = json.indexOf('"', quote + 1)) {
+    let first = quote;
+    while (json[first - 1] === '\\') first -= 1;
+    if ((quote - first) % 2 === 0) return quote + 1;
+  }
+  return json.length;
+}
 
 /**
  * The fields of a JSON object, as texts with all their digits: `JSON.parse` would round a bigint. Fields that are objects or arrays are
@@ -19,7 +42,7 @@ export function jsonFields(line: Uint8Array): Fields | undefined {
   const fields = new Map<string, string | null>();
   let depth = 0;
   let name: string | undefined;
-  for (const [token] of text.matchAll(TOKEN)) {
+  for (const token of tokensOf(text)) {
     if (token === '{' || token === '[') depth += 1;
     else if (token === '}' || token === ']') depth -= 1;
     if (depth !== 1 || token === ':' || /^[{}[\]]$/u.test(token)) continue;

@@ -7,6 +7,7 @@ import type { Part } from '../../domain/part.js';
 import type { Checkpoint } from '../../domain/receipt.js';
 import type { TargetTable } from '../../domain/replicated-table.js';
 import { composeVersion, generationOf, majorOf, type Version } from '../../domain/version.js';
+import { ClickHouseAnswer } from '../../failure/classify-clickhouse.js';
 import { Failure } from '../../failure/failure.js';
 import { countOpen, readQuarantine, setAside } from '../../ledger/quarantine.js';
 import type { StageClaim } from '../../ledger/stages.js';
@@ -224,9 +225,13 @@ function highestOf({ generation }: TargetTable, proof: unknown): string {
   return generationOf(version) === generation ? String(majorOf(version)) : '0';
 }
 
-/** The probe itself does not work, for example for a type that a function does not take. Then the row is all that is known. */
+/**
+ * ClickHouse answers that the probe itself does not work, for example for a type that a function does not take. Then the row is all that
+ * is known. Another failure, of a connection or of the ledger, says nothing of the probe, and may pass.
+ */
 function isHelpless(failure: unknown): boolean {
-  return failure instanceof Failure && (failure.kind === 'Unexpected' || failure.kind === 'SchemaMismatch');
+  if (!(failure instanceof Failure && failure.cause instanceof ClickHouseAnswer)) return false;
+  return failure.kind === 'Unexpected' || failure.kind === 'SchemaMismatch';
 }
 
 function isInMemory<Content extends InsertValues | StreamedRows>(content: Content): content is Content & InsertValues {

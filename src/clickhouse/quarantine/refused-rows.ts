@@ -9,6 +9,8 @@ import { INCORRECT_DATA } from './probe.js';
 /** Their bytes go to the ledger in one statement. */
 const MOST_BYTES = 32 * 1024 * 1024;
 
+const NO_BYTES = new Uint8Array();
+
 export interface RefusedRowsOptions {
   readonly limits: QuarantineLimits;
   readonly table: TargetTable;
@@ -22,6 +24,10 @@ export interface RefusedRowsOptions {
 export class RefusedRows {
   readonly #options: RefusedRowsOptions;
   readonly #rows: RefusedRow[] = [];
+  /** Indexes of the rows with the highest version of their key. */
+  readonly #newest = new Map<string, number>();
+  /** How many rows are kept with their bytes. */
+  #kept = 0;
   #bytes = 0;
 
   constructor(options: RefusedRowsOptions) {
@@ -31,10 +37,9 @@ export class RefusedRows {
   /** @throws Failure `RowRefused` where there are too many */
   add(row: RefusedRow): void {
     const { limits, open } = this.#options;
-    this.#rows.push(row);
-    this.#bytes += row.raw.length;
+    this.#keep(row);
     if (limits.rows === 0) throw this.#options.error;
-    if (isOverLimit(limits, this.#rows.length, open))
+    if (isOverLimit(limits, this.#kept, open))
       throw this.#tooMany(
         `more than the ${count(limits.rows)} rows of a table that may be in quarantine at once (${count(open)} are)`,
       );
@@ -52,9 +57,27 @@ export class RefusedRows {
     // What a probe does not show (a constraint, a view of the user's) may have left a part of the insert behind.
     if (refused === 0) throw error;
     if (refused === rows && this.#isMisfit) throw error;
-    if (isOverShare(limits, refused, rows))
+    if (isOverShare(limits, this.#kept, rows))
       throw this.#tooMany(`more than ${limits.percent} % of a batch of ${plural(rows, 'row')}`);
     return this.#rows;
+  }
+
+  /** An earlier version of a row is a hole too, and nothing more: one row that is updated often is one row. */
+  #keep(row: RefusedRow): void {
+    const before = row.key === null || row.version === null ? undefined : this.#newest.get(row.key);
+    const other = before === undefined ? undefined : this.#rows[before];
+    if (before !== undefined && other !== undefined && BigInt(row.version ?? 0) < BigInt(other.version ?? 0)) {
+      this.#rows.push({ ...row, raw: NO_BYTES });
+      return;
+    }
+    if (before === undefined || other === undefined) this.#kept += 1;
+    else {
+      this.#bytes -= other.raw.length;
+      this.#rows[before] = { ...other, raw: NO_BYTES };
+    }
+    if (row.key !== null && row.version !== null) this.#newest.set(row.key, this.#rows.length);
+    this.#rows.push(row);
+    this.#bytes += row.raw.length;
   }
 
   /** Not the rows but the table: a column is missing there. */
@@ -73,8 +96,8 @@ export class RefusedRows {
     return new Failure('RowRefused', {
       message: `ClickHouse refuses ${what} while inserting into ${targetNames(table.target).shown}${column}${code}.`,
       remedy:
-        'If a column of the ClickHouse table does not fit, alter it, then resume. If the values are wrong, correct them in ' +
-        'PostgreSQL, raise PG2CLICK_QUARANTINE_ROWS (or PG2CLICK_QUARANTINE_PERCENT) of the workers that load, restart them, then resume.',
+        'If the ClickHouse type of a column has no place for the values, correct them in PostgreSQL, or remove the table and add ' +
+        'it again with --policy COLUMN=text. To go on without the rows, raise PG2CLICK_QUARANTINE_ROWS (or PG2CLICK_QUARANTINE_PERCENT) of the workers that load, restart them, then resume.',
       cause: error,
     });
   }

@@ -8,8 +8,9 @@ import { insertValues } from '../insert.js';
 import { presentRows } from './close-superseded.js';
 import { keyOf } from './identify-row.js';
 import { textFields } from './line-fields.js';
+import { marksOf } from './marks.js';
 import { Probe } from './probe.js';
-import { retryToken, takenRows } from './retry-rows.js';
+import { retryToken, takenRows, wholeRows, type Retried } from './retry-rows.js';
 
 const NEWLINE = 0x0a;
 const TAB = 0x09;
@@ -23,18 +24,18 @@ export interface AppendedOptions {
 /**
  * Inserts rows again into a plain MergeTree, as they are in PostgreSQL now, where their keys are not there yet. The stage itself never
  * inserts them any more: they are holes of its batches.
- * @returns ids of those that are there now, or are gone from PostgreSQL
+ * @returns `ids`: also of those that are gone from PostgreSQL
  */
 export async function retryAppended(
   ch: ClickHouseClient,
   table: TargetTable,
   rows: readonly RetriedRow[],
   { read, signal }: AppendedOptions,
-): Promise<readonly string[]> {
+): Promise<Retried> {
   const known = rows.flatMap(({ id, key }) => (key === null ? [] : [{ id, key, version: null }]));
   const there = new Set(await presentRows(ch, table, known, false));
   const wanted = known.filter(({ id }) => !there.has(id));
-  if (wanted.length === 0) return [...there];
+  if (wanted.length === 0) return { ids: [...there], marked: [] };
   const columns = targetColumns(table).map(({ name }) => name);
   const found: { readonly id: string; readonly raw: Buffer }[] = [];
   const gone: string[] = [];
@@ -47,16 +48,19 @@ export async function retryAppended(
     else found.push({ id, raw: withoutVersion(line) });
   }
   const format = { format: 'TabSeparated', columns: appendColumns(table).map(({ name }) => name) } as const;
-  const taken = await takenRows(found, await Probe.open(ch, table, format), signal);
-  await insertValues(ch, table, {
-    values: taken.map(({ raw }) => raw),
-    encoding: format.format,
-    names: format.columns,
-    columns: table.columns.map((column) => ({ ...column, shown: physicalName(column) })),
-    token: retryToken(table, taken),
-    signal,
-  });
-  return [...there, ...gone, ...taken.map(({ id }) => id)];
+  const { rows: whole, marked } = wholeRows(found, format, marksOf(table.columns, physicalName));
+  const taken = await takenRows(whole, await Probe.open(ch, table, format), signal);
+  // Each under its own token: an earlier attempt whose insert comes late may have had other rows beside it.
+  for (const row of taken)
+    await insertValues(ch, table, {
+      values: [row.raw],
+      encoding: format.format,
+      names: format.columns,
+      columns: table.columns.map((column) => ({ ...column, shown: physicalName(column) })),
+      token: retryToken(table, [row]),
+      signal,
+    });
+  return { ids: [...there, ...gone, ...taken.map(({ id }) => id)], marked };
 }
 
 /** The version is not used: a plain MergeTree has none. */

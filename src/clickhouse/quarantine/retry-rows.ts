@@ -1,38 +1,73 @@
 import { createHash } from 'node:crypto';
 import type { ClickHouseClient } from '@clickhouse/client';
-import type { TargetTable } from '../../domain/replicated-table.js';
+import { physicalName, shownName, type TargetTable } from '../../domain/replicated-table.js';
 import { columnsOfShape } from '../../domain/shape.js';
 import { minorOf } from '../../domain/version.js';
 import type { RetriedRow } from '../../ledger/quarantine-rows.js';
 import { insertValues } from '../insert.js';
 import { findRefused } from './find-refused.js';
+import { jsonFields, textFields } from './line-fields.js';
+import { markedColumn, marksOf, type Marks } from './marks.js';
 import { Probe, type LineFormat } from './probe.js';
 
+/** What became of rows that were to be inserted again. The others are refused as before. */
+export interface Retried {
+  /** Ids of those that are in ClickHouse now. */
+  readonly ids: readonly string[];
+  /** Columns of PostgreSQL: some of the rows hold a mark there in place of the value, and are not inserted. */
+  readonly marked: readonly string[];
+}
+
 /**
- * Inserts kept rows again as they were sent, under their own versions: a later version that is there already wins.
- * @returns ids of those that ClickHouse takes; the others are refused as before
+ * Inserts kept rows again as they were sent, under their own versions: a later version that is there already wins. A row that holds
+ * a mark is not inserted: PostgreSQL does not have that value.
  */
 export async function retryRows(
   ch: ClickHouseClient,
   table: TargetTable,
   rows: readonly RetriedRow[],
   signal: AbortSignal,
-): Promise<readonly string[]> {
-  const inserted: string[] = [];
+): Promise<Retried> {
+  const ids: string[] = [];
+  const marked: string[] = [];
   for (const [format, its] of byFormat(table, rows)) {
     const probe = await Probe.open(ch, table, format);
-    const taken = await takenRows(its, probe, signal);
+    const whole = wholeRows(its, format, marksIn(table, format));
+    marked.push(...whole.marked);
+    const taken = await takenRows(whole.rows, probe, signal);
     await insertValues(ch, table, {
       values: taken.map(({ raw }) => raw),
       encoding: format.format,
       names: format.columns,
-      columns: format.shape,
+      columns: format.shape ?? table.columns.map((column) => ({ ...column, shown: physicalName(column) })),
       token: retryToken(table, taken),
       signal,
     });
-    inserted.push(...taken.map(({ id }) => id));
+    ids.push(...taken.map(({ id }) => id));
   }
-  return inserted;
+  return { ids, marked };
+}
+
+function marksIn(table: TargetTable, { shape }: LineFormat): Marks {
+  if (shape !== undefined) return marksOf(shape, shownName);
+  return marksOf([...(table.shapes ?? []).flatMap(({ columns }) => columns), ...table.columns], physicalName);
+}
+
+/** The rows without those that hold a mark, or of which that is not known. */
+export function wholeRows<Row extends { readonly raw: Buffer }>(
+  rows: readonly Row[],
+  { format, columns = [] }: Pick<LineFormat, 'format' | 'columns'>,
+  marks: Marks,
+): { readonly rows: readonly Row[]; readonly marked: readonly string[] } {
+  if (marks.size === 0) return { rows, marked: [] };
+  const marked: string[] = [];
+  const whole = rows.filter(({ raw }) => {
+    const fields = format === 'JSONEachRow' ? jsonFields(raw) : textFields(raw, columns);
+    const column = fields && markedColumn(marks, fields);
+    if (column !== undefined) marked.push(column);
+    return fields !== undefined && column === undefined;
+  });
+  return { rows: whole, marked };
 }
 
 /** The rows without those that ClickHouse refuses. */
@@ -58,23 +93,29 @@ export function retryToken(
   return `pg2click/${pipeline}/${id}/quarantine/${database}.${table}/${ids}`;
 }
 
-/** The shape under which a row was written is the low part of its version. */
-function shapeOf({ version }: RetriedRow): number | undefined {
-  return version === null ? undefined : Number(minorOf(BigInt(version)));
+/**
+ * Of a message: the low part of its version is the shape that its names are of. Rows that were read from PostgreSQL have the names of
+ * the target.
+ */
+function shapeOf(table: TargetTable, { origin, version }: RetriedRow): Pick<LineFormat, 'shape'> {
+  if (!('offset' in origin)) return {};
+  const shape = version === null ? table.shape : Number(minorOf(BigInt(version)));
+  return { shape: columnsOfShape(table, shape) ?? table.columns };
 }
 
-function byFormat(
+/** @returns the rows that go into one insert, each with its format */
+export function byFormat(
   table: TargetTable,
   rows: readonly RetriedRow[],
 ): readonly (readonly [LineFormat, readonly RetriedRow[]])[] {
-  const groups = new Map<string, RetriedRow[]>();
+  const groups = new Map<string, [LineFormat, RetriedRow[]]>();
   for (const row of rows) {
-    const name = JSON.stringify([row.format, row.columns, shapeOf(row)]);
-    groups.set(name, [...(groups.get(name) ?? []), row]);
+    const { format, columns } = row;
+    const its: LineFormat = { format, columns: columns ?? undefined, ...shapeOf(table, row) };
+    const name = JSON.stringify(its);
+    const group = groups.get(name);
+    if (group === undefined) groups.set(name, [its, [row]]);
+    else group[1].push(row);
   }
-  return [...groups.values()].map((its) => {
-    const [first] = its;
-    const shape = columnsOfShape(table, (first && shapeOf(first)) ?? table.shape) ?? table.columns;
-    return [{ format: first?.format ?? 'JSONEachRow', columns: first?.columns ?? undefined, shape }, its] as const;
-  });
+  return [...groups.values()];
 }
