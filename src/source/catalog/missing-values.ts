@@ -28,7 +28,7 @@ export async function findMissingValues(
   const found = await pg.query<AddedRow>(
     /* sql */ `select a.attnum::int as position, a.attgenerated = 'v' as computed,
         array(
-          select distinct (m.attmissingval::text::text[])[1] from pg_catalog.pg_attribute m
+          select distinct pg_catalog.array_to_string(m.attmissingval, '') from pg_catalog.pg_attribute m
           where m.atthasmissing and m.attname = a.attname and not m.attisdropped and (m.attrelid = a.attrelid
             or m.attrelid in (select part.relid from pg_catalog.pg_partition_tree(a.attrelid) part where part.isleaf))
         ) as missing,
@@ -53,13 +53,15 @@ export async function findMissingValues(
   return added;
 }
 
-/** The text becomes a value by the input function of the type: a cast could be a function of anybody's. */
+/** A literal becomes a value by the input function of its type. A text that is cast could call a function of anybody's. */
 async function copied(pg: ClientBase, column: Column, type: string, text: string): Promise<string | undefined> {
   const entry = columnType(column);
   if (entry === undefined) return undefined;
   const name = quotePg(column.name);
   const value = entry.copy(`source.${name}`);
-  const object = `jsonb_build_object(${literal(column.name)}::text, ${literal(text)}::text)`;
-  const statement = /* sql */ `copy (select ${value} from jsonb_to_record(${object}) as source (${name} ${type})) to stdout`;
-  return (await textOf(pg.query(copyTo(statement)))).replace(/\n$/u, '');
+  const source = /* sql */ `(select ${literal(text)}::${type} as ${name}) as source`;
+  return (await textOf(pg.query(copyTo(/* sql */ `copy (select ${value} from ${source}) to stdout`)))).replace(
+    /\n$/u,
+    '',
+  );
 }
