@@ -40,4 +40,13 @@ describe('the value of rows that were there before their column', () => {
   ])('is printed as COPY prints it: %s', async (definition, missing) => {
     expect((await added(definition))?.missing).toBe(missing);
   });
+
+  it.each([`date default '9999-12-31'`, `timestamptz default 'infinity'`, `numeric(10,2) default 'NaN'`])(
+    'has no place in ClickHouse: %s',
+    async (definition) => {
+      const column = await added(definition);
+      expect(column?.missing).toBeUndefined();
+      expect(column?.placeless).toEqual(expect.any(String));
+    },
+  );
 });

@@ -105,6 +105,10 @@ describe('a change of the columns', () => {
         written: [2],
       },
     ],
+    [
+      'a default that has no place in ClickHouse',
+      { now: [...COLUMNS, added({ type: 'date', placeless: 'late dates' })] },
+    ],
     ['a column with a name of ours', { now: [...COLUMNS, added({ name: '_version' })] }],
     ['a column with a name that ClickHouse keeps', { now: [...COLUMNS, added({ name: '_part' })] }],
     ['a column with the name of a part of another', { now: [...COLUMNS, added({ name: `${V.name}.size` })] }],
@@ -123,6 +127,11 @@ describe('a change of the columns', () => {
   ])('is none: %s', (_, change) => {
     expect(compare(change)).toMatchObject({ changes: [], refused: [], columns: COLUMNS });
   });
+});
+
+it('a default without a place leads to a table that is added with a policy for the column', () => {
+  const { columns } = compare({ now: [...COLUMNS, added({ type: 'date', placeless: 'late dates' })] });
+  expect(columns.at(-1)).toEqual(added({ type: 'date', policy: 'text' }));
 });
 
 describe('the name of a column in ClickHouse', () => {

@@ -42,26 +42,35 @@ export async function findMissingValues(
     const row = rows.get(column.position);
     const [first, ...others] = row?.missing ?? [];
     const isOne = row !== undefined && first !== undefined && others.length === 0;
-    const missing = isOne ? await copied(pg, column, row.type, first) : undefined;
+    const value = isOne ? await copied(pg, column, row.type, first) : {};
     added.push({
       ...column,
       // Partitions that differ have no one value.
       ...(row?.computed === true || others.length > 0 ? { computed: true } : {}),
-      ...(missing === undefined ? {} : { missing }),
+      ...value,
     });
   }
   return added;
 }
 
 /** A literal becomes a value by the input function of its type. A text that is cast could call a function of anybody's. */
-async function copied(pg: ClientBase, column: Column, type: string, text: string): Promise<string | undefined> {
-  const entry = columnType(column);
-  if (entry === undefined) return undefined;
+async function copied(
+  pg: ClientBase,
+  column: Column,
+  type: string,
+  text: string,
+): Promise<Pick<FoundColumn, 'missing' | 'placeless'>> {
+  const { copy, outside } = columnType(column);
   const name = quotePg(column.name);
-  const value = entry.copy(`source.${name}`);
   const source = /* sql */ `(select ${literal(text)}::${type} as ${name}) as source`;
-  return (await textOf(pg.query(copyTo(/* sql */ `copy (select ${value} from ${source}) to stdout`)))).replace(
-    /\n$/u,
-    '',
+  if (outside !== undefined) {
+    const found = await pg.query<{ outside: boolean }>(
+      /* sql */ `select ${outside.when(`source.${name}`)} as outside from ${source}`,
+    );
+    if (found.rows[0]?.outside === true) return { placeless: outside.words };
+  }
+  const printed = await textOf(
+    pg.query(copyTo(/* sql */ `copy (select ${copy(`source.${name}`)} from ${source}) to stdout`)),
   );
+  return { missing: printed.replace(/\n$/u, '') };
 }

@@ -11,6 +11,8 @@ import { isAnyRewritten } from './fingerprint-difference.js';
 export interface FoundColumn extends Column {
   /** Its old rows have values, not all of them the same, without having been written: those of a virtual column. */
   readonly computed?: boolean;
+  /** Its old rows have one value, which has no exact place in ClickHouse: which values have none, in words. */
+  readonly placeless?: string;
 }
 
 type LookedAt = Pick<Fingerprint, 'file' | 'partitions' | 'columns' | 'labels'>;
@@ -51,11 +53,12 @@ export function shapeDifference(look: ShapeLook): ShapeDifference {
   const columns: Column[] = [];
   const taken = new Set(physicalNames(table));
   for (const found of look.columns) {
-    const { computed: _, ...is } = found;
+    const { computed: _, placeless, ...is } = found;
     const was = table.columns.find(({ position }) => position === is.position);
     if (was === undefined) {
       verdicts.push(judgeAdded(look, found));
-      columns.push(placed(is, taken));
+      // That is the choice with which the table can be added again.
+      columns.push(placed(placeless === undefined ? is : { ...is, policy: 'text' }, taken));
     } else {
       verdicts.push(...judgeKept(look, was, is));
       columns.push(kept(was, is));
@@ -88,6 +91,8 @@ function judgeAdded({ before, after, columns }: ShapeLook, column: FoundColumn):
   const what = `the column ${column.name} was added`;
   const flaw = flawOfName(column.name, namesOf(columns));
   if (flaw !== undefined) return { what: `${what}: ${flaw}`, class: 'refused' };
+  if (column.placeless !== undefined)
+    return { what: `${what}: its default has no exact place in ClickHouse (${column.placeless})`, class: 'refused' };
   if (column.missing !== undefined) return { what, class: 'follow' };
   // A default that is computed for each row, an identity or a stored expression had the table written again, and no trigger fired.
   const isWritten = column.computed === true || isRewritten(before, after);
