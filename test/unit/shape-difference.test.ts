@@ -76,6 +76,17 @@ describe('a change of the columns', () => {
     ['a default that is computed for each row', { now: [...COLUMNS, added()], written: [] }],
     ['a virtual column', { now: [...COLUMNS, added({ computed: true })] }],
     ['a wider integer', { now: [ID, like(A, { type: 'bigint' }), V], written: [2] }],
+    [
+      'a type that is not written again, and is printed in another way',
+      { was: [ID, like(A, { type: 'cidr' })], now: [ID, like(A, { type: 'inet' })] },
+    ],
+    [
+      'a type that is printed without its zone',
+      {
+        was: [ID, like(A, { type: 'timestamp with time zone', policy: 'text' })],
+        now: [ID, like(A, { type: 'timestamp without time zone' })],
+      },
+    ],
     ['values that were written again under the same type', { now: COLUMNS, written: [2] }],
     ['an enum label with another name', { now: COLUMNS, labels: ['sad', 'blue'] }],
     [
@@ -93,6 +104,10 @@ describe('a change of the columns', () => {
   it.each<[string, Case]>([
     ['the key column is dropped', { now: [A, V] }],
     ['the key column gets another type', { now: [like(ID, { type: 'bigint' }), A, V], written: [1] }],
+    [
+      'the key column is printed in another way',
+      { was: [like(ID, { type: 'cidr' }), A], now: [like(ID, { type: 'inet' }), A] },
+    ],
     ['the key column was written again', { now: COLUMNS, written: [1] }],
     ['the key column may be NULL', { now: [like(ID, { nullable: true }), A, V] }],
     ['a type that the old column cannot hold', { now: [ID, like(A, { type: 'uuid' }), V], written: [2] }],

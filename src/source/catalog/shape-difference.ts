@@ -128,9 +128,17 @@ function judgeType(look: ShapeLook, was: Column, is: Column): Verdict {
     columnType(column).clickhouse({ ...column, nullable: true }),
   );
   if (!holds(after, before)) return { what, class: 'refused' };
-  if (!isKey(table, was)) return { what, class: isWritten(look, is) ? 'copy' : 'follow' };
+  const isReprinted = isWritten(look, is) || !isPrintedAlike(was, is);
+  if (!isKey(table, was)) return { what, class: isReprinted ? 'copy' : 'follow' };
   // ClickHouse keeps what it orders by as it is.
-  return { what, class: before !== after || isWritten(look, is) ? 'refused' : 'follow' };
+  return { what, class: before !== after || isReprinted ? 'refused' : 'follow' };
+}
+
+const TEXTS: readonly string[] = ['text', 'character varying'];
+
+/** PostgreSQL need not write a `cidr` again that becomes an `inet`, but prints it without its mask then. */
+function isPrintedAlike(was: Column, is: Column): boolean {
+  return was.type === is.type || (TEXTS.includes(was.type) && TEXTS.includes(is.type));
 }
 
 /** Whether PostgreSQL may have changed values of the column: it wrote the table again, and changed the column meanwhile, or its expression. */
