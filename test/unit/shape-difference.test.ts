@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Column } from '../../src/domain/replicated-table.js';
 import { physicalName } from '../../src/domain/replicated-table.js';
 import type { Shape } from '../../src/domain/shape.js';
-import type { Fingerprint } from '../../src/source/catalog/fingerprint.js';
+import type { Fingerprint, FingerprintColumn } from '../../src/source/catalog/fingerprint.js';
 import { shapeDifference, type FoundColumn, type ShapeDifference } from '../../src/source/catalog/shape-difference.js';
 
 const ID: Column = { name: 'id', position: 1, type: 'integer', nullable: false };
@@ -19,21 +19,33 @@ interface Case {
   readonly written?: readonly number[];
   readonly labels?: readonly [before: string, after: string];
   readonly shapes?: readonly Shape[];
+  /** What else the fingerprint says of the column at position 2. */
+  readonly noted?: readonly [before: Partial<FingerprintColumn>, after: Partial<FingerprintColumn>];
 }
 
-function compare({ was = COLUMNS, now, written, labels, shapes }: Case): ShapeDifference {
-  const look = (columns: readonly Column[], file: string, row: (position: number) => string, label?: string) => ({
+function compare({ was = COLUMNS, now, written, labels, shapes, noted = [{}, {}] }: Case): ShapeDifference {
+  const look = (
+    columns: readonly Column[],
+    file: string,
+    row: (position: number) => string,
+    more: Partial<FingerprintColumn>,
+    label?: string,
+  ) => ({
     file,
     labels: label === undefined ? {} : { '7': label },
     columns: Object.fromEntries(
-      columns.map(({ position }) => [position, { generated: null, collation: '0', row: row(position) }]),
+      columns.map(({ position }) => [
+        position,
+        { generated: null, collation: '0', row: row(position), ...(position === 2 ? more : {}) },
+      ]),
     ) as unknown as Fingerprint['columns'],
   });
-  const before = look(was, '1', () => '1', labels?.[0]);
+  const before = look(was, '1', () => '1', noted[0], labels?.[0]);
   const after = look(
     now,
     written === undefined ? '1' : '2',
     (position) => (written?.includes(position) === true ? '2' : '1'),
+    noted[1],
     labels?.[1],
   );
   const table = { columns: was, key: ['id'], ...(shapes === undefined ? {} : { shapes }) };
@@ -88,6 +100,28 @@ describe('a change of the columns', () => {
       },
     ],
     ['values that were written again under the same type', { now: COLUMNS, written: [2] }],
+    [
+      'values that were written again, and their default with them',
+      {
+        now: COLUMNS,
+        written: [2],
+        noted: [
+          { missing: true, default: '9' },
+          { missing: false, default: '10' },
+        ],
+      },
+    ],
+    [
+      'values that were written again after their default was dropped',
+      {
+        now: COLUMNS,
+        written: [2],
+        noted: [
+          { missing: true, default: null },
+          { missing: false, default: null },
+        ],
+      },
+    ],
     ['an enum label with another name', { now: COLUMNS, labels: ['sad', 'blue'] }],
     [
       'a numeric with more digits behind the point',
@@ -139,6 +173,17 @@ describe('a change of the columns', () => {
       { now: [ID, like(A, { nullable: false }), V] },
     ],
     ['the table was written again, and no column changed', { now: COLUMNS, written: [] }],
+    [
+      'a constant default was written into the rows',
+      {
+        now: COLUMNS,
+        written: [2],
+        noted: [
+          { missing: true, default: '9' },
+          { missing: false, default: '9' },
+        ],
+      },
+    ],
   ])('is none: %s', (_, change) => {
     expect(compare(change)).toMatchObject({ changes: [], refused: [], columns: COLUMNS });
   });

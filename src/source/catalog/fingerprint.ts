@@ -45,7 +45,7 @@ export interface FingerprintPartition {
   readonly triggers: string;
 }
 
-interface FingerprintColumn {
+export interface FingerprintColumn {
   readonly name: string;
   readonly type: string;
   readonly typeName: string;
@@ -56,6 +56,10 @@ interface FingerprintColumn {
   readonly generated: string | null;
   /** `pg_attribute.xmin`: ALTER TYPE .. USING leaves nothing else behind, but SET STATISTICS changes it too. */
   readonly row: string;
+  /** `atthasmissing`: rows of before have a constant that is not written in them. Absent in fingerprints of older releases. */
+  readonly missing?: boolean;
+  /** Oid of its default: every ALTER TYPE makes it again. Absent in fingerprints of older releases. */
+  readonly default?: string | null;
 }
 
 interface FingerprintTrigger {
@@ -118,7 +122,7 @@ const FINGERPRINT = /* sql */ `
           select from pg_catalog.pg_constraint k
           where k.conrelid = c.oid and k.contype = 'n' and a.attnum = any (k.conkey) and not k.convalidated),
         'generated', case when a.attgenerated <> '' then pg_get_expr(d.adbin, d.adrelid) end,
-        'row', a.xmin::text))
+        'row', a.xmin::text, 'missing', a.atthasmissing, 'default', d.oid::text))
       from pg_catalog.pg_attribute a
       left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
       where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),

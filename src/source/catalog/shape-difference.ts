@@ -5,7 +5,7 @@ import { physicalName, type Column, type ReplicatedTable } from '../../domain/re
 import { physicalNames, type ShapeClass } from '../../domain/shape.js';
 import { numericModifier } from './catalog.js';
 import type { Fingerprint } from './fingerprint.js';
-import { isAnyRewritten } from './fingerprint-difference.js';
+import { isAnyRewritten, isTouched } from './fingerprint-difference.js';
 
 /** A column as the catalogue has it now. */
 export interface FoundColumn extends Column {
@@ -145,7 +145,7 @@ function isPrintedAlike(was: Column, is: Column): boolean {
 function isWritten({ before, after }: ShapeLook, { position }: Column): boolean {
   const [was, is] = [before.columns[position], after.columns[position]];
   if (was === undefined || is === undefined) return true;
-  return was.generated !== is.generated || (isRewritten(before, after) && was.row !== is.row);
+  return was.generated !== is.generated || (isRewritten(before, after) && isTouched(was, is));
 }
 
 /** The column as it is, with what the user chose for it. */
