@@ -161,6 +161,14 @@ describe('a change of the columns', () => {
     ['a column with a name of ours', { now: [...COLUMNS, added({ name: '_version' })] }],
     ['a column with a name that ClickHouse keeps', { now: [...COLUMNS, added({ name: '_part' })] }],
     ['a column with the name of a part of another', { now: [...COLUMNS, added({ name: `${V.name}.size` })] }],
+    [
+      'a column whose part has the name of another',
+      { was: [ID, like(A, { name: 'c.size' })], now: [ID, like(A, { name: 'c.size' }), added()] },
+    ],
+    [
+      'a name under which another column is a part',
+      { was: [ID, like(A, { name: 'c.null' }), V], now: [ID, like(A, { name: 'c.null' }), like(V, { name: 'c' })] },
+    ],
     ['a name that becomes that of a part of another', { now: [ID, like(A, { name: `${V.name}.null` }), V] }],
   ])('is refused: %s', (_, change) => {
     expect(compare(change).refused).not.toEqual([]);
@@ -209,6 +217,12 @@ describe('the name of a column in ClickHouse', () => {
       'v v',
       'a a_4',
     ]);
+  });
+
+  it('is not one that has a dropped column as its part', () => {
+    const columns = [...COLUMNS, { ...A, name: 'c.size', position: 9 }];
+    const first = { shape: 1, generation: 1, columns, class: 'follow', change: '', notedAt: '' } as const;
+    expect(placesOf({ now: [...COLUMNS, added()], shapes: [first] }).at(-1)).toBe('c c_4');
   });
 
   it('is not that of a column that was dropped, however long ago', () => {

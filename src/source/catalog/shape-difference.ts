@@ -1,5 +1,5 @@
 import { holds } from '../../domain/clickhouse-type.js';
-import { flawOfName } from '../../domain/column-name.js';
+import { flawOfNewName } from '../../domain/column-name.js';
 import { columnType } from '../../domain/column-type.js';
 import { physicalName, type Column, type ReplicatedTable } from '../../domain/replicated-table.js';
 import { physicalNames, type ShapeClass } from '../../domain/shape.js';
@@ -89,7 +89,7 @@ export function newName(before: readonly Column[], now: readonly Column[], name:
 
 function judgeAdded({ before, after, columns }: ShapeLook, column: FoundColumn): Verdict {
   const what = `the column ${column.name} was added`;
-  const flaw = flawOfName(column.name, namesOf(columns));
+  const flaw = flawOfNewName(column.name, namesOf(columns));
   if (flaw !== undefined) return { what: `${what}: ${flaw}`, class: 'refused' };
   if (column.placeless !== undefined)
     return { what: `${what}: its default has no exact place in ClickHouse (${column.placeless})`, class: 'refused' };
@@ -105,7 +105,7 @@ function judgeKept(look: ShapeLook, was: Column, is: Column): Verdict[] {
   const verdicts: Verdict[] = [];
   if (was.name !== is.name) {
     const what = `${title} was renamed to ${is.name}`;
-    const flaw = flawOfName(is.name, namesOf(look.columns));
+    const flaw = flawOfNewName(is.name, namesOf(look.columns));
     verdicts.push(flaw === undefined ? { what, class: 'follow' } : { what: `${what}: ${flaw}`, class: 'refused' });
   }
   if (typeText(was) !== typeText(is)) verdicts.push(judgeType(look, was, is));
@@ -181,7 +181,7 @@ function kept(was: Column, is: Column): Column {
 /** A name in ClickHouse is given once: one that a dropped column had is not free. */
 function placed(column: Column, taken: Set<string>): Column {
   let physical = column.name;
-  for (let tries = 0; taken.has(physical) || flawOfName(physical, taken) !== undefined; tries += 1)
+  for (let tries = 0; taken.has(physical) || flawOfNewName(physical, taken) !== undefined; tries += 1)
     physical = `${column.name}_${column.position}${'_'.repeat(tries)}`;
   taken.add(physical);
   return physical === column.name ? column : { ...column, physical };
