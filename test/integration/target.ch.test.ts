@@ -139,6 +139,18 @@ describe('a new target', () => {
     await createTarget(ch, fewer);
     expect(await rowsOf(sink, `describe table ${database}.${table.target.table}_current`)).toHaveLength(2);
   });
+
+  test('gets its view again when it was added again with a wider column, which the view would wrap', async () => {
+    const narrow = targetTableOf(sink, [id, column('n', 'integer')]);
+    const { table } = narrow.target;
+    await createTarget(ch, narrow);
+    await sql(`alter table ${database}.${table} modify column n Int64`);
+    await createTarget(ch, { ...narrow, columns: narrow.columns.map((each) => ({ ...each, type: 'bigint' })) });
+    await sql(`insert into ${database}.${table} values (1, 5000000000, 1, 0)`);
+    expect(await rowsOf(sink, `select toString(n) as n from ${database}.${table}_current`)).toEqual([
+      { n: '5000000000' },
+    ]);
+  });
 });
 
 describe('a target that exists', () => {
