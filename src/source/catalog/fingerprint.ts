@@ -24,7 +24,7 @@ export interface Fingerprint {
   readonly keyed: boolean;
   /** By position. */
   readonly columns: Readonly<Record<string, FingerprintColumn>>;
-  /** Labels of the enum types in use, by the oid of the label. */
+  /** Labels of the enum types of columns that are replicated, by the oid of the label. */
   readonly labels: Readonly<Record<string, string>>;
   /** By name. */
   readonly triggers: Readonly<Record<string, FingerprintTrigger>>;
@@ -78,7 +78,7 @@ interface FingerprintTrigger {
  */
 export async function fingerprintTable(
   pg: Queryable,
-  table: Pick<ReplicatedTable, 'id' | 'relation' | 'key'> & Partial<Pick<ReplicatedTable, 'route'>>,
+  table: Pick<ReplicatedTable, 'id' | 'relation' | 'key'> & Partial<Pick<ReplicatedTable, 'route' | 'excluded'>>,
 ): Promise<string> {
   try {
     const indexes = await readUniqueIndexes(pg, table.relation);
@@ -87,6 +87,7 @@ export async function fingerprintTable(
       `^capture_${table.id}_[a-z]+$`,
       `outbox_${table.id}`,
       table.route?.capture['triggerLevel'] === 'row',
+      (table.excluded ?? []).map(({ position }) => position),
     ]);
     const [row] = found.rows;
     if (row === undefined)
@@ -129,7 +130,7 @@ const FINGERPRINT = /* sql */ `
     'labels', (
       with recursive used (oid) as (
         select a.atttypid from pg_catalog.pg_attribute a
-        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attnum <> all ($5::int[])
         union
         select t.typbasetype from used join pg_catalog.pg_type t on t.oid = used.oid and t.typtype = 'd'
       )
