@@ -197,6 +197,14 @@ describe('a change of the columns', () => {
   });
 });
 
+it('a choice of a ClickHouse type that does not fit any more is not repeated', () => {
+  const was = [ID, like(A, { clickhouse: 'Int64' })];
+  const { columns, refused } = compare({ was, now: [ID, like(A, { type: 'uuid' })], written: [2] });
+  expect(refused).not.toEqual([]);
+  expect(columns[1]).toEqual(like(A, { type: 'uuid' }));
+  expect(compare({ was, now: [ID, like(A, { type: 'bigint' })], written: [2] }).columns[1]?.clickhouse).toBe('Int64');
+});
+
 it('a default without a place leads to a table that is added with a policy for the column', () => {
   const { columns } = compare({ now: [...COLUMNS, added({ type: 'date', placeless: 'late dates' })] });
   expect(columns.at(-1)).toEqual(added({ type: 'date', policy: 'text' }));

@@ -1,8 +1,9 @@
 import { holds } from '../../domain/clickhouse-type.js';
 import { flawOfNewName } from '../../domain/column-name.js';
-import { columnType } from '../../domain/column-type.js';
+import { columnType, placeOf } from '../../domain/column-type.js';
 import { physicalName, type Column, type ReplicatedTable } from '../../domain/replicated-table.js';
 import { physicalNames, type ShapeClass } from '../../domain/shape.js';
+import { rowOf } from '../../domain/types/rows.js';
 import { numericModifier } from './catalog.js';
 import type { Fingerprint } from './fingerprint.js';
 import { isAnyRewritten, isTouched } from './fingerprint-difference.js';
@@ -148,11 +149,11 @@ function isWritten({ before, after }: ShapeLook, { position }: Column): boolean 
   return was.generated !== is.generated || (isRewritten(before, after) && isTouched(was, is));
 }
 
-/** The column as it is, with what the user chose for it. */
+/** The column as it is, with what the user chose for it: `add` refuses a ClickHouse type that its values do not fit in any more. */
 function chosenFor({ clickhouse, policy }: Column, is: Column): Column {
   return {
     ...is,
-    ...(clickhouse === undefined ? {} : { clickhouse }),
+    ...(clickhouse === undefined || placeOf(rowOf(is), { ...is, clickhouse }) === undefined ? {} : { clickhouse }),
     ...(policy === undefined ? {} : { policy }),
   };
 }
