@@ -1,5 +1,6 @@
 import type { ClickHouseClient } from '@clickhouse/client';
-import { byPosition } from '../domain/column-type.js';
+import { comparable } from '../domain/clickhouse-type.js';
+import { byPosition, columnType } from '../domain/column-type.js';
 import { quoteCh } from '../domain/identifier.js';
 import { physicalName, shownName } from '../domain/replicated-table.js';
 import { execute, findObject, listColumns } from './catalog.js';
@@ -30,10 +31,14 @@ export async function refreshView(ch: ClickHouseClient, table: TargetOwner): Pro
   await execute(ch, statement, `replacing view ${database}.${names.view}`);
 }
 
-/** After a table was removed and added again with other columns its old view may still be there. */
+/** After a table was removed and added again with other columns, or with wider ones, its old view may still be there. */
 async function hasColumns(ch: ClickHouseClient, table: TargetOwner): Promise<boolean> {
   const columns = await listColumns(ch, table.target.database, targetNames(table.target).view);
-  return columns.map(({ name }) => name).join('\0') === byPosition(table.columns).map(shownName).join('\0');
+  const has = columns.map(({ name, type }) => `${name} ${comparable(type)}`);
+  const wanted = byPosition(table.columns).map(
+    (column) => `${shownName(column)} ${comparable(columnType(column).clickhouse(column))}`,
+  );
+  return has.join('\0') === wanted.join('\0');
 }
 
 /**

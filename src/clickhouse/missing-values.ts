@@ -1,5 +1,6 @@
 import type { ClickHouseClient } from '@clickhouse/client';
-import { columnType } from '../domain/column-type.js';
+import { byPosition, columnType } from '../domain/column-type.js';
+import { quoteCh } from '../domain/identifier.js';
 import { physicalName, type Column } from '../domain/replicated-table.js';
 import { classifyClickHouse } from '../failure/classify-clickhouse.js';
 import { readingSettings } from './insert-settings.js';
@@ -14,6 +15,14 @@ export async function columnSql(ch: ClickHouseClient, column: Column): Promise<s
   if (column.missing === undefined) return type;
   const text = await readValue(ch, type, column.missing, `reading the default of column ${physicalName(column)}`);
   return `${type} default cast(${quoteText(text)}, ${quoteText(type)})`;
+}
+
+/** The user's columns of a target that is made, in their order: messages of older shapes lack columns that were added. */
+export async function columnDefinitions(ch: ClickHouseClient, columns: readonly Column[]): Promise<string[]> {
+  const definitions: string[] = [];
+  for (const column of byPosition(columns))
+    definitions.push(`${quoteCh(physicalName(column))} ${await columnSql(ch, column)}`);
+  return definitions;
 }
 
 async function readValue(ch: ClickHouseClient, type: string, copied: string, what: string): Promise<string> {

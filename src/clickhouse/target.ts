@@ -9,6 +9,7 @@ import { retryCommand, takenRemedy, type AddedTable } from '../failure/remedies.
 import { databaseExists, execute, findObject, findObjects, listColumns, select, type SinkObject } from './catalog.js';
 import { refreshView, viewDefinition } from './current-view.js';
 import { findMisfits } from './fit.js';
+import { columnDefinitions } from './missing-values.js';
 import { misfitMessage, misfitRemedy } from './misfit.js';
 import { isOldMark, isOwnMark, MARK_PREFIX, ownerMark, quoteText, REPLACING_ROLES, targetNames } from './names.js';
 import type { Target, TargetNames, TargetRole } from './names.js';
@@ -72,7 +73,7 @@ export async function createTarget(ch: ClickHouseClient, table: TargetOwner): Pr
   }
   for (const role of REPLACING_ROLES) {
     if (found[role]) continue;
-    await execute(ch, definitionOf(table, role), `creating ${database}.${names[role]}`);
+    await execute(ch, await definitionOf(ch, table, role), `creating ${database}.${names[role]}`);
     // Somebody else may have been faster with the same name.
     isOwn(table, role, await findObject(ch, database, names[role]));
   }
@@ -198,19 +199,20 @@ function ownerUnknown(table: TargetOwner, role: TargetRole): Failure {
   });
 }
 
-function definitionOf(table: TargetOwner, role: ReplacingRole): string {
+async function definitionOf(ch: ClickHouseClient, table: TargetOwner, role: ReplacingRole): Promise<string> {
   const names = targetNames(table.target);
-  if (role === 'table') return tableDefinition(table, names);
+  if (role === 'table') return tableDefinition(ch, table, names);
   if (role === 'floor') return floorDefinition(table, names);
   return viewDefinition(table, /* sql */ `create view if not exists`);
 }
 
-function tableDefinition(table: TargetOwner, names: TargetNames): string {
-  const columns = targetColumns(table).map(({ name, type }) => `  ${quoteCh(name)} ${type}`);
+async function tableDefinition(ch: ClickHouseClient, table: TargetOwner, names: TargetNames): Promise<string> {
+  const own = targetColumns({ columns: [] }).map(({ name, type }) => `${quoteCh(name)} ${type}`);
+  const columns = [...(await columnDefinitions(ch, table.columns)), ...own];
   return /* sql */ `
 create table if not exists ${names.sql.table}
 (
-${columns.join(',\n')}
+  ${columns.join(',\n  ')}
 )
 engine = ReplacingMergeTree(_version, _deleted)
 order by (${physicalKey(table).map(quoteCh).join(', ')})

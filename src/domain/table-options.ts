@@ -11,7 +11,7 @@ import { engineOf, kafkaOf, type LoaderKind } from './route.js';
 type OfTable = Pick<ReplicatedTable, 'key' | 'route' | 'excluded'> & Partial<Pick<ReplicatedTable, 'columns'>>;
 
 /** The options that a prepared table has. */
-export function optionsOf({ key, route, columns = [], excluded }: OfTable): TableOptions {
+export function optionsOf({ key, route, columns = [], excluded = [] }: OfTable): TableOptions {
   const loader = firstLoader({ route });
   const { target } = loader;
   const kafka = kafkaOf(route);
@@ -29,7 +29,7 @@ export function optionsOf({ key, route, columns = [], excluded }: OfTable): Tabl
       intervalMs,
       types: chosen(columns, ({ clickhouse }) => clickhouse),
       policies: chosen(columns, ({ policy }) => policy),
-      excluded: excluded?.map(({ name }) => name),
+      excluded: excluded.length === 0 ? undefined : excluded.map(({ name }) => name),
     }),
     capture: route.capture.kind,
     transport,

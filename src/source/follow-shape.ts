@@ -45,7 +45,8 @@ async function follow(pg: ClientBase, ledger: Queryable, table: ReplicatedTable)
   await requireSameTable(pg, await pg.query(lockRowSchemaSql(table)), table);
   const isExcluded = ({ position }: { position: number }): boolean =>
     table.excluded?.some((column) => column.position === position) === true;
-  const found = (await readColumns(pg, relation)).filter((column) => !isExcluded(column));
+  const all = await readColumns(pg, relation);
+  const found = all.filter((column) => !isExcluded(column));
   const isAdded = ({ position }: { position: number }): boolean =>
     !table.columns.some((column) => column.position === position);
   const columns = [
@@ -72,7 +73,12 @@ async function follow(pg: ClientBase, ledger: Queryable, table: ReplicatedTable)
   }
   const refused = [...difference.refused, ...refuseByRoute(table, difference)];
   if (refused.length > 0)
-    throw changedBy(refused, { ...table, columns: difference.columns, key: keyNow(key, found) }, 'was changed');
+    throw changedBy(
+      refused,
+      // With the names of now: `add` finds them.
+      { ...table, columns: difference.columns, key: keyNow(key, found), excluded: all.filter(isExcluded) },
+      'was changed',
+    );
   const change = changes.join('; ');
   const next: NewShape = { ...difference, change, fingerprint, ...renamedCursor(table, found) };
   if (!(await noteShape(ledger, table, next))) return { kind: 'known' };

@@ -2,6 +2,7 @@ import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
 import type { TargetTable } from '../../src/domain/replicated-table.js';
 import type { Failure } from '../../src/failure/failure.js';
+import { createAppendTarget } from '../../src/clickhouse/append/target.js';
 import { dropTarget } from '../../src/clickhouse/drop-target.js';
 import { createTarget, highestGeneration, verifyTarget } from '../../src/clickhouse/target.js';
 import { targetNames } from '../../src/clickhouse/names.js';
@@ -53,6 +54,16 @@ describe('a new target', () => {
       { name: 'note' },
     ]);
   });
+
+  test.each(['replacing', 'merge-tree'] as const)(
+    'has the default that messages of before a column lack: %s',
+    async (engine) => {
+      const table = targetTableOf(sink, [id, { ...note, missing: 'a\\tb' }]);
+      await (engine === 'replacing' ? createTarget : createAppendTarget)(ch, table);
+      await sql(`insert into ${database}.${table.target.table} (id) values (1)`);
+      expect(await rowsOf(sink, `select note from ${database}.${table.target.table}`)).toEqual([{ note: 'a\tb' }]);
+    },
+  );
 
   test('is made once, however often it is asked for, and after a crash between its parts', async () => {
     const table = orders();
@@ -127,6 +138,18 @@ describe('a new target', () => {
     const fewer = { ...table, columns: table.columns.slice(0, 2) };
     await createTarget(ch, fewer);
     expect(await rowsOf(sink, `describe table ${database}.${table.target.table}_current`)).toHaveLength(2);
+  });
+
+  test('gets its view again when it was added again with a wider column, which the view would wrap', async () => {
+    const narrow = targetTableOf(sink, [id, column('n', 'integer')]);
+    const { table } = narrow.target;
+    await createTarget(ch, narrow);
+    await sql(`alter table ${database}.${table} modify column n Int64`);
+    await createTarget(ch, { ...narrow, columns: narrow.columns.map((each) => ({ ...each, type: 'bigint' })) });
+    await sql(`insert into ${database}.${table} values (1, 5000000000, 1, 0)`);
+    expect(await rowsOf(sink, `select toString(n) as n from ${database}.${table}_current`)).toEqual([
+      { n: '5000000000' },
+    ]);
   });
 });
 

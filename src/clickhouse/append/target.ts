@@ -6,12 +6,13 @@ import { formatTableName } from '../../domain/table-name.js';
 import { Failure } from '../../failure/failure.js';
 import { retryCommand, takenRemedy } from '../../failure/remedies.js';
 import { databaseExists, execute, findObject, findObjects, listColumns, select } from '../catalog.js';
+import { columnDefinitions } from '../missing-values.js';
 import { misfitMessage, misfitRemedy } from '../misfit.js';
 import { APPEND_ROLES, ownerMark, quoteText, targetNames, type Target } from '../names.js';
 import { DEDUPLICATION_WINDOW, isOwn, refuseLongName, type TargetOwner } from '../target.js';
 import { generationOfEpoch } from './epoch.js';
 import { readFence } from './fence.js';
-import { appendColumns, findAppendMisfits } from './fit.js';
+import { findAppendMisfits } from './fit.js';
 import { requireWindows, type FilledTable } from './views.js';
 
 type Found = Readonly<Record<(typeof APPEND_ROLES)[number], boolean>>;
@@ -55,7 +56,7 @@ export async function createAppendTarget(ch: ClickHouseClient, table: TargetOwne
   }
   for (const role of APPEND_ROLES) {
     if (found[role]) continue;
-    const statement = role === 'table' ? tableDefinition(table) : fenceDefinition(table);
+    const statement = role === 'table' ? await tableDefinition(ch, table) : fenceDefinition(table);
     await execute(ch, statement, `creating ${database}.${names[role]}`);
     // Somebody else may have been faster with the same name.
     isOwn(table, role, await findObject(ch, database, names[role]));
@@ -123,12 +124,12 @@ async function refuseRows(ch: ClickHouseClient, table: TargetOwner): Promise<voi
   });
 }
 
-function tableDefinition(table: TargetOwner): string {
-  const columns = appendColumns(table).map(({ name, type }) => `  ${quoteCh(name)} ${type}`);
+async function tableDefinition(ch: ClickHouseClient, table: TargetOwner): Promise<string> {
+  const columns = await columnDefinitions(ch, table.columns);
   return /* sql */ `
 create table if not exists ${targetNames(table.target).sql.table}
 (
-${columns.join(',\n')}
+  ${columns.join(',\n  ')}
 )
 engine = MergeTree
 order by (${physicalKey(table).map(quoteCh).join(', ')})

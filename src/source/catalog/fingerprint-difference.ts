@@ -1,5 +1,5 @@
 import type { ExcludedColumn } from '../../domain/replicated-table.js';
-import type { Fingerprint, FingerprintPartition } from './fingerprint.js';
+import type { Fingerprint, FingerprintColumn, FingerprintPartition } from './fingerprint.js';
 import { flawOfPartition } from './inspect.js';
 
 /**
@@ -79,9 +79,24 @@ function differencesOfColumns(old: Fingerprint, now: Fingerprint, excluded: read
     if (was.notNull && !is.notNull) return [`column ${is.name} may be NULL now`];
     if (was.generated !== is.generated) return [`column ${is.name} is generated in another way`];
     // Either alone is harmless. Both together are what ALTER COLUMN TYPE .. USING to the same type leaves behind.
-    if (rewritten && was.row !== is.row) return [`the values of column ${is.name} may have been rewritten`];
+    if (rewritten && isTouched(was, is)) return [`the values of column ${is.name} may have been rewritten`];
     return [];
   });
+}
+
+/**
+ * Whether the entry of a column was written again, by anything but the end of its `missing`: VACUUM FULL and CLUSTER write that constant
+ * into the rows. So does ALTER TYPE .. USING, which makes the default again; without a default nobody can tell.
+ */
+export function isTouched(was: FingerprintColumn, is: FingerprintColumn): boolean {
+  const isFilled =
+    was.missing === true &&
+    is.missing === false &&
+    typeof was.default === 'string' &&
+    was.default === is.default &&
+    was.type === is.type &&
+    was.modifier === is.modifier;
+  return was.row !== is.row && !isFilled;
 }
 
 /** A varchar that allows more: nothing was rewritten, and the target is a String of any length. */

@@ -24,7 +24,7 @@ export interface Fingerprint {
   readonly keyed: boolean;
   /** By position. */
   readonly columns: Readonly<Record<string, FingerprintColumn>>;
-  /** Labels of the enum types in use, by the oid of the label. */
+  /** Labels of the enum types of columns that are replicated, by the oid of the label. */
   readonly labels: Readonly<Record<string, string>>;
   /** By name. */
   readonly triggers: Readonly<Record<string, FingerprintTrigger>>;
@@ -45,7 +45,7 @@ export interface FingerprintPartition {
   readonly triggers: string;
 }
 
-interface FingerprintColumn {
+export interface FingerprintColumn {
   readonly name: string;
   readonly type: string;
   readonly typeName: string;
@@ -56,6 +56,10 @@ interface FingerprintColumn {
   readonly generated: string | null;
   /** `pg_attribute.xmin`: ALTER TYPE .. USING leaves nothing else behind, but SET STATISTICS changes it too. */
   readonly row: string;
+  /** `atthasmissing`: rows of before have a constant that is not written in them. Absent in fingerprints of older releases. */
+  readonly missing?: boolean;
+  /** Oid of its default: every ALTER TYPE makes it again. Absent in fingerprints of older releases. */
+  readonly default?: string | null;
 }
 
 interface FingerprintTrigger {
@@ -74,7 +78,7 @@ interface FingerprintTrigger {
  */
 export async function fingerprintTable(
   pg: Queryable,
-  table: Pick<ReplicatedTable, 'id' | 'relation' | 'key'> & Partial<Pick<ReplicatedTable, 'route'>>,
+  table: Pick<ReplicatedTable, 'id' | 'relation' | 'key'> & Partial<Pick<ReplicatedTable, 'route' | 'excluded'>>,
 ): Promise<string> {
   try {
     const indexes = await readUniqueIndexes(pg, table.relation);
@@ -83,6 +87,7 @@ export async function fingerprintTable(
       `^capture_${table.id}_[a-z]+$`,
       `outbox_${table.id}`,
       table.route?.capture['triggerLevel'] === 'row',
+      (table.excluded ?? []).map(({ position }) => position),
     ]);
     const [row] = found.rows;
     if (row === undefined)
@@ -118,14 +123,14 @@ const FINGERPRINT = /* sql */ `
           select from pg_catalog.pg_constraint k
           where k.conrelid = c.oid and k.contype = 'n' and a.attnum = any (k.conkey) and not k.convalidated),
         'generated', case when a.attgenerated <> '' then pg_get_expr(d.adbin, d.adrelid) end,
-        'row', a.xmin::text))
+        'row', a.xmin::text, 'missing', a.atthasmissing, 'default', d.oid::text))
       from pg_catalog.pg_attribute a
       left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
       where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
     'labels', (
       with recursive used (oid) as (
         select a.atttypid from pg_catalog.pg_attribute a
-        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attnum <> all ($5::int[])
         union
         select t.typbasetype from used join pg_catalog.pg_type t on t.oid = used.oid and t.typtype = 'd'
       )

@@ -28,7 +28,7 @@ export async function findMissingValues(
   const found = await pg.query<AddedRow>(
     /* sql */ `select a.attnum::int as position, a.attgenerated = 'v' as computed,
         array(
-          select distinct (m.attmissingval::text::text[])[1] from pg_catalog.pg_attribute m
+          select distinct pg_catalog.array_to_string(m.attmissingval, '') from pg_catalog.pg_attribute m
           where m.atthasmissing and m.attname = a.attname and not m.attisdropped and (m.attrelid = a.attrelid
             or m.attrelid in (select part.relid from pg_catalog.pg_partition_tree(a.attrelid) part where part.isleaf))
         ) as missing,
@@ -42,24 +42,35 @@ export async function findMissingValues(
     const row = rows.get(column.position);
     const [first, ...others] = row?.missing ?? [];
     const isOne = row !== undefined && first !== undefined && others.length === 0;
-    const missing = isOne ? await copied(pg, column, row.type, first) : undefined;
+    const value = isOne ? await copied(pg, column, row.type, first) : {};
     added.push({
       ...column,
       // Partitions that differ have no one value.
       ...(row?.computed === true || others.length > 0 ? { computed: true } : {}),
-      ...(missing === undefined ? {} : { missing }),
+      ...value,
     });
   }
   return added;
 }
 
-/** The text becomes a value by the input function of the type: a cast could be a function of anybody's. */
-async function copied(pg: ClientBase, column: Column, type: string, text: string): Promise<string | undefined> {
-  const entry = columnType(column);
-  if (entry === undefined) return undefined;
+/** A literal becomes a value by the input function of its type. A text that is cast could call a function of anybody's. */
+async function copied(
+  pg: ClientBase,
+  column: Column,
+  type: string,
+  text: string,
+): Promise<Pick<FoundColumn, 'missing' | 'placeless'>> {
+  const { copy, outside } = columnType(column);
   const name = quotePg(column.name);
-  const value = entry.copy(`source.${name}`);
-  const object = `jsonb_build_object(${literal(column.name)}::text, ${literal(text)}::text)`;
-  const statement = /* sql */ `copy (select ${value} from jsonb_to_record(${object}) as source (${name} ${type})) to stdout`;
-  return (await textOf(pg.query(copyTo(statement)))).replace(/\n$/u, '');
+  const source = /* sql */ `(select ${literal(text)}::${type} as ${name}) as source`;
+  if (outside !== undefined) {
+    const found = await pg.query<{ outside: boolean }>(
+      /* sql */ `select ${outside.when(`source.${name}`)} as outside from ${source}`,
+    );
+    if (found.rows[0]?.outside === true) return { placeless: outside.words };
+  }
+  const printed = await textOf(
+    pg.query(copyTo(/* sql */ `copy (select ${copy(`source.${name}`)} from ${source}) to stdout`)),
+  );
+  return { missing: printed.replace(/\n$/u, '') };
 }

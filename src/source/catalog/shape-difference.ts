@@ -1,16 +1,19 @@
 import { holds } from '../../domain/clickhouse-type.js';
-import { flawOfName } from '../../domain/column-name.js';
-import { columnType } from '../../domain/column-type.js';
+import { flawOfNewName } from '../../domain/column-name.js';
+import { columnType, placeOf } from '../../domain/column-type.js';
 import { physicalName, type Column, type ReplicatedTable } from '../../domain/replicated-table.js';
 import { physicalNames, type ShapeClass } from '../../domain/shape.js';
+import { rowOf } from '../../domain/types/rows.js';
 import { numericModifier } from './catalog.js';
 import type { Fingerprint } from './fingerprint.js';
-import { isAnyRewritten } from './fingerprint-difference.js';
+import { isAnyRewritten, isTouched } from './fingerprint-difference.js';
 
 /** A column as the catalogue has it now. */
 export interface FoundColumn extends Column {
   /** Its old rows have values, not all of them the same, without having been written: those of a virtual column. */
   readonly computed?: boolean;
+  /** Its old rows have one value, which has no exact place in ClickHouse: which values have none, in words. */
+  readonly placeless?: string;
 }
 
 type LookedAt = Pick<Fingerprint, 'file' | 'partitions' | 'columns' | 'labels'>;
@@ -51,11 +54,12 @@ export function shapeDifference(look: ShapeLook): ShapeDifference {
   const columns: Column[] = [];
   const taken = new Set(physicalNames(table));
   for (const found of look.columns) {
-    const { computed: _, ...is } = found;
+    const { computed: _, placeless, ...is } = found;
     const was = table.columns.find(({ position }) => position === is.position);
     if (was === undefined) {
       verdicts.push(judgeAdded(look, found));
-      columns.push(placed(is, taken));
+      // That is the choice with which the table can be added again.
+      columns.push(placed(placeless === undefined ? is : { ...is, policy: 'text' }, taken));
     } else {
       verdicts.push(...judgeKept(look, was, is));
       columns.push(kept(was, is));
@@ -86,8 +90,10 @@ export function newName(before: readonly Column[], now: readonly Column[], name:
 
 function judgeAdded({ before, after, columns }: ShapeLook, column: FoundColumn): Verdict {
   const what = `the column ${column.name} was added`;
-  const flaw = flawOfName(column.name, namesOf(columns));
+  const flaw = flawOfNewName(column.name, namesOf(columns));
   if (flaw !== undefined) return { what: `${what}: ${flaw}`, class: 'refused' };
+  if (column.placeless !== undefined)
+    return { what: `${what}: its default has no exact place in ClickHouse (${column.placeless})`, class: 'refused' };
   if (column.missing !== undefined) return { what, class: 'follow' };
   // A default that is computed for each row, an identity or a stored expression had the table written again, and no trigger fired.
   const isWritten = column.computed === true || isRewritten(before, after);
@@ -100,7 +106,7 @@ function judgeKept(look: ShapeLook, was: Column, is: Column): Verdict[] {
   const verdicts: Verdict[] = [];
   if (was.name !== is.name) {
     const what = `${title} was renamed to ${is.name}`;
-    const flaw = flawOfName(is.name, namesOf(look.columns));
+    const flaw = flawOfNewName(is.name, namesOf(look.columns));
     verdicts.push(flaw === undefined ? { what, class: 'follow' } : { what: `${what}: ${flaw}`, class: 'refused' });
   }
   if (typeText(was) !== typeText(is)) verdicts.push(judgeType(look, was, is));
@@ -123,23 +129,31 @@ function judgeType(look: ShapeLook, was: Column, is: Column): Verdict {
     columnType(column).clickhouse({ ...column, nullable: true }),
   );
   if (!holds(after, before)) return { what, class: 'refused' };
-  if (!isKey(table, was)) return { what, class: isWritten(look, is) ? 'copy' : 'follow' };
+  const isReprinted = isWritten(look, is) || !isPrintedAlike(was, is);
+  if (!isKey(table, was)) return { what, class: isReprinted ? 'copy' : 'follow' };
   // ClickHouse keeps what it orders by as it is.
-  return { what, class: before !== after || isWritten(look, is) ? 'refused' : 'follow' };
+  return { what, class: before !== after || isReprinted ? 'refused' : 'follow' };
+}
+
+const TEXTS: readonly string[] = ['text', 'character varying'];
+
+/** PostgreSQL need not write a `cidr` again that becomes an `inet`, but prints it without its mask then. */
+function isPrintedAlike(was: Column, is: Column): boolean {
+  return was.type === is.type || (TEXTS.includes(was.type) && TEXTS.includes(is.type));
 }
 
 /** Whether PostgreSQL may have changed values of the column: it wrote the table again, and changed the column meanwhile, or its expression. */
 function isWritten({ before, after }: ShapeLook, { position }: Column): boolean {
   const [was, is] = [before.columns[position], after.columns[position]];
   if (was === undefined || is === undefined) return true;
-  return was.generated !== is.generated || (isRewritten(before, after) && was.row !== is.row);
+  return was.generated !== is.generated || (isRewritten(before, after) && isTouched(was, is));
 }
 
-/** The column as it is, with what the user chose for it. */
+/** The column as it is, with what the user chose for it: `add` refuses a ClickHouse type that its values do not fit in any more. */
 function chosenFor({ clickhouse, policy }: Column, is: Column): Column {
   return {
     ...is,
-    ...(clickhouse === undefined ? {} : { clickhouse }),
+    ...(clickhouse === undefined || placeOf(rowOf(is), { ...is, clickhouse }) === undefined ? {} : { clickhouse }),
     ...(policy === undefined ? {} : { policy }),
   };
 }
@@ -168,7 +182,7 @@ function kept(was: Column, is: Column): Column {
 /** A name in ClickHouse is given once: one that a dropped column had is not free. */
 function placed(column: Column, taken: Set<string>): Column {
   let physical = column.name;
-  for (let tries = 0; taken.has(physical) || flawOfName(physical, taken) !== undefined; tries += 1)
+  for (let tries = 0; taken.has(physical) || flawOfNewName(physical, taken) !== undefined; tries += 1)
     physical = `${column.name}_${column.position}${'_'.repeat(tries)}`;
   taken.add(physical);
   return physical === column.name ? column : { ...column, physical };
