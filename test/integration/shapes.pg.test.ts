@@ -7,7 +7,9 @@ import { claimStage, readStages } from '../../src/ledger/stages.js';
 import { findTable } from '../../src/ledger/tables.js';
 import { failureOf } from '../support/failure-of.js';
 import { migrateLedger } from '../../src/ledger/migrate.js';
-import { connectSource } from '../support/source-table.js';
+import { fingerprintTable } from '../../src/source/catalog/fingerprint.js';
+import { followShape } from '../../src/source/follow-shape.js';
+import { connectSource, replicate } from '../support/source-table.js';
 import { freshDatabase } from '../support/stack.js';
 
 const PIPELINE = 'shapes';
@@ -72,6 +74,26 @@ it('a change of the route that has read the older columns is fenced', async () =
   expect(await noteShape(pool, table, next(table))).toBe(true);
   expect(await failureOf(() => changeStages(pool, change.claim, change.table, {}))).toMatchObject({ kind: 'Fenced' });
   expect((await read('changed')).columns).toHaveLength(3);
+});
+
+it('what is refused is added again with the names of now', async () => {
+  const client = await connectSource(await freshDatabase('renamed'));
+  try {
+    await client.query('create table named (id int primary key, secret text, gone text, v text)');
+    const columns = { excluded: ['secret', 'gone'], types: { v: 'LowCardinality(String)' } };
+    const made = await replicate(client, { schema: 'public', table: 'named' }, { columns });
+    const table = { ...made, fingerprint: await fingerprintTable(client, made) };
+    await client.query(`alter table named rename secret to hidden; alter table named drop gone;
+      alter table named rename id to number; alter table named alter number type bigint`);
+    const { remedy } = (await failureOf(() => followShape(client, pool, table))) as { remedy?: string };
+    expect(remedy).toContain('--exclude-column hidden ');
+    expect(remedy).not.toContain('gone');
+    await client.query('alter table named drop hidden');
+    const { remedy: later } = (await failureOf(() => followShape(client, pool, table))) as { remedy?: string };
+    expect(later).not.toContain('--exclude-column');
+  } finally {
+    await client.end();
+  }
 });
 
 it('the class copy has the first load begin again, and fences the one that runs', async () => {
