@@ -109,6 +109,7 @@ it('a worker offers Temporal’s metrics and ours, named and labelled as the tab
     'pg2click_gap_ranges',
     'pg2click_given_up_ids',
     'pg2click_resent_rows_total',
+    'pg2click_schema_changes_total',
   ]);
   for (const [name, labels] of served) {
     const metric = (METRICS as Readonly<Record<string, Metric>>)[name];
