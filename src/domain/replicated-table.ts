@@ -73,6 +73,11 @@ export function physicalName(column: Pick<Column, 'name' | 'shown' | 'physical'>
   return column.physical ?? shownName(column);
 }
 
+/** Columns of rows that have the names of the target, as those that were read from PostgreSQL, and not those of messages. */
+export function underPhysicalNames(columns: readonly Column[]): readonly Column[] {
+  return columns.map((column) => ({ ...column, shown: physicalName(column) }));
+}
+
 /** `row` where statement triggers would not fire: on tables that a subscription writes to, and on relatives of others. */
 export const TRIGGER_LEVELS = ['statement', 'row'] as const;
 export type TriggerLevel = (typeof TRIGGER_LEVELS)[number];

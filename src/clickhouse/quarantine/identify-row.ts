@@ -3,7 +3,7 @@ import { columnType, DELETED_COLUMN, VERSION_COLUMN } from '../../domain/column-
 import type { RefusedRow, RowOrigin } from '../../domain/quarantine.js';
 import type { TargetTable } from '../../domain/replicated-table.js';
 import { majorOf } from '../../domain/version.js';
-import { jsonFields, textFields, type Fields } from './line-fields.js';
+import { fieldsOf, type Fields } from './line-fields.js';
 import { keyNames, type LineFormat, type Refusal } from './probe.js';
 
 /** A line that was refused, and what it says of itself. */
@@ -15,8 +15,7 @@ export function identifyRow(
   line: Uint8Array,
   { column, code }: Refusal,
 ): IdentifiedRow {
-  const { format, columns = [] } = lineFormat;
-  const fields = format === 'JSONEachRow' ? jsonFields(line) : textFields(line, columns);
+  const fields = fieldsOf(line, lineFormat);
   const version = fields?.get(VERSION_COLUMN) ?? null;
   return {
     key: keyOf(table, lineFormat, fields),

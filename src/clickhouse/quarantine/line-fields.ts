@@ -71,3 +71,11 @@ function unescape(value: string): string | null {
   if (value === '\\N') return null;
   return value.replaceAll(/\\(.)/gsu, (_, escaped: string) => ESCAPES[escaped] ?? escaped);
 }
+
+/** The fields of a line in its format. @returns undefined as `jsonFields` and `textFields` */
+export function fieldsOf(
+  line: Uint8Array,
+  { format, columns = [] }: { readonly format: string; readonly columns?: readonly string[] | undefined },
+): Fields | undefined {
+  return format === 'JSONEachRow' ? jsonFields(line) : textFields(line, columns);
+}

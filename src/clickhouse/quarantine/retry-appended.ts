@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { ClickHouseClient } from '@clickhouse/client';
 import { DELETED_COLUMN, targetColumns, VERSION_COLUMN } from '../../domain/column-type.js';
-import { physicalName, type TargetTable } from '../../domain/replicated-table.js';
+import { physicalName, underPhysicalNames, type TargetTable } from '../../domain/replicated-table.js';
 import type { RetriedRow } from '../../ledger/quarantine-rows.js';
 import { appendColumns } from '../append/fit.js';
 import { insertValues } from '../insert.js';
@@ -56,7 +56,7 @@ export async function retryAppended(
       values: [row.raw],
       encoding: format.format,
       names: format.columns,
-      columns: table.columns.map((column) => ({ ...column, shown: physicalName(column) })),
+      columns: underPhysicalNames(table.columns),
       token: retryToken(table, [row]),
       signal,
     });

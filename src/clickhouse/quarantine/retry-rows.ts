@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import type { ClickHouseClient } from '@clickhouse/client';
-import { physicalName, shownName, type TargetTable } from '../../domain/replicated-table.js';
+import { physicalName, shownName, underPhysicalNames, type TargetTable } from '../../domain/replicated-table.js';
 import { columnsOfShape } from '../../domain/shape.js';
 import { minorOf } from '../../domain/version.js';
 import type { RetriedRow } from '../../ledger/quarantine-rows.js';
 import { insertValues } from '../insert.js';
 import { findRefused } from './find-refused.js';
-import { jsonFields, textFields } from './line-fields.js';
+import { fieldsOf } from './line-fields.js';
 import { markedColumn, marksOf, type Marks } from './marks.js';
 import { Probe, type LineFormat } from './probe.js';
 
@@ -39,7 +39,7 @@ export async function retryRows(
       values: taken.map(({ raw }) => raw),
       encoding: format.format,
       names: format.columns,
-      columns: format.shape ?? table.columns.map((column) => ({ ...column, shown: physicalName(column) })),
+      columns: format.shape ?? underPhysicalNames(table.columns),
       token: retryToken(table, taken),
       signal,
     });
@@ -56,13 +56,13 @@ function marksIn(table: TargetTable, { shape }: LineFormat): Marks {
 /** The rows without those that hold a mark, or of which that is not known. */
 export function wholeRows<Row extends { readonly raw: Buffer }>(
   rows: readonly Row[],
-  { format, columns = [] }: Pick<LineFormat, 'format' | 'columns'>,
+  format: Pick<LineFormat, 'format' | 'columns'>,
   marks: Marks,
 ): { readonly rows: readonly Row[]; readonly marked: readonly string[] } {
   if (marks.size === 0) return { rows, marked: [] };
   const marked: string[] = [];
   const whole = rows.filter(({ raw }) => {
-    const fields = format === 'JSONEachRow' ? jsonFields(raw) : textFields(raw, columns);
+    const fields = fieldsOf(raw, format);
     const column = fields && markedColumn(marks, fields);
     if (column !== undefined) marked.push(column);
     return fields !== undefined && column === undefined;
@@ -104,7 +104,7 @@ function shapeOf(table: TargetTable, { origin, version }: RetriedRow): Pick<Line
 }
 
 /** @returns the rows that go into one insert, each with its format */
-export function byFormat(
+function byFormat(
   table: TargetTable,
   rows: readonly RetriedRow[],
 ): readonly (readonly [LineFormat, readonly RetriedRow[]])[] {

@@ -110,7 +110,7 @@ function refuseRelation(table: CatalogTable, name: TableName, makes: InspectOpti
   if (SYSTEM_SCHEMAS.includes(name.schema)) refuse('a system table', 'Choose another table.');
   if (table.kind !== 'r' && table.kind !== 'p')
     refuse(OTHER_KINDS[table.kind] ?? 'not a table', 'Choose the table that holds the rows.');
-  // Whoever reads by a number reads one table.
+  // A poll reads by a number, and reads one table.
   if (makes !== 'outbox' && isRelated(table))
     refuse(
       table.kind === 'p' ? 'a partitioned table' : 'part of an inheritance tree or a partition',
