@@ -21,7 +21,7 @@ begin
   end;
   execute format('grant connect on database %I to %I', current_database(), v_consumer);
   execute format('grant usage on schema pg2click to %I', v_consumer);
-  execute format('grant select on pg2click.replicated_table, pg2click.migration, pg2click.ledger to %I', v_consumer);
+  execute format('grant select on pg2click.replicated_table, pg2click.shape, pg2click.migration, pg2click.ledger to %I', v_consumer);
   execute format('grant select, update on pg2click.stage to %I', v_consumer);
   execute format('grant select, insert, update on pg2click.quarantine to %I', v_consumer);
 end

@@ -2,7 +2,7 @@ import { chalkStderr } from 'chalk';
 import type { TableView } from '../control/table-view.js';
 import { count, plural } from '../domain/figures.js';
 import type { TableOptions } from '../domain/replicated-table.js';
-import { formatTableName } from '../domain/table-name.js';
+import { sqlName } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
 import { exitOf, type Exit } from './exit-code.js';
 import { openLiveText } from './live-text.js';
@@ -45,7 +45,7 @@ export async function addPlanned(
   let started = 0;
   const add = async (planned: Planned): Promise<AddedTable> => {
     const { name } = planned.table;
-    const title = formatTableName(name);
+    const title = sqlName(name);
     const ends = { planned, view: null, failure: null };
     try {
       signal.throwIfAborted();

@@ -4,7 +4,7 @@ import { describeTable } from '../control/describe-table.js';
 import { viewPipeline } from '../control/table-view.js';
 import { neededQueues } from '../control/workers.js';
 import type { ColumnOptions, TableOptions } from '../domain/replicated-table.js';
-import { formatTableName, parseTableName, shellName, workflowIdOf, type TableName } from '../domain/table-name.js';
+import { sqlName, parseTableName, shellName, workflowIdOf, type TableName } from '../domain/table-name.js';
 import { kafkaOf, stagesOf } from '../domain/route.js';
 import { countAddedLoaders } from '../ledger/tables.js';
 import { ensureSearchAttributes } from '../worker/search-attributes.js';
@@ -35,7 +35,7 @@ export interface AddOptions extends Omit<TableOptions, 'intervalMs' | keyof Colu
 export async function addTable(session: Session, table: string, options: AddOptions): Promise<Exit> {
   const name = parseTableName(table);
   const { pipeline, worker } = session.settings;
-  const title = formatTableName(name);
+  const title = sqlName(name);
   return withServers(session, async (servers) => {
     const { client } = servers.temporal;
     const address = { ...name, pipeline };

@@ -6,7 +6,7 @@ import { connectTemporal, explainTemporalConnect } from '../connect/temporal.js'
 import { moveWorkflow } from '../control/move-workflow.js';
 import { countWorkers, type Workers } from '../control/workers.js';
 import { taskQueuesOf, type Deployment } from '../domain/deployment.js';
-import { formatTableName } from '../domain/table-name.js';
+import { sqlName } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
 import { hasKafkaTable, listTables } from '../ledger/tables.js';
 import { ensureSearchAttributes } from '../worker/search-attributes.js';
@@ -139,7 +139,6 @@ async function moveTables({ settings, signal }: Session, client: Client, taskQue
   await using ledger = await connectPostgres(ledgerSettings(settings), { name: 'init', signal });
   const moved: string[] = [];
   for (const { name } of await listTables(ledger, settings.pipeline))
-    if (await moveWorkflow(client, { ...name, pipeline: settings.pipeline }, taskQueue))
-      moved.push(formatTableName(name));
+    if (await moveWorkflow(client, { ...name, pipeline: settings.pipeline }, taskQueue)) moved.push(sqlName(name));
   return moved;
 }

@@ -3,7 +3,7 @@ import { chooseRoute, DEFAULT_CAPTURE, strayOptions } from '../../activities/cho
 import type { Databases } from '../connect/databases.js';
 import { requireSameColumns, requireSameOptions } from '../control/check-options.js';
 import type { PrepareRequest } from '../domain/receipt.js';
-import { formatTableName } from '../domain/table-name.js';
+import { sqlName } from '../domain/table-name.js';
 import { optionsOf } from '../domain/table-options.js';
 import { Failure } from '../failure/failure.js';
 import { addAgainRemedy, addElsewhere } from '../failure/remedies.js';
@@ -94,7 +94,7 @@ export async function requireFreeNames(
   const route = chooseRoute(request, { settings, capture, taken });
   const topic = kafkaOf(route)?.topic;
   const { target } = loaderNamed({ route });
-  const title = formatTableName(request);
+  const title = sqlName(request);
   const refuseTaken = async (owner: string, what: string, option: 'topic' | 'target'): Promise<never> => {
     throw new Failure('TargetTaken', {
       message: `The ${what}, which ${title} would have, is that of ${owner}.`,

@@ -9,7 +9,7 @@ import { given } from '../domain/given.js';
 import { describeChange, describeRoute } from '../domain/route-choice.js';
 import { type Route } from '../domain/route.js';
 import { changeKindOf, type ChangeKind, type RouteOptions } from '../domain/route-change.js';
-import { formatTableName, parseTableName, shellName, workflowIdOf, type TableName } from '../domain/table-name.js';
+import { sqlName, parseTableName, shellName, workflowIdOf, type TableName } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
 import { readStanding } from '../ledger/registration.js';
 import { CAPTURES } from '../source/captures.js';
@@ -33,7 +33,7 @@ export async function configureTable(session: Session, table: string, given: Con
   const name = parseTableName(table);
   const { settings } = session;
   const { pipeline } = settings;
-  const title = formatTableName(name);
+  const title = sqlName(name);
   const options = optionsOf(given);
   return withServers(session, async (servers) => {
     const { client } = servers.temporal;
@@ -82,7 +82,7 @@ async function makePlan(
 ): Promise<Planned> {
   const { table, ready } = await readStanding(ledger, settings.pipeline, name);
   if (table === undefined) throw notReplicated({ ...name, pipeline: settings.pipeline });
-  const title = formatTableName(name);
+  const title = sqlName(name);
   if (!ready)
     throw new Failure('UnsuitableTable', {
       message: `${title} is not prepared yet: there is no route to change.`,
@@ -108,7 +108,7 @@ async function refuseNow(session: Session, { temporal }: Servers, name: TableNam
   const message = isLeaving ? LEAVING : busyWith(status);
   if (message !== undefined)
     throw new Failure('UnsuitableTable', {
-      message: `${formatTableName(name)} cannot be changed now. ${message}`,
+      message: `${sqlName(name)} cannot be changed now. ${message}`,
       remedy: `See what the table does: pg2click status ${shellName(name)}`,
     });
 }
@@ -136,7 +136,7 @@ async function conclude(
 ): Promise<Exit> {
   const { name, view, plan, before } = known;
   if (view?.phase === 'paused') return 'done';
-  const title = formatTableName(name);
+  const title = sqlName(name);
   const { table } = await readStanding(ledger, session.settings.pipeline, name);
   if (table === undefined || changeKindOf(table.route, plan.route) !== 'none') {
     const message = `${title} was not changed. ${view?.ignored?.problem ?? ''}`.trimEnd();

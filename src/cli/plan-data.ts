@@ -1,5 +1,5 @@
 import { describeRoute } from '../domain/route-choice.js';
-import { formatTableName } from '../domain/table-name.js';
+import { sqlName } from '../domain/table-name.js';
 import type { AddedTable } from './add-planned.js';
 import type { PlannedTable } from './plan-tables.js';
 
@@ -9,7 +9,7 @@ export function planAsData(plan: readonly PlannedTable[]): readonly object[] {
     const { action, table } = planned;
     const checked = action === 'add' ? planned.checked : undefined;
     return {
-      table: formatTableName(table.name),
+      table: sqlName(table.name),
       action,
       partitions: table.partitions,
       key: checked?.inspection.key ?? null,

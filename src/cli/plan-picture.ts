@@ -1,6 +1,6 @@
 import { count, plural } from '../domain/figures.js';
 import { describeRoute } from '../domain/route-choice.js';
-import { formatTableName } from '../domain/table-name.js';
+import { sqlName } from '../domain/table-name.js';
 import { plannedTo, type PlannedTable } from './plan-tables.js';
 import { alignColumns } from './status-picture.js';
 
@@ -13,7 +13,7 @@ export function drawPlan(plan: readonly PlannedTable[]): string {
   const lines: string[] = [];
   if (added.length > 0) {
     const rows = added.map(({ table, checked }) => [
-      `${formatTableName(table.name)}${table.partitions === 0 ? '' : ` (${plural(table.partitions, 'partition')})`}`,
+      `${sqlName(table.name)}${table.partitions === 0 ? '' : ` (${plural(table.partitions, 'partition')})`}`,
       checked.inspection.key.join(', '),
       checked.inspection.estimatedRows === null ? '-' : count(checked.inspection.estimatedRows),
       describeRoute(checked.route),
@@ -23,7 +23,7 @@ export function drawPlan(plan: readonly PlannedTable[]): string {
   }
   for (const { table, checked } of added) {
     const { heirs } = checked.inspection;
-    if (heirs !== undefined) lines.push(indent(heirsNote(formatTableName(table.name), heirs)));
+    if (heirs !== undefined) lines.push(indent(heirsNote(sqlName(table.name), heirs)));
   }
   if (refused.length > 0) lines.push('', `${plural(refused.length, 'table')} refused:`);
   for (const { reason } of refused) lines.push(indent(reason.message));
@@ -39,7 +39,7 @@ export function heirsNote(title: string, heirs: readonly string[]): string {
 }
 
 function namesOf(tables: readonly PlannedTable[]): string {
-  const named = tables.slice(0, NAMED).map(({ table }) => formatTableName(table.name));
+  const named = tables.slice(0, NAMED).map(({ table }) => sqlName(table.name));
   const more = tables.length - named.length;
   return `${named.join(', ')}${more > 0 ? ` and ${count(more)} more` : ''}`;
 }

@@ -9,7 +9,7 @@ import { startRemoval } from '../control/start-table.js';
 import { viewPipeline } from '../control/table-view.js';
 import { countWorkers, missingQueues } from '../control/workers.js';
 import type { RemoveReceipt } from '../domain/receipt.js';
-import { formatTableName, parseTableName, shellName, workflowIdOf } from '../domain/table-name.js';
+import { sqlName, parseTableName, shellName, workflowIdOf } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
 import type { Answer, TableStatus } from '../../workflows/messages.js';
 import type { Exit } from './exit-code.js';
@@ -28,7 +28,7 @@ export async function removeTable(session: Session, table: string, options: Remo
   const name = parseTableName(table);
   const { pipeline } = session.settings;
   const dropTarget = options.dropTarget === true;
-  const title = formatTableName(name);
+  const title = sqlName(name);
   return withServers(session, async (servers) => {
     const {
       temporal: { client },

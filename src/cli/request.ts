@@ -6,7 +6,7 @@ import { requireOwnWorkflow } from '../control/own-workflow.js';
 import { sendCommand, type TableRequest } from '../control/send-command.js';
 import { deploymentOf, type Deployment } from '../domain/deployment.js';
 import type { TableAddress } from '../domain/receipt.js';
-import { formatTableName, parseTableName, shellName, workflowIdOf, type TableName } from '../domain/table-name.js';
+import { sqlName, parseTableName, shellName, workflowIdOf, type TableName } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
 import { findTable } from '../ledger/tables.js';
 import type { Answer } from '../../workflows/messages.js';
@@ -114,7 +114,7 @@ async function explainStopped(session: Session, name: TableName, error: unknown)
     // Without the ledger it stays at what Temporal knows.
     return undefined;
   }
-  const title = formatTableName(name);
+  const title = sqlName(name);
   const command = shellName(name);
   return new Failure('MissingTable', {
     message: `${title} is stopped: its workflow does not run, and changes fill its outbox.`,

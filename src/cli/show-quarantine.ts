@@ -4,7 +4,7 @@ import { notReplicated } from '../control/send-command.js';
 import type { Queryable } from '../connect/queryable.js';
 import type { RowOrigin } from '../domain/quarantine.js';
 import type { ReplicatedTable } from '../domain/replicated-table.js';
-import { formatTableName, parseTableName, shellName } from '../domain/table-name.js';
+import { sqlName, parseTableName, shellName } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
 import { CLICKHOUSE_CODES } from '../failure/classify-clickhouse.js';
 import { findQuarantined, listQuarantine, type QuarantinedRow } from '../ledger/quarantine-rows.js';
@@ -40,7 +40,7 @@ export async function showRow(session: Session, table: string, id: string, _opti
     const row = /^\d{1,18}$/u.test(id) ? await findQuarantined(ledger, known.id, id) : undefined;
     if (row === undefined)
       throw new Failure('Misconfigured', {
-        message: `${formatTableName(known.name)} has no row ${id} in quarantine.`,
+        message: `${sqlName(known.name)} has no row ${id} in quarantine.`,
         remedy: `See them with "pg2click quarantine list ${shellName(known.name)} --all".`,
       });
     const { key, version, format, columns, raw, ...rest } = row;

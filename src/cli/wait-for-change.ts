@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import { describeTable, queryTable, type PendingTask } from '../control/describe-table.js';
-import { formatTableName, shellName, workflowIdOf, type TableName } from '../domain/table-name.js';
+import { sqlName, shellName, workflowIdOf, type TableName } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
 import type { ChangeOutcome } from '../../workflows/changes.js';
 import type { TableStatus } from '../../workflows/messages.js';
@@ -29,7 +29,7 @@ export async function waitForChange(
     }
     if (change?.requestId === requestId) return undefined;
     throw new Failure('Fenced', {
-      message: `Another request for ${formatTableName(name)} has taken the place of this one: it was withdrawn, or its end was not seen.`,
+      message: `Another request for ${sqlName(name)} has taken the place of this one: it was withdrawn, or its end was not seen.`,
       remedy: `See what the table has now: pg2click status ${shellName(name)}`,
     });
   });

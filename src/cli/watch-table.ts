@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { chalkStderr } from 'chalk';
 import { viewTable, type TableView, type ViewSource } from '../control/table-view.js';
-import { formatTableName, shellName, type TableName } from '../domain/table-name.js';
+import { sqlName, shellName, type TableName } from '../domain/table-name.js';
 import { count, share } from '../domain/figures.js';
 import type { Exit } from './exit-code.js';
 import { openLiveText } from './live-text.js';
@@ -64,7 +64,7 @@ export async function followTable(
 export async function watchTable(session: Session, servers: Servers, name: TableName): Promise<Exit> {
   const { signal } = session;
   const show = shower(session);
-  const title = formatTableName(name);
+  const title = sqlName(name);
   try {
     const onView = (view: TableView | undefined): void => show.view(view, title);
     const { end, view } = await followTable(viewSource(session, servers), name, { signal, onView });
@@ -102,7 +102,7 @@ function endOf(view: TableView | undefined): Exit | undefined {
 
 /** Why a table does not stream, or that it does. */
 export function explain(session: Session, view: TableView | undefined, end: Exit, name: TableName): void {
-  const title = formatTableName(name);
+  const title = sqlName(name);
   if (end === 'waiting')
     session.tell(`No worker answers any more: ${title} goes on as soon as one runs. Start one: pg2click worker`);
   else if (view?.phase === 'streaming')

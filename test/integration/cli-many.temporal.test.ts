@@ -36,8 +36,8 @@ async function replicated(): Promise<string[]> {
   return (JSON.parse(stdout) as { tables: { table: string }[] }).tables.map(({ table }) => table);
 }
 
-async function startWorker(): Promise<CliRun> {
-  const worker = startCli(['worker'], { env: settings });
+async function startWorker(more: Readonly<Record<string, string>> = {}): Promise<CliRun> {
+  const worker = startCli(['worker'], { env: { ...settings, ...more } });
   await waitFor(
     (see) => {
       see(worker.output());
@@ -67,7 +67,7 @@ it('several tables are shown and not added, until somebody agrees', async () => 
     agreed: false,
     error: { kind: 'Misconfigured' },
     tables: [
-      { table: 'shop.Items', action: 'add', key: ['id'] },
+      { table: 'shop."Items"', action: 'add', key: ['id'] },
       { table: 'shop.keyless', action: 'refuse', reason: { kind: 'UnsuitableTable' } },
       { table: 'shop.lines', action: 'add' },
       { table: 'shop.orders', action: 'add', estimatedRows: 500 },
@@ -114,7 +114,7 @@ it('they are added when somebody agrees, those that are in are skipped, and the 
   expect(added.stderr).toContain('✔ shop.orders (');
   expect(added.stderr).toContain('2 of 2 tables added, 1 refused.');
   expect(added.code).toBe(5);
-  expect(await replicated()).toEqual(['shop.Items', 'shop.lines', 'shop.orders', 'shop.tmp_1']);
+  expect(await replicated()).toEqual(['shop."Items"', 'shop.lines', 'shop.orders', 'shop.tmp_1']);
 
   const again = await add('shop.*', '--exclude', 'shop.keyless');
   expect(again.stderr).toContain('4 tables replicated already');
@@ -129,7 +129,7 @@ it('they are added when somebody agrees, those that are in are skipped, and the 
 });
 
 it('one that is parked does not hold up the others', async () => {
-  const worker = await startWorker();
+  const worker = await startWorker({ PG2CLICK_QUARANTINE_ROWS: '0' });
   await sql(/* sql */ `create table archive.a (id int primary key); create table archive.b (id int primary key);
     create table archive.odd (id int primary key, at date); insert into archive.odd values (1, 'infinity')`);
   const { stderr, code } = await add('archive.*', '--yes');
