@@ -58,9 +58,11 @@ export interface Settings {
   readonly worker: {
     readonly sliceMs: number;
     readonly slots: number;
-    /** Connections that publishing tables share, and first loads at once. */
+    /** Connections that publishing tables share, and those of copies. */
     readonly connections: number;
     readonly copies: number;
+    /** Those of one copy. */
+    readonly copyReaders: number;
     /** How many rows are set aside before a table parks. */
     readonly quarantine: QuarantineLimits;
     /** `host:port` for Prometheus. */
@@ -256,6 +258,7 @@ function compose(
       slots: values.PG2CLICK_SLOTS,
       connections: values.PG2CLICK_CONNECTIONS,
       copies: values.PG2CLICK_COPIES,
+      copyReaders: values.PG2CLICK_COPY_READERS,
       quarantine: { rows: values.PG2CLICK_QUARANTINE_ROWS, percent: values.PG2CLICK_QUARANTINE_PERCENT },
       metricsAddress: values.PG2CLICK_METRICS,
       healthAddress: values.PG2CLICK_HEALTH,
