@@ -83,11 +83,17 @@ async function copyChunks(deps: Deps, copy: Copy, slice: Slice, options: StageOp
     }),
   );
   try {
+    // However long it took to begin, a slice moves a chunk: else a copy of short slices would never end.
+    const over = new AbortController();
+    const end = (): void => (batches > 0 ? over.abort() : undefined);
+    slice.ending.addEventListener('abort', end, { once: true });
     const onBatch: StageOptions['onBatch'] = (batch) => {
       batches += 1;
       options.onBatch(batch);
+      if (slice.ending.aborted) end();
     };
-    await runReaders(slice, readers, { ...options, onBatch }, report);
+    const ending = AbortSignal.any([over.signal, slice.stopping]);
+    await runReaders({ ...slice, ending }, readers, { ...options, onBatch }, report);
   } catch (error) {
     // It is planned again, and the next slice reads it.
     if (!(error instanceof HeapMoved)) throw error;

@@ -61,8 +61,9 @@ export interface Settings {
     /** Connections that publishing tables share, and those of copies. */
     readonly connections: number;
     readonly copies: number;
-    /** Those of one copy. */
+    /** Of one copy: its connections, and the bytes of a chunk. */
     readonly copyReaders: number;
+    readonly copyChunkBytes: number;
     /** How many rows are set aside before a table parks. */
     readonly quarantine: QuarantineLimits;
     /** `host:port` for Prometheus. */
@@ -259,6 +260,7 @@ function compose(
       connections: values.PG2CLICK_CONNECTIONS,
       copies: values.PG2CLICK_COPIES,
       copyReaders: values.PG2CLICK_COPY_READERS,
+      copyChunkBytes: values.PG2CLICK_COPY_CHUNK_MB * 1024 * 1024,
       quarantine: { rows: values.PG2CLICK_QUARANTINE_ROWS, percent: values.PG2CLICK_QUARANTINE_PERCENT },
       metricsAddress: values.PG2CLICK_METRICS,
       healthAddress: values.PG2CLICK_HEALTH,

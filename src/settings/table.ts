@@ -209,6 +209,11 @@ export const SETTINGS = {
     description:
       'Connections with which one copy reads, at most, each a chunk of the table. The first waits its turn; the others are taken while no other copy waits.',
   }),
+  PG2CLICK_COPY_CHUNK_MB: setting('Worker', wholeNumber(1, 1_000_000), {
+    default: '128',
+    description:
+      'Size of a chunk of a copy, megabytes on the disk of PostgreSQL. Each is read in a transaction of its own, and a worker that dies leaves its chunks to be read again.',
+  }),
   PG2CLICK_QUARANTINE_ROWS: setting('Worker', wholeNumber(0, 1_000_000), {
     default: '1000',
     description:

@@ -30,6 +30,7 @@ export interface CopyServices {
   /** Another connection than those of the copies. */
   readonly source: Queryable;
   readonly copies: CopyConnections;
+  readonly settings: { readonly worker: { readonly copyChunkBytes: number } };
 }
 
 const NOTHING: CopyProgress = { chunks: 0, chunksDone: 0, rows: 0, bytes: 0, bytesDone: 0 };
@@ -97,7 +98,7 @@ export class CopyPlan {
    */
   async prepare(capture: Capture, options: ReadOptions): Promise<void> {
     if (this.isFinished) return;
-    const { ledger, source, copies } = this.#services;
+    const { ledger, source, copies, settings } = this.#services;
     const { claim, table } = this.#stage;
     let plan = await readChunks(ledger, claim);
     if (this.#name === undefined) {
@@ -105,7 +106,7 @@ export class CopyPlan {
       await this.#nameIt(pg, capture, options);
     }
     if (plan.progress.chunks === 0) {
-      await addChunks(ledger, claim, await planChunks(source, table));
+      await addChunks(ledger, claim, await planChunks(source, table, settings.worker.copyChunkBytes));
       plan = await readChunks(ledger, claim);
     }
     this.#left.push(...plan.left);
@@ -125,9 +126,9 @@ export class CopyPlan {
 
   /** Plans a heap again that was rewritten: its rows are elsewhere in it now. Those that were copied keep their version. */
   async replan(relation: string): Promise<void> {
-    const { ledger, source } = this.#services;
+    const { ledger, source, settings } = this.#services;
     const { claim, table } = this.#stage;
-    const planned = await planHeap(source, table, relation);
+    const planned = await planHeap(source, table, relation, settings.worker.copyChunkBytes);
     const stale = (await readChunks(ledger, claim)).left
       .filter(({ range }) => range.kind === 'blocks' && range.relation === relation)
       .map(({ chunk }) => chunk);

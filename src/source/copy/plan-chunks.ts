@@ -5,8 +5,6 @@ import { isTree, type ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 
-/** What an attempt in flight may have to read again, and how long its transaction holds back VACUUM: about a second. */
-const CHUNK_BYTES = 128 * 1024 * 1024;
 /** A table of terabytes gets larger chunks, not more rows in the ledger. */
 const MOST_CHUNKS = 10_000;
 
@@ -31,7 +29,7 @@ interface Heap {
 export async function planChunks(
   pg: Queryable,
   table: ReplicatedTable,
-  chunkBytes = CHUNK_BYTES,
+  chunkBytes: number,
 ): Promise<readonly PlannedChunk[]> {
   const heaps = await readHeaps(pg, table);
   const bytes = heaps.reduce((sum, heap) => sum + heap.bytes, 0);
@@ -45,7 +43,7 @@ export async function planHeap(
   pg: Queryable,
   table: ReplicatedTable,
   relation: string,
-  chunkBytes = CHUNK_BYTES,
+  chunkBytes: number,
 ): Promise<readonly PlannedChunk[]> {
   const heap = (await readHeaps(pg, table)).find((each) => each.relation === relation);
   return heap === undefined ? [] : cut(heap, chunkBytes);
