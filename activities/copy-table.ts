@@ -4,6 +4,7 @@ import type { ChunkBatch } from '../src/domain/chunk.js';
 import type { CopyReceipt, SliceProgress, SliceRequest } from '../src/domain/receipt.js';
 import type { TargetTable } from '../src/domain/replicated-table.js';
 import { COPY_STAGE } from '../src/domain/route.js';
+import { formatTableName } from '../src/domain/table-name.js';
 import { mapContent } from '../src/pipeline/batch.js';
 import { CHUNK_RETRY } from '../src/pipeline/retry.js';
 import { runReaders, type StageEnds } from '../src/pipeline/run-readers.js';
@@ -70,6 +71,8 @@ async function copyChunks(deps: Deps, copy: Copy, slice: Slice, options: StageOp
     if (slice.stopping.aborted) return;
     throw error;
   }
+  const { chunks, chunksDone, bytes } = plan.progress;
+  if (chunksDone === 0 && !plan.isFinished) deps.log.info({ ...fieldsOf(context), chunks, bytes }, 'copy begins');
   const services = { ...deps, ...deps.sink(target) };
   const writer = (): ClickHouseWriter => new ClickHouseWriter(services, target, { retry: CHUNK_RETRY });
   const readers = Array.from(
@@ -102,4 +105,8 @@ async function copyChunks(deps: Deps, copy: Copy, slice: Slice, options: StageOp
   if (!plan.isCopied) return;
   await using end = new CopyEnd(plan);
   await runStage(slice, end, new CopyEndWriter(services, target, writer()), options);
+}
+
+function fieldsOf({ table, stage }: StageContext): object {
+  return { table: formatTableName(table.name), pipeline: table.pipeline, stage };
 }

@@ -47,3 +47,10 @@ export interface CopyProgress {
   readonly bytes: number;
   readonly bytesDone: number;
 }
+
+/** The same, with how fast it went: over the chunks that were done in the last minute. */
+export interface CopyPace extends CopyProgress {
+  /** Null before a chunk was done, or where none was for a minute. */
+  readonly rowsPerSecond: number | null;
+  readonly secondsLeft: number | null;
+}
