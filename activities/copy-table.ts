@@ -1,34 +1,112 @@
-import type { CopyReceipt, SliceRequest } from '../src/domain/receipt.js';
+import { ClickHouseWriter, type InsertCopy } from '../src/clickhouse/clickhouse-writer.js';
+import { CopyEndWriter } from '../src/clickhouse/copy-end-writer.js';
+import type { ChunkBatch } from '../src/domain/chunk.js';
+import type { CopyReceipt, SliceProgress, SliceRequest } from '../src/domain/receipt.js';
+import type { TargetTable } from '../src/domain/replicated-table.js';
 import { COPY_STAGE } from '../src/domain/route.js';
-import { ClickHouseWriter, type InsertContent } from '../src/clickhouse/clickhouse-writer.js';
+import { formatTableName } from '../src/domain/table-name.js';
 import { mapContent } from '../src/pipeline/batch.js';
-import { NO_RETRY } from '../src/pipeline/retry.js';
-import { UNBOUNDED } from '../src/pipeline/slice.js';
+import { CHUNK_RETRY } from '../src/pipeline/retry.js';
+import { runReaders, type StageEnds } from '../src/pipeline/run-readers.js';
+import { runStage, type StageOptions } from '../src/pipeline/run-stage.js';
+import type { Slice } from '../src/pipeline/slice.js';
 import type { StageContext } from '../src/pipeline/stage.js';
-import { CopySource, type CopyRow } from '../src/source/copy/copy-source.js';
+import { ChunkSource } from '../src/source/copy/chunk-source.js';
+import { CopyEnd } from '../src/source/copy/copy-end.js';
+import { CopyPlan, type CopyRow } from '../src/source/copy/copy-plan.js';
+import { HeapMoved } from '../src/source/copy/copy-rows.js';
 import type { Deps } from './deps.js';
-import { quarantining } from './quarantining.js';
 import { findStageTarget } from './find-stage-target.js';
+import { quarantining } from './quarantining.js';
 import { runStageSlice } from './run-stage-slice.js';
 
-/** The first load of a target: the table -> ClickHouse. An attempt that broke off leaves rows behind, which the next one writes again. */
+/**
+ * A slice of the first load of a target: chunks of the table -> ClickHouse, several at once. An attempt that broke off leaves rows of the
+ * chunks in hand behind, which the next one writes again.
+ */
 export async function copyTable(deps: Deps, request: SliceRequest): Promise<CopyReceipt> {
   const startedAt = Date.now();
-  const open = async (context: StageContext<CopyRow>) => {
-    const target = await findStageTarget(deps, context.table, context.stage);
-    return {
-      source: mapContent(
-        new CopySource(deps, context, deps.captures.named(context.table.route.capture.kind)),
-        (content): InsertContent => ({ kind: 'copy', ...content }),
-      ),
-      writer: quarantining(
-        deps,
-        context,
-        target,
-        new ClickHouseWriter({ ...deps, ...deps.sink(target) }, target, { retry: NO_RETRY }),
-      ),
-    };
+  let plan: CopyPlan | undefined;
+  const { bytes, checkpoint } = await runStageSlice(
+    deps,
+    request,
+    COPY_STAGE,
+    async (context: StageContext<CopyRow>) => {
+      const target = await findStageTarget(deps, context.table, context.stage);
+      const opened = new CopyPlan(deps, context);
+      plan = opened;
+      return {
+        run: (slice: Slice, options: StageOptions) =>
+          copyChunks(deps, { context, plan: opened, target }, slice, options),
+        state: () => opened.state(),
+      };
+    },
+    { outlivesChanges: true },
+  );
+  if (plan === undefined) throw new Error('a copy that was not opened has no receipt');
+  const { isFinished: finished, progress } = plan;
+  const seconds = (Date.now() - startedAt) / 1_000;
+  return { rows: plan.rows, bytes, seconds, position: checkpoint.highest, finished, progress };
+}
+
+interface Copy {
+  readonly context: StageContext<CopyRow>;
+  readonly plan: CopyPlan;
+  readonly target: TargetTable;
+}
+
+async function copyChunks(deps: Deps, copy: Copy, slice: Slice, options: StageOptions): Promise<void> {
+  const { context, plan, target } = copy;
+  let batches = 0;
+  const report = (inFlight: number, moved: string): SliceProgress => {
+    const { waiting, lagSeconds } = plan.state();
+    const { progress: chunks } = plan;
+    return { stage: context.stage, rows: plan.rows + inFlight, batches, moved, waiting, lagSeconds, copy: chunks };
   };
-  const { rows, bytes, checkpoint } = await runStageSlice(deps, request, COPY_STAGE, open, { length: UNBOUNDED });
-  return { rows, bytes, position: checkpoint.highest, seconds: (Date.now() - startedAt) / 1_000 };
+  const onProgress = (note = ''): void => slice.progress(report(0, note));
+  const capture = deps.captures.named(context.table.route.capture.kind);
+  try {
+    await plan.prepare(capture, { signal: slice.stopping, onProgress });
+  } catch (error) {
+    if (slice.stopping.aborted) return;
+    throw error;
+  }
+  const { chunks, chunksDone, bytes } = plan.progress;
+  if (chunksDone === 0 && !plan.isFinished) deps.log.info({ ...fieldsOf(context), chunks, bytes }, 'copy begins');
+  const services = { ...deps, ...deps.sink(target) };
+  const writer = (): ClickHouseWriter => new ClickHouseWriter(services, target, { retry: CHUNK_RETRY });
+  const readers = Array.from(
+    { length: Math.min(deps.settings.worker.copyReaders, plan.chunksLeft) },
+    (_, index): StageEnds<ChunkBatch, InsertCopy> => ({
+      source: mapContent(new ChunkSource(deps, plan, { isExtra: index > 0, stopping: slice.stopping }), ({ rows }) => ({
+        kind: 'copy',
+        rows,
+      })),
+      writer: quarantining<InsertCopy>(deps, context, target, writer()),
+    }),
+  );
+  try {
+    // However long it took to begin, a slice moves a chunk: else a copy of short slices would never end.
+    const over = new AbortController();
+    const end = (): void => (batches > 0 ? over.abort() : undefined);
+    slice.ending.addEventListener('abort', end, { once: true });
+    const onBatch: StageOptions['onBatch'] = (batch) => {
+      batches += 1;
+      options.onBatch(batch);
+      if (slice.ending.aborted) end();
+    };
+    const ending = AbortSignal.any([over.signal, slice.stopping]);
+    await runReaders({ ...slice, ending }, readers, { ...options, onBatch }, report);
+  } catch (error) {
+    // It is planned again, and the next slice reads it.
+    if (!(error instanceof HeapMoved)) throw error;
+    return plan.replan(error.relation);
+  }
+  if (!plan.isCopied) return;
+  await using end = new CopyEnd(plan);
+  await runStage(slice, end, new CopyEndWriter(services, target, writer()), options);
+}
+
+function fieldsOf({ table, stage }: StageContext): object {
+  return { table: formatTableName(table.name), pipeline: table.pipeline, stage };
 }

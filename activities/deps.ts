@@ -15,6 +15,7 @@ import {
 import type { Queryable } from '../src/connect/queryable.js';
 import { ReadingPool } from '../src/connect/reading-pool.js';
 import { Semaphore, type AcquireOptions } from '../src/connect/semaphore.js';
+import { CopyConnections } from '../src/source/copy/copy-connections.js';
 import { SmallBatchThrottle } from '../src/pipeline/small-batch-throttle.js';
 import type { Deployment } from '../src/domain/deployment.js';
 import type { LoaderSpec } from '../src/domain/route.js';
@@ -81,8 +82,10 @@ export interface Deps {
   readonly polls: { readonly columns: SharedPoll; readonly shapes: SharedPoll };
   /** Hears the notifications of triggers; one connection for all tables that have them. */
   readonly listener: Listener;
-  /** A connection of one errand's own, when its turn has come; `await using` ends it. First loads have a queue of theirs. */
-  connectSource(name: string, options: AcquireOptions & { readonly copies?: boolean }): Promise<PostgresClient>;
+  /** A connection of one errand's own, when its turn has come; `await using` ends it. */
+  connectSource(name: string, options: AcquireOptions): Promise<PostgresClient>;
+  /** Those that copies read with. */
+  readonly copies: CopyConnections;
   /** Who we are; PostgreSQL is asked once, when somebody first wants to know. @throws Failure those of PostgreSQL */
   deployment(): Promise<Deployment>;
   /** The ways to see the changes of a table. */
@@ -132,7 +135,10 @@ export function openDeps(
     onLost: () => idleGroup.endIdle(),
   });
   const listener = new Listener(() => connectPostgres(settings, { name: 'listen' }));
-  const queues = { copies: new Semaphore(settings.worker.copies), errands: new Semaphore(DDL_CONCURRENCY) };
+  const errands = new Semaphore(DDL_CONCURRENCY);
+  const copies = new CopyConnections(new Semaphore(settings.worker.copies), (name) =>
+    connectPostgres(settings, { name }),
+  );
   const clickhouse = connectClickHouse(settings);
   const others = new OtherSinks(settings);
   let publisher: Promise<Publisher> | undefined;
@@ -156,8 +162,9 @@ export function openDeps(
       shapes: new SharedPoll((ids) => readShapes(ledger, ids), LOOK_MS),
     },
     listener,
-    async connectSource(name, { copies = false, ...options }) {
-      const place = await (copies ? queues.copies : queues.errands).acquire(options);
+    copies,
+    async connectSource(name, options) {
+      const place = await errands.acquire(options);
       try {
         const client = await connectPostgres(settings, { name });
         client.once('end', () => place[Symbol.dispose]());

@@ -9,7 +9,7 @@ import { readStages } from '../src/ledger/stages.js';
 import { mapContent } from '../src/pipeline/batch.js';
 import { SINK_RETRY } from '../src/pipeline/retry.js';
 import type { StageContext } from '../src/pipeline/stage.js';
-import type { CopyPosition } from '../src/source/copy/copy-source.js';
+import type { CopyPosition } from '../src/source/copy/copy-plan.js';
 import { topicState, withAdmin } from '../src/topic/admin.js';
 import { TopicSource, type TopicRow } from '../src/topic/topic-source.js';
 import type { CaptureBacklog } from '../src/source/capture.js';

@@ -7,24 +7,37 @@ import { awaitsCopy } from '../src/ledger/copy-again.js';
 import { countOpen } from '../src/ledger/quarantine.js';
 import { claimStage, type StageRow } from '../src/ledger/stages.js';
 import { countBatch } from '../src/observe/count-batch.js';
-import type { BatchSource, BatchWriter, SourceState } from '../src/pipeline/batch.js';
+import type { SourceState } from '../src/pipeline/batch.js';
 import { ShapeBehind } from '../src/pipeline/shape-behind.js';
-import { runStage } from '../src/pipeline/run-stage.js';
-import { runSlice, type UNBOUNDED, type Slice, type SliceOptions } from '../src/pipeline/slice.js';
+import type { StageEnds } from '../src/pipeline/run-readers.js';
+import { runStage, type StageOptions } from '../src/pipeline/run-stage.js';
+import { runSlice, type Slice, type SliceOptions } from '../src/pipeline/slice.js';
 import type { StageContext } from '../src/pipeline/stage.js';
 import type { Deps } from './deps.js';
 import { findPreparedTable } from './find-prepared-table.js';
 import { followSource } from './follow-source.js';
 
-/** The two ends of a stage. */
-export interface StageEnds<Name extends BatchName, Content> {
-  readonly source: BatchSource<Name, Content>;
-  readonly writer: BatchWriter<Content>;
+/** A stage that was opened, and how it is run. */
+export interface StageWork {
+  /** Moves batches until the slice is ending, or nothing is left. */
+  run(slice: Slice, options: StageOptions): Promise<void>;
+  state(): SourceState;
+}
+
+/** One loop between two ends. */
+export function loopOf<Name extends BatchName, Content>({ source, writer }: StageEnds<Name, Content>): StageWork {
+  return {
+    async run(slice, options) {
+      await using opened = source;
+      await runStage(slice, opened, writer, options);
+    },
+    state: () => source.state(),
+  };
 }
 
 export interface StageSliceOptions extends SliceOptions {
-  /** Default: as the request says. */
-  readonly length?: typeof UNBOUNDED;
+  /** It may note several changes of the columns, and goes on. */
+  readonly outlivesChanges?: boolean;
 }
 
 /** One change of the columns may come behind another. */
@@ -40,7 +53,7 @@ export async function runStageSlice<Row extends StageRow, Name extends BatchName
   deps: Deps,
   request: SliceRequest,
   stage: StageId,
-  open: (context: StageContext<Row>) => Promise<StageEnds<Name, Content>> | StageEnds<Name, Content>,
+  open: (context: StageContext<Row>) => Promise<StageEnds<Name, Content> | StageWork> | StageEnds<Name, Content>,
   options: StageSliceOptions = {},
 ): Promise<SliceReceipt> {
   const id = request.stage ?? stage;
@@ -58,10 +71,10 @@ export async function runStageSlice<Row extends StageRow, Name extends BatchName
     // together would name batches that nobody can read.
     const found = await findPreparedTable(deps.ledger, request, own);
     table = found;
-    const { source, writer } = await open({ table: found, stage: id, slice, request, row, claim });
-    await using opened = source;
+    const opened = await open({ table: found, stage: id, slice, request, row, claim });
+    const work = 'run' in opened ? opened : loopOf(opened);
     try {
-      await runStage(slice, opened, writer, {
+      await work.run(slice, {
         stage: id,
         proof: row.proof,
         verifyEveryMs: request.sliceMs,
@@ -74,7 +87,7 @@ export async function runStageSlice<Row extends StageRow, Name extends BatchName
         },
       });
     } finally {
-      state = opened.state();
+      state = work.state();
     }
   }
 
@@ -95,7 +108,7 @@ export async function runStageSlice<Row extends StageRow, Name extends BatchName
   }
 
   return runSlice(
-    options.length ?? request,
+    request,
     async (slice) => {
       for (let opening = 1; ; opening += 1) {
         try {
@@ -106,7 +119,7 @@ export async function runStageSlice<Row extends StageRow, Name extends BatchName
           const change = await followSource(deps, request, { table, met, signal: slice.signal });
           if (change !== undefined) shapes.push(change);
         }
-        if (shapes.length > 0 && options.length === undefined) return receipt();
+        if (shapes.length > 0 && options.outlivesChanges !== true) return receipt();
       }
     },
     options,

@@ -1,6 +1,6 @@
 import type { SearchAttributeName } from '../src/domain/search-attributes.js';
 import type { TableAddress } from '../src/domain/receipt.js';
-import type { StageSpec } from '../src/domain/route.js';
+import { COPY_STAGE, type StageSpec } from '../src/domain/route.js';
 import { clip } from '../src/domain/clip.js';
 import { count } from '../src/domain/figures.js';
 import { formatTableName } from '../src/domain/table-name.js';
@@ -36,6 +36,7 @@ export function statusOf(state: TableState, address: TableAddress, running: read
     running,
     prepared: state.prepared,
     copied: state.copied,
+    copying: state.copying?.[COPY_STAGE] ?? null,
     shape: state.shape ?? null,
     routeChange: state.routeChange ?? null,
     stages: Object.fromEntries([
@@ -118,6 +119,12 @@ function copyLine(state: TableState): string {
   if (copied !== null)
     return `First load: ${count(copied.rows)} rows, ${megabytes(copied.bytes)} in ${copied.seconds.toFixed(1)} s.`;
   if (life.step !== 'running' || !hasCopy(state)) return '';
+  const { rows, progress } = state.copying?.[COPY_STAGE] ?? {};
+  if (rows !== undefined && progress !== undefined) {
+    const { chunks, chunksDone, bytes, bytesDone } = progress;
+    const share = bytes === 0 ? '' : `, ${Math.floor((100 * bytesDone) / bytes)} %`;
+    return `First load: under way, ${count(rows)} rows, ${count(chunksDone)} of ${count(chunks)} chunks${share}.`;
+  }
   const guess = prepared?.estimatedRows ?? null;
   return `First load: under way${guess === null ? '' : `, about ${count(guess)} rows`}.`;
 }
@@ -152,7 +159,7 @@ function stageRow(stage: string, totals: StageTotals): string {
   return `| ${stage} | ${moved} | ${count(rows)} | ${count(batches)} | ${megabytes(bytes)} | ${count(waiting)} | ${Math.round(lagSeconds)} s |`;
 }
 
-/** It goes in batches and reports what it moved; a copy is one batch. */
+/** It goes in batches for ever; a copy has a line of its own. */
 function isMoving({ activity }: StageSpec): boolean {
   return activity !== 'copyTable';
 }

@@ -123,6 +123,8 @@ export interface TableStatus extends TableAddress {
   readonly prepared: Prepared | null;
   /** Null until the first load is done. */
   readonly copied: CopyReceipt | null;
+  /** What the slices of the first load have done so far; null where none has ended, or it is done. */
+  readonly copying: CopyReceipt | null;
   /** The last change of its columns; null where there was none. */
   readonly shape: ShapeChange | null;
   /** A change of the route that is under way; absent in older releases. */

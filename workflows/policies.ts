@@ -18,7 +18,7 @@ export const IDLE_SLICES = 10;
 export const RETRY_PAUSE_MS = 10 * SECOND;
 
 /**
- * Temporal suggests continuing as new at 4,096 events. A first load cannot be cut into two runs, so it may put that off
+ * Temporal suggests continuing as new at 4,096 events. A change under way puts that off, at most
  * until here: well below the 51,200 events and 50 MB at which the server ends a workflow.
  */
 export const HISTORY_LENGTH_LIMIT = 40_000;
@@ -51,6 +51,7 @@ export function tableActivities(
     startToCloseTimeout: Math.max(10 * MINUTE, 2 * IDLE_SLICES * sliceMs),
     heartbeatTimeout: SLICE_HEARTBEAT,
   };
+  // A copy may wait long for its turn, or for a writer.
   const copy = { ...COMMON, taskQueue: producer, startToCloseTimeout: 24 * HOUR, heartbeatTimeout: SLICE_HEARTBEAT };
   const { prepareTable, removeTable, addLoader, removeLoader, startReplay, cancelReplay, changeQuarantine } =
     proxyActivities<ReplicationActivities>(short);

@@ -330,13 +330,14 @@ function isExclusive(task: Task): boolean {
   return task === 'remove' || task === CONFIGURE_TASK;
 }
 
-/** Whether this run should end. A copy would start from nothing in the next one, so it is let through while that is safe. */
+/** Whether this run should end. What would begin again in the next one is let through while that is safe. */
 function shouldContinueAsNew(running: ReadonlyMap<Task, CancellationScope>): boolean {
   const { continueAsNewSuggested, targetWorkerDeploymentVersionChanged, historyLength, historySize } = workflowInfo();
   if (historyLength > HISTORY_LENGTH_LIMIT || historySize > HISTORY_SIZE_LIMIT) return true;
-  if ([...running.keys()].some((task) => inputOf(task) === 'table' || task === 'remove' || isChangeTask(task)))
-    return false;
-  return continueAsNewSuggested || targetWorkerDeploymentVersionChanged;
+  if ([...running.keys()].some((task) => task === 'remove' || isChangeTask(task))) return false;
+  if (!continueAsNewSuggested && !targetWorkerDeploymentVersionChanged) return false;
+  // A copy of older releases was one piece.
+  return ![...running.keys()].some((task) => inputOf(task) === 'table') || patched('copy-slices');
 }
 
 async function continueAsNew(input: ReplicateTableInput): Promise<never> {

@@ -58,6 +58,8 @@ export interface TableState extends ChangeState {
   readonly prepared: Prepared | null;
   /** Null too while it begins again, because the columns of the table were changed. */
   readonly copied: CopyReceipt | null;
+  /** By stage: what its slices have done, where more is to be copied. Absent: nothing is. */
+  readonly copying?: Readonly<Record<StageId, CopyReceipt>>;
   /** The last change of the columns that a slice has noted; absent where none did. */
   readonly shape?: ShapeChange;
   readonly routeChange?: RouteChange;
@@ -143,7 +145,7 @@ export type TableEvent =
       readonly options: RouteOptions;
       readonly receipt: ChangeReceipt;
     }
-  /** `stage` is absent for the first load of the table. */
+  /** A slice of a copy has ended. `stage` is absent for the first load of the table. */
   | { readonly type: 'copied'; readonly receipt: CopyReceipt; readonly stage?: StageId }
   | ChangeEvent
   | { readonly type: 'sliceEnded'; readonly at: string; readonly receipt: SliceReceipt }
@@ -198,9 +200,14 @@ export function reduce(state: TableState, event: TableEvent): TableState {
     case 'routeChangeMoved':
       return moveRouteChange(succeed(state, CONFIGURE_TASK), event.options, event.receipt, event.at);
     case 'copied': {
-      const { stage = COPY_STAGE, receipt } = event;
-      if (stage === COPY_STAGE) return { ...succeed(state, stage), copied: receipt };
-      return copyDone(succeed(state, stage), stage, receipt.rows);
+      const { stage = COPY_STAGE } = event;
+      const { [stage]: before, ...others } = state.copying ?? {};
+      const receipt = addCopySlice(before, event.receipt);
+      const isFinished = receipt.finished !== false;
+      const copying = isFinished ? others : { ...others, [stage]: receipt };
+      const moved = { ...succeed(state, stage), ...(state.copying === undefined && isFinished ? {} : { copying }) };
+      if (!isFinished) return moved;
+      return stage === COPY_STAGE ? { ...moved, copied: receipt } : copyDone(moved, stage, receipt.rows);
     }
     case 'sliceEnded': {
       const { stage } = event.receipt;
@@ -307,6 +314,11 @@ export function hasCopy(state: TableState): boolean {
   return stageSpecs(state).some(({ id }) => id === COPY_STAGE);
 }
 
+/** Rows and progress are of the whole copy; bytes and seconds of the slice. */
+function addCopySlice(before: CopyReceipt | undefined, { bytes, seconds, ...rest }: CopyReceipt): CopyReceipt {
+  return { ...rest, bytes: bytes + (before?.bytes ?? 0), seconds: seconds + (before?.seconds ?? 0) };
+}
+
 /** All targets are copied again. Where that is done by now, the activity says so at once. */
 function forgetCopies(state: TableState): TableState {
   const copies = stageSpecs(state).flatMap(({ id, activity }) => (activity === 'copyTable' ? [id] : []));
@@ -314,6 +326,7 @@ function forgetCopies(state: TableState): TableState {
   return {
     ...state,
     copied: null,
+    ...(state.copying === undefined ? {} : { copying: {} }),
     ...(done === undefined ? {} : { done: done.filter((stage) => !copies.includes(stage)) }),
   };
 }

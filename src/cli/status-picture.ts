@@ -1,10 +1,11 @@
+import { copyCell, copyLine } from './copy-picture.js';
 import chalk from 'chalk';
 import stringWidth from 'string-width';
 import type { FailureView, PipelineView, StageView, TableView } from '../control/table-view.js';
 import { missingQueues, type Workers } from '../control/workers.js';
 import { COPY_STAGE } from '../domain/route.js';
 import type { ShapeChange } from '../domain/shape.js';
-import { count, duration, plural, share } from '../domain/figures.js';
+import { count, duration, plural } from '../domain/figures.js';
 import { inShell } from '../domain/table-name.js';
 import { loadStage, MAIN_LOADER, PUBLISH_STAGE } from '../domain/route.js';
 import { loaderFacts, replayFacts } from './loader-picture.js';
@@ -91,9 +92,7 @@ function cellsOf(table: TableView, workers: Workers, rate: string): string[] {
   return [
     chalk.bold(inShell(table.table)),
     phaseText(table, workers),
-    table.copied
-      ? count(table.copiedRows)
-      : `${count(table.copiedRows)}${share(table.copiedRows, table.estimatedRows)}`,
+    table.copied ? count(table.copiedRows) : copyCell(table),
     `${count(table.loadedRows)}${rate}`,
     table.waiting === null ? '-' : count(table.waiting),
     lag(table.lagSeconds),
@@ -193,7 +192,7 @@ function hasFirstLoad({ stages }: TableView): boolean {
 
 function firstLoad(table: TableView): string {
   if (table.copied) return `done, ${plural(table.copiedRows, 'row')}`;
-  return `${count(table.copiedRows)} rows${share(table.copiedRows, table.estimatedRows)}`;
+  return copyLine(table);
 }
 
 function reason(text: string | null): string {

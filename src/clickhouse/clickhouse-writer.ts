@@ -52,11 +52,10 @@ export interface InsertStream {
   readonly floor: Version | undefined;
 }
 
-/** A first load: COPY text of any length, of which a part may stay after a failure. */
+/** A chunk of a copy: COPY text of any length, of which a part may stay after a failure. */
 export interface InsertCopy {
   readonly kind: 'copy';
   readonly rows: Readable;
-  readonly floor: Version | undefined;
 }
 
 export type InsertContent = InsertValues | InsertStream | InsertCopy;
@@ -164,13 +163,7 @@ export class ClickHouseWriter implements BatchWriter<InsertContent> {
     await deleteBelowFloor(clickhouse, this.#table);
   }
 
-  async #insertCopy({ rows, floor }: InsertCopy, { signal, onProgress }: WriteOptions): Promise<Written> {
-    const { clickhouse, parts } = this.#services;
-    const inserted = await insertCopy(clickhouse, this.#table, rows, { signal, onProgress });
-    if (floor !== undefined) await writeFloor(clickhouse, this.#table, floor);
-    // Copied rows may lie below a floor that came meanwhile.
-    await deleteBelowFloor(clickhouse, this.#table);
-    const { newest } = await parts.inspect(this.#table.target, this.#table.generation);
-    return { ...inserted, proof: newest };
+  #insertCopy({ rows }: InsertCopy, { signal, onProgress }: WriteOptions): Promise<Written> {
+    return insertCopy(this.#services.clickhouse, this.#table, rows, { signal, onProgress });
   }
 }

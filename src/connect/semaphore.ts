@@ -15,11 +15,27 @@ export class Semaphore {
     this.#free = places;
   }
 
+  /** How many wait for a place. */
+  get waiting(): number {
+    return this.#queue.length;
+  }
+
   /** @returns a place; disposing of it gives it back. @throws the signal's reason, while waiting */
   async acquire({ signal, onWait }: AcquireOptions): Promise<Disposable> {
     signal.throwIfAborted();
     if (this.#free > 0) this.#free -= 1;
     else await this.#turn(signal, onWait);
+    return this.#place();
+  }
+
+  /** @returns undefined where no place is free */
+  tryAcquire(): Disposable | undefined {
+    if (this.#free === 0) return undefined;
+    this.#free -= 1;
+    return this.#place();
+  }
+
+  #place(): Disposable {
     let inside = true;
     return {
       [Symbol.dispose]: () => {

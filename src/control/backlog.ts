@@ -1,3 +1,4 @@
+import type { CopyPace } from '../domain/chunk.js';
 import type { Databases } from '../connect/databases.js';
 import type { ReplicatedTable } from '../domain/replicated-table.js';
 import { isReplay, type ReplayPosition } from '../domain/replay.js';
@@ -23,6 +24,8 @@ export interface StageBacklog extends SourceBacklog {
   readonly namedFor: number | null;
   /** When a batch was last named or confirmed, Unix time in seconds. */
   readonly lastBatchAt: number;
+  /** Of a copy under way; null where none is, or it is not planned yet. */
+  readonly copy: CopyPace | null;
   /** Of a stage that reads a topic: the next offset of each partition. */
   readonly offsets?: Readonly<Record<string, string>>;
 }
@@ -115,7 +118,7 @@ function sourceBacklog(id: StageId, stage: LedgerStage, captured: CaptureBacklog
 }
 
 function stageBacklog(stage: LedgerStage, { waiting, newest, done }: SourceBacklog): StageBacklog {
-  const { batch, rows, bytes, pending, updatedAt, updatedAgo } = stage;
+  const { batch, rows, bytes, pending, updatedAt, updatedAgo, copy } = stage;
   const { errors = null, offsets } = (stage.position ?? {}) as Partial<GroupPosition> & {
     readonly offsets?: Readonly<Record<string, string>>;
   };
@@ -129,6 +132,7 @@ function stageBacklog(stage: LedgerStage, { waiting, newest, done }: SourceBackl
     bytesPerRow: rows === 0 ? null : bytes / rows,
     namedFor: pending === null || waiting === 0 ? null : Math.max(0, updatedAgo),
     lastBatchAt: updatedAt,
+    copy: copy ?? null,
     ...(offsets === undefined ? {} : { offsets }),
   };
 }

@@ -53,7 +53,7 @@ export function composeTable({ title, workflowId, backlog, description, status, 
   const copiedRows = copied
     ? // A workflow that was started again has copied nothing.
       Math.max(copy?.rows ?? 0, status?.copied?.rows ?? 0)
-    : pending.find(({ task }) => task === COPY_STAGE)?.progress?.rows;
+    : (pending.find(({ task }) => task === COPY_STAGE)?.progress?.rows ?? copy?.copy?.rows);
   return {
     table: title,
     workflowId,
@@ -70,6 +70,7 @@ export function composeTable({ title, workflowId, backlog, description, status, 
     estimatedRows: status?.prepared?.estimatedRows ?? null,
     schemaChange: schemaChangeOf(backlog),
     copiedRows: copiedRows ?? 0,
+    copy: copied ? null : (copy?.copy ?? null),
     copied,
     stages,
     loaders: backlog === undefined ? [] : loaderViews(backlog, stages, status?.loaderPauses),
@@ -199,12 +200,12 @@ function failureOf(
 /**
  * Whether the attempt that runs is past what ended the one before it, which Temporal shows until a slice ends: ten minutes of a
  * table that idles. A heartbeat alone proves that a worker runs, which is enough only where one was lost. Otherwise the attempt
- * has confirmed a batch since, or found that none is in hand; a first load, which is one batch, has copied rows.
+ * has confirmed a batch since, or found that none is in hand; one of a copy has rows in flight.
  */
 function hasRecovered({ alive, failure, progress, task }: PendingTask, backlog: StageBacklog | undefined): boolean {
   if (!alive) return false;
   if (failure?.kind === 'WorkerLost') return true;
   if (progress === undefined) return false;
-  if (inputOf(task) === 'table') return progress.rows > 0;
+  if (inputOf(task) === 'table') return progress.batches > 0 || progress.rows > (progress.copy?.rows ?? 0);
   return progress.batches > 0 || (backlog !== undefined && backlog.namedFor === null);
 }

@@ -1,3 +1,4 @@
+import type { CopyPace } from '../domain/chunk.js';
 import type { Client } from '@temporalio/client';
 import { deploymentOf, type Deployment, type TaskQueues } from '../domain/deployment.js';
 import type { MessageFormat, StageId, StageSpec } from '../domain/route.js';
@@ -42,6 +43,8 @@ export interface TableView {
   readonly schemaChange: ShapeChange | null;
   /** Rows of the first load, so far. */
   readonly copiedRows: number;
+  /** How far the first load is, and how fast it goes; null where it is done, or not planned yet. */
+  readonly copy: CopyPace | null;
   /** Whether the first load is done. */
   readonly copied: boolean;
   /** In the order in which a row meets them; empty before the table is prepared. */

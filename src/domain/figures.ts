@@ -17,7 +17,12 @@ export function duration(seconds: number): string {
 /** "(52%)" of an estimate, which may be exceeded. */
 export function share(part: number, whole: number | null): string {
   if (whole === null || whole <= 0) return '';
-  return ` of about ${count(whole)} (${Math.min(99, Math.floor((part / whole) * 100))}%)`;
+  return ` of about ${count(whole)} (${percent(part, whole)})`;
+}
+
+/** "52%"; 99% until it is certain that all is done. */
+export function percent(part: number, whole: number): string {
+  return `${Math.min(99, Math.floor((part / whole) * 100))}%`;
 }
 
 export function plural(number: number, noun: string): string {

@@ -1,3 +1,4 @@
+import type { CopyProgress } from './chunk.js';
 import type { ReplayTerms, TopicOffsets } from './replay.js';
 import type { TableOptions } from './replicated-table.js';
 import type { StageId, StageSpec } from './route.js';
@@ -73,12 +74,20 @@ export interface SliceReceipt {
   readonly shapes?: readonly ShapeChange[];
 }
 
+/** What a slice of a copy returns. */
 export interface CopyReceipt {
+  /** Of the copy so far. */
   readonly rows: number;
+  /** Of this slice, as they were sent. */
   readonly bytes: number;
+  /** Of this slice. */
   readonly seconds: number;
-  /** The allocated position: part of the version of every copied row. Decimal. */
+  /** The allocated position: part of the version of every copied row. Decimal; 0 before it is done. */
   readonly position: string;
+  /** False: there is more to copy. Absent in receipts of older releases, which copied all at once. */
+  readonly finished?: boolean;
+  /** Absent in receipts of older releases. */
+  readonly progress?: CopyProgress;
 }
 
 export interface StopRequest extends TableAddress {
@@ -196,6 +205,8 @@ export interface SliceProgress {
   readonly moved: string;
   readonly waiting: number;
   readonly lagSeconds: number;
+  /** Of a copy: `rows` are those of the whole copy so far then, with those in flight. */
+  readonly copy?: CopyProgress;
 }
 
 /** What the activities offer, as workflows see them. */

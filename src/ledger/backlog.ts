@@ -1,5 +1,6 @@
 import { escapeLiteral } from 'pg';
 import type { Queryable } from '../connect/queryable.js';
+import type { CopyPace } from '../domain/chunk.js';
 import type { ReplicatedTable } from '../domain/replicated-table.js';
 import type { StageId } from '../domain/route.js';
 import type { TableName } from '../domain/table-name.js';
@@ -22,6 +23,8 @@ export interface LedgerStage {
   readonly updatedAt: number;
   /** Seconds since then, by the same clock. */
   readonly updatedAgo: number;
+  /** Of a copy under way, once it is planned. */
+  readonly copy: CopyPace | null;
 }
 
 export interface LedgerTable {
@@ -38,6 +41,21 @@ export interface LedgerFilter {
   /** Default: all tables. */
   readonly name?: TableName | undefined;
 }
+
+/** How fast a copy went in this time, seconds. */
+const PACE_SECONDS = 60;
+/** A `CopyPace`; null for a stage without chunks. `done`: those of the last minute, and since when. */
+const COPY_PACE = /* sql */ `
+  select jsonb_build_object('chunks', chunks, 'chunksDone', chunks_done, 'rows', rows, 'bytes', bytes, 'bytesDone', bytes_done,
+    'rowsPerSecond', done_rows / done_seconds, 'secondsLeft', (bytes - bytes_done) * done_seconds / nullif(done_bytes, 0))
+  from (
+    select count(*) as chunks, count(done_at) as chunks_done, coalesce(sum(rows), 0) as rows, coalesce(sum(c.bytes), 0) as bytes,
+      coalesce(sum(c.bytes) filter (where done_at is not null), 0) as bytes_done,
+      (sum(rows) filter (where is_recent))::float8 as done_rows, (sum(c.bytes) filter (where is_recent))::float8 as done_bytes,
+      extract(epoch from now() - greatest(min(planned_at), now() - interval '${PACE_SECONDS} s'))::float8 as done_seconds
+    from pg2click.chunk c, lateral (select done_at > now() - interval '${PACE_SECONDS} s' as is_recent) recent
+    where c.table_id = s.table_id and c.stage = s.stage) chunks
+  where chunks > 0`;
 
 /**
  * Every prepared table with its stages, in one round trip.
@@ -59,7 +77,8 @@ export async function readLedger(pg: Queryable, { pipeline, name }: LedgerFilter
         select jsonb_object_agg(s.stage, jsonb_build_object(
           'batch', s.batch, 'position', s.position, 'pending', s.pending, 'lowWater', s.low_water::text,
           'rows', s.rows, 'bytes', s.bytes, 'updatedAt', extract(epoch from s.updated_at)::float8,
-          'updatedAgo', extract(epoch from now() - s.updated_at)::float8)) as stages
+          'updatedAgo', extract(epoch from now() - s.updated_at)::float8,
+          'copy', (${COPY_PACE}))) as stages
         from pg2click.stage s where s.table_id = t.id) of_table on true
       where ${conditions.join(' and ')} order by schema_name, table_name, pipeline`,
   );

@@ -13,7 +13,8 @@ const OF_REPLAY = /* sql */ `stage like 'copy:replay-%'`;
 export async function orderCopies(pg: Queryable, tableId: string, fingerprint: string): Promise<void> {
   await query(
     pg,
-    /* sql */ `with known as (update pg2click.replicated_table set fingerprint = $2 where id = $1)
+    /* sql */ `with known as (update pg2click.replicated_table set fingerprint = $2 where id = $1),
+        plan as (delete from pg2click.chunk where ${COPIES})
       update pg2click.stage set epoch = epoch + 1, position = '{"again": true}', pending = null, rows = 0, bytes = 0,
         updated_at = now()
       where ${COPIES} and not (${OF_REPLAY} and position ? 'done')`,

@@ -75,6 +75,20 @@ export const METRICS = {
     origin: 'collector',
     description: 'Rows that ClickHouse refused and that are set aside, in all targets of the table.',
   },
+  pg2click_copy_bytes: {
+    kind: 'gauge',
+    unit: 'bytes',
+    labels: STAGE,
+    origin: 'collector',
+    description: 'Size of what a copy under way reads, on the disk of PostgreSQL.',
+  },
+  pg2click_copy_done_bytes: {
+    kind: 'gauge',
+    unit: 'bytes',
+    labels: STAGE,
+    origin: 'collector',
+    description: 'The part of it that is in ClickHouse. The rest divided by the rate of this is the time left.',
+  },
   pg2click_last_batch_timestamp_seconds: {
     kind: 'gauge',
     unit: 'seconds',

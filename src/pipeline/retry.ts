@@ -13,8 +13,8 @@ export interface RetryPolicy {
 export const SINK_RETRY: RetryPolicy = { attempts: 12, kinds: ['SinkUnavailable'] };
 /** 18 s too: the producer itself retries for 3 s in each attempt. */
 export const BROKER_RETRY: RetryPolicy = { attempts: 5, kinds: ['BrokerUnavailable'] };
-/** For content that can be read again only from its beginning. */
-export const NO_RETRY: RetryPolicy = { attempts: 1, kinds: [] };
+/** For a chunk of a copy, which is read again alone. */
+export const CHUNK_RETRY: RetryPolicy = { attempts: 12, kinds: ['SinkUnavailable', 'SourceUnavailable'] };
 
 const FIRST_PAUSE_MS = 250;
 /** Rows flow within 2 s of a server's return. A refused connection costs next to nothing. */

@@ -2,7 +2,7 @@ import { CancelledFailure, Context } from '@temporalio/activity';
 import type { SliceProgress, SliceRequest } from '../domain/receipt.js';
 import { Failure } from '../failure/failure.js';
 
-/** For an activity that is one piece of work and has no length of its own, such as a first load. */
+/** For an activity that is one piece of work and has no length of its own, such as preparing a table. */
 export const UNBOUNDED = 'unbounded';
 
 /** Heartbeats keep a slow insert alive. After this long without any progress they stop, and the slice fails. */
@@ -28,6 +28,8 @@ const GIVEN_UP_MS = 20_000;
 export interface Slice {
   /** No further batch may be named: the time is over, the table is paused, the worker shuts down, or Temporal gave the slice up. */
   readonly ending: AbortSignal;
+  /** The same, but for the time: for waits that would begin again in the next slice, and might never end then. */
+  readonly stopping: AbortSignal;
   /** Stop at once: the grace is over, or nothing moves any more. */
   readonly signal: AbortSignal;
   /** The number of Temporal's attempt, from 1. */
@@ -65,6 +67,7 @@ export async function runSlice<T>(
   const startedAt = Date.now();
   let movedAt = startedAt;
   const over = new AbortController();
+  const stop = new AbortController();
   let timer: NodeJS.Timeout | undefined;
   const endWhen = (idle: boolean): void => {
     if (length === UNBOUNDED) return;
@@ -76,6 +79,7 @@ export async function runSlice<T>(
   endWhen(false);
   let isGivenUp = false;
   const finish = (): void => {
+    stop.abort();
     over.abort();
     setTimeout(() => hard.abort(context.cancellationSignal.reason), GRACE_MS).unref();
   };
@@ -99,6 +103,7 @@ export async function runSlice<T>(
   try {
     return await body({
       ending: over.signal,
+      stopping: stop.signal,
       signal: hard.signal,
       attempt: context.info.attempt,
       progress: (progress) => {

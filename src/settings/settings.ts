@@ -58,9 +58,12 @@ export interface Settings {
   readonly worker: {
     readonly sliceMs: number;
     readonly slots: number;
-    /** Connections that publishing tables share, and first loads at once. */
+    /** Connections that publishing tables share, and those of copies. */
     readonly connections: number;
     readonly copies: number;
+    /** Of one copy: its connections, and the bytes of a chunk. */
+    readonly copyReaders: number;
+    readonly copyChunkBytes: number;
     /** How many rows are set aside before a table parks. */
     readonly quarantine: QuarantineLimits;
     /** `host:port` for Prometheus. */
@@ -256,6 +259,8 @@ function compose(
       slots: values.PG2CLICK_SLOTS,
       connections: values.PG2CLICK_CONNECTIONS,
       copies: values.PG2CLICK_COPIES,
+      copyReaders: values.PG2CLICK_COPY_READERS,
+      copyChunkBytes: values.PG2CLICK_COPY_CHUNK_MB * 1024 * 1024,
       quarantine: { rows: values.PG2CLICK_QUARANTINE_ROWS, percent: values.PG2CLICK_QUARANTINE_PERCENT },
       metricsAddress: values.PG2CLICK_METRICS,
       healthAddress: values.PG2CLICK_HEALTH,

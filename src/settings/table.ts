@@ -201,7 +201,18 @@ export const SETTINGS = {
   }),
   PG2CLICK_COPIES: setting('Worker', wholeNumber(1, 100), {
     default: '4',
-    description: 'First loads that a worker runs at once, each on a connection of its own; others wait their turn.',
+    description:
+      'Connections to PostgreSQL with which the copies of a worker read, all together; a copy that gets none waits its turn.',
+  }),
+  PG2CLICK_COPY_READERS: setting('Worker', wholeNumber(1, 100), {
+    default: '2',
+    description:
+      'Connections with which one copy reads, at most, each a chunk of the table. The first waits its turn; the others are taken while no other copy waits.',
+  }),
+  PG2CLICK_COPY_CHUNK_MB: setting('Worker', wholeNumber(1, 1_000_000), {
+    default: '128',
+    description:
+      'Size of a chunk of a copy, megabytes on the disk of PostgreSQL. Each is read in a transaction of its own, and a worker that dies leaves its chunks to be read again.',
   }),
   PG2CLICK_QUARANTINE_ROWS: setting('Worker', wholeNumber(0, 1_000_000), {
     default: '1000',

@@ -49,7 +49,6 @@ export function activityInterceptor({ meters, log, identity }: InterceptorOption
         const table = formatTableName(request);
         const task = request.stage ?? info.activityType.replace(/(?:Slice|Table)$/u, '');
         const fields = { table, pipeline: request.pipeline };
-        if (task === COPY_STAGE) log.info({ ...fields, attempt: info.attempt }, 'copy begins');
         const startedAt = Date.now();
         try {
           const receipt: unknown = await next(input);
@@ -104,8 +103,9 @@ function describeReceipt(task: string, receipt: unknown): { what: string; fields
       return { what: 'table prepared', fields: { generation, topic, target, key } };
     }
     case COPY_STAGE: {
-      const { rows, bytes } = receipt as CopyReceipt;
-      return { what: 'copy ended', fields: { rows, bytes } };
+      const { rows, finished, progress } = receipt as CopyReceipt;
+      const { chunks, chunksDone } = progress ?? {};
+      return { what: finished === false ? 'copy goes on' : 'copy ended', fields: { rows, chunks, chunksDone } };
     }
     case 'changeRoute': {
       const { next, refused, prepared } = receipt as ChangeReceipt;

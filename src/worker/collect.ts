@@ -99,6 +99,7 @@ export class Collector {
         { name: 'pg2click_quarantined_rows' as const, value: each.quarantined, labels: labelsOf(each.table) },
         ...gapReadings(each),
         ...replayReadings(each),
+        ...copyReadings(each),
       ]),
       { name: 'pg2click_oldest_transaction_seconds', value: this.#ageOf(oldestXid, now), labels: {} },
       { name: 'pg2click_collected_timestamp_seconds', value: now / 1_000, labels: {} },
@@ -196,6 +197,17 @@ function replayReadings({ table, replays = [] }: TableBacklog): Reading[] {
     value: waiting,
     labels: { ...labelsOf(table), stage },
   }));
+}
+
+function copyReadings({ table, stages }: TableBacklog): Reading[] {
+  return Object.entries(stages).flatMap(([stage, { copy }]): Reading[] => {
+    if (copy === null) return [];
+    const labels = { ...labelsOf(table), stage };
+    return [
+      { name: 'pg2click_copy_bytes', value: copy.bytes, labels },
+      { name: 'pg2click_copy_done_bytes', value: copy.bytesDone, labels },
+    ];
+  });
 }
 
 function outboxReadings({ table, outbox }: TableBacklog): Reading[] {

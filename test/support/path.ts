@@ -230,7 +230,12 @@ async function follow(
       if (receipt.topic === null) throw new Error('the table has no topic');
       return receipt.topic;
     },
-    copy: () => run((deps) => copyTable(deps, { ...address, checkpoint: null, sliceMs: path.sliceMs })),
+    async copy() {
+      for (;;) {
+        const receipt = await run((deps) => copyTable(deps, { ...address, checkpoint: null, sliceMs: path.sliceMs }));
+        if (receipt.finished !== false) return receipt;
+      }
+    },
     publish: (deps, sliceMs) => slice('publishSlice', deps, sliceMs),
     load: (deps, sliceMs) => slice('loadSlice', deps, sliceMs),
     direct: (deps, sliceMs) => slice('directSlice', deps, sliceMs),

@@ -15,6 +15,7 @@ const IDLE: StageBacklog = {
   errors: null,
   rows: 10,
   bytesPerRow: 1,
+  copy: null,
   namedFor: null,
   lastBatchAt: 0,
 };

@@ -47,6 +47,7 @@ const ORDERS: TableView = {
   columns: null,
   estimatedRows: 200_000,
   copiedRows: 200_000,
+  copy: null,
   copied: true,
   schemaChange: null,
   loaders: [],

@@ -1,8 +1,9 @@
 import { addAbortSignal, Readable } from 'node:stream';
 import type { ClientBase } from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
+import type { BlockRange, ChunkRange } from '../../domain/chunk.js';
 import { byPosition, columnType } from '../../domain/column-type.js';
-import { quotePg } from '../../domain/identifier.js';
+import { literal, quotePg } from '../../domain/identifier.js';
 import type { ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { versionSql } from '../../domain/version.js';
@@ -17,35 +18,61 @@ const BUFFER_BYTES = 256 * 1024;
 type CopiedTable = Pick<ReplicatedTable, 'name' | 'relation' | 'columns' | 'generation' | 'shape'> &
   Partial<Pick<ReplicatedTable, 'route'>>;
 
-/** One line a row, with the columns of `targetColumns` in their order. */
-export function copySql(table: CopiedTable, position: string): string {
-  const values = byPosition(table.columns).map((column) => columnType(column).copy(`source.${quotePg(column.name)}`));
-  return /* sql */ `copy (
-    select ${[...values, versionSql(table.generation, BigInt(position).toString(), table.shape), '0'].join(', ')}
-    from ${ownRows(table)} source
-  ) to stdout`;
+/** The heap of a range has another file than when it was planned, or is not there any more: its blocks are to be planned again. */
+export class HeapMoved extends Error {
+  readonly relation: string;
+
+  constructor(relation: string) {
+    super('a heap was rewritten while it was copied');
+    this.name = 'HeapMoved';
+    this.relation = relation;
+  }
 }
 
 /**
- * The whole table as COPY text, which is ClickHouse's TabSeparated byte for byte: nothing is parsed on the way. Every row
+ * One line a row, with the columns of `targetColumns` in their order.
+ * @param rows what FROM reads, and a condition; by default the whole table
+ */
+export function copySql(
+  table: CopiedTable,
+  position: string,
+  rows: { readonly from: string; readonly where?: string } = { from: ownRows(table) },
+): string {
+  const values = byPosition(table.columns).map((column) => columnType(column).copy(`source.${quotePg(column.name)}`));
+  return /* sql */ `copy (
+    select ${[...values, versionSql(table.generation, BigInt(position).toString(), table.shape), '0'].join(', ')}
+    from ${rows.from} source ${rows.where === undefined ? '' : `where ${rows.where}`}
+  ) to stdout`;
+}
+
+export interface CopyRowsOptions {
+  readonly signal: AbortSignal;
+  /** Default: the whole table. */
+  readonly range?: ChunkRange;
+  /** Waited for before the first byte is passed on. */
+  readonly onSnapshot?: () => Promise<void>;
+}
+
+/**
+ * Rows of a table as COPY text, which is ClickHouse's TabSeparated byte for byte: nothing is parsed on the way. Every row
  * carries the allocated position as its version.
  * @param pg a connection of its own, on which nothing else runs until the stream has ended. A stream that was destroyed,
  * aborted or failed leaves it in the middle of a COPY: end it.
- * @param options `onSnapshot`: waited for before the first byte is passed on
- * @returns a stream of bytes. It fails with the signal's reason, or a Failure `SourceUnavailable`, `MissingTable`,
+ * @returns a stream of bytes. It fails with the signal's reason, HeapMoved, or a Failure `SourceUnavailable`, `MissingTable`,
  * `SourceChanged`, `LockTimeout`
  */
 export function copyRows(
   pg: ClientBase,
   table: CopiedTable,
   position: string,
-  { signal, onSnapshot = () => Promise.resolve() }: { signal: AbortSignal; onSnapshot?: () => Promise<void> },
+  { signal, range = { kind: 'whole' }, onSnapshot = () => Promise.resolve() }: CopyRowsOptions,
 ): Readable {
   async function* read(): AsyncGenerator<Buffer, void, undefined> {
     signal.throwIfAborted();
     try {
       await requireRowSchema(pg, await pg.query(`${BEGIN_READING};${lockRowSchemaSql(table)}`), table);
-      const stream = pg.query(copyTo(copySql(table, position), { highWaterMark: BUFFER_BYTES }));
+      const rows = range.kind === 'blocks' ? await blocksOf(pg, range) : undefined;
+      const stream = pg.query(copyTo(copySql(table, position, rows), { highWaterMark: BUFFER_BYTES }));
       addAbortSignal(signal, stream);
       let isDurable = false;
       for await (const chunk of stream as AsyncIterable<Buffer>) {
@@ -57,9 +84,41 @@ export function copyRows(
       await pg.query('commit');
     } catch (error) {
       signal.throwIfAborted();
+      if (error instanceof HeapMoved) throw error;
       const failure = classifyPostgres(error, `copying ${formatTableName(table.name)}`);
       throw explainMissing(failure, error);
     }
   }
   return Readable.from(read(), { objectMode: false, highWaterMark: BUFFER_BYTES });
+}
+
+/** Locks the heap as it was planned, until the transaction ends. @throws HeapMoved */
+async function blocksOf(
+  pg: ClientBase,
+  { relation, file, from, to }: BlockRange,
+): Promise<{ readonly from: string; readonly where: string }> {
+  const oid = `${literal(relation)}::pg_catalog.oid`;
+  const named = await pg.query<{
+    name: string;
+  }>(/* sql */ `select quote_ident(n.nspname) || '.' || quote_ident(c.relname) as name
+      from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.oid = ${oid}`);
+  const name = named.rows[0]?.name;
+  if (name === undefined) throw new HeapMoved(relation);
+  // Behind the lock: no statement gives the heap another file from here on.
+  const locked = await pg
+    .query(/* sql */ `lock table only ${name} in access share mode`)
+    .then(() =>
+      pg.query<{ same: boolean }>(
+        /* sql */ `select ${literal(name)}::pg_catalog.regclass = ${oid} and pg_relation_filenode(${oid})::text = ${literal(file)} as same`,
+      ),
+    )
+    .catch((error: unknown) => {
+      // Renamed or dropped since.
+      throw (error as { code?: unknown }).code === '42P01' ? new HeapMoved(relation) : error;
+    });
+  if (locked.rows[0]?.same !== true) throw new HeapMoved(relation);
+  return {
+    from: `only ${name}`,
+    where: `source.ctid >= '(${from},0)'::pg_catalog.tid and source.ctid < '(${to},0)'::pg_catalog.tid`,
+  };
 }

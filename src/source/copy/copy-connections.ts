@@ -1,0 +1,49 @@
+import type { PostgresClient } from '../../connect/postgres.js';
+import type { AcquireOptions, Semaphore } from '../../connect/semaphore.js';
+import { classifyPostgres } from '../../failure/classify-postgres.js';
+
+/** Limits that a database may set for its sessions, of PostgreSQL 14 and later: a copy would end with them. */
+const NO_LIMITS = /* sql */ `select set_config(name, '0', false) from pg_catalog.pg_settings
+  where name in ('transaction_timeout', 'idle_session_timeout')`;
+
+/** Connections that the copies of a worker share: as many as `PG2CLICK_COPIES` says. */
+export class CopyConnections {
+  readonly #places: Semaphore;
+  readonly #connect: (name: string) => Promise<PostgresClient>;
+
+  constructor(places: Semaphore, connect: (name: string) => Promise<PostgresClient>) {
+    this.#places = places;
+    this.#connect = connect;
+  }
+
+  /** Another copy waits for a connection. */
+  get areWanted(): boolean {
+    return this.#places.waiting > 0;
+  }
+
+  /** A connection of the caller's own when its turn has come; disposing of it ends it. @throws the signal's reason; Failure */
+  async take(name: string, options: AcquireOptions): Promise<PostgresClient> {
+    return this.#open(name, await this.#places.acquire(options));
+  }
+
+  /** @returns undefined where none is free */
+  async takeFree(name: string): Promise<PostgresClient | undefined> {
+    const place = this.#places.tryAcquire();
+    return place === undefined ? undefined : this.#open(name, place);
+  }
+
+  async #open(name: string, place: Disposable): Promise<PostgresClient> {
+    try {
+      const client = await this.#connect(name);
+      client.once('end', () => place[Symbol.dispose]());
+      await client.query(NO_LIMITS).catch(async (error: unknown) => {
+        await client[Symbol.asyncDispose]();
+        throw classifyPostgres(error, 'opening a connection for a copy');
+      });
+      return client;
+    } catch (error) {
+      place[Symbol.dispose]();
+      throw error;
+    }
+  }
+}

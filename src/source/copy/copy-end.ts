@@ -1,0 +1,49 @@
+import type { CopyBatch } from '../../domain/batch.js';
+import type { Version } from '../../domain/version.js';
+import type { BatchSource, SourceState, Written } from '../../pipeline/batch.js';
+import type { CopyPlan } from './copy-plan.js';
+
+/** What the target has to know when all chunks are in it: see `CopyPlan.floor`. */
+export interface CopyEndContent {
+  readonly floor: Version | undefined;
+}
+
+/** The last batch of a copy, which has no rows: it confirms the copy as a whole. */
+export class CopyEnd implements BatchSource<CopyBatch, CopyEndContent> {
+  readonly pending: CopyBatch;
+  readonly #plan: CopyPlan;
+
+  constructor(plan: CopyPlan) {
+    this.#plan = plan;
+    this.pending = plan.name;
+  }
+
+  get isFinished(): boolean {
+    return this.#plan.isFinished;
+  }
+
+  verify(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  nameNext(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  read(): CopyEndContent {
+    return { floor: this.#plan.floor };
+  }
+
+  async confirm(_name: CopyBatch, { proof }: Written): Promise<undefined> {
+    await this.#plan.finish(proof);
+    return undefined;
+  }
+
+  state(): SourceState {
+    return this.#plan.state();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return Promise.resolve();
+  }
+}

@@ -1,0 +1,193 @@
+import type { Queryable } from '../../connect/queryable.js';
+import type { CopyBatch } from '../../domain/batch.js';
+import type { Chunk, CopyProgress } from '../../domain/chunk.js';
+import { COPY_STAGE } from '../../domain/route.js';
+import { formatTableName } from '../../domain/table-name.js';
+import { composeVersion, type Version } from '../../domain/version.js';
+import { addChunks, confirmChunk, forgetChunks, readChunks, replaceChunks } from '../../ledger/chunks.js';
+import { advanceStage, type StageRow } from '../../ledger/stages.js';
+import type { ReadOptions, SourceState, Written } from '../../pipeline/batch.js';
+import type { StageContext } from '../../pipeline/stage.js';
+import type { Capture } from '../capture.js';
+import { settle } from '../settle.js';
+import type { CopyConnections } from './copy-connections.js';
+import { planChunks, planHeap } from './plan-chunks.js';
+
+/**
+ * `done`: the allocated position of the copy that is done, decimal; `rows`: how many it had. `again`: the target was copied before,
+ * and may hold rows that went without an event.
+ */
+export interface CopyPosition {
+  readonly done?: string;
+  readonly rows?: string;
+  readonly again?: boolean;
+}
+
+export type CopyRow = StageRow<CopyPosition, CopyBatch>;
+
+export interface CopyServices {
+  readonly ledger: Queryable;
+  /** Another connection than those of the copies. */
+  readonly source: Queryable;
+  readonly copies: CopyConnections;
+  readonly settings: { readonly worker: { readonly copyChunkBytes: number } };
+}
+
+const NOTHING: CopyProgress = { chunks: 0, chunksDone: 0, rows: 0, bytes: 0, bytesDone: 0 };
+
+/**
+ * A whole table, beside the live flow: allocate a position, wait for the writers of that moment, name the copy, cut the table into
+ * chunks, and read them in any order and any number at once. Every copied row carries the position as its version, so each later change
+ * wins over it, and so does every row of a repeat under the same name: what changed between two attempts, or between two chunks, has an
+ * event of its own. So each chunk has a snapshot of its own, and is confirmed by itself.
+ */
+export class CopyPlan {
+  readonly #services: CopyServices;
+  readonly #stage: StageContext<CopyRow>;
+  #position: CopyPosition;
+  #batch: number;
+  #name: CopyBatch | undefined;
+  /** Not taken by a reader yet, in their order. */
+  readonly #left: Chunk[] = [];
+  #progress = NOTHING;
+
+  constructor(services: CopyServices, stage: StageContext<CopyRow>) {
+    this.#services = services;
+    this.#stage = stage;
+    this.#position = stage.row.position;
+    this.#batch = stage.row.batch;
+    this.#name = stage.row.pending ?? undefined;
+  }
+
+  get table(): StageContext['table'] {
+    return this.#stage.table;
+  }
+
+  /** The copy is done, its end too. */
+  get isFinished(): boolean {
+    return this.#position.done !== undefined;
+  }
+
+  /** All chunks are done, and its end is not. */
+  get isCopied(): boolean {
+    return !this.isFinished && this.#progress.chunksDone === this.#progress.chunks;
+  }
+
+  get chunksLeft(): number {
+    return this.#progress.chunks - this.#progress.chunksDone;
+  }
+
+  /** Copied so far. */
+  get rows(): number {
+    return this.#position.rows === undefined ? this.#progress.rows : Number(this.#position.rows);
+  }
+
+  get progress(): CopyProgress {
+    return this.#progress;
+  }
+
+  /** @throws Error before `prepare` */
+  get name(): CopyBatch {
+    if (this.#name === undefined) throw new Error('the copy has no name yet');
+    return this.#name;
+  }
+
+  /**
+   * Names the copy and cuts the table into chunks, where an earlier attempt has not.
+   * @param capture allocates its position
+   */
+  async prepare(capture: Capture, options: ReadOptions): Promise<void> {
+    if (this.isFinished) return;
+    const { ledger, source, copies, settings } = this.#services;
+    const { claim, table } = this.#stage;
+    let plan = await readChunks(ledger, claim);
+    if (this.#name === undefined) {
+      await using pg = await copies.take(`copy ${formatTableName(table.name)}`, waitingFor(options));
+      await this.#nameIt(pg, capture, options);
+    }
+    if (plan.progress.chunks === 0) {
+      await addChunks(ledger, claim, await planChunks(source, table, settings.worker.copyChunkBytes));
+      plan = await readChunks(ledger, claim);
+    }
+    this.#left.push(...plan.left);
+    this.#progress = plan.progress;
+  }
+
+  /** @returns undefined where all are done or taken */
+  take(): Chunk | undefined {
+    return this.#left.shift();
+  }
+
+  async confirm({ chunk, bytes: planned }: Chunk, { rows, bytes }: Written): Promise<void> {
+    if (!(await confirmChunk(this.#services.ledger, this.#stage.claim, { chunk, rows, bytes }))) return;
+    const { chunksDone, rows: before, bytesDone, ...all } = this.#progress;
+    this.#progress = { ...all, chunksDone: chunksDone + 1, rows: before + rows, bytesDone: bytesDone + planned };
+  }
+
+  /** Plans a heap again that was rewritten: its rows are elsewhere in it now. Those that were copied keep their version. */
+  async replan(relation: string): Promise<void> {
+    const { ledger, source, settings } = this.#services;
+    const { claim, table } = this.#stage;
+    const planned = await planHeap(source, table, relation, settings.worker.copyChunkBytes);
+    const stale = (await readChunks(ledger, claim)).left
+      .filter(({ range }) => range.kind === 'blocks' && range.relation === relation)
+      .map(({ chunk }) => chunk);
+    await replaceChunks(ledger, claim, stale, planned);
+  }
+
+  /** Confirms the copy as a whole. */
+  async finish(proof: unknown): Promise<void> {
+    const { ledger } = this.#services;
+    const { claim } = this.#stage;
+    const { batch, position } = this.name;
+    const done = { done: position, rows: String(this.#progress.rows) };
+    await advanceStage(ledger, claim, { batch, position: done, proof, rows: 0, bytes: 0 }, null);
+    await forgetChunks(ledger, claim);
+    this.#position = done;
+    this.#batch = batch;
+  }
+
+  /**
+   * Rows of the target at or below it were there before: those deleted meanwhile have no tombstone. Where the table was added again
+   * they are of an older generation; where a loader was added later, every row below the copy's own version is.
+   */
+  get floor(): Version | undefined {
+    const { stage, table } = this.#stage;
+    const { generation } = table;
+    if (stage !== COPY_STAGE || this.#position.again === true)
+      return composeVersion(generation, BigInt(this.name.position)) - 1n;
+    return generation > 1 ? composeVersion(generation, 0n) : undefined;
+  }
+
+  state(): SourceState {
+    const { chunks, chunksDone } = this.#progress;
+    return {
+      moved: this.isFinished || chunksDone > 0 ? `${this.rows} rows` : '',
+      waiting: chunks - chunksDone,
+      lagSeconds: 0,
+      checkpoint: { batch: this.#batch, highest: this.#position.done ?? '0' },
+    };
+  }
+
+  async #nameIt(pg: Queryable, capture: Capture, { signal, onProgress }: ReadOptions): Promise<void> {
+    const { table, claim } = this.#stage;
+    const position = await capture.allocatePosition(pg, table);
+    await settle(pg, table.relation, {
+      signal,
+      onWait: (writers) => onProgress(`waiting for ${writers} writers`),
+      onHeld: (who) => onProgress(`waiting for writers: ${who}`),
+    });
+    const { generation, shape } = table;
+    const name = { batch: this.#batch + 1, generation, shape, position };
+    await advanceStage(this.#services.ledger, claim, null, name);
+    this.#name = name;
+  }
+}
+
+/** How a copy waits for a connection. */
+export function waitingFor({ signal, onProgress }: ReadOptions): {
+  readonly signal: AbortSignal;
+  readonly onWait: (ahead: number) => void;
+} {
+  return { signal, onWait: (ahead) => onProgress(`waiting for its turn, ${ahead} ahead of it`) };
+}
