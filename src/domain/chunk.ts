@@ -15,12 +15,24 @@ export interface BlockRange {
   readonly to: number;
 }
 
+/** Texts of the key columns, in key order, as PostgreSQL prints them. */
+export type KeyTexts = readonly string[];
+
+/** Rows by their key, in the order of the key's index. */
+export interface KeyRange {
+  readonly kind: 'keys';
+  /** The first one; null: from the beginning. */
+  readonly from: KeyTexts | null;
+  /** The first one behind it; null: to the end. */
+  readonly to: KeyTexts | null;
+}
+
 /** A table that cannot be cut: all of it at once. */
 export interface WholeTable {
   readonly kind: 'whole';
 }
 
-export type ChunkRange = BlockRange | WholeTable;
+export type ChunkRange = BlockRange | KeyRange | WholeTable;
 
 /** A part of a copy that is read in one transaction, inserted and confirmed by itself. */
 export interface Chunk {

@@ -10,13 +10,20 @@ import { versionSql } from '../../domain/version.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { ownRows } from '../outbox/names.js';
 import { BEGIN_READING } from '../session.js';
+import { keyCondition } from './key-range.js';
 import { explainMissing, lockRowSchemaSql, requireRowSchema } from '../catalog/row-schema.js';
 
 /** At 150 bytes a row this is some 1,700 rows ahead of the sink. */
 const BUFFER_BYTES = 256 * 1024;
 
 type CopiedTable = Pick<ReplicatedTable, 'name' | 'relation' | 'columns' | 'generation' | 'shape'> &
-  Partial<Pick<ReplicatedTable, 'route'>>;
+  Partial<Pick<ReplicatedTable, 'key' | 'route'>>;
+
+/** What FROM reads, and a condition; columns are those of `source`. */
+interface CopiedRows {
+  readonly from: string;
+  readonly where?: string;
+}
 
 /** The heap of a range has another file than when it was planned, or is not there any more: its blocks are to be planned again. */
 export class HeapMoved extends Error {
@@ -33,11 +40,7 @@ export class HeapMoved extends Error {
  * One line a row, with the columns of `targetColumns` in their order.
  * @param rows what FROM reads, and a condition; by default the whole table
  */
-export function copySql(
-  table: CopiedTable,
-  position: string,
-  rows: { readonly from: string; readonly where?: string } = { from: ownRows(table) },
-): string {
+export function copySql(table: CopiedTable, position: string, rows: CopiedRows = { from: ownRows(table) }): string {
   const values = byPosition(table.columns).map((column) => columnType(column).copy(`source.${quotePg(column.name)}`));
   return /* sql */ `copy (
     select ${[...values, versionSql(table.generation, BigInt(position).toString(), table.shape), '0'].join(', ')}
@@ -71,7 +74,7 @@ export function copyRows(
     signal.throwIfAborted();
     try {
       await requireRowSchema(pg, await pg.query(`${BEGIN_READING};${lockRowSchemaSql(table)}`), table);
-      const rows = range.kind === 'blocks' ? await blocksOf(pg, range) : undefined;
+      const rows = await rowsOf(pg, table, range);
       const stream = pg.query(copyTo(copySql(table, position, rows), { highWaterMark: BUFFER_BYTES }));
       addAbortSignal(signal, stream);
       let isDurable = false;
@@ -92,11 +95,22 @@ export function copyRows(
   return Readable.from(read(), { objectMode: false, highWaterMark: BUFFER_BYTES });
 }
 
+/** @returns undefined for the whole table */
+function rowsOf(pg: ClientBase, table: CopiedTable, range: ChunkRange): Promise<CopiedRows> | CopiedRows | undefined {
+  switch (range.kind) {
+    case 'blocks':
+      return blocksOf(pg, range);
+    case 'keys':
+      return { from: ownRows(table), where: keyCondition(table, range) };
+    case 'whole':
+      return undefined;
+    default:
+      return range satisfies never;
+  }
+}
+
 /** Locks the heap as it was planned, until the transaction ends. @throws HeapMoved */
-async function blocksOf(
-  pg: ClientBase,
-  { relation, file, from, to }: BlockRange,
-): Promise<{ readonly from: string; readonly where: string }> {
+async function blocksOf(pg: ClientBase, { relation, file, from, to }: BlockRange): Promise<CopiedRows> {
   const oid = `${literal(relation)}::pg_catalog.oid`;
   const named = await pg.query<{
     name: string;
