@@ -80,12 +80,13 @@ export async function prepareTable(
         transport: kafkaOf({ transport }),
       });
     steps.begin('marking it ready');
-    const { columns, excluded, key, route } = table;
+    const { columns, excluded, where, key, route } = table;
     const topicStart = kafka === undefined ? {} : { offsets: await endOffsets(deps, kafka.topic), headers: {} };
     await markReady(deps.ledger, claim, {
       definition: {
         columns,
         ...(excluded === undefined ? {} : { excluded }),
+        ...(where === undefined ? {} : { where }),
         key,
         owner: deployment,
         route: { ...route, transport },
@@ -114,7 +115,7 @@ async function register(
   const { request, inspection, standing, deployment } = known;
   const { options, pipeline, schema, table } = request;
   const name = { schema, table };
-  const { columns, excluded, key, capture, relation } = inspection;
+  const { columns, excluded, where, key, capture, relation } = inspection;
   const server = await readSinkIdentity(deps.clickhouse);
   for (let tries = 1; ; tries += 1) {
     steps.begin('choosing its route');
@@ -128,7 +129,14 @@ async function register(
     const targetGeneration = await targetEngine(loader).highestGeneration(deps.clickhouse, loader.target);
     steps.begin('registering it');
     try {
-      const definition = { columns, ...(excluded === undefined ? {} : { excluded }), key, route, owner: deployment };
+      const definition = {
+        columns,
+        ...(excluded === undefined ? {} : { excluded }),
+        ...(where === undefined ? {} : { where }),
+        key,
+        route,
+        owner: deployment,
+      };
       return await registerTable(deps.ledger, { pipeline, name, relation, definition, targetGeneration }, standing);
     } catch (error) {
       const isTaken = error instanceof Failure && error.kind === 'TargetTaken';

@@ -37,6 +37,8 @@ export interface CompareOptions {
   readonly postgres: Client;
   readonly clickhouse: ClickHouseClient;
   readonly table: TableName;
+  /** A condition in SQL; all rows when absent. */
+  readonly where?: string | undefined;
   /** The relation of live rows in ClickHouse. */
   readonly view: { readonly database: string; readonly table: string };
   readonly signal?: AbortSignal;
@@ -66,7 +68,7 @@ export function isEqual(comparison: Comparison): boolean {
  */
 export async function compareTable(options: CompareOptions): Promise<Comparison> {
   const startedAt = Date.now();
-  const { table, view, signal } = options;
+  const { table, where = 'true', view, signal } = options;
   const { columns, key } = await judgedColumns(options.postgres, table);
   const texts = await expectColumns(options.clickhouse, view, columns);
   const isText = (column: JudgedColumn): JudgedColumn => ({ ...column, isText: texts.has(column.name) });
@@ -75,7 +77,7 @@ export async function compareTable(options: CompareOptions): Promise<Comparison>
 
   const rows = /* sql */ `
     select ${postgresText(keyColumns)} as key, ${postgresText(rest)} as rest
-    from ${quotePg(table.schema)}.${quotePg(table.table)}`;
+    from ${quotePg(table.schema)}.${quotePg(table.table)} where ${where}`;
   const copy = copyTo(/* sql */ `copy (select key, rest from (${rows}) rows order by key collate "C") to stdout`);
   const target = await options.clickhouse.exec({
     query: /* sql */ `

@@ -5,6 +5,7 @@ import { viewPipeline } from '../control/table-view.js';
 import { neededQueues } from '../control/workers.js';
 import type { ColumnOptions, TableOptions } from '../domain/replicated-table.js';
 import { sqlName, parseTableName, shellName, workflowIdOf, type TableName } from '../domain/table-name.js';
+import { filterSql } from '../domain/row-filter.js';
 import { kafkaOf, stagesOf } from '../domain/route.js';
 import { countAddedLoaders } from '../ledger/tables.js';
 import { ensureSearchAttributes } from '../worker/search-attributes.js';
@@ -59,6 +60,7 @@ export async function addTable(session: Session, table: string, options: AddOpti
     ]);
     const rows = found.estimatedRows === null ? '' : `, about ${plural(found.estimatedRows, 'row')}`;
     session.tell(`${title}: ${plural(found.columns.length, 'column')}, key ${found.key.join(', ')}${rows}`);
+    if (found.where !== undefined) session.tell(`${title}: only rows with ${filterSql(found) ?? ''}`);
     if (found.heirs !== undefined) session.tell(heirsNote(title, found.heirs));
     if (!prepared) await tellOutside(session, servers.source, { name, ...found });
     if (wanted.payload === 'key')
@@ -114,10 +116,10 @@ async function tellOutside(session: Session, source: Queryable, table: ExaminedT
 
 /** Those that were given. */
 export function tableOptions(options: AddOptions): TableOptions {
-  const { interval, key, topic, target, cursor, channel } = options;
+  const { interval, key, where, topic, target, cursor, channel } = options;
   return {
     ...routeOptionsOf(options),
     ...columnOptionsOf(options),
-    ...given({ key, topic, target, cursor, channel, intervalMs: interval }),
+    ...given({ key, where, topic, target, cursor, channel, intervalMs: interval }),
   };
 }

@@ -26,6 +26,7 @@ export function addCommand(): Command {
       parseColumnNames,
     );
   return withColumnOptions(withRouteOptions(add))
+    .option('--where <condition>', 'replicate only rows for which this is true, e.g. "tenant_id = 7 and not test"')
     .option('--cursor <column>', 'poll, notify: the column whose numbers only grow (default: the key)')
     .option('--channel <name>', 'notify: the channel of a trigger of yours (default: a trigger of ours)')
     .option('--interval <ms>', 'poll, notify: the longest pause between two looks', readMilliseconds)
@@ -49,6 +50,7 @@ Examples:
   pg2click add '"Orders"' --format packed --no-wait --json
   pg2click add orders --transport direct
   pg2click add orders --type total='Decimal(18, 4)' --policy total=refuse --exclude-column notes
+  pg2click add orders --where "tenant_id = 7 and not test"
   pg2click add measurements --capture poll --engine merge-tree`,
     )
     .action(lazily(async () => (await import('./add-tables.js')).addTables));

@@ -11,6 +11,7 @@ import { isMissingLedger } from '../ledger/query.js';
 import { listTakenNames, readStanding, type TakenNames } from '../ledger/registration.js';
 import type { Settings } from '../settings/settings.js';
 import { kafkaOf, type CaptureSpec, type Route } from '../domain/route.js';
+import { filterSql } from '../domain/row-filter.js';
 import { refusalOf } from '../domain/route-refusal.js';
 import { loaderNamed } from '../domain/replicated-table.js';
 import { refuseEngineNames } from '../clickhouse/kafka-engine/names.js';
@@ -60,7 +61,9 @@ export async function checkTable(
     const { table: added, ready } = await readStanding(ledger, pipeline, request);
     if (added !== undefined && ready) {
       const target = options.target === undefined ? undefined : nameOf(chooseTarget(request, settings, []));
-      requireSameOptions(request, { ...options, target }, optionsOf(added));
+      // As PostgreSQL prints it: it may have been written in another way.
+      const where = filterSql(inspection);
+      requireSameOptions(request, { ...options, target, where }, optionsOf(added));
       const { types, policies, policy, excluded } = options;
       if (types ?? policies ?? policy ?? excluded) requireSameColumns(request, inspection, added);
       return { inspection, prepared: true, route: added.route, taken: [] };

@@ -1,3 +1,4 @@
+import { filterSql } from '../domain/row-filter.js';
 import { describeRoute } from '../domain/route-choice.js';
 import { sqlName } from '../domain/table-name.js';
 import type { AddedTable } from './add-planned.js';
@@ -14,6 +15,7 @@ export function planAsData(plan: readonly PlannedTable[]): readonly object[] {
       partitions: table.partitions,
       key: checked?.inspection.key ?? null,
       estimatedRows: checked?.inspection.estimatedRows ?? null,
+      where: (checked && filterSql(checked.inspection)) ?? null,
       way: checked === undefined ? null : describeRoute(checked.route),
       reason: action === 'refuse' ? failureAsData(planned.reason) : null,
     };

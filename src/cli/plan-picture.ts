@@ -1,4 +1,5 @@
 import { count, plural } from '../domain/figures.js';
+import { filterSql } from '../domain/row-filter.js';
 import { describeRoute } from '../domain/route-choice.js';
 import { sqlName } from '../domain/table-name.js';
 import { plannedTo, type PlannedTable } from './plan-tables.js';
@@ -23,6 +24,8 @@ export function drawPlan(plan: readonly PlannedTable[]): string {
   }
   for (const { table, checked } of added) {
     const { heirs } = checked.inspection;
+    const where = filterSql(checked.inspection);
+    if (where !== undefined) lines.push(indent(`${sqlName(table.name)}: only rows with ${where}`));
     if (heirs !== undefined) lines.push(indent(heirsNote(sqlName(table.name), heirs)));
   }
   if (refused.length > 0) lines.push('', `${plural(refused.length, 'table')} refused:`);

@@ -23,12 +23,13 @@ export function requireSameOptions(table: TableAddress, wanted: TableOptions, ha
   const differences = OPTIONS.flatMap((option) => {
     const [asked, known] = [textOf(wanted[option]), textOf(has[option])];
     if (asked === undefined || asked === known) return [];
-    return [{ option, says: `its ${option} is ${known ?? 'the default one'}, not ${asked}` }];
+    const none = option === 'where' ? 'none' : 'the default one';
+    return [{ option, says: `its ${shown(option)} is ${known ?? none}, not ${asked}` }];
   });
   if (differences.length === 0) return;
   const title = formatTableName(table);
   const changing = (isFixed: boolean): string =>
-    differences.flatMap(({ option }) => (FIXED.includes(option) === isFixed ? [option] : [])).join(', ');
+    differences.flatMap(({ option }) => (FIXED.includes(option) === isFixed ? [shown(option)] : [])).join(', ');
   const [configured, fixed] = [changing(false), changing(true)];
   throw new Failure('UnsuitableTable', {
     message: `${title} was added before, with other options: ${differences.map(({ says }) => says).join('; ')}.`,
@@ -59,6 +60,7 @@ type ChosenColumns = Pick<ReplicatedTable, 'columns' | 'excluded'>;
 
 const OPTIONS = [
   'key',
+  'where',
   'topic',
   'target',
   'format',
@@ -73,7 +75,11 @@ const OPTIONS = [
 ] as const satisfies readonly (keyof TableOptions)[];
 
 /** Those that a table keeps for its life. */
-const FIXED: readonly (keyof TableOptions)[] = ['key', 'target', 'loader', 'engine'];
+const FIXED: readonly (keyof TableOptions)[] = ['key', 'where', 'target', 'loader', 'engine'];
+
+function shown(option: keyof TableOptions): string {
+  return option === 'where' ? 'row filter' : option;
+}
 
 function textOf(value: string | number | readonly string[] | undefined): string | undefined {
   if (typeof value === 'object') return value.join(', ');

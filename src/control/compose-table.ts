@@ -13,6 +13,7 @@ import {
 import { engineNames } from '../clickhouse/kafka-engine/names.js';
 import { replayName } from '../domain/replay.js';
 import { describeChoices } from '../domain/column-choices.js';
+import { filterSql } from '../domain/row-filter.js';
 import { describeRoute } from '../domain/route-choice.js';
 import { laterShapes, type ShapeChange } from '../domain/shape.js';
 import { policyOf } from '../failure/kinds.js';
@@ -67,6 +68,7 @@ export function composeTable({ title, workflowId, backlog, description, status, 
     format: transport?.format ?? null,
     key: backlog?.table.key ?? null,
     columns: backlog === undefined ? null : describeChoices(backlog.table),
+    where: (backlog && filterSql(backlog.table)) ?? null,
     estimatedRows: status?.prepared?.estimatedRows ?? null,
     schemaChange: schemaChangeOf(backlog),
     copiedRows: copiedRows ?? 0,

@@ -38,6 +38,8 @@ export interface TableView {
   readonly key: readonly string[] | null;
   /** What was chosen for its columns: `until: null; amount: Decimal(18, 4), refuse; left out: notes`. Null where nothing was. */
   readonly columns: string | null;
+  /** The condition of its row filter; null where all rows are replicated. */
+  readonly where: string | null;
   readonly estimatedRows: number | null;
   /** The last change of its columns that was followed; null where there was none. */
   readonly schemaChange: ShapeChange | null;

@@ -10,6 +10,7 @@ import {
   type TransportKind,
 } from './route.js';
 import type { Deployment } from './deployment.js';
+import type { RowFilter } from './row-filter.js';
 import type { Shape } from './shape.js';
 import type { TableName } from './table-name.js';
 
@@ -98,6 +99,8 @@ export interface ColumnOptions {
 export interface TableOptions extends ColumnOptions {
   /** Columns of a unique index that serves as the key; the primary key when absent. */
   readonly key?: readonly string[] | undefined;
+  /** A condition in SQL over columns of the table: only rows for which it is true are replicated. */
+  readonly where?: string | undefined;
   readonly topic?: string | undefined;
   /** `table` or `database.table` in ClickHouse. */
   readonly target?: string | undefined;
@@ -121,9 +124,12 @@ export interface TableOptions extends ColumnOptions {
 }
 
 /** Those that belong to the capture. */
-export type CaptureOptions = Pick<TableOptions, 'key' | 'cursor' | 'channel' | 'intervalMs' | keyof ColumnOptions> & {
+export type CaptureOptions = Pick<
+  TableOptions,
+  'key' | 'where' | 'cursor' | 'channel' | 'intervalMs' | keyof ColumnOptions
+> & {
   /** A table that was added before keeps what was chosen for its columns, whatever else is given. */
-  readonly known?: Pick<ReplicatedTable, 'columns' | 'excluded'> | undefined;
+  readonly known?: Pick<ReplicatedTable, 'columns' | 'excluded' | 'where'> | undefined;
 };
 
 /** A replicated table as the ledger holds it: everything the slices need to know about it. */
@@ -141,6 +147,8 @@ export interface ReplicatedTable {
   readonly columns: readonly Column[];
   /** Columns that are left out; absent: none is. */
   readonly excluded?: readonly ExcludedColumn[];
+  /** Absent: all rows are replicated. */
+  readonly where?: RowFilter;
   /** All shapes so far, in their order; absent while there is one. */
   readonly shapes?: readonly Shape[];
   /** Key column names, in key order. */
@@ -169,7 +177,7 @@ export function isTree({ route }: Partial<Pick<ReplicatedTable, 'route'>>): bool
 /** A table with the target of one of its loaders. */
 export interface TargetTable extends Pick<
   ReplicatedTable,
-  'id' | 'pipeline' | 'name' | 'generation' | 'shape' | 'columns' | 'excluded' | 'shapes' | 'key'
+  'id' | 'pipeline' | 'name' | 'generation' | 'shape' | 'columns' | 'excluded' | 'where' | 'shapes' | 'key'
 > {
   readonly target: Target;
   /** That of the table, where the ledger knows it: remedies repeat it. */

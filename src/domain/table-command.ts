@@ -9,6 +9,7 @@ const FLAGS: Readonly<Record<keyof Options, string>> = {
   target: '--target',
   topic: '--topic',
   key: '--key',
+  where: '--where',
   types: '--type',
   policies: '--policy',
   policy: '--policy',

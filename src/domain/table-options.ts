@@ -1,4 +1,5 @@
 import { given } from './given.js';
+import { filterCondition } from './row-filter.js';
 import {
   firstLoader,
   type CaptureOptions,
@@ -8,10 +9,11 @@ import {
 } from './replicated-table.js';
 import { engineOf, kafkaOf, type LoaderKind } from './route.js';
 
-type OfTable = Pick<ReplicatedTable, 'key' | 'route' | 'excluded'> & Partial<Pick<ReplicatedTable, 'columns'>>;
+type OfTable = Pick<ReplicatedTable, 'key' | 'route' | 'excluded' | 'where'> &
+  Partial<Pick<ReplicatedTable, 'columns'>>;
 
 /** The options that a prepared table has. */
-export function optionsOf({ key, route, columns = [], excluded = [] }: OfTable): TableOptions {
+export function optionsOf({ key, route, columns = [], excluded = [], where }: OfTable): TableOptions {
   const loader = firstLoader({ route });
   const { target } = loader;
   const kafka = kafkaOf(route);
@@ -21,6 +23,7 @@ export function optionsOf({ key, route, columns = [], excluded = [] }: OfTable):
     key,
     target: `${target.database}.${target.table}`,
     ...given({
+      where: filterCondition({ columns, where }),
       topic: kafka?.topic,
       format: kafka?.format,
       payload: kafka?.payload,

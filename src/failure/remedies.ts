@@ -6,7 +6,7 @@ import { shellName, type TableName } from '../domain/table-name.js';
 import { optionsOf, spokenOptions } from '../domain/table-options.js';
 
 /** A table, how it was added, and which of its loaders is meant. */
-export type AddedTable = Pick<TargetTable, 'name' | 'key' | 'excluded' | 'route' | 'loader' | 'connection'> &
+export type AddedTable = Pick<TargetTable, 'name' | 'key' | 'excluded' | 'where' | 'route' | 'loader' | 'connection'> &
   Partial<Pick<TargetTable, 'columns'>>;
 
 /** The option of `add` that chooses another name. */
@@ -39,7 +39,7 @@ export function addAgainRemedy(name: TableName, options: TableOptions, option: N
  * @param table `key`: empty where another one has to be found
  */
 export function copyAgainRemedy(
-  table: Pick<AddedTable, 'name' | 'excluded'> &
+  table: Pick<AddedTable, 'name' | 'excluded' | 'where'> &
     Partial<Pick<AddedTable, 'columns' | 'route'>> & { readonly key: readonly string[] },
   { dropTarget }: { readonly dropTarget: boolean },
 ): string {

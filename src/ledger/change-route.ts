@@ -68,10 +68,11 @@ export async function changeStages(
 
 /** The part of a table that one JSON value of the ledger holds. */
 export function definitionOf(table: ReplicatedTable): Definition {
-  const { columns, excluded, key, route, owner, adopted, spareCaptures, partialTopic } = table;
+  const { columns, excluded, where, key, route, owner, adopted, spareCaptures, partialTopic } = table;
   return {
     columns,
     ...(excluded === undefined ? {} : { excluded }),
+    ...(where === undefined ? {} : { where }),
     key,
     route,
     ...(owner === undefined ? {} : { owner }),

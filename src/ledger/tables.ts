@@ -22,7 +22,7 @@ export interface TableRow {
 /** What the user chose and what the catalogue said, as one JSON value. */
 export type Definition = Pick<
   ReplicatedTable,
-  'columns' | 'excluded' | 'key' | 'route' | 'owner' | 'adopted' | 'spareCaptures' | 'partialTopic'
+  'columns' | 'excluded' | 'where' | 'key' | 'route' | 'owner' | 'adopted' | 'spareCaptures' | 'partialTopic'
 >;
 
 export const TABLE_COLUMNS = /* sql */ `id::text, pipeline, schema_name, table_name, relation::text, generation::int, shape,

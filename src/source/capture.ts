@@ -3,6 +3,7 @@ import type { Queryable } from '../connect/queryable.js';
 import type { BatchName } from '../domain/batch.js';
 import type { CaptureOptions, Column, ExcludedColumn, ReplicatedTable } from '../domain/replicated-table.js';
 import type { CaptureSpec } from '../domain/route.js';
+import type { RowFilter } from '../domain/row-filter.js';
 import type { TableName } from '../domain/table-name.js';
 import type { SourceBacklog } from '../pipeline/backlog.js';
 import type { BatchSource } from '../pipeline/batch.js';
@@ -20,6 +21,8 @@ export interface Inspection {
   readonly columns: readonly Column[];
   /** Those that are left out; absent: none is. */
   readonly excluded?: readonly ExcludedColumn[];
+  /** Absent: all rows are replicated. */
+  readonly where?: RowFilter;
   /** Column names, in the order of the index that guarantees them. */
   readonly key: readonly string[];
   /** A guess of the planner's; null when nothing counted the table yet. */

@@ -8,6 +8,7 @@ import { noteShape, type NewShape } from '../ledger/shapes.js';
 import { replaceFingerprint } from '../ledger/tables.js';
 import { readColumns } from './catalog/catalog.js';
 import { fingerprintTable, type Fingerprint } from './catalog/fingerprint.js';
+import { changesOfFilter } from './catalog/filter-changes.js';
 import { findMissingValues } from './catalog/missing-values.js';
 import { changedBy, lockRowSchemaSql, requireSameTable } from './catalog/row-schema.js';
 import { newName, shapeDifference } from './catalog/shape-difference.js';
@@ -57,7 +58,8 @@ async function follow(pg: ClientBase, ledger: Queryable, table: ReplicatedTable)
   const before = JSON.parse(table.fingerprint) as Fingerprint;
   const after = JSON.parse(await fingerprintTable(pg, { ...table, key })) as Fingerprint;
   const difference = shapeDifference({ table, columns, before, after });
-  const { changes } = difference;
+  const ofFilter = changesOfFilter(table, before, after);
+  const changes = [...difference.changes, ...ofFilter];
   // What is not of the columns stays as it was noted, for the comparison of fingerprints to find.
   const fingerprint = JSON.stringify({
     ...before,
@@ -71,12 +73,18 @@ async function follow(pg: ClientBase, ledger: Queryable, table: ReplicatedTable)
     const isSaved = await replaceFingerprint(ledger, table, fingerprint);
     return { kind: isSaved ? 'settled' : 'known' };
   }
-  const refused = [...difference.refused, ...refuseByRoute(table, difference)];
+  const refused = [...difference.refused, ...ofFilter, ...refuseByRoute(table, difference)];
   if (refused.length > 0)
     throw changedBy(
       refused,
       // With the names of now: `add` finds them.
-      { ...table, columns: difference.columns, key: keyNow(key, found), excluded: all.filter(isExcluded) },
+      {
+        ...table,
+        ...whereNow(table, all),
+        columns: difference.columns,
+        key: keyNow(key, found),
+        excluded: all.filter(isExcluded),
+      },
       'was changed',
     );
   const change = changes.join('; ');
@@ -89,6 +97,13 @@ async function follow(pg: ClientBase, ledger: Queryable, table: ReplicatedTable)
 /** Empty where a column of it is gone: then `add` looks for the primary key. */
 function keyNow(key: readonly string[], found: ReplicatedTable['columns']): readonly string[] {
   return key.every((name) => found.some((column) => column.name === name)) ? key : [];
+}
+
+/** The filter, with the names of now of columns that are left out. */
+function whereNow({ where }: ReplicatedTable, all: ReplicatedTable['columns']): Pick<ReplicatedTable, 'where'> {
+  if (where?.hidden === undefined) return {};
+  const hidden = all.filter(({ position }) => where.hidden?.some((column) => column.position === position));
+  return { where: { ...where, hidden } };
 }
 
 /** The files of partitions that a trigger of ours guards: of the others a TRUNCATE would go by unseen with it. */

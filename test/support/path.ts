@@ -286,6 +286,7 @@ async function follow(
         postgres: path.source,
         clickhouse: path.deps.clickhouse,
         table: name,
+        where: options.where,
         view: { database, table: options.engine === 'merge-tree' ? table : `${table}_current` },
       }),
     async expectEqual() {

@@ -37,6 +37,22 @@ describe('the remedy of a name that is taken repeats how the table was added', (
     );
   });
 
+  it('with its row filter, in quotes of the shell, under the names of now', () => {
+    const column = { type: 'text', nullable: true };
+    const columns = [
+      { ...column, name: 'id', position: 1 },
+      { ...column, name: `Owner's`, position: 2 },
+    ];
+    const where = { sql: `("pg2click.column.2" = 'it''s'::text)`, columns: [2] };
+    expect(takenRemedy({ ...table, route: outbox, columns, where }, 'topic')).toContain(
+      String.raw` --key id --where '("Owner'\''s" = '\''it'\'''\''s'\''::text)' --transport`,
+    );
+    const [id] = columns;
+    expect(takenRemedy({ ...table, route: outbox, columns: id === undefined ? [] : [id], where }, 'topic')).toContain(
+      ' --where CONDITION ',
+    );
+  });
+
   it('and nothing that was not asked for, before it was added', () => {
     expect(addElsewhere(name, { target: 'other', capture: 'notify', channel: 'new data' }, 'target')).toBe(
       `pg2click add ${title} --target NAME --capture notify --channel 'new data'`,

@@ -45,6 +45,7 @@ const ORDERS: TableView = {
   format: 'json',
   key: ['id'],
   columns: null,
+  where: null,
   estimatedRows: 200_000,
   copiedRows: 200_000,
   copy: null,

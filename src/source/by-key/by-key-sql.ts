@@ -34,7 +34,8 @@ export interface ByKeyOptions {
  * into a temporary table, which takes a right more, it was 11 in all.
  */
 export function byKeySql(
-  table: Pick<ReplicatedTable, 'name' | 'columns' | 'key' | 'shape'> & Partial<Pick<ReplicatedTable, 'route'>>,
+  table: Pick<ReplicatedTable, 'name' | 'columns' | 'where' | 'key' | 'shape'> &
+    Partial<Pick<ReplicatedTable, 'route'>>,
   { types, names, shape }: ByKeyOptions,
 ): string {
   const key = keyOf(table);

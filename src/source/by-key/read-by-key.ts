@@ -12,6 +12,7 @@ import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
 import { explainMissing, lockRowSchemaSql, requireRowSchema } from '../catalog/row-schema.js';
 import { readDeployment } from '../deployment.js';
+import { filterFailure } from '../filter-failure.js';
 import { ensureFlushed } from '../flush.js';
 import { keyOf } from '../outbox/drain-keys.js';
 import { qualified } from '../outbox/names.js';
@@ -91,7 +92,7 @@ export function readByKey(
       lease.keep();
     } catch (error) {
       signal.throwIfAborted();
-      throw explain(error, table, services.settings.postgres.user);
+      throw filterFailure(table, error) ?? explain(error, table, services.settings.postgres.user);
     }
   }
   return Readable.from(read(), { objectMode: false, highWaterMark: BUFFER_BYTES });

@@ -4,14 +4,16 @@ import { quotePg } from '../../domain/identifier.js';
 import type { Column, ReplicatedTable } from '../../domain/replicated-table.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { formatTableName } from '../../domain/table-name.js';
-import { qualified } from '../outbox/names.js';
+import { Failure } from '../../failure/failure.js';
+import { filterFailure } from '../filter-failure.js';
+import { ownRows } from '../outbox/names.js';
 import { BEGIN_READING } from '../session.js';
 
 const QUERY_CANCELED = '57014';
 /** A table of up to so many bytes is read; of a larger one, PostgreSQL's statistics are. */
 const READ_BYTES = 32 * 1024 * 1024;
 
-export type ExaminedTable = Pick<ReplicatedTable, 'name' | 'relation' | 'columns'>;
+export type ExaminedTable = Pick<ReplicatedTable, 'name' | 'relation' | 'columns' | 'where'>;
 
 /**
  * Looks for values that would be refused: those without a place in ClickHouse, in columns whose policy is `refuse`. In a large table
@@ -19,10 +21,8 @@ export type ExaminedTable = Pick<ReplicatedTable, 'name' | 'relation' | 'columns
  * @param pg a connection of its own, not in a transaction
  * @returns the columns that have some; none where it takes longer than 10 s
  */
-export async function findOutside(
-  pg: Queryable,
-  { name, relation, columns }: ExaminedTable,
-): Promise<readonly Column[]> {
+export async function findOutside(pg: Queryable, table: ExaminedTable): Promise<readonly Column[]> {
+  const { name, relation, columns } = table;
   const narrow = columns.filter((column) => {
     const { policy = 'refuse' } = column;
     return policy === 'refuse' && columnType(column).outside !== undefined;
@@ -36,25 +36,28 @@ export async function findOutside(
       [relation],
     );
     const found =
-      size.rows[0]?.small === true ? await readRows(pg, name, narrow) : await readStatistics(pg, name, narrow);
+      size.rows[0]?.small === true ? await readRows(pg, table, narrow) : await readStatistics(pg, name, narrow);
     await pg.query('commit');
     return narrow.filter((_, index) => found[index] === true);
   } catch (error) {
     await pg.query('rollback').catch(() => undefined);
     // What is not known yet is found by the first load.
     if ((error as { code?: unknown }).code === QUERY_CANCELED) return [];
-    throw classifyPostgres(error, `looking at values of ${formatTableName(name)}`);
+    const ofFilter = filterFailure(table, error);
+    if (ofFilter === undefined) throw classifyPostgres(error, `looking at values of ${formatTableName(name)}`);
+    const remedy = 'Correct the row, or choose a --where that no row fails.';
+    throw new Failure(ofFilter.kind, { message: ofFilter.message, remedy, cause: error });
   }
 }
 
 type Found = readonly (boolean | null)[];
 
-async function readRows(pg: Queryable, name: ReplicatedTable['name'], columns: readonly Column[]): Promise<Found> {
+async function readRows(pg: Queryable, table: ExaminedTable, columns: readonly Column[]): Promise<Found> {
   const conditions = columns.map(
     (column) => `coalesce(bool_or(${isOutside(column, `source.${quotePg(column.name)}`)}), false)`,
   );
   const rows = await pg.query<{ found: Found }>(
-    /* sql */ `select array[${conditions.join(', ')}] as found from only ${qualified(name)} source`,
+    /* sql */ `select array[${conditions.join(', ')}] as found from ${ownRows(table)} source`,
   );
   return rows.rows[0]?.found ?? [];
 }

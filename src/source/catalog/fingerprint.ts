@@ -1,4 +1,5 @@
 import type { ReplicatedTable } from '../../domain/replicated-table.js';
+import { unreadColumns } from '../../domain/row-filter.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
 import type { Queryable } from '../../connect/queryable.js';
@@ -78,7 +79,8 @@ interface FingerprintTrigger {
  */
 export async function fingerprintTable(
   pg: Queryable,
-  table: Pick<ReplicatedTable, 'id' | 'relation' | 'key'> & Partial<Pick<ReplicatedTable, 'route' | 'excluded'>>,
+  table: Pick<ReplicatedTable, 'id' | 'relation' | 'key'> &
+    Partial<Pick<ReplicatedTable, 'route' | 'excluded' | 'where'>>,
 ): Promise<string> {
   try {
     const indexes = await readUniqueIndexes(pg, table.relation);
@@ -87,7 +89,7 @@ export async function fingerprintTable(
       `^capture_${table.id}_[a-z]+$`,
       `outbox_${table.id}`,
       table.route?.capture['triggerLevel'] === 'row',
-      (table.excluded ?? []).map(({ position }) => position),
+      unreadColumns(table).map(({ position }) => position),
     ]);
     const [row] = found.rows;
     if (row === undefined)

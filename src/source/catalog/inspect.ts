@@ -16,6 +16,7 @@ import {
 } from './catalog.js';
 import { roleScript } from '../../package-root.js';
 import { chooseColumns, keepColumns } from './choose-columns.js';
+import { judgeFilter } from './judge-filter.js';
 import { chooseKey } from './key-index.js';
 import { qualified } from '../outbox/names.js';
 
@@ -25,7 +26,7 @@ export interface TableInspection extends Omit<Inspection, 'capture'> {
   readonly isTree: boolean;
 }
 
-export interface InspectOptions extends Pick<CaptureOptions, 'key' | 'known' | keyof ColumnOptions> {
+export interface InspectOptions extends Pick<CaptureOptions, 'key' | 'where' | 'known' | keyof ColumnOptions> {
   /**
    * What will be made: triggers that fire in every session, and an outbox (default); one trigger that may be missed; or nothing,
    * where SELECT is all it takes.
@@ -46,7 +47,9 @@ export async function inspectTable(
     const server = await readServer(pg);
     const table = await readCatalog(pg, name);
     if (table === undefined) throw await missing(pg, name);
-    return judge(table, server, name, options);
+    const judged = judge(table, server, name, options);
+    if (options.where === undefined || options.known !== undefined) return judged;
+    return { ...judged, ...(await judgeFilter(pg, { ...judged, name, all: table.columns }, options.where)) };
   } catch (error) {
     throw classifyPostgres(error, `looking at ${formatTableName(name)}`);
   }
@@ -73,6 +76,7 @@ export function judge(
   return {
     relation: table.relation,
     ...chosen,
+    ...(known?.where === undefined ? {} : { where: known.where }),
     key,
     // A statement that names a parent fires the statement triggers of the parent alone.
     triggerLevel: table.subscribed || isRelated(table) ? 'row' : 'statement',

@@ -9,7 +9,7 @@ import { qualified } from '../outbox/names.js';
 import { numericModifier, readColumns } from './catalog.js';
 
 type SchemaOwner = Pick<ReplicatedTable, 'name' | 'relation' | 'columns'> &
-  Partial<Pick<ReplicatedTable, 'key' | 'route' | 'excluded'>>;
+  Partial<Pick<ReplicatedTable, 'key' | 'route' | 'excluded' | 'where'>>;
 
 /** What is looked at before rows are read. */
 interface RowSchema {
@@ -117,7 +117,7 @@ export async function sourceChanged(
 /** @param otherwise said where there are no changes */
 export function changedBy(
   changes: readonly string[],
-  { key = [], ...table }: Pick<SchemaOwner, 'name' | 'columns' | 'excluded' | 'route' | 'key'>,
+  { key = [], ...table }: Pick<SchemaOwner, 'name' | 'columns' | 'excluded' | 'where' | 'route' | 'key'>,
   otherwise: string,
   cause?: unknown,
 ): Failure {
@@ -129,10 +129,10 @@ export function changedBy(
   });
 }
 
-function changesOf({ columns, key, excluded = [] }: SchemaOwner, now: readonly Column[]): string[] {
+function changesOf({ columns, key, excluded = [], where }: SchemaOwner, now: readonly Column[]): string[] {
   const known = [...columns, ...excluded];
   const added = now.filter(({ position }) => !known.some((was) => was.position === position));
-  const changed = columns.flatMap((was) => {
+  const changed = [...columns, ...(where?.hidden ?? [])].flatMap((was) => {
     const what = key?.includes(was.name) === true ? 'the key column' : 'the column';
     const change = changeOf(
       was,

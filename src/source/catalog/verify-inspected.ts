@@ -6,7 +6,7 @@ import { policyOf } from '../../failure/kinds.js';
 import { fingerprintTable } from './fingerprint.js';
 import { inspectTable, type InspectOptions, type TableInspection } from './inspect.js';
 
-type InspectedTable = Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'columns' | 'excluded' | 'key'> &
+type InspectedTable = Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'columns' | 'excluded' | 'where' | 'key'> &
   Partial<Pick<ReplicatedTable, 'route'>>;
 
 /**

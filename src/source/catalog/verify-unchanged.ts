@@ -2,6 +2,7 @@ import type { Databases } from '../../connect/databases.js';
 import type { Queryable } from '../../connect/queryable.js';
 import type { ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
+import { unreadColumns } from '../../domain/row-filter.js';
 import { copyAgainRemedy } from '../../failure/remedies.js';
 import { Failure } from '../../failure/failure.js';
 import { readFingerprint, saveFingerprint } from '../../ledger/tables.js';
@@ -16,7 +17,7 @@ import { fingerprintTable, type Fingerprint } from './fingerprint.js';
 export async function verifyUnchanged({ ledger, source }: Databases, table: ReplicatedTable): Promise<string> {
   const fingerprint = await fingerprintTable(source, table);
   // Texts differ after VACUUM FULL and the like too: only what matters is explained.
-  if (explainFingerprint(table.fingerprint, fingerprint, table.excluded) !== '')
+  if (explainFingerprint(table.fingerprint, fingerprint, unreadColumns(table)) !== '')
     await requireRenewed(ledger, table, fingerprint);
   // A harmless change is remembered, so that the next one is judged by itself.
   if (fingerprint !== table.fingerprint) await saveFingerprint(ledger, table.id, fingerprint);
@@ -26,7 +27,7 @@ export async function verifyUnchanged({ ledger, source }: Databases, table: Repl
 /** The triggers may have been renewed since the slice began, by "pg2click init": the ledger knows. */
 async function requireRenewed(ledger: Queryable, table: ReplicatedTable, fingerprint: string): Promise<void> {
   const saved = await readFingerprint(ledger, table.id);
-  const change = explainFingerprint(saved ?? table.fingerprint, fingerprint, table.excluded);
+  const change = explainFingerprint(saved ?? table.fingerprint, fingerprint, unreadColumns(table));
   if (change === '') return;
   const { keyed } = JSON.parse(fingerprint) as Fingerprint;
   throw new Failure('SourceChanged', {

@@ -8,7 +8,8 @@ import type { ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { versionSql } from '../../domain/version.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
-import { ownRows } from '../outbox/names.js';
+import { ownRows, rowsThatFit } from '../outbox/names.js';
+import { filterFailure } from '../filter-failure.js';
 import { BEGIN_READING } from '../session.js';
 import { keyCondition } from './key-range.js';
 import { explainMissing, lockRowSchemaSql, requireRowSchema } from '../catalog/row-schema.js';
@@ -16,7 +17,7 @@ import { explainMissing, lockRowSchemaSql, requireRowSchema } from '../catalog/r
 /** At 150 bytes a row this is some 1,700 rows ahead of the sink. */
 const BUFFER_BYTES = 256 * 1024;
 
-type CopiedTable = Pick<ReplicatedTable, 'name' | 'relation' | 'columns' | 'generation' | 'shape'> &
+type CopiedTable = Pick<ReplicatedTable, 'name' | 'relation' | 'columns' | 'where' | 'generation' | 'shape'> &
   Partial<Pick<ReplicatedTable, 'key' | 'route'>>;
 
 /** What FROM reads, and a condition; columns are those of `source`. */
@@ -89,7 +90,7 @@ export function copyRows(
       signal.throwIfAborted();
       if (error instanceof HeapMoved) throw error;
       const failure = classifyPostgres(error, `copying ${formatTableName(table.name)}`);
-      throw explainMissing(failure, error);
+      throw filterFailure(table, error) ?? explainMissing(failure, error);
     }
   }
   return Readable.from(read(), { objectMode: false, highWaterMark: BUFFER_BYTES });
@@ -99,7 +100,7 @@ export function copyRows(
 function rowsOf(pg: ClientBase, table: CopiedTable, range: ChunkRange): Promise<CopiedRows> | CopiedRows | undefined {
   switch (range.kind) {
     case 'blocks':
-      return blocksOf(pg, range);
+      return blocksOf(pg, table, range);
     case 'keys':
       return { from: ownRows(table), where: keyCondition(table, range) };
     case 'whole':
@@ -110,7 +111,8 @@ function rowsOf(pg: ClientBase, table: CopiedTable, range: ChunkRange): Promise<
 }
 
 /** Locks the heap as it was planned, until the transaction ends. @throws HeapMoved */
-async function blocksOf(pg: ClientBase, { relation, file, from, to }: BlockRange): Promise<CopiedRows> {
+async function blocksOf(pg: ClientBase, table: CopiedTable, range: BlockRange): Promise<CopiedRows> {
+  const { relation, file, from, to } = range;
   const oid = `${literal(relation)}::pg_catalog.oid`;
   const named = await pg.query<{
     name: string;
@@ -131,8 +133,7 @@ async function blocksOf(pg: ClientBase, { relation, file, from, to }: BlockRange
       throw (error as { code?: unknown }).code === '42P01' ? new HeapMoved(relation) : error;
     });
   if (locked.rows[0]?.same !== true) throw new HeapMoved(relation);
-  return {
-    from: `only ${name}`,
-    where: `source.ctid >= '(${from},0)'::pg_catalog.tid and source.ctid < '(${to},0)'::pg_catalog.tid`,
-  };
+  // The columns of a partition have the names of those of the table.
+  const blocks = [`ctid >= '(${from},0)'::pg_catalog.tid`, `ctid < '(${to},0)'::pg_catalog.tid`];
+  return { from: rowsThatFit(table, `only ${name}`, blocks) };
 }

@@ -5,7 +5,7 @@ import { takesNull, type Column, type ReplicatedTable } from '../../domain/repli
 import { versionSql } from '../../domain/version.js';
 import { keyColumn, outboxTable, ownRows } from './names.js';
 
-export type DrainedTable = Pick<ReplicatedTable, 'id' | 'name' | 'columns' | 'shape' | 'key' | 'generation'> &
+export type DrainedTable = Pick<ReplicatedTable, 'id' | 'name' | 'columns' | 'where' | 'shape' | 'key' | 'generation'> &
   Partial<Pick<ReplicatedTable, 'route'>>;
 
 export interface KeysOptions {
@@ -49,8 +49,11 @@ export function joinedKeysSql(table: DrainedTable, batch: OutboxBatch, options: 
     ${joinSql(table, options.marks ? 'batch.mark is null and ' : '')}`;
 }
 
-/** Joins the table, as `source`, to the keys in `batch`: by `=`, which the unique index answers, and by image, where `=` says less. */
-export function joinSql(table: Pick<DrainedTable, 'name' | 'columns' | 'key' | 'route'>, condition = ''): string {
+/** Joins its rows, as `source`, to the keys in `batch`, so that a row outside of its filter is gone: by `=`, which the unique index answers, and by image, where `=` says less. */
+export function joinSql(
+  table: Pick<DrainedTable, 'name' | 'columns' | 'where' | 'key' | 'route'>,
+  condition = '',
+): string {
   return `left join ${ownRows(table)} source on ${condition}${keyOf(table).map(sameKey).join(' and ')}`;
 }
 

@@ -1,4 +1,4 @@
-import { DatabaseError, type ClientBase, type QueryConfig, type QueryResult } from 'pg';
+import { type ClientBase, type QueryConfig, type QueryResult } from 'pg';
 import { rowsOfLast, type Queryable } from '../../connect/queryable.js';
 import type { OutboxBatch } from '../../domain/batch.js';
 import type { ReplicatedTable } from '../../domain/replicated-table.js';
@@ -6,14 +6,19 @@ import { formatTableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import type { Failure } from '../../failure/failure.js';
 import { explainMissing, lockRowSchemaSql, requireRowSchema, sourceChanged } from '../catalog/row-schema.js';
+import { filterFailure, isDataError } from '../filter-failure.js';
 import { LOOK_UP_BY_INDEX } from '../session.js';
+import { keysSql } from './drain-keys.js';
 import { outboxTable } from './names.js';
 
 /** Waits for a lock 2 s at most: what takes this long hangs on a connection that died without a word. */
 const FIRST_ANSWER_MS = 15_000;
 
 /** What reading a batch has to know of its table. */
-export type ReadTable = Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'columns' | 'shape' | 'key' | 'generation'> &
+export type ReadTable = Pick<
+  ReplicatedTable,
+  'id' | 'name' | 'relation' | 'columns' | 'where' | 'shape' | 'key' | 'generation'
+> &
   Partial<Pick<ReplicatedTable, 'route'>>;
 
 /**
@@ -42,19 +47,32 @@ export async function beginDrain<Row>(
 export async function explainDrain(
   pg: ClientBase,
   table: ReadTable,
-  { batch }: OutboxBatch,
+  batch: OutboxBatch,
   error: unknown,
 ): Promise<Failure> {
-  const failure = classifyPostgres(error, `reading batch ${batch} of ${formatTableName(table.name)}`);
+  const failure = classifyPostgres(error, `reading batch ${batch.batch} of ${formatTableName(table.name)}`);
   if (failure === error) return failure;
   if (failure.kind === 'MissingTable') return explainMissing(failure, error);
-  const isDataError = error instanceof DatabaseError && error.code?.startsWith('22') === true;
-  if (failure.kind !== 'SourceChanged' && !isDataError) return failure;
+  if (failure.kind !== 'SourceChanged' && !isDataError(error)) return failure;
   try {
     await pg.query('rollback');
+    const ofFilter = filterFailure(table, error);
+    if (ofFilter !== undefined && (await hasReadableKeys(pg, table, batch))) return ofFilter;
     return await sourceChanged(pg, table, 'has changed keys that do not fit its key columns any more', error);
   } catch {
     return failure;
+  }
+}
+
+/** Whether it is not for the keys of a batch that it cannot be read. */
+async function hasReadableKeys(pg: ClientBase, table: ReadTable, batch: OutboxBatch): Promise<boolean> {
+  const options = { hasLoose: await hasLooseKeys(pg, table), marks: false };
+  try {
+    await pg.query(/* sql */ `select count(*) ${keysSql(table, batch, options)}`);
+    return true;
+  } catch (error) {
+    if (isDataError(error)) return false;
+    throw error;
   }
 }
 

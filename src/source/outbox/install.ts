@@ -24,7 +24,10 @@ import { verifyInstalled } from './verify-installed.js';
 export const BEGIN_DDL = /* sql */ `begin; set local lock_timeout = ${LOCK_TIMEOUT_MS}; set local synchronous_commit = on;
   set local idle_in_transaction_session_timeout = '2s'; set local search_path = pg_catalog, pg_temp`;
 
-type OutboxOwner = Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'shape' | 'columns' | 'excluded' | 'key'> &
+type OutboxOwner = Pick<
+  ReplicatedTable,
+  'id' | 'name' | 'relation' | 'shape' | 'columns' | 'excluded' | 'where' | 'key'
+> &
   Partial<Pick<ReplicatedTable, 'route'>> &
   CaptureForm;
 

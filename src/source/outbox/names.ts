@@ -1,4 +1,5 @@
 import { isTree, type ReplicatedTable } from '../../domain/replicated-table.js';
+import { filterSql } from '../../domain/row-filter.js';
 import type { TableName } from '../../domain/table-name.js';
 import { quotePg } from '../../domain/identifier.js';
 
@@ -36,7 +37,26 @@ export function qualified(name: TableName): string {
   return `${quotePg(name.schema)}.${quotePg(name.table)}`;
 }
 
-/** The table as FROM reads it: a partitioned table with its partitions, any other without the tables that inherit from it. */
-export function ownRows(table: Pick<ReplicatedTable, 'name'> & Partial<Pick<ReplicatedTable, 'route'>>): string {
-  return isTree(table) ? qualified(table.name) : `only ${qualified(table.name)}`;
+/** A table as its rows are read. */
+type RowsOwner = Pick<ReplicatedTable, 'name' | 'columns' | 'where'> & Partial<Pick<ReplicatedTable, 'route'>>;
+
+/** All rows of a table, as FROM reads them: of a partitioned one (a tree) with its partitions, of any other without its heirs. */
+export function allRows(name: TableName, isOfTree: boolean): string {
+  return isOfTree ? qualified(name) : `only ${qualified(name)}`;
+}
+
+/** The rows that are replicated, as FROM reads them. */
+export function ownRows(table: RowsOwner): string {
+  return rowsThatFit(table, allRows(table.name, isTree(table)));
+}
+
+/**
+ * Those of `rows` that fit the row filter of their table. PostgreSQL pulls the subquery up, so a row is found by its key as in the table
+ * alone. In it a condition sees the columns of the table and nothing of the statement around.
+ * @param conditions more of them
+ */
+export function rowsThatFit(table: RowsOwner, rows: string, conditions: readonly string[] = []): string {
+  const filter = filterSql(table);
+  const all = filter === undefined ? conditions : [...conditions, `(${filter})`];
+  return all.length === 0 ? rows : `(select * from ${rows} where ${all.join(' and ')})`;
 }

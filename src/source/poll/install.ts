@@ -13,7 +13,7 @@ import { qualified } from '../outbox/names.js';
 import { inTransaction } from '../transaction.js';
 import { AWAKE, findFlag, flagOf, wakeFunction, wakeFunctionSql, wakeTrigger, wakeTriggerSql } from './wake-trigger.js';
 
-type PolledTable = Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'columns' | 'key'>;
+type PolledTable = Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'columns' | 'excluded' | 'where' | 'key'>;
 
 /**
  * Nothing is made: the table is held as it is, by the weakest lock, and looked at once more.

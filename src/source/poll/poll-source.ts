@@ -20,7 +20,7 @@ import { BatchSize, type BatchLimits } from './batch-size.js';
 import { findIds, requireNoneAbove, type FoundIds } from './find-ids.js';
 import { GapJournal } from './gap-journal.js';
 import { glance } from './glance.js';
-import { readRuns, subtractRuns, toRanges, type IdRun } from './id-runs.js';
+import { countIds, readRuns, subtractRuns, toRanges, type IdRun } from './id-runs.js';
 import type { Listener } from './listener.js';
 import { pollSpecOf, type PollSpec } from './poll-table.js';
 import type { PollBatch, PollPosition, PollRow } from './position.js';
@@ -162,7 +162,9 @@ export class PollSource<Content> implements BatchSource<PollBatch, Content> {
     this.#pass(runs, BigInt(name.upTo), name.at);
     const last = runs.at(-1)?.last ?? 0n;
     this.#first ??= runs[0]?.first;
-    if (last > this.#highest) this.#highest = last;
+    // With a filter it is not sure that the last one came.
+    const isWhole = this.#table.where === undefined || BigInt(rows) >= countIds(runs);
+    if (isWhole && last > this.#highest) this.#highest = last;
     this.#batch = name.batch;
     this.#size.observe(rows, bytes);
     const confirmed = { batch: name.batch, position: this.#position(), proof, rows, bytes };

@@ -11,6 +11,7 @@ import type { ReadOptions } from '../../pipeline/batch.js';
 import type { RowContent, StreamContent } from '../../pipeline/row-batch.js';
 import { explainMissing, lockRowSchemaSql, requireRowSchema } from '../catalog/row-schema.js';
 import { DrainLines } from '../outbox/drain-lines.js';
+import { filterFailure } from '../filter-failure.js';
 import { BEGIN_READING, LOOK_UP_BY_INDEX } from '../session.js';
 import type { PollBatch } from './position.js';
 import { linesSql, markLine, streamSql } from './rows-sql.js';
@@ -82,7 +83,7 @@ async function* copyOut(
   } catch (error) {
     signal.throwIfAborted();
     const failure = classifyPostgres(error, `reading batch ${batch.batch} of ${formatTableName(table.name)}`);
-    throw explainMissing(failure, error);
+    throw filterFailure(table, error) ?? explainMissing(failure, error);
   }
   lease.keep();
 }

@@ -4,12 +4,12 @@ import type { Column, ReplicatedTable } from '../../domain/replicated-table.js';
 import { versionSql } from '../../domain/version.js';
 import type { RowContent, StreamContent } from '../../pipeline/row-batch.js';
 import { rowJson } from '../outbox/drain-sql.js';
-import { qualified } from '../outbox/names.js';
+import { ownRows } from '../outbox/names.js';
 import { readRuns, type IdRun } from './id-runs.js';
 import type { PollBatch } from './position.js';
 import { pollSpecOf } from './poll-table.js';
 
-type PolledTable = Pick<ReplicatedTable, 'name' | 'columns' | 'shape' | 'key' | 'generation' | 'route'>;
+type PolledTable = Pick<ReplicatedTable, 'name' | 'columns' | 'where' | 'shape' | 'key' | 'generation' | 'route'>;
 
 /** In the place of a key that nobody needs. */
 const NO_KEY = '-';
@@ -40,9 +40,9 @@ function copySql(table: PolledTable, batch: PollBatch, columns: readonly string[
   const [first] = runs;
   const rows =
     first !== undefined && runs.length === 1
-      ? `only ${qualified(table.name)} source where source.${id} between ${first.first} and ${first.last} order by source.${id}`
+      ? `${ownRows(table)} source where source.${id} between ${first.first} and ${first.last} order by source.${id}`
       : `${runsSql(runs)} cross join lateral (
-          select * from only ${qualified(table.name)} row
+          select * from ${ownRows(table)} row
           where row.${id} between run.first and run.last order by row.${id}
         ) source`;
   return /* sql */ `copy (select ${columns.join(', ')} from ${rows}) to stdout`;
