@@ -64,8 +64,8 @@ export async function checkTable(
       // As PostgreSQL prints it: it may have been written in another way.
       const where = filterSql(inspection);
       requireSameOptions(request, { ...options, target, where }, optionsOf(added));
-      const { types, policies, policy, excluded } = options;
-      if (types ?? policies ?? policy ?? excluded) requireSameColumns(request, inspection, added);
+      const { types, policies, policy, excluded, renamed } = options;
+      if (types ?? policies ?? policy ?? excluded ?? renamed) requireSameColumns(request, inspection, added);
       return { inspection, prepared: true, route: added.route, taken: [] };
     }
     const taken = await listTakenNames(ledger, pipeline, request);

@@ -34,7 +34,7 @@ export interface Column {
   readonly clickhouse?: string;
   /** What happens to a value that the ClickHouse type has no place for; `refuse` when absent. */
   readonly policy?: Policy;
-  /** See `shownName`. */
+  /** The name that the user chose for it, see `shownName`. A RENAME COLUMN of PostgreSQL does not change it. */
   readonly shown?: string;
   /** See `physicalName`. */
   readonly physical?: string;
@@ -93,6 +93,8 @@ export interface ColumnOptions {
   readonly policy?: Policy | undefined;
   /** Columns that are not replicated. */
   readonly excluded?: readonly string[] | undefined;
+  /** By column: its name in ClickHouse and in messages. */
+  readonly renamed?: Readonly<Record<string, string>> | undefined;
 }
 
 /** What a user may choose for a table; defaults come from the settings. */
