@@ -139,7 +139,10 @@ export interface ReplicatedTable {
   /** Ledger id, a decimal string; names the outbox table, whatever the source table is called. */
   readonly id: string;
   readonly pipeline: string;
+  /** That it was added with: its commands, workflow, topic and target keep it. */
   readonly name: TableName;
+  /** See `sourceName`. */
+  readonly source?: TableName;
   /** `pg_class.oid` at the time it was added. */
   readonly relation: string;
   /** 1..255; rises when the table is added again. Part of every version, batch name and token. */
@@ -171,6 +174,11 @@ export interface ReplicatedTable {
   readonly adopted?: boolean;
 }
 
+/** What PostgreSQL calls a table by now: statements use it. */
+export function sourceName({ name, source }: Pick<ReplicatedTable, 'name' | 'source'>): TableName {
+  return source ?? name;
+}
+
 /** Whether it is a partitioned table, whose rows are those of its partitions. Any other table is read without its heirs. */
 export function isTree({ route }: Partial<Pick<ReplicatedTable, 'route'>>): boolean {
   return route?.capture['isTree'] === true;
@@ -179,7 +187,7 @@ export function isTree({ route }: Partial<Pick<ReplicatedTable, 'route'>>): bool
 /** A table with the target of one of its loaders. */
 export interface TargetTable extends Pick<
   ReplicatedTable,
-  'id' | 'pipeline' | 'name' | 'generation' | 'shape' | 'columns' | 'excluded' | 'where' | 'shapes' | 'key'
+  'id' | 'pipeline' | 'name' | 'source' | 'generation' | 'shape' | 'columns' | 'excluded' | 'where' | 'shapes' | 'key'
 > {
   readonly target: Target;
   /** That of the table, where the ledger knows it: remedies repeat it. */

@@ -88,6 +88,10 @@ export function chosenName(name: string): string {
   return /^[^"\s]+$/u.test(name) ? name : quotePg(name);
 }
 
+export function isSameName(a: TableName, b: TableName): boolean {
+  return a.schema === b.schema && a.table === b.table;
+}
+
 /** `schema.table` for people, logs and the workflow id: quotes only around a part with a dot, a quote or a blank. */
 export function formatTableName(name: TableName): string {
   return `${formatPart(name.schema)}.${formatPart(name.table)}`;
