@@ -1,9 +1,16 @@
 import { plural } from '../src/domain/figures.js';
 import type { QuarantineReceipt, QuarantineRequest } from '../src/domain/receipt.js';
-import { loaderNamed, targetOf, type ReplicatedTable, type TargetTable } from '../src/domain/replicated-table.js';
+import {
+  loaderNamed,
+  physicalName,
+  shownName,
+  targetOf,
+  type ReplicatedTable,
+  type TargetTable,
+} from '../src/domain/replicated-table.js';
 import { replayStage, type ReplayPosition } from '../src/domain/replay.js';
 import { engineOf, loaderOf } from '../src/domain/route.js';
-import { formatTableName } from '../src/domain/table-name.js';
+import { columnName, formatTableName, shellWord } from '../src/domain/table-name.js';
 import { Failure } from '../src/failure/failure.js';
 import { retryAppended } from '../src/clickhouse/quarantine/retry-appended.js';
 import { retryRows, type Retried } from '../src/clickhouse/quarantine/retry-rows.js';
@@ -44,9 +51,12 @@ export async function changeQuarantine(deps: Deps, request: QuarantineRequest): 
 }
 
 /** @param marked a column for each row that was left out */
-function markedFailure({ name }: ReplicatedTable, marked: readonly string[]): Failure {
+function markedFailure({ name, columns: known }: ReplicatedTable, marked: readonly string[]): Failure {
   const columns = [...new Set(marked)];
-  const policies = columns.map((column) => `--policy ${column}=text`).join(' ');
+  const policies = columns
+    .map((column) => known.find((each) => [shownName(each), physicalName(each)].includes(column))?.name ?? column)
+    .map((column) => `--policy ${shellWord(`${columnName(column)}=text`)}`)
+    .join(' ');
   return new Failure('Misconfigured', {
     message:
       `${plural(marked.length, 'row')} of ${formatTableName(name)} cannot be inserted again: what was kept of column ` +

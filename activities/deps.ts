@@ -158,7 +158,7 @@ export function openDeps(
     readingByKey,
     watch,
     polls: {
-      columns: new SharedPoll((relations) => readColumnsTexts(source, relations), LOOK_MS),
+      columns: new SharedPoll((tables) => readColumnsTexts(source, tables), LOOK_MS),
       shapes: new SharedPoll((ids) => readShapes(ledger, ids), LOOK_MS),
     },
     listener,

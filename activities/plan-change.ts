@@ -1,6 +1,11 @@
 import type { Queryable } from '../src/connect/queryable.js';
 import { byPosition } from '../src/domain/column-type.js';
-import type { CaptureOptions, ReplicatedTable, TableOptions } from '../src/domain/replicated-table.js';
+import {
+  sourceName,
+  type CaptureOptions,
+  type ReplicatedTable,
+  type TableOptions,
+} from '../src/domain/replicated-table.js';
 import { kafkaOf, type CaptureSpec, type LoaderSpec, type Route } from '../src/domain/route.js';
 import { changeKindOf, refusalOfChange, type ChangeKind, type RouteOptions } from '../src/domain/route-change.js';
 import { reasonAgainst, unknownPart } from '../src/domain/route-refusal.js';
@@ -94,7 +99,7 @@ async function captureAfter(
     channel: asked.channel ?? (kind === before.kind ? kept.channel : undefined),
     intervalMs: asked.intervalMs ?? (kind === before.kind ? kept.intervalMs : undefined),
   };
-  const found = await captures.named(kind).inspect(source, table.name, options);
+  const found = await captures.named(kind).inspect(source, sourceName(table), options);
   const stray = strayOptions(asked, found.capture);
   if (stray !== undefined) return stray;
   if (found.relation !== table.relation) return 'Another table has its name now. Remove it and add it again.';

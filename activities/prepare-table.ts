@@ -20,6 +20,7 @@ import { readSinkIdentity } from '../src/clickhouse/identity.js';
 import { renewMarks } from '../src/clickhouse/renew-marks.js';
 import { targetEngine } from '../src/clickhouse/target-engines.js';
 import { hasTarget } from '../src/clickhouse/target.js';
+import { currentName, findRelation } from '../src/source/catalog/place.js';
 import type { Capture, Inspection } from '../src/source/capture.js';
 import { definitionOf } from '../src/ledger/change-route.js';
 import { saveOwner } from '../src/ledger/tables.js';
@@ -27,6 +28,7 @@ import { ensureTopic, topicState, withAdmin } from '../src/topic/admin.js';
 import { findOtherOrigin } from '../src/topic/origin.js';
 import { chooseRoute, DEFAULT_CAPTURE, strayOptions } from './choose-route.js';
 import type { Deps } from './deps.js';
+import { refuseSecondName } from '../src/ledger/second-name.js';
 import { requireOwnTable } from './require-own-table.js';
 import { UNBOUNDED, runSlice } from '../src/pipeline/slice.js';
 import { stepsOf, type Steps } from '../src/pipeline/steps.js';
@@ -54,9 +56,11 @@ export async function prepareTable(
     // A table that is ready may have been given another capture since.
     const known = standing.ready ? standing.table?.route.capture.kind : undefined;
     const capture = deps.captures.named(known ?? request.options.capture ?? DEFAULT_CAPTURE);
-    const inspection = await capture.inspect(pg, request, {
+    const ready = standing.ready ? standing.table : undefined;
+    if (ready === undefined) await refuseSecondName(deps.ledger, request, await findRelation(pg, request));
+    const inspection = await capture.inspect(pg, ready === undefined ? request : await currentName(pg, ready), {
       ...request.options,
-      known: standing.ready ? standing.table : undefined,
+      known: ready,
     });
     if (standing.table !== undefined && standing.ready) {
       requireOwnTable(standing.table, deployment);

@@ -11,6 +11,7 @@ import type { SourceState } from '../src/pipeline/batch.js';
 import { ShapeBehind } from '../src/pipeline/shape-behind.js';
 import type { StageEnds } from '../src/pipeline/run-readers.js';
 import { runStage, type StageOptions } from '../src/pipeline/run-stage.js';
+import { columnsKey } from '../src/source/catalog/columns-text.js';
 import { runSlice, type Slice, type SliceOptions } from '../src/pipeline/slice.js';
 import type { StageContext } from '../src/pipeline/stage.js';
 import type { Deps } from './deps.js';
@@ -59,6 +60,7 @@ export async function runStageSlice<Row extends StageRow, Name extends BatchName
   const id = request.stage ?? stage;
   const totals = { batches: 0, rows: 0, bytes: 0 };
   const shapes: ShapeChange[] = [];
+  let isMetAgain = false;
   let table: ReplicatedTable | undefined;
   let state: SourceState | undefined;
 
@@ -116,7 +118,9 @@ export async function runStageSlice<Row extends StageRow, Name extends BatchName
           return await receipt();
         } catch (met) {
           if (table === undefined || opening >= MOST_OPENINGS) throw met;
-          const change = await followSource(deps, request, { table, met, signal: slice.signal });
+          const { signal } = slice;
+          const change = await followSource(deps, request, { table, met, isMetAgain, signal });
+          isMetAgain = true;
           if (change !== undefined) shapes.push(change);
         }
         if (shapes.length > 0 && options.outlivesChanges !== true) return receipt();
@@ -128,14 +132,14 @@ export async function runStageSlice<Row extends StageRow, Name extends BatchName
 
 /** @returns what a stage that idles asks now and then. @throws (from it) ShapeBehind where another stage has noted a shape */
 function changesOf({ polls }: Deps, table: ReplicatedTable, stage: StageId): () => Promise<boolean> {
-  const { id, relation, shape } = table;
+  const { id, shape } = table;
   let known: string | undefined;
   return async () => {
     const newest = Number((await polls.shapes.get(id)) ?? shape);
     if (newest > shape) throw new ShapeBehind(shape, newest);
     // A loader reads no table, and may not reach one.
     if (inputOf(stage) !== 'capture') return false;
-    const text = await polls.columns.get(relation);
+    const text = await polls.columns.get(columnsKey(table));
     const isChanged = known !== undefined && text !== known;
     known = text;
     return isChanged;

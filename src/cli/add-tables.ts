@@ -59,10 +59,19 @@ export async function addTables(
   });
 }
 
-const OF_ONE_TABLE = ['key', 'target', 'topic', 'cursor', 'type'] as const satisfies readonly (keyof AddOptions)[];
+const OF_ONE_TABLE: Partial<Record<keyof AddOptions, string>> = {
+  key: '--key',
+  target: '--target',
+  topic: '--topic',
+  cursor: '--cursor',
+  type: '--type',
+  renameColumn: '--rename-column',
+};
 
 function refuseOptionsOfOne(options: AddOptions): void {
-  const found = OF_ONE_TABLE.filter((option) => options[option] !== undefined).map((option) => `--${option}`);
+  const found = Object.entries(OF_ONE_TABLE).flatMap(([option, flag]) =>
+    options[option as keyof AddOptions] === undefined ? [] : [flag],
+  );
   if (found.length === 0) return;
   throw new Failure('Misconfigured', {
     message: `${found.join(' and ')} ${found.length === 1 ? 'is' : 'are'} for one table, and several were named.`,

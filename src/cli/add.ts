@@ -51,6 +51,7 @@ Examples:
   pg2click add orders --transport direct
   pg2click add orders --type total='Decimal(18, 4)' --policy total=refuse --exclude-column notes
   pg2click add orders --where "tenant_id = 7 and not test"
+  pg2click add orders --rename-column id=orderId --rename-column '"Order Date"=orderDate'
   pg2click add measurements --capture poll --engine merge-tree`,
     )
     .action(lazily(async () => (await import('./add-tables.js')).addTables));

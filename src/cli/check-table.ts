@@ -9,6 +9,7 @@ import { Failure } from '../failure/failure.js';
 import { addAgainRemedy, addElsewhere } from '../failure/remedies.js';
 import { isMissingLedger } from '../ledger/query.js';
 import { listTakenNames, readStanding, type TakenNames } from '../ledger/registration.js';
+import { refuseSecondName } from '../ledger/second-name.js';
 import type { Settings } from '../settings/settings.js';
 import { kafkaOf, type CaptureSpec, type Route } from '../domain/route.js';
 import { filterSql } from '../domain/row-filter.js';
@@ -17,6 +18,7 @@ import { loaderNamed } from '../domain/replicated-table.js';
 import { refuseEngineNames } from '../clickhouse/kafka-engine/names.js';
 import { LOADERS } from '../clickhouse/loaders.js';
 import type { Inspection } from '../source/capture.js';
+import { currentName, findRelation } from '../source/catalog/place.js';
 import { CAPTURES } from '../source/captures.js';
 
 export interface CheckedTable {
@@ -51,31 +53,38 @@ export async function checkTable(
       ? undefined
       : `There is no capture "${capture}": choose ${CAPTURES.kinds.join(' or ')}.`,
   );
-  const inspection = await CAPTURES.named(capture).inspect(source, request, options);
+  const standing = await readStanding(ledger, pipeline, request).catch((error: unknown) => {
+    // The worker makes it.
+    if (isMissingLedger(error)) return undefined;
+    throw error;
+  });
+  const added = standing?.ready === true ? standing.table : undefined;
+  if (standing !== undefined && added === undefined)
+    await refuseSecondName(ledger, request, await findRelation(source, request));
+  const name = added === undefined ? request : await currentName(source, added);
+  const { types, policies, policy, excluded, renamed } = options;
+  const asksColumns = (types ?? policies ?? policy ?? excluded ?? renamed) !== undefined;
+  // Nothing said: the choices that it has stay.
+  const asks = asksColumns || options.where !== undefined;
+  const known = added === undefined || asks ? {} : { known: added };
+  const inspection = await CAPTURES.named(capture).inspect(source, name, { ...options, ...known });
   const route = chooseRoute(request, { settings, capture: inspection.capture, taken: [] });
   refuse(strayOptions(options, inspection.capture) ?? refusalOf(route, KINDS));
   const { schema, table } = request;
   if (route.loaders.some(({ kind }) => kind === 'kafka-engine'))
     refuseEngineNames({ name: { schema, table }, columns: inspection.columns });
-  try {
-    const { table: added, ready } = await readStanding(ledger, pipeline, request);
-    if (added !== undefined && ready) {
-      const target = options.target === undefined ? undefined : nameOf(chooseTarget(request, settings, []));
-      // As PostgreSQL prints it: it may have been written in another way.
-      const where = filterSql(inspection);
-      requireSameOptions(request, { ...options, target, where }, optionsOf(added));
-      const { types, policies, policy, excluded } = options;
-      if (types ?? policies ?? policy ?? excluded) requireSameColumns(request, inspection, added);
-      return { inspection, prepared: true, route: added.route, taken: [] };
-    }
-    const taken = await listTakenNames(ledger, pipeline, request);
-    await requireFreeNames(request, inspection.capture, { settings, isAdded, taken });
-    return { inspection, prepared: false, route, taken };
-  } catch (error) {
-    // The worker makes it.
-    if (!isMissingLedger(error)) throw error;
+  if (added !== undefined) {
+    const target = options.target === undefined ? undefined : nameOf(chooseTarget(request, settings, []));
+    // As PostgreSQL prints it: it may have been written in another way.
+    const where = filterSql(inspection);
+    requireSameOptions(request, { ...options, target, where }, optionsOf(added));
+    if (asksColumns) requireSameColumns(request, inspection, added);
+    return { inspection, prepared: true, route: added.route, taken: [] };
   }
-  return { inspection, prepared: false, route, taken: [] };
+  if (standing === undefined) return { inspection, prepared: false, route, taken: [] };
+  const taken = await listTakenNames(ledger, pipeline, request);
+  await requireFreeNames(request, inspection.capture, { settings, isAdded, taken });
+  return { inspection, prepared: false, route, taken };
 }
 
 const KINDS = { captures: CAPTURES.kinds, loaders: LOADERS.kinds };
@@ -102,7 +111,7 @@ export async function requireFreeNames(
     throw new Failure('TargetTaken', {
       message: `The ${what}, which ${title} would have, is that of ${owner}.`,
       remedy: (await isAdded())
-        ? addAgainRemedy(request, request.options, option)
+        ? addAgainRemedy({ name: request }, request.options, option)
         : `Nothing was changed. Choose a name that is free: ${addElsewhere(request, request.options, option)}`,
     });
   };

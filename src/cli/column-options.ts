@@ -1,7 +1,7 @@
 import { Option, type Command } from 'commander';
 import { given } from '../domain/given.js';
 import { POLICIES, type ColumnOptions, type Policy } from '../domain/replicated-table.js';
-import { parseColumnNames, splitAssignment } from '../domain/table-name.js';
+import { parseColumnNames, readChosenName, splitAssignment } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
 
 /** The options as they were written. */
@@ -9,6 +9,7 @@ export interface WrittenColumnOptions {
   readonly type?: readonly string[];
   readonly policy?: readonly string[];
   readonly excludeColumn?: readonly string[];
+  readonly renameColumn?: readonly string[];
 }
 
 /** Adds the options that say what becomes of single columns. Each may be given several times. */
@@ -20,6 +21,10 @@ export function withColumnOptions(command: Command): Command {
       `what happens to values that have no place in the ClickHouse type: ${POLICIES.join(', ')} (default: refuse); without a column, for all columns that have such values`,
     ),
     new Option('--exclude-column <columns>', 'columns that are not replicated, separated by commas'),
+    new Option(
+      '--rename-column <column=name>',
+      'another name for a column in ClickHouse and in messages, as it is written: id=orderId',
+    ),
   ];
   for (const option of options)
     command.addOption(
@@ -29,7 +34,7 @@ export function withColumnOptions(command: Command): Command {
 }
 
 /** @throws Failure `Misconfigured` for what cannot be read */
-export function columnOptionsOf({ type, policy, excludeColumn }: WrittenColumnOptions): ColumnOptions {
+export function columnOptionsOf({ type, policy, excludeColumn, renameColumn }: WrittenColumnOptions): ColumnOptions {
   const common = policy?.filter((written) => isPolicy(written)).at(-1);
   const policies = policy?.filter((written) => !isPolicy(written));
   return given({
@@ -37,18 +42,35 @@ export function columnOptionsOf({ type, policy, excludeColumn }: WrittenColumnOp
     policies: assignmentsOf('--policy', policies, readPolicy),
     policy: common as Policy | undefined,
     excluded: excludeColumn?.flatMap(parseColumnNames),
+    renamed: namesOf(renameColumn),
   });
+}
+
+/** A column has one name: unlike with a type, the last one given is hardly the one that is meant. */
+function namesOf(written: readonly string[] | undefined): Readonly<Record<string, string>> | undefined {
+  const names = new Map<string, string>();
+  for (const each of written ?? []) {
+    const [[column, name] = ['', '']] = Object.entries(assignmentsOf('--rename-column', [each], readChosenName) ?? {});
+    const before = names.get(column) ?? name;
+    if (before !== name)
+      throw new Failure('Misconfigured', {
+        message: `--rename-column gives column ${column} two names: ${before} and ${name}.`,
+      });
+    names.set(column, name);
+  }
+  return names.size === 0 ? undefined : Object.fromEntries(names);
 }
 
 function assignmentsOf<T extends string = string>(
   option: string,
   written: readonly string[] = [],
-  read: (value: string) => T = (value) => value as T,
+  read: (value: string) => T | undefined = (value) => value as T,
 ): Readonly<Record<string, T>> | undefined {
   if (written.length === 0) return undefined;
   const pairs = written.map((each) => {
     const found = splitAssignment(each);
-    if (found !== undefined) return [found.name, read(found.value)] as const;
+    const value = found === undefined ? undefined : read(found.value);
+    if (found !== undefined && value !== undefined) return [found.name, value] as const;
     throw new Failure('Misconfigured', { message: `"${option} ${each}" is not read: write ${option} COLUMN=VALUE.` });
   });
   return Object.fromEntries(pairs);

@@ -50,7 +50,7 @@ export function drawTable(table: TableView, view: PipelineView, before?: Pipelin
   ];
   const lines = facts.flatMap(([name, value]) => (value === null ? [] : [[chalk.dim(name), value]]));
   return [
-    `${chalk.bold(inShell(table.table))}  ${phaseText(table, view.workers)}`,
+    `${titleOf(table)}  ${phaseText(table, view.workers)}`,
     ...alignColumns(lines, 0).map(indent),
     ...troubleOf(table).map(indent),
     ...advice(view),
@@ -89,9 +89,14 @@ function lag(seconds: number | null): string {
   return seconds === null ? '-' : duration(seconds);
 }
 
+function titleOf({ table, renamedTo }: TableView): string {
+  const now = renamedTo === null ? '' : chalk.dim(` (now ${renamedTo} in PostgreSQL)`);
+  return `${chalk.bold(inShell(table))}${now}`;
+}
+
 function cellsOf(table: TableView, workers: Workers, rate: string): string[] {
   return [
-    chalk.bold(inShell(table.table)),
+    titleOf(table),
     phaseText(table, workers),
     table.copied ? count(table.copiedRows) : copyCell(table),
     `${count(table.loadedRows)}${rate}`,

@@ -1,7 +1,7 @@
 import type { ClickHouseClient } from '@clickhouse/client';
 import { RESERVED_COLUMNS, targetColumns } from '../domain/column-type.js';
 import { quoteCh } from '../domain/identifier.js';
-import { physicalKey, type TargetTable } from '../domain/replicated-table.js';
+import { physicalKey, physicalName, type TargetTable } from '../domain/replicated-table.js';
 import { formatTableName } from '../domain/table-name.js';
 import { composeVersion, generationOf } from '../domain/version.js';
 import { Failure } from '../failure/failure.js';
@@ -112,7 +112,7 @@ export async function hasTarget(ch: ClickHouseClient, { target }: Pick<TargetTab
 }
 
 function refuseReservedColumns(table: TargetOwner): void {
-  const reserved = table.columns.find((column) => RESERVED_COLUMNS.includes(column.name));
+  const reserved = table.columns.find((column) => RESERVED_COLUMNS.includes(physicalName(column)));
   if (reserved === undefined) return;
   throw new Failure('UnsuitableTable', {
     message: `Table ${formatTableName(table.name)} has a column "${reserved.name}": that name is reserved in its ClickHouse table.`,

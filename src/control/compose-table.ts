@@ -12,6 +12,7 @@ import {
 } from '../domain/route.js';
 import { engineNames } from '../clickhouse/kafka-engine/names.js';
 import { replayName } from '../domain/replay.js';
+import { sqlName } from '../domain/table-name.js';
 import { describeChoices } from '../domain/column-choices.js';
 import { filterSql } from '../domain/row-filter.js';
 import { describeRoute } from '../domain/route-choice.js';
@@ -63,6 +64,7 @@ export function composeTable({ title, workflowId, backlog, description, status, 
     running: pending.map(({ task }) => task),
     doing: DOING.map((task) => pending.find((each) => each.task === task)?.progress).find(Boolean)?.moved ?? null,
     target: target === undefined ? null : `${target.database}.${target.table}`,
+    renamedTo: backlog?.table.source === undefined ? null : sqlName(backlog.table.source),
     way: route === undefined ? null : describeRoute(route),
     topic: transport?.topic ?? null,
     format: transport?.format ?? null,

@@ -21,6 +21,8 @@ import { countWorkers, type Workers } from './workers.js';
 export interface TableView {
   /** `schema.table` as in SQL: every command takes it, and means this table. */
   readonly table: string;
+  /** What PostgreSQL calls it by now, as in SQL; null where that is still its name. */
+  readonly renamedTo: string | null;
   readonly workflowId: string;
   /** `stopped`: the ledger holds the table and no workflow runs for it. */
   readonly phase: Phase | 'stopped' | 'unknown';

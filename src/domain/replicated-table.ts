@@ -34,7 +34,7 @@ export interface Column {
   readonly clickhouse?: string;
   /** What happens to a value that the ClickHouse type has no place for; `refuse` when absent. */
   readonly policy?: Policy;
-  /** See `shownName`. */
+  /** The name that the user chose for it, see `shownName`. A RENAME COLUMN of PostgreSQL does not change it. */
   readonly shown?: string;
   /** See `physicalName`. */
   readonly physical?: string;
@@ -93,6 +93,8 @@ export interface ColumnOptions {
   readonly policy?: Policy | undefined;
   /** Columns that are not replicated. */
   readonly excluded?: readonly string[] | undefined;
+  /** By column: its name in ClickHouse and in messages. */
+  readonly renamed?: Readonly<Record<string, string>> | undefined;
 }
 
 /** What a user may choose for a table; defaults come from the settings. */
@@ -137,7 +139,10 @@ export interface ReplicatedTable {
   /** Ledger id, a decimal string; names the outbox table, whatever the source table is called. */
   readonly id: string;
   readonly pipeline: string;
+  /** That it was added with: its commands, workflow, topic and target keep it. */
   readonly name: TableName;
+  /** See `sourceName`. */
+  readonly source?: TableName;
   /** `pg_class.oid` at the time it was added. */
   readonly relation: string;
   /** 1..255; rises when the table is added again. Part of every version, batch name and token. */
@@ -169,6 +174,11 @@ export interface ReplicatedTable {
   readonly adopted?: boolean;
 }
 
+/** What PostgreSQL calls a table by now: statements use it. */
+export function sourceName({ name, source }: Pick<ReplicatedTable, 'name' | 'source'>): TableName {
+  return source ?? name;
+}
+
 /** Whether it is a partitioned table, whose rows are those of its partitions. Any other table is read without its heirs. */
 export function isTree({ route }: Partial<Pick<ReplicatedTable, 'route'>>): boolean {
   return route?.capture['isTree'] === true;
@@ -177,7 +187,7 @@ export function isTree({ route }: Partial<Pick<ReplicatedTable, 'route'>>): bool
 /** A table with the target of one of its loaders. */
 export interface TargetTable extends Pick<
   ReplicatedTable,
-  'id' | 'pipeline' | 'name' | 'generation' | 'shape' | 'columns' | 'excluded' | 'where' | 'shapes' | 'key'
+  'id' | 'pipeline' | 'name' | 'source' | 'generation' | 'shape' | 'columns' | 'excluded' | 'where' | 'shapes' | 'key'
 > {
   readonly target: Target;
   /** That of the table, where the ledger knows it: remedies repeat it. */

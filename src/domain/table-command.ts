@@ -1,6 +1,6 @@
 import type { TableOptions } from './replicated-table.js';
 import type { RouteOptions } from './route-change.js';
-import { columnName, quoteShell, shellName, type TableName } from './table-name.js';
+import { chosenName, columnName, shellName, shellWord, type TableName } from './table-name.js';
 
 type Options = TableOptions & RouteOptions;
 
@@ -14,6 +14,7 @@ const FLAGS: Readonly<Record<keyof Options, string>> = {
   policies: '--policy',
   policy: '--policy',
   excluded: '--exclude-column',
+  renamed: '--rename-column',
   capture: '--capture',
   appendOnly: '--append-only',
   cursor: '--cursor',
@@ -36,7 +37,7 @@ export function tableCommand(command: 'add' | 'configure', name: TableName, opti
     if (isList(value)) return [FLAGS[option], shellWord(value.map(columnName).join(','))];
     return Object.entries(value).flatMap(([column, each]) => [
       FLAGS[option],
-      shellWord(`${columnName(column)}=${each}`),
+      shellWord(`${columnName(column)}=${option === 'renamed' ? chosenName(each) : each}`),
     ]);
   });
   return ['pg2click', command, shellName(name), ...words].join(' ');
@@ -44,8 +45,4 @@ export function tableCommand(command: 'add' | 'configure', name: TableName, opti
 
 function isList(value: object): value is readonly string[] {
   return Array.isArray(value);
-}
-
-function shellWord(text: string): string {
-  return /^[\w.,:@+=-]+$/u.test(text) ? text : quoteShell(text);
 }

@@ -75,6 +75,23 @@ export function splitAssignment(text: string): { readonly name: string; readonly
   return name === undefined || !found?.['value'] ? undefined : { name, value: found['value'] };
 }
 
+/**
+ * A name that a person chose for ClickHouse, where capitals mean themselves; quotes only for what a shell or a reader would lose.
+ * @returns undefined where quotes are not closed
+ */
+export function readChosenName(text: string): string | undefined {
+  return text.startsWith('"') ? IDENTIFIER.exec(text)?.groups?.['quoted']?.replaceAll('""', '"') : text;
+}
+
+/** A name as `readChosenName` reads it back. */
+export function chosenName(name: string): string {
+  return /^[^"\s]+$/u.test(name) ? name : quotePg(name);
+}
+
+export function isSameName(a: TableName, b: TableName): boolean {
+  return a.schema === b.schema && a.table === b.table;
+}
+
 /** `schema.table` for people, logs and the workflow id: quotes only around a part with a dot, a quote or a blank. */
 export function formatTableName(name: TableName): string {
   return `${formatPart(name.schema)}.${formatPart(name.table)}`;
@@ -100,6 +117,11 @@ export function sqlNameOf(formatted: string): string {
 /** What `sqlName` gave, as one argument in a shell. */
 export function inShell(text: string): string {
   return /^[\w.]+$/u.test(text) ? text : quoteShell(text);
+}
+
+/** A word of a command that a person pastes into a shell. */
+export function shellWord(text: string): string {
+  return /^[\w.,:@+=-]+$/u.test(text) ? text : quoteShell(text);
 }
 
 /** A text as one argument of a shell. */

@@ -32,6 +32,7 @@ export function optionsOf({ key, route, columns = [], excluded = [], where }: Of
       intervalMs,
       types: chosen(columns, ({ clickhouse }) => clickhouse),
       policies: chosen(columns, ({ policy }) => policy),
+      renamed: chosen(columns, ({ shown }) => shown),
       excluded: excluded.length === 0 ? undefined : excluded.map(({ name }) => name),
     }),
     capture: route.capture.kind,

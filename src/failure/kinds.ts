@@ -79,8 +79,8 @@ export const FAILURE_POLICIES = {
   MissingTable: {
     treatment: 'parked',
     remedy:
-      'If the table was never there, create it, then resume. If it was dropped, renamed or replaced, remove it with ' +
-      '--drop-target, and add it again under the name that it has now.',
+      'If the table was never there, create it, then resume. If it was dropped or replaced, remove it with ' +
+      '--drop-target, and add the table that has its name now.',
   },
   UnsuitableTable: {
     treatment: 'parked',

@@ -1,12 +1,15 @@
 import { isReplayName } from '../domain/replay.js';
-import type { TableOptions, TargetTable } from '../domain/replicated-table.js';
+import { sourceName, type TableOptions, type TargetTable } from '../domain/replicated-table.js';
 import { MAIN_LOADER } from '../domain/route.js';
 import { tableCommand } from '../domain/table-command.js';
 import { shellName, type TableName } from '../domain/table-name.js';
 import { optionsOf, spokenOptions } from '../domain/table-options.js';
 
 /** A table, how it was added, and which of its loaders is meant. */
-export type AddedTable = Pick<TargetTable, 'name' | 'key' | 'excluded' | 'where' | 'route' | 'loader' | 'connection'> &
+export type AddedTable = Pick<
+  TargetTable,
+  'name' | 'source' | 'key' | 'excluded' | 'where' | 'route' | 'loader' | 'connection'
+> &
   Partial<Pick<TargetTable, 'columns'>>;
 
 /** The option of `add` that chooses another name. */
@@ -26,12 +29,16 @@ export function takenRemedy(table: AddedTable, option: NameOption): string {
     if (position < 0) return `Choose a name that is free: ${again}`;
     return `Run pg2click loader remove ${title} ${loader}, then add it with a name that is free: ${again}`;
   }
-  return addAgainRemedy(name, route === undefined ? {} : spokenOptions(optionsOf({ ...table, route })), option);
+  return addAgainRemedy(table, route === undefined ? {} : spokenOptions(optionsOf({ ...table, route })), option);
 }
 
 /** @param options those that the table was added with */
-export function addAgainRemedy(name: TableName, options: TableOptions, option: NameOption): string {
-  return `Run pg2click remove ${shellName(name)}, then add it with a name that is free: ${addElsewhere(name, options, option)}`;
+export function addAgainRemedy(
+  table: Pick<AddedTable, 'name' | 'source'>,
+  options: TableOptions,
+  option: NameOption,
+): string {
+  return `Run pg2click remove ${shellName(table.name)}, then add it with a name that is free: ${addElsewhere(sourceName(table), options, option)}`;
 }
 
 /**
@@ -39,7 +46,7 @@ export function addAgainRemedy(name: TableName, options: TableOptions, option: N
  * @param table `key`: empty where another one has to be found
  */
 export function copyAgainRemedy(
-  table: Pick<AddedTable, 'name' | 'excluded' | 'where'> &
+  table: Pick<AddedTable, 'name' | 'source' | 'excluded' | 'where'> &
     Partial<Pick<AddedTable, 'columns' | 'route'>> & { readonly key: readonly string[] },
   { dropTarget }: { readonly dropTarget: boolean },
 ): string {
@@ -47,7 +54,7 @@ export function copyAgainRemedy(
   const { key: chosen, ...rest } = route === undefined ? {} : spokenOptions(optionsOf({ ...table, route }));
   const again = tableCommand(
     'add',
-    name,
+    sourceName(table),
     chosen === undefined || chosen.length === 0 ? rest : { ...rest, key: chosen },
   );
   return `Run pg2click remove ${shellName(name)}${dropTarget ? ' --drop-target' : ''}, then ${again}: it is copied again.`;

@@ -68,8 +68,9 @@ export async function changeStages(
 
 /** The part of a table that one JSON value of the ledger holds. */
 export function definitionOf(table: ReplicatedTable): Definition {
-  const { columns, excluded, where, key, route, owner, adopted, spareCaptures, partialTopic } = table;
+  const { source, columns, excluded, where, key, route, owner, adopted, spareCaptures, partialTopic } = table;
   return {
+    ...(source === undefined ? {} : { source }),
     columns,
     ...(excluded === undefined ? {} : { excluded }),
     ...(where === undefined ? {} : { where }),

@@ -1,5 +1,6 @@
 import type { Queryable } from '../connect/queryable.js';
 import type { ReplicatedTable } from '../domain/replicated-table.js';
+import type { TableName } from '../domain/table-name.js';
 import { copyStage } from '../domain/route.js';
 import type { ShapeClass } from '../domain/shape.js';
 import { query } from './query.js';
@@ -13,6 +14,8 @@ export interface NewShape {
   readonly fingerprint: string;
   /** The column that a poll follows, under its new name; absent where it has none, or kept its name. */
   readonly cursor?: string;
+  /** As in `ReplicatedTable`; absent where the table has the name that it was added with. */
+  readonly source?: TableName;
 }
 
 /**
@@ -38,6 +41,7 @@ export async function noteShape(pg: Queryable, table: ReplicatedTable, next: New
     next.cursor ?? null,
     table.route.loaders.map(({ name }) => copyStage(name)),
     table.fingerprint,
+    next.source === undefined ? '{}' : JSON.stringify({ source: next.source }),
   ]);
   return noted.rowCount === 1;
 }
@@ -53,9 +57,9 @@ const NOTE = /* sql */ `
   mine as (
     update pg2click.replicated_table t
     set shape = before.shape + 1, fingerprint = $6, ddl_epoch = ddl_epoch + 1,
-        definition = case when $9::text is null then t.definition
-                          else jsonb_set(t.definition, '{route,capture,cursor}', to_jsonb($9::text)) end
-          || jsonb_build_object('columns', $4::jsonb, 'key', $5::jsonb)
+        definition = (case when $9::text is null then t.definition
+                           else jsonb_set(t.definition, '{route,capture,cursor}', to_jsonb($9::text)) end - 'source')
+          || $12::jsonb || jsonb_build_object('columns', $4::jsonb, 'key', $5::jsonb)
     from before where t.id = before.id
     returning t.id),
   again as (

@@ -22,7 +22,7 @@ export interface TableRow {
 /** What the user chose and what the catalogue said, as one JSON value. */
 export type Definition = Pick<
   ReplicatedTable,
-  'columns' | 'excluded' | 'where' | 'key' | 'route' | 'owner' | 'adopted' | 'spareCaptures' | 'partialTopic'
+  'source' | 'columns' | 'excluded' | 'where' | 'key' | 'route' | 'owner' | 'adopted' | 'spareCaptures' | 'partialTopic'
 >;
 
 export const TABLE_COLUMNS = /* sql */ `id::text, pipeline, schema_name, table_name, relation::text, generation::int, shape,
@@ -45,6 +45,17 @@ export async function findTable(
     [pipeline, name.schema, name.table],
   );
   return found.rows.map(toTable)[0];
+}
+
+/** @returns the name under which a pipeline has a table of the source, ready or not; undefined where it has not */
+export async function findNameOf(pg: Queryable, pipeline: string, relation: string): Promise<TableName | undefined> {
+  const found = await query<TableName>(
+    pg,
+    /* sql */ `select schema_name as schema, table_name as "table" from pg2click.replicated_table
+      where pipeline = $1 and relation = $2`,
+    [pipeline, relation],
+  );
+  return found.rows[0];
 }
 
 /** Every prepared table of a pipeline, by name. */

@@ -61,6 +61,33 @@ describe('the columns of a table that is added', async () => {
     ]);
   });
 
+  it('may have other names in ClickHouse, those of the key too', async () => {
+    const { columns, key } = await inspect({
+      renamed: { id: 'number', qty: 'note', note: 'qty', Capital: 'gone', price: 'price' },
+      excluded: ['until'],
+      policies: { at: 'clamp' },
+    });
+    expect(key).toEqual(['id']);
+    expect(columns.flatMap(({ name, shown }) => (shown === undefined ? [] : [[name, shown]]))).toEqual([
+      ['id', 'number'],
+      ['qty', 'note'],
+      ['note', 'qty'],
+      ['Capital', 'gone'],
+    ]);
+  });
+
+  it('of a name that is reserved there get in under another one', async () => {
+    await client.query('create table reserved (id int primary key, _version int, note text, "note.size" int)');
+    const renamed = { _version: 'version', 'note.size': 'note_size' };
+    const name = { schema: 'public', table: 'reserved' };
+    await expect(inspectTable(client, name)).rejects.toMatchObject({
+      remedy: expect.stringContaining('--rename-column _version=NAME') as string,
+    });
+    const { columns } = await inspectTable(client, name, { renamed });
+    const known = (await inspectTable(client, name, { known: { columns } })).columns;
+    expect(known.map(({ shown }) => shown)).toEqual([undefined, 'version', undefined, 'note_size']);
+  });
+
   const REFUSED: readonly (readonly [string, ColumnOptions, RegExp])[] = [
     ['no such column', { types: { nope: 'String' } }, /public\.t has no column "nope"/u],
     ['no such column to leave out', { excluded: ['capital'] }, /has no column "capital"/u],
@@ -90,6 +117,29 @@ describe('the columns of a table that is added', async () => {
       { types: { id: 'Int32' }, policies: { id: 'clamp' } },
       /two keys could become one/u,
     ],
+    ['a name for no column', { renamed: { nope: 'x' } }, /public\.t has no column "nope"/u],
+    [
+      'a name for one left out',
+      { renamed: { note: 'x' }, excluded: ['note'] },
+      /Column note of public\.t is left out/u,
+    ],
+    [
+      'one name for two',
+      { renamed: { note: 'x', qty: 'x' } },
+      /Columns qty and note of public\.t would both be called x/u,
+    ],
+    [
+      'the name of another one',
+      { renamed: { qty: 'note' } },
+      /Columns qty and note of public\.t would both be called note/u,
+    ],
+    [
+      'a reserved name',
+      { renamed: { qty: '_version' } },
+      /Column qty of public\.t cannot be called _version: that name is reserved/u,
+    ],
+    ['a part of another one', { renamed: { qty: 'note.size' } }, /cannot be called note\.size: for ClickHouse/u],
+    ['no name', { renamed: { qty: '' } }, /Column qty of public\.t needs a name/u],
     ['a type and a text', { types: { at: `DateTime('UTC')` }, policies: { at: 'text' } }, /its policy is text/u],
   ];
   it.each(REFUSED)('are refused: %s', async (_, options, message) => {

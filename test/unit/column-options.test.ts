@@ -16,12 +16,15 @@ describe('the options of columns', () => {
         type: ['amount=Decimal(18, 4)', `"At"=DateTime64(6, 'UTC')`, 'Qty = Int64', '"a=b"=String'],
         policy: ['until=null', 'clamp', '"Until 2"=text'],
         excludeColumn: ['a,B', '"C, c"'],
+        renameColumn: ['Id=orderId', '"At"=" at"', '"a=b"=a=b'],
       }),
     ).toEqual({
       types: { amount: 'Decimal(18, 4)', At: `DateTime64(6, 'UTC')`, qty: 'Int64', 'a=b': 'String' },
       policies: { until: 'null', 'Until 2': 'text' },
       policy: 'clamp',
       excluded: ['a', 'b', 'C, c'],
+      // ClickHouse folds no names.
+      renamed: { id: 'orderId', At: ' at', 'a=b': 'a=b' },
     });
     expect(columnOptionsOf({})).toEqual({});
   });
@@ -33,6 +36,10 @@ describe('the options of columns', () => {
     [{ policy: ['never'] }, /"--policy never" is not read/u],
     [{ excludeColumn: ['a,,b'] }, /no names of columns/u],
     [{ excludeColumn: ['"a'] }, /no names of columns/u],
+    [{ renameColumn: ['a'] }, /"--rename-column a" is not read/u],
+    [{ renameColumn: ['a=""'] }, /is not read/u],
+    [{ renameColumn: ['a="b'] }, /is not read/u],
+    [{ renameColumn: ['a=b', 'A=c'] }, /gives column a two names: b and c/u],
   ])('are refused with a sentence: %j', (written, message) => {
     expect(() => columnOptionsOf(written)).toThrow(message);
   });

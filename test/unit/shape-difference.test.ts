@@ -244,3 +244,34 @@ describe('the name of a column in ClickHouse', () => {
     expect(placesOf({ was: [ID], now: [ID, added({ name: 'a' })], shapes: [taken] })).toEqual(['id id', 'a a_4_']);
   });
 });
+
+/** As `add --rename-column a=total` has it. */
+const CALLED: Column = { ...A, shown: 'total' };
+
+describe('a column that was given another name when it was added', () => {
+  it('keeps that name, whatever PostgreSQL calls it', () => {
+    const { columns, refused, class: kind } = compare({ was: [ID, CALLED, V], now: [ID, like(A, { name: 'b' }), V] });
+    expect(columns[1]).toMatchObject({ name: 'b', shown: 'total' });
+    expect(columns.map(physicalName)).toEqual(['id', 'total', 'v']);
+    expect([kind, refused]).toEqual(['follow', []]);
+  });
+
+  it('leaves its old name to a new column', () => {
+    const { columns, refused } = compare({
+      was: [ID, CALLED, V],
+      now: [ID, like(A, { name: 'b' }), V, added({ name: 'a' })],
+    });
+    expect(columns.map(physicalName)).toEqual(['id', 'total', 'v', 'a']);
+    expect(refused).toEqual([]);
+  });
+
+  it.each<[string, FoundColumn[]]>([
+    ['added', [ID, A, V, added({ name: 'total' })]],
+    ['renamed to it', [ID, A, like(V, { name: 'total' })]],
+  ])('parks the table when another column of that name is %s, and the way out has no two of one name', (_, now) => {
+    const { columns, refused } = compare({ was: [ID, CALLED, V], now });
+    expect(refused).toEqual([expect.stringMatching(/total.*: column a has that name in ClickHouse$/u)]);
+    const last = columns.find(({ name }) => name === 'total');
+    expect(last?.shown).toBe(`total_${last?.position}`);
+  });
+});

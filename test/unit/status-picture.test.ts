@@ -34,6 +34,7 @@ const LOAD: StageView = {
 
 const ORDERS: TableView = {
   table: 'public.orders',
+  renamedTo: null,
   workflowId: 'replicate/default/public.orders',
   phase: 'streaming',
   answering: true,
@@ -100,6 +101,12 @@ it('a healthy table is one line, numbers to the right, and nothing else', () => 
     '  table          phase         copied  changes  waiting   lag  target',
     '  public.orders  ● streaming  200,000    4,000    1,012  31 s  default.orders',
   ]);
+});
+
+it('a table that was renamed in PostgreSQL has both names', () => {
+  const renamed = { ...ORDERS, renamedTo: 'sales."Orders 2"' };
+  expect(drawn(view([renamed]))[3]).toMatch(/^ {2}public\.orders \(now sales\."Orders 2" in PostgreSQL\) {2}/u);
+  expect(drawnTable(renamed)[0]).toMatch(/^public\.orders \(now sales\."Orders 2" in PostgreSQL\) {2}/u);
 });
 
 it('between two looks the rate of changes is shown', () => {

@@ -1,7 +1,7 @@
 import type { ClickHouseClient } from '@clickhouse/client';
 import { RESERVED_COLUMNS } from '../../domain/column-type.js';
 import { quoteCh } from '../../domain/identifier.js';
-import { physicalKey } from '../../domain/replicated-table.js';
+import { physicalKey, physicalName } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { Failure } from '../../failure/failure.js';
 import { retryCommand, takenRemedy } from '../../failure/remedies.js';
@@ -99,7 +99,7 @@ export async function ensureFence(ch: ClickHouseClient, table: TargetOwner): Pro
 }
 
 function refuseReservedColumn({ name, columns }: TargetOwner): void {
-  const reserved = columns.find((column) => RESERVED_COLUMNS.includes(column.name));
+  const reserved = columns.find((column) => RESERVED_COLUMNS.includes(physicalName(column)));
   if (reserved === undefined) return;
   throw new Failure('UnsuitableTable', {
     message: `Table ${formatTableName(name)} has a column "${reserved.name}": that name is reserved in its ClickHouse table.`,

@@ -1,6 +1,6 @@
 import { quoteCh } from '../../domain/identifier.js';
 import type { LoaderSpec, Target } from '../../domain/route.js';
-import type { TargetTable } from '../../domain/replicated-table.js';
+import { shownName, type TargetTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { Failure } from '../../failure/failure.js';
 
@@ -72,11 +72,12 @@ const RESERVED_BY_ENGINE =
 
 /** @throws Failure `UnsuitableTable` */
 export function refuseEngineNames({ name, columns }: Pick<TargetTable, 'name' | 'columns'>): void {
-  const reserved = columns.find((column) => RESERVED_BY_ENGINE.test(column.name));
+  const reserved = columns.find((column) => RESERVED_BY_ENGINE.test(shownName(column)));
   if (reserved === undefined) return;
+  const shown = shownName(reserved);
   throw new Failure('UnsuitableTable', {
-    message: `Table ${formatTableName(name)} has a column "${reserved.name}": the Kafka engine of ClickHouse uses that name itself.`,
-    remedy: 'Rename the column, or remove the table and add it with --loader worker.',
+    message: `Table ${formatTableName(name)} has a column "${shown}": the Kafka engine of ClickHouse uses that name itself.`,
+    remedy: 'Remove the table, and add it with --rename-column COLUMN=NAME, or with --loader worker.',
   });
 }
 

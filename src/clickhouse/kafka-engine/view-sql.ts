@@ -1,6 +1,6 @@
 import { byPosition, DELETED_COLUMN, VERSION_COLUMN } from '../../domain/column-type.js';
 import { quoteCh } from '../../domain/identifier.js';
-import { takesNull } from '../../domain/replicated-table.js';
+import { shownName, takesNull } from '../../domain/replicated-table.js';
 import { MESSAGE_HEADER } from '../../messages/header.js';
 import { quoteText, targetNames } from '../names.js';
 import { MESSAGE_COLUMNS, type EngineNames } from './names.js';
@@ -56,9 +56,10 @@ function oursSql({ table }: EngineSpec): string {
 /** What is wrong with a message, in words; the first thing. */
 function problemSql({ table: { columns, key } }: EngineSpec): string {
   const needed = byPosition(columns).filter((column) => !takesNull(column) || key.includes(column.name));
-  const nulls = needed.map(({ name }) => {
+  const nulls = needed.map((column) => {
+    const name = shownName(column);
     // A tombstone has the key only.
-    const live = key.includes(name) ? '' : ` and ${DELETED_COLUMN} = 0`;
+    const live = key.includes(column.name) ? '' : ` and ${DELETED_COLUMN} = 0`;
     return `isNull(${quoteCh(name)}) and not _kafka_truncate${live}, ${quoteText(`column "${name}" is null, or missing`)}`;
   });
   const conditions = [
@@ -74,7 +75,7 @@ function problemSql({ table: { columns, key } }: EngineSpec): string {
 /** Live rows and tombstones -> the target. */
 export function rowsSql(names: EngineNames, spec: EngineSpec): string {
   const { sql } = targetNames(spec.table.target);
-  const nullable = new Map(spec.table.columns.map((column) => [column.name, takesNull(column)]));
+  const nullable = new Map(spec.table.columns.map((column) => [shownName(column), takesNull(column)]));
   const columns = rowColumns(spec).map(({ name, type }) => {
     const column = `m.${quoteCh(name)}`;
     const value =

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { ClickHouseClient } from '@clickhouse/client';
 import { DELETED_COLUMN, targetColumns, VERSION_COLUMN } from '../../domain/column-type.js';
-import { physicalName, underPhysicalNames, type TargetTable } from '../../domain/replicated-table.js';
+import { physicalName, shownName, underPhysicalNames, type TargetTable } from '../../domain/replicated-table.js';
 import type { RetriedRow } from '../../ledger/quarantine-rows.js';
 import { appendColumns } from '../append/fit.js';
 import { insertValues } from '../insert.js';
@@ -64,9 +64,10 @@ export async function retryAppended(
 }
 
 /** The version is not used: a plain MergeTree has none. */
-function keyObject({ key }: TargetTable, texts: string): Buffer {
+function keyObject({ key, columns }: TargetTable, texts: string): Buffer {
   const values = JSON.parse(texts) as string[];
-  const named = key.map((name, index) => [name, values[index] ?? ''] as const);
+  const shown = new Map(columns.map((column) => [column.name, shownName(column)]));
+  const named = key.map((each) => shown.get(each) ?? each).map((name, index) => [name, values[index] ?? ''] as const);
   return Buffer.from(JSON.stringify(Object.fromEntries([...named, [VERSION_COLUMN, '0']])));
 }
 

@@ -89,7 +89,7 @@ const CHOOSING = `## Choosing a ClickHouse type
 \`pg2click add TABLE --type COLUMN=TYPE\` takes any type of the column "may also be". Where that type has no place for some values of the
 column, such as \`Int16\` for an \`integer\`, add a policy for the column too: without one \`add\` refuses. Whether a column is Nullable follows
 from PostgreSQL and from its policy, so leave \`Nullable\` out. \`--exclude-column COLUMNS\` leaves columns out; what happens to them
-later does not matter. Reserved, and refused unless left out: \`_version\`, \`_deleted\`, \`_part\`, \`_row_exists\`, \`_block_number\`, \`_block_offset\`, and names
+later does not matter. \`--rename-column COLUMN=NAME\` gives a column another name in ClickHouse. Reserved, and refused unless left out or renamed: \`_version\`, \`_deleted\`, \`_part\`, \`_row_exists\`, \`_block_number\`, \`_block_offset\`, and names
 like \`note.null\` or \`note.size\` beside a column \`note\`, which ClickHouse reads as a part of it.`;
 
 const KEYS = `## Keys

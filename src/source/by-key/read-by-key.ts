@@ -5,7 +5,7 @@ import type { Queryable } from '../../connect/queryable.js';
 import type { ReadingPool } from '../../connect/reading-pool.js';
 import { describeDeployment, type Deployment } from '../../domain/deployment.js';
 import { quotePg } from '../../domain/identifier.js';
-import { shownName, type Column, type ReplicatedTable } from '../../domain/replicated-table.js';
+import { shownName, sourceName, type Column, type ReplicatedTable } from '../../domain/replicated-table.js';
 import { columnsOfShape } from '../../domain/shape.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
@@ -149,8 +149,9 @@ function arrayOf({ values, bytes }: KeyBatch): Buffer {
 }
 
 /** The loader reads PostgreSQL here: nobody expects that of a worker that loads a topic, so each sentence says it. */
-function explain(error: unknown, { name }: ReplicatedTable, role: string): Failure {
-  const title = formatTableName(name);
+function explain(error: unknown, table: ReplicatedTable, role: string): Failure {
+  const title = formatTableName(table.name);
+  const name = sourceName(table);
   const failure = classifyPostgres(error, `reading rows of ${title} by key`);
   if (failure.kind === 'SourceUnavailable')
     return new Failure('SourceUnavailable', {

@@ -2,6 +2,7 @@ import { placeOf } from '../../domain/column-type.js';
 import type { Column, ColumnOptions, ExcludedColumn, Policy, ReplicatedTable } from '../../domain/replicated-table.js';
 import { rowOf } from '../../domain/types/rows.js';
 import type { Place } from '../../domain/types/type.js';
+import { columnName } from '../../domain/table-name.js';
 import { Failure } from '../../failure/failure.js';
 
 export interface ChosenColumns {
@@ -27,10 +28,11 @@ export function chooseColumns(
   options: ColumnOptions,
   { title, key }: ChoosingFor,
 ): ChosenColumns {
-  const { types = {}, policies = {}, policy, excluded = [] } = options;
-  for (const name of [...Object.keys(types), ...Object.keys(policies), ...excluded]) requireColumn(all, name, title);
+  const { types = {}, policies = {}, policy, excluded = [], renamed = {} } = options;
+  for (const name of [types, policies, renamed].flatMap((each) => Object.keys(each)).concat(excluded))
+    requireColumn(all, name, title);
   const isExcluded = ({ name }: Column): boolean => excluded.includes(name);
-  const columns = all
+  const columns = renameColumns(all, { renamed, excluded }, title)
     .filter((column) => !isExcluded(column))
     .map((column) => {
       const clickhouse = own(types, column.name);
@@ -61,9 +63,34 @@ export function keepColumns(
         ...column,
         ...(was?.clickhouse === undefined ? {} : { clickhouse: was.clickhouse }),
         ...(was?.policy === undefined ? {} : { policy: was.policy }),
+        ...(was?.shown === undefined ? {} : { shown: was.shown }),
       };
     });
   return { columns: kept, ...(excluded.length === 0 ? {} : { excluded }) };
+}
+
+/** What the columns are called in ClickHouse. Whether ClickHouse takes the names is seen when all of them are known. */
+function renameColumns(
+  all: readonly Column[],
+  { renamed = {}, excluded = [] }: Pick<ColumnOptions, 'renamed' | 'excluded'>,
+  title: string,
+): readonly Column[] {
+  return all.map((column) => {
+    const { name } = column;
+    const shown: unknown = own(renamed, name);
+    if (shown === undefined) return column;
+    if (excluded.includes(name))
+      throw new Failure('UnsuitableTable', {
+        message: `Column ${name} of ${title} is left out, and cannot have another name.`,
+        remedy: 'Leave out --exclude-column or --rename-column for it.',
+      });
+    if (typeof shown !== 'string' || shown === '')
+      throw new Failure('UnsuitableTable', {
+        message: `Column ${name} of ${title} needs a name.`,
+        remedy: `Give one: --rename-column ${columnName(name)}=NAME.`,
+      });
+    return shown === name ? column : { ...column, shown };
+  });
 }
 
 /** An option may be named like a property that every object has. */

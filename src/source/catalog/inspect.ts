@@ -1,7 +1,13 @@
 import { quotePg } from '../../domain/identifier.js';
 import { flawOfName } from '../../domain/column-name.js';
-import type { CaptureOptions, Column, ColumnOptions, TriggerLevel } from '../../domain/replicated-table.js';
-import { formatTableName, shellName, type TableName } from '../../domain/table-name.js';
+import {
+  shownName,
+  type CaptureOptions,
+  type Column,
+  type ColumnOptions,
+  type TriggerLevel,
+} from '../../domain/replicated-table.js';
+import { columnName, formatTableName, shellName, shellWord, type TableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
 import type { Queryable } from '../../connect/queryable.js';
@@ -216,14 +222,26 @@ function refuseExcludedKey(key: readonly string[], columns: readonly Column[], t
   });
 }
 
+/** The names of ClickHouse: those of the source, or those that were chosen. */
 function refuseNames(columns: readonly Column[], title: string): void {
-  const names = new Set(columns.map(({ name }) => name));
-  for (const name of names) {
-    const why = flawOfName(name, names);
+  const names = new Set(columns.map(shownName));
+  for (const column of columns) {
+    const [name, shown] = [column.name, shownName(column)];
+    const other = columns.find((each) => each !== column && shownName(each) === shown);
+    if (other !== undefined)
+      throw new Failure('UnsuitableTable', {
+        message: `Columns ${name} and ${other.name} of ${title} would both be called ${shown}.`,
+        remedy: 'Give one of them another name with --rename-column COLUMN=NAME.',
+      });
+    const why = flawOfName(shown, names);
     if (why === undefined) continue;
+    const isChosen = column.shown !== undefined;
+    const away = `Leave it out with --exclude-column '${quotePg(name)}', give`;
     throw new Failure('UnsuitableTable', {
-      message: `${title} has a column ${name}: ${why}.`,
-      remedy: `Leave it out with --exclude-column '${quotePg(name)}', or rename it in PostgreSQL.`,
+      message: isChosen
+        ? `Column ${name} of ${title} cannot be called ${shown}: ${why}.`
+        : `${title} has a column ${name}: ${why}.`,
+      remedy: `${isChosen ? 'Give' : away} it another name with --rename-column ${shellWord(`${columnName(name)}=NAME`)}.`,
     });
   }
 }

@@ -1,20 +1,23 @@
 import type { Queryable } from '../../connect/queryable.js';
 import { rowsOfLast } from '../../connect/queryable.js';
 import { literal } from '../../domain/identifier.js';
-import type { Column, ReplicatedTable } from '../../domain/replicated-table.js';
+import { sourceName, type Column, type ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { Failure } from '../../failure/failure.js';
 import { copyAgainRemedy } from '../../failure/remedies.js';
 import { qualified } from '../outbox/names.js';
 import { numericModifier, readColumns } from './catalog.js';
+import { findPlace, othersSql, requirePlace } from './place.js';
 
-type SchemaOwner = Pick<ReplicatedTable, 'name' | 'relation' | 'columns'> &
+type SchemaOwner = Pick<ReplicatedTable, 'name' | 'source' | 'relation' | 'columns'> &
   Partial<Pick<ReplicatedTable, 'key' | 'route' | 'excluded' | 'where'>>;
 
 /** What is looked at before rows are read. */
 interface RowSchema {
   /** The name belongs to the table that was added. */
   readonly same: boolean;
+  /** Another table has the name that it was added with. */
+  readonly taken: boolean;
   /** Row-level security applies to our role. */
   readonly hidden: boolean;
   /** Number, name, type, modifier and NOT NULL of every column, as one text. */
@@ -29,10 +32,15 @@ interface RowSchema {
  *
  * One text of the columns, compared here: PostgreSQL takes 0.2 ms for it, and took 0.9 to compare them itself, with each batch.
  */
-export function lockRowSchemaSql({ name, relation }: Pick<SchemaOwner, 'name' | 'relation'>): string {
-  const table = `${literal(qualified(name))}::pg_catalog.regclass`;
-  return /* sql */ `lock table only ${qualified(name)} in access share mode;
-    select ${table} = ${literal(relation)}::pg_catalog.oid as same, pg_catalog.row_security_active(${table}) as hidden,
+export function lockRowSchemaSql(owner: Pick<SchemaOwner, 'name' | 'source' | 'relation'>): string {
+  const name = qualified(sourceName(owner));
+  const table = `${literal(name)}::pg_catalog.regclass`;
+  const relation = `${literal(owner.relation)}::pg_catalog.oid`;
+  const others = othersSql(literal(owner.name.schema), literal(owner.name.table), relation);
+  // Where it has the name it was added with, no other table has.
+  const taken = owner.source === undefined ? 'false' : `exists (${others})`;
+  return /* sql */ `lock table only ${name} in access share mode;
+    select ${table} = ${relation} as same, ${taken} as taken, pg_catalog.row_security_active(${table}) as hidden,
       array(
         select row(a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull) from pg_catalog.pg_attribute a
         where a.attrelid = ${table} and a.attnum > 0 order by a.attnum)::text as columns`;
@@ -59,47 +67,31 @@ export async function requireRowSchema(pg: Queryable, results: unknown, table: S
  * @returns the text of its columns
  * @throws Failure `MissingTable`, `Unauthorized`
  */
-export async function requireSameTable(
-  pg: Queryable,
-  results: unknown,
-  table: Pick<SchemaOwner, 'name' | 'relation'>,
-): Promise<string> {
+export async function requireSameTable(pg: Queryable, results: unknown, table: SchemaOwner): Promise<string> {
   const [found] = rowsOfLast<RowSchema>(results);
-  const title = formatTableName(table.name);
-  if (found?.same !== true) {
-    const now = await findName(pg, table.relation);
-    const what = now === null ? 'was dropped' : `is ${now} now`;
+  if (found?.same !== true || found.taken) {
+    const now = requirePlace(table, await findPlace(pg, table));
     throw new Failure('MissingTable', {
-      message: `${title} is another table now than the one that was added, which ${what}.`,
-      remedy: REMEDY_OF_MISSING,
+      message: `${formatTableName(table.name)} is ${formatTableName(now)} in PostgreSQL now.`,
+      remedy: 'That is followed by itself.',
     });
   }
   if (found.hidden)
     throw new Failure('Unauthorized', {
-      message: `Row-level security was switched on for ${title}, and would hide rows from the PostgreSQL role of pg2click: they would look deleted.`,
+      message: `Row-level security was switched on for ${formatTableName(table.name)}, and would hide rows from the PostgreSQL role of pg2click: they would look deleted.`,
       remedy: 'Give the role BYPASSRLS, or switch row-level security off for it, then resume.',
     });
   return found.columns;
 }
-
-/** @returns quoted; null where the table was dropped */
-async function findName(pg: Queryable, relation: string): Promise<string | null> {
-  const found = await pg.query<{ name: string }>(
-    /* sql */ `select format('%I.%I', c.relnamespace::pg_catalog.regnamespace::text, c.relname) as name
-      from pg_catalog.pg_class c where c.oid = $1::pg_catalog.oid`,
-    [relation],
-  );
-  return found.rows[0]?.name ?? null;
-}
-
-const REMEDY_OF_MISSING =
-  'Give the table that was added its name back and resume; or remove the table from pg2click and add it again.';
 
 /** @returns the failure, with its remedy where the statement that threw `error` found no table */
 export function explainMissing(failure: Failure, error: unknown): Failure {
   if (failure === error || failure.kind !== 'MissingTable') return failure;
   return new Failure('MissingTable', { message: failure.message, remedy: REMEDY_OF_MISSING, cause: error });
 }
+
+const REMEDY_OF_MISSING =
+  'Give the table that was added its name back and resume; or remove the table from pg2click and add it again.';
 
 /**
  * @param otherwise said where the columns are as they were
@@ -117,7 +109,7 @@ export async function sourceChanged(
 /** @param otherwise said where there are no changes */
 export function changedBy(
   changes: readonly string[],
-  { key = [], ...table }: Pick<SchemaOwner, 'name' | 'columns' | 'excluded' | 'where' | 'route' | 'key'>,
+  { key = [], ...table }: Pick<SchemaOwner, 'name' | 'source' | 'columns' | 'excluded' | 'where' | 'route' | 'key'>,
   otherwise: string,
   cause?: unknown,
 ): Failure {

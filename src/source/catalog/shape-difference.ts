@@ -56,13 +56,14 @@ export function shapeDifference(look: ShapeLook): ShapeDifference {
   for (const found of look.columns) {
     const { computed: _, placeless, ...is } = found;
     const was = table.columns.find(({ position }) => position === is.position);
+    // With these choices the table can be added again.
+    const named = flawOfShown(look, is) === undefined ? {} : { shown: `${is.name}_${is.position}` };
     if (was === undefined) {
       verdicts.push(judgeAdded(look, found));
-      // That is the choice with which the table can be added again.
-      columns.push(placed(placeless === undefined ? is : { ...is, policy: 'text' }, taken));
+      columns.push(placed({ ...is, ...named, ...(placeless === undefined ? {} : { policy: 'text' }) }, taken));
     } else {
       verdicts.push(...judgeKept(look, was, is));
-      columns.push(kept(was, is));
+      columns.push({ ...kept(was, is), ...named });
     }
   }
   for (const was of table.columns)
@@ -88,9 +89,10 @@ export function newName(before: readonly Column[], now: readonly Column[], name:
   return now.find((column) => column.position === position)?.name ?? name;
 }
 
-function judgeAdded({ before, after, columns }: ShapeLook, column: FoundColumn): Verdict {
+function judgeAdded(look: ShapeLook, column: FoundColumn): Verdict {
+  const { before, after } = look;
   const what = `the column ${column.name} was added`;
-  const flaw = flawOfNewName(column.name, namesOf(columns));
+  const flaw = flawOfShown(look, column);
   if (flaw !== undefined) return { what: `${what}: ${flaw}`, class: 'refused' };
   if (column.placeless !== undefined)
     return { what: `${what}: its default has no exact place in ClickHouse (${column.placeless})`, class: 'refused' };
@@ -106,7 +108,7 @@ function judgeKept(look: ShapeLook, was: Column, is: Column): Verdict[] {
   const verdicts: Verdict[] = [];
   if (was.name !== is.name) {
     const what = `${title} was renamed to ${is.name}`;
-    const flaw = flawOfNewName(is.name, namesOf(look.columns));
+    const flaw = flawOfShown(look, is);
     verdicts.push(flaw === undefined ? { what, class: 'follow' } : { what: `${what}: ${flaw}`, class: 'refused' });
   }
   if (typeText(was) !== typeText(is)) verdicts.push(judgeType(look, was, is));
@@ -188,8 +190,17 @@ function placed(column: Column, taken: Set<string>): Column {
   return physical === column.name ? column : { ...column, physical };
 }
 
-function namesOf(columns: readonly Column[]): ReadonlySet<string> {
-  return new Set(columns.map(({ name }) => name));
+/** Why a column cannot have its new name in ClickHouse. One that the user chose a name for keeps that. */
+function flawOfShown({ table, columns }: ShapeLook, column: Column): string | undefined {
+  const before = (position: number): Column | undefined => table.columns.find((each) => each.position === position);
+  const was = before(column.position);
+  if (was?.shown !== undefined || was?.name === column.name) return undefined;
+  const others = columns.filter(({ position }) => position !== column.position);
+  const shown = new Map(others.map((other) => [before(other.position)?.shown ?? other.name, other.name]));
+  const owner = shown.get(column.name);
+  return owner === undefined
+    ? flawOfNewName(column.name, new Set(shown.keys()))
+    : `column ${owner} has that name in ClickHouse`;
 }
 
 function isKey({ key }: Pick<ReplicatedTable, 'key'>, { name }: Column): boolean {

@@ -1,12 +1,15 @@
 import type { Queryable } from '../../connect/queryable.js';
-import type { Column, ReplicatedTable } from '../../domain/replicated-table.js';
+import { sourceName, type Column, type ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName, type TableName } from '../../domain/table-name.js';
 import { Failure } from '../../failure/failure.js';
 import { policyOf } from '../../failure/kinds.js';
 import { fingerprintTable } from './fingerprint.js';
 import { inspectTable, type InspectOptions, type TableInspection } from './inspect.js';
 
-type InspectedTable = Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'columns' | 'excluded' | 'where' | 'key'> &
+type InspectedTable = Pick<
+  ReplicatedTable,
+  'id' | 'name' | 'source' | 'relation' | 'columns' | 'excluded' | 'where' | 'key'
+> &
   Partial<Pick<ReplicatedTable, 'route'>>;
 
 /**
@@ -41,7 +44,7 @@ async function inspectAgain(
   makes: InspectOptions['makes'],
 ): Promise<TableInspection> {
   try {
-    return await inspectTable(pg, table.name, { key: table.key, makes, known: table });
+    return await inspectTable(pg, sourceName(table), { key: table.key, makes, known: table });
   } catch (error) {
     const isRefused = error instanceof Failure && policyOf(error.kind).treatment === 'parked';
     throw isRefused ? changedMeanwhile(table.name, error) : error;

@@ -7,6 +7,7 @@ import { copyAgainRemedy } from '../../failure/remedies.js';
 import { Failure } from '../../failure/failure.js';
 import { readFingerprint, saveFingerprint } from '../../ledger/tables.js';
 import { explainFingerprint } from './fingerprint-difference.js';
+import { findPlace, requirePlace } from './place.js';
 import { fingerprintTable, type Fingerprint } from './fingerprint.js';
 
 /**
@@ -16,6 +17,8 @@ import { fingerprintTable, type Fingerprint } from './fingerprint.js';
  */
 export async function verifyUnchanged({ ledger, source }: Databases, table: ReplicatedTable): Promise<string> {
   const fingerprint = await fingerprintTable(source, table);
+  // Another one may have got the name since, of which the fingerprint says nothing.
+  if (table.source !== undefined) requirePlace(table, await findPlace(source, table));
   // Texts differ after VACUUM FULL and the like too: only what matters is explained.
   if (explainFingerprint(table.fingerprint, fingerprint, unreadColumns(table)) !== '')
     await requireRenewed(ledger, table, fingerprint);

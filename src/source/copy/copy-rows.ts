@@ -17,7 +17,10 @@ import { explainMissing, lockRowSchemaSql, requireRowSchema } from '../catalog/r
 /** At 150 bytes a row this is some 1,700 rows ahead of the sink. */
 const BUFFER_BYTES = 256 * 1024;
 
-type CopiedTable = Pick<ReplicatedTable, 'name' | 'relation' | 'columns' | 'where' | 'generation' | 'shape'> &
+type CopiedTable = Pick<
+  ReplicatedTable,
+  'name' | 'source' | 'relation' | 'columns' | 'where' | 'generation' | 'shape'
+> &
   Partial<Pick<ReplicatedTable, 'key' | 'route'>>;
 
 /** What FROM reads, and a condition; columns are those of `source`. */

@@ -17,7 +17,7 @@ const FIRST_ANSWER_MS = 15_000;
 /** What reading a batch has to know of its table. */
 export type ReadTable = Pick<
   ReplicatedTable,
-  'id' | 'name' | 'relation' | 'columns' | 'where' | 'shape' | 'key' | 'generation'
+  'id' | 'name' | 'source' | 'relation' | 'columns' | 'where' | 'shape' | 'key' | 'generation'
 > &
   Partial<Pick<ReplicatedTable, 'route'>>;
 

@@ -1,4 +1,4 @@
-import type { ReplicatedTable } from '../../domain/replicated-table.js';
+import { sourceName, type ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName, type TableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
@@ -26,7 +26,7 @@ export const BEGIN_DDL = /* sql */ `begin; set local lock_timeout = ${LOCK_TIMEO
 
 type OutboxOwner = Pick<
   ReplicatedTable,
-  'id' | 'name' | 'relation' | 'shape' | 'columns' | 'excluded' | 'where' | 'key'
+  'id' | 'name' | 'source' | 'relation' | 'shape' | 'columns' | 'excluded' | 'where' | 'key'
 > &
   Partial<Pick<ReplicatedTable, 'route'>> &
   CaptureForm;
@@ -57,15 +57,15 @@ export async function installOutbox(pg: Queryable, table: OutboxOwner, options: 
 }
 
 /** The weakest lock, which SELECT allows: no ALTER of columns, key or name gets past it. */
-async function holdAsItIs(pg: Queryable, { name }: OutboxOwner): Promise<void> {
-  await pg.query(/* sql */ `lock table ${qualified(name)} in access share mode`);
+async function holdAsItIs(pg: Queryable, table: OutboxOwner): Promise<void> {
+  await pg.query(/* sql */ `lock table ${qualified(sourceName(table))} in access share mode`);
 }
 
 async function install(pg: Queryable, table: OutboxOwner, { fence, ledgerElsewhere }: DdlOptions): Promise<void> {
   await fence?.(pg);
   if (ledgerElsewhere === true) await insertDrainRow(pg, table.id);
   const types = await readKeyTypes(pg, table);
-  const owned = await ownsTable(pg, table.name);
+  const owned = await ownsTable(pg, sourceName(table));
   const { id, relation, shape, triggerLevel: level, isTree } = table;
   await pg.query(outboxTableSql(id, types));
   // What fits into the outbox is read from the outbox itself.
@@ -118,11 +118,11 @@ export async function removeOutbox(
 }
 
 /** The table and, of a partitioned one, its partitions: a row trigger is made on each of them. */
-async function relationOf(pg: Queryable, { name }: OutboxOwner): Promise<readonly string[]> {
+async function relationOf(pg: Queryable, table: OutboxOwner): Promise<readonly string[]> {
   const found = await pg.query<{ oid: string }>(
     /* sql */ `select own.oid::text as oid from (select pg_catalog.to_regclass($1)::oid as oid) own where own.oid is not null
       union select part.relid::oid::text from pg_catalog.pg_partition_tree(pg_catalog.to_regclass($1)) part`,
-    [qualified(name)],
+    [qualified(sourceName(table))],
   );
   return found.rows.map(({ oid }) => oid);
 }
@@ -145,7 +145,7 @@ async function isInstalled(pg: Queryable, table: OutboxOwner): Promise<boolean> 
       join pg_catalog.pg_proc f on f.oid = t.tgfoid and f.pronamespace = pg_catalog.to_regnamespace('pg2click')
       where t.tgrelid = pg_catalog.to_regclass($1) and t.tgname = any ($2) and t.tgenabled = 'A'
         and pg_catalog.to_regclass($3) is not null`,
-    [qualified(table.name), OUTBOX_EVENTS.map((event) => triggerName(table.id, event)), outboxTable(table.id)],
+    [qualified(sourceName(table)), OUTBOX_EVENTS.map((event) => triggerName(table.id, event)), outboxTable(table.id)],
   );
   if (found.rows[0]?.triggers !== OUTBOX_EVENTS.length) return false;
   return !table.isTree || (await findUnguarded(pg, table)).length === 0;
@@ -178,7 +178,7 @@ async function readKeyTypes(pg: Queryable, table: OutboxOwner): Promise<OutboxKe
     join pg_type t on t.oid = level.type
     left join (pg_collation c join pg_namespace n on n.oid = c.collnamespace) on c.oid = level.collated
     order by level.name, level.depth desc`,
-    [qualified(table.name), table.key],
+    [qualified(sourceName(table)), table.key],
   );
   return table.key.map((name) => {
     const row = found.rows.find((candidate) => candidate.name === name);

@@ -1,4 +1,4 @@
-import { isTree, type ReplicatedTable } from '../../domain/replicated-table.js';
+import { isTree, sourceName, type ReplicatedTable } from '../../domain/replicated-table.js';
 import { filterSql } from '../../domain/row-filter.js';
 import type { TableName } from '../../domain/table-name.js';
 import { quotePg } from '../../domain/identifier.js';
@@ -38,7 +38,8 @@ export function qualified(name: TableName): string {
 }
 
 /** A table as its rows are read. */
-type RowsOwner = Pick<ReplicatedTable, 'name' | 'columns' | 'where'> & Partial<Pick<ReplicatedTable, 'route'>>;
+type RowsOwner = Pick<ReplicatedTable, 'name' | 'source' | 'columns' | 'where'> &
+  Partial<Pick<ReplicatedTable, 'route'>>;
 
 /** All rows of a table, as FROM reads them: of a partitioned one (a tree) with its partitions, of any other without its heirs. */
 export function allRows(name: TableName, isOfTree: boolean): string {
@@ -47,7 +48,7 @@ export function allRows(name: TableName, isOfTree: boolean): string {
 
 /** The rows that are replicated, as FROM reads them. */
 export function ownRows(table: RowsOwner): string {
-  return rowsThatFit(table, allRows(table.name, isTree(table)));
+  return rowsThatFit(table, allRows(sourceName(table), isTree(table)));
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { Queryable } from '../../connect/queryable.js';
-import type { ReplicatedTable } from '../../domain/replicated-table.js';
+import { sourceName, type ReplicatedTable } from '../../domain/replicated-table.js';
 import type { TableName } from '../../domain/table-name.js';
 import { qualified, triggerName } from './names.js';
 import { beforeTruncateSql, enableAlwaysSql } from './trigger-sql.js';
@@ -13,11 +13,11 @@ export interface UnguardedPartition {
   readonly allowed: boolean;
 }
 
-type Tree = Pick<ReplicatedTable, 'id' | 'name' | 'relation'>;
+type Tree = Pick<ReplicatedTable, 'id' | 'name' | 'source' | 'relation'>;
 
 /** The trigger that runs before the TRUNCATE of a partitioned table. */
 export function guardTree(table: Tree, owned: boolean): readonly string[] {
-  return [beforeTruncateSql(table.id, table.name, 'truncating'), enableAlwaysSql(table, 'truncating', owned)];
+  return [beforeTruncateSql(table.id, sourceName(table), 'truncating'), enableAlwaysSql(table, 'truncating', owned)];
 }
 
 /**

@@ -1,5 +1,5 @@
 import { literal, quotePg } from '../../domain/identifier.js';
-import type { ReplicatedTable, TriggerLevel } from '../../domain/replicated-table.js';
+import { sourceName, type ReplicatedTable, type TriggerLevel } from '../../domain/replicated-table.js';
 import type { TableName } from '../../domain/table-name.js';
 import {
   captureFunction,
@@ -13,7 +13,7 @@ import {
 
 /** The statement takes SHARE ROW EXCLUSIVE, so it waits for the writers of this moment and holds off the next ones. */
 export function triggerSql(
-  table: Pick<ReplicatedTable, 'id' | 'name'>,
+  table: Pick<ReplicatedTable, 'id' | 'name' | 'source'>,
   event: OutboxEvent,
   level: TriggerLevel,
 ): string {
@@ -28,7 +28,7 @@ export function triggerSql(
         ? 'for each row'
         : `referencing ${transitions.join(' ')} for each statement`;
   return /* sql */ `create or replace trigger ${quotePg(triggerName(table.id, event))} after ${event}
-    on ${qualified(table.name)} ${how} execute function ${captureFunction(table.id, event)}()`;
+    on ${qualified(sourceName(table))} ${how} execute function ${captureFunction(table.id, event)}()`;
 }
 
 /** A trigger that runs before a TRUNCATE: of a partition (`truncate`), or of the partitioned table itself (`truncating`). */
@@ -42,11 +42,11 @@ export function beforeTruncateSql(id: string, table: TableName, runs: 'truncate'
  * other role there is a function of the administrator's (`sql/roles/postgres.sql`). On a partitioned table it holds for the partitions too.
  */
 export function enableAlwaysSql(
-  replica: Pick<ReplicatedTable, 'id' | 'name'>,
+  replica: Pick<ReplicatedTable, 'id' | 'name' | 'source'>,
   event: CaptureFunction,
   owned: boolean,
 ): string {
-  const table = qualified(replica.name);
+  const table = qualified(sourceName(replica));
   const name = triggerName(replica.id, event);
   return owned
     ? /* sql */ `alter table ${table} enable always trigger ${quotePg(name)}`

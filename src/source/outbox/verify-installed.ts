@@ -7,7 +7,10 @@ import { triggerName } from './names.js';
 import { findUnguarded } from './partitions.js';
 import type { CaptureForm } from './trigger-level.js';
 
-type InstalledTable = Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'columns' | 'excluded' | 'where' | 'key'> &
+type InstalledTable = Pick<
+  ReplicatedTable,
+  'id' | 'name' | 'source' | 'relation' | 'columns' | 'excluded' | 'where' | 'key'
+> &
   Partial<Pick<ReplicatedTable, 'route'>> &
   CaptureForm;
 

@@ -1,4 +1,5 @@
 import { literal, quotePg } from '../../domain/identifier.js';
+import { sourceName } from '../../domain/replicated-table.js';
 import type { Queryable } from '../../connect/queryable.js';
 import { queryBounded } from '../../ledger/query.js';
 import type { CaptureBacklog, CapturedTable } from '../capture.js';
@@ -32,7 +33,7 @@ export async function readPollBacklog(
   } catch (error) {
     throw await explainUnreadable(
       pg,
-      tables.map(({ table }) => table.name),
+      tables.map(({ table }) => sourceName(table)),
       error,
     );
   }
@@ -58,7 +59,7 @@ function cursorOf({ position }: CapturedTable): bigint {
 function sequencesSql(tables: readonly CapturedTable[]): string {
   const polled = tables.map(({ id, table }) => {
     const { sequence } = pollSpecOf(table);
-    const { schema, table: name } = table.name;
+    const { schema, table: name } = sourceName(table);
     return `(${BigInt(id)}, ${BigInt(sequence.oid)}::oid, ${BigInt(table.relation)}::oid, ${literal(schema)}, ${literal(name)})`;
   });
   return /* sql */ `select polled.id::text as id, c.oid is not null as same,
@@ -75,7 +76,7 @@ function waitingSql(tables: readonly CapturedTable[]): string {
     .map((each) => {
       const { cursor } = pollSpecOf(each.table);
       return /* sql */ `select '${BigInt(each.id)}' as id, count(*)::int as rows from (
-        select from only ${qualified(each.table.name)} where ${quotePg(cursor)} > ${cursorOf(each)} limit ${COUNTED}) waiting`;
+        select from only ${qualified(sourceName(each.table))} where ${quotePg(cursor)} > ${cursorOf(each)} limit ${COUNTED}) waiting`;
     })
     .join('\nunion all\n');
 }

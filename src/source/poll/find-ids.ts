@@ -1,7 +1,7 @@
 import type { ClientBase } from 'pg';
 import { rowsOfLast, type Queryable } from '../../connect/queryable.js';
 import { quotePg } from '../../domain/identifier.js';
-import type { ReplicatedTable } from '../../domain/replicated-table.js';
+import { sourceName, type ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { Failure } from '../../failure/failure.js';
 import { lockRowSchemaSql, requireRowSchema } from '../catalog/row-schema.js';
@@ -100,7 +100,7 @@ export function above(
 ): string {
   const id = quotePg(pollSpecOf(table).cursor);
   // Distinct: a column that is not unique may have a number twice, and a limit must not cut between them.
-  return /* sql */ `select distinct row.${id}::bigint as id from only ${qualified(table.name)} row
+  return /* sql */ `select distinct row.${id}::bigint as id from only ${qualified(sourceName(table))} row
     where row.${id} > ${after} and row.${id} <= ${upTo} order by 1 limit ${rows}`;
 }
 
@@ -108,7 +108,7 @@ function inGaps(table: ReplicatedTable, { gaps, rows }: Wanted): string {
   const id = quotePg(pollSpecOf(table).cursor);
   return /* sql */ `select found.id from ${runsSql(gaps)}
     cross join lateral (
-      select distinct row.${id}::bigint as id from only ${qualified(table.name)} row
+      select distinct row.${id}::bigint as id from only ${qualified(sourceName(table))} row
       where row.${id} between run.first and run.last order by 1 limit ${rows}
     ) found order by found.id limit ${rows}`;
 }
@@ -131,7 +131,7 @@ async function findRuns(pg: Queryable, ids: string, limit = MOST_RUNS): Promise<
 export async function requireNoneAbove(pg: Queryable, table: ReplicatedTable): Promise<void> {
   const { cursor, sequence } = pollSpecOf(table);
   const found = await pg.query<{ highest: string | null }>(
-    /* sql */ `select max(${quotePg(cursor)})::text as highest from only ${qualified(table.name)}`,
+    /* sql */ `select max(${quotePg(cursor)})::text as highest from only ${qualified(sourceName(table))}`,
   );
   const highest = BigInt(found.rows[0]?.highest ?? 0);
   // In a statement of its own, and after the other one: an id is drawn before its row is there.

@@ -1,6 +1,6 @@
 import type { ClientBase, QueryResult } from 'pg';
 import { literal } from '../../domain/identifier.js';
-import type { ReplicatedTable } from '../../domain/replicated-table.js';
+import { sourceName, type ReplicatedTable } from '../../domain/replicated-table.js';
 import { lockRowSchemaSql, requireRowSchema } from '../catalog/row-schema.js';
 import { IS_FLUSHED } from '../flush.js';
 import { qualified } from '../outbox/names.js';
@@ -37,7 +37,7 @@ export async function glance(
   const opening = `${BEGIN_READING};${LOOK_UP_BY_INDEX};${lockRowSchemaSql(table)}`;
   const looking = [
     // Ends the message before anything of the table is looked at: the name may be that of a view now, whose functions run as our role.
-    /* sql */ `select 1 / (${literal(qualified(table.name))}::pg_catalog.regclass = ${literal(table.relation)}::pg_catalog.oid)::int`,
+    /* sql */ `select 1 / (${literal(qualified(sourceName(table)))}::pg_catalog.regclass = ${literal(table.relation)}::pg_catalog.oid)::int`,
     lastSql(sequence, (last) => `pg_catalog.set_config('${BOUND}', ${last}, true)`),
     /* sql */ `select exists (${holdersSql(table.relation)}) as held`,
     countSql(ids),

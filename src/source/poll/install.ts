@@ -1,6 +1,6 @@
 import type { Queryable } from '../../connect/queryable.js';
 import { literal } from '../../domain/identifier.js';
-import type { ReplicatedTable } from '../../domain/replicated-table.js';
+import { sourceName, type ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName, type TableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
@@ -13,7 +13,10 @@ import { qualified } from '../outbox/names.js';
 import { inTransaction } from '../transaction.js';
 import { AWAKE, findFlag, flagOf, wakeFunction, wakeFunctionSql, wakeTrigger, wakeTriggerSql } from './wake-trigger.js';
 
-type PolledTable = Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'columns' | 'excluded' | 'where' | 'key'>;
+type PolledTable = Pick<
+  ReplicatedTable,
+  'id' | 'name' | 'source' | 'relation' | 'columns' | 'excluded' | 'where' | 'key'
+>;
 
 /**
  * Nothing is made: the table is held as it is, by the weakest lock, and looked at once more.
@@ -23,7 +26,7 @@ type PolledTable = Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'columns' 
  */
 export async function holdAsInspected(pg: Queryable, table: PolledTable, options: DdlOptions = {}): Promise<string> {
   return underLock(pg, table, { modes: BLOCKS_READING, options }, async () => {
-    await pg.query(/* sql */ `lock table ${qualified(table.name)} in access share mode`);
+    await pg.query(/* sql */ `lock table ${qualified(sourceName(table))} in access share mode`);
     return (await verifyInspected(pg, table, 'nothing')).fingerprint;
   });
 }

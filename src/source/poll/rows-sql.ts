@@ -1,6 +1,6 @@
 import { byPosition, columnType } from '../../domain/column-type.js';
 import { literal, quotePg } from '../../domain/identifier.js';
-import type { Column, ReplicatedTable } from '../../domain/replicated-table.js';
+import { type Column, type ReplicatedTable } from '../../domain/replicated-table.js';
 import { versionSql } from '../../domain/version.js';
 import type { RowContent, StreamContent } from '../../pipeline/row-batch.js';
 import { rowJson } from '../outbox/drain-sql.js';

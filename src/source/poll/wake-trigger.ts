@@ -1,6 +1,6 @@
 import type { Queryable } from '../../connect/queryable.js';
 import { literal, quotePg } from '../../domain/identifier.js';
-import type { ReplicatedTable } from '../../domain/replicated-table.js';
+import { sourceName, type ReplicatedTable } from '../../domain/replicated-table.js';
 import { qualified } from '../outbox/names.js';
 
 /** Values of the flag: whether the reader of a table sleeps and wants to be woken. */
@@ -56,8 +56,9 @@ export function wakeFunctionSql(id: string, flag: string): string {
 }
 
 /** After the statement, so that the ids are drawn: a reader that set its flag before has then seen them in the sequence. */
-export function wakeTriggerSql({ id, name }: Pick<ReplicatedTable, 'id' | 'name'>): string {
-  return /* sql */ `create or replace trigger ${quotePg(wakeTrigger(id))} after insert on ${qualified(name)}
+export function wakeTriggerSql(table: Pick<ReplicatedTable, 'id' | 'name' | 'source'>): string {
+  const { id } = table;
+  return /* sql */ `create or replace trigger ${quotePg(wakeTrigger(id))} after insert on ${qualified(sourceName(table))}
     for each statement execute function ${wakeFunction(id)}()`;
 }
 
