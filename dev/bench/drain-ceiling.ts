@@ -1,10 +1,10 @@
 import { requireKafka } from '../../src/domain/route.js';
 import type { ClientBase } from 'pg';
-import { to as copyTo } from 'pg-copy-streams';
 import type { OutboxBatch } from '../../src/domain/batch.js';
 import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
 import { rowContentOf } from '../../src/messages/formats.js';
 import type { RowContent } from '../../src/pipeline/row-batch.js';
+import { copyOut } from '../../src/source/copy/copy-out.js';
 import { drainSql } from '../../src/source/outbox/drain-sql.js';
 import { outboxTable } from '../../src/source/outbox/names.js';
 import { BEGIN_READING, LOOK_UP_BY_INDEX } from '../../src/source/session.js';
@@ -74,6 +74,6 @@ export async function tableCopyCeiling(environment: BenchEnvironment, table: str
 /** @returns bytes */
 export async function copyToNowhere(pg: ClientBase, sql: string): Promise<number> {
   let bytes = 0;
-  for await (const chunk of pg.query(copyTo(sql)) as AsyncIterable<Buffer>) bytes += chunk.length;
+  for await (const chunk of copyOut(pg, sql) as AsyncIterable<Buffer>) bytes += chunk.length;
   return bytes;
 }

@@ -40,6 +40,8 @@ export interface WorkerOptions {
   readonly role?: WorkerRole | undefined;
   /** Resolve at once instead of when it polls the queues of its role: it may be at work by then. */
   readonly atOnce?: boolean | undefined;
+  /** Of its environment, beside those of the stack. */
+  readonly variables?: Readonly<Record<string, string>> | undefined;
   /** A folder in which V8 leaves a CPU profile of each thread when the worker ends. */
   readonly profileDir?: string | undefined;
 }
@@ -140,13 +142,19 @@ async function connectAll(given: {
     role = 'all',
     atOnce = false,
     profileDir,
+    variables: ofWorker = {},
   }: WorkerOptions = {}): Promise<ChildProcess> => {
     mkdirSync(join(stateDir, 'logs'), { recursive: true });
     const log = openSync(join(stateDir, 'logs', 'worker.log'), 'a');
     const profile = profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileDir}`];
     const args = [...profile, MAIN, '--no-env-file', 'worker', '--role', role];
     // A process group of its own: Ctrl-C is for the bench, which then ends the worker.
-    const worker = spawn(process.execPath, args, { cwd: stateDir, env, stdio: ['ignore', log, log], detached: true });
+    const worker = spawn(process.execPath, args, {
+      cwd: stateDir,
+      env: { ...env, ...ofWorker },
+      stdio: ['ignore', log, log],
+      detached: true,
+    });
     closeSync(log);
     const onExit = (): void => void worker.kill('SIGTERM');
     process.once('exit', onExit);

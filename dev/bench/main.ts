@@ -33,7 +33,7 @@ async function main(): Promise<number> {
   try {
     const measured = await runAll(options, screen, stop.signal);
     screen.close();
-    if (options.json) process.stdout.write(`${JSON.stringify(measured)}\n`);
+    if (options.json) process.stdout.write(`${JSON.stringify(flatten(measured, options))}\n`);
     return 0;
   } catch (error) {
     screen.close();
@@ -42,6 +42,11 @@ async function main(): Promise<number> {
     process.stderr.write(`error: ${text}\n`);
     return 1;
   }
+}
+
+/** With a single scenario its figures are beside those of the machine. */
+function flatten({ scenarios, ...about }: Measured, { isSingle }: BenchOptions): object {
+  return isSingle ? { ...about, ...Object.values(scenarios)[0] } : { ...about, scenarios };
 }
 
 /** What `--json` prints: each scenario's figures under its name. */

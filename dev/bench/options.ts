@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { MESSAGE_FORMATS, PAYLOADS, type MessageFormat, type Payload } from '../../src/domain/route.js';
 import { STATE_DIR } from './environment.js';
 
@@ -20,8 +20,12 @@ const MESSAGES: readonly BacklogMessages[] = [
 export interface BenchOptions {
   /** Names of scenarios, in the order of the registry. */
   readonly only: readonly string[];
-  /** Of the backlog, of the small rows that memory is measured with, and half of those of the first load. */
+  /** One scenario was named as an argument: its figures are at the top of the JSON. */
+  readonly isSingle: boolean;
+  /** Of the backlog, of the copied table, and of the small rows that memory is measured with. */
   readonly rows: number;
+  /** Numbers of readers of the copy, each measured. */
+  readonly readers: readonly number[];
   /** Of the messages of the backlog. */
   readonly messages: readonly BacklogMessages[];
   /** Beginnings of the names of ways, e.g. `outbox direct`; all of them where there are none. */
@@ -53,7 +57,17 @@ export function readOptions(argv: readonly string[], scenarios: readonly Named[]
     .addOption(
       new Option('--only <names>', 'scenarios, separated by commas').argParser((text) => readNames(text, names)),
     )
-    .addOption(new Option('--rows <n>', 'rows of the backlog').default(500_000).argParser(readCount))
+    .addArgument(
+      new Argument('[scenarios...]', 'which to run; with one of them, its figures are at the top of the JSON')
+        .default([], 'all')
+        .argParser((text: string, before: readonly string[]) => [...before, ...readNames(text, names)]),
+    )
+    .addOption(new Option('--rows <n>', 'rows of the backlog, and of the copy').default(500_000).argParser(readCount))
+    .addOption(
+      new Option('--readers <n,..>', 'of the copy: how many at once, one measurement each')
+        .default([1], '1')
+        .argParser((text) => text.split(',').map((each) => readCount(each.trim()))),
+    )
     .addOption(
       new Option('--format <format>', 'of its messages (default: both, one after the other)').choices(MESSAGE_FORMATS),
     )
@@ -77,11 +91,19 @@ Examples:
   npm run bench
   npm run bench -- --only backlog,latency --rows 100000 --seconds 10
   npm run bench -- --only backlog --profile
+  npm run bench -- copy --rows 5000000 --readers 1,2,4 --json
   npm run --silent bench -- --json | tail -1 > figures.json`,
     )
     .exitOverride();
   command.parse([...argv], { from: 'user' });
-  const { format, payload, only, ...given } = command.opts<
+  const [first = []] = command.processedArgs as [(readonly string[])?];
+  const named = first.length > 0 ? first : undefined;
+  const {
+    format,
+    payload,
+    only = named,
+    ...given
+  } = command.opts<
     Omit<BenchOptions, 'only' | 'messages'> & {
       readonly only?: readonly string[];
       readonly format?: MessageFormat;
@@ -90,7 +112,8 @@ Examples:
   >();
   return {
     ...given,
-    only: only ?? names,
+    only: names.filter((name) => (only ?? names).includes(name)),
+    isSingle: named?.length === 1 && only === named,
     messages: MESSAGES.filter(
       (each) => each.format === (format ?? each.format) && each.payload === (payload ?? each.payload),
     ),

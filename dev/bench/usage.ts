@@ -27,6 +27,15 @@ export function coreSeconds(pids: Readonly<Record<string, number | undefined>>):
   );
 }
 
+/** What this process has spent, with its children that have ended: not the servers, which run on. Zero where there is no /proc. */
+export function ownAndEndedSeconds(): number {
+  try {
+    return readStat(readFileSync('/proc/self/stat', 'utf8')).ticks / TICKS_A_SECOND;
+  } catch {
+    return 0;
+  }
+}
+
 /** To hundredths. */
 export function spentBetween(before: CoreSeconds, after: CoreSeconds): CoreSeconds {
   return Object.fromEntries(

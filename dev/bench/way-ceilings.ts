@@ -1,6 +1,5 @@
-import type { Readable } from 'node:stream';
-import { to as copyTo } from 'pg-copy-streams';
 import { copyInsertSettings } from '../../src/clickhouse/insert-settings.js';
+import { copyOut } from '../../src/source/copy/copy-out.js';
 import { removeOutbox } from '../../src/source/outbox/install.js';
 import { capture } from './captured.js';
 import { ceilingOf, type Ceiling } from './ceiling.js';
@@ -51,7 +50,7 @@ async function copyPipe(environment: BenchEnvironment, rows: number): Promise<Ce
     const timing = await timed(environment, async () => {
       const { stream } = await clickhouse.exec({
         query: /* sql */ `insert into ${TABLE} format TabSeparated`,
-        values: pg.query(copyTo(/* sql */ `copy ${TABLE} to stdout`)) as Readable,
+        values: copyOut(pg, /* sql */ `copy ${TABLE} to stdout`),
         clickhouse_settings: settings,
         abort_signal: environment.signal,
       });

@@ -16,19 +16,26 @@ export interface WorkerRun<T> {
   readonly profile?: readonly SelfTime[];
 }
 
+export interface WorkerRunOptions {
+  readonly mayDie?: boolean;
+  readonly variables?: Readonly<Record<string, string>>;
+  readonly polls?: boolean;
+}
+
 /**
  * What is done while one worker process is there: it is started, and stopped in order afterwards.
  * @param body called as soon as there is a process, before it does anything
- * @param options `mayDie`: its end before that of `body` is not an error
+ * @param options `mayDie`: its end before that of `body` is not an error; `variables`: of its environment; `polls`: `body` is called once it
+ * takes work
  */
 export async function runWorker<T extends object>(
   { environment, options }: Run,
   role: WorkerRole,
   body: (pid: number) => Promise<T & { readonly timing?: Timing }>,
-  { mayDie = false }: { readonly mayDie?: boolean } = {},
+  { mayDie = false, variables = {}, polls = false }: WorkerRunOptions = {},
 ): Promise<WorkerRun<T>> {
   const profileDir = options.profile ? join(options.stateDir, 'profiles') : undefined;
-  const worker = await environment.startWorker({ role, profileDir, atOnce: true });
+  const worker = await environment.startWorker({ role, profileDir, variables, atOnce: !polls });
   const pid = worker.pid ?? 0;
   const died = new Promise<never>((_resolve, reject) => {
     worker.once('exit', (code, signal) => reject(new Error(`the worker ended by itself (${signal ?? code})`)));

@@ -1,9 +1,9 @@
 import type { ClickHouseClient } from '@clickhouse/client';
 import type { Client } from 'pg';
-import { to as copyTo } from 'pg-copy-streams';
 import { quoteCh, quotePg } from '../../src/domain/identifier.js';
 import { formatTableName, type TableName } from '../../src/domain/table-name.js';
 import { Failure } from '../../src/failure/failure.js';
+import { copyOut } from '../../src/source/copy/copy-out.js';
 import { clickhouseText, postgresText, showKey, type JudgedColumn } from './canonical.js';
 import { Lines } from './lines.js';
 
@@ -78,7 +78,7 @@ export async function compareTable(options: CompareOptions): Promise<Comparison>
   const rows = /* sql */ `
     select ${postgresText(keyColumns)} as key, ${postgresText(rest)} as rest
     from ${quotePg(table.schema)}.${quotePg(table.table)} where ${where}`;
-  const copy = copyTo(/* sql */ `copy (select key, rest from (${rows}) rows order by key collate "C") to stdout`);
+  const copy = /* sql */ `copy (select key, rest from (${rows}) rows order by key collate "C") to stdout`;
   const target = await options.clickhouse.exec({
     query: /* sql */ `
       select ${clickhouseText(keyColumns)} as judged_key, ${clickhouseText(rest)} as judged_rest
@@ -89,7 +89,7 @@ export async function compareTable(options: CompareOptions): Promise<Comparison>
   });
   // Last: nothing runs on the connection when the other side refuses.
   await options.postgres.query(BEGIN_PRINTING);
-  const source = options.postgres.query(copy);
+  const source = copyOut(options.postgres, copy);
   try {
     const found = await merge(new Lines(source), new Lines(target.stream), signal);
     await options.postgres.query('commit');

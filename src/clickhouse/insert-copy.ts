@@ -1,6 +1,6 @@
-import type { Readable } from 'node:stream';
 import type { ClickHouseClient } from '@clickhouse/client';
 import type { TargetTable } from '../domain/replicated-table.js';
+import type { RowText } from '../pipeline/row-batch.js';
 import { copyInsertSettings } from './insert-settings.js';
 import { insertText, type InsertedText, type TextOptions } from './insert-text.js';
 
@@ -14,7 +14,7 @@ export type CopyOptions = Pick<TextOptions, 'signal' | 'onProgress'>;
 export function insertCopy(
   ch: ClickHouseClient,
   table: TargetTable,
-  rows: Readable,
+  rows: RowText,
   options: CopyOptions,
 ): Promise<InsertedText> {
   return insertText(ch, table, rows, { ...options, settings: copyInsertSettings(ch) });

@@ -1,6 +1,6 @@
-import type { Readable } from 'node:stream';
 import type { ClickHouseClient } from '@clickhouse/client';
 import type { TargetTable } from '../domain/replicated-table.js';
+import type { RowText } from '../pipeline/row-batch.js';
 import { insertTimeoutMs } from './insert-deadline.js';
 import { liveInsertSettings } from './insert-settings.js';
 import { insertText, type InsertedText, type TextOptions } from './insert-text.js';
@@ -18,7 +18,7 @@ export interface StreamOptions extends Pick<TextOptions, 'signal' | 'onProgress'
 export function insertStream(
   ch: ClickHouseClient,
   table: TargetTable,
-  rows: Readable,
+  rows: RowText,
   { attempt, ...options }: StreamOptions,
 ): Promise<InsertedText> {
   return insertText(ch, table, rows, {

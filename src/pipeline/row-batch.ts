@@ -25,13 +25,16 @@ export interface RowContent {
   readonly key: boolean;
 }
 
+/** COPY text. Where it says how many rows have come so far, nobody looks for their ends to count them. */
+export type RowText = Readable & { readonly rows?: number };
+
 /** The rows of a batch, on their way out of PostgreSQL straight into ClickHouse. */
 export interface RowStream {
   /**
    * COPY text, which is ClickHouse's TabSeparated byte for byte, to be read once. No byte comes before what it shows is on the disk
    * of PostgreSQL: see `RowBatch.durable`.
    */
-  readonly rows: Readable;
+  readonly rows: RowText;
   /** Every row of the target at or below it is hidden from then on; a TRUNCATE. */
   readonly floor: Version | undefined;
   /** The rows by the column of the target that numbers them, where they never change: the same ones come again under the same name. */

@@ -35,7 +35,9 @@ describe('copying a table', async () => {
       '_version',
       '_deleted',
     ]);
-    const copied = await text(copyRows(client, table, '7', { signal: AbortSignal.timeout(10_000) }));
+    const rows = copyRows(client, table, '7', { signal: AbortSignal.timeout(10_000) });
+    const copied = await text(rows);
+    expect(rows.rows).toBe(2);
     const version = composeVersion(2, 7n, 1n);
     expect(copied.split('\n').toSorted()).toEqual([
       '',

@@ -44,6 +44,14 @@ test('a live batch of 20,000 rows is one part', async () => {
   expect(await partsOf(replica)).toMatchObject([{ rows: '20000' }]);
 });
 
+test('rows are not counted again where their source says how many have come', async () => {
+  const { replica } = await newTarget();
+  const counted = Object.assign(bytes(lines(100)), { rows: 100 });
+  expect((await insertStream(ch, replica, counted, options)).rows).toBe(100);
+  const empty = Object.assign(bytes([]), { rows: 0 });
+  expect((await insertStream(ch, replica, empty, options)).rows).toBe(0);
+});
+
 test('a very large one comes in several blocks, so that none of them fills the memory of ClickHouse', async () => {
   const { replica } = await newTarget();
   const wide = 'x'.repeat(200_000);

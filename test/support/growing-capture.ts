@@ -1,4 +1,3 @@
-import { to as copyTo } from 'pg-copy-streams';
 import type { BatchName, IdRange, RangeBatch } from '../../src/domain/batch.js';
 import { byPosition, columnType } from '../../src/domain/column-type.js';
 import { quotePg } from '../../src/domain/identifier.js';
@@ -7,6 +6,7 @@ import type { BatchSource, ReadOptions, SourceState, Written } from '../../src/p
 import type { RowStream } from '../../src/pipeline/row-batch.js';
 import type { StageContext } from '../../src/pipeline/stage.js';
 import type { Capture, CaptureServices } from '../../src/source/capture.js';
+import { copyOut } from '../../src/source/copy/copy-out.js';
 import { inspectTable } from '../../src/source/catalog/inspect.js';
 
 /** What a test does to the batches on their way. */
@@ -66,8 +66,9 @@ class GrowingSource implements BatchSource<RangeBatch, RowStream> {
     const columns = byPosition(this.#stage.table.columns).map((each) => columnType(each).copy(quotePg(each.name)));
     const between = name.ids.map(([first, last]) => `id between ${BigInt(first)} and ${BigInt(last)}`);
     const lease = await this.#services.reading.lease({ signal });
-    const rows = lease.client.query(
-      copyTo(`copy (select ${columns.join(', ')} from ${this.#from} where ${between.join(' or ')}) to stdout`),
+    const rows = copyOut(
+      lease.client,
+      `copy (select ${columns.join(', ')} from ${this.#from} where ${between.join(' or ')}) to stdout`,
     );
     // Destroyed before it is read, it fails with nobody listening.
     rows.on('error', () => undefined);

@@ -1,7 +1,6 @@
 import { Readable } from 'node:stream';
 import { buffer, text as readText } from 'node:stream/consumers';
 import type pg from 'pg';
-import { to as copyTo } from 'pg-copy-streams';
 import type { ClickHouseClient } from '@clickhouse/client';
 import { liveInsertSettings } from '../../src/clickhouse/insert-settings.js';
 import type { OutboxBatch } from '../../src/domain/batch.js';
@@ -10,6 +9,7 @@ import { quoteCh } from '../../src/domain/identifier.js';
 import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
 import type { RowContent } from '../../src/pipeline/row-batch.js';
 import { byKeySql, KEY_TYPES, SET_KEYS } from '../../src/source/by-key/by-key-sql.js';
+import { copyOut } from '../../src/source/copy/copy-out.js';
 import { copyRows } from '../../src/source/copy/copy-rows.js';
 import { readBatch } from '../../src/source/outbox/drain.js';
 import { streamBatch } from '../../src/source/outbox/stream.js';
@@ -50,7 +50,7 @@ const polled = (table: ReplicatedTable): ReplicatedTable => ({
 
 async function inReading(pg: pg.Client, sql: string): Promise<Buffer> {
   await pg.query(BEGIN_READING);
-  const rows = await buffer(pg.query(copyTo(sql)));
+  const rows = await buffer(copyOut(pg, sql));
   await pg.query('commit');
   return rows;
 }
@@ -83,7 +83,7 @@ export const OUTBOX_ROADS = {
     const { rows } = await pg.query<{ type: string }>(KEY_TYPES, [table.relation, table.key]);
     await pg.query(SET_KEYS, [`[${keys.join(',')}]`]);
     const sql = byKeySql(table, { types: rows.map(({ type }) => type), names: table.key, shape: 1 });
-    const body = await readText(pg.query(copyTo(sql)));
+    const body = await readText(copyOut(pg, sql));
     await pg.query('commit');
     return { format: 'TabSeparated', body };
   },

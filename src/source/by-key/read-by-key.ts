@@ -1,6 +1,4 @@
-import { addAbortSignal, Readable } from 'node:stream';
 import type { ClientBase, QueryConfig } from 'pg';
-import { to as copyTo } from 'pg-copy-streams';
 import type { Queryable } from '../../connect/queryable.js';
 import type { ReadingPool } from '../../connect/reading-pool.js';
 import { describeDeployment, type Deployment } from '../../domain/deployment.js';
@@ -10,7 +8,10 @@ import { columnsOfShape } from '../../domain/shape.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
+import type { RowText } from '../../pipeline/row-batch.js';
 import { explainMissing, lockRowSchemaSql, requireRowSchema } from '../catalog/row-schema.js';
+import { copyOut, type CopyOut } from '../copy/copy-out.js';
+import { countedText } from '../copy/counted-text.js';
 import { readDeployment } from '../deployment.js';
 import { filterFailure } from '../filter-failure.js';
 import { ensureFlushed } from '../flush.js';
@@ -26,7 +27,6 @@ import { byKeySql, KEY_TYPES, SET_KEYS } from './by-key-sql.js';
 const SORT_KEYS = /* sql */ `set local enable_hashagg = off`;
 /** Waits for a lock 2 s at most: what takes this long hangs on a connection that died without a word. */
 const FIRST_ANSWER_MS = 15_000;
-const BUFFER_BYTES = 256 * 1024;
 
 export interface ByKeyServices {
   /** Another pool than that of reading batches: a ClickHouse that does not take rows must not hold up publishing. */
@@ -63,7 +63,8 @@ export function readByKey(
   table: ReplicatedTable,
   keys: KeyBatch,
   { signal, onWait = () => undefined }: { readonly signal: AbortSignal; readonly onWait?: () => void },
-): Readable {
+): RowText {
+  let copy: CopyOut | undefined;
   async function* read(): AsyncGenerator<Buffer, void, undefined> {
     signal.throwIfAborted();
     try {
@@ -75,14 +76,10 @@ export function readByKey(
       await requireRowSchema(client, found, table);
       const types = await keyTypes(client, table);
       await client.query(SET_KEYS, [arrayOf(keys)]);
-      const stream = client.query(
-        copyTo(byKeySql(table, { types, names: keyNames(table, keys.shape), shape: keys.shape }), {
-          highWaterMark: BUFFER_BYTES,
-        }),
-      );
-      addAbortSignal(signal, stream);
+      const sql = byKeySql(table, { types, names: keyNames(table, keys.shape), shape: keys.shape });
+      copy = copyOut(client, sql, { signal });
       let isDurable = false;
-      for await (const chunk of stream as AsyncIterable<Buffer>) {
+      for await (const chunk of copy as AsyncIterable<Buffer>) {
         // The snapshot is taken now: what it shows must be on disk before a byte of it leaves.
         if (!isDurable) await ensureFlushed(services.source);
         isDurable = true;
@@ -95,7 +92,7 @@ export function readByKey(
       throw filterFailure(table, error) ?? explain(error, table, services.settings.postgres.user);
     }
   }
-  return Readable.from(read(), { objectMode: false, highWaterMark: BUFFER_BYTES });
+  return countedText(read(), () => copy?.rows ?? 0);
 }
 
 /** What messages of a shape call the key columns: they may have been renamed since. */

@@ -1,9 +1,9 @@
 import { text as textOf } from 'node:stream/consumers';
 import type { ClientBase } from 'pg';
-import { to as copyTo } from 'pg-copy-streams';
 import { columnType } from '../../domain/column-type.js';
 import { literal, quotePg } from '../../domain/identifier.js';
 import type { Column } from '../../domain/replicated-table.js';
+import { copyOut } from '../copy/copy-out.js';
 import type { FoundColumn } from './shape-difference.js';
 
 interface AddedRow {
@@ -70,7 +70,7 @@ async function copied(
     if (found.rows[0]?.outside === true) return { placeless: outside.words };
   }
   const printed = await textOf(
-    pg.query(copyTo(/* sql */ `copy (select ${copy(`source.${name}`)} from ${source}) to stdout`)),
+    copyOut(pg, /* sql */ `copy (select ${copy(`source.${name}`)} from ${source}) to stdout`),
   );
   return { missing: printed.replace(/\n$/u, '') };
 }

@@ -1,6 +1,4 @@
-import { addAbortSignal, Readable } from 'node:stream';
 import type { ClientBase } from 'pg';
-import { to as copyTo } from 'pg-copy-streams';
 import type { BlockRange, ChunkRange } from '../../domain/chunk.js';
 import { byPosition, columnType } from '../../domain/column-type.js';
 import { literal, quotePg } from '../../domain/identifier.js';
@@ -8,14 +6,14 @@ import type { ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { versionSql } from '../../domain/version.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
+import type { RowText } from '../../pipeline/row-batch.js';
 import { ownRows, rowsThatFit } from '../outbox/names.js';
 import { filterFailure } from '../filter-failure.js';
 import { BEGIN_READING } from '../session.js';
 import { keyCondition } from './key-range.js';
 import { explainMissing, lockRowSchemaSql, requireRowSchema } from '../catalog/row-schema.js';
-
-/** At 150 bytes a row this is some 1,700 rows ahead of the sink. */
-const BUFFER_BYTES = 256 * 1024;
+import { copyOut, type CopyOut } from './copy-out.js';
+import { countedText } from './counted-text.js';
 
 type CopiedTable = Pick<
   ReplicatedTable,
@@ -73,16 +71,16 @@ export function copyRows(
   table: CopiedTable,
   position: string,
   { signal, range = { kind: 'whole' }, onSnapshot = () => Promise.resolve() }: CopyRowsOptions,
-): Readable {
+): RowText {
+  let copy: CopyOut | undefined;
   async function* read(): AsyncGenerator<Buffer, void, undefined> {
     signal.throwIfAborted();
     try {
       await requireRowSchema(pg, await pg.query(`${BEGIN_READING};${lockRowSchemaSql(table)}`), table);
       const rows = await rowsOf(pg, table, range);
-      const stream = pg.query(copyTo(copySql(table, position, rows), { highWaterMark: BUFFER_BYTES }));
-      addAbortSignal(signal, stream);
+      copy = copyOut(pg, copySql(table, position, rows), { signal });
       let isDurable = false;
-      for await (const chunk of stream as AsyncIterable<Buffer>) {
+      for await (const chunk of copy as AsyncIterable<Buffer>) {
         // The snapshot is taken now: what it shows must be on disk before a byte of it leaves.
         if (!isDurable) await onSnapshot();
         isDurable = true;
@@ -96,7 +94,7 @@ export function copyRows(
       throw filterFailure(table, error) ?? explainMissing(failure, error);
     }
   }
-  return Readable.from(read(), { objectMode: false, highWaterMark: BUFFER_BYTES });
+  return countedText(read(), () => copy?.rows ?? 0);
 }
 
 /** @returns undefined for the whole table */

@@ -1,16 +1,15 @@
-import { addAbortSignal, Readable } from 'node:stream';
 import type { ClientBase } from 'pg';
-import { to as copyTo } from 'pg-copy-streams';
 import type { OutboxBatch } from '../../domain/batch.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { composeVersion, type Version } from '../../domain/version.js';
 import { Failure } from '../../failure/failure.js';
+import type { RowText } from '../../pipeline/row-batch.js';
+import { copyOut, type CopyOut } from '../copy/copy-out.js';
+import { countedText } from '../copy/counted-text.js';
 import { BEGIN_SNAPSHOT } from '../session.js';
 import { beginDrain, explainDrain, hasLooseKeys, unknownKeys, type ReadTable } from './drain-transaction.js';
 import { batchEventsSql, streamSql, type BatchEvents } from './stream-sql.js';
 
-/** Some 1,500 rows of 170 bytes ahead of the sink. */
-const BUFFER_BYTES = 256 * 1024;
 const NEWLINE = 0x0a;
 
 export interface StreamOptions {
@@ -21,7 +20,7 @@ export interface StreamOptions {
 
 export interface BatchStream {
   /** COPY text. After its end the transaction is open; destroyed before, it leaves the connection in the middle of a COPY: end that. */
-  readonly rows: Readable;
+  readonly rows: RowText;
   /** Of the highest TRUNCATE mark. */
   readonly floor: Version | undefined;
   /** Outbox rows that the batch stands for: as many must be there to delete when it is confirmed. */
@@ -48,13 +47,13 @@ export async function streamBatch(
   });
   if (!found.flushed) await ensureFlushed();
 
+  let copy: CopyOut | undefined;
   async function* read(): AsyncGenerator<Buffer, void, undefined> {
     let last: number | undefined = NEWLINE;
     try {
       signal.throwIfAborted();
-      const stream = pg.query(copyTo(streamSql(table, batch, { hasLoose }), { highWaterMark: BUFFER_BYTES }));
-      addAbortSignal(signal, stream);
-      for await (const chunk of stream as AsyncIterable<Buffer>) {
+      copy = copyOut(pg, streamSql(table, batch, { hasLoose }), { signal });
+      for await (const chunk of copy as AsyncIterable<Buffer>) {
         last = chunk.at(-1);
         yield chunk;
       }
@@ -70,7 +69,7 @@ export async function streamBatch(
 
   const { generation } = batch;
   return {
-    rows: Readable.from(read(), { objectMode: false, highWaterMark: BUFFER_BYTES }),
+    rows: countedText(read(), () => copy?.rows ?? 0),
     floor:
       found.truncated === null ? undefined : composeVersion(generation, BigInt(found.truncated), BigInt(table.shape)),
     events: found.events,

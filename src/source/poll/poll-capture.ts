@@ -1,4 +1,3 @@
-import { Readable } from 'node:stream';
 import type { Queryable } from '../../connect/queryable.js';
 import type { BatchName } from '../../domain/batch.js';
 import { physicalNameOf, type CaptureOptions } from '../../domain/replicated-table.js';
@@ -77,9 +76,7 @@ export function makePollCapture(kind: PollKind, guards?: PollGuards): Capture {
         services,
         stage,
         (table, batch, floor, options): RowStream => ({
-          rows: Readable.from(readStream({ reading: services.reading, table }, batch, content, options), {
-            objectMode: false,
-          }),
+          rows: readStream({ reading: services.reading, table }, batch, content, options),
           floor,
           range: { column: physicalNameOf(table, pollSpecOf(table).cursor), ids: batch.ids },
         }),

@@ -1,5 +1,3 @@
-import { addAbortSignal } from 'node:stream';
-import { to as copyTo } from 'pg-copy-streams';
 import type { ReadingPool } from '../../connect/reading-pool.js';
 import { MOST_MESSAGE_BYTES, type Changes } from '../../domain/change.js';
 import type { ReplicatedTable } from '../../domain/replicated-table.js';
@@ -8,16 +6,15 @@ import type { Version } from '../../domain/version.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
 import type { ReadOptions } from '../../pipeline/batch.js';
-import type { RowContent, StreamContent } from '../../pipeline/row-batch.js';
+import type { RowContent, RowText, StreamContent } from '../../pipeline/row-batch.js';
 import { explainMissing, lockRowSchemaSql, requireRowSchema } from '../catalog/row-schema.js';
+import { copyOut, type CopyOut } from '../copy/copy-out.js';
+import { countedText } from '../copy/counted-text.js';
 import { DrainLines } from '../outbox/drain-lines.js';
 import { filterFailure } from '../filter-failure.js';
 import { BEGIN_READING, LOOK_UP_BY_INDEX } from '../session.js';
 import type { PollBatch } from './position.js';
 import { linesSql, markLine, streamSql } from './rows-sql.js';
-
-/** Some 1,700 rows of 150 bytes ahead of who takes them. */
-const BUFFER_BYTES = 256 * 1024;
 
 export interface RowReader {
   readonly reading: ReadingPool;
@@ -28,13 +25,10 @@ export interface RowReader {
  * The rows of a named batch as COPY text, in ascending order of their ids.
  * @throws the signal's reason; Failure `SourceUnavailable`, `SourceChanged`, `MissingTable`, `LockTimeout`
  */
-export function readStream(
-  reader: RowReader,
-  batch: PollBatch,
-  content: StreamContent,
-  options: ReadOptions,
-): AsyncGenerator<Buffer, void, undefined> {
-  return copyOut(reader, batch, streamSql(reader.table, batch, content), options);
+export function readStream(reader: RowReader, batch: PollBatch, content: StreamContent, options: ReadOptions): RowText {
+  let copy: CopyOut | undefined;
+  const rows = readRows(reader, batch, streamSql(reader.table, batch, content), options, (begun) => (copy = begun));
+  return countedText(rows, () => copy?.rows ?? 0);
 }
 
 /**
@@ -50,7 +44,7 @@ export async function* readChanges(
 ): AsyncGenerator<Changes, void, undefined> {
   const lines = new DrainLines(content.rows);
   if (floor !== undefined) yield lines.feed(markLine(floor));
-  for await (const chunk of copyOut(reader, batch, linesSql(reader.table, batch, content), options)) {
+  for await (const chunk of readRows(reader, batch, linesSql(reader.table, batch, content), options)) {
     const changes = lines.feed(chunk);
     if (lines.cutBytes > MOST_MESSAGE_BYTES)
       throw new Failure('MessageTooLarge', {
@@ -61,11 +55,12 @@ export async function* readChanges(
   }
 }
 
-async function* copyOut(
+async function* readRows(
   { reading, table }: RowReader,
   batch: PollBatch,
   sql: string,
   { signal, onProgress }: ReadOptions,
+  onBegun: (copy: CopyOut) => void = () => undefined,
 ): AsyncGenerator<Buffer, void, undefined> {
   if (batch.ids.length === 0) return;
   await using lease = await reading.lease({ signal, onWait: () => onProgress() });
@@ -76,9 +71,9 @@ async function* copyOut(
       await pg.query(`${BEGIN_READING};${LOOK_UP_BY_INDEX};${lockRowSchemaSql(table)}`),
       table,
     );
-    const stream = pg.query(copyTo(sql, { highWaterMark: BUFFER_BYTES }));
-    addAbortSignal(signal, stream);
-    for await (const chunk of stream as AsyncIterable<Buffer>) yield chunk;
+    const copy = copyOut(pg, sql, { signal });
+    onBegun(copy);
+    for await (const chunk of copy as AsyncIterable<Buffer>) yield chunk;
     await pg.query('commit');
   } catch (error) {
     signal.throwIfAborted();
