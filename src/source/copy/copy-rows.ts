@@ -1,5 +1,5 @@
 import type { ClientBase } from 'pg';
-import type { BlockRange, ChunkRange } from '../../domain/chunk.js';
+import type { BlockRange, ChunkRange, KeyRange } from '../../domain/chunk.js';
 import { byPosition, columnType } from '../../domain/column-type.js';
 import { literal, quotePg } from '../../domain/identifier.js';
 import type { ReplicatedTable } from '../../domain/replicated-table.js';
@@ -10,6 +10,7 @@ import type { RowText } from '../../pipeline/row-batch.js';
 import { ownRows, rowsThatFit } from '../outbox/names.js';
 import { filterFailure } from '../filter-failure.js';
 import { BEGIN_READING } from '../session.js';
+import { readKeyOrder } from './key-order.js';
 import { keyCondition } from './key-range.js';
 import { explainMissing, lockRowSchemaSql, requireRowSchema } from '../catalog/row-schema.js';
 import { copyOut, type CopyOut } from './copy-out.js';
@@ -103,12 +104,16 @@ function rowsOf(pg: ClientBase, table: CopiedTable, range: ChunkRange): Promise<
     case 'blocks':
       return blocksOf(pg, table, range);
     case 'keys':
-      return { from: ownRows(table), where: keyCondition(table, range) };
+      return keysOf(pg, table, range);
     case 'whole':
       return undefined;
     default:
       return range satisfies never;
   }
+}
+
+async function keysOf(pg: ClientBase, table: CopiedTable, range: KeyRange): Promise<CopiedRows> {
+  return { from: ownRows(table), where: keyCondition(await readKeyOrder(pg, table), range) };
 }
 
 /** Locks the heap as it was planned, until the transaction ends. @throws HeapMoved */
