@@ -5,12 +5,14 @@ import type { Version } from '../domain/version.js';
 import type { BatchWriter, Written } from '../pipeline/batch.js';
 import type { RetryPolicy } from '../pipeline/retry.js';
 import type { ClickHouseServices, ClickHouseWriter } from './clickhouse-writer.js';
+import { pruneRange, type PruneOptions } from './prune.js';
 import { deleteBelowFloor, writeFloor } from './floor.js';
 
 /** The end of a copy, of which all chunks are in the target. */
 export interface EndCopy {
   /** What is at or below it was there before the copy. */
   readonly floor: Version | undefined;
+  readonly prune: PruneOptions | undefined;
 }
 
 /** Hides what the target held before a copy, once all of the copy is there: a reader never sees a table that is half empty. */
@@ -32,13 +34,14 @@ export class CopyEndWriter implements BatchWriter<EndCopy> {
     return this.#rows.verify(checkpoint, proof);
   }
 
-  async write(_name: BatchName, { floor }: EndCopy): Promise<Written> {
+  async write(_name: BatchName, { floor, prune }: EndCopy): Promise<Written> {
     const { clickhouse, parts } = this.#services;
     if (floor !== undefined) await writeFloor(clickhouse, this.#table, floor);
     // Copied rows may lie below a floor that came meanwhile.
     await deleteBelowFloor(clickhouse, this.#table);
+    const rows = prune === undefined ? 0 : await pruneRange(clickhouse, this.#table, prune);
     const { newest } = await parts.inspect(this.#table.target, this.#table.generation);
-    return { rows: 0, bytes: 0, proof: newest };
+    return { rows, bytes: 0, proof: newest };
   }
 
   rest(): Promise<void> {

@@ -64,6 +64,7 @@ export class ChunkSource implements BatchSource<ChunkBatch, ChunkContent> {
     const rows = copyRows(pg, this.#plan.table, position, {
       signal: options.signal,
       range,
+      where: this.#plan.where,
       onSnapshot: () => ensureFlushed(this.#services.source),
     });
     return { rows };

@@ -11,6 +11,7 @@ import { ownRows, rowsThatFit } from '../outbox/names.js';
 import { filterFailure } from '../filter-failure.js';
 import { BEGIN_READING } from '../session.js';
 import { readKeyOrder } from './key-order.js';
+import { whereSql } from './check-where.js';
 import { keyCondition } from './key-range.js';
 import { explainMissing, lockRowSchemaSql, requireRowSchema } from '../catalog/row-schema.js';
 import { copyOut, type CopyOut } from './copy-out.js';
@@ -55,6 +56,8 @@ export interface CopyRowsOptions {
   readonly signal: AbortSignal;
   /** Default: the whole table. */
   readonly range?: ChunkRange;
+  /** A condition of a person's, on the columns of `source`. */
+  readonly where?: string | undefined;
   /** Waited for before the first byte is passed on. */
   readonly onSnapshot?: () => Promise<void>;
 }
@@ -71,14 +74,14 @@ export function copyRows(
   pg: ClientBase,
   table: CopiedTable,
   position: string,
-  { signal, range = { kind: 'whole' }, onSnapshot = () => Promise.resolve() }: CopyRowsOptions,
+  { signal, range = { kind: 'whole' }, where, onSnapshot = () => Promise.resolve() }: CopyRowsOptions,
 ): RowText {
   let copy: CopyOut | undefined;
   async function* read(): AsyncGenerator<Buffer, void, undefined> {
     signal.throwIfAborted();
     try {
       await requireRowSchema(pg, await pg.query(`${BEGIN_READING};${lockRowSchemaSql(table)}`), table);
-      const rows = await rowsOf(pg, table, range);
+      const rows = narrow(table, await rowsOf(pg, table, range), where);
       copy = copyOut(pg, copySql(table, position, rows), { signal });
       let isDurable = false;
       for await (const chunk of copy as AsyncIterable<Buffer>) {
@@ -96,6 +99,12 @@ export function copyRows(
     }
   }
   return countedText(read(), () => copy?.rows ?? 0);
+}
+
+function narrow(table: CopiedTable, rows: CopiedRows | undefined, where: string | undefined): CopiedRows | undefined {
+  if (where === undefined) return rows;
+  const conditions = [...(rows?.where === undefined ? [] : [rows.where]), whereSql(where)];
+  return { from: rows?.from ?? ownRows(table), where: conditions.join(' and ') };
 }
 
 /** @returns undefined for the whole table */
