@@ -80,6 +80,27 @@ it('publishes and loads while the first load runs', async () => {
   await table.until('streaming', isStreaming);
 });
 
+it('copies slice after slice, adds up what they did, and shows how far it is', async () => {
+  const second = gate();
+  const progress = { chunks: 4, chunksDone: 2, rows: 50, bytes: 400, bytesDone: 200 };
+  let slices = 0;
+  const table = await tables.start({
+    activities: {
+      async copyTable() {
+        slices += 1;
+        if (slices === 1) return { ...COPIED, rows: 50, bytes: 500, seconds: 2, finished: false, progress };
+        await second.promise;
+        return { ...COPIED, rows: 90, bytes: 400, seconds: 1, finished: true };
+      },
+    },
+  });
+  const copying = await table.until('the first slice', (s) => s.copying !== null);
+  expect(copying).toMatchObject({ phase: 'copying', copied: null, copying: { rows: 50, progress } });
+  second.resolve();
+  const done = await table.until('streaming', isStreaming);
+  expect(done).toMatchObject({ copying: null, copied: { rows: 90, bytes: 900, seconds: 3 } });
+});
+
 it('pauses after the batch in hand and keeps its receipt; resume goes on from there', async () => {
   const table = await tables.start();
   await table.until('streaming', isStreaming);
@@ -92,7 +113,7 @@ it('pauses after the batch in hand and keeps its receipt; resume goes on from th
   expect((await table.until('streaming', isStreaming)).paused).toBeNull();
 });
 
-it('pauses in the middle of the first load, which begins again afterwards', async () => {
+it('pauses in the middle of the first load, which goes on afterwards', async () => {
   let copies = 0;
   const table = await tables.start({
     activities: {
