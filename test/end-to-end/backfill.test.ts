@@ -92,6 +92,18 @@ describe('a backfill', () => {
     expect(await orders.sink('select count() from {current} where id > 0')).toBe(String(ROWS));
   });
 
+  it('of a condition that fails for a row ends with that, and with the command that leads out', async () => {
+    const orders = await add();
+    const stage = await begin(orders, { where: '1 / (id - 4711) > 0' });
+    await expect(run(orders, stage)).rejects.toMatchObject({
+      kind: 'Misconfigured',
+      message: 'The condition of --where fails for a row (SQLSTATE 22012).',
+      remedy: expect.stringContaining('--cancel') as string,
+    });
+    await orders.call(cancelBackfill, { backfill: stage });
+    expect(await orders.expectEqual()).toBe(ROWS);
+  });
+
   it('of a key of several columns takes lists', async () => {
     const orders = await add(
       {},

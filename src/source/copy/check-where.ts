@@ -12,6 +12,17 @@ export function whereSql(condition: string): string {
   return `(${condition}\n)`;
 }
 
+/** What ends a copy because its condition fails for a row, or is none any more; undefined for anything else. */
+export function whereFailure(condition: string | undefined, error: unknown): Failure | undefined {
+  const { code } = error as { readonly code?: string };
+  if (condition === undefined || code === undefined || !OF_CONDITION.test(code)) return undefined;
+  return new Failure('Misconfigured', {
+    message: `The condition of --where fails for a row (SQLSTATE ${code}).`,
+    remedy: 'Cancel the backfill (pg2click backfill TABLE --cancel), and give a condition that no row fails.',
+    cause: error,
+  });
+}
+
 /**
  * Lets PostgreSQL judge a condition, without reading a row.
  * @throws Failure `Misconfigured` with PostgreSQL's own sentence

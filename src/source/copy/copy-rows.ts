@@ -11,7 +11,7 @@ import { ownRows, rowsThatFit } from '../outbox/names.js';
 import { filterFailure } from '../filter-failure.js';
 import { BEGIN_READING } from '../session.js';
 import { readKeyOrder } from './key-order.js';
-import { whereSql } from './check-where.js';
+import { whereFailure, whereSql } from './check-where.js';
 import { keyCondition } from './key-range.js';
 import { explainMissing, lockRowSchemaSql, requireRowSchema } from '../catalog/row-schema.js';
 import { copyOut, type CopyOut } from './copy-out.js';
@@ -95,7 +95,7 @@ export function copyRows(
       signal.throwIfAborted();
       if (error instanceof HeapMoved) throw error;
       const failure = classifyPostgres(error, `copying ${formatTableName(table.name)}`);
-      throw filterFailure(table, error) ?? explainMissing(failure, error);
+      throw whereFailure(where, error) ?? filterFailure(table, error) ?? explainMissing(failure, error);
     }
   }
   return countedText(read(), () => copy?.rows ?? 0);
