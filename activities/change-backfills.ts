@@ -1,17 +1,16 @@
 import { isBackfill, type BackfillPosition } from '../src/domain/backfill.js';
 import type { BackfillReceipt, BackfillRequest, CancelBackfillRequest } from '../src/domain/receipt.js';
-import { firstLoader, type ReplicatedTable } from '../src/domain/replicated-table.js';
+import { firstLoader, targetOf, type ReplicatedTable } from '../src/domain/replicated-table.js';
 import { engineOf, type LoaderSpec } from '../src/domain/route.js';
-import { formatTableName } from '../src/domain/table-name.js';
 import { Failure } from '../src/failure/failure.js';
-import { flawOfPrune } from '../src/clickhouse/prune.js';
+import { flawOfPrune, needsBytewise } from '../src/clickhouse/key-range.js';
 import { targetNames } from '../src/clickhouse/names.js';
 import { changeStages, claimPrepared } from '../src/ledger/change-route.js';
 import { readStages } from '../src/ledger/stages.js';
 import { UNBOUNDED, runSlice } from '../src/pipeline/slice.js';
 import { stepsOf } from '../src/pipeline/steps.js';
 import { checkWhere } from '../src/source/copy/check-where.js';
-import { readKeyRange } from '../src/source/copy/key-range.js';
+import { readKeyRange } from '../src/source/copy/parse-key.js';
 import type { Deps } from './deps.js';
 import { requireLoader } from './loader-target.js';
 import { requireOwnTable } from './require-own-table.js';
@@ -64,18 +63,21 @@ async function readPosition(
   deps: Deps,
   table: ReplicatedTable,
   { from, to, where, prune = false, requestId }: BackfillRequest,
-  { name: loader }: LoaderSpec,
+  loader: LoaderSpec,
 ): Promise<BackfillPosition> {
-  const isAll = from === undefined && to === undefined;
-  const range = isAll ? null : await readKeyRange(deps.source, table, { from, to });
-  const flaw = prune ? flawOfPrune(table, range ?? { kind: 'keys', from: null, to: null }) : undefined;
+  const bounds = { from: from === undefined ? null : [], to: to === undefined ? null : [] };
+  const target = targetOf(table, loader, (await deps.deployment()).id);
+  const flaw = prune ? flawOfPrune(target, bounds) : undefined;
   if (flaw !== undefined)
     throw new Failure('Misconfigured', {
-      message: `A range of ${formatTableName(table.name)} cannot be pruned: ${flaw}`,
+      message: flaw,
       remedy: 'Leave out --from and --to to prune the whole table, or leave out --prune.',
     });
+  const isAll = from === undefined && to === undefined;
+  const options = { bytewise: prune && needsBytewise(target, bounds) };
+  const range = isAll ? null : await readKeyRange(deps.source, table, { from, to }, options);
   if (where !== undefined) await checkWhere(deps.source, table, where);
-  return { requestId, loader, range, where: where ?? null, prune };
+  return { requestId, loader: loader.name, range, where: where ?? null, prune };
 }
 
 function receiptOf(table: ReplicatedTable, stage: string, { loader }: BackfillPosition): BackfillReceipt {

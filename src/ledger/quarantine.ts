@@ -188,17 +188,3 @@ export async function closeBelow(
     [tableId, connection, target, floor],
   );
 }
-
-/** Keys of the rows that a copy has set aside. */
-export async function openKeys(
-  pg: Queryable,
-  { tableId, stage, position }: { readonly tableId: string; readonly stage: StageId; readonly position: string },
-): Promise<readonly string[]> {
-  const found = await query<{ key: string }>(
-    pg,
-    /* sql */ `select key from pg2click.quarantine where table_id = $1 and stage = $2 and state = 'open' and key is not null
-      and origin ->> 'position' = $3`,
-    [tableId, stage, position],
-  );
-  return found.rows.map(({ key }) => key);
-}

@@ -6,7 +6,7 @@ import type { CopyPlan, Prune } from './copy-plan.js';
 /** What the target has to know when all chunks are in it: see `CopyPlan.floor`. */
 export interface CopyEndContent {
   readonly floor: Version | undefined;
-  /** See `CopyPlan.readPrune`. */
+  /** See `CopyPlan.prune`. */
   readonly prune: Prune | undefined;
 }
 
@@ -32,8 +32,8 @@ export class CopyEnd implements BatchSource<CopyBatch, CopyEndContent> {
     return Promise.resolve(undefined);
   }
 
-  async read(): Promise<CopyEndContent> {
-    return { floor: this.#plan.floor, prune: await this.#plan.readPrune() };
+  read(): CopyEndContent {
+    return { floor: this.#plan.floor, prune: this.#plan.prune };
   }
 
   async confirm(_name: CopyBatch, { proof, rows }: Written): Promise<undefined> {

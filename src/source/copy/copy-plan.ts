@@ -6,14 +6,13 @@ import { COPY_STAGE } from '../../domain/route.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { composeVersion, type Version } from '../../domain/version.js';
 import { addChunks, confirmChunk, forgetChunks, readChunks, replaceChunks } from '../../ledger/chunks.js';
-import { openKeys } from '../../ledger/quarantine.js';
 import { advanceStage, type StageRow } from '../../ledger/stages.js';
 import type { ReadOptions, SourceState, Written } from '../../pipeline/batch.js';
 import type { StageContext } from '../../pipeline/stage.js';
 import type { Capture } from '../capture.js';
 import { settle } from '../settle.js';
 import type { CopyConnections } from './copy-connections.js';
-import { planKeyRange } from './key-range.js';
+import { planKeyRange } from './plan-key-range.js';
 import { planChunks, planHeap, type PlannedChunk } from './plan-chunks.js';
 
 /**
@@ -38,13 +37,14 @@ export interface CopyServices {
   readonly settings: { readonly worker: { readonly copyChunkBytes: number } };
 }
 
-/** What is to be pruned: see `pruneRange`. */
+/** What is to be pruned when all of it was read: see `pruneRange`. */
 export interface Prune {
   readonly range: KeyRange;
   readonly version: Version;
-  /** Keys of rows of the range that ClickHouse refused: PostgreSQL has them. */
-  readonly except: readonly string[];
 }
+
+/** Of a range of keys, which the index counts. */
+const ROWS_PER_CHUNK = 250_000;
 
 const NOTHING: CopyProgress = { chunks: 0, chunksDone: 0, rows: 0, bytes: 0, bytesDone: 0 };
 
@@ -112,10 +112,10 @@ export class CopyPlan {
   async prepare(capture: Capture, options: ReadOptions): Promise<void> {
     if (this.isFinished) return;
     const { ledger, copies } = this.#services;
-    const { claim, table } = this.#stage;
+    const { claim } = this.#stage;
     let plan = await readChunks(ledger, claim);
     if (this.#name === undefined) {
-      await using pg = await copies.take(`copy ${formatTableName(table.name)}`, waitingFor(options));
+      await using pg = await copies.take(this.#connectionName, waitingFor(options));
       await this.#nameIt(pg, capture, options);
     }
     if (plan.progress.chunks === 0) {
@@ -184,14 +184,11 @@ export class CopyPlan {
   }
 
   /** What a backfill prunes; undefined for nothing. */
-  async readPrune(): Promise<Prune | undefined> {
+  get prune(): Prune | undefined {
     const { prune = false, range } = this.#position;
     if (!prune) return undefined;
-    const { stage, table } = this.#stage;
-    const { position } = this.name;
-    const except = await openKeys(this.#services.ledger, { tableId: table.id, stage, position });
-    const all = { kind: 'keys', from: null, to: null } as const;
-    return { range: range ?? all, version: composeVersion(table.generation, BigInt(position)), except };
+    const version = composeVersion(this.#stage.table.generation, BigInt(this.name.position));
+    return { range: range ?? { kind: 'keys', from: null, to: null }, version };
   }
 
   state(): SourceState {
@@ -204,13 +201,17 @@ export class CopyPlan {
     };
   }
 
-  #planChunks(options: ReadOptions): Promise<readonly PlannedChunk[]> {
-    const { source, settings } = this.#services;
+  async #planChunks(options: ReadOptions): Promise<readonly PlannedChunk[]> {
+    const { source, settings, copies } = this.#services;
     const { table } = this.#stage;
     const { range = null } = this.#position;
-    return range === null
-      ? planChunks(source, table, settings.worker.copyChunkBytes)
-      : planKeyRange(source, table, range, options);
+    if (range === null) return planChunks(source, table, settings.worker.copyChunkBytes);
+    await using pg = await copies.take(this.#connectionName, waitingFor(options));
+    return await planKeyRange(pg, table, range, ROWS_PER_CHUNK, options);
+  }
+
+  get #connectionName(): string {
+    return `copy ${formatTableName(this.#stage.table.name)}`;
   }
 
   async #nameIt(pg: Queryable, capture: Capture, { signal, onProgress }: ReadOptions): Promise<void> {
