@@ -387,6 +387,14 @@ describe('a range of keys', async () => {
       expect(await keysIn(client, other, keys(['2', '3'], ['5', '5']))).toEqual(['["3","3"]', '["4","4"]']);
     });
 
+    it('is read under the name that the table has now', async () => {
+      const table = await made('id int', 'id', ['1', '2', '3']);
+      const renamed = freshName('t');
+      await client.query(`alter table ${table.name.table} rename to ${renamed}`);
+      const moved = { ...table, source: { schema: 'public', table: renamed } };
+      expect(await planKeyRange(client, moved, keys(null, null), 1, silent)).toHaveLength(3);
+    });
+
     it('has larger chunks where there would be more than 10,000', async () => {
       const table = await made('id int', 'id', []);
       await client.query(`insert into ${table.name.table} select i from generate_series(1, 10500) i`);

@@ -1,7 +1,7 @@
 import type { ClientBase } from 'pg';
 import type { KeyRange, KeyTexts } from '../../domain/chunk.js';
 import { quotePg } from '../../domain/identifier.js';
-import { isTree, type ReplicatedTable } from '../../domain/replicated-table.js';
+import { isTree, sourceName, type ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { count } from '../../domain/figures.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
@@ -100,7 +100,10 @@ class KeySteps {
 
   #from(from: KeyTexts | null): string {
     const { to, bytewise } = this.#range;
-    return /* sql */ `from ${allRows(this.#table.name, isTree(this.#table))} source where ${keyCondition(this.#order, { from, to, ...(bytewise === undefined ? {} : { bytewise }) })}`;
+    // Without the row filter: the walk needs nothing but the index.
+    const rows = allRows(sourceName(this.#table), isTree(this.#table));
+    const condition = keyCondition(this.#order, { from, to, ...(bytewise === undefined ? {} : { bytewise }) });
+    return /* sql */ `from ${rows} source where ${condition}`;
   }
 
   #read<Row extends object>(sql: string): Promise<readonly Row[]> {
