@@ -1,5 +1,6 @@
 import type { LoaderReceipt, LoaderRequest, RemoveLoaderRequest } from '../src/domain/receipt.js';
 import { targetOf, targetTable, type ReplicatedTable } from '../src/domain/replicated-table.js';
+import { isBackfill, type BackfillPosition } from '../src/domain/backfill.js';
 import { isReplayName } from '../src/domain/replay.js';
 import {
   copyStage,
@@ -97,10 +98,13 @@ export async function removeLoader(deps: Deps, request: RemoveLoaderRequest): Pr
         })
       : { dropped: [], kept };
     steps.begin('forgetting the loader');
+    const backfills = (await readStages(deps.ledger, table.id)).flatMap((each) =>
+      isBackfill(each.stage) && (each.position as BackfillPosition).loader === name ? [each.stage] : [],
+    );
     const route: Route = { ...table.route, loaders };
     await changeStages(deps.ledger, claim, table, {
       definition: { ...definitionOf(table), route },
-      remove: [copyStage(name), stage],
+      remove: [copyStage(name), stage, ...backfills],
     });
     await forgetLoaderRows(deps.ledger, table.id, name);
     return { prepared: receiptOf({ ...table, route }, null), ...receipt };

@@ -21,7 +21,7 @@ import { quarantining } from './quarantining.js';
 import { runStageSlice } from './run-stage-slice.js';
 
 /**
- * A slice of the first load of a target: chunks of the table -> ClickHouse, several at once. An attempt that broke off leaves rows of the
+ * A slice of the first load of a target, or of a backfill: chunks of the table -> ClickHouse, several at once. An attempt that broke off leaves rows of the
  * chunks in hand behind, which the next one writes again.
  */
 export async function copyTable(deps: Deps, request: SliceRequest): Promise<CopyReceipt> {
@@ -46,7 +46,9 @@ export async function copyTable(deps: Deps, request: SliceRequest): Promise<Copy
   if (plan === undefined) throw new Error('a copy that was not opened has no receipt');
   const { isFinished: finished, progress } = plan;
   const seconds = (Date.now() - startedAt) / 1_000;
-  return { rows: plan.rows, bytes, seconds, position: checkpoint.highest, finished, progress };
+  const { rows, pruned } = plan;
+  const receipt = { rows, bytes, seconds, position: checkpoint.highest, finished, progress };
+  return pruned === undefined ? receipt : { ...receipt, pruned };
 }
 
 interface Copy {

@@ -15,6 +15,7 @@ import {
 import type { Queryable } from '../src/connect/queryable.js';
 import { ReadingPool } from '../src/connect/reading-pool.js';
 import { Semaphore, type AcquireOptions } from '../src/connect/semaphore.js';
+import { RateLimit } from '../src/pipeline/rate-limit.js';
 import { CopyConnections } from '../src/source/copy/copy-connections.js';
 import { SmallBatchThrottle } from '../src/pipeline/small-batch-throttle.js';
 import type { Deployment } from '../src/domain/deployment.js';
@@ -136,8 +137,10 @@ export function openDeps(
   });
   const listener = new Listener(() => connectPostgres(settings, { name: 'listen' }));
   const errands = new Semaphore(DDL_CONCURRENCY);
-  const copies = new CopyConnections(new Semaphore(settings.worker.copies), (name) =>
-    connectPostgres(settings, { name }),
+  const copies = new CopyConnections(
+    new Semaphore(settings.worker.copies),
+    new RateLimit(settings.worker.copyBytesPerSecond),
+    (name) => connectPostgres(settings, { name }),
   );
   const clickhouse = connectClickHouse(settings);
   const others = new OtherSinks(settings);

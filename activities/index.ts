@@ -3,6 +3,7 @@ import type { ReplicationActivities, TableAddress } from '../src/domain/receipt.
 import type { Log } from '../src/observe/log.js';
 import type { Meters } from '../src/observe/meters.js';
 import type { Settings } from '../src/settings/settings.js';
+import { cancelBackfill, startBackfill } from './change-backfills.js';
 import { addLoader, removeLoader } from './change-loaders.js';
 import { changeQuarantine } from './change-quarantine.js';
 import { cancelReplay, startReplay } from './change-replays.js';
@@ -52,6 +53,8 @@ export function createActivities(settings: Settings, log: Log, meters?: Meters):
       removeLoader: own(removeLoader),
       startReplay: own(startReplay),
       cancelReplay: own(cancelReplay),
+      startBackfill: own(startBackfill),
+      cancelBackfill: own(cancelBackfill),
       changeQuarantine: own(changeQuarantine),
       removeTable: own(removeTable),
     },

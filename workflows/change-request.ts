@@ -1,11 +1,13 @@
+import type { BackfillTerms } from '../src/domain/backfill.js';
 import { BOUND_FORMS, isReplayName, parseBound, type ReplayTerms } from '../src/domain/replay.js';
 import { plural } from '../src/domain/figures.js';
 import { MAIN_LOADER } from '../src/domain/route.js';
 import { change, isText, keep, refuse, type Handled } from './answers.js';
 import { anotherChange, type Change, loadersOf, replayNamed, runningReplays } from './changes.js';
-import { isLeaving, type TableState } from './table-state.js';
+import { backfillNamed, runningBackfills } from './backfills.js';
+import { hasCopy, isLeaving, type TableState } from './table-state.js';
 
-/** A message about loaders, replays or the quarantine that was understood. */
+/** A message about loaders, replays, backfills or the quarantine that was understood. */
 export type ChangeRequest = { readonly requestId: string | null } & (
   | {
       readonly action: 'addLoader';
@@ -18,6 +20,8 @@ export type ChangeRequest = { readonly requestId: string | null } & (
   | { readonly action: 'resumeLoader'; readonly name: string }
   | { readonly action: 'replay'; readonly terms: ReplayTerms }
   | { readonly action: 'cancelReplay'; readonly replay: string | null }
+  | { readonly action: 'backfill'; readonly terms: BackfillTerms }
+  | { readonly action: 'cancelBackfill'; readonly backfill: string | null }
   | { readonly action: 'retryQuarantined' | 'dropQuarantined'; readonly ids: readonly string[] | null }
 );
 
@@ -31,6 +35,8 @@ export const CHANGE_FIELDS: Readonly<Record<ChangeAction, readonly string[]>> = 
   resumeLoader: ['requestId', 'name'],
   replay: ['requestId', 'from', 'to', 'loader', 'into', 'topicOnly'],
   cancelReplay: ['requestId', 'replay'],
+  backfill: ['requestId', 'from', 'to', 'where', 'prune', 'loader'],
+  cancelBackfill: ['requestId', 'backfill'],
   retryQuarantined: ['requestId', 'ids'],
   dropQuarantined: ['requestId', 'ids'],
 };
@@ -48,6 +54,8 @@ export function isChangeRequest<Other extends { readonly action: string }>(
 const NAME = /^[a-z0-9-]{1,40}$/u;
 const SERVER = /^[a-z0-9]+(?:_[a-z0-9]+)*$/u;
 const TEXT_LIMIT = 500;
+const KEY_LIMIT = 4_000;
+const WHERE_LIMIT = 4_000;
 /** They are in the history three times. */
 const IDS_LIMIT = 1_000;
 
@@ -86,6 +94,15 @@ export function readChangeRequest(
       if (!isText(replay, TEXT_LIMIT)) return 'replay must be the name of a replay: replay:1.';
       return { action, requestId, replay };
     }
+    case 'backfill': {
+      const terms = readBackfill(fields);
+      return typeof terms === 'string' ? terms : { action, requestId, terms };
+    }
+    case 'cancelBackfill': {
+      const { backfill = null } = fields;
+      if (!isText(backfill, TEXT_LIMIT)) return 'backfill must be the name of a backfill: backfill:1.';
+      return { action, requestId, backfill };
+    }
     case 'retryQuarantined':
     case 'dropQuarantined': {
       const { ids = null } = fields;
@@ -95,6 +112,33 @@ export function readChangeRequest(
     default:
       return action satisfies never;
   }
+}
+
+function readBackfill(fields: Readonly<Record<string, unknown>>): BackfillTerms | string {
+  const { where = null, prune = false, loader = null } = fields;
+  const [from, to] = [boundOf(fields['from']), boundOf(fields['to'])];
+  if (!isText(from, KEY_LIMIT) || !isText(to, KEY_LIMIT))
+    return 'from and to must be keys: a text or a number, or a list of them for a key of several columns: ["eu", 12].';
+  if (!isText(where, WHERE_LIMIT)) return `where must be a condition in SQL of 1 to ${WHERE_LIMIT} characters.`;
+  if (typeof prune !== 'boolean') return 'prune must be true or false.';
+  if (where !== null && (from !== null || to !== null)) return 'Give from and to, or where, and not both.';
+  if (where !== null && prune)
+    return 'prune goes with from and to, or alone: ClickHouse cannot judge a condition of PostgreSQL.';
+  if (loader !== null && !isName(loader)) return badName(loader);
+  return {
+    ...(from === null ? {} : { from }),
+    ...(to === null ? {} : { to }),
+    ...(where === null ? {} : { where }),
+    ...(prune ? { prune } : {}),
+    ...(loader === null ? {} : { loader }),
+  };
+}
+
+/** Numbers and lists are welcome in JSON; what is none of these is left for the check. */
+function boundOf(value: unknown): unknown {
+  if (typeof value === 'number' && Number.isSafeInteger(value)) return String(value);
+  if (Array.isArray(value)) return JSON.stringify(value);
+  return value ?? null;
 }
 
 function areIds(value: unknown): value is readonly string[] {
@@ -131,6 +175,8 @@ export function handleChange(state: TableState, request: ChangeRequest, at: stri
     case 'removeLoader':
     case 'replay':
     case 'cancelReplay':
+    case 'backfill':
+    case 'cancelBackfill':
     case 'retryQuarantined':
     case 'dropQuarantined':
       return begin(state, request, at);
@@ -186,6 +232,28 @@ function begin(state: TableState, request: Begun, at: string): Handled {
       const running = runningReplays(state);
       if (running.length === 0) return refuse(state, 'No replay runs.');
       return refuse(state, `Say which replay: ${running.join(', ')} run.`, 'Misconfigured');
+    }
+    case 'backfill': {
+      const { terms } = request;
+      if (terms.loader !== undefined && !loaders.includes(terms.loader))
+        return refuse(state, noLoader(terms.loader, loaders), 'Misconfigured');
+      if (!hasCopy(state))
+        return refuse(
+          state,
+          'A table that only grows is not copied: remove it and add it again to read it from its first row.',
+        );
+      return start({ task: 'startBackfill', requestId, at, terms }, 'Starting the backfill.');
+    }
+    case 'cancelBackfill': {
+      const backfill = backfillNamed(state, request.backfill);
+      if (backfill !== undefined)
+        return start(
+          { task: 'cancelBackfill', requestId, at, backfill },
+          `Cancelling ${backfill}: what it has written stays.`,
+        );
+      const running = runningBackfills(state).map(({ stage }) => stage);
+      if (running.length === 0) return refuse(state, 'No backfill runs.');
+      return refuse(state, `Say which backfill: ${running.join(', ')} run.`, 'Misconfigured');
     }
     case 'retryQuarantined':
     case 'dropQuarantined': {

@@ -1,7 +1,15 @@
-import type { LoaderReceipt, LoaderRequest, QuarantineReceipt, ReplayReceipt } from '../src/domain/receipt.js';
+import type {
+  BackfillReceipt,
+  LoaderReceipt,
+  LoaderRequest,
+  QuarantineReceipt,
+  ReplayReceipt,
+} from '../src/domain/receipt.js';
 import { isReplay, replayName, type ReplayTerms } from '../src/domain/replay.js';
+import type { BackfillTerms } from '../src/domain/backfill.js';
 import { plural } from '../src/domain/figures.js';
 import { copyStage, loaderOf, type StageId, type StageSpec } from '../src/domain/route.js';
+import { addBackfill, type Backfill, endBackfill, loseLoader, runningBackfills } from './backfills.js';
 import type { FailureReport, Pause, TableEvent, TableState, Task } from './table-state.js';
 
 /** A change of a table's loaders or replays, or of its quarantine, one activity each. One is made at a time, beside the stages. */
@@ -16,6 +24,8 @@ export type Change = { readonly requestId: string; readonly at: string } & (
     }
   | { readonly task: 'startReplay'; readonly terms: ReplayTerms }
   | { readonly task: 'cancelReplay'; readonly replay: StageId }
+  | { readonly task: 'startBackfill'; readonly terms: BackfillTerms }
+  | { readonly task: 'cancelBackfill'; readonly backfill: StageId }
   /** `ids` is null for all that are open. */
   | { readonly task: 'retryQuarantined' | 'dropQuarantined'; readonly ids: readonly string[] | null }
 );
@@ -50,6 +60,8 @@ export interface ChangeState {
   readonly done?: readonly StageId[];
   /** Newest last; of those that ended, the last few. */
   readonly replays?: readonly Replay[];
+  /** Likewise. */
+  readonly backfills?: readonly Backfill[];
   /** Rows in quarantine, as of the last slice or change that said so. */
   readonly quarantined?: number;
 }
@@ -65,6 +77,8 @@ export type ChangeEvent =
   | { readonly type: 'replayStarted'; readonly at: string; readonly receipt: ReplayReceipt }
   | { readonly type: 'replayCancelled'; readonly at: string }
   | { readonly type: 'replayFinished'; readonly at: string; readonly stage: StageId }
+  | { readonly type: 'backfillStarted'; readonly at: string; readonly receipt: BackfillReceipt }
+  | { readonly type: 'backfillCancelled'; readonly at: string }
   | { readonly type: 'quarantineChanged'; readonly at: string; readonly receipt: QuarantineReceipt }
   | { readonly type: 'loaderPaused'; readonly at: string; readonly name: string; readonly reason: string | null }
   | { readonly type: 'loaderResumed'; readonly name: string };
@@ -77,6 +91,8 @@ export const CHANGE_TASKS: readonly Task[] = [
   'removeLoader',
   'startReplay',
   'cancelReplay',
+  'startBackfill',
+  'cancelBackfill',
   'retryQuarantined',
   'dropQuarantined',
 ] satisfies Change['task'][];
@@ -87,6 +103,8 @@ const CHANGE_EVENTS: readonly string[] = [
   'replayStarted',
   'replayCancelled',
   'replayFinished',
+  'backfillStarted',
+  'backfillCancelled',
   'quarantineChanged',
   'loaderPaused',
   'loaderResumed',
@@ -123,6 +141,19 @@ export function reduceChange(state: TableState, event: ChangeEvent): TableState 
     }
     case 'replayFinished':
       return endReplay(state, event.stage, 'finished', event.at);
+    case 'backfillStarted': {
+      if (change?.task !== 'startBackfill') return state;
+      const { receipt, at } = event;
+      const { requestId, terms } = change;
+      const backfill: Backfill = { ...receipt, requestId, terms, at, status: 'running', endedAt: null };
+      const backfills = addBackfill(state, backfill);
+      return endChange({ ...state, backfills }, at, `${receipt.stage} into ${receipt.target} has begun.`);
+    }
+    case 'backfillCancelled': {
+      const stage = change?.task === 'cancelBackfill' ? change.backfill : '';
+      const cancelled = { ...forgetStage(state, stage), backfills: endBackfill(state, stage, 'cancelled', event.at) };
+      return endChange(cancelled, event.at, `${stage} is cancelled.`);
+    }
     case 'quarantineChanged': {
       const { receipt, at } = event;
       return endChange({ ...state, quarantined: receipt.open }, at, quarantineSentence(change, receipt));
@@ -172,17 +203,18 @@ export function runningReplays(state: ChangeState): readonly StageId[] {
 }
 
 /** Whether a stage waits: its loader is paused, or it is about to end. */
-export function isHeld({ change, loaderPauses = {} }: ChangeState, stage: StageId): boolean {
-  const loader = loaderOf(stage);
+export function isHeld({ change, loaderPauses = {}, backfills = [] }: ChangeState, stage: StageId): boolean {
+  const loader = loaderOf(stage) ?? backfills.find((each) => each.stage === stage)?.loader;
   if (loader !== undefined && loaderPauses[loader] !== undefined) return true;
   if (change?.task === 'removeLoader') return loader === change.name;
+  if (change?.task === 'cancelBackfill') return stage === change.backfill;
   if (change?.task === 'cancelReplay') return stage === change.replay || stage === copyStage(replayName(change.replay));
   return false;
 }
 
 /** Whether a change has to wait for what still runs: the stages that it ends, or the change that it withdraws. */
 export function mustWait(state: TableState, task: Task, running: Iterable<Task>): boolean {
-  if (task !== 'removeLoader' && task !== 'cancelReplay') return false;
+  if (task !== 'removeLoader' && task !== 'cancelReplay' && task !== 'cancelBackfill') return false;
   const { change, loaderPauses: _, ...rest } = state;
   return [...running].some((each) => each === 'addLoader' || isHeld({ ...rest, change: change ?? null }, each));
 }
@@ -202,10 +234,13 @@ function loadersChanged(state: TableState, task: Task, { prepared }: LoaderRecei
     prepared: { ...prepared, estimatedRows: before?.estimatedRows ?? prepared.estimatedRows, stages },
   };
   if (change?.task !== 'removeLoader' || change.task !== task) return next;
-  const isGone = (stage: StageId): boolean => loaderOf(stage) === change.name;
+  const lost = runningBackfills(state).filter(({ loader }) => loader === change.name);
+  const isGone = (stage: StageId): boolean =>
+    loaderOf(stage) === change.name || lost.some((each) => each.stage === stage);
   return {
     ...next,
     loaderPauses: without(state.loaderPauses ?? {}, change.name),
+    ...(state.backfills === undefined ? {} : { backfills: loseLoader(state, change.name, change.at) }),
     parks: state.parks.filter(({ where }) => !isGone(where)),
     done: (state.done ?? []).filter((stage) => !isGone(stage)),
     stages: Object.fromEntries(Object.entries(state.stages).filter(([stage]) => !isGone(stage))),
@@ -238,6 +273,17 @@ function endChange(state: TableState, at: string, message: string): TableState {
   if (change === null || change === undefined) return state;
   const { requestId, task } = change;
   return { ...state, change: null, changed: { requestId, task, at, failure: null, message } };
+}
+
+/** What is left of a stage that has ended: no park, no failure. */
+export function forgetStage(state: TableState, stage: StageId): TableState {
+  const { lastTransientFailure } = state;
+  return {
+    ...state,
+    done: (state.done ?? []).filter((each) => each !== stage),
+    parks: state.parks.filter(({ where }) => where !== stage),
+    lastTransientFailure: lastTransientFailure?.where === stage ? null : lastTransientFailure,
+  };
 }
 
 function endReplay(state: TableState, stage: StageId, status: 'finished' | 'cancelled', at: string): TableState {

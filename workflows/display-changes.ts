@@ -1,4 +1,5 @@
 import { plural } from '../src/domain/figures.js';
+import { backfillLine, backfillsOf } from './backfills.js';
 import { type Replay, replaysOf } from './changes.js';
 import { plain } from './plain.js';
 import type { TableState } from './table-state.js';
@@ -23,6 +24,7 @@ export function changeLines(state: TableState): readonly string[] {
     ...pending,
     ...refused,
     ...replaysOf(state).map((replay) => replayLine(state, replay)),
+    ...backfillsOf(state).map(backfillLine),
   ];
 }
 

@@ -5,6 +5,7 @@ import { clip } from '../src/domain/clip.js';
 import { count } from '../src/domain/figures.js';
 import { formatTableName } from '../src/domain/table-name.js';
 import { CONFIGURE_TASK } from './route-change.js';
+import { backfillsOf } from './backfills.js';
 import { replaysOf } from './changes.js';
 import { changeLines } from './display-changes.js';
 import type { TableStatus } from './messages.js';
@@ -32,6 +33,7 @@ export function statusOf(state: TableState, address: TableAddress, running: read
     change: state.change ?? null,
     changed: state.changed ?? null,
     replays: replaysOf(state),
+    backfills: backfillsOf(state),
     quarantined: state.quarantined ?? 0,
     running,
     prepared: state.prepared,

@@ -1,6 +1,8 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import { STATUS_QUERY } from './names.js';
+import type { Backfill } from './backfills.js';
 import type { Change, ChangeOutcome, Replay } from './changes.js';
+import type { BackfillTerms } from '../src/domain/backfill.js';
 import type { ReplayTerms } from '../src/domain/replay.js';
 import type { CopyReceipt, RemoveReceipt, TableAddress } from '../src/domain/receipt.js';
 import type { ShapeChange } from '../src/domain/shape.js';
@@ -79,6 +81,13 @@ export interface CancelReplayMessage extends Message {
   readonly replay?: string | undefined;
 }
 
+export type BackfillMessage = Message & BackfillTerms;
+
+export interface CancelBackfillMessage extends Message {
+  /** `backfill:1`; not needed while one runs. */
+  readonly backfill?: string | undefined;
+}
+
 export interface QuarantineMessage extends Message {
   /** Those that `pg2click quarantine list` shows; all that are open when absent. */
   readonly ids?: readonly string[] | undefined;
@@ -115,6 +124,7 @@ export interface TableStatus extends TableAddress {
   readonly change: Change | null;
   readonly changed: ChangeOutcome | null;
   readonly replays: readonly Replay[];
+  readonly backfills: readonly Backfill[];
   /** Rows that ClickHouse refused and that are set aside, as of the last slices. */
   readonly quarantined: number;
   /** Activities that run right now. Paused and empty: nothing is touched any more. */
@@ -191,6 +201,19 @@ export const CHANGE_MESSAGES = [
     signal: defineSignal<[CancelReplayMessage]>('cancelReplay'),
     update: defineUpdate<Answer, [CancelReplayMessage]>('requestCancelReplay'),
     description: 'End a replay; what it has written stays. {"replay": "replay:1"}.',
+  },
+  {
+    action: 'backfill',
+    signal: defineSignal<[BackfillMessage]>('backfill'),
+    update: defineUpdate<Answer, [BackfillMessage]>('requestBackfill'),
+    description:
+      'Read rows of PostgreSQL again. {"from": "1", "to": "100", "prune": true}, or {"where": "..."}, or {} for all; {"loader": "..."}.',
+  },
+  {
+    action: 'cancelBackfill',
+    signal: defineSignal<[CancelBackfillMessage]>('cancelBackfill'),
+    update: defineUpdate<Answer, [CancelBackfillMessage]>('requestCancelBackfill'),
+    description: 'End a backfill; what it has written stays. {"backfill": "backfill:1"}.',
   },
   {
     action: 'retryQuarantined',

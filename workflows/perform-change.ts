@@ -1,21 +1,30 @@
 import { ApplicationFailure } from '@temporalio/workflow';
 import type { TableAddress } from '../src/domain/receipt.js';
+import { runningBackfills } from './backfills.js';
 import { type ChangeEvent, runningReplays } from './changes.js';
 import type { tableActivities } from './policies.js';
 import type { TableState } from './table-state.js';
 
 type Activities = Pick<
   ReturnType<typeof tableActivities>,
-  'addLoader' | 'removeLoader' | 'startReplay' | 'cancelReplay' | 'changeQuarantine'
+  | 'addLoader'
+  | 'removeLoader'
+  | 'startReplay'
+  | 'cancelReplay'
+  | 'startBackfill'
+  | 'cancelBackfill'
+  | 'changeQuarantine'
 >;
 
-/** Makes the change of loaders or replays that is asked for, by one activity. @returns the event that tells how it ended */
+/** Makes the change that is asked for, by one activity. @returns the event that tells how it ended */
 export async function performChange(
-  { addLoader, removeLoader, startReplay, cancelReplay, changeQuarantine }: Activities,
+  activities: Activities,
   address: TableAddress,
   state: TableState,
   options: { readonly summary: string },
 ): Promise<ChangeEvent> {
+  const { addLoader, removeLoader, startReplay, cancelReplay, startBackfill, cancelBackfill, changeQuarantine } =
+    activities;
   const change = state.change ?? null;
   switch (change?.task) {
     case 'addLoader': {
@@ -36,6 +45,15 @@ export async function performChange(
     case 'cancelReplay':
       await cancelReplay.executeWithOptions(options, [{ ...address, replay: change.replay }]);
       return { type: 'replayCancelled', at: now() };
+    case 'startBackfill': {
+      const { terms, requestId } = change;
+      const running = runningBackfills(state).map(({ stage }) => stage);
+      const receipt = await startBackfill.executeWithOptions(options, [{ ...address, ...terms, requestId, running }]);
+      return { type: 'backfillStarted', at: now(), receipt };
+    }
+    case 'cancelBackfill':
+      await cancelBackfill.executeWithOptions(options, [{ ...address, backfill: change.backfill }]);
+      return { type: 'backfillCancelled', at: now() };
     case 'retryQuarantined':
     case 'dropQuarantined': {
       const action = change.task === 'retryQuarantined' ? 'retry' : 'drop';

@@ -53,8 +53,9 @@ export function tableActivities(
   };
   // A copy may wait long for its turn, or for a writer.
   const copy = { ...COMMON, taskQueue: producer, startToCloseTimeout: 24 * HOUR, heartbeatTimeout: SLICE_HEARTBEAT };
-  const { prepareTable, removeTable, addLoader, removeLoader, startReplay, cancelReplay, changeQuarantine } =
+  const { prepareTable, removeTable, addLoader, removeLoader, startReplay, cancelReplay } =
     proxyActivities<ReplicationActivities>(short);
+  const { startBackfill, cancelBackfill, changeQuarantine } = proxyActivities<ReplicationActivities>(short);
   // Rows wait for a change: a worker that died with it must be noticed soon.
   const { changeRoute } = proxyActivities<ReplicationActivities>({ ...short, heartbeatTimeout: SLICE_HEARTBEAT });
   const { copyTable } = proxyActivities<ReplicationActivities>(copy);
@@ -65,6 +66,15 @@ export function tableActivities(
   const { loadSlice, watchEngine } = proxyActivities<ReplicationActivities>({ ...slice, taskQueue: consumer });
   const { stopEngine } = proxyActivities<ReplicationActivities>({ ...short, taskQueue: consumer });
   const moving = { copyTable, publishSlice, loadSlice, directSlice, watchEngine, stopEngine, replaySlice };
-  const changes = { changeRoute, addLoader, removeLoader, startReplay, cancelReplay, changeQuarantine };
+  const changes = {
+    changeRoute,
+    addLoader,
+    removeLoader,
+    startReplay,
+    cancelReplay,
+    startBackfill,
+    cancelBackfill,
+    changeQuarantine,
+  };
   return { ...moving, ...changes, prepareTable, removeTable };
 }

@@ -201,6 +201,7 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
     if (stage.activity === 'copyTable')
       return {
         type: 'copied',
+        at: now(),
         stage: task,
         receipt: await activities.copyTable.executeWithOptions(options, [request]),
       };

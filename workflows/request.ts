@@ -8,6 +8,7 @@ import {
   isChangeRequest,
   readChangeRequest,
 } from './change-request.js';
+import { runningBackfills } from './backfills.js';
 import { anotherChange, type ChangeState, runningReplays } from './changes.js';
 import { isSameWish, readRouteOptions, ROUTE_FIELDS } from './route-options.js';
 import { isLeaving, isParked, phaseOf, reduce, type TableState } from './table-state.js';
@@ -109,6 +110,8 @@ export const LEAVING = 'The table is being removed: it cannot be changed any mor
 export function busyWith(state: ChangeState): string | undefined {
   const { change = null } = state;
   if (change !== null) return anotherChange(change);
+  const [backfill] = runningBackfills(state);
+  if (backfill !== undefined) return `${backfill.stage} reads the table: ask again when it has ended, or cancel it.`;
   const replays = runningReplays(state);
   return replays.length === 0
     ? undefined

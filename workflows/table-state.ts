@@ -1,4 +1,5 @@
 import type { ChangeReceipt, CopyReceipt, PrepareReceipt, RemoveReceipt, SliceReceipt } from '../src/domain/receipt.js';
+import { isBackfill } from '../src/domain/backfill.js';
 import { COPY_STAGE, type StageId, type StageSpec } from '../src/domain/route.js';
 import type { RouteOptions } from '../src/domain/route-change.js';
 import type { ShapeChange } from '../src/domain/shape.js';
@@ -7,12 +8,14 @@ import {
   type ChangeEvent,
   type ChangeState,
   copyDone,
+  forgetStage,
   isChangeEvent,
   isChangeTask,
   reduceChange,
   refuseChange,
   replayStages,
 } from './changes.js';
+import { backfillStages, endBackfill, moveBackfill } from './backfills.js';
 import {
   CONFIGURE_TASK,
   holdRouteChange,
@@ -146,7 +149,7 @@ export type TableEvent =
       readonly receipt: ChangeReceipt;
     }
   /** A slice of a copy has ended. `stage` is absent for the first load of the table. */
-  | { readonly type: 'copied'; readonly receipt: CopyReceipt; readonly stage?: StageId }
+  | { readonly type: 'copied'; readonly at?: string; readonly receipt: CopyReceipt; readonly stage?: StageId }
   | ChangeEvent
   | { readonly type: 'sliceEnded'; readonly at: string; readonly receipt: SliceReceipt }
   | { readonly type: 'stageStarted'; readonly stage: StageId }
@@ -206,6 +209,14 @@ export function reduce(state: TableState, event: TableEvent): TableState {
       const isFinished = receipt.finished !== false;
       const copying = isFinished ? others : { ...others, [stage]: receipt };
       const moved = { ...succeed(state, stage), ...(state.copying === undefined && isFinished ? {} : { copying }) };
+      if (isBackfill(stage)) {
+        const backfills = moveBackfill(moved, stage, receipt);
+        if (!isFinished) return { ...moved, backfills };
+        return {
+          ...forgetStage(moved, stage),
+          backfills: endBackfill({ backfills }, stage, 'finished', event.at ?? ''),
+        };
+      }
       if (!isFinished) return moved;
       return stage === COPY_STAGE ? { ...moved, copied: receipt } : copyDone(moved, stage, receipt.rows);
     }
@@ -304,9 +315,9 @@ export function isLeaving(state: TableState): boolean {
   return state.lifecycle.step === 'removing' || state.lifecycle.step === 'removed';
 }
 
-/** The stages of the table, in the order in which a row meets them, and those of its replays; none before it is prepared. */
+/** The stages of the table, in the order in which a row meets them, and those of its replays and backfills; none before it is prepared. */
 export function stageSpecs(state: TableState): readonly StageSpec[] {
-  return [...(state.prepared?.stages ?? []), ...replayStages(state)];
+  return [...(state.prepared?.stages ?? []), ...replayStages(state), ...backfillStages(state)];
 }
 
 /** Whether a first load precedes the changes: what only grows has none. */

@@ -1,6 +1,8 @@
 import chalk from 'chalk';
 import type { LoaderView } from '../control/loader-views.js';
-import type { ReplayView, TableView } from '../control/table-view.js';
+import { describeBackfill } from '../domain/backfill.js';
+import { copyLine } from './copy-picture.js';
+import type { BackfillView, ReplayView, TableView } from '../control/table-view.js';
 import { count, duration, plural } from '../domain/figures.js';
 
 /** Lines of a table's page: each loader, where it has several or one is paused. */
@@ -26,6 +28,16 @@ export function loaderText({ target, server, copied, waiting, lagSeconds, paused
 
 export function replayFacts({ replays }: TableView): (readonly [string, string])[] {
   return replays.map((replay) => [replay.id, replayText(replay)]);
+}
+
+export function backfillFacts({ backfills }: TableView): (readonly [string, string])[] {
+  return backfills.map((backfill) => [backfill.id, backfillText(backfill)]);
+}
+
+function backfillText({ status, target, rows, pruned, terms, copy }: BackfillView): string {
+  const gone = pruned === 0 ? '' : `, ${count(pruned)} deleted`;
+  const done = status === 'running' ? copyLine({ copiedRows: rows, estimatedRows: null, copy }) : `${count(rows)} rows`;
+  return `${status === 'running' ? chalk.cyan(status) : status}, ${done} into ${target}${gone}; ${describeBackfill(terms)}`;
 }
 
 function replayText({ status, target, rows, waiting, start, end }: ReplayView): string {

@@ -11,6 +11,7 @@ import { loaderCommand } from './loader.js';
 import { pauseCommand } from './pause.js';
 import { quarantineCommand } from './quarantine.js';
 import { removeCommand } from './remove.js';
+import { backfillCommand } from './backfill.js';
 import { replayCommand } from './replay.js';
 import { resumeCommand } from './resume.js';
 import { printError } from './session.js';
@@ -43,6 +44,7 @@ export function createProgram(): Command {
     removeCommand(),
     loaderCommand(),
     replayCommand(),
+    backfillCommand(),
     quarantineCommand(),
     workerCommand(),
     devCommand(),

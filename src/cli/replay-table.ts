@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import type { Client } from '@temporalio/client';
-import chalk, { chalkStderr } from 'chalk';
+import chalk from 'chalk';
 import { count } from '../domain/figures.js';
 import { replayName } from '../domain/replay.js';
 import { copyStage } from '../domain/route.js';
 import { parseTableName, type TableName } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
 import type { Replay } from '../../workflows/changes.js';
+import { bar } from './bar.js';
 import { makeChange } from './change-loaders.js';
 import type { Exit } from './exit-code.js';
 import { openLiveText } from './live-text.js';
@@ -103,11 +104,4 @@ async function follow(session: Session, client: Client, name: TableName, request
 /** Messages in its range; 0 while its end is not known. */
 function lengthOf({ start, end }: Replay): number {
   return Object.entries(end ?? {}).reduce((sum, [of, last]) => sum + Number(last) - Number(start[of] ?? last), 0);
-}
-
-const CELLS = 30;
-
-function bar(done: number, all: number): string {
-  const filled = all === 0 ? 0 : Math.round((Math.max(0, done) / all) * CELLS);
-  return chalkStderr.cyan('█'.repeat(filled)) + chalkStderr.dim('░'.repeat(CELLS - filled));
 }

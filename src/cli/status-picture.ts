@@ -8,7 +8,7 @@ import type { ShapeChange } from '../domain/shape.js';
 import { count, duration, plural } from '../domain/figures.js';
 import { inShell } from '../domain/table-name.js';
 import { loadStage, MAIN_LOADER, PUBLISH_STAGE } from '../domain/route.js';
-import { loaderFacts, replayFacts } from './loader-picture.js';
+import { backfillFacts, loaderFacts, replayFacts } from './loader-picture.js';
 
 /** Every table of a pipeline, one line each; trouble below its table. */
 export function drawPipeline(view: PipelineView, before?: PipelineView): string {
@@ -37,6 +37,7 @@ export function drawTable(table: TableView, view: PipelineView, before?: Pipelin
     ...moving(table).map((stage, _, all) => [stage.id, stageText(stage, feederOf(stage, all))] as const),
     ...loaderFacts(table),
     ...replayFacts(table),
+    ...backfillFacts(table),
     ['loaded', rate === '' ? null : `${count(table.loadedRows)}${rate}`],
     ['lag', lag(table.lagSeconds)],
     ['paused', table.paused === null ? null : `since ${table.paused.since}${reason(table.paused.reason)}`],

@@ -124,6 +124,20 @@ const SELECTED = {
 const FENCED_INSERT: ClickHouseSettings = { ...NAMED_INSERT, ...SELECTED };
 const MISSING_INSERT: ClickHouseSettings = { ...FENCED_INSERT, ...NOT_DEDUPLICATED };
 
+/** Rows are grouped as they lie in the table, in its order; where that is another one, what does not fit goes to the disk. */
+const PRUNE: ClickHouseSettings = {
+  ...READING,
+  ...ANSWERING,
+  ...NOT_DEDUPLICATED,
+  ...SELECTED,
+  optimize_aggregation_in_order: 1,
+  max_block_size: '8192',
+  aggregation_in_order_max_block_bytes: String(4 * 1024 * 1024),
+  max_bytes_before_external_group_by: String(512 * 1024 * 1024),
+  // A key that cannot be read is in no table.
+  input_format_allow_errors_num: '1000000000',
+};
+
 /** A parameter of the HTTP interface, not in `system.settings`: every server knows it. */
 const HTTP_PARAMETERS: ClickHouseSettings = { wait_end_of_query: 1 };
 
@@ -186,6 +200,11 @@ export async function mappedInsertSettings(ch: ClickHouseClient, token: string):
   return { ...(await onlyKnown(ch, FENCED_INSERT)), ...HTTP_PARAMETERS, insert_deduplication_token: token };
 }
 
+/** Settings of an insert that selects from its own table. */
+export async function pruneSettings(ch: ClickHouseClient): Promise<ClickHouseSettings> {
+  return { ...(await onlyKnown(ch, PRUNE)), ...HTTP_PARAMETERS };
+}
+
 /** Reads the names again at the next insert: the server may have been replaced by another version. */
 export function forgetKnownSettings(ch: ClickHouseClient): void {
   knownSettings.delete(ch);
@@ -204,7 +223,7 @@ async function onlyKnown(ch: ClickHouseClient, settings: ClickHouseSettings): Pr
 }
 
 async function readKnown(ch: ClickHouseClient): Promise<ReadonlySet<string>> {
-  const names = Object.keys({ ...FENCED_INSERT, ...COPY_INSERT }).map((name) => `'${name}'`);
+  const names = Object.keys({ ...FENCED_INSERT, ...COPY_INSERT, ...PRUNE }).map((name) => `'${name}'`);
   const query = /* sql */ `select name from system.settings where name in (${names.join(', ')})`;
   const rows = await select<{ name: string }>(ch, query, {}, `asking which settings it has`);
   return new Set(rows.map(({ name }) => name));

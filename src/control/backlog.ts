@@ -1,3 +1,4 @@
+import { isBackfill } from '../domain/backfill.js';
 import type { CopyPace } from '../domain/chunk.js';
 import type { Databases } from '../connect/databases.js';
 import type { ReplicatedTable } from '../domain/replicated-table.js';
@@ -41,6 +42,8 @@ export interface ReplayBacklog {
 export interface TableBacklog {
   readonly table: ReplicatedTable;
   readonly replays?: readonly ReplayBacklog[];
+  /** Backfills under way, by stage. */
+  readonly backfills?: Readonly<Record<StageId, CopyPace>>;
   /** Of the stages that the ledger has a row of. */
   readonly stages: Readonly<Record<StageId, StageBacklog>>;
   /** What the capture takes in PostgreSQL; null where it is gone, or takes nothing. */
@@ -89,6 +92,11 @@ function toBacklog({ table, stages, quarantined }: LedgerTable, captured: Captur
   return {
     table,
     replays: Object.entries(stages).flatMap(([stage, row]) => replayBacklog(stage, row)),
+    backfills: Object.fromEntries(
+      Object.entries(stages).flatMap(([stage, { copy }]) =>
+        isBackfill(stage) && copy !== null ? [[stage, copy]] : [],
+      ),
+    ),
     stages: Object.fromEntries(known),
     outbox: bytes === null || deadTuples === null ? null : { bytes, deadTuples },
     gaps: captured?.gaps,

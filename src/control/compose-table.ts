@@ -24,7 +24,8 @@ import type { Task } from '../../workflows/table-state.js';
 import type { StageBacklog, TableBacklog } from './backlog.js';
 import type { PendingTask, TableDescription } from './describe-table.js';
 import { loaderViews } from './loader-views.js';
-import type { FailureView, ReplayView, StageView, TableView } from './table-view.js';
+import type { Backfill } from '../../workflows/backfills.js';
+import type { BackfillView, FailureView, ReplayView, StageView, TableView } from './table-view.js';
 
 /** All that is known of a table. */
 export interface KnownTable {
@@ -79,6 +80,7 @@ export function composeTable({ title, workflowId, backlog, description, status, 
     stages,
     loaders: backlog === undefined ? [] : loaderViews(backlog, stages, status?.loaderPauses),
     replays: (status?.replays ?? []).map((replay) => replayView(replay, pending, status, backlog)),
+    backfills: (status?.backfills ?? []).map((backfill) => backfillView(backfill, pending, backlog)),
     quarantined: backlog?.quarantined ?? 0,
     loadedRows: (route && backlog?.stages[deliveryStage(route, route.loaders[0]?.name)]?.rows) ?? 0,
     waiting: sumOf(stages.map(({ waiting }) => waiting)),
@@ -104,6 +106,16 @@ function replayView(
   const copy = pending.find(({ task }) => task === copyStage(replayName(stage)))?.progress;
   const rows = (copied ?? copy?.rows ?? 0) + (known?.rows ?? totals?.rows ?? 0);
   return { id: stage, status: state, start, end, target, loader, at, endedAt, rows, waiting };
+}
+
+function backfillView(
+  { stage, status, terms, target, loader, at, endedAt, copy }: Backfill,
+  pending: readonly PendingTask[],
+  backlog: TableBacklog | undefined,
+): BackfillView {
+  const pace = status === 'running' ? (backlog?.backfills?.[stage] ?? null) : null;
+  const rows = pending.find(({ task }) => task === stage)?.progress?.rows ?? pace?.rows ?? copy?.rows ?? 0;
+  return { id: stage, status, terms, target, loader, at, endedAt, rows, pruned: copy?.pruned ?? 0, copy: pace };
 }
 
 /** The ledger has it before the slice that noted it has ended. */

@@ -92,6 +92,8 @@ const USUAL_TASKS = new Map<string, Task>([
   ['removeLoader', 'removeLoader'],
   ['startReplay', 'startReplay'],
   ['cancelReplay', 'cancelReplay'],
+  ['startBackfill', 'startBackfill'],
+  ['cancelBackfill', 'cancelBackfill'],
   ['changeQuarantine', 'retryQuarantined'],
   ...Object.entries(USUAL_STAGES),
 ]);

@@ -1,3 +1,4 @@
+import type { BackfillTerms } from '../domain/backfill.js';
 import type { CopyPace } from '../domain/chunk.js';
 import type { Client } from '@temporalio/client';
 import { deploymentOf, type Deployment, type TaskQueues } from '../domain/deployment.js';
@@ -57,6 +58,8 @@ export interface TableView {
   readonly loaders: readonly LoaderView[];
   /** Newest last; of those that ended, the last few. None where no worker answered. */
   readonly replays: readonly ReplayView[];
+  /** Likewise. */
+  readonly backfills: readonly BackfillView[];
   /** Rows that ClickHouse refused and that are set aside: see `pg2click quarantine list`. */
   readonly quarantined: number;
   /** Changes since the first load that are in ClickHouse: those of the last stage. */
@@ -108,6 +111,22 @@ export interface ReplayView {
   readonly rows: number;
   /** Messages of its range that are not loaded yet; null where that is not known. */
   readonly waiting: number | null;
+}
+
+export interface BackfillView {
+  readonly id: StageId;
+  readonly status: 'running' | 'finished' | 'cancelled';
+  readonly terms: BackfillTerms;
+  /** `database.table` */
+  readonly target: string;
+  readonly loader: string;
+  readonly at: string;
+  readonly endedAt: string | null;
+  readonly rows: number;
+  /** Tombstones. */
+  readonly pruned: number;
+  /** Null where none is under way, or it is not planned yet. */
+  readonly copy: CopyPace | null;
 }
 
 export interface FailureView {

@@ -18,9 +18,14 @@ export interface BlockRange {
 /** Texts of the key columns, in key order, as PostgreSQL prints them. */
 export type KeyTexts = readonly string[];
 
-/** Rows by their key, in the order of the key's index. */
+/** Rows by their key, in the order of PostgreSQL: that of the key's index. */
 export interface KeyRange {
   readonly kind: 'keys';
+  /**
+   * Texts are in the order of their UTF-8 bytes instead, as ClickHouse compares them: with collation "C". Where the column has another
+   * collation, no index answers that.
+   */
+  readonly bytewise?: boolean;
   /** The first one; null: from the beginning. */
   readonly from: KeyTexts | null;
   /** The first one behind it; null: to the end. */

@@ -1,3 +1,4 @@
+import type { BackfillTerms } from './backfill.js';
 import type { CopyProgress } from './chunk.js';
 import type { ReplayTerms, TopicOffsets } from './replay.js';
 import type { TableOptions } from './replicated-table.js';
@@ -88,6 +89,8 @@ export interface CopyReceipt {
   readonly finished?: boolean;
   /** Absent in receipts of older releases. */
   readonly progress?: CopyProgress;
+  /** Of a backfill that prunes: tombstones that it wrote; absent before it is done. */
+  readonly pruned?: number;
 }
 
 export interface StopRequest extends TableAddress {
@@ -191,6 +194,25 @@ export interface QuarantineReceipt {
   readonly open: number;
 }
 
+export interface BackfillRequest extends TableAddress, BackfillTerms {
+  /** Names the backfill: a repeat finds it. */
+  readonly requestId: string;
+  /** Stages of the backfills that have not ended: rows of others may go. */
+  readonly running?: readonly StageId[];
+}
+
+export interface BackfillReceipt {
+  /** `backfill:1` */
+  readonly stage: StageId;
+  readonly loader: string;
+  /** `database.table` */
+  readonly target: string;
+}
+
+export interface CancelBackfillRequest extends TableAddress {
+  readonly backfill: StageId;
+}
+
 export interface ReplaySliceReceipt extends SliceReceipt {
   /** All of the range is in the target. */
   readonly finished: boolean;
@@ -226,6 +248,8 @@ export interface ReplicationActivities {
   removeLoader(request: RemoveLoaderRequest): Promise<LoaderReceipt>;
   startReplay(request: ReplayRequest): Promise<ReplayReceipt>;
   cancelReplay(request: CancelReplayRequest): Promise<void>;
+  startBackfill(request: BackfillRequest): Promise<BackfillReceipt>;
+  cancelBackfill(request: CancelBackfillRequest): Promise<void>;
   changeQuarantine(request: QuarantineRequest): Promise<QuarantineReceipt>;
   /** Returns nothing if this attempt cannot know what an earlier one dropped, and in histories of older releases. */
   removeTable(request: RemoveRequest): Promise<RemoveReceipt | void>;

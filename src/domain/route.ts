@@ -145,7 +145,7 @@ export function loaderOf(stage: StageId): string | undefined {
 export type StageInput = 'table' | 'capture' | 'topic';
 
 export function inputOf(stage: StageId): StageInput {
-  if (stage === COPY_STAGE || stage.startsWith(`${COPY_STAGE}:`)) return 'table';
+  if (stage === COPY_STAGE || /^(?:copy|backfill):/u.test(stage)) return 'table';
   return /^(?:load|replay):/u.test(stage) ? 'topic' : 'capture';
 }
 

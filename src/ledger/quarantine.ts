@@ -139,6 +139,25 @@ export async function readQuarantine(
   return found.rows[0] ?? { open: 0, isSetAside: false };
 }
 
+/**
+ * Keys of the rows of these versions that were ever set aside in the target, whatever became of them: each was in PostgreSQL.
+ * @param versions as of `readQuarantine`
+ */
+export async function keysSetAside(
+  pg: Queryable,
+  { tableId, connection, target }: LackingTarget,
+  [first, after]: readonly [first: bigint, after: bigint],
+): Promise<readonly string[]> {
+  const found = await query<{ key: string }>(
+    pg,
+    /* sql */ `select distinct key from pg2click.quarantine
+      where table_id = $1 and connection = $2 and target = $3 and key is not null
+        and version >= $4::numeric and version < $5::numeric order by key`,
+    [tableId, connection, target, String(first), String(after)],
+  );
+  return found.rows.map(({ key }) => key);
+}
+
 /** Closes rows that are open. Their values go. @returns how many were open */
 export async function closeRows(
   pg: Queryable,

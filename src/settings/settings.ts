@@ -64,6 +64,8 @@ export interface Settings {
     /** Of one copy: its connections, and the bytes of a chunk. */
     readonly copyReaders: number;
     readonly copyChunkBytes: number;
+    /** Of all copies together; undefined for no limit. */
+    readonly copyBytesPerSecond: number | undefined;
     /** How many rows are set aside before a table parks. */
     readonly quarantine: QuarantineLimits;
     /** `host:port` for Prometheus. */
@@ -260,6 +262,8 @@ function compose(
       connections: values.PG2CLICK_CONNECTIONS,
       copies: values.PG2CLICK_COPIES,
       copyReaders: values.PG2CLICK_COPY_READERS,
+      copyBytesPerSecond:
+        values.PG2CLICK_COPY_MB_PER_SECOND === 0 ? undefined : values.PG2CLICK_COPY_MB_PER_SECOND * 1_000_000,
       copyChunkBytes: values.PG2CLICK_COPY_CHUNK_MB * 1024 * 1024,
       quarantine: { rows: values.PG2CLICK_QUARANTINE_ROWS, percent: values.PG2CLICK_QUARANTINE_PERCENT },
       metricsAddress: values.PG2CLICK_METRICS,

@@ -214,6 +214,11 @@ export const SETTINGS = {
     description:
       'Size of a chunk of a copy, megabytes on the disk of PostgreSQL. Each is read in a transaction of its own, and a worker that dies leaves its chunks to be read again.',
   }),
+  PG2CLICK_COPY_MB_PER_SECOND: setting('Worker', wholeNumber(0, 1_000_000), {
+    default: '0',
+    description:
+      'What the copies of a worker read at most, together, in megabytes of text a second; 0 for no limit. For a PostgreSQL that has others to serve.',
+  }),
   PG2CLICK_QUARANTINE_ROWS: setting('Worker', wholeNumber(0, 1_000_000), {
     default: '1000',
     description:

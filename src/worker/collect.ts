@@ -199,9 +199,9 @@ function replayReadings({ table, replays = [] }: TableBacklog): Reading[] {
   }));
 }
 
-function copyReadings({ table, stages }: TableBacklog): Reading[] {
-  return Object.entries(stages).flatMap(([stage, { copy }]): Reading[] => {
-    if (copy === null) return [];
+function copyReadings({ table, stages, backfills = {} }: TableBacklog): Reading[] {
+  const copies = Object.entries(stages).flatMap(([stage, { copy }]) => (copy === null ? [] : [[stage, copy] as const]));
+  return [...copies, ...Object.entries(backfills)].flatMap(([stage, copy]): Reading[] => {
     const labels = { ...labelsOf(table), stage };
     return [
       { name: 'pg2click_copy_bytes', value: copy.bytes, labels },

@@ -47,11 +47,14 @@ afterAll(async () => {
 
 const ROLES = [leastRoleOf, readerRoleOf, consumerRoleOf];
 
-/** An empty PostgreSQL database, dropped after the file's tests with all connections to it, and with the roles made for it. */
-export async function freshDatabase(prefix = 'test'): Promise<PostgresAddress> {
+/**
+ * An empty PostgreSQL database, dropped after the file's tests with all connections to it, and with the roles made for it.
+ * @param options of CREATE DATABASE
+ */
+export async function freshDatabase(prefix = 'test', options = ''): Promise<PostgresAddress> {
   const server = addressOf('postgres');
   const database = freshName(prefix);
-  await administer(server, /* sql */ `create database ${database}`);
+  await administer(server, /* sql */ `create database ${database} ${options}`);
   leavings.push(async () => {
     await administer(server, /* sql */ `drop database if exists ${database} with (force)`);
     await administer(server, /* sql */ `drop role if exists ${ROLES.map((of) => of(database)).join(', ')}`);

@@ -163,6 +163,8 @@ export const STEADY: ReplicationActivities = {
       target: PREPARED.target,
     }),
   cancelReplay: () => Promise.resolve(),
+  startBackfill: () => Promise.resolve({ stage: 'backfill:1', loader: 'main', target: PREPARED.target }),
+  cancelBackfill: () => Promise.resolve(),
   changeQuarantine: () => Promise.resolve({ retried: 1, refused: 0, dropped: 0, open: 0 }),
   removeTable: () => Promise.resolve(),
 };

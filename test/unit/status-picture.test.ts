@@ -50,6 +50,7 @@ const ORDERS: TableView = {
   estimatedRows: 200_000,
   copiedRows: 200_000,
   copy: null,
+  backfills: [],
   copied: true,
   schemaChange: null,
   loaders: [],

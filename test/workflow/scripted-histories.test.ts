@@ -146,7 +146,7 @@ describe('a pause', () => {
     );
   });
 
-  it('holds in the first load, which begins again', async () => {
+  it('holds in the first load, which goes on', async () => {
     await replay(
       copying()
         .signal('pause')
@@ -382,6 +382,45 @@ describe('a replay', () => {
   });
 });
 
+describe('a backfill', () => {
+  const BEGUN = { stage: 'backfill:1', loader: 'main', target: 'analytics.orders' };
+  const begun = (): ScriptedHistory =>
+    streaming()
+      .signal('backfill', { from: 7, to: [8], prune: true })
+      .task()
+      .schedules('startBackfill')
+      .completes('startBackfill', BEGUN)
+      .task()
+      .schedules('copyTable');
+
+  it('runs beside the table, slice after slice, until one says that it is done', async () => {
+    await replay(
+      begun()
+        .completes('copyTable', { ...COPIED, finished: false })
+        .task()
+        .schedules('copyTable')
+        .completes('copyTable', { ...COPIED, finished: true, pruned: 3 })
+        .task()
+        .nothingElse(),
+    );
+  });
+
+  it('is cancelled when its slice has ended', async () => {
+    await replay(
+      begun()
+        .signal('cancelBackfill')
+        .task()
+        .cancels('copyTable')
+        .completes('copyTable', { ...COPIED, finished: false })
+        .task()
+        .schedules('cancelBackfill')
+        .completes('cancelBackfill')
+        .task()
+        .nothingElse(),
+    );
+  });
+});
+
 describe('a history that grows long', () => {
   it('is continued as new once the slices have stopped', async () => {
     await replay(
@@ -395,7 +434,7 @@ describe('a history that grows long', () => {
     );
   });
 
-  it('waits for the first load, which cannot be cut in two', async () => {
+  it('of an older release waits for the first load, which could not be cut in two', async () => {
     await replay(
       copying()
         .completes('publishSlice', slice('publish'))

@@ -67,12 +67,13 @@ function nearestNumber(number: string, rounded: string, [lowest, highest]: reado
   return `case when ${number} = ${NOT_A_NUMBER} then ${number} else least(greatest(${rounded}, ${lowest}), ${highest}) end`;
 }
 
-interface Range {
+export interface Range {
   readonly lowest: bigint;
   readonly highest: bigint;
 }
 
-function rangeOf(clickhouse: string): Range | undefined {
+/** What an integer type of ClickHouse holds; undefined for any other type. */
+export function rangeOf(clickhouse: string): Range | undefined {
   const found = /^(?<unsigned>U?)Int(?<bits>8|16|32|64|128|256)$/u.exec(clickhouse)?.groups;
   if (found === undefined) return undefined;
   const bits = BigInt(found['bits'] ?? 0);

@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import type { PostgresClient } from '../../connect/postgres.js';
 import type { Chunk, ChunkBatch } from '../../domain/chunk.js';
 import { formatTableName } from '../../domain/table-name.js';
@@ -64,9 +64,11 @@ export class ChunkSource implements BatchSource<ChunkBatch, ChunkContent> {
     const rows = copyRows(pg, this.#plan.table, position, {
       signal: options.signal,
       range,
+      where: this.#plan.where,
       onSnapshot: () => ensureFlushed(this.#services.source),
     });
-    return { rows };
+    const { limit } = this.#services.copies;
+    return { rows: limit.isNone ? rows : Readable.from(limit.pass(rows, options.signal), { objectMode: false }) };
   }
 
   async confirm(_name: ChunkBatch, written: Written): Promise<undefined> {

@@ -1,5 +1,6 @@
 import type { PostgresClient } from '../../connect/postgres.js';
 import type { AcquireOptions, Semaphore } from '../../connect/semaphore.js';
+import type { RateLimit } from '../../pipeline/rate-limit.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 
 /** Limits that a database may set for its sessions, of PostgreSQL 14 and later: a copy would end with them. */
@@ -11,8 +12,12 @@ export class CopyConnections {
   readonly #places: Semaphore;
   readonly #connect: (name: string) => Promise<PostgresClient>;
 
-  constructor(places: Semaphore, connect: (name: string) => Promise<PostgresClient>) {
+  /** Of the bytes of all copies together. */
+  readonly limit: RateLimit;
+
+  constructor(places: Semaphore, limit: RateLimit, connect: (name: string) => Promise<PostgresClient>) {
     this.#places = places;
+    this.limit = limit;
     this.#connect = connect;
   }
 

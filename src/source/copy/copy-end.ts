@@ -1,11 +1,13 @@
 import type { CopyBatch } from '../../domain/batch.js';
 import type { Version } from '../../domain/version.js';
 import type { BatchSource, SourceState, Written } from '../../pipeline/batch.js';
-import type { CopyPlan } from './copy-plan.js';
+import type { CopyPlan, Prune } from './copy-plan.js';
 
 /** What the target has to know when all chunks are in it: see `CopyPlan.floor`. */
 export interface CopyEndContent {
   readonly floor: Version | undefined;
+  /** See `CopyPlan.prune`. */
+  readonly prune: Prune | undefined;
 }
 
 /** The last batch of a copy, which has no rows: it confirms the copy as a whole. */
@@ -31,11 +33,11 @@ export class CopyEnd implements BatchSource<CopyBatch, CopyEndContent> {
   }
 
   read(): CopyEndContent {
-    return { floor: this.#plan.floor };
+    return { floor: this.#plan.floor, prune: this.#plan.prune };
   }
 
-  async confirm(_name: CopyBatch, { proof }: Written): Promise<undefined> {
-    await this.#plan.finish(proof);
+  async confirm(_name: CopyBatch, { proof, rows }: Written): Promise<undefined> {
+    await this.#plan.finish(proof, rows);
     return undefined;
   }
 

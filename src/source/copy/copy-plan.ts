@@ -1,6 +1,7 @@
 import type { Queryable } from '../../connect/queryable.js';
 import type { CopyBatch } from '../../domain/batch.js';
-import type { Chunk, CopyProgress } from '../../domain/chunk.js';
+import type { Chunk, CopyProgress, KeyRange } from '../../domain/chunk.js';
+import { isBackfill, type BackfillPosition } from '../../domain/backfill.js';
 import { COPY_STAGE } from '../../domain/route.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { composeVersion, type Version } from '../../domain/version.js';
@@ -11,16 +12,19 @@ import type { StageContext } from '../../pipeline/stage.js';
 import type { Capture } from '../capture.js';
 import { settle } from '../settle.js';
 import type { CopyConnections } from './copy-connections.js';
-import { planChunks, planHeap } from './plan-chunks.js';
+import { planKeyRange } from './plan-key-range.js';
+import { planChunks, planHeap, type PlannedChunk } from './plan-chunks.js';
 
 /**
- * `done`: the allocated position of the copy that is done, decimal; `rows`: how many it had. `again`: the target was copied before,
+ * What a backfill reads, and of each copy: `done`: the allocated position of the copy that is done, decimal; `rows`: how many it had. `again`: the target was copied before,
  * and may hold rows that went without an event.
  */
-export interface CopyPosition {
+export interface CopyPosition extends Partial<BackfillPosition> {
   readonly done?: string;
   readonly rows?: string;
   readonly again?: boolean;
+  /** Tombstones that a backfill wrote. */
+  readonly pruned?: number;
 }
 
 export type CopyRow = StageRow<CopyPosition, CopyBatch>;
@@ -33,10 +37,19 @@ export interface CopyServices {
   readonly settings: { readonly worker: { readonly copyChunkBytes: number } };
 }
 
+/** What is to be pruned when all of it was read: see `pruneRange`. */
+export interface Prune {
+  readonly range: KeyRange;
+  readonly version: Version;
+}
+
+/** Of a range of keys, which the index counts. */
+const ROWS_PER_CHUNK = 250_000;
+
 const NOTHING: CopyProgress = { chunks: 0, chunksDone: 0, rows: 0, bytes: 0, bytesDone: 0 };
 
 /**
- * A whole table, beside the live flow: allocate a position, wait for the writers of that moment, name the copy, cut the table into
+ * A whole table, or a part of it, beside the live flow: allocate a position, wait for the writers of that moment, name the copy, cut the table into
  * chunks, and read them in any order and any number at once. Every copied row carries the position as its version, so each later change
  * wins over it, and so does every row of a repeat under the same name: what changed between two attempts, or between two chunks, has an
  * event of its own. So each chunk has a snapshot of its own, and is confirmed by itself.
@@ -98,15 +111,15 @@ export class CopyPlan {
    */
   async prepare(capture: Capture, options: ReadOptions): Promise<void> {
     if (this.isFinished) return;
-    const { ledger, source, copies, settings } = this.#services;
-    const { claim, table } = this.#stage;
+    const { ledger, copies } = this.#services;
+    const { claim } = this.#stage;
     let plan = await readChunks(ledger, claim);
     if (this.#name === undefined) {
-      await using pg = await copies.take(`copy ${formatTableName(table.name)}`, waitingFor(options));
+      await using pg = await copies.take(this.#connectionName, waitingFor(options));
       await this.#nameIt(pg, capture, options);
     }
     if (plan.progress.chunks === 0) {
-      await addChunks(ledger, claim, await planChunks(source, table, settings.worker.copyChunkBytes));
+      await addChunks(ledger, claim, await this.#planChunks(options));
       plan = await readChunks(ledger, claim);
     }
     this.#left.push(...plan.left);
@@ -135,13 +148,14 @@ export class CopyPlan {
     await replaceChunks(ledger, claim, stale, planned);
   }
 
-  /** Confirms the copy as a whole. */
-  async finish(proof: unknown): Promise<void> {
+  /** Confirms the copy as a whole. @param pruned tombstones */
+  async finish(proof: unknown, pruned: number): Promise<void> {
     const { ledger } = this.#services;
     const { claim } = this.#stage;
     const { batch, position } = this.name;
-    const done = { done: position, rows: String(this.#progress.rows) };
-    await advanceStage(ledger, claim, { batch, position: done, proof, rows: 0, bytes: 0 }, null);
+    const { again: _, ...kept } = this.#position;
+    const done = { ...kept, done: position, rows: String(this.#progress.rows), ...(pruned === 0 ? {} : { pruned }) };
+    await advanceStage(ledger, claim, { batch, position: done, proof, rows: pruned, bytes: 0 }, null);
     await forgetChunks(ledger, claim);
     this.#position = done;
     this.#batch = batch;
@@ -154,9 +168,27 @@ export class CopyPlan {
   get floor(): Version | undefined {
     const { stage, table } = this.#stage;
     const { generation } = table;
+    if (isBackfill(stage)) return undefined;
     if (stage !== COPY_STAGE || this.#position.again === true)
       return composeVersion(generation, BigInt(this.name.position)) - 1n;
     return generation > 1 ? composeVersion(generation, 0n) : undefined;
+  }
+
+  /** Which rows are read of its chunks, in SQL; undefined for all. */
+  get where(): string | undefined {
+    return this.#position.where ?? undefined;
+  }
+
+  get pruned(): number | undefined {
+    return this.#position.pruned;
+  }
+
+  /** What a backfill prunes; undefined for nothing. */
+  get prune(): Prune | undefined {
+    const { prune = false, range } = this.#position;
+    if (!prune) return undefined;
+    const version = composeVersion(this.#stage.table.generation, BigInt(this.name.position));
+    return { range: range ?? { kind: 'keys', from: null, to: null }, version };
   }
 
   state(): SourceState {
@@ -167,6 +199,19 @@ export class CopyPlan {
       lagSeconds: 0,
       checkpoint: { batch: this.#batch, highest: this.#position.done ?? '0' },
     };
+  }
+
+  async #planChunks(options: ReadOptions): Promise<readonly PlannedChunk[]> {
+    const { source, settings, copies } = this.#services;
+    const { table } = this.#stage;
+    const { range = null } = this.#position;
+    if (range === null) return planChunks(source, table, settings.worker.copyChunkBytes);
+    await using pg = await copies.take(this.#connectionName, waitingFor(options));
+    return await planKeyRange(pg, table, range, ROWS_PER_CHUNK, options);
+  }
+
+  get #connectionName(): string {
+    return `copy ${formatTableName(this.#stage.table.name)}`;
   }
 
   async #nameIt(pg: Queryable, capture: Capture, { signal, onProgress }: ReadOptions): Promise<void> {

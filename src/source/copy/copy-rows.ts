@@ -1,5 +1,5 @@
 import type { ClientBase } from 'pg';
-import type { BlockRange, ChunkRange } from '../../domain/chunk.js';
+import type { BlockRange, ChunkRange, KeyRange } from '../../domain/chunk.js';
 import { byPosition, columnType } from '../../domain/column-type.js';
 import { literal, quotePg } from '../../domain/identifier.js';
 import type { ReplicatedTable } from '../../domain/replicated-table.js';
@@ -10,6 +10,8 @@ import type { RowText } from '../../pipeline/row-batch.js';
 import { ownRows, rowsThatFit } from '../outbox/names.js';
 import { filterFailure } from '../filter-failure.js';
 import { BEGIN_READING } from '../session.js';
+import { readKeyOrder } from './key-order.js';
+import { whereFailure, whereSql } from './check-where.js';
 import { keyCondition } from './key-range.js';
 import { explainMissing, lockRowSchemaSql, requireRowSchema } from '../catalog/row-schema.js';
 import { copyOut, type CopyOut } from './copy-out.js';
@@ -54,6 +56,8 @@ export interface CopyRowsOptions {
   readonly signal: AbortSignal;
   /** Default: the whole table. */
   readonly range?: ChunkRange;
+  /** A condition of a person's, on the columns of `source`. */
+  readonly where?: string | undefined;
   /** Waited for before the first byte is passed on. */
   readonly onSnapshot?: () => Promise<void>;
 }
@@ -70,14 +74,14 @@ export function copyRows(
   pg: ClientBase,
   table: CopiedTable,
   position: string,
-  { signal, range = { kind: 'whole' }, onSnapshot = () => Promise.resolve() }: CopyRowsOptions,
+  { signal, range = { kind: 'whole' }, where, onSnapshot = () => Promise.resolve() }: CopyRowsOptions,
 ): RowText {
   let copy: CopyOut | undefined;
   async function* read(): AsyncGenerator<Buffer, void, undefined> {
     signal.throwIfAborted();
     try {
       await requireRowSchema(pg, await pg.query(`${BEGIN_READING};${lockRowSchemaSql(table)}`), table);
-      const rows = await rowsOf(pg, table, range);
+      const rows = narrow(table, await rowsOf(pg, table, range), where);
       copy = copyOut(pg, copySql(table, position, rows), { signal });
       let isDurable = false;
       for await (const chunk of copy as AsyncIterable<Buffer>) {
@@ -91,10 +95,16 @@ export function copyRows(
       signal.throwIfAborted();
       if (error instanceof HeapMoved) throw error;
       const failure = classifyPostgres(error, `copying ${formatTableName(table.name)}`);
-      throw filterFailure(table, error) ?? explainMissing(failure, error);
+      throw whereFailure(where, error) ?? filterFailure(table, error) ?? explainMissing(failure, error);
     }
   }
   return countedText(read(), () => copy?.rows ?? 0);
+}
+
+function narrow(table: CopiedTable, rows: CopiedRows | undefined, where: string | undefined): CopiedRows | undefined {
+  if (where === undefined) return rows;
+  const conditions = [...(rows?.where === undefined ? [] : [rows.where]), whereSql(where)];
+  return { from: rows?.from ?? ownRows(table), where: conditions.join(' and ') };
 }
 
 /** @returns undefined for the whole table */
@@ -103,12 +113,16 @@ function rowsOf(pg: ClientBase, table: CopiedTable, range: ChunkRange): Promise<
     case 'blocks':
       return blocksOf(pg, table, range);
     case 'keys':
-      return { from: ownRows(table), where: keyCondition(table, range) };
+      return keysOf(pg, table, range);
     case 'whole':
       return undefined;
     default:
       return range satisfies never;
   }
+}
+
+async function keysOf(pg: ClientBase, table: CopiedTable, range: KeyRange): Promise<CopiedRows> {
+  return { from: ownRows(table), where: keyCondition(await readKeyOrder(pg, table), range) };
 }
 
 /** Locks the heap as it was planned, until the transaction ends. @throws HeapMoved */

@@ -6,7 +6,7 @@ import { formatTableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 
 /** A table of terabytes gets larger chunks, not more rows in the ledger. */
-const MOST_CHUNKS = 10_000;
+export const MOST_CHUNKS = 10_000;
 
 export type PlannedChunk = Omit<Chunk, 'chunk'>;
 
@@ -59,11 +59,15 @@ function cut({ relation, file, blocks, bytes }: Heap, chunkBytes: number): Plann
   });
 }
 
-async function readHeaps(pg: Queryable, table: ReplicatedTable): Promise<readonly Heap[]> {
+/** The tables that hold its rows, as a select of their `oid`: itself, or its partitions. */
+export function heapsSql(table: ReplicatedTable): string {
   const relation = `${literal(table.relation)}::oid`;
-  const family = isTree(table)
+  return isTree(table)
     ? /* sql */ `select relid as oid from pg_catalog.pg_partition_tree(${relation}) where isleaf`
     : /* sql */ `select ${relation} as oid`;
+}
+
+async function readHeaps(pg: Queryable, table: ReplicatedTable): Promise<readonly Heap[]> {
   try {
     const found = await pg.query<Heap>(/* sql */ `
       select c.oid::text as relation, coalesce(pg_relation_filenode(c.oid), 0)::text as file,
@@ -71,7 +75,7 @@ async function readHeaps(pg: Queryable, table: ReplicatedTable): Promise<readonl
         coalesce(pg_table_size(c.oid), 0)::float8 as bytes,
         c.relkind = 'r' and a.amname = 'heap' and not row_security_active(c.oid)
           and has_schema_privilege(c.relnamespace, 'usage') and has_table_privilege(c.oid, 'select') as cuttable
-      from (${family}) family
+      from (${heapsSql(table)}) family
       join pg_catalog.pg_class c on c.oid = family.oid
       left join pg_catalog.pg_am a on a.oid = c.relam
       order by c.oid`);

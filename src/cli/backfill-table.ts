@@ -1,0 +1,93 @@
+import { randomUUID } from 'node:crypto';
+import type { Client } from '@temporalio/client';
+import chalk from 'chalk';
+import { count } from '../domain/figures.js';
+import { parseTableName, type TableName } from '../domain/table-name.js';
+import type { Backfill } from '../../workflows/backfills.js';
+import { bar } from './bar.js';
+import { makeChange } from './change-loaders.js';
+import type { Exit } from './exit-code.js';
+import { openLiveText } from './live-text.js';
+import { requestTable, showAnswer } from './request.js';
+import { withTemporal } from './servers.js';
+import type { Session } from './session.js';
+import { pollStatus, waitForChange } from './wait-for-change.js';
+
+export interface BackfillOptions {
+  readonly from?: string;
+  readonly to?: string;
+  readonly where?: string;
+  readonly prune?: boolean;
+  readonly loader?: string;
+  readonly cancel?: boolean;
+  readonly backfill?: string;
+  readonly wait?: boolean;
+}
+
+/** Starts a backfill and follows it to its end, or cancels one. */
+export async function backfillTable(session: Session, table: string, options: BackfillOptions): Promise<Exit> {
+  const { from, to, where, prune, loader, cancel, backfill, wait = true } = options;
+  if (cancel === true) {
+    const message = backfill === undefined ? {} : { backfill };
+    return makeChange(session, table, { action: 'cancelBackfill', message });
+  }
+  const fields = { from, to, where, prune, loader };
+  const message = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Record<
+    string,
+    string | boolean
+  >;
+  const name = parseTableName(table);
+  const requestId = randomUUID();
+  return withTemporal(session, async ({ client }) => {
+    const answer = await requestTable(session, client, name, { action: 'backfill', message, requestId });
+    const outcome = answer === undefined ? undefined : await waitForChange(session, client, name, requestId);
+    if (outcome === undefined) return showAnswer(session, undefined);
+    if (!wait) {
+      session.print(session.json ? JSON.stringify(outcome) : `${chalk.green('✔')} ${outcome.message}`);
+      return 'done';
+    }
+    return follow(session, client, name, requestId);
+  });
+}
+
+interface Ended {
+  readonly backfill: Backfill;
+  readonly parked: string | undefined;
+}
+
+/** Ctrl-C ends the watching, and not the backfill. */
+async function follow(session: Session, client: Client, name: TableName, requestId: string): Promise<Exit> {
+  let picture = 'reading the table';
+  const live = session.json ? undefined : openLiveText(process.stderr, (frame) => `${frame} ${picture}`);
+  let ended: Ended | undefined;
+  try {
+    ended = await pollStatus<Ended>(session, client, name, ({ backfills, parks }, pending) => {
+      const backfill = backfills.find((each) => each.requestId === requestId);
+      if (backfill === undefined) return undefined;
+      // What is known of it is as of the end of the last slice; the heartbeat of the running one knows more.
+      const now = pending.find(({ task }) => task === backfill.stage)?.progress;
+      const copy = now?.copy ?? backfill.copy?.progress;
+      const { bytesDone = 0, bytes = 0, chunksDone = 0, chunks = 0 } = copy ?? {};
+      const rows = now?.rows ?? backfill.copy?.rows ?? 0;
+      picture = `${backfill.stage}  ${bar(bytesDone, bytes)}  ${count(rows)} rows, ${count(chunksDone)} of ${count(chunks)} chunks`;
+      const parked = parks.find(({ where }) => where === backfill.stage)?.message;
+      return backfill.status === 'running' && parked === undefined ? undefined : { backfill, parked };
+    });
+  } finally {
+    live?.close(false);
+    if (session.signal.aborted) session.tell('No longer watching; the backfill goes on. End it with --cancel.');
+  }
+  if (ended === undefined) return showAnswer(session, undefined);
+  const { backfill, parked } = ended;
+  const { rows = 0, pruned = 0 } = backfill.copy ?? {};
+  if (session.json) session.print(JSON.stringify({ ...backfill, rows, pruned, parked: parked ?? null }));
+  else if (parked !== undefined) session.print(`${chalk.red('✖')} ${backfill.stage} is parked: ${parked}`);
+  else {
+    const gone = pruned === 0 ? '' : `, ${count(pruned)} deleted`;
+    session.print(
+      `${chalk.green('✔')} ${backfill.stage} is ${backfill.status}: ${count(rows)} rows into ${backfill.target}${gone}.`,
+    );
+  }
+  if (parked !== undefined) return 'unhealthy';
+  return backfill.status === 'finished' ? 'done' : 'failed';
+}

@@ -1,0 +1,81 @@
+import { backfillSpec, describeBackfill, isBackfill, type BackfillTerms } from '../src/domain/backfill.js';
+import { count } from '../src/domain/figures.js';
+import type { BackfillReceipt, CopyReceipt } from '../src/domain/receipt.js';
+import type { StageId, StageSpec } from '../src/domain/route.js';
+import { plain } from './plain.js';
+import type { TableState } from './table-state.js';
+
+/** A range of the table that is read again, beside the live flow. */
+export interface Backfill extends BackfillReceipt {
+  readonly requestId: string;
+  readonly terms: BackfillTerms;
+  readonly at: string;
+  /** `cancelled`: what it has written stays. */
+  readonly status: 'running' | 'finished' | 'cancelled';
+  readonly endedAt: string | null;
+  /** Absent before its first slice has ended. */
+  readonly copy?: CopyReceipt;
+}
+
+type State = Pick<TableState, 'backfills'>;
+
+/** Those that ended and are still shown. */
+const SHOWN = 5;
+
+export function backfillsOf({ backfills = [] }: State): readonly Backfill[] {
+  return backfills;
+}
+
+export function runningBackfills(state: State): readonly Backfill[] {
+  return backfillsOf(state).filter(({ status }) => status === 'running');
+}
+
+export function backfillStages(state: State): readonly StageSpec[] {
+  return runningBackfills(state).map(({ stage }) => backfillSpec(stage));
+}
+
+export function addBackfill(state: State, backfill: Backfill): readonly Backfill[] {
+  const all = [...backfillsOf(state).filter(({ stage }) => stage !== backfill.stage), backfill];
+  const ended = all.filter(({ status }) => status !== 'running').slice(-SHOWN);
+  return all.filter((each) => each.status === 'running' || ended.includes(each));
+}
+
+/** A slice of it has ended. */
+export function moveBackfill(state: State, stage: StageId, copy: CopyReceipt): readonly Backfill[] {
+  return backfillsOf(state).map((each) => (each.stage === stage ? { ...each, copy } : each));
+}
+
+export function endBackfill(
+  state: State,
+  stage: StageId,
+  status: 'finished' | 'cancelled',
+  endedAt: string,
+): readonly Backfill[] {
+  return backfillsOf(state).map((each) => (each.stage === stage ? { ...each, status, endedAt } : each));
+}
+
+/** Its target is not the table's any more. */
+export function loseLoader(state: State, loader: string, endedAt: string): readonly Backfill[] {
+  return backfillsOf(state).map((each) =>
+    each.loader === loader && each.status === 'running' ? { ...each, status: 'cancelled', endedAt } : each,
+  );
+}
+
+/** The one that is meant, where it runs: `backfill:2`, or `2`; the only one where no name is given. */
+export function backfillNamed(state: State, name: string | null): StageId | undefined {
+  const running = runningBackfills(state).map(({ stage }) => stage);
+  if (name === null) return running.length === 1 ? running[0] : undefined;
+  return running.find((stage) => stage === name || (isBackfill(stage) && stage === `backfill:${name}`));
+}
+
+/** For the page of the table. */
+export function backfillLine({ stage, target, terms, status, at, endedAt, copy }: Backfill): string {
+  const { rows = 0, pruned = 0, progress } = copy ?? {};
+  const chunks = progress === undefined ? '' : `, ${count(progress.chunksDone)} of ${count(progress.chunks)} chunks`;
+  const gone = pruned === 0 ? '' : `, ${count(pruned)} tombstones`;
+  const how =
+    status === 'running'
+      ? `${count(rows)} rows so far${chunks}`
+      : `${status} at ${endedAt ?? ''}, ${count(rows)} rows${gone}`;
+  return `\`${stage}\` into \`${target}\`, ${plain(describeBackfill(terms))}, since ${at}: ${how}.`;
+}
