@@ -1,5 +1,6 @@
 import { ClickHouseWriter, type InsertCopy } from '../src/clickhouse/clickhouse-writer.js';
 import { CopyEndWriter } from '../src/clickhouse/copy-end-writer.js';
+import { readUptime } from '../src/clickhouse/uptime.js';
 import type { ChunkBatch } from '../src/domain/chunk.js';
 import type { CopyReceipt, SliceProgress, SliceRequest } from '../src/domain/receipt.js';
 import type { TargetTable } from '../src/domain/replicated-table.js';
@@ -73,6 +74,8 @@ async function copyChunks(deps: Deps, copy: Copy, slice: Slice, options: StageOp
     if (slice.stopping.aborted) return;
     throw error;
   }
+  const { clickhouse } = deps.sink(target);
+  await plan.doubt(await readUptime(clickhouse));
   const { chunks, chunksDone, bytes } = plan.progress;
   if (chunksDone === 0 && !plan.isFinished) deps.log.info({ ...fieldsOf(context), chunks, bytes }, 'copy begins');
   const services = { ...deps, ...deps.sink(target) };
@@ -104,6 +107,7 @@ async function copyChunks(deps: Deps, copy: Copy, slice: Slice, options: StageOp
     if (!(error instanceof HeapMoved)) throw error;
     return plan.replan(error.relation);
   }
+  if (plan.isCopied) await plan.doubt(await readUptime(clickhouse));
   if (!plan.isCopied) return;
   await using end = new CopyEnd(plan);
   await runStage(slice, end, new CopyEndWriter(services, target, writer()), options);

@@ -84,6 +84,36 @@ export async function confirmChunk(
   return found.rows[0].confirmed;
 }
 
+/** A server writes what it was given to its disk within a minute or so. */
+const AT_RISK = /* sql */ `interval '10 minutes'`;
+/** What the two servers may differ by in telling how long ago something was. */
+const TOLERANCE = /* sql */ `interval '2 seconds'`;
+
+/**
+ * Opens chunks again that were done shortly before the target's server was started: an insert that it has answered may not have been on
+ * its disk. Their rows carry the same version again.
+ * @param uptimeSeconds how long that server runs
+ * @returns how many. @throws Failure `Fenced`
+ */
+export async function reopenChunks(
+  pg: Queryable,
+  { tableId, stage, epoch }: StageClaim,
+  uptimeSeconds: number,
+): Promise<number> {
+  const found = await query<{ claimed: boolean; reopened: number }>(
+    pg,
+    /* sql */ `with ${CLAIMED},
+      started as (select now() - make_interval(secs => $4) as at),
+      reopened as (update pg2click.chunk c set rows = null, done_at = null from claimed, started
+        where c.table_id = claimed.table_id and c.stage = claimed.stage
+          and c.done_at between started.at - ${AT_RISK} and started.at + ${TOLERANCE} returning c.chunk)
+      select exists (select from claimed) as claimed, (select count(*)::int from reopened) as reopened`,
+    [tableId, stage, epoch, uptimeSeconds],
+  );
+  if (found.rows[0]?.claimed !== true) fenced(stage);
+  return found.rows[0].reopened;
+}
+
 /** Forgets the plan of a copy that is done. */
 export async function forgetChunks(pg: Queryable, { tableId, stage, epoch }: StageClaim): Promise<void> {
   await query(

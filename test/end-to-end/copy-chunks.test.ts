@@ -1,6 +1,9 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { copyTable } from '../../activities/copy-table.js';
+import { reopenChunks } from '../../src/ledger/chunks.js';
+import { claimStage } from '../../src/ledger/stages.js';
+import { listTables } from '../../src/ledger/tables.js';
 import type { CopyReceipt } from '../../src/domain/receipt.js';
 import { openPath, type Followed, type Path } from '../support/path.js';
 import { freshName, waitFor } from '../support/stack.js';
@@ -170,6 +173,25 @@ describe('a copy in chunks', () => {
       [orders.name.table],
     );
     expect(await orders.copy()).toMatchObject({ rows: ROWS, position: before });
+    expect(await orders.expectEqual()).toBe(ROWS);
+  });
+
+  it('reads chunks again that ClickHouse may have lost when it was started again', async () => {
+    const orders = await fill();
+    await someChunks(orders);
+    const table = (await listTables(path.ledger, path.settings.pipeline)).find(
+      ({ name }) => name.table === orders.name.table,
+    );
+    const claim = await claimStage(path.ledger, { tableId: table?.id ?? '', stage: 'copy', owner: 'test' });
+    const own = { tableId: table?.id ?? '', stage: 'copy', epoch: claim.epoch };
+    const done = (await chunksOf(orders)).filter((each) => each.done).length;
+    expect(done).toBeGreaterThan(0);
+    // It runs for an hour: it has not lost them.
+    expect(await reopenChunks(path.ledger, own, 3_600)).toBe(0);
+    await path.ledger.query(`update pg2click.chunk set done_at = done_at - interval '1 hour' where chunk = 1`);
+    expect(await reopenChunks(path.ledger, own, 0)).toBe(done - 1);
+    await expect(reopenChunks(path.ledger, { ...own, epoch: '0' }, 0)).rejects.toMatchObject({ kind: 'Fenced' });
+    expect((await orders.copy()).rows).toBe(ROWS);
     expect(await orders.expectEqual()).toBe(ROWS);
   });
 

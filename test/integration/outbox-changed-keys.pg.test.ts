@@ -138,7 +138,7 @@ describe('a table whose key was changed', async () => {
     expect(await refuse(table)).toMatchObject({
       kind: 'MissingTable',
       message: `public.${t} is another table now than the one that was added, which is public.${t}_old now.`,
-      remedy: expect.stringMatching(/add it again/u) as string,
+      remedy: expect.stringMatching(/give public\.\S+_old its name back/u) as string,
     });
     await client.query(`drop table ${t}_old`);
     expect(await refuse(table)).toMatchObject({ message: expect.stringMatching(/which was dropped\.$/u) as string });

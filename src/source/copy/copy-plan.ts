@@ -5,7 +5,7 @@ import { isBackfill, type BackfillPosition } from '../../domain/backfill.js';
 import { COPY_STAGE } from '../../domain/route.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { composeVersion, type Version } from '../../domain/version.js';
-import { addChunks, confirmChunk, forgetChunks, readChunks, replaceChunks } from '../../ledger/chunks.js';
+import { addChunks, confirmChunk, forgetChunks, readChunks, reopenChunks, replaceChunks } from '../../ledger/chunks.js';
 import { advanceStage, type StageRow } from '../../ledger/stages.js';
 import type { ReadOptions, SourceState, Written } from '../../pipeline/batch.js';
 import type { StageContext } from '../../pipeline/stage.js';
@@ -124,6 +124,19 @@ export class CopyPlan {
     }
     this.#left.push(...plan.left);
     this.#progress = plan.progress;
+  }
+
+  /**
+   * Reads chunks again that the target's server may have lost with a crash.
+   * @param uptimeSeconds how long that server runs
+   */
+  async doubt(uptimeSeconds: number): Promise<void> {
+    const { ledger } = this.#services;
+    const { claim } = this.#stage;
+    if (this.isFinished || (await reopenChunks(ledger, claim, uptimeSeconds)) === 0) return;
+    const { left, progress } = await readChunks(ledger, claim);
+    this.#left.splice(0, this.#left.length, ...left);
+    this.#progress = progress;
   }
 
   /** @returns undefined where all are done or taken */
