@@ -1,6 +1,7 @@
 import { isBackfill, type BackfillPosition } from '../src/domain/backfill.js';
 import type { BackfillReceipt, BackfillRequest, CancelBackfillRequest } from '../src/domain/receipt.js';
 import { firstLoader, targetOf, type ReplicatedTable } from '../src/domain/replicated-table.js';
+import { isResync } from '../src/domain/resync.js';
 import { engineOf, type LoaderSpec } from '../src/domain/route.js';
 import { Failure } from '../src/failure/failure.js';
 import { flawOfPrune, needsBytewise } from '../src/clickhouse/key-range.js';
@@ -12,11 +13,13 @@ import { stepsOf } from '../src/pipeline/steps.js';
 import { checkWhere } from '../src/source/copy/check-where.js';
 import { readKeyRange } from '../src/source/copy/parse-key.js';
 import type { Deps } from './deps.js';
+import { cancelResync, startResync } from './change-resyncs.js';
 import { requireLoader } from './loader-target.js';
 import { requireOwnTable } from './require-own-table.js';
 
 /** Checks what is asked for and writes a stage to the ledger. Idempotent: a request is found again by its id. */
 export async function startBackfill(deps: Deps, request: BackfillRequest): Promise<BackfillReceipt> {
+  if (request.resync === true) return startResync(deps, request);
   return runSlice(UNBOUNDED, async (slice) => {
     const steps = stepsOf(slice, 'startBackfill');
     const { table, claim } = await claimPrepared(deps.ledger, request);
@@ -42,6 +45,7 @@ export async function startBackfill(deps: Deps, request: BackfillRequest): Promi
 
 /** Forgets a backfill: who still works on it is fenced. What it has written stays. Idempotent. */
 export async function cancelBackfill(deps: Deps, request: CancelBackfillRequest): Promise<void> {
+  if (isResync(request.backfill)) return cancelResync(deps, request);
   await runSlice(UNBOUNDED, async () => {
     const { table, claim } = await claimPrepared(deps.ledger, request);
     requireOwnTable(table, await deps.deployment());

@@ -2,6 +2,7 @@ import type { LoaderReceipt, LoaderRequest, RemoveLoaderRequest } from '../src/d
 import { targetOf, targetTable, type ReplicatedTable } from '../src/domain/replicated-table.js';
 import { isBackfill, type BackfillPosition } from '../src/domain/backfill.js';
 import { isReplayName } from '../src/domain/replay.js';
+import { isResyncName } from '../src/domain/resync.js';
 import {
   copyStage,
   deliveryStage,
@@ -112,9 +113,9 @@ export async function removeLoader(deps: Deps, request: RemoveLoaderRequest): Pr
 }
 
 function refuseName(name: string): void {
-  if (name !== MAIN_LOADER && !isReplayName(name)) return;
+  if (name !== MAIN_LOADER && !isReplayName(name) && !isResyncName(name)) return;
   throw new Failure('Misconfigured', {
-    message: `A loader that is added cannot be named "${name}": ${name === MAIN_LOADER ? 'that is the first loader' : 'replays have such names'}.`,
+    message: `A loader that is added cannot be named "${name}": ${name === MAIN_LOADER ? 'that is the first loader' : 'replays and resyncs have such names'}.`,
     remedy: 'Choose another name.',
   });
 }

@@ -4,6 +4,7 @@ import { readUptime } from '../src/clickhouse/uptime.js';
 import type { ChunkBatch } from '../src/domain/chunk.js';
 import type { CopyReceipt, SliceProgress, SliceRequest } from '../src/domain/receipt.js';
 import type { TargetTable } from '../src/domain/replicated-table.js';
+import { isResync } from '../src/domain/resync.js';
 import { COPY_STAGE } from '../src/domain/route.js';
 import { formatTableName } from '../src/domain/table-name.js';
 import { mapContent } from '../src/pipeline/batch.js';
@@ -17,15 +18,23 @@ import { CopyEnd } from '../src/source/copy/copy-end.js';
 import { CopyPlan, type CopyRow } from '../src/source/copy/copy-plan.js';
 import { HeapMoved } from '../src/source/copy/copy-rows.js';
 import type { Deps } from './deps.js';
+import { fillShadow } from './fill-shadow.js';
 import { findStageTarget } from './find-stage-target.js';
 import { quarantining } from './quarantining.js';
 import { runStageSlice } from './run-stage-slice.js';
 
 /**
- * A slice of the first load of a target, or of a backfill: chunks of the table -> ClickHouse, several at once. An attempt that broke off leaves rows of the
+ * A slice of the first load of a target, of a backfill or of a resync: chunks of the table -> ClickHouse, several at once. An attempt that broke off leaves rows of the
  * chunks in hand behind, which the next one writes again.
  */
 export async function copyTable(deps: Deps, request: SliceRequest): Promise<CopyReceipt> {
+  const { stage = COPY_STAGE } = request;
+  const copy = (): Promise<CopyReceipt> => copySlice(deps, request);
+  return isResync(stage) ? fillShadow(deps, request, stage, copy) : copy();
+}
+
+/** Chunks of it, and its end. */
+export async function copySlice(deps: Deps, request: SliceRequest): Promise<CopyReceipt> {
   const startedAt = Date.now();
   let plan: CopyPlan | undefined;
   const { bytes, checkpoint } = await runStageSlice(

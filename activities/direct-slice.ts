@@ -4,7 +4,9 @@ import { directStage, loaderOf, MAIN_LOADER } from '../src/domain/route.js';
 import { targetEngine } from '../src/clickhouse/target-engines.js';
 import { SINK_RETRY } from '../src/pipeline/retry.js';
 import { Failure } from '../src/failure/failure.js';
+import type { RowStream } from '../src/pipeline/row-batch.js';
 import type { Deps } from './deps.js';
+import { openWriter } from './open-writer.js';
 import { quarantining } from './quarantining.js';
 import { runStageSlice } from './run-stage-slice.js';
 
@@ -17,14 +19,17 @@ export async function directSlice(deps: Deps, request: SliceRequest): Promise<Sl
       throw new Failure('Misconfigured', { message: `The capture ${capture.kind} needs a topic.` });
     const target = targetTable(table, loaderOf(stage), (await deps.deployment()).id);
     const engine = targetEngine(target);
-    const options = { claim: context.claim, retry: SINK_RETRY, throttle: deps.throttles.load };
+    const options = { claim: context.claim, retry: SINK_RETRY };
+    const { load: throttle } = deps.throttles;
     return {
       source: capture.openStream(deps, context, { versions: engine.versions }),
       writer: quarantining(
         deps,
         context,
         target,
-        engine.streamWriter({ ...deps, ...deps.sink(target) }, target, options),
+        await openWriter<RowStream>(deps, table, stage, (each, isShadow) =>
+          engine.streamWriter({ ...deps, ...deps.sink(each) }, each, isShadow ? options : { ...options, throttle }),
+        ),
       ),
     };
   });

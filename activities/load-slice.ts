@@ -2,12 +2,13 @@ import { loadToken } from '../src/domain/batch.js';
 import { firstLoader, targetTable } from '../src/domain/replicated-table.js';
 import type { SliceReceipt, SliceRequest } from '../src/domain/receipt.js';
 import { loaderOf, loadStage, MAIN_LOADER, requireKafka } from '../src/domain/route.js';
-import { ClickHouseWriter } from '../src/clickhouse/clickhouse-writer.js';
+import { ClickHouseWriter, type InsertContent } from '../src/clickhouse/clickhouse-writer.js';
 import { mapContent } from '../src/pipeline/batch.js';
 import { SINK_RETRY } from '../src/pipeline/retry.js';
 import type { StageContext } from '../src/pipeline/stage.js';
 import { TopicSource, type TopicRow } from '../src/topic/topic-source.js';
 import type { Deps } from './deps.js';
+import { openWriter } from './open-writer.js';
 import { quarantining } from './quarantining.js';
 import { runStageSlice } from './run-stage-slice.js';
 import { topicContent } from './topic-content.js';
@@ -32,10 +33,16 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
         deps,
         context,
         target,
-        new ClickHouseWriter({ ...deps, ...deps.sink(target) }, target, {
-          retry: SINK_RETRY,
-          throttle: deps.throttles.load,
-        }),
+        await openWriter<InsertContent>(
+          deps,
+          table,
+          stage,
+          (each, isShadow) =>
+            new ClickHouseWriter({ ...deps, ...deps.sink(each) }, each, {
+              retry: SINK_RETRY,
+              ...(isShadow ? {} : { throttle: deps.throttles.load }),
+            }),
+        ),
       ),
     };
   };

@@ -1,11 +1,12 @@
 import { backfillSpec, describeBackfill, isBackfill, type BackfillTerms } from '../src/domain/backfill.js';
+import { isResync } from '../src/domain/resync.js';
 import { count } from '../src/domain/figures.js';
 import type { BackfillReceipt, CopyReceipt } from '../src/domain/receipt.js';
 import type { StageId, StageSpec } from '../src/domain/route.js';
 import { plain } from './plain.js';
 import type { TableState } from './table-state.js';
 
-/** A range of the table that is read again, beside the live flow. */
+/** A range of the table that is read again, beside the live flow; or all of it, into a fresh table: a resync. */
 export interface Backfill extends BackfillReceipt {
   readonly requestId: string;
   readonly terms: BackfillTerms;
@@ -28,6 +29,11 @@ export function backfillsOf({ backfills = [] }: State): readonly Backfill[] {
 
 export function runningBackfills(state: State): readonly Backfill[] {
   return backfillsOf(state).filter(({ status }) => status === 'running');
+}
+
+/** A resync that has not ended: there is one at most. */
+export function runningResync(state: State): Backfill | undefined {
+  return runningBackfills(state).find(({ stage }) => isResync(stage));
 }
 
 export function backfillStages(state: State): readonly StageSpec[] {
@@ -63,9 +69,9 @@ export function loseLoader(state: State, loader: string, endedAt: string): reado
 
 /** The one that is meant, where it runs: `backfill:2`, or `2`; the only one where no name is given. */
 export function backfillNamed(state: State, name: string | null): StageId | undefined {
-  const running = runningBackfills(state).map(({ stage }) => stage);
+  const running = runningBackfills(state).flatMap(({ stage }) => (isBackfill(stage) ? [stage] : []));
   if (name === null) return running.length === 1 ? running[0] : undefined;
-  return running.find((stage) => stage === name || (isBackfill(stage) && stage === `backfill:${name}`));
+  return running.find((stage) => stage === name || stage === `backfill:${name}`);
 }
 
 /** For the page of the table. */

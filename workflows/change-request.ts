@@ -1,11 +1,14 @@
 import type { BackfillTerms } from '../src/domain/backfill.js';
-import { BOUND_FORMS, isReplayName, parseBound, type ReplayTerms } from '../src/domain/replay.js';
+import { isResyncName } from '../src/domain/resync.js';
+import { isReplayName, type ReplayTerms } from '../src/domain/replay.js';
 import { plural } from '../src/domain/figures.js';
 import { MAIN_LOADER } from '../src/domain/route.js';
 import { change, isText, keep, refuse, type Handled } from './answers.js';
 import { anotherChange, type Change, loadersOf, replayNamed, runningReplays } from './changes.js';
-import { backfillNamed, runningBackfills } from './backfills.js';
-import { hasCopy, isLeaving, type TableState } from './table-state.js';
+import { runningResync } from './backfills.js';
+import { beginBackfill, noLoader } from './begin-backfill.js';
+import { badName, isName, readBackfill, readReplay, readResync, TEXT_LIMIT } from './read-terms.js';
+import { isLeaving, type TableState } from './table-state.js';
 
 /** A message about loaders, replays, backfills or the quarantine that was understood. */
 export type ChangeRequest = { readonly requestId: string | null } & (
@@ -22,6 +25,8 @@ export type ChangeRequest = { readonly requestId: string | null } & (
   | { readonly action: 'cancelReplay'; readonly replay: string | null }
   | { readonly action: 'backfill'; readonly terms: BackfillTerms }
   | { readonly action: 'cancelBackfill'; readonly backfill: string | null }
+  | { readonly action: 'resync'; readonly terms: BackfillTerms }
+  | { readonly action: 'cancelResync' }
   | { readonly action: 'retryQuarantined' | 'dropQuarantined'; readonly ids: readonly string[] | null }
 );
 
@@ -37,6 +42,8 @@ export const CHANGE_FIELDS: Readonly<Record<ChangeAction, readonly string[]>> = 
   cancelReplay: ['requestId', 'replay'],
   backfill: ['requestId', 'from', 'to', 'where', 'prune', 'loader'],
   cancelBackfill: ['requestId', 'backfill'],
+  resync: ['requestId', 'loader', 'keepOld'],
+  cancelResync: ['requestId'],
   retryQuarantined: ['requestId', 'ids'],
   dropQuarantined: ['requestId', 'ids'],
 };
@@ -51,11 +58,7 @@ export function isChangeRequest<Other extends { readonly action: string }>(
   return isChangeAction(request.action);
 }
 
-const NAME = /^[a-z0-9-]{1,40}$/u;
 const SERVER = /^[a-z0-9]+(?:_[a-z0-9]+)*$/u;
-const TEXT_LIMIT = 500;
-const KEY_LIMIT = 4_000;
-const WHERE_LIMIT = 4_000;
 /** They are in the history three times. */
 const IDS_LIMIT = 1_000;
 
@@ -69,8 +72,8 @@ export function readChangeRequest(
   switch (action) {
     case 'addLoader':
       if (!isName(name)) return badName(name);
-      if (name === MAIN_LOADER || isReplayName(name))
-        return `name must not be ${name}: main is the first loader, replay-N are replays.`;
+      if (name === MAIN_LOADER || isReplayName(name) || isResyncName(name))
+        return `name must not be ${name}: main is the first loader, replay-N are replays, resync-N are resyncs.`;
       if (!isText(target, TEXT_LIMIT)) return 'target must be a text: table or database.table.';
       if (!isText(server, TEXT_LIMIT) || (server !== null && !SERVER.test(server)))
         return 'server must be the name of a ClickHouse server in the settings, in lower case: eu for CH_URL_EU.';
@@ -86,7 +89,7 @@ export function readChangeRequest(
     case 'resumeLoader':
       return isName(name) ? { action, requestId, name } : badName(name);
     case 'replay': {
-      const terms = readTerms(fields);
+      const terms = readReplay(fields);
       return typeof terms === 'string' ? terms : { action, requestId, terms };
     }
     case 'cancelReplay': {
@@ -103,6 +106,12 @@ export function readChangeRequest(
       if (!isText(backfill, TEXT_LIMIT)) return 'backfill must be the name of a backfill: backfill:1.';
       return { action, requestId, backfill };
     }
+    case 'resync': {
+      const terms = readResync(fields);
+      return typeof terms === 'string' ? terms : { action, requestId, terms };
+    }
+    case 'cancelResync':
+      return { action, requestId };
     case 'retryQuarantined':
     case 'dropQuarantined': {
       const { ids = null } = fields;
@@ -114,53 +123,9 @@ export function readChangeRequest(
   }
 }
 
-function readBackfill(fields: Readonly<Record<string, unknown>>): BackfillTerms | string {
-  const { where = null, prune = false, loader = null } = fields;
-  const [from, to] = [boundOf(fields['from']), boundOf(fields['to'])];
-  if (!isText(from, KEY_LIMIT) || !isText(to, KEY_LIMIT))
-    return 'from and to must be keys: a text or a number, or a list of them for a key of several columns: ["eu", 12].';
-  if (!isText(where, WHERE_LIMIT)) return `where must be a condition in SQL of 1 to ${WHERE_LIMIT} characters.`;
-  if (typeof prune !== 'boolean') return 'prune must be true or false.';
-  if (where !== null && (from !== null || to !== null)) return 'Give from and to, or where, and not both.';
-  if (where !== null && prune)
-    return 'prune goes with from and to, or alone: ClickHouse cannot judge a condition of PostgreSQL.';
-  if (loader !== null && !isName(loader)) return badName(loader);
-  return {
-    ...(from === null ? {} : { from }),
-    ...(to === null ? {} : { to }),
-    ...(where === null ? {} : { where }),
-    ...(prune ? { prune } : {}),
-    ...(loader === null ? {} : { loader }),
-  };
-}
-
-/** Numbers and lists are welcome in JSON; what is none of these is left for the check. */
-function boundOf(value: unknown): unknown {
-  if (typeof value === 'number' && Number.isSafeInteger(value)) return String(value);
-  if (Array.isArray(value)) return JSON.stringify(value);
-  return value ?? null;
-}
-
 function areIds(value: unknown): value is readonly string[] {
   if (!Array.isArray(value) || value.length === 0 || value.length > IDS_LIMIT) return false;
   return value.every((id) => typeof id === 'string' && /^\d{1,18}$/u.test(id));
-}
-
-function readTerms(fields: Readonly<Record<string, unknown>>): ReplayTerms | string {
-  const { from = null, to = null, loader = null, into = null, topicOnly = false } = fields;
-  if (typeof from !== 'string' || parseBound(from) === undefined) return `from must be beginning, ${BOUND_FORMS}.`;
-  if (to !== null && (typeof to !== 'string' || parseBound(to) === undefined)) return `to must be ${BOUND_FORMS}.`;
-  if (loader !== null && !isName(loader)) return badName(loader);
-  if (!isText(into, TEXT_LIMIT)) return 'into must be a text: table or database.table.';
-  if (typeof topicOnly !== 'boolean') return 'topicOnly must be true or false.';
-  if (topicOnly && into === null) return 'topicOnly goes with into: a replay into the live table copies nothing.';
-  return {
-    from,
-    ...(to === null ? {} : { to }),
-    ...(loader === null ? {} : { loader }),
-    ...(into === null ? {} : { into }),
-    ...(topicOnly ? { topicOnly } : {}),
-  };
 }
 
 export function handleChange(state: TableState, request: ChangeRequest, at: string): Handled {
@@ -177,6 +142,8 @@ export function handleChange(state: TableState, request: ChangeRequest, at: stri
     case 'cancelReplay':
     case 'backfill':
     case 'cancelBackfill':
+    case 'resync':
+    case 'cancelResync':
     case 'retryQuarantined':
     case 'dropQuarantined':
       return begin(state, request, at);
@@ -184,6 +151,9 @@ export function handleChange(state: TableState, request: ChangeRequest, at: stri
       return request satisfies never;
   }
 }
+
+/** They write to the live table and not to the one that a resync fills, or take one of them away. */
+const WAIT_FOR_RESYNC: readonly ChangeAction[] = ['removeLoader', 'replay', 'backfill', 'resync', 'retryQuarantined'];
 
 type Begun = Exclude<ChangeRequest, { action: 'pauseLoader' | 'resumeLoader' }>;
 
@@ -193,6 +163,9 @@ function begin(state: TableState, request: Begun, at: string): Handled {
   const { routeChange } = state;
   if (routeChange !== undefined)
     return refuse(state, `The route is being changed, since ${routeChange.since}: ask again when that is done.`);
+  const resync = runningResync(state);
+  if (resync !== undefined && WAIT_FOR_RESYNC.includes(request.action))
+    return refuse(state, `${resync.stage} fills a fresh table: ask again when it has ended, or cancel it.`);
   const loaders = loadersOf(state);
   const requestId = request.requestId ?? `${at}/${request.action}`;
   const start = (made: Change, message: string): Handled =>
@@ -233,28 +206,11 @@ function begin(state: TableState, request: Begun, at: string): Handled {
       if (running.length === 0) return refuse(state, 'No replay runs.');
       return refuse(state, `Say which replay: ${running.join(', ')} run.`, 'Misconfigured');
     }
-    case 'backfill': {
-      const { terms } = request;
-      if (terms.loader !== undefined && !loaders.includes(terms.loader))
-        return refuse(state, noLoader(terms.loader, loaders), 'Misconfigured');
-      if (!hasCopy(state))
-        return refuse(
-          state,
-          'A table that only grows is not copied: remove it and add it again to read it from its first row.',
-        );
-      return start({ task: 'startBackfill', requestId, at, terms }, 'Starting the backfill.');
-    }
-    case 'cancelBackfill': {
-      const backfill = backfillNamed(state, request.backfill);
-      if (backfill !== undefined)
-        return start(
-          { task: 'cancelBackfill', requestId, at, backfill },
-          `Cancelling ${backfill}: what it has written stays.`,
-        );
-      const running = runningBackfills(state).map(({ stage }) => stage);
-      if (running.length === 0) return refuse(state, 'No backfill runs.');
-      return refuse(state, `Say which backfill: ${running.join(', ')} run.`, 'Misconfigured');
-    }
+    case 'backfill':
+    case 'resync':
+    case 'cancelBackfill':
+    case 'cancelResync':
+      return beginBackfill(state, { ...request, requestId }, at);
     case 'retryQuarantined':
     case 'dropQuarantined': {
       const { action, ids } = request;
@@ -293,18 +249,4 @@ function resumeLoader(state: TableState, name: string): Handled {
     return keep(state, `Nothing to resume: loader ${name} is neither paused nor parked.`);
   const waits = state.pause === null ? '' : ' The table is paused: it goes on when that is resumed.';
   return change(state, { type: 'loaderResumed', name }, `Loader ${name} is resumed.${waits}`);
-}
-
-function noLoader(name: string, loaders: readonly string[]): string {
-  return `The table has no loader ${name}: it has ${loaders.join(', ')}.`;
-}
-
-function isName(value: unknown): value is string {
-  return typeof value === 'string' && NAME.test(value);
-}
-
-function badName(value: unknown): string {
-  return value === null
-    ? 'name must be there: the name of a loader.'
-    : 'A loader is named by 1 to 40 lower-case letters, digits and "-".';
 }

@@ -9,7 +9,7 @@ import { isReplay, replayName, type ReplayTerms } from '../src/domain/replay.js'
 import type { BackfillTerms } from '../src/domain/backfill.js';
 import { plural } from '../src/domain/figures.js';
 import { copyStage, loaderOf, type StageId, type StageSpec } from '../src/domain/route.js';
-import { addBackfill, type Backfill, endBackfill, loseLoader, runningBackfills } from './backfills.js';
+import { addBackfill, type Backfill, endBackfill, loseLoader, runningBackfills, runningResync } from './backfills.js';
 import type { FailureReport, Pause, TableEvent, TableState, Task } from './table-state.js';
 
 /** A change of a table's loaders or replays, or of its quarantine, one activity each. One is made at a time, beside the stages. */
@@ -204,8 +204,11 @@ export function runningReplays(state: ChangeState): readonly StageId[] {
 
 /** Whether a stage waits: its loader is paused, or it is about to end. */
 export function isHeld({ change, loaderPauses = {}, backfills = [] }: ChangeState, stage: StageId): boolean {
-  const loader = loaderOf(stage) ?? backfills.find((each) => each.stage === stage)?.loader;
+  const loader = backfills.find((each) => each.stage === stage)?.loader ?? loaderOf(stage);
   if (loader !== undefined && loaderPauses[loader] !== undefined) return true;
+  // A copy that is made again would hide all older rows of the table, and with them those that a resync is about to bring.
+  const resync = runningResync({ backfills });
+  if (resync !== undefined && stage === copyStage(resync.loader)) return true;
   if (change?.task === 'removeLoader') return loader === change.name;
   if (change?.task === 'cancelBackfill') return stage === change.backfill;
   if (change?.task === 'cancelReplay') return stage === change.replay || stage === copyStage(replayName(change.replay));

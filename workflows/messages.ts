@@ -88,6 +88,13 @@ export interface CancelBackfillMessage extends Message {
   readonly backfill?: string | undefined;
 }
 
+export interface ResyncMessage extends Message {
+  /** Whose target is filled again; the first loader's when absent. */
+  readonly loader?: string | undefined;
+  /** The old table is renamed and not dropped. */
+  readonly keepOld?: boolean | undefined;
+}
+
 export interface QuarantineMessage extends Message {
   /** Those that `pg2click quarantine list` shows; all that are open when absent. */
   readonly ids?: readonly string[] | undefined;
@@ -214,6 +221,18 @@ export const CHANGE_MESSAGES = [
     signal: defineSignal<[CancelBackfillMessage]>('cancelBackfill'),
     update: defineUpdate<Answer, [CancelBackfillMessage]>('requestCancelBackfill'),
     description: 'End a backfill; what it has written stays. {"backfill": "backfill:1"}.',
+  },
+  {
+    action: 'resync',
+    signal: defineSignal<[ResyncMessage]>('resync'),
+    update: defineUpdate<Answer, [ResyncMessage]>('requestResync'),
+    description: 'Fill a fresh table and put it in the place of the live one. {"loader": "...", "keepOld": true}.',
+  },
+  {
+    action: 'cancelResync',
+    signal: defineSignal<[Message]>('cancelResync'),
+    update: defineUpdate<Answer, [Message]>('requestCancelResync'),
+    description: 'End a resync; the live table stays as it is. {}.',
   },
   {
     action: 'retryQuarantined',

@@ -1,5 +1,5 @@
 import type { ChangeReceipt, CopyReceipt, PrepareReceipt, RemoveReceipt, SliceReceipt } from '../src/domain/receipt.js';
-import { isBackfill } from '../src/domain/backfill.js';
+import { readsAgain } from '../src/domain/backfill.js';
 import { COPY_STAGE, type StageId, type StageSpec } from '../src/domain/route.js';
 import type { RouteOptions } from '../src/domain/route-change.js';
 import type { ShapeChange } from '../src/domain/shape.js';
@@ -209,7 +209,7 @@ export function reduce(state: TableState, event: TableEvent): TableState {
       const isFinished = receipt.finished !== false;
       const copying = isFinished ? others : { ...others, [stage]: receipt };
       const moved = { ...succeed(state, stage), ...(state.copying === undefined && isFinished ? {} : { copying }) };
-      if (isBackfill(stage)) {
+      if (readsAgain(stage)) {
         const backfills = moveBackfill(moved, stage, receipt);
         if (!isFinished) return { ...moved, backfills };
         return {

@@ -21,7 +21,7 @@ grant create table, create view, drop view on analytics.* to pg2click;
 -- To follow changes of the source's columns: its target gets columns and wider types, and a marker in the same statement.
 grant alter add column, alter modify column, alter add constraint on analytics.* to pg2click;
 
--- For "remove --drop-target" alone.
+-- For "remove --drop-target", and for "resync", which makes a second table, exchanges the two and drops the old one.
 grant drop table on analytics.* to pg2click;
 
 -- To insert less often while a target has many parts, and to notice parts that were lost: by somebody's DELETE, or without one.

@@ -38,15 +38,29 @@ export async function backfillTable(session: Session, table: string, options: Ba
   >;
   const name = parseTableName(table);
   const requestId = randomUUID();
+  return startAndFollow(session, name, { action: 'backfill', message, requestId }, wait);
+}
+
+/** @param wait until it has ended, and not only until it has begun */
+export async function startAndFollow(
+  session: Session,
+  name: TableName,
+  request: {
+    readonly action: 'backfill' | 'resync';
+    readonly message: Readonly<Record<string, string | boolean>>;
+    readonly requestId: string;
+  },
+  wait: boolean,
+): Promise<Exit> {
   return withTemporal(session, async ({ client }) => {
-    const answer = await requestTable(session, client, name, { action: 'backfill', message, requestId });
-    const outcome = answer === undefined ? undefined : await waitForChange(session, client, name, requestId);
+    const answer = await requestTable(session, client, name, request);
+    const outcome = answer === undefined ? undefined : await waitForChange(session, client, name, request.requestId);
     if (outcome === undefined) return showAnswer(session, undefined);
     if (!wait) {
       session.print(session.json ? JSON.stringify(outcome) : `${chalk.green('✔')} ${outcome.message}`);
       return 'done';
     }
-    return follow(session, client, name, requestId);
+    return follow(session, client, name, request.requestId);
   });
 }
 
@@ -55,7 +69,7 @@ interface Ended {
   readonly parked: string | undefined;
 }
 
-/** Ctrl-C ends the watching, and not the backfill. */
+/** Ctrl-C ends the watching, and nothing else. */
 async function follow(session: Session, client: Client, name: TableName, requestId: string): Promise<Exit> {
   let picture = 'reading the table';
   const live = session.json ? undefined : openLiveText(process.stderr, (frame) => `${frame} ${picture}`);
@@ -75,7 +89,7 @@ async function follow(session: Session, client: Client, name: TableName, request
     });
   } finally {
     live?.close(false);
-    if (session.signal.aborted) session.tell('No longer watching; the backfill goes on. End it with --cancel.');
+    if (session.signal.aborted) session.tell('No longer watching; it goes on. End it with --cancel.');
   }
   if (ended === undefined) return showAnswer(session, undefined);
   const { backfill, parked } = ended;

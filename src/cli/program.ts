@@ -12,6 +12,7 @@ import { pauseCommand } from './pause.js';
 import { quarantineCommand } from './quarantine.js';
 import { removeCommand } from './remove.js';
 import { backfillCommand } from './backfill.js';
+import { resyncCommand } from './resync.js';
 import { replayCommand } from './replay.js';
 import { resumeCommand } from './resume.js';
 import { printError } from './session.js';
@@ -45,6 +46,7 @@ export function createProgram(): Command {
     loaderCommand(),
     replayCommand(),
     backfillCommand(),
+    resyncCommand(),
     quarantineCommand(),
     workerCommand(),
     devCommand(),

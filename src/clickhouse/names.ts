@@ -12,10 +12,10 @@ export interface TargetNames extends Readonly<Record<TargetRole, string>> {
 }
 
 export function targetNames(target: Target): TargetNames {
-  const { database, table } = target;
-  const floor = `${table}_floor`;
-  const view = `${table}_current`;
-  const fence = `${table}_fence`;
+  const { database, table, base = table } = target;
+  const floor = `${base}_floor`;
+  const view = `${base}_current`;
+  const fence = `${base}_fence`;
   const qualify = (name: string): string => `${quoteCh(database)}.${quoteCh(name)}`;
   return {
     table,

@@ -42,9 +42,9 @@ export class PartTracker {
    * @throws Failure those of ClickHouse
    */
   async inspect(target: Target, generation: number, seen: readonly (Part | undefined)[] = []): Promise<PartsState> {
-    const { shown } = targetNames(target);
+    const key = `${targetNames(target).shown} ${target.uuid ?? ''}`;
     const { active, expiring } = await this.#readActive(target);
-    const known = this.#known.get(shown) ?? [];
+    const known = this.#known.get(key) ?? [];
     const parts = await this.#readHighest(target, active, known);
     const lasting = parts.filter((part) => !expiring.includes(part.name));
     const before = [...known, ...seen.filter((part) => part !== undefined)];
@@ -53,7 +53,7 @@ export class PartTracker {
     );
     const lost = await this.#firstLost(target, gone);
     // A lost part stays known: every later call reports it again.
-    this.#known.set(shown, lost === undefined ? lasting : [...lasting, ...gone]);
+    this.#known.set(key, lost === undefined ? lasting : [...lasting, ...gone]);
     const highest = parts.reduce((most, part) => (BigInt(part.highest) > most ? BigInt(part.highest) : most), 0n);
     return { highest, newest: lasting.find((part) => BigInt(part.highest) === highest), lost };
   }
@@ -103,6 +103,7 @@ export class PartTracker {
   /** Good reasons for a missing part: a floor hides its rows, a DELETE came after it, or its newest row is in another part. */
   async #firstLost(target: Target, gone: readonly Part[]): Promise<Part | undefined> {
     const { sql, shown } = targetNames(target);
+    const { database, table } = target;
     for (const part of gone) {
       const [found] = await select<{ isExplained: number }>(
         this.#clickhouse,
@@ -113,7 +114,7 @@ export class PartTracker {
                 and (command ilike '%delete%' or command ilike '%_row_exists%')
                 and arrayMax(block_numbers.number) > toInt64({mutation: String}))
             or exists (select 1 from ${sql.table} where _version = toUInt128({highest: String})) as isExplained`,
-        { ...target, highest: part.highest, mutation: part.mutation },
+        { database, table, highest: part.highest, mutation: part.mutation },
         `looking for rows of ${shown} that were confirmed`,
       );
       if (found === undefined || !found.isExplained) return part;

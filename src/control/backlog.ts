@@ -1,4 +1,4 @@
-import { isBackfill } from '../domain/backfill.js';
+import { readsAgain } from '../domain/backfill.js';
 import type { CopyPace } from '../domain/chunk.js';
 import type { Databases } from '../connect/databases.js';
 import type { ReplicatedTable } from '../domain/replicated-table.js';
@@ -94,7 +94,7 @@ function toBacklog({ table, stages, quarantined }: LedgerTable, captured: Captur
     replays: Object.entries(stages).flatMap(([stage, row]) => replayBacklog(stage, row)),
     backfills: Object.fromEntries(
       Object.entries(stages).flatMap(([stage, { copy }]) =>
-        isBackfill(stage) && copy !== null ? [[stage, copy]] : [],
+        readsAgain(stage) && copy !== null ? [[stage, copy]] : [],
       ),
     ),
     stages: Object.fromEntries(known),

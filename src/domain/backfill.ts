@@ -1,4 +1,5 @@
 import type { KeyRange } from './chunk.js';
+import { isResync } from './resync.js';
 import type { StageId, StageSpec } from './route.js';
 
 /** What is asked of a backfill. */
@@ -12,6 +13,10 @@ export interface BackfillTerms {
   readonly prune?: boolean | undefined;
   /** Whose target is filled; the first loader's when absent. */
   readonly loader?: string | undefined;
+  /** All rows, into a fresh table that then takes the place of the target. */
+  readonly resync?: boolean | undefined;
+  /** With `resync`: the old table is renamed and not dropped. */
+  readonly keepOld?: boolean | undefined;
 }
 
 /** What a backfill reads; part of `position` of its stage in the ledger. */
@@ -24,6 +29,11 @@ export interface BackfillPosition {
   readonly prune: boolean;
 }
 
+/** A backfill or a resync. */
+export function readsAgain(stage: StageId): boolean {
+  return isBackfill(stage) || isResync(stage);
+}
+
 export function isBackfill(stage: StageId): boolean {
   return stage.startsWith('backfill:');
 }
@@ -33,7 +43,8 @@ export function backfillSpec(stage: StageId): StageSpec {
 }
 
 /** `id from 1 to 100, where a > 1, pruned`; `the whole table` */
-export function describeBackfill({ from, to, where, prune }: BackfillTerms): string {
+export function describeBackfill({ from, to, where, prune, resync, keepOld }: BackfillTerms): string {
+  if (resync === true) return `a fresh table in its place${keepOld === true ? ', the old one is kept' : ''}`;
   const bounds = [...(from === undefined ? [] : [`from ${from}`]), ...(to === undefined ? [] : [`to ${to}`])].join(' ');
   const what = [...(bounds === '' ? [] : [bounds]), ...(where === undefined ? [] : [`where ${where}`])];
   return [what.length === 0 ? 'the whole table' : what.join(', '), ...(prune === true ? ['pruned'] : [])].join(', ');

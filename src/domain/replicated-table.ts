@@ -10,6 +10,7 @@ import {
   type TransportKind,
 } from './route.js';
 import type { Deployment } from './deployment.js';
+import { liveUuid } from './resync.js';
 import type { RowFilter } from './row-filter.js';
 import type { Shape } from './shape.js';
 import type { TableName } from './table-name.js';
@@ -239,10 +240,11 @@ export function targetTable(table: ReplicatedTable, name = MAIN_LOADER, deployme
 /** The table with the target of a loader, also of one that is not in its route. */
 export function targetOf(table: ReplicatedTable, loader: LoaderSpec, deployment?: string): TargetTable {
   const { name, target, server, engine, connection } = loader;
+  const uuid = liveUuid(loader);
   const oldMarks = table.owner === undefined || (table.adopted === true && table.owner.id === deployment);
   return {
     ...table,
-    target,
+    target: uuid === undefined ? target : { uuid, ...target },
     loader: name,
     oldMarks,
     ...(connection === undefined ? {} : { connection }),

@@ -1,3 +1,5 @@
+import type { Resync } from './resync.js';
+
 /**
  * The way of a table's rows, as data: what captures changes, what carries them, what loads them. It is stored in the table's
  * definition in the ledger.
@@ -72,6 +74,10 @@ export type LoaderKind = (typeof LOADER_KINDS)[number];
 export interface Target {
   readonly database: string;
   readonly table: string;
+  /** What its floor and its view are named after; `table` when absent. Not in the ledger. */
+  readonly base?: string;
+  /** In ClickHouse, where a resync has noted it: another table may take the name. Not in the ledger. */
+  readonly uuid?: string;
 }
 
 /** What inserts into a target. `kind` names an entry of the loader registry. */
@@ -86,6 +92,8 @@ export interface LoaderSpec {
   readonly connection?: string;
   /** Of the target; `replacing` when absent. */
   readonly engine?: Engine;
+  /** The last one; absent where there was none. */
+  readonly resync?: Resync;
 }
 
 export function engineOf({ engine = 'replacing' }: Pick<LoaderSpec, 'engine'>): Engine {

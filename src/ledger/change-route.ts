@@ -34,6 +34,12 @@ export interface StageChange {
   readonly add?: Readonly<Record<StageId, object>>;
   /** Stages that end: their rows go, which fences the attempts that work on them. */
   readonly remove?: readonly StageId[];
+  /** Stages that go on under the new definition: attempts that know the old one are fenced. */
+  readonly fence?: readonly StageId[];
+  /** Of `fence`: those whose target is another table now. Their proofs are of the old one. */
+  readonly moved?: readonly StageId[];
+  /** New positions of copies that are done, by stage. One that has to be made again stays as it is. */
+  readonly copied?: Readonly<Record<StageId, object>>;
 }
 
 /**
@@ -45,7 +51,7 @@ export async function changeStages(
   pg: Queryable,
   claim: DdlClaim,
   table: ReplicatedTable,
-  { definition = definitionOf(table), add = {}, remove = [] }: StageChange,
+  { definition = definitionOf(table), add = {}, remove = [], fence = [], moved = [], copied = {} }: StageChange,
 ): Promise<void> {
   const changed = await query(
     pg,
@@ -56,9 +62,23 @@ export async function changeStages(
         delete from pg2click.stage s using mine where s.table_id = mine.id and s.stage = any ($5::text[]) returning s.stage),
       begun as (
         insert into pg2click.stage (table_id, stage, epoch, position)
-        select mine.id, start.key, mine.ddl_epoch << 32, start.value from mine, jsonb_each($4::jsonb) start)
+        select mine.id, start.key, mine.ddl_epoch << 32, start.value from mine, jsonb_each($4::jsonb) start),
+      fenced as (
+        update pg2click.stage s set epoch = s.epoch + 1,
+          proof = case when s.stage = any ($7::text[]) then null else s.proof end,
+          position = case when s.position ? 'done' then coalesce($8::jsonb -> s.stage, s.position) else s.position end
+        from mine where s.table_id = mine.id and s.stage = any ($6::text[]))
       select from mine`,
-    [claim.id, claim.epoch, JSON.stringify(definition), JSON.stringify(add), [...remove]],
+    [
+      claim.id,
+      claim.epoch,
+      JSON.stringify(definition),
+      JSON.stringify(add),
+      [...remove],
+      [...fence],
+      [...moved],
+      JSON.stringify(copied),
+    ],
   ).catch(async (error: unknown) => {
     throw await explainTaken(pg, error, { ...table, definition });
   });

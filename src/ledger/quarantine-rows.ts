@@ -1,5 +1,5 @@
 import type { Queryable } from '../connect/queryable.js';
-import type { QuarantineState, RowOrigin } from '../domain/quarantine.js';
+import type { LackingTarget, QuarantineState, RowOrigin } from '../domain/quarantine.js';
 import type { StageId } from '../domain/route.js';
 import { query } from './query.js';
 
@@ -122,4 +122,14 @@ export async function dropRows(pg: Queryable, tableId: string, ids: readonly str
 /** Forgets what the target of a loader lacks, once the loader is gone. */
 export async function forgetLoaderRows(pg: Queryable, tableId: string, loader: string): Promise<void> {
   await query(pg, /* sql */ `delete from pg2click.quarantine where table_id = $1 and loader = $2`, [tableId, loader]);
+}
+
+/** Rows that the table of one loader lacks are rows that the table of another lacks: it has taken its place. */
+export async function moveLoaderRows(pg: Queryable, from: string, lacking: LackingTarget): Promise<void> {
+  const { tableId, loader, target } = lacking;
+  await query(
+    pg,
+    /* sql */ `update pg2click.quarantine set loader = $3, target = $4 where table_id = $1 and loader = $2`,
+    [tableId, from, loader, target],
+  );
 }

@@ -124,3 +124,14 @@ export async function advanceStage(
         );
   if (changed.rowCount !== 1) fenced(claim.stage);
 }
+
+/** Adds fields to the position of a stage. @throws Failure `Fenced` */
+export async function notePosition(pg: Queryable, claim: StageClaim, fields: object): Promise<void> {
+  const noted = await query(
+    pg,
+    /* sql */ `update pg2click.stage set position = position || $4::jsonb
+      where table_id = $1 and stage = $2 and epoch = $3`,
+    [claim.tableId, claim.stage, claim.epoch, JSON.stringify(fields)],
+  );
+  if (noted.rowCount !== 1) fenced(claim.stage);
+}

@@ -256,6 +256,65 @@ describe('rows in quarantine', () => {
   });
 });
 
+describe('a resync', () => {
+  const receipt = { stage: 'copy:resync-1', loader: 'main', target: 'd.t' };
+  const slice = (finished: boolean) => ({ rows: 7, bytes: 1, seconds: 1, position: '9', finished });
+  const asked = ask(streaming, 'resync', { keepOld: true, requestId: 'night' });
+  const filling = reduce(asked.state, { type: 'backfillStarted', at: LATER, receipt });
+  const ended = (state: TableState): TableState =>
+    reduce(state, { type: 'copied', at: LATER, stage: 'copy:resync-1', receipt: slice(true) });
+
+  it('fills its table beside the stages that run, slice after slice, until it has ended', () => {
+    expect(wantedTasks(asked.state)).toEqual(['publish', 'load:main', 'startBackfill']);
+    expect(wantedTasks(filling)).toEqual(['publish', 'load:main', 'copy:resync-1']);
+    const half = reduce(filling, { type: 'copied', at: LATER, stage: 'copy:resync-1', receipt: slice(false) });
+    expect(wantedTasks(half)).toEqual(['publish', 'load:main', 'copy:resync-1']);
+    expect(wantedTasks(ended(half))).toEqual(['publish', 'load:main']);
+    expect(ended(half).backfills).toEqual([
+      expect.objectContaining({ stage: 'copy:resync-1', status: 'finished', terms: { resync: true, keepOld: true } }),
+    ]);
+  });
+
+  it('is begun once for one request', () => {
+    expect(ask(filling, 'resync', { requestId: 'night' }).answer).toMatchObject({ accepted: true, changed: false });
+  });
+
+  it.each<[Action, object]>([
+    ['resync', {}],
+    ['backfill', {}],
+    ['replay', { from: 'beginning' }],
+    ['removeLoader', { name: 'main' }],
+    ['retryQuarantined', {}],
+    ['configure', { transport: 'direct' }],
+  ])('makes %s wait, and may be cancelled', (action, message) => {
+    expect(ask(filling, action, message).answer).toMatchObject({
+      accepted: false,
+      message: expect.stringContaining('copy:resync-1') as string,
+    });
+    expect(ask(ended(filling), action, message).answer.message).not.toContain('copy:resync-1');
+    const { state } = ask(filling, 'cancelResync');
+    expect(wantedTasks(state)).toEqual(['publish', 'load:main', 'cancelBackfill']);
+    const cancelled = reduce(state, { type: 'backfillCancelled', at: LATER });
+    expect(wantedTasks(cancelled)).toEqual(['publish', 'load:main']);
+    expect(cancelled.backfills).toEqual([expect.objectContaining({ status: 'cancelled' })]);
+  });
+
+  it('waits for backfills and replays', () => {
+    expect(ask(replaying, 'resync').answer).toMatchObject({ accepted: false });
+    expect(ask(streaming, 'cancelResync').answer).toMatchObject({ accepted: false, message: 'No resync runs.' });
+  });
+
+  it('holds a copy that is made again: it would hide rows that the resync brings', () => {
+    const again = { ...filling, copied: null };
+    expect(wantedTasks(again)).not.toContain('copy');
+    expect(wantedTasks(ended(again))).toContain('copy');
+  });
+
+  it('stops with its loader', () => {
+    expect(wantedTasks(ask(filling, 'pauseLoader', { name: 'main' }).state)).toEqual(['publish']);
+  });
+});
+
 it.each<[Action, unknown, RegExp]>([
   ['retryQuarantined', { ids: [] }, /ids must be a list/u],
   ['retryQuarantined', { ids: [12] }, /ids must be a list/u],
@@ -268,6 +327,11 @@ it.each<[Action, unknown, RegExp]>([
   ['addLoader', { name: 'eu', server: 'CH_URL_EU' }, /server must be/u],
   ['removeLoader', { name: 'eu', droptarget: true }, /no field "droptarget"/u],
   ['pauseLoader', { name: 'eu', reason: 7 }, /reason/u],
+  ['addLoader', { name: 'resync-1' }, /resync-N are resyncs/u],
+  ['resync', { keepOld: 'yes' }, /keepOld must be/u],
+  ['resync', { loader: 'EU' }, /lower-case/u],
+  ['resync', { from: 1 }, /no field "from"/u],
+  ['cancelResync', { resync: 1 }, /no field "resync"/u],
 ])('%s %j is not understood', (action, message, problem) => {
   expect(readRequest(action, message)).toMatch(problem);
 });

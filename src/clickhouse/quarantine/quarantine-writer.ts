@@ -100,9 +100,10 @@ export class QuarantineWriter<Content extends InsertValues | StreamedRows> imple
   async #write(name: BatchName, content: Content, options: RereadOptions<Content>): Promise<Written> {
     if (this.#holes.batch !== name.batch) this.#holes = new Holes(name);
     let fresh = content;
+    const readAgain = async (): Promise<Content> => this.#without(await options.readAgain());
     for (let round = 1; ; round += 1)
       try {
-        return await this.#inner.write(name, this.#without(fresh), options);
+        return await this.#inner.write(name, this.#without(fresh), { ...options, readAgain });
       } catch (error) {
         const refusal = refusalOf(error);
         if (refusal === undefined || round === ROUNDS || (mayBeCutShort(refusal) && !isInMemory(fresh))) throw error;

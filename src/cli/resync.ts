@@ -1,0 +1,26 @@
+import { Command } from 'commander';
+import { lazily } from './session.js';
+
+export function resyncCommand(): Command {
+  return new Command('resync')
+    .summary('fill a fresh ClickHouse table and put it in the place of the old one')
+    .description(
+      'Makes an empty table like the live one, reads all rows from PostgreSQL into it, writes live changes to both, and exchanges the two. ' +
+        'Until then readers see the old table as it is, and afterwards the new one; at no time a table that is half full.',
+    )
+    .argument('<table>')
+    .option('--loader <name>', 'whose target; the first one by default')
+    .option('--keep-old', 'rename the old table to <table>__r<number>_old and do not drop it')
+    .option('--cancel', 'end a resync; the live table stays as it is')
+    .option('--no-wait', 'do not wait for its end')
+    .option('--json', 'print the result as one JSON object')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  pg2click resync shop.orders
+  pg2click resync shop.orders --keep-old
+  pg2click resync shop.orders --cancel`,
+    )
+    .action(lazily(async () => (await import('./resync-table.js')).resyncTable));
+}
