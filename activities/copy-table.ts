@@ -14,7 +14,7 @@ import { runStage, type StageOptions } from '../src/pipeline/run-stage.js';
 import type { Slice } from '../src/pipeline/slice.js';
 import type { StageContext } from '../src/pipeline/stage.js';
 import { ChunkSource } from '../src/source/copy/chunk-source.js';
-import { CopyEnd } from '../src/source/copy/copy-end.js';
+import { ChunksReopened, CopyEnd } from '../src/source/copy/copy-end.js';
 import { CopyPlan, type CopyRow } from '../src/source/copy/copy-plan.js';
 import { HeapMoved } from '../src/source/copy/copy-rows.js';
 import type { Deps } from './deps.js';
@@ -84,7 +84,8 @@ async function copyChunks(deps: Deps, copy: Copy, slice: Slice, options: StageOp
     throw error;
   }
   const { clickhouse } = deps.sink(target);
-  await plan.doubt(await readUptime(clickhouse));
+  const doubt = async (): Promise<void> => plan.doubt(await readUptime(clickhouse));
+  await doubt();
   const { chunks, chunksDone, bytes } = plan.progress;
   if (chunksDone === 0 && !plan.isFinished) deps.log.info({ ...fieldsOf(context), chunks, bytes }, 'copy begins');
   const services = { ...deps, ...deps.sink(target) };
@@ -116,10 +117,13 @@ async function copyChunks(deps: Deps, copy: Copy, slice: Slice, options: StageOp
     if (!(error instanceof HeapMoved)) throw error;
     return plan.replan(error.relation);
   }
-  if (plan.isCopied) await plan.doubt(await readUptime(clickhouse));
   if (!plan.isCopied) return;
-  await using end = new CopyEnd(plan);
-  await runStage(slice, end, new CopyEndWriter(services, target, writer()), options);
+  await using end = new CopyEnd(plan, doubt);
+  try {
+    await runStage(slice, end, new CopyEndWriter(services, target, writer()), options);
+  } catch (error) {
+    if (!(error instanceof ChunksReopened)) throw error;
+  }
 }
 
 function fieldsOf({ table, stage }: StageContext): object {

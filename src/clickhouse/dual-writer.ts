@@ -13,8 +13,8 @@ export interface DualTargets<Content> {
 }
 
 /**
- * Writes every batch to the live table and then to its shadow. A batch is confirmed only after both, so the shadow has every change that
- * came after the resync began.
+ * Writes every batch to the shadow and then to the live table. A batch is confirmed only after both, so the shadow has every change that
+ * came after the resync began. In this order: if the tables are exchanged between the two inserts, one of them reaches the new live table.
  *
  * When the shadow takes the place of the live table, a name that was right becomes wrong in the middle of a slice. Such a failure is
  * reported as `Fenced`: the next attempt looks again where the tables are.
@@ -40,10 +40,9 @@ export class DualWriter<Content extends object> implements BatchWriter<Content> 
   write(name: BatchName, content: Content, options: RereadOptions<Content>): Promise<Written> {
     const { live, shadow } = this.#targets;
     return this.#unlessMoved(async () => {
-      const written = await live.write(name, content, options);
+      await shadow.write(name, content, options);
       // Rows in memory can be sent twice. A stream has ended.
-      await shadow.write(name, 'values' in content ? content : await options.readAgain(), options);
-      return written;
+      return live.write(name, 'values' in content ? content : await options.readAgain(), options);
     });
   }
 

@@ -66,6 +66,8 @@ export async function changeStages(
       fenced as (
         update pg2click.stage s set epoch = s.epoch + 1,
           proof = case when s.stage = any ($7::text[]) then null else s.proof end,
+          -- a copy that is under way was of the old target
+          pending = case when s.stage = any ($7::text[]) and s.stage like 'copy%' then null else s.pending end,
           position = case when s.position ? 'done' then coalesce($8::jsonb -> s.stage, s.position) else s.position end
         from mine where s.table_id = mine.id and s.stage = any ($6::text[]))
       select from mine`,

@@ -13,27 +13,31 @@ export async function addChunks(
   claim: StageClaim,
   chunks: readonly Omit<Chunk, 'chunk'>[],
 ): Promise<void> {
-  await replaceChunks(pg, claim, [], chunks);
+  await replaceChunks(pg, claim, null, chunks);
 }
 
-/** Takes chunks away, done ones too, and records others in their place, in one statement. @throws Failure `Fenced` */
+/**
+ * Takes the chunks of a heap away, done ones too, and records others in their place, in one statement.
+ * @param heap `BlockRange.relation`; null for none
+ * @throws Failure `Fenced`
+ */
 export async function replaceChunks(
   pg: Queryable,
   { tableId, stage, epoch }: StageClaim,
-  stale: readonly number[],
+  heap: string | null,
   chunks: readonly Omit<Chunk, 'chunk'>[],
 ): Promise<void> {
   const found = await query<{ claimed: boolean }>(
     pg,
     /* sql */ `with ${CLAIMED},
       gone as (delete from pg2click.chunk c using claimed where c.table_id = claimed.table_id and c.stage = claimed.stage
-        and c.chunk = any ($4::int[])),
+        and c.range ->> 'relation' = $4),
       highest as (select coalesce(max(chunk), 0) as chunk from pg2click.chunk where table_id = $1 and stage = $2),
       added as (insert into pg2click.chunk (table_id, stage, chunk, range, bytes)
         select claimed.table_id, claimed.stage, highest.chunk + n, planned -> 'range', (planned ->> 'bytes')::bigint
         from claimed, highest, jsonb_array_elements($5::jsonb) with ordinality as e (planned, n))
       select exists (select from claimed) as claimed`,
-    [tableId, stage, epoch, stale, JSON.stringify(chunks)],
+    [tableId, stage, epoch, heap, JSON.stringify(chunks)],
   );
   if (found.rows[0]?.claimed !== true) fenced(stage);
 }
@@ -72,11 +76,12 @@ export async function confirmChunk(
 ): Promise<boolean> {
   const found = await query<{ claimed: boolean; confirmed: boolean }>(
     pg,
-    /* sql */ `with claimed as (
-        update pg2click.stage set rows = rows + $5, bytes = bytes + $6, updated_at = now()
-        where table_id = $1 and stage = $2 and epoch = $3 returning table_id),
+    /* sql */ `with ${CLAIMED},
       confirmed as (update pg2click.chunk c set rows = $5, done_at = now() from claimed
-        where c.table_id = claimed.table_id and c.stage = $2 and c.chunk = $4 and c.done_at is null returning c.chunk)
+        where c.table_id = claimed.table_id and c.stage = claimed.stage and c.chunk = $4 and c.done_at is null
+        returning c.table_id, c.stage),
+      counted as (update pg2click.stage s set rows = s.rows + $5, bytes = s.bytes + $6, updated_at = now() from confirmed
+        where s.table_id = confirmed.table_id and s.stage = confirmed.stage)
       select exists (select from claimed) as claimed, exists (select from confirmed) as confirmed`,
     [tableId, stage, epoch, chunk, rows, bytes],
   );
@@ -114,12 +119,14 @@ export async function reopenChunks(
   return found.rows[0].reopened;
 }
 
-/** Forgets the plan of a copy that is done. */
+/** Forgets the plan of a copy that is done, or that begins again. @throws Failure `Fenced` */
 export async function forgetChunks(pg: Queryable, { tableId, stage, epoch }: StageClaim): Promise<void> {
-  await query(
+  const found = await query<{ claimed: boolean }>(
     pg,
-    /* sql */ `delete from pg2click.chunk where table_id = $1 and stage = $2
-      and exists (select from pg2click.stage where table_id = $1 and stage = $2 and epoch = $3)`,
+    /* sql */ `with ${CLAIMED},
+      gone as (delete from pg2click.chunk c using claimed where c.table_id = claimed.table_id and c.stage = claimed.stage)
+      select exists (select from claimed) as claimed`,
     [tableId, stage, epoch],
   );
+  if (found.rows[0]?.claimed !== true) fenced(stage);
 }

@@ -34,7 +34,9 @@ export async function setAside(
     /* sql */ `with mine as (
         update pg2click.stage set pending = case when $5::jsonb is null then pending else
           pending || jsonb_build_object('holes', coalesce(pending -> 'holes', '[]') || $5::jsonb) end
-        where table_id = $1 and stage = $2 and epoch = $3 and (pending ->> 'batch')::bigint = $4
+        where table_id = $1 and stage = $2 and epoch = $3
+          -- the pending name of a copy is that of all its chunks
+          and case when $5::jsonb is null then pending is not null else (pending ->> 'batch')::bigint = $4 end
         returning table_id),
       refused as (
         select one.*, raw.bytes from jsonb_to_recordset($6::jsonb) as one (

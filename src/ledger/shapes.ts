@@ -65,7 +65,8 @@ const NOTE = /* sql */ `
   again as (
     update pg2click.stage s set epoch = s.epoch + 1, owner = '', position = '{"again": true}', pending = null, proof = null, rows = 0, bytes = 0,
         updated_at = now()
-    from before where s.table_id = before.id and $7 = 'copy' and s.stage = any ($10::text[]))
+    from before where s.table_id = before.id and $7 = 'copy' and (s.stage = any ($10::text[])
+      or (s.stage like 'copy:%' and not s.position ? 'done')))
   insert into pg2click.shape (table_id, shape, generation, columns, class, change)
   select before.id, before.shape + 1, before.generation, $4::jsonb, $7, $8 from before, mine
   returning table_id::text as id`;

@@ -5,7 +5,7 @@ import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { ownRows } from '../outbox/names.js';
 
 /** SQLSTATE classes of a condition that PostgreSQL does not understand: syntax and names, types, values. */
-const OF_CONDITION = /^(?:42(?!501)|22|0A|2F)/u;
+const OF_CONDITION = /^(?:42(?!501|P01)|22|0A|2F)/u;
 
 /** A condition in parentheses. The newline ends a comment. */
 export function whereSql(condition: string): string {

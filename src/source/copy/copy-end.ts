@@ -10,13 +10,19 @@ export interface CopyEndContent {
   readonly prune: Prune | undefined;
 }
 
+/** Chunks are to be read again: the copy has not ended. */
+export class ChunksReopened extends Error {}
+
 /** The last batch of a copy, which has no rows: it confirms the copy as a whole. */
 export class CopyEnd implements BatchSource<CopyBatch, CopyEndContent> {
   readonly pending: CopyBatch;
   readonly #plan: CopyPlan;
+  readonly #doubt: () => Promise<void>;
 
-  constructor(plan: CopyPlan) {
+  /** @param doubt opens chunks again that the target's server may have lost: see `CopyPlan.doubt` */
+  constructor(plan: CopyPlan, doubt: () => Promise<void>) {
     this.#plan = plan;
+    this.#doubt = doubt;
     this.pending = plan.name;
   }
 
@@ -32,13 +38,22 @@ export class CopyEnd implements BatchSource<CopyBatch, CopyEndContent> {
     return Promise.resolve(undefined);
   }
 
-  read(): CopyEndContent {
+  /** @throws ChunksReopened */
+  async read(): Promise<CopyEndContent> {
+    await this.#requireAll();
+    await this.#plan.ensureFlushed();
     return { floor: this.#plan.floor, prune: this.#plan.prune };
   }
 
   async confirm(_name: CopyBatch, { proof, rows }: Written): Promise<undefined> {
+    await this.#requireAll();
     await this.#plan.finish(proof, rows);
     return undefined;
+  }
+
+  async #requireAll(): Promise<void> {
+    await this.#doubt();
+    if (!this.#plan.isCopied) throw new ChunksReopened();
   }
 
   state(): SourceState {

@@ -10,6 +10,7 @@ import { advanceStage, type StageRow } from '../../ledger/stages.js';
 import type { ReadOptions, SourceState, Written } from '../../pipeline/batch.js';
 import type { StageContext } from '../../pipeline/stage.js';
 import type { Capture } from '../capture.js';
+import { ensureFlushed } from '../flush.js';
 import { settle } from '../settle.js';
 import type { CopyConnections } from './copy-connections.js';
 import { planKeyRange } from './plan-key-range.js';
@@ -113,11 +114,13 @@ export class CopyPlan {
     if (this.isFinished) return;
     const { ledger, copies } = this.#services;
     const { claim } = this.#stage;
-    let plan = await readChunks(ledger, claim);
     if (this.#name === undefined) {
+      // Chunks of a copy that was done, or that begins again, are of another position: those that are done are not in this one.
+      await forgetChunks(ledger, claim);
       await using pg = await copies.take(this.#connectionName, waitingFor(options));
       await this.#nameIt(pg, capture, options);
     }
+    let plan = await readChunks(ledger, claim);
     if (plan.progress.chunks === 0) {
       await addChunks(ledger, claim, await this.#planChunks(options));
       plan = await readChunks(ledger, claim);
@@ -150,15 +153,17 @@ export class CopyPlan {
     this.#progress = { ...all, chunksDone: chunksDone + 1, rows: before + rows, bytesDone: bytesDone + planned };
   }
 
-  /** Plans a heap again that was rewritten: its rows are elsewhere in it now. Those that were copied keep their version. */
+  /** Plans a heap again that was rewritten: its rows are elsewhere in it now, those of chunks that are done too. */
   async replan(relation: string): Promise<void> {
     const { ledger, source, settings } = this.#services;
     const { claim, table } = this.#stage;
     const planned = await planHeap(source, table, relation, settings.worker.copyChunkBytes);
-    const stale = (await readChunks(ledger, claim)).left
-      .filter(({ range }) => range.kind === 'blocks' && range.relation === relation)
-      .map(({ chunk }) => chunk);
-    await replaceChunks(ledger, claim, stale, planned);
+    await replaceChunks(ledger, claim, relation, planned);
+  }
+
+  /** Also of a table in which nothing was found: what was deleted must be so for good before anything is deleted in the target. */
+  ensureFlushed(): Promise<void> {
+    return ensureFlushed(this.#services.source);
   }
 
   /** Confirms the copy as a whole. @param pruned tombstones */

@@ -90,6 +90,8 @@ export function copyRows(
         isDurable = true;
         yield chunk;
       }
+      // That there are no rows is something that it shows, too.
+      if (!isDurable) await onSnapshot();
       await pg.query('commit');
     } catch (error) {
       signal.throwIfAborted();

@@ -46,7 +46,7 @@ export async function planHeap(
   chunkBytes: number,
 ): Promise<readonly PlannedChunk[]> {
   const heap = (await readHeaps(pg, table)).find((each) => each.relation === relation);
-  return heap === undefined ? [] : cut(heap, chunkBytes);
+  return heap === undefined ? [] : cut(heap, Math.max(chunkBytes, heap.bytes / MOST_CHUNKS));
 }
 
 function cut({ relation, file, blocks, bytes }: Heap, chunkBytes: number): PlannedChunk[] {
