@@ -120,7 +120,9 @@ async function copyChunks(deps: Deps, copy: Copy, slice: Slice, options: StageOp
   if (!plan.isCopied) return;
   await using end = new CopyEnd(plan, doubt);
   try {
-    await runStage(slice, end, new CopyEndWriter(services, target, writer()), options);
+    // It is named from the beginning, and is no repeat.
+    const onBatch: StageOptions['onBatch'] = (batch) => options.onBatch({ ...batch, again: false });
+    await runStage(slice, end, new CopyEndWriter(services, target, writer()), { ...options, onBatch });
   } catch (error) {
     if (!(error instanceof ChunksReopened)) throw error;
   }

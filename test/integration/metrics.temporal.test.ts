@@ -103,6 +103,9 @@ it('a worker offers Temporal’s metrics and ours, named and labelled as the tab
   expect(METRIC_NAMES.filter((name) => !served.has(name))).toEqual([
     // Of ways that this table does not go.
     'pg2click_error_messages',
+    // Only while a copy runs.
+    'pg2click_copy_bytes',
+    'pg2click_copy_done_bytes',
     'pg2click_retention_late',
     'pg2click_replay_waiting',
     'pg2click_settle_seconds',
