@@ -281,7 +281,9 @@ describe('the trigger functions of a table', async () => {
     const [t, old] = await makeOld();
     await migrateLedger(client);
     await register(t, old);
-    const databases = { source: client, ledger: client };
+    // Of its own: one of the two waits for the other, which asks the ledger meanwhile.
+    const ledger = await connectSource(address);
+    const databases = { source: client, ledger };
     await expect(verifyUnchanged(databases, old)).resolves.toBe(old.fingerprint);
     const both = [client, writer].map(async (source) => renewCaptures({ ...databases, source }, 'test'));
     const renewed = (await Promise.all(both)).flatMap((each) => each.renewed);
@@ -289,6 +291,7 @@ describe('the trigger functions of a table', async () => {
     await expect(verifyUnchanged(databases, old)).resolves.not.toBe(old.fingerprint);
     await client.query(`alter table ${t} disable trigger pg2click_${old.id}_update`);
     await expect(verifyUnchanged(databases, old)).rejects.toMatchObject({ kind: 'SourceChanged' });
+    await ledger.end();
   });
 
   it('that are renewed hide no other difference', async () => {
