@@ -98,8 +98,16 @@ it('columns change under eight writers: no write fails, and both sides are equal
   });
   for (const comparison of comparisons) expect(comparison, JSON.stringify(comparison.differences)).toSatisfy(isEqual);
   for (const name of [orders, direct]) {
-    const status = await queryTable(harness.temporal.client, harness.workflowId(name as never));
-    expect(status).toMatchObject({ phase: 'streaming', failure: null, shape: { shape: ALTERS.length + 1 } });
+    // The workflow learns it with the receipts of the slices.
+    const status = await waitFor(
+      async (see) => {
+        const seen = await queryTable(harness.temporal.client, harness.workflowId(name as never));
+        see(seen?.shape);
+        return seen?.shape?.shape === ALTERS.length + 1 && seen;
+      },
+      { deadlineMs: SETTLE_MS, what: 'the workflow to know the newest shape' },
+    );
+    expect(status).toMatchObject({ phase: 'streaming', failure: null });
   }
   expect(harness.deaths).toEqual([]);
 });
