@@ -2,7 +2,7 @@ import { isBackfill, type BackfillPosition } from '../src/domain/backfill.js';
 import type { BackfillReceipt, BackfillRequest, CancelBackfillRequest } from '../src/domain/receipt.js';
 import { firstLoader, targetOf, type ReplicatedTable } from '../src/domain/replicated-table.js';
 import { isResync } from '../src/domain/resync.js';
-import { engineOf, type LoaderSpec } from '../src/domain/route.js';
+import { engineOf, nextStage, type LoaderSpec } from '../src/domain/route.js';
 import { Failure } from '../src/failure/failure.js';
 import { flawOfPrune, needsBytewise } from '../src/clickhouse/key-range.js';
 import { targetNames } from '../src/clickhouse/names.js';
@@ -34,7 +34,7 @@ export async function startBackfill(deps: Deps, request: BackfillRequest): Promi
     // Rows of those that have ended stay until the next one: a slice that is tried again must find its own.
     const ended =
       request.running === undefined ? [] : backfills.filter(({ stage }) => !request.running?.includes(stage));
-    const stage = `backfill:${1 + Math.max(0, ...backfills.map((each) => Number(each.stage.split(':')[1])))}`;
+    const stage = nextStage('backfill', backfills);
     await changeStages(deps.ledger, claim, table, {
       add: { [stage]: position },
       remove: ended.map((each) => each.stage),
@@ -85,6 +85,5 @@ async function readPosition(
 }
 
 function receiptOf(table: ReplicatedTable, stage: string, { loader }: BackfillPosition): BackfillReceipt {
-  const { database, table: name } = requireLoader(table, loader).target;
-  return { stage, loader, target: `${database}.${name}` };
+  return { stage, loader, target: targetNames(requireLoader(table, loader).target).shown };
 }

@@ -2,7 +2,7 @@ import type { Admin } from 'kafkajs';
 import type { CancelReplayRequest, ReplayReceipt, ReplayRequest } from '../src/domain/receipt.js';
 import { firstLoader, targetOf, type ReplicatedTable } from '../src/domain/replicated-table.js';
 import { isReplay, isReplayName, replayName, replaySpecs, type ReplayPosition } from '../src/domain/replay.js';
-import { copyStage, engineOf, kafkaOf, type LoaderSpec, type StageId } from '../src/domain/route.js';
+import { copyStage, engineOf, kafkaOf, nextStage, type LoaderSpec, type StageId } from '../src/domain/route.js';
 import { formatTableName } from '../src/domain/table-name.js';
 import { Failure } from '../src/failure/failure.js';
 import { writeFloor } from '../src/clickhouse/floor.js';
@@ -44,7 +44,7 @@ export async function startReplay(deps: Deps, request: ReplayRequest): Promise<R
         message: `Messages of ${topic} hold keys only, and rows are read as they are now: --to has no meaning.`,
         remedy: 'Leave out --to.',
       });
-    const stage = `replay:${1 + Math.max(0, ...replays.map((each) => Number(each.stage.split(':')[1])))}`;
+    const stage = nextStage('replay', replays);
     const loader = await chooseLoader(deps, table, stage, request);
     const copies = request.into !== undefined && request.topicOnly !== true;
     const { capture } = table.route;

@@ -31,7 +31,7 @@ export async function startResync(deps: Deps, request: BackfillRequest): Promise
       const { name, target, resync } = each;
       if (resync === undefined) continue;
       const stage = resyncStage(resync);
-      // A workflow that was started anew does not know it: it goes on under this request.
+      // A workflow that was started again does not know it: it goes on under this request.
       const isLeft =
         name === loader.name && runningResync(each) !== undefined && request.running?.includes(stage) === false;
       if (resync.requestId === request.requestId || isLeft)

@@ -24,8 +24,8 @@ import { quarantining } from './quarantining.js';
 import { runStageSlice } from './run-stage-slice.js';
 
 /**
- * A slice of the first load of a target, of a backfill or of a resync: chunks of the table -> ClickHouse, several at once. An attempt that broke off leaves rows of the
- * chunks in hand behind, which the next one writes again.
+ * A slice of the first load of a target, of a backfill or of a resync: chunks of the table -> ClickHouse, several at once. An attempt
+ * that broke off leaves rows of the chunks in hand behind, which the next one writes again.
  */
 export async function copyTable(deps: Deps, request: SliceRequest): Promise<CopyReceipt> {
   const { stage = COPY_STAGE } = request;

@@ -5,6 +5,7 @@ import type { Pool } from 'pg';
 import { connectClickHouse } from '../src/connect/clickhouse.js';
 import { connectKafka } from '../src/connect/kafka.js';
 import {
+  connectInPlace,
   connectPostgres,
   createPostgresPool,
   ledgerSettings,
@@ -167,15 +168,7 @@ export function openDeps(
     listener,
     copies,
     async connectSource(name, options) {
-      const place = await errands.acquire(options);
-      try {
-        const client = await connectPostgres(settings, { name });
-        client.once('end', () => place[Symbol.dispose]());
-        return client;
-      } catch (error) {
-        place[Symbol.dispose]();
-        throw error;
-      }
+      return connectInPlace(await errands.acquire(options), () => connectPostgres(settings, { name }));
     },
     deployment() {
       deployment ??= readDeployment(source, settings.pipeline);

@@ -76,6 +76,21 @@ export async function connectPostgres(settings: Settings, options: ConnectPostgr
   return Object.assign(client, { [Symbol.asyncDispose]: () => endPostgres(client) });
 }
 
+/** A connection that holds a place from before it is opened until it has ended. @throws what `connect` throws; then the place is free */
+export async function connectInPlace(
+  place: Disposable,
+  connect: () => Promise<PostgresClient>,
+): Promise<PostgresClient> {
+  try {
+    const client = await connect();
+    client.once('end', () => place[Symbol.dispose]());
+    return client;
+  } catch (error) {
+    place[Symbol.dispose]();
+    throw error;
+  }
+}
+
 /**
  * `pool.end()` closes it. A statement that waits for a lock gives up after 5 s: a few connections serve many tables, and one
  * that somebody has locked must not hold them all.

@@ -130,6 +130,11 @@ export type StageActivity = (typeof STAGE_ACTIVITIES)[number];
 export const COPY_STAGE: StageId = 'copy';
 export const PUBLISH_STAGE: StageId = 'publish';
 
+/** The next one of the stages that are numbered: `replay:3` after `replay:2`. @param stages those of its kind that the ledger has */
+export function nextStage(kind: string, stages: readonly { readonly stage: StageId }[]): StageId {
+  return `${kind}:${1 + Math.max(0, ...stages.map(({ stage }) => Number(stage.split(':')[1])))}`;
+}
+
 export function loadStage(loader: string): StageId {
   return `load:${loader}`;
 }

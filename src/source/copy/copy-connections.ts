@@ -1,4 +1,4 @@
-import type { PostgresClient } from '../../connect/postgres.js';
+import { connectInPlace, type PostgresClient } from '../../connect/postgres.js';
 import type { AcquireOptions, Semaphore } from '../../connect/semaphore.js';
 import type { RateLimit } from '../../pipeline/rate-limit.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
@@ -37,18 +37,14 @@ export class CopyConnections {
     return place === undefined ? undefined : this.#open(name, place);
   }
 
-  async #open(name: string, place: Disposable): Promise<PostgresClient> {
-    try {
+  #open(name: string, place: Disposable): Promise<PostgresClient> {
+    return connectInPlace(place, async () => {
       const client = await this.#connect(name);
-      client.once('end', () => place[Symbol.dispose]());
       await client.query(NO_LIMITS).catch(async (error: unknown) => {
         await client[Symbol.asyncDispose]();
         throw classifyPostgres(error, 'opening a connection for a copy');
       });
       return client;
-    } catch (error) {
-      place[Symbol.dispose]();
-      throw error;
-    }
+    });
   }
 }
