@@ -44,6 +44,9 @@ export interface StageSliceOptions extends SliceOptions {
 /** One change of the columns may come behind another. */
 const MOST_OPENINGS = 10;
 
+/** A workflow that has forgotten all of them needs the last one; the others are for its history. */
+const MOST_SHAPES = 10;
+
 /**
  * One slice of a stage, as every stage activity runs it: find the table, claim the stage, open its ends, run the loop. Ends that meet
  * other columns than they were opened with are opened again with those. A slice that has noted a change of the columns ends with it, so
@@ -104,7 +107,7 @@ export async function runStageSlice<Row extends StageRow, Name extends BatchName
       ...totals,
       ...state,
       quarantined: await countOpen(deps.ledger, newest.id),
-      ...(shapes.length === 0 ? {} : { shapes }),
+      ...shapesFor(request, newest, shapes),
       ...(awaits ? { copyAgain: true } : {}),
     };
   }
@@ -128,6 +131,20 @@ export async function runStageSlice<Row extends StageRow, Name extends BatchName
     },
     options,
   );
+}
+
+/** Not only those that this slice has noted: the receipt of the slice that did may have been lost. */
+function shapesFor(
+  { shape: known }: SliceRequest,
+  table: ReplicatedTable,
+  noted: readonly ShapeChange[],
+): Pick<SliceReceipt, 'shapes'> {
+  const unknown = known === undefined ? noted : laterShapes(table).filter(({ shape }) => shape > known);
+  if (unknown.length === 0) return {};
+  const shapes = unknown
+    .slice(-MOST_SHAPES)
+    .map(({ shape, class: kind, change, notedAt }) => ({ shape, class: kind, change, notedAt }));
+  return { shapes };
 }
 
 /** @returns what a stage that idles asks now and then. @throws (from it) ShapeBehind where another stage has noted a shape */

@@ -20,6 +20,7 @@ import { activityQueuesOf, deploymentOf } from '../src/domain/deployment.js';
 import type { ReplaySliceReceipt, SliceReceipt, TableAddress } from '../src/domain/receipt.js';
 import { inputOf } from '../src/domain/route.js';
 import type { RouteOptions } from '../src/domain/route-change.js';
+import { FIRST_SHAPE } from '../src/domain/shape.js';
 import { workflowIdOf } from '../src/domain/table-name.js';
 import { readActivityFailure } from '../src/failure/application-failure.js';
 import { isChangeTask, mustWait } from './changes.js';
@@ -197,7 +198,8 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
     const stage = stageSpecs(state).find(({ id }) => id === task);
     if (stage === undefined) throw misconfigured(`The table has no stage ${task}.`);
     const tableId = state.prepared?.id;
-    const request = { ...address, tableId, stage: task, sliceMs, checkpoint: totalsOf(state, task).checkpoint };
+    const { checkpoint } = totalsOf(state, task);
+    const request = { ...address, tableId, stage: task, sliceMs, shape: state.shape?.shape ?? FIRST_SHAPE, checkpoint };
     if (stage.activity === 'copyTable')
       return {
         type: 'copied',

@@ -2,7 +2,7 @@ import type { ChangeReceipt, CopyReceipt, PrepareReceipt, RemoveReceipt, SliceRe
 import { readsAgain } from '../src/domain/backfill.js';
 import { COPY_STAGE, type StageId, type StageSpec } from '../src/domain/route.js';
 import type { RouteOptions } from '../src/domain/route-change.js';
-import type { ShapeChange } from '../src/domain/shape.js';
+import { FIRST_SHAPE, type ShapeChange } from '../src/domain/shape.js';
 import type { FailureKind } from '../src/failure/kinds.js';
 import {
   type ChangeEvent,
@@ -268,10 +268,10 @@ function quarantinedOf(
   return now === undefined || now === quarantined ? {} : { quarantined: now };
 }
 
-/** What a slice has found the columns to be. */
+/** What a slice has found the columns to be. Another one may have said more already: slices end in any order. */
 function reshape(state: TableState, { shapes = [] }: SliceReceipt): TableState {
   const shape = shapes.at(-1);
-  return shape === undefined ? state : { ...state, shape };
+  return shape === undefined || shape.shape <= (state.shape?.shape ?? FIRST_SHAPE) ? state : { ...state, shape };
 }
 
 export function stoppedOf({ stopped = [] }: TableState): readonly StageId[] {

@@ -1,7 +1,7 @@
 import type { ClickHouseClient } from '@clickhouse/client';
 import type { Shape } from '../domain/shape.js';
 import type { TargetTable } from '../domain/replicated-table.js';
-import { laterShapes } from '../domain/shape.js';
+import { FIRST_SHAPE, laterShapes } from '../domain/shape.js';
 import { select } from './catalog.js';
 import { targetNames, type Target } from './names.js';
 
@@ -39,5 +39,5 @@ export function newestShape({
   generation = 0,
   ...table
 }: Partial<Pick<TargetTable, 'generation' | 'shapes'>>): Numbered {
-  return laterShapes(table).at(-1) ?? { generation, shape: 1 };
+  return laterShapes(table).at(-1) ?? { generation, shape: FIRST_SHAPE };
 }

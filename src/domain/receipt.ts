@@ -47,6 +47,8 @@ export interface SliceRequest extends TableAddress {
   readonly tableId?: string | undefined;
   /** Null before the first receipt. */
   readonly checkpoint: Checkpoint | null;
+  /** The newest shape that the workflow knows; absent in requests of older releases. */
+  readonly shape?: number;
   /** How long the slice runs, milliseconds. */
   readonly sliceMs: number;
   /** How long it runs while nothing at all moves and nothing waits; `sliceMs` when absent. */
@@ -71,7 +73,7 @@ export interface SliceReceipt {
   readonly copyAgain?: boolean;
   /** Rows of the table that are in quarantine, in all its targets; absent in receipts of older releases. */
   readonly quarantined?: number;
-  /** Changes of the columns that the slice has noted, in their order. Absent: none. */
+  /** Changes of the columns that the slice has noted, or that the workflow does not know yet, in their order. Absent: none. */
   readonly shapes?: readonly ShapeChange[];
 }
 

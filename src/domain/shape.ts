@@ -7,9 +7,12 @@ import { physicalName, type Column, type ReplicatedTable } from './replicated-ta
 export const SHAPE_CLASSES = ['follow', 'copy'] as const;
 export type ShapeClass = (typeof SHAPE_CLASSES)[number];
 
+/** The columns that a table is added with. */
+export const FIRST_SHAPE = 1;
+
 /** One form of the columns of a table. */
 export interface Shape {
-  /** From 1. */
+  /** From `FIRST_SHAPE`. */
   readonly shape: number;
   /** Of the table when the shape was noted. Together with the number it never means another shape, also when the table is added again. */
   readonly generation: number;
@@ -39,5 +42,5 @@ export function physicalNames({ columns, shapes = [] }: Pick<ShapedTable, 'colum
 
 /** Shapes after the first one, in their order. */
 export function laterShapes({ shapes = [] }: Pick<ShapedTable, 'shapes'>): readonly Shape[] {
-  return shapes.filter(({ shape }) => shape > 1);
+  return shapes.filter(({ shape }) => shape > FIRST_SHAPE);
 }

@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { publishSlice } from '../../activities/publish-slice.js';
+import type { SliceReceipt } from '../../src/domain/receipt.js';
 import type { TableOptions } from '../../src/domain/replicated-table.js';
 import { openPath, type Path } from '../support/path.js';
 import { waitFor } from '../support/stack.js';
@@ -178,4 +180,9 @@ it('a table that idles is followed within seconds: nobody writes, and its view h
   });
   expect(Date.now() - startedAt).toBeLessThan(IDLE_MS / 2);
   await loading;
+  // As after a receipt that was lost: the workflow knows the shape of before.
+  const next = (shape: number): Promise<SliceReceipt> =>
+    table.call(publishSlice, { stage: 'publish', checkpoint: null, sliceMs: 10, shape });
+  expect((await next(1)).shapes).toMatchObject([{ shape: 2, change: 'the column c was added' }]);
+  expect((await next(2)).shapes).toBeUndefined();
 });

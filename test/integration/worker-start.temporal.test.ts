@@ -122,8 +122,11 @@ it('a worker on another ClickHouse parks nothing, and one that would begin there
   await output(producer, 'worker started');
   await site.sql(/* sql */ `create table orders (id int primary key, note text); insert into orders values (1, 'a')`);
   await site.run('add', 'orders', '--no-wait');
-  const refused = await site.until('orders', 'the wrong worker', ({ failure }) => failure?.kind === 'WrongWorker');
-  expect(refused.phase).toBe('streaming');
+  const refused = await site.until(
+    'orders',
+    'the wrong worker beside a table that goes on',
+    ({ phase, failure }) => phase === 'streaming' && failure?.kind === 'WrongWorker',
+  );
   const own = await site.sql<{ server: string }>(/* sql */ `
     select definition #>> '{route,loaders,0,server}' as server from pg2click.replicated_table`);
   expect(refused.failure?.message).toContain(`was made on the ClickHouse server ${own[0]?.server}`);
