@@ -4,7 +4,7 @@ import { byPosition, columnType } from '../../domain/column-type.js';
 import { literal, quotePg } from '../../domain/identifier.js';
 import type { ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
-import { versionSql } from '../../domain/version.js';
+import { composeVersion } from '../../domain/version.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import type { RowText } from '../../pipeline/row-batch.js';
 import { ownRows, rowsThatFit } from '../outbox/names.js';
@@ -46,8 +46,10 @@ export class HeapMoved extends Error {
  */
 export function copySql(table: CopiedTable, position: string, rows: CopiedRows = { from: ownRows(table) }): string {
   const values = byPosition(table.columns).map((column) => columnType(column).copy(`source.${quotePg(column.name)}`));
+  // As text: to print a numeric of 37 digits costs 0.1 us a row more.
+  const version = literal(composeVersion(table.generation, BigInt(position), BigInt(table.shape)).toString());
   return /* sql */ `copy (
-    select ${[...values, versionSql(table.generation, BigInt(position).toString(), table.shape), '0'].join(', ')}
+    select ${[...values, version, `'0'`].join(', ')}
     from ${rows.from} source ${rows.where === undefined ? '' : `where ${rows.where}`}
   ) to stdout`;
 }
