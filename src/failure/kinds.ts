@@ -108,7 +108,7 @@ export const FAILURE_POLICIES = {
     treatment: 'parked',
     remedy:
       'Such rows go to quarantine, and the table goes on; it parks where they are too many, or where it is the table in ClickHouse that ' +
-      'refuses them: a constraint, a materialized view. Alter that, or raise PG2CLICK_QUARANTINE_ROWS of the workers, then resume.',
+      'refuses them: a constraint, a materialized view. Alter that, or raise the limit that is named for the workers and restart them, then resume.',
   },
   MessageTooLarge: { treatment: 'parked', remedy: 'Raise max.message.bytes of the topic and the broker, then resume.' },
   TargetTaken: {

@@ -131,6 +131,7 @@ it('1,001 refused versions of one row are one row, of which the newest is kept',
     table,
     open: 0,
     error: new Error('refused'),
+    rereads: false,
   });
   const raw = Buffer.alloc(1024 * 1024);
   for (let version = 1; version <= 1_001; version += 1)
@@ -149,3 +150,40 @@ it('1,001 refused versions of one row are one row, of which the newest is kept',
   expect(rows).toHaveLength(1_001);
   expect(rows.filter((row) => row.raw.length > 0).map(({ version }) => version)).toEqual(['1000']);
 });
+
+it.each([
+  [false, 101, /^To go on, restart .* with PG2CLICK_QUARANTINE_PERCENT=100, then resume: /u],
+  [
+    true,
+    101,
+    /^Correct the values in PostgreSQL, then resume\. To go on, restart .* with PG2CLICK_QUARANTINE_PERCENT=100/u,
+  ],
+  [false, 1_001, /^To go on, restart .* with a higher PG2CLICK_QUARANTINE_ROWS \(and PG2CLICK_QUARANTINE_PERCENT=100/u],
+])(
+  'too many refused rows, read again %s, %i: the remedy names the limit that was exceeded',
+  (rereads, refused, remedy) => {
+    const rows = new RefusedRows({
+      limits: { rows: 1_000, percent: 50 },
+      table: { target: { database: 'd', table: 't' } } as TargetTable,
+      open: 0,
+      error: new Error('refused'),
+      rereads,
+    });
+    const fill = (): void => {
+      for (let id = 1; id <= refused; id += 1)
+        rows.add({
+          origin: { partition: 0, offset: String(id), row: 0 },
+          key: `["${id}"]`,
+          version: '7',
+          isTombstone: false,
+          column: 'day',
+          code: 38,
+          format: 'JSONEachRow',
+          columns: null,
+          raw: Buffer.from('x'),
+        });
+      rows.finish(refused);
+    };
+    expect(fill).toThrow(expect.objectContaining({ remedy: expect.stringMatching(remedy) as string }) as Error);
+  },
+);

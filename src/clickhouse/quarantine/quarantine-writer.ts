@@ -137,7 +137,7 @@ export class QuarantineWriter<Content extends InsertValues | StreamedRows> imple
     const { table } = this.#options;
     const shape = columnsOfShape(table, content.shape);
     const format: LineFormat = { format: content.encoding, columns: content.names, shape };
-    const refused = await this.#collect(error);
+    const refused = await this.#collect(error, false);
     const probe = await Probe.open(this.#services.clickhouse, table, format);
     const { lines, originOf: placeOf } = linesOf(content);
     const { names } = this.#holes;
@@ -162,7 +162,7 @@ export class QuarantineWriter<Content extends InsertValues | StreamedRows> imple
   ): Promise<void> {
     const { table, versions } = this.#options;
     const format = this.#streamed;
-    const refused = await this.#collect(error, versions ? name : undefined);
+    const refused = await this.#collect(error, true, versions ? name : undefined);
     const probe = await Probe.open(this.#services.clickhouse, table, format);
     const rows = await probeStream(content.rows, {
       probe,
@@ -180,11 +180,11 @@ export class QuarantineWriter<Content extends InsertValues | StreamedRows> imple
   }
 
   /** @param again the batch, where rows are found again that an earlier attempt has set aside */
-  async #collect(error: unknown, again?: BatchName): Promise<RefusedRows> {
+  async #collect(error: unknown, rereads: boolean, again?: BatchName): Promise<RefusedRows> {
     const { limits, table, claim } = this.#options;
     const except = again === undefined ? undefined : { stage: claim.stage, batch: again.batch };
     this.#open = await countOpen(this.#services.ledger, table.id, except);
-    return new RefusedRows({ limits, table, open: this.#open, error });
+    return new RefusedRows({ limits, table, open: this.#open, error, rereads });
   }
 
   /** @param named whether the name of the batch keeps them: see `SetAside` */

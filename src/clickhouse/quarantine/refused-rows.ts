@@ -18,7 +18,14 @@ export interface RefusedRowsOptions {
   readonly open: number;
   /** Of the insert. */
   readonly error: unknown;
+  /** The rows are read from PostgreSQL again at the next attempt. Those of a topic stay as they are. */
+  readonly rereads: boolean;
 }
+
+/** What leads out where a limit is exceeded. */
+const RAISE_ROWS =
+  'with a higher PG2CLICK_QUARANTINE_ROWS (and PG2CLICK_QUARANTINE_PERCENT=100 where most rows of a batch are refused)';
+const RAISE_PERCENT = 'with PG2CLICK_QUARANTINE_PERCENT=100';
 
 /** The rows of one batch that ClickHouse refuses. Its invariant: they are within the limits. */
 export class RefusedRows {
@@ -42,8 +49,9 @@ export class RefusedRows {
     if (isOverLimit(limits, this.#kept, open))
       throw this.#tooMany(
         `more than the ${count(limits.rows)} rows of a table that may be in quarantine at once (${count(open)} are)`,
+        RAISE_ROWS,
       );
-    if (this.#bytes > MOST_BYTES) throw this.#tooMany('more than 32 MB of rows of one batch');
+    if (this.#bytes > MOST_BYTES) throw this.#tooMany('more than 32 MB of rows of one batch', undefined);
   }
 
   /**
@@ -58,7 +66,7 @@ export class RefusedRows {
     if (refused === 0) throw error;
     if (refused === rows && this.#isMisfit) throw error;
     if (isOverShare(limits, this.#kept, rows))
-      throw this.#tooMany(`more than ${limits.percent} % of a batch of ${plural(rows, 'row')}`);
+      throw this.#tooMany(`more than ${limits.percent} % of a batch of ${plural(rows, 'row')}`, RAISE_PERCENT);
     return this.#rows;
   }
 
@@ -85,9 +93,12 @@ export class RefusedRows {
     return this.#rows.every(({ code }) => code === INCORRECT_DATA);
   }
 
-  /** @param what the limit, as the end of a sentence */
-  #tooMany(what: string): unknown {
-    const { table, error } = this.#options;
+  /**
+   * @param what the limit, as the end of a sentence
+   * @param raise the settings that let the rows in; undefined where none does
+   */
+  #tooMany(what: string, raise: string | undefined): unknown {
+    const { table, error, rereads } = this.#options;
     if (this.#isMisfit) return error;
     const [first] = this.#rows;
     const column =
@@ -95,9 +106,15 @@ export class RefusedRows {
     const code = error instanceof Failure && error.cause instanceof ClickHouseAnswer ? ` (${error.cause.message})` : '';
     return new Failure('RowRefused', {
       message: `ClickHouse refuses ${what} while inserting into ${targetNames(table.target).shown}${column}${code}.`,
-      remedy:
-        'If the ClickHouse type of a column has no place for the values, correct them in PostgreSQL, or remove the table and add ' +
-        'it again with --policy COLUMN=text. To go on without the rows, raise PG2CLICK_QUARANTINE_ROWS (or PG2CLICK_QUARANTINE_PERCENT) of the workers that load, restart them, then resume.',
+      remedy: [
+        ...(rereads ? ['Correct the values in PostgreSQL, then resume.'] : []),
+        ...(raise === undefined
+          ? []
+          : [
+              `To go on, restart the workers that load ${raise}, then resume: the rows are set aside, and each correction in PostgreSQL closes one.`,
+            ]),
+        'To keep such values, remove the table and add it again with --policy COLUMN=text.',
+      ].join(' '),
       cause: error,
     });
   }
