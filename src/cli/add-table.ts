@@ -9,9 +9,6 @@ import { filterSql } from '../domain/row-filter.js';
 import { kafkaOf, stagesOf } from '../domain/route.js';
 import { countAddedLoaders } from '../ledger/tables.js';
 import { ensureSearchAttributes } from '../worker/search-attributes.js';
-import type { Queryable } from '../connect/queryable.js';
-import { columnType } from '../domain/column-type.js';
-import { findOutside, type ExaminedTable } from '../source/catalog/find-outside.js';
 import { checkTable } from './check-table.js';
 import { columnOptionsOf, type WrittenColumnOptions } from './column-options.js';
 import { missingWorkers } from './missing-workers.js';
@@ -19,6 +16,7 @@ import { heirsNote } from './plan-picture.js';
 import { requireKafkaFor } from './require-kafka.js';
 import type { Exit } from './exit-code.js';
 import { startChecked } from './start-checked.js';
+import { tellOutside } from './tell-outside.js';
 import { watchTable } from './watch-table.js';
 import { plural } from '../domain/figures.js';
 import { given } from '../domain/given.js';
@@ -98,20 +96,6 @@ async function conclude(
   const { tables, workers } = await viewPipeline(viewSource(session, servers), name);
   session.print(JSON.stringify({ started, workers, table: tables[0] ?? null }));
   return exit;
-}
-
-/** Such rows are refused, one by one, and nobody has asked for that yet: said before the first of them is met. */
-async function tellOutside(session: Session, source: Queryable, table: ExaminedTable): Promise<void> {
-  for (const column of await findOutside(source, table)) {
-    const { name, policy } = column;
-    const { clickhouse, outside } = columnType(column);
-    const ways = outside?.policies.filter((each) => each !== 'refuse').join(' or ') ?? '';
-    const advice = `Such a row is set aside in quarantine. To let them in, add it with --policy ${name}=POLICY, where POLICY is ${ways}.`;
-    session.tell(
-      `${chalkStderr.yellow(`Column ${name}`)} has values that ${clickhouse({ ...column, nullable: false })} has no place for: ${outside?.words ?? ''}. ` +
-        (policy === undefined ? advice : `They are refused, as its policy says.`),
-    );
-  }
 }
 
 /** Those that were given. */

@@ -16,6 +16,7 @@ import { plannedTo, planTables, type PlannedTable } from './plan-tables.js';
 import { requireKafkaFor } from './require-kafka.js';
 import { withServers, type Servers } from './servers.js';
 import { askYes } from './ask-yes.js';
+import { tellOutside } from './tell-outside.js';
 import type { Session } from './session.js';
 
 export interface AddTablesOptions extends AddOptions {
@@ -42,6 +43,8 @@ export async function addTables(
     // What was asked for is the result; else it is what the question is about.
     if (dryRun && !session.json) session.print(drawPlan(plan));
     else session.tell(drawPlan(plan));
+    for (const { table, checked } of added)
+      if (!checked.prepared) await tellOutside(session, servers.source, { name: table.name, ...checked.inspection });
     if (!ends && !yes) {
       const refusal = await askPerson(session, added.length);
       if (refusal !== undefined) {

@@ -98,7 +98,9 @@ async function isEmpty(ch: ClickHouseClient, table: string): Promise<boolean> {
 function withoutUuids(database: string, shown: string): Failure {
   return new Failure('UnsuitableTable', {
     message: `${database} is a ClickHouse database without UUIDs, so ${shown} cannot be exchanged for another table.`,
-    remedy: 'Use pg2click backfill TABLE --prune, which repairs the rows in place.',
+    remedy:
+      'Use pg2click backfill TABLE --prune, which repairs the rows in place. Rows with versions above those of pg2click stay: for ' +
+      'them, remove the table with --drop-target and add it with a --target in a database that is Atomic.',
   });
 }
 

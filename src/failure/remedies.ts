@@ -12,6 +12,9 @@ export type AddedTable = Pick<
 > &
   Partial<Pick<TargetTable, 'columns'>>;
 
+const KEY_FIRST =
+  'See that the table has a primary key first, or a unique index on columns without NULL, which add --key COLUMNS names.';
+
 /** The option of `add` that chooses another name. */
 type NameOption = 'topic' | 'target';
 
@@ -42,22 +45,27 @@ export function addAgainRemedy(
 }
 
 /**
- * The commands after which a table is copied again, with the options that it has.
- * @param table `key`: empty where another one has to be found
+ * The commands after which a table is copied again, with the options that it has. `remove` cannot be taken back, so what `add` would
+ * refuse then is said before it.
+ * @param table `key`: empty where another one has to be found, undefined where that is not known
+ * @param first what else has to be done before, a sentence
  */
 export function copyAgainRemedy(
   table: Pick<AddedTable, 'name' | 'source' | 'excluded' | 'where'> &
-    Partial<Pick<AddedTable, 'columns' | 'route'>> & { readonly key: readonly string[] },
-  { dropTarget }: { readonly dropTarget: boolean },
+    Partial<Pick<AddedTable, 'columns' | 'route'>> & { readonly key: readonly string[] | undefined },
+  { dropTarget, first }: { readonly dropTarget: boolean; readonly first?: string | undefined },
 ): string {
   const { name, route } = table;
-  const { key: chosen, ...rest } = route === undefined ? {} : spokenOptions(optionsOf({ ...table, route }));
+  const { key = [] } = table;
+  const { key: chosen, ...rest } = route === undefined ? {} : spokenOptions(optionsOf({ ...table, key, route }));
   const again = tableCommand(
     'add',
     sourceName(table),
     chosen === undefined || chosen.length === 0 ? rest : { ...rest, key: chosen },
   );
-  return `Run pg2click remove ${shellName(name)}${dropTarget ? ' --drop-target' : ''}, then ${again}: it is copied again.`;
+  const before = [first, table.key?.length === 0 ? KEY_FIRST : undefined].filter((sentence) => sentence !== undefined);
+  const commands = `pg2click remove ${shellName(name)}${dropTarget ? ' --drop-target' : ''}, then ${again}: it is copied again.`;
+  return [...before, `${before.length === 0 ? 'Run' : 'Then run'} ${commands}`].join(' ');
 }
 
 /** The command that adds a table with another name. */

@@ -57,6 +57,23 @@ describe('the remedy of', () => {
     expect(await addAgain()).toBe(19);
   });
 
+  it.each([
+    [
+      'drop constraint T_pkey',
+      /^See that the table has a primary key first, .*Then run pg2click remove .* --drop-target, then /u,
+    ],
+    [
+      'drop column id',
+      /^See that the table has a primary key first, .*Then run pg2click remove .* --drop-target, then /u,
+    ],
+    ['set unlogged', /^Run in PostgreSQL: alter table public\.T set logged\. Then run pg2click remove [^ ]+, then /u],
+  ])('SourceChanged after %s: what add would refuse is said before remove', async (alter, remedy) => {
+    await path.source.query(`alter table ${table} ${alter.replace('T', table)}`);
+    const failure = (await followed.publish().catch((error: unknown) => error)) as { kind: string; remedy: string };
+    expect(failure).toMatchObject({ kind: 'SourceChanged' });
+    expect(failure.remedy.replace(`public.${table} set`, 'public.T set')).toMatch(remedy);
+  });
+
   it('SourceChanged with the same columns: remove, then add', async () => {
     await path.source.query(`alter table ${table} disable trigger user; alter table ${table} enable trigger user`);
     await expect(followed.publish()).rejects.toMatchObject({ kind: 'SourceChanged' });

@@ -14,7 +14,8 @@ beforeAll(async () => {
     create table shop.orders (id bigint primary key, note text);
     insert into shop.orders select i, 'n' from generate_series(1, 500) i; analyze shop.orders;
     create table shop.lines (order_id bigint, line int, primary key (line, order_id));
-    create table shop."Items" (id int primary key);
+    create table shop."Items" (id int primary key, until date);
+    insert into shop."Items" values (1, 'infinity');
     create table shop.keyless (id int);
     create table shop.tmp_1 (id int primary key);
     create table public.shop_orders (id int primary key);
@@ -54,6 +55,7 @@ it('several tables are shown and not added, until somebody agrees', async () => 
   expect(shown.stdout).toMatch(/^3 tables to add:\n {2}table +key +rows \(about\) +way\n/u);
   expect(shown.stdout).toMatch(/shop\.orders +id +500 +outbox, kafka \(json, row\), worker, replacing/u);
   expect(shown.stdout).toMatch(/shop\.lines +line, order_id +- /u);
+  expect(shown.stderr).toContain('shop."Items": column until has values that Date32 has no place for');
   expect(shown.stdout).toContain('1 table refused:\n  shop.keyless has no primary key.');
   expect(shown.code).toBe(5);
 

@@ -243,7 +243,7 @@ describe('a table that cannot be replicated ends with 5, and changes nothing', (
   it('but a column whose values have no place is named, with what lets them in', async () => {
     const env = { ...settings, PG2CLICK_PIPELINE: `${settings['PG2CLICK_PIPELINE']}_other` };
     const { code, stderr } = await runCli(['add', 'priced', '--no-wait'], { env });
-    expect(stderr).toContain('Column until has values that Date32 has no place for');
+    expect(stderr).toContain('column until has values that Date32 has no place for');
     expect(stderr).toContain('--policy until=POLICY, where POLICY is text or null or clamp.');
     expect(code).toBe(0);
   });

@@ -104,6 +104,6 @@ export function requirePlace(
   });
 }
 
-function again({ key = [], ...table }: Parameters<typeof requirePlace>[0]): string {
-  return copyAgainRemedy({ ...table, key }, { dropTarget: true });
+function again(table: Parameters<typeof requirePlace>[0]): string {
+  return copyAgainRemedy({ ...table, key: table.key }, { dropTarget: true });
 }

@@ -109,14 +109,14 @@ export async function sourceChanged(
 /** @param otherwise said where there are no changes */
 export function changedBy(
   changes: readonly string[],
-  { key = [], ...table }: Pick<SchemaOwner, 'name' | 'source' | 'columns' | 'excluded' | 'where' | 'route' | 'key'>,
+  table: Pick<SchemaOwner, 'name' | 'source' | 'columns' | 'excluded' | 'where' | 'route' | 'key'>,
   otherwise: string,
   cause?: unknown,
 ): Failure {
   const title = formatTableName(table.name);
   return new Failure('SourceChanged', {
     message: changes.length === 0 ? `${title} ${otherwise}.` : `${title} was changed: ${changes.join('; ')}.`,
-    remedy: copyAgainRemedy({ ...table, key }, { dropTarget: true }),
+    remedy: copyAgainRemedy({ ...table, key: table.key }, { dropTarget: true }),
     cause,
   });
 }

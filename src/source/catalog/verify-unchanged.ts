@@ -1,7 +1,7 @@
 import type { Databases } from '../../connect/databases.js';
 import type { Queryable } from '../../connect/queryable.js';
-import type { ReplicatedTable } from '../../domain/replicated-table.js';
-import { formatTableName } from '../../domain/table-name.js';
+import { sourceName, type ReplicatedTable } from '../../domain/replicated-table.js';
+import { formatTableName, sqlName } from '../../domain/table-name.js';
 import { unreadColumns } from '../../domain/row-filter.js';
 import { copyAgainRemedy } from '../../failure/remedies.js';
 import { Failure } from '../../failure/failure.js';
@@ -32,10 +32,12 @@ async function requireRenewed(ledger: Queryable, table: ReplicatedTable, fingerp
   const saved = await readFingerprint(ledger, table.id);
   const change = explainFingerprint(saved ?? table.fingerprint, fingerprint, unreadColumns(table));
   if (change === '') return;
-  const { keyed } = JSON.parse(fingerprint) as Fingerprint;
+  const { keyed, persistence } = JSON.parse(fingerprint) as Fingerprint;
+  const first =
+    persistence === 'u' ? `Run in PostgreSQL: alter table ${sqlName(sourceName(table))} set logged.` : undefined;
   throw new Failure('SourceChanged', {
     message: `${formatTableName(table.name)} was changed in a way that no event announces: ${change}.`,
     // A target is ordered by the key.
-    remedy: copyAgainRemedy({ ...table, key: keyed ? table.key : [] }, { dropTarget: !keyed }),
+    remedy: copyAgainRemedy({ ...table, key: keyed ? table.key : [] }, { dropTarget: !keyed, first }),
   });
 }
