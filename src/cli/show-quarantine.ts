@@ -3,7 +3,9 @@ import { connectPostgres, ledgerSettings } from '../connect/postgres.js';
 import { notReplicated } from '../control/send-command.js';
 import type { Queryable } from '../connect/queryable.js';
 import type { RowOrigin } from '../domain/quarantine.js';
-import type { ReplicatedTable } from '../domain/replicated-table.js';
+import { columnType } from '../domain/column-type.js';
+import { quotePg } from '../domain/identifier.js';
+import { sourceName, type ReplicatedTable } from '../domain/replicated-table.js';
 import { sqlName, parseTableName, shellName } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
 import { CLICKHOUSE_CODES } from '../failure/classify-clickhouse.js';
@@ -46,7 +48,8 @@ export async function showRow(session: Session, table: string, id: string, _opti
     const { key, version, format, columns, raw, ...rest } = row;
     const values = raw === null ? null : raw.toString('utf8');
     if (session.json) {
-      session.print(JSON.stringify({ ...view(rest), key, version, format, columns, raw: values }));
+      const find = findSql(known, row) ?? null;
+      session.print(JSON.stringify({ ...view(rest), key, version, format, columns, raw: values, find }));
       return 'done';
     }
     const facts: readonly (readonly [string, string | null])[] = [
@@ -54,6 +57,8 @@ export async function showRow(session: Session, table: string, id: string, _opti
       ['key', key === null ? null : known.key.map((name, index) => `${name} = ${key[index] ?? ''}`).join(', ')],
       ['column', row.column],
       ['cause', causeOf(row)],
+      ['without a place', markNote(known, row) ?? null],
+      ['find it', findSql(known, row) ?? null],
       ['from', `${row.stage}, ${placeOf(row.origin)}`],
       ['missing in', row.target],
       ['since', row.at],
@@ -68,6 +73,24 @@ export async function showRow(session: Session, table: string, id: string, _opti
       session.print(line);
     return 'done';
   });
+}
+
+/** The column that ClickHouse refused, where its values without a place are sent as a mark. */
+function markedColumn({ columns }: ReplicatedTable, { column: name }: QuarantinedRow) {
+  const column = columns.find((each) => each.name === name);
+  const outside = column && columnType(column).outside;
+  return column === undefined || outside?.mark === undefined ? undefined : { column, ...outside, mark: outside.mark };
+}
+
+function markNote(table: ReplicatedTable, row: QuarantinedRow): string | undefined {
+  const found = markedColumn(table, row);
+  return found && `${found.words}; ${found.column.name} is shown as ${found.mark}, whatever value it has`;
+}
+
+/** Also where the key itself has no place, and is not known. */
+function findSql(table: ReplicatedTable, row: QuarantinedRow): string | undefined {
+  const found = markedColumn(table, row);
+  return found && `select * from ${sqlName(sourceName(table))} where ${found.when(quotePg(found.column.name))}`;
 }
 
 const TITLES = ['id', 'table', 'state', 'column', 'cause', 'from', 'missing in', 'since'].map((title) =>

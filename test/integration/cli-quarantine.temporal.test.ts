@@ -48,6 +48,13 @@ it('rows in quarantine are listed, shown, retried and dropped, and values are in
   expect(listed.stdout).toMatch(/public\.orders +open +day +\d+ CANNOT_\w+ +load:main, partition \d+, offset \d+/u);
   expect(listed.stdout).not.toMatch(/private|infinity|77/u);
   const shown = await pg2click('quarantine', 'show', 'orders', first?.id ?? '', '--json');
+  const { find } = JSON.parse(shown.stdout) as { find: string };
+  const client = await connectOwner(settings);
+  expect((await client.query(find)).rows).toMatchObject([{ id: '77' }, { id: '78' }]);
+  await client.end();
+  expect((await pg2click('quarantine', 'show', 'orders', first?.id ?? '')).stdout).toMatch(
+    /values before 1900.*; day is shown as infinity, whatever value it has/u,
+  );
   expect(JSON.parse(shown.stdout)).toMatchObject({
     key: ['77'],
     column: 'day',
