@@ -114,6 +114,8 @@ async function requireFit({ ledger }: Deps, table: ReplicatedTable, loader: Load
     );
   if (loader.kind !== 'worker')
     refuse(`ClickHouse itself loads ${shown}: nobody can write to a second table beside it.`, `Run ${readAll}.`);
+  if (loader.layout?.cluster !== undefined)
+    refuse(`${shown} is on a cluster, where two tables are not exchanged in one moment.`, `Run ${readAll}.`);
   if (table.route.loaders.some((each) => runningResync(each) !== undefined))
     refuse(`A resync of ${formatTableName(table.name)} runs already.`, 'Wait for its end, or cancel it.');
   const copy = (await readStages(ledger, table.id)).find(({ stage }) => stage === copyStage(loader.name));

@@ -9,6 +9,7 @@ import {
 } from '../src/domain/route.js';
 import type { TakenNames } from '../src/ledger/registration.js';
 import type { Settings } from '../src/settings/settings.js';
+import { layoutOf } from '../src/domain/target-layout.js';
 import { chooseTarget, chooseTopic } from './choose-names.js';
 
 export const DEFAULT_CAPTURE = 'outbox';
@@ -26,6 +27,7 @@ export interface RouteContext {
 export function chooseRoute(request: PrepareRequest, context: RouteContext): Route {
   const { options } = request;
   const { settings, capture, taken, server } = context;
+  const layout = layoutOf(options);
   return {
     capture,
     transport: chooseTransport(request, context),
@@ -36,6 +38,7 @@ export function chooseRoute(request: PrepareRequest, context: RouteContext): Rou
         target: chooseTarget(request, settings, taken),
         ...(server === undefined ? {} : { server }),
         ...(options.engine === undefined ? {} : { engine: options.engine }),
+        ...(layout === undefined ? {} : { layout }),
       },
     ],
   };
@@ -45,6 +48,10 @@ const OF_CURSORS = ['cursor', 'channel', 'intervalMs'] as const satisfies readon
 
 /** @returns why options that were given mean nothing to the capture */
 export function strayOptions(given: TableOptions, { appendOnly }: Pick<CaptureSpec, 'appendOnly'>): string | undefined {
+  if (given.cluster !== undefined && given.engine === 'merge-tree')
+    return 'Servers of a cluster insert by themselves, and into a plain MergeTree each row must come once. Leave --cluster or --engine merge-tree out.';
+  if (given.cluster !== undefined && given.loader === 'kafka-engine')
+    return 'With --cluster each server would read the topic by itself. Leave --cluster or --loader kafka-engine out.';
   if (appendOnly === true || OF_CURSORS.every((option) => given[option] === undefined)) return undefined;
   return 'A cursor, a channel and an interval are for captures of tables that only grow. Leave them out.';
 }

@@ -15,6 +15,9 @@ grant select, insert, alter delete, alter modify comment on analytics.* to pg2cl
 -- table parks at the first such row.
 grant create temporary table on *.* to pg2click;
 
+-- For "add" with --order-by, --partition-by, --ttl or --codec: ClickHouse tries them on an empty temporary table.
+grant create arbitrary temporary table on *.* to pg2click;
+
 -- For "add": the target, its floor, its view, and to replace the view when it changes.
 grant create table, create view, drop view on analytics.* to pg2click;
 

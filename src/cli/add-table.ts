@@ -11,6 +11,7 @@ import { countAddedLoaders } from '../ledger/tables.js';
 import { ensureSearchAttributes } from '../worker/search-attributes.js';
 import { checkTable } from './check-table.js';
 import { columnOptionsOf, type WrittenColumnOptions } from './column-options.js';
+import { judgeTarget } from './judge-target.js';
 import { missingWorkers } from './missing-workers.js';
 import { heirsNote } from './plan-picture.js';
 import { requireKafkaFor } from './require-kafka.js';
@@ -21,6 +22,8 @@ import { watchTable } from './watch-table.js';
 import { plural } from '../domain/figures.js';
 import { given } from '../domain/given.js';
 import { routeOptionsOf } from './route-options.js';
+import { targetNotes } from './target-notes.js';
+import { targetOptionsOf } from './target-options.js';
 import type { Session } from './session.js';
 import { viewSource, withServers, type Servers } from './servers.js';
 
@@ -48,6 +51,7 @@ export async function addTable(session: Session, table: string, options: AddOpti
       },
     );
     const { inspection: found, prepared, route } = checked;
+    if (!prepared) await judgeTarget(session.settings, name, checked);
     const stages = stagesOf(route);
     const kafka = { title, command: `pg2click add ${shellName(name)}` };
     const addedLoaders = await countAddedLoaders(servers.ledger);
@@ -60,6 +64,7 @@ export async function addTable(session: Session, table: string, options: AddOpti
     session.tell(`${title}: ${plural(found.columns.length, 'column')}, key ${found.key.join(', ')}${rows}`);
     if (found.where !== undefined) session.tell(`${title}: only rows with ${filterSql(found) ?? ''}`);
     if (found.heirs !== undefined) session.tell(heirsNote(title, found.heirs));
+    if (!prepared) for (const note of await targetNotes(servers.source, name, checked)) session.tell(note);
     if (!prepared) await tellOutside(session, servers.source, { name, ...found });
     if (wanted.payload === 'key')
       session.tell(
@@ -103,6 +108,7 @@ export function tableOptions(options: AddOptions): TableOptions {
   const { interval, key, where, topic, target, cursor, channel } = options;
   return {
     ...routeOptionsOf(options),
+    ...targetOptionsOf(options),
     ...columnOptionsOf(options),
     ...given({ key, where, topic, target, cursor, channel, intervalMs: interval }),
   };

@@ -68,6 +68,11 @@ const OF_ONE_TABLE: Partial<Record<keyof AddOptions, string>> = {
   topic: '--topic',
   cursor: '--cursor',
   type: '--type',
+  codec: '--codec',
+  lowCardinality: '--low-cardinality',
+  orderBy: '--order-by',
+  partitionBy: '--partition-by',
+  ttl: '--ttl',
   renameColumn: '--rename-column',
 };
 

@@ -3,6 +3,7 @@ import { readMilliseconds } from './milliseconds.js';
 import { parseColumnNames } from '../domain/table-name.js';
 import { withColumnOptions } from './column-options.js';
 import { withRouteOptions } from './route-options.js';
+import { withTargetOptions } from './target-options.js';
 import { lazily } from './session.js';
 
 export function addCommand(): Command {
@@ -25,7 +26,7 @@ export function addCommand(): Command {
       'columns of a unique index, separated by commas, instead of the primary key',
       parseColumnNames,
     );
-  return withColumnOptions(withRouteOptions(add))
+  return withTargetOptions(withColumnOptions(withRouteOptions(add)))
     .option('--where <condition>', 'replicate only rows for which this is true, e.g. "tenant_id = 7 and not test"')
     .option('--cursor <column>', 'poll, notify: the column whose numbers only grow (default: the key)')
     .option('--channel <name>', 'notify: the channel of a trigger of yours (default: a trigger of ours)')
@@ -52,7 +53,8 @@ Examples:
   pg2click add orders --type total='Decimal(18, 4)' --policy total=refuse --exclude-column notes
   pg2click add orders --where "tenant_id = 7 and not test"
   pg2click add orders --rename-column id=orderId --rename-column '"Order Date"=orderDate'
-  pg2click add measurements --capture poll --engine merge-tree`,
+  pg2click add measurements --capture poll --engine merge-tree
+  pg2click add lines --order-by 'line, order_id' --partition-by 'intDiv(order_id, 1000000)' --codec total=ZSTD(3)`,
     )
     .action(lazily(async () => (await import('./add-tables.js')).addTables));
 }

@@ -62,8 +62,8 @@ export async function checkTable(
   if (standing !== undefined && added === undefined)
     await refuseSecondName(ledger, request, await findRelation(source, request));
   const name = added === undefined ? request : await currentName(source, added);
-  const { types, policies, policy, excluded, renamed } = options;
-  const asksColumns = (types ?? policies ?? policy ?? excluded ?? renamed) !== undefined;
+  const { types, policies, policy, codecs, lowCardinality, excluded, renamed } = options;
+  const asksColumns = (types ?? policies ?? policy ?? codecs ?? lowCardinality ?? excluded ?? renamed) !== undefined;
   // Nothing said: the choices that it has stay.
   const asks = asksColumns || options.where !== undefined;
   const known = added === undefined || asks ? {} : { known: added };

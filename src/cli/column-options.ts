@@ -8,6 +8,8 @@ import { Failure } from '../failure/failure.js';
 export interface WrittenColumnOptions {
   readonly type?: readonly string[];
   readonly policy?: readonly string[];
+  readonly codec?: readonly string[];
+  readonly lowCardinality?: readonly string[];
   readonly excludeColumn?: readonly string[];
   readonly renameColumn?: readonly string[];
 }
@@ -19,6 +21,11 @@ export function withColumnOptions(command: Command): Command {
     new Option(
       '--policy <column=policy>',
       `what happens to values that have no place in the ClickHouse type: ${POLICIES.join(', ')} (default: refuse); without a column, for all columns that have such values`,
+    ),
+    new Option('--codec <column=codec>', 'how a column is compressed in ClickHouse, e.g. amount="Delta, ZSTD(3)"'),
+    new Option(
+      '--low-cardinality <columns>',
+      'texts of few distinct values, separated by commas: they are LowCardinality(String)',
     ),
     new Option('--exclude-column <columns>', 'columns that are not replicated, separated by commas'),
     new Option(
@@ -34,13 +41,16 @@ export function withColumnOptions(command: Command): Command {
 }
 
 /** @throws Failure `Misconfigured` for what cannot be read */
-export function columnOptionsOf({ type, policy, excludeColumn, renameColumn }: WrittenColumnOptions): ColumnOptions {
-  const common = policy?.filter((written) => isPolicy(written)).at(-1);
-  const policies = policy?.filter((written) => !isPolicy(written));
+export function columnOptionsOf(written: WrittenColumnOptions): ColumnOptions {
+  const { type, policy, codec, lowCardinality, excludeColumn, renameColumn } = written;
+  const common = policy?.filter((each) => isPolicy(each)).at(-1);
+  const policies = policy?.filter((each) => !isPolicy(each));
   return given({
     types: assignmentsOf('--type', type),
     policies: assignmentsOf('--policy', policies, readPolicy),
     policy: common as Policy | undefined,
+    codecs: assignmentsOf('--codec', codec, readCodec),
+    lowCardinality: lowCardinality?.flatMap(parseColumnNames),
     excluded: excludeColumn?.flatMap(parseColumnNames),
     renamed: namesOf(renameColumn),
   });
@@ -74,6 +84,11 @@ function assignmentsOf<T extends string = string>(
     throw new Failure('Misconfigured', { message: `"${option} ${each}" is not read: write ${option} COLUMN=VALUE.` });
   });
   return Object.fromEntries(pairs);
+}
+
+/** With or without `CODEC(..)` around it. */
+function readCodec(text: string): string {
+  return /^codec\((.*)\)$/isu.exec(text)?.[1] ?? text;
 }
 
 function isPolicy(text: string): text is Policy {

@@ -16,12 +16,13 @@ import { CAPTURES } from '../source/captures.js';
 import { busyWith, LEAVING } from '../../workflows/request.js';
 import type { Exit } from './exit-code.js';
 import { requireAccepted } from './request.js';
+import { refuseTargetOptions, type StoredOptions } from './refuse-target-options.js';
 import { routeOptionsOf } from './route-options.js';
 import { viewSource, withServers, type Servers } from './servers.js';
 import type { Session } from './session.js';
 import { watchTable } from './watch-table.js';
 
-export interface ConfigureOptions extends Omit<RouteOptions, 'intervalMs'> {
+export interface ConfigureOptions extends Omit<RouteOptions, 'intervalMs'>, StoredOptions {
   /** Milliseconds. */
   readonly interval?: number;
   readonly dryRun?: boolean;
@@ -34,6 +35,7 @@ export async function configureTable(session: Session, table: string, given: Con
   const { settings } = session;
   const { pipeline } = settings;
   const title = sqlName(name);
+  refuseTargetOptions(name, given);
   const options = optionsOf(given);
   return withServers(session, async (servers) => {
     const { client } = servers.temporal;

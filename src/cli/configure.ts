@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { readMilliseconds } from './milliseconds.js';
+import { withRefusedOptions } from './refuse-target-options.js';
 import { withRouteOptions } from './route-options.js';
 import { lazily } from './session.js';
 
@@ -11,7 +12,7 @@ export function configureCommand(): Command {
         'stays as it is. Nothing is lost and nothing comes back; what cannot be changed is refused, and the table goes on.',
     )
     .argument('<table>');
-  return withRouteOptions(configure)
+  return withRefusedOptions(withRouteOptions(configure))
     .option('--cursor <column>', 'poll, notify: the column whose numbers only grow (default: the key)')
     .option('--channel <name>', 'notify: the channel of a trigger of yours (default: a trigger of ours)')
     .option('--interval <ms>', 'poll, notify: the longest pause between two looks', readMilliseconds)

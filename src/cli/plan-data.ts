@@ -16,6 +16,7 @@ export function planAsData(plan: readonly PlannedTable[]): readonly object[] {
       key: checked?.inspection.key ?? null,
       estimatedRows: checked?.inspection.estimatedRows ?? null,
       where: (checked && filterSql(checked.inspection)) ?? null,
+      notes: action === 'add' ? planned.notes : [],
       way: checked === undefined ? null : describeRoute(checked.route),
       reason: action === 'refuse' ? failureAsData(planned.reason) : null,
     };

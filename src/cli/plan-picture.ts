@@ -22,11 +22,12 @@ export function drawPlan(plan: readonly PlannedTable[]): string {
     const head = ['table', 'key', 'rows (about)', 'way'];
     lines.push(`${plural(added.length, 'table')} to add:`, ...alignColumns([head, ...rows]).map(indent));
   }
-  for (const { table, checked } of added) {
+  for (const { table, checked, notes } of added) {
     const { heirs } = checked.inspection;
     const where = filterSql(checked.inspection);
     if (where !== undefined) lines.push(indent(`${sqlName(table.name)}: only rows with ${where}`));
     if (heirs !== undefined) lines.push(indent(heirsNote(sqlName(table.name), heirs)));
+    lines.push(...notes.map(indent));
   }
   if (refused.length > 0) lines.push('', `${plural(refused.length, 'table')} refused:`);
   for (const { reason } of refused) lines.push(indent(reason.message));

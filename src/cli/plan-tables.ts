@@ -9,15 +9,22 @@ import type { FailureKind } from '../failure/kinds.js';
 import type { TakenNames } from '../ledger/registration.js';
 import { listNamedTables, type NamedTable } from '../source/catalog/list-tables.js';
 import { checkTable, requireFreeNames, type CheckedTable } from './check-table.js';
+import { judgeTarget } from './judge-target.js';
 import { selectTables, type Selection } from './select-tables.js';
 import type { Servers } from './servers.js';
+import { targetNotes } from './target-notes.js';
 import type { Session } from './session.js';
 
 /** Tables that are looked at together; each takes PostgreSQL some ten short statements. */
 const CHECKED_AT_ONCE = 4;
 
 export type PlannedTable =
-  | { readonly action: 'add'; readonly table: NamedTable; readonly checked: CheckedTable }
+  | {
+      readonly action: 'add';
+      readonly table: NamedTable;
+      readonly checked: CheckedTable;
+      readonly notes: readonly string[];
+    }
   | { readonly action: 'skip'; readonly table: NamedTable }
   | { readonly action: 'refuse'; readonly table: NamedTable; readonly reason: Failure };
 
@@ -96,7 +103,10 @@ async function planTable(
       { ...table.name, pipeline, options },
       { settings, isAdded: () => Promise.resolve(isAdded) },
     );
-    return isAdded ? { action: 'skip', table } : { action: 'add', table, checked };
+    if (isAdded) return { action: 'skip', table };
+    if (checked.prepared) return { action: 'add', table, checked, notes: [] };
+    await judgeTarget(settings, table.name, checked);
+    return { action: 'add', table, checked, notes: await targetNotes(source, table.name, checked) };
   } catch (error) {
     return refused(table, error);
   }

@@ -32,6 +32,7 @@ export function drawTable(table: TableView, view: PipelineView, before?: Pipelin
     ['key', table.key?.join(', ') ?? null],
     ['columns', table.columns],
     ['where', table.where],
+    ['stored', table.stored],
     ['changed', table.schemaChange === null ? null : schemaText(table.schemaChange)],
     ['first load', hasFirstLoad(table) ? firstLoad(table) : null],
     ...moving(table).map((stage, _, all) => [stage.id, stageText(stage, feederOf(stage, all))] as const),

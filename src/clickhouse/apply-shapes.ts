@@ -5,13 +5,32 @@ import { quoteCh } from '../domain/identifier.js';
 import { physicalName, type TargetTable } from '../domain/replicated-table.js';
 import { laterShapes, type Shape } from '../domain/shape.js';
 import { formatTableName } from '../domain/table-name.js';
+import { ClickHouseAnswer } from '../failure/classify-clickhouse.js';
 import { Failure } from '../failure/failure.js';
+import { copyAgainRemedy } from '../failure/remedies.js';
 import { execute, findObjects, listColumns, type SinkColumn } from './catalog.js';
 import { columnSql } from './missing-values.js';
 import { isOwnMark, targetNames } from './names.js';
 import { readMarkers, shapeMarker } from './shape-marker.js';
 
-type ShapedTarget = Pick<TargetTable, 'deployment' | 'oldMarks' | 'pipeline' | 'name' | 'target' | 'shapes'>;
+type ShapedTarget = Pick<
+  TargetTable,
+  | 'deployment'
+  | 'oldMarks'
+  | 'pipeline'
+  | 'name'
+  | 'source'
+  | 'target'
+  | 'shapes'
+  | 'key'
+  | 'excluded'
+  | 'where'
+  | 'columns'
+  | 'route'
+>;
+
+/** ClickHouse changes no column that a table is ordered or partitioned by. */
+const ALTER_FORBIDDEN = 524;
 
 /**
  * Brings a target to the newest shape of its table, shape by shape: one ALTER each, with the shape's marker in it. Called before rows of
@@ -60,7 +79,8 @@ async function requireOwn(ch: ClickHouseClient, table: ShapedTarget): Promise<vo
   });
 }
 
-async function alter(ch: ClickHouseClient, { target }: ShapedTarget, shape: Shape): Promise<void> {
+async function alter(ch: ClickHouseClient, table: ShapedTarget, shape: Shape): Promise<void> {
+  const { target } = table;
   const { sql, shown } = targetNames(target);
   // Of the moment: a target that was made later has columns of a later shape already, which must not be narrowed.
   const existing = new Map((await listColumns(ch, target.database, target.table)).map((each) => [each.name, each]));
@@ -76,6 +96,12 @@ async function alter(ch: ClickHouseClient, { target }: ShapedTarget, shape: Shap
   try {
     await execute(ch, statement, `altering ${shown} to shape ${shape.shape}`);
   } catch (error) {
+    if (error instanceof Failure && error.cause instanceof ClickHouseAnswer && error.cause.code === ALTER_FORBIDDEN)
+      throw new Failure('SchemaMismatch', {
+        message: `The columns of ${formatTableName(table.name)} were changed: ${shape.change}. ClickHouse cannot follow: ${shown} is ordered or partitioned by that column.`,
+        remedy: `${copyAgainRemedy(table, { dropTarget: true })} Choose another --order-by or --partition-by where that one is refused.`,
+        cause: error,
+      });
     if (!(error instanceof Failure) || error.kind !== 'Unauthorized') throw error;
     throw new Failure('Unauthorized', {
       message: `${error.message} The columns of its source were changed: ${shape.change}.`,

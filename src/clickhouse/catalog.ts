@@ -17,6 +17,7 @@ export interface SinkColumn {
   /** `DEFAULT`, `MATERIALIZED`, `ALIAS`, `EPHEMERAL`, or empty. */
   readonly defaultKind: string;
   readonly inPartitionKey: boolean;
+  readonly inSortingKey: boolean;
 }
 
 /** @returns undefined when there is no such object (or no such database) */
@@ -57,7 +58,8 @@ export async function listColumns(
   return await select<SinkColumn>(
     ch,
     /* sql */ `
-    select name, type, default_kind as defaultKind, is_in_partition_key = 1 as inPartitionKey
+    select name, type, default_kind as defaultKind, is_in_partition_key = 1 as inPartitionKey,
+      is_in_sorting_key = 1 as inSortingKey
     from system.columns
     where database = {database:String} and table = {table:String}
     order by position`,

@@ -3,9 +3,10 @@ import { comparable } from '../domain/clickhouse-type.js';
 import { byPosition, columnType } from '../domain/column-type.js';
 import { quoteCh } from '../domain/identifier.js';
 import { physicalName, shownName } from '../domain/replicated-table.js';
-import { execute, findObject, listColumns } from './catalog.js';
+import { execute, findObject, listColumns, select } from './catalog.js';
 import { markedShape, ownerMark, quoteText, shapeSuffix, targetNames } from './names.js';
 import { isNewer, newestShape } from './shape-marker.js';
+import { onCluster } from './storage-sql.js';
 import type { TargetOwner } from './target.js';
 
 /** The row of the target, inside the view: a name of the user's may be that of another column's alias. */
@@ -14,21 +15,42 @@ const ROW = 'pg2click_row';
 /**
  * Replaces the view if it is not that of the newest shape: of other columns, of wider ones (a view keeps the types that its columns had,
  * and would wrap their values), or of one that was dropped and added. One that a newer shape has is left as it is.
+ *
+ * @param isKept that of an earlier life of the table may be there, with another TTL
  */
-export async function refreshView(ch: ClickHouseClient, table: TargetOwner): Promise<void> {
+export async function refreshView(
+  ch: ClickHouseClient,
+  table: TargetOwner,
+  { isKept = false }: { readonly isKept?: boolean } = {},
+): Promise<void> {
   const names = targetNames(table.target);
   const { database } = table.target;
   const own = newestShape(table);
   const shown = markedShape((await findObject(ch, database, names.view))?.comment ?? '');
   if (shown !== undefined && isNewer(shown, own)) return;
+  const mayExpire = isKept && (table.layout?.ttl !== undefined || (await hidesExpired(ch, table)));
+  if (mayExpire) await replaceView(ch, table);
   if (
     own.shape === 1
       ? shown === undefined && (await hasColumns(ch, table))
       : shown?.shape === own.shape && shown.generation === own.generation
   )
     return;
+  await replaceView(ch, table);
+}
+
+async function replaceView(ch: ClickHouseClient, table: TargetOwner): Promise<void> {
   const statement = viewDefinition(table, /* sql */ `create or replace view`);
-  await execute(ch, statement, `replacing view ${database}.${names.view}`);
+  await execute(ch, statement, `replacing view ${table.target.database}.${targetNames(table.target).view}`);
+}
+
+async function hidesExpired(ch: ClickHouseClient, { target }: TargetOwner): Promise<boolean> {
+  const query = /* sql */ `select position(as_select, '> now()') > 0 as hides from system.tables
+    where database = {database:String} and name = {name:String}`;
+  const { view: name } = targetNames(target);
+  const what = `reading the view ${name}`;
+  const [found] = await select<{ hides: number }>(ch, query, { database: target.database, name }, what);
+  return Boolean(found?.hides);
 }
 
 /** After a table was removed and added again with other columns, or with wider ones, its old view may still be there. */
@@ -54,12 +76,23 @@ export function viewDefinition(table: TargetOwner, create: string): string {
       ? `  ${ROW}.${quoteCh(physicalName(column))} as ${quoteCh(shownName(column))}`
       : `  ${quoteCh(physicalName(column))}`,
   );
-  const row = isMapped ? `${ROW}.` : '';
+  const isNamed = isMapped || table.layout?.ttl !== undefined;
+  const row = isNamed ? `${ROW}.` : '';
   return /* sql */ `
-${create} ${names.sql.view}
+${create} ${names.sql.view}${onCluster(table)}
 as select
 ${selected.join(',\n')}
-from ${names.sql.table}${isMapped ? ` as ${ROW}` : ''} final
+from ${rowsSql(table)}${isNamed ? ` as ${ROW}` : ''}${table.layout?.ttl === undefined ? ' final' : ''}
 where ${row}_deleted = 0 and ${row}_version > (select max(version) from ${names.sql.floor})
 comment ${quoteText(`${ownerMark(table, 'view')}${shapeSuffix(newestShape(table))}`)}`;
+}
+
+/**
+ * Rows with a TTL of ours are hidden when they expire: ClickHouse deletes them when it merges their part, the newest version of a row
+ * before older ones, it may be. They are selected inside, where no alias hides a column that the TTL uses.
+ */
+function rowsSql({ layout, target }: TargetOwner): string {
+  const { sql } = targetNames(target);
+  if (layout?.ttl === undefined) return sql.table;
+  return /* sql */ `(select * from ${sql.table} final where (${layout.ttl}\n) > now())`;
 }

@@ -3,6 +3,7 @@ import type { RemoveReceipt } from '../domain/receipt.js';
 import type { TargetTable } from '../domain/replicated-table.js';
 import { execute, findObject } from './catalog.js';
 import { isOwnMark, MARK_PREFIX, targetNames } from './names.js';
+import { onCluster } from './storage-sql.js';
 import { targetEngine } from './target-engines.js';
 
 /**
@@ -14,7 +15,7 @@ import { targetEngine } from './target-engines.js';
  */
 export async function dropTarget(
   ch: ClickHouseClient,
-  owner: Pick<TargetTable, 'deployment' | 'oldMarks' | 'pipeline' | 'name' | 'target' | 'engine'>,
+  owner: Pick<TargetTable, 'deployment' | 'oldMarks' | 'pipeline' | 'name' | 'target' | 'engine' | 'layout'>,
   { before, repeated = false }: { readonly before?: () => Promise<void>; readonly repeated?: boolean } = {},
 ): Promise<RemoveReceipt> {
   const { database } = owner.target;
@@ -35,7 +36,7 @@ export async function dropTarget(
     await before?.();
     const kind = role === 'view' ? 'view' : 'table';
     // Servers refuse to drop more than 50 GB unless told so.
-    const statement = /* sql */ `drop ${kind} if exists ${names.sql[role]} settings max_table_size_to_drop = 0`;
+    const statement = /* sql */ `drop ${kind} if exists ${names.sql[role]}${onCluster(owner)} settings max_table_size_to_drop = 0`;
     await execute(ch, statement, `dropping ${name}`);
     dropped.push(name);
   }

@@ -97,11 +97,21 @@ const NOT_DEDUPLICATED = {
   deduplicate_insert_select: 'disable',
 } as const;
 
-const NAMED_INSERT: ClickHouseSettings = { ...READING, ...ANSWERING, ...ONE_BLOCK, ...DEDUPLICATED };
-const LIVE_INSERT: ClickHouseSettings = { ...READING, ...ANSWERING, ...USUALLY_ONE_BLOCK, ...NOT_DEDUPLICATED };
+/** A block of a partitioned target may hold rows of any number of partitions: the server's 100 would refuse it at each attempt. */
+const PARTITIONED = { max_partitions_per_insert_block: '0' } as const;
+
+const NAMED_INSERT: ClickHouseSettings = { ...READING, ...ANSWERING, ...PARTITIONED, ...ONE_BLOCK, ...DEDUPLICATED };
+const LIVE_INSERT: ClickHouseSettings = {
+  ...READING,
+  ...ANSWERING,
+  ...PARTITIONED,
+  ...USUALLY_ONE_BLOCK,
+  ...NOT_DEDUPLICATED,
+};
 const COPY_INSERT: ClickHouseSettings = {
   ...READING,
   ...ANSWERING,
+  ...PARTITIONED,
   ...NOT_DEDUPLICATED,
   // A copy is idempotent by version: it may use every core, and blocks of the server's own size.
   input_format_parallel_parsing: 1,
@@ -128,6 +138,7 @@ const MISSING_INSERT: ClickHouseSettings = { ...FENCED_INSERT, ...NOT_DEDUPLICAT
 const PRUNE: ClickHouseSettings = {
   ...READING,
   ...ANSWERING,
+  ...PARTITIONED,
   ...NOT_DEDUPLICATED,
   ...SELECTED,
   optimize_aggregation_in_order: 1,

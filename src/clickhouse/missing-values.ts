@@ -7,14 +7,15 @@ import { readingSettings } from './insert-settings.js';
 import { quoteText } from './names.js';
 
 /**
- * The definition of a column of a target: its type, and as its DEFAULT what rows of before it have. ClickHouse reads that value from the
+ * The definition of a column of a target: its type, its codec, and as its DEFAULT what rows of before it have. ClickHouse reads that value from the
  * same text, in the same way, as it reads those of rows.
  */
 export async function columnSql(ch: ClickHouseClient, column: Column): Promise<string> {
   const type = columnType(column).clickhouse(column);
-  if (column.missing === undefined) return type;
+  const codec = column.codec === undefined ? '' : ` codec(${column.codec}\n)`;
+  if (column.missing === undefined) return `${type}${codec}`;
   const text = await readValue(ch, type, column.missing, `reading the default of column ${physicalName(column)}`);
-  return `${type} default cast(${quoteText(text)}, ${quoteText(type)})`;
+  return `${type} default cast(${quoteText(text)}, ${quoteText(type)})${codec}`;
 }
 
 /** The user's columns of a target that is made, in their order: messages of older shapes lack columns that were added. */

@@ -82,7 +82,8 @@ export async function makeShadow(
     await execute(ch, /* sql */ `drop table if exists ${names.sql.table} sync`, `dropping ${names.shown}`);
     const statement = /* sql */ `create table ${names.sql.table} as ${sql.table} comment ${quoteText(comment)}`;
     await execute(ch, statement, `creating ${names.shown}`);
-    await createTarget(ch, { ...live, target });
+    const { layout: _, ...owner } = live;
+    await createTarget(ch, { ...owner, target });
     const uuid = (await uuidsOf(ch, database)).get(name);
     if (uuid === undefined || uuid === NO_UUID) throw withoutUuids(database, shown);
     return { number, table: name, uuid, replaces };

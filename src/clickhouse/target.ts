@@ -1,19 +1,21 @@
 import type { ClickHouseClient } from '@clickhouse/client';
 import { RESERVED_COLUMNS, targetColumns } from '../domain/column-type.js';
 import { quoteCh } from '../domain/identifier.js';
-import { physicalKey, physicalName, type TargetTable } from '../domain/replicated-table.js';
+import { physicalName, type TargetTable } from '../domain/replicated-table.js';
 import { formatTableName } from '../domain/table-name.js';
 import { composeVersion, generationOf } from '../domain/version.js';
 import { Failure } from '../failure/failure.js';
 import { retryCommand, takenRemedy, type AddedTable } from '../failure/remedies.js';
 import { databaseExists, execute, findObject, findObjects, listColumns, select, type SinkObject } from './catalog.js';
 import { refreshView, viewDefinition } from './current-view.js';
-import { findMisfits } from './fit.js';
+import { findMisfits, findOtherLayout } from './fit.js';
+import { judgeLayout } from './judge-layout.js';
 import { columnDefinitions } from './missing-values.js';
 import { misfitMessage, misfitRemedy } from './misfit.js';
 import { isOldMark, isOwnMark, MARK_PREFIX, ownerMark, quoteText, REPLACING_ROLES, targetNames } from './names.js';
 import type { Target, TargetNames, TargetRole } from './names.js';
 import { sinkState } from './state.js';
+import { onCluster, replicated, storageSql } from './storage-sql.js';
 
 /**
  * Blocks whose tokens the table remembers. With materialized views the source part may be committed and the view's not: a
@@ -22,7 +24,10 @@ import { sinkState } from './state.js';
 export const DEDUPLICATION_WINDOW = 1_000;
 
 /** What of a table its target is made from: known before the table has a row in the ledger. */
-export type TargetOwner = Pick<TargetTable, 'deployment' | 'oldMarks' | 'pipeline' | 'columns' | 'shapes' | 'target'> &
+export type TargetOwner = Pick<
+  TargetTable,
+  'deployment' | 'oldMarks' | 'pipeline' | 'columns' | 'shapes' | 'target' | 'engine' | 'layout'
+> &
   AddedTable & { readonly generation?: number };
 
 type ReplacingRole = (typeof REPLACING_ROLES)[number];
@@ -31,12 +36,15 @@ type Found = Readonly<Record<ReplacingRole, boolean>>;
 /**
  * Looks whether the target can be made, and makes nothing. A table that a user made may serve when it fits and is empty.
  * @returns which of its objects are there; undefined without its database
- * @throws Failure `UnsuitableTable` a column has a reserved name; `TargetTaken` the target, its floor or its view belongs to
+ * @throws Failure `UnsuitableTable` a column has a reserved name, or its layout is refused; `TargetTaken` the target, its floor or its view belongs to
  *   something else, or holds rows of somebody else; `SchemaMismatch` the table does not fit the source; and those of ClickHouse
  */
 export async function checkTarget(ch: ClickHouseClient, table: TargetOwner): Promise<Found | undefined> {
   refuseReservedColumns(table);
-  if (!(await databaseExists(ch, table.target.database))) return undefined;
+  if (!(await databaseExists(ch, table.target.database))) {
+    await judgeLayout(ch, table);
+    return undefined;
+  }
   await refuseLongName(ch, table, 'view');
   const names = targetNames(table.target);
   const objects = await findObjects(
@@ -46,8 +54,12 @@ export async function checkTarget(ch: ClickHouseClient, table: TargetOwner): Pro
   );
   const found = { table: false, floor: false, view: false };
   for (const role of REPLACING_ROLES) found[role] = isOwn(table, role, objects.get(names[role]));
-  if (!found.table) return found;
+  if (!found.table) {
+    await judgeLayout(ch, table);
+    return found;
+  }
   await verifyTarget(ch, table);
+  await refuseOtherLayout(ch, table);
   // A floor with our mark beside it: the table is ours already, even if a user created it.
   if (!found.floor) await refuseForeignRows(ch, table);
   return found;
@@ -67,7 +79,7 @@ export async function createTarget(ch: ClickHouseClient, table: TargetOwner): Pr
   // Checked before anything is made: a target that is refused must leave nothing behind.
   let found = await checkTarget(ch, table);
   if (found === undefined) {
-    const statement = /* sql */ `create database if not exists ${names.sql.database}`;
+    const statement = /* sql */ `create database if not exists ${names.sql.database}${onCluster(table)}`;
     await execute(ch, statement, `creating database ${database}`);
     found = (await checkTarget(ch, table)) ?? { table: false, floor: false, view: false };
   }
@@ -78,7 +90,7 @@ export async function createTarget(ch: ClickHouseClient, table: TargetOwner): Pr
     isOwn(table, role, await findObject(ch, database, names[role]));
   }
   if (!found.table) await verifyTarget(ch, table);
-  await refreshView(ch, table);
+  await refreshView(ch, table, { isKept: found.view });
 }
 
 /**
@@ -98,6 +110,25 @@ export async function verifyTarget(ch: ClickHouseClient, table: TargetOwner): Pr
     message: misfitMessage(table, misfits),
     // `remove --drop-target` keeps what a user made: the remedy of this kind would lead back here.
     remedy: object.comment.startsWith(MARK_PREFIX) ? undefined : misfitRemedy(table, misfits),
+  });
+}
+
+/**
+ * A table that is there keeps its order and its partitions: where others were asked for, they would be ignored.
+ * @throws Failure `SchemaMismatch`
+ */
+export async function refuseOtherLayout(ch: ClickHouseClient, table: TargetOwner): Promise<void> {
+  if (table.layout === undefined) return;
+  const object = await findObject(ch, table.target.database, targetNames(table.target).table);
+  const what = 'formatting the options of its target';
+  const query = /* sql */ `select formatQuerySingleLine({query:String}) as text`;
+  const wanted = /* sql */ `create table t (c UInt8) ${storageSql(table)}`;
+  const [formatted] = await select<{ text: string }>(ch, query, { query: wanted }, what);
+  const misfits = findOtherLayout(table, object?.engineFull ?? '', formatted?.text ?? '');
+  if (misfits.length === 0) return;
+  throw new Failure('SchemaMismatch', {
+    message: misfitMessage(table, misfits),
+    remedy: misfitRemedy(table, misfits),
   });
 }
 
@@ -210,12 +241,11 @@ async function tableDefinition(ch: ClickHouseClient, table: TargetOwner, names: 
   const own = targetColumns({ columns: [] }).map(({ name, type }) => `${quoteCh(name)} ${type}`);
   const columns = [...(await columnDefinitions(ch, table.columns)), ...own];
   return /* sql */ `
-create table if not exists ${names.sql.table}
+create table if not exists ${names.sql.table}${onCluster(table)}
 (
   ${columns.join(',\n  ')}
 )
-engine = ReplacingMergeTree(_version, _deleted)
-order by (${physicalKey(table).map(quoteCh).join(', ')})
+${storageSql(table)}
 settings non_replicated_deduplication_window = ${DEDUPLICATION_WINDOW}
 comment ${quoteText(ownerMark(table, 'table'))}`;
 }
@@ -223,12 +253,12 @@ comment ${quoteText(ownerMark(table, 'table'))}`;
 /** One row a TRUNCATE. The time is for people; nothing rests on it. */
 function floorDefinition(table: TargetOwner, names: TargetNames): string {
   return /* sql */ `
-create table if not exists ${names.sql.floor}
+create table if not exists ${names.sql.floor}${onCluster(table)}
 (
   version UInt128,
   written_at DateTime64(3, 'UTC') default now64(3)
 )
-engine = ReplacingMergeTree
+engine = ${replicated(table)}ReplacingMergeTree
 order by version
 comment ${quoteText(ownerMark(table, 'floor'))}`;
 }

@@ -5,8 +5,10 @@ import type { TargetTable } from '../domain/replicated-table.js';
 import { formatTableName } from '../domain/table-name.js';
 import type { Version } from '../domain/version.js';
 import { Failure } from '../failure/failure.js';
+import { findObject } from './catalog.js';
 import type { PartsState, PartTracker } from './part-tracker.js';
 import { sinkState } from './state.js';
+import { deletesByTtl } from './storage-sql.js';
 import { verifyTarget } from './target.js';
 
 /** A replica of ClickHouse may be behind the one that answered before. */
@@ -62,5 +64,8 @@ async function inspectSink(
     return `has lost the part ${state.lost.name}, and nothing that was merged from it is there: it held rows that were confirmed`;
   if (state.highest >= highest) return state;
   const sink = await sinkState(clickhouse, table.target);
-  return (sink.highest ?? 0n) >= highest ? state : 'holds nothing of the newest batches that were confirmed';
+  if ((sink.highest ?? 0n) >= highest) return state;
+  // The newest change may be that of a row which expires first.
+  const object = await findObject(clickhouse, table.target.database, table.target.table);
+  return deletesByTtl(object?.engineFull ?? '') ? state : 'holds nothing of the newest batches that were confirmed';
 }

@@ -23,7 +23,7 @@ export function requireSameOptions(table: TableAddress, wanted: TableOptions, ha
   const differences = OPTIONS.flatMap((option) => {
     const [asked, known] = [textOf(wanted[option]), textOf(has[option])];
     if (asked === undefined || asked === known) return [];
-    const none = option === 'where' ? 'none' : 'the default one';
+    const none = NAMES[option] === undefined ? 'the default one' : 'none';
     return [{ option, says: `its ${shown(option)} is ${known ?? none}, not ${asked}` }];
   });
   if (differences.length === 0) return;
@@ -69,19 +69,43 @@ const OPTIONS = [
   'payload',
   'loader',
   'engine',
+  'orderBy',
+  'partitionBy',
+  'ttl',
+  'constantTtl',
+  'cluster',
   'cursor',
   'channel',
   'intervalMs',
 ] as const satisfies readonly (keyof TableOptions)[];
 
 /** Those that a table keeps for its life. */
-const FIXED: readonly (keyof TableOptions)[] = ['key', 'where', 'target', 'loader', 'engine'];
+const FIXED: readonly (keyof TableOptions)[] = [
+  'key',
+  'where',
+  'target',
+  'loader',
+  'engine',
+  'orderBy',
+  'partitionBy',
+  'ttl',
+  'constantTtl',
+  'cluster',
+];
+
+const NAMES: Partial<Record<keyof TableOptions, string>> = {
+  where: 'row filter',
+  orderBy: 'sorting key',
+  partitionBy: 'partitioning',
+  ttl: 'TTL',
+  constantTtl: 'promise of a constant TTL',
+};
 
 function shown(option: keyof TableOptions): string {
-  return option === 'where' ? 'row filter' : option;
+  return NAMES[option] ?? option;
 }
 
-function textOf(value: string | number | readonly string[] | undefined): string | undefined {
+function textOf(value: string | number | boolean | readonly string[] | undefined): string | undefined {
   if (typeof value === 'object') return value.join(', ');
   return value === undefined ? undefined : String(value);
 }

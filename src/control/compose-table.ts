@@ -13,6 +13,7 @@ import {
 import { engineNames } from '../clickhouse/kafka-engine/names.js';
 import { replayName } from '../domain/replay.js';
 import { sqlName } from '../domain/table-name.js';
+import { describeLayout } from '../domain/target-layout.js';
 import { describeChoices } from '../domain/column-choices.js';
 import { filterSql } from '../domain/row-filter.js';
 import { describeRoute } from '../domain/route-choice.js';
@@ -72,6 +73,7 @@ export function composeTable({ title, workflowId, backlog, description, status, 
     key: backlog?.table.key ?? null,
     columns: backlog === undefined ? null : describeChoices(backlog.table),
     where: (backlog && filterSql(backlog.table)) ?? null,
+    stored: describeLayout(route?.loaders[0]?.layout),
     estimatedRows: status?.prepared?.estimatedRows ?? null,
     schemaChange: schemaChangeOf(backlog),
     copiedRows: copiedRows ?? 0,

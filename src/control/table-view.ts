@@ -43,6 +43,8 @@ export interface TableView {
   readonly columns: string | null;
   /** The condition of its row filter; null where all rows are replicated. */
   readonly where: string | null;
+  /** How its first target was made: `--order-by day, id; --ttl ..`. Null where nothing was chosen. */
+  readonly stored: string | null;
   readonly estimatedRows: number | null;
   /** The last change of its columns that was followed; null where there was none. */
   readonly schemaChange: ShapeChange | null;

@@ -5,9 +5,11 @@ export function describeChoices({
   columns,
   excluded = [],
 }: Pick<ReplicatedTable, 'columns' | 'excluded'>): string | null {
-  const chosen = columns.flatMap(({ name, clickhouse, policy, shown }) => {
+  const chosen = columns.flatMap(({ name, clickhouse, policy, codec, shown }) => {
     const called = shown === undefined ? undefined : `called ${shown}`;
-    const what = [called, clickhouse, policy].filter((each) => each !== undefined).join(', ');
+    const what = [called, clickhouse, policy, codec && `codec ${codec}`]
+      .filter((each) => each !== undefined)
+      .join(', ');
     return what === '' ? [] : [`${name}: ${what}`];
   });
   const leftOut = excluded.length === 0 ? [] : [`left out: ${excluded.map(({ name }) => name).join(', ')}`];
@@ -21,8 +23,8 @@ export function choicesOf({
 }: Pick<ReplicatedTable, 'columns' | 'excluded'>): ReadonlyMap<string, string> {
   return new Map([
     ...columns.map(
-      ({ name, position, clickhouse = 'its own type', policy = 'refuse', shown = name }) =>
-        [String(position), `column ${name}: ${clickhouse}, ${policy}, called ${shown}`] as const,
+      ({ name, position, clickhouse = 'its own type', policy = 'refuse', codec = 'default', shown = name }) =>
+        [String(position), `column ${name}: ${clickhouse}, ${policy}, codec ${codec}, called ${shown}`] as const,
     ),
     ...excluded.map(({ name, position }) => [String(position), `column ${name}: left out`] as const),
   ]);

@@ -14,6 +14,7 @@ import { liveUuid } from './resync.js';
 import type { RowFilter } from './row-filter.js';
 import type { Shape } from './shape.js';
 import type { TableName } from './table-name.js';
+import type { TargetLayout } from './target-layout.js';
 
 /** A column of the source table, as in the catalogue. */
 export interface Column {
@@ -35,6 +36,8 @@ export interface Column {
   readonly clickhouse?: string;
   /** What happens to a value that the ClickHouse type has no place for; `refuse` when absent. */
   readonly policy?: Policy;
+  /** How the user wants it compressed in ClickHouse: what stands in `CODEC(..)`. */
+  readonly codec?: string;
   /** The name that the user chose for it, see `shownName`. A RENAME COLUMN of PostgreSQL does not change it. */
   readonly shown?: string;
   /** See `physicalName`. */
@@ -92,6 +95,10 @@ export interface ColumnOptions {
   readonly policies?: Readonly<Record<string, Policy>> | undefined;
   /** Of all other columns with values that have no place, but those of the key. */
   readonly policy?: Policy | undefined;
+  /** By column: what stands in `CODEC(..)`. */
+  readonly codecs?: Readonly<Record<string, string>> | undefined;
+  /** Texts of few distinct values: columns that are `LowCardinality(String)`. */
+  readonly lowCardinality?: readonly string[] | undefined;
   /** Columns that are not replicated. */
   readonly excluded?: readonly string[] | undefined;
   /** By column: its name in ClickHouse and in messages. */
@@ -118,6 +125,16 @@ export interface TableOptions extends ColumnOptions {
   readonly loader?: LoaderKind | undefined;
   /** `replacing` when absent. */
   readonly engine?: Engine | undefined;
+  /** What the target is ordered by, in ClickHouse's SQL; the key when absent. */
+  readonly orderBy?: string | undefined;
+  /** What it is partitioned by, likewise. */
+  readonly partitionBy?: string | undefined;
+  /** When its rows are deleted, likewise. */
+  readonly ttl?: string | undefined;
+  /** No UPDATE changes what `ttl` is of a row. */
+  readonly constantTtl?: boolean | undefined;
+  /** A cluster of ClickHouse: the target is made on each of its servers. */
+  readonly cluster?: string | undefined;
   /** `poll`, `notify`: the column whose values only grow; the key column when absent. */
   readonly cursor?: string | undefined;
   /** `notify`: a channel on which triggers of the user's notify; one of our own when absent. */
@@ -200,6 +217,8 @@ export interface TargetTable extends Pick<
   /** As in `LoaderSpec`. */
   readonly engine?: Engine;
   /** As in `LoaderSpec`. */
+  readonly layout?: TargetLayout;
+  /** As in `LoaderSpec`. */
   readonly server?: string;
   /** The id of the deployment that owns the target. */
   readonly deployment?: string;
@@ -239,7 +258,7 @@ export function targetTable(table: ReplicatedTable, name = MAIN_LOADER, deployme
 
 /** The table with the target of a loader, also of one that is not in its route. */
 export function targetOf(table: ReplicatedTable, loader: LoaderSpec, deployment?: string): TargetTable {
-  const { name, target, server, engine, connection } = loader;
+  const { name, target, server, engine, layout, connection } = loader;
   const uuid = liveUuid(loader);
   const oldMarks = table.owner === undefined || (table.adopted === true && table.owner.id === deployment);
   return {
@@ -249,6 +268,7 @@ export function targetOf(table: ReplicatedTable, loader: LoaderSpec, deployment?
     oldMarks,
     ...(connection === undefined ? {} : { connection }),
     ...(engine === undefined ? {} : { engine }),
+    ...(layout === undefined ? {} : { layout }),
     ...(server === undefined ? {} : { server }),
     ...(deployment === undefined ? {} : { deployment }),
   };

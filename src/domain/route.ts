@@ -1,4 +1,5 @@
 import type { Resync } from './resync.js';
+import type { TargetLayout } from './target-layout.js';
 
 /**
  * The way of a table's rows, as data: what captures changes, what carries them, what loads them. It is stored in the table's
@@ -92,6 +93,8 @@ export interface LoaderSpec {
   readonly connection?: string;
   /** Of the target; `replacing` when absent. */
   readonly engine?: Engine;
+  /** How its target is stored; absent: nothing was chosen. A target that a user made has its own. */
+  readonly layout?: TargetLayout;
   /** The last one; absent where there was none. */
   readonly resync?: Resync;
 }

@@ -11,6 +11,8 @@ const FLAGS: Readonly<Record<keyof Options, string>> = {
   key: '--key',
   where: '--where',
   types: '--type',
+  codecs: '--codec',
+  lowCardinality: '--low-cardinality',
   policies: '--policy',
   policy: '--policy',
   excluded: '--exclude-column',
@@ -25,6 +27,11 @@ const FLAGS: Readonly<Record<keyof Options, string>> = {
   payload: '--payload',
   format: '--format',
   engine: '--engine',
+  orderBy: '--order-by',
+  partitionBy: '--partition-by',
+  ttl: '--ttl',
+  constantTtl: '--constant-ttl',
+  cluster: '--cluster',
 };
 
 /** `pg2click add shop.orders --target NAME --capture poll`: a command of a table that a person can paste into a shell. */

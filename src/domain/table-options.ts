@@ -32,6 +32,7 @@ export function optionsOf({ key, route, columns = [], excluded = [], where }: Of
       intervalMs,
       types: chosen(columns, ({ clickhouse }) => clickhouse),
       policies: chosen(columns, ({ policy }) => policy),
+      codecs: chosen(columns, ({ codec }) => codec),
       renamed: chosen(columns, ({ shown }) => shown),
       excluded: excluded.length === 0 ? undefined : excluded.map(({ name }) => name),
     }),
@@ -39,6 +40,7 @@ export function optionsOf({ key, route, columns = [], excluded = [], where }: Of
     transport,
     loader: loader.kind as LoaderKind,
     engine: engineOf(loader),
+    ...loader.layout,
   };
 }
 

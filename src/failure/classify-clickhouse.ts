@@ -68,6 +68,7 @@ export const CLICKHOUSE_CODES: Readonly<Record<number, readonly [name: string, k
   497: ['ACCESS_DENIED', 'Unauthorized'],
   499: ['S3_ERROR', 'SinkUnavailable'],
   516: ['AUTHENTICATION_FAILED', 'LoginRefused'],
+  524: ['ALTER_OF_COLUMN_IS_FORBIDDEN', 'SchemaMismatch'],
   999: ['KEEPER_EXCEPTION', 'SinkUnavailable'],
   1000: ['POCO_EXCEPTION', 'SinkUnavailable'],
 };
@@ -77,6 +78,8 @@ export class ClickHouseAnswer extends Error {
   readonly code: number;
   /** Of the row that could not be read, as far as the text says so. */
   readonly place: RowPlace;
+  /** All that ClickHouse said, which may repeat rows. Not enumerable, so that no logger prints it. */
+  declare readonly serverText?: string;
 
   constructor(code: number, name: string | undefined, place: RowPlace = NOWHERE) {
     super(name === undefined ? `ClickHouse answered code ${code}` : `ClickHouse answered code ${code} ${name}`);
@@ -126,7 +129,6 @@ function classifyAnswer(code: number, text: string, what: string, columns: reado
   const kind = listed === 'RowRefused' && columns === undefined ? 'Unexpected' : listed;
   const place = kind === 'RowRefused' || kind === 'SchemaMismatch' ? placeOf(text, columns ?? []) : NOWHERE;
   const cause = new ClickHouseAnswer(code, name, place);
-  // For a debugger only: not enumerable, so that no logger prints it.
   Object.defineProperty(cause, 'serverText', { value: text, enumerable: false });
   const answer = name === undefined ? `code ${code}` : `${code} ${name}`;
   const verb = kind === 'RowRefused' ? 'refused a row' : 'failed';

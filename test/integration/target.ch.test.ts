@@ -229,8 +229,16 @@ describe('a target that exists', () => {
       'engine = ReplacingMergeTree(_version) order by id',
       'its engine is ReplacingMergeTree',
     ],
-    ['another key', 'engine = ReplacingMergeTree(_version, _deleted) order by (id, amount)', 'not by the key "id"'],
-    ['a computed key', 'engine = ReplacingMergeTree(_version, _deleted) order by intDiv(id, 2)', 'not by the key "id"'],
+    [
+      'another key',
+      'engine = ReplacingMergeTree(_version, _deleted) order by (id, amount)',
+      'column "amount", which is not in the key',
+    ],
+    [
+      'a computed key',
+      'engine = ReplacingMergeTree(_version, _deleted) order by intDiv(id, 2)',
+      'without the key column "id"',
+    ],
     [
       'partitions that a row can leave',
       'engine = ReplacingMergeTree(_version, _deleted) partition by amount order by id',

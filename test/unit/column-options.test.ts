@@ -15,6 +15,8 @@ describe('the options of columns', () => {
       columnOptionsOf({
         type: ['amount=Decimal(18, 4)', `"At"=DateTime64(6, 'UTC')`, 'Qty = Int64', '"a=b"=String'],
         policy: ['until=null', 'clamp', '"Until 2"=text'],
+        codec: ['amount=CODEC(Delta, ZSTD(3))', '"At"=LZ4HC(9)'],
+        lowCardinality: ['Status,"Kind"', 'zone'],
         excludeColumn: ['a,B', '"C, c"'],
         renameColumn: ['Id=orderId', '"At"=" at"', '"a=b"=a=b'],
       }),
@@ -22,6 +24,8 @@ describe('the options of columns', () => {
       types: { amount: 'Decimal(18, 4)', At: `DateTime64(6, 'UTC')`, qty: 'Int64', 'a=b': 'String' },
       policies: { until: 'null', 'Until 2': 'text' },
       policy: 'clamp',
+      codecs: { amount: 'Delta, ZSTD(3)', At: 'LZ4HC(9)' },
+      lowCardinality: ['status', 'Kind', 'zone'],
       excluded: ['a', 'b', 'C, c'],
       // ClickHouse folds no names.
       renamed: { id: 'orderId', At: ' at', 'a=b': 'a=b' },
@@ -34,6 +38,7 @@ describe('the options of columns', () => {
     [{ type: ['amount='] }, /is not read/u],
     [{ policy: ['until=never'] }, /There is no policy "never"/u],
     [{ policy: ['never'] }, /"--policy never" is not read/u],
+    [{ codec: ['amount'] }, /"--codec amount" is not read/u],
     [{ excludeColumn: ['a,,b'] }, /no names of columns/u],
     [{ excludeColumn: ['"a'] }, /no names of columns/u],
     [{ renameColumn: ['a'] }, /"--rename-column a" is not read/u],

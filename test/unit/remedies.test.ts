@@ -37,6 +37,15 @@ describe('the remedy of a name that is taken repeats how the table was added', (
     );
   });
 
+  it('with what was chosen for the ClickHouse table', () => {
+    const layout = { orderBy: 'b, a', partitionBy: `toYear(b, 'UTC')`, ttl: 'b + interval 1 year', constantTtl: true };
+    const columns = [{ name: 'Id', position: 1, type: 'text', nullable: false, codec: 'ZSTD(3)' }];
+    const route = { ...outbox, loaders: [{ ...loader, layout }] };
+    expect(takenRemedy({ ...table, columns, route }, 'target')).toMatch(
+      / --codec '"Id"=ZSTD\(3\)' --transport kafka --format packed --order-by 'b, a' --partition-by 'toYear\(b, '\\''UTC'\\''\)' --ttl 'b \+ interval 1 year' --constant-ttl$/u,
+    );
+  });
+
   it('with its row filter, in quotes of the shell, under the names of now', () => {
     const column = { type: 'text', nullable: true };
     const columns = [

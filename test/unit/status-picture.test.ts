@@ -47,6 +47,7 @@ const ORDERS: TableView = {
   key: ['id'],
   columns: null,
   where: null,
+  stored: null,
   estimatedRows: 200_000,
   copiedRows: 200_000,
   copy: null,

@@ -36,7 +36,7 @@ export function findAppendMisfits(
     else if (!holds(column.type, type))
       misfits.push({
         what: `column "${name}" is ${column.type}, not ${type}`,
-        ...(isInKey(object, column) ? {} : { sql: alter(`modify column ${named} ${type}`) }),
+        ...(isInKey(column) ? {} : { sql: alter(`modify column ${named} ${type}`) }),
       });
     else if (column.defaultKind !== '' && column.defaultKind !== 'DEFAULT')
       misfits.push({

@@ -1,15 +1,16 @@
 import type { ClickHouseClient } from '@clickhouse/client';
 import { RESERVED_COLUMNS } from '../../domain/column-type.js';
-import { quoteCh } from '../../domain/identifier.js';
-import { physicalKey, physicalName } from '../../domain/replicated-table.js';
+import { physicalName } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { Failure } from '../../failure/failure.js';
 import { retryCommand, takenRemedy } from '../../failure/remedies.js';
 import { databaseExists, execute, findObject, findObjects, listColumns, select } from '../catalog.js';
+import { judgeLayout } from '../judge-layout.js';
 import { columnDefinitions } from '../missing-values.js';
 import { misfitMessage, misfitRemedy } from '../misfit.js';
 import { APPEND_ROLES, ownerMark, quoteText, targetNames, type Target } from '../names.js';
-import { DEDUPLICATION_WINDOW, isOwn, refuseLongName, type TargetOwner } from '../target.js';
+import { storageSql } from '../storage-sql.js';
+import { DEDUPLICATION_WINDOW, isOwn, refuseLongName, refuseOtherLayout, type TargetOwner } from '../target.js';
 import { generationOfEpoch } from './epoch.js';
 import { readFence } from './fence.js';
 import { findAppendMisfits } from './fit.js';
@@ -25,7 +26,10 @@ type Found = Readonly<Record<(typeof APPEND_ROLES)[number], boolean>>;
  */
 export async function checkAppendTarget(ch: ClickHouseClient, table: TargetOwner): Promise<Found | undefined> {
   refuseReservedColumn(table);
-  if (!(await databaseExists(ch, table.target.database))) return undefined;
+  if (!(await databaseExists(ch, table.target.database))) {
+    await judgeLayout(ch, table);
+    return undefined;
+  }
   await refuseLongName(ch, table, 'fence');
   const names = targetNames(table.target);
   const objects = await findObjects(
@@ -35,8 +39,12 @@ export async function checkAppendTarget(ch: ClickHouseClient, table: TargetOwner
   );
   const found = { table: false, fence: false };
   for (const role of APPEND_ROLES) found[role] = isOwn(table, role, objects.get(names[role]));
-  if (!found.table) return found;
+  if (!found.table) {
+    await judgeLayout(ch, table);
+    return found;
+  }
   await verifyAppendTarget(ch, table);
+  await refuseOtherLayout(ch, table);
   await refuseRows(ch, table);
   return found;
 }
@@ -131,8 +139,7 @@ create table if not exists ${targetNames(table.target).sql.table}
 (
   ${columns.join(',\n  ')}
 )
-engine = MergeTree
-order by (${physicalKey(table).map(quoteCh).join(', ')})
+${storageSql({ ...table, engine: 'merge-tree' })}
 settings non_replicated_deduplication_window = ${DEDUPLICATION_WINDOW}
 comment ${quoteText(ownerMark(table, 'table'))}`;
 }

@@ -28,11 +28,12 @@ export function chooseColumns(
   options: ColumnOptions,
   { title, key }: ChoosingFor,
 ): ChosenColumns {
-  const { types = {}, policies = {}, policy, excluded = [], renamed = {} } = options;
-  for (const name of [types, policies, renamed].flatMap((each) => Object.keys(each)).concat(excluded))
+  const { policies = {}, policy, codecs = {}, excluded = [], renamed = {} } = options;
+  const types = withLowCardinality(all, options, title);
+  for (const name of [types, policies, codecs, renamed].flatMap((each) => Object.keys(each)).concat(excluded))
     requireColumn(all, name, title);
   const isExcluded = ({ name }: Column): boolean => excluded.includes(name);
-  const columns = renameColumns(all, { renamed, excluded }, title)
+  const columns = renameColumns(withCodecs(all, codecs), { renamed, excluded }, title)
     .filter((column) => !isExcluded(column))
     .map((column) => {
       const clickhouse = own(types, column.name);
@@ -63,10 +64,42 @@ export function keepColumns(
         ...column,
         ...(was?.clickhouse === undefined ? {} : { clickhouse: was.clickhouse }),
         ...(was?.policy === undefined ? {} : { policy: was.policy }),
+        ...(was?.codec === undefined ? {} : { codec: was.codec }),
         ...(was?.shown === undefined ? {} : { shown: was.shown }),
       };
     });
   return { columns: kept, ...(excluded.length === 0 ? {} : { excluded }) };
+}
+
+const LOW_CARDINALITY = 'LowCardinality(String)';
+
+/** The types that were chosen, those of `--low-cardinality` among them. @throws Failure `UnsuitableTable` for what is no text */
+function withLowCardinality(
+  all: readonly Column[],
+  { types = {}, lowCardinality = [] }: ColumnOptions,
+  title: string,
+): Readonly<Record<string, string>> {
+  const chosen: Record<string, string> = { ...types };
+  for (const name of lowCardinality) {
+    requireColumn(all, name, title);
+    const column = all.find((each) => each.name === name);
+    const type = own(types, name) ?? (column && rowOf(column).place(column).clickhouse) ?? '';
+    if (type !== 'String' && type !== LOW_CARDINALITY)
+      throw new Failure('UnsuitableTable', {
+        message: `Column ${name} of ${title} is ${type} in ClickHouse, and LowCardinality is for texts.`,
+        remedy: `Leave it out of --low-cardinality.`,
+      });
+    chosen[name] = LOW_CARDINALITY;
+  }
+  return chosen;
+}
+
+/** Whether ClickHouse knows a codec, and has it for the type, it says itself. */
+function withCodecs(all: readonly Column[], codecs: Readonly<Record<string, string>>): readonly Column[] {
+  return all.map((column) => {
+    const codec = own(codecs, column.name);
+    return codec === undefined ? column : { ...column, codec };
+  });
 }
 
 /** What the columns are called in ClickHouse. Whether ClickHouse takes the names is seen when all of them are known. */
@@ -108,7 +141,7 @@ function requireColumn(columns: readonly Column[], wanted: string, title: string
 
 function noPlace(column: Column, title: string): Failure {
   const { choices } = rowOf(column);
-  const known = ['String', 'LowCardinality(String)', ...(choices === undefined ? [] : [choices.replaceAll('`', '')])];
+  const known = ['String', LOW_CARDINALITY, ...(choices === undefined ? [] : [choices.replaceAll('`', '')])];
   const { clickhouse = '' } = column;
   const isNullable = clickhouse.startsWith('Nullable(');
   return new Failure('UnsupportedType', {

@@ -152,11 +152,12 @@ function isWritten({ before, after }: ShapeLook, { position }: Column): boolean 
 }
 
 /** The column as it is, with what the user chose for it: `add` refuses a ClickHouse type that its values do not fit in any more. */
-function chosenFor({ clickhouse, policy }: Column, is: Column): Column {
+function chosenFor({ clickhouse, policy, codec }: Column, is: Column): Column {
   return {
     ...is,
     ...(clickhouse === undefined || placeOf(rowOf(is), { ...is, clickhouse }) === undefined ? {} : { clickhouse }),
     ...(policy === undefined ? {} : { policy }),
+    ...(codec === undefined ? {} : { codec }),
   };
 }
 
