@@ -1,6 +1,7 @@
 import type { CopyReceipt, SliceRequest } from '../src/domain/receipt.js';
+import { keptBy, keptUntil } from '../src/domain/kept-table.js';
 import { targetOf } from '../src/domain/replicated-table.js';
-import { keptName, resyncName, shadowLoader } from '../src/domain/resync.js';
+import { oldName, resyncName, shadowLoader } from '../src/domain/resync.js';
 import { copyStage, deliveryStage, type StageId } from '../src/domain/route.js';
 import { composeVersion } from '../src/domain/version.js';
 import { Failure } from '../src/failure/failure.js';
@@ -111,9 +112,11 @@ async function journalSwap(context: ResyncStage): Promise<void> {
   const { table, claim } = await claimPrepared(deps.ledger, request);
   const { loader, resync } = resyncOf(table, stage) ?? {};
   if (loader === undefined || resync?.state !== 'filling') return;
+  const { keep, replaces: uuid } = resync;
+  const old = keep === undefined ? [] : [{ table: oldName(resync), uuid, until: keptUntil(keep, Date.now()) }];
   const stages = [copyStage(loader.name), deliveryStage(table.route, loader.name)];
   await changeStages(deps.ledger, claim, table, {
-    definition: withResync(table, loader, { ...resync, state: 'swapped', rows: Number(rows) }),
+    definition: withResync(table, loader, { ...resync, state: 'swapped', rows: Number(rows) }, old),
     remove: [stage],
     fence: stages,
     moved: stages,
@@ -127,10 +130,11 @@ async function cleanUp(context: ResyncStage): Promise<CopyReceipt> {
   const { table, loader, resync, target } = await read(context);
   const { clickhouse } = deps.sink(loader);
   await moveLoaderRows(deps.ledger, resyncName(resync), lackingTarget(target));
-  if (resync.keepOld) await keepOld(clickhouse, loader.target, resync, keptName(resync));
-  await dropLeft(clickhouse, target, resync, resync.keepOld ? resync.uuid : resync.replaces);
+  const isKept = resync.keep !== undefined;
+  if (isKept) await keepOld(clickhouse, loader.target, resync, oldName(resync));
+  await dropLeft(clickhouse, target, resync, isKept ? resync.uuid : resync.replaces);
   deps.log.info({ table: table.name, stage: context.stage, rows: resync.rows }, 'a filled table is the live one');
-  return { rows: resync.rows ?? 0, bytes: 0, seconds: 0, position: '0', finished: true };
+  return { rows: resync.rows ?? 0, bytes: 0, seconds: 0, position: '0', finished: true, kept: keptBy(table.route) };
 }
 
 async function positionOf({ deps, stage }: ResyncStage, tableId: string): Promise<CopyPosition> {

@@ -1,3 +1,4 @@
+import type { KeptTable } from './kept-table.js';
 import type { Resync } from './resync.js';
 
 /**
@@ -94,6 +95,8 @@ export interface LoaderSpec {
   readonly engine?: Engine;
   /** The last one; absent where there was none. */
   readonly resync?: Resync;
+  /** Old tables of its resyncs that are kept, oldest first; absent: none. */
+  readonly kept?: readonly KeptTable[];
 }
 
 export function engineOf({ engine = 'replacing' }: Pick<LoaderSpec, 'engine'>): Engine {

@@ -2,6 +2,7 @@ import type { Queryable } from '../../connect/queryable.js';
 import type { CopyBatch } from '../../domain/batch.js';
 import type { Chunk, CopyProgress, KeyRange } from '../../domain/chunk.js';
 import { isBackfill, type BackfillPosition } from '../../domain/backfill.js';
+import { DEFAULT_PRIORITY, type CopyPriority } from '../../domain/copy-priority.js';
 import { COPY_STAGE } from '../../domain/route.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { composeVersion, type Version } from '../../domain/version.js';
@@ -12,9 +13,9 @@ import type { StageContext } from '../../pipeline/stage.js';
 import type { Capture } from '../capture.js';
 import { ensureFlushed } from '../flush.js';
 import { settle } from '../settle.js';
-import type { CopyConnections } from './copy-connections.js';
+import type { CopyConnections, CopyTurn } from './copy-connections.js';
 import { planKeyRange } from './plan-key-range.js';
-import { planChunks, planHeap, type PlannedChunk } from './plan-chunks.js';
+import { planChunks, planHeap, readTableBytes, type PlannedChunk } from './plan-chunks.js';
 
 /**
  * What a backfill reads, and of each copy: `done`: the allocated position of the copy that is done, decimal; `rows`: how many it had. `again`: the target was copied before,
@@ -64,6 +65,8 @@ export class CopyPlan {
   /** Not taken by a reader yet, in their order. */
   readonly #left: Chunk[] = [];
   #progress = NOTHING;
+  /** Of the table, before it is planned: a range of it counts as nothing. */
+  #tableBytes = 0;
 
   constructor(services: CopyServices, stage: StageContext<CopyRow>) {
     this.#services = services;
@@ -112,12 +115,13 @@ export class CopyPlan {
    */
   async prepare(capture: Capture, options: ReadOptions): Promise<void> {
     if (this.isFinished) return;
-    const { ledger, copies } = this.#services;
-    const { claim } = this.#stage;
+    const { ledger, source, copies } = this.#services;
+    const { claim, table } = this.#stage;
     if (this.#name === undefined) {
+      if ((this.#position.range ?? null) === null) this.#tableBytes = await readTableBytes(source, table);
       // Chunks of a copy that was done, or that begins again, are of another position: those that are done are not in this one.
       await forgetChunks(ledger, claim);
-      await using pg = await copies.take(this.#connectionName, waitingFor(options));
+      await using pg = await copies.take(this.#connectionName, this.turn(options));
       await this.#nameIt(pg, capture, options);
     }
     let plan = await readChunks(ledger, claim);
@@ -140,6 +144,21 @@ export class CopyPlan {
     const { left, progress } = await readChunks(ledger, claim);
     this.#left.splice(0, this.#left.length, ...left);
     this.#progress = progress;
+  }
+
+  get priority(): CopyPriority {
+    return this.#stage.request.priority ?? DEFAULT_PRIORITY;
+  }
+
+  /** How it waits for a connection. */
+  turn({ signal, onProgress }: ReadOptions): CopyTurn {
+    const { chunks, bytes, bytesDone } = this.#progress;
+    return {
+      signal,
+      priority: this.priority,
+      bytes: chunks === 0 ? this.#tableBytes : bytes - bytesDone,
+      onWait: (ahead) => onProgress(`waiting for its turn, ${ahead} ahead of it`),
+    };
   }
 
   /** @returns undefined where all are done or taken */
@@ -224,7 +243,7 @@ export class CopyPlan {
     const { table } = this.#stage;
     const { range = null } = this.#position;
     if (range === null) return planChunks(source, table, settings.worker.copyChunkBytes);
-    await using pg = await copies.take(this.#connectionName, waitingFor(options));
+    await using pg = await copies.take(this.#connectionName, this.turn(options));
     return await planKeyRange(pg, table, range, ROWS_PER_CHUNK, options);
   }
 
@@ -245,12 +264,4 @@ export class CopyPlan {
     await advanceStage(this.#services.ledger, claim, null, name);
     this.#name = name;
   }
-}
-
-/** How a copy waits for a connection. */
-export function waitingFor({ signal, onProgress }: ReadOptions): {
-  readonly signal: AbortSignal;
-  readonly onWait: (ahead: number) => void;
-} {
-  return { signal, onWait: (ahead) => onProgress(`waiting for its turn, ${ahead} ahead of it`) };
 }
