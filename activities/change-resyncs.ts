@@ -81,6 +81,8 @@ export async function cancelResync(deps: Deps, { backfill: stage, ...address }: 
       await changeStages(deps.ledger, claim, table, {
         definition: withResync(table, loader, { ...resync, state: 'cancelled' }),
         remove: [stage],
+        // Who has claimed it since may have exchanged the tables.
+        claimed: { [stage]: epoch },
         fence: [deliveryStage(table.route, loader.name)],
       });
     }

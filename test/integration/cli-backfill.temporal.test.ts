@@ -26,7 +26,8 @@ it('a backfill is asked for by a command or a signal, shown, and done once for o
     env: { ...settings, PG2CLICK_COPY_CHUNK_MB: '1', PG2CLICK_COPY_READERS: '1' },
   });
   await waitFor(() => worker.output().includes('worker started'), { deadlineMs: 60_000, what: 'the worker to start' });
-  expect((await pg2click('add', 'orders')).code).toBe(0);
+  const added = await pg2click('add', 'orders', '--priority', 'high', '--json');
+  expect(JSON.parse(added.stdout)).toMatchObject({ table: { priority: 'high', copied: true } });
 
   const clickhouse = createClient({ ...clickhouseOptions(addressOf('clickhouse')), database: settings['CH_DB'] ?? '' });
   const damage = () =>

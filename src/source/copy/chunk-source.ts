@@ -59,6 +59,7 @@ export class ChunkSource implements BatchSource<ChunkBatch, ChunkContent> {
 
   async read({ position, range }: ChunkBatch, options: ReadOptions): Promise<ChunkContent> {
     if (this.#hasRead) await this.#disconnect();
+    await this.#plan.begin(this.#requireChunk());
     const pg = await this.#connect(options.onProgress);
     this.#hasRead = true;
     const rows = copyRows(pg, this.#plan.table, position, {

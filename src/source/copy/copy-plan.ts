@@ -3,11 +3,21 @@ import type { CopyBatch } from '../../domain/batch.js';
 import type { Chunk, CopyProgress, KeyRange } from '../../domain/chunk.js';
 import { isBackfill, type BackfillPosition } from '../../domain/backfill.js';
 import { DEFAULT_PRIORITY, type CopyPriority } from '../../domain/copy-priority.js';
+import type { FlowGoal } from '../../domain/flow-goal.js';
+import { given } from '../../domain/given.js';
 import { COPY_STAGE } from '../../domain/route.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { composeVersion, type Version } from '../../domain/version.js';
-import { addChunks, confirmChunk, forgetChunks, readChunks, reopenChunks, replaceChunks } from '../../ledger/chunks.js';
-import { advanceStage, type StageRow } from '../../ledger/stages.js';
+import {
+  addChunks,
+  beginChunk,
+  confirmChunk,
+  forgetChunks,
+  readChunks,
+  reopenChunks,
+  replaceChunks,
+} from '../../ledger/chunks.js';
+import { advanceStage, forgetGoal, type StageRow } from '../../ledger/stages.js';
 import type { ReadOptions, SourceState, Written } from '../../pipeline/batch.js';
 import type { StageContext } from '../../pipeline/stage.js';
 import type { Capture } from '../capture.js';
@@ -21,10 +31,12 @@ import { planChunks, planHeap, readTableBytes, type PlannedChunk } from './plan-
  * What a backfill reads, and of each copy: `done`: the allocated position of the copy that is done, decimal; `rows`: how many it had. `again`: the target was copied before,
  * and may hold rows that went without an event.
  */
-export interface CopyPosition extends Partial<BackfillPosition> {
+export interface CopyPosition extends Partial<BackfillPosition>, FlowGoal {
   readonly done?: string;
   readonly rows?: string;
   readonly again?: boolean;
+  /** Of a resync: since when it is filled, as `noteFilling` writes it. */
+  readonly filledSince?: string;
   /** Tombstones that a backfill wrote. */
   readonly pruned?: number;
 }
@@ -144,6 +156,21 @@ export class CopyPlan {
     const { left, progress } = await readChunks(ledger, claim);
     this.#left.splice(0, this.#left.length, ...left);
     this.#progress = progress;
+    // A row may be moved out of a chunk after the goal was set.
+    const { captured: _captured, ends: _ends, ...position } = this.#position;
+    await forgetGoal(ledger, claim);
+    this.#position = position;
+  }
+
+  /** What the live flow must have loaded before the end: see `hidesRows`. */
+  get goal(): FlowGoal {
+    const { captured, ends } = this.#position;
+    return given({ captured, ends }) as FlowGoal;
+  }
+
+  /** Its end hides or deletes rows that readers see until then. A row that an UPDATE moved between two chunks would be gone for a while. */
+  get hidesRows(): boolean {
+    return this.floor !== undefined || this.prune !== undefined;
   }
 
   get priority(): CopyPriority {
@@ -164,6 +191,11 @@ export class CopyPlan {
   /** @returns undefined where all are done or taken */
   take(): Chunk | undefined {
     return this.#left.shift();
+  }
+
+  /** A chunk is about to be read. */
+  async begin({ chunk }: Chunk): Promise<void> {
+    await beginChunk(this.#services.ledger, this.#stage.claim, chunk);
   }
 
   async confirm({ chunk, bytes: planned }: Chunk, { rows, bytes }: Written): Promise<void> {
@@ -190,7 +222,7 @@ export class CopyPlan {
     const { ledger } = this.#services;
     const { claim } = this.#stage;
     const { batch, position } = this.name;
-    const { again: _, ...kept } = this.#position;
+    const { again: _again, captured: _captured, ends: _ends, ...kept } = this.#position;
     const done = { ...kept, done: position, rows: String(this.#progress.rows), ...(pruned === 0 ? {} : { pruned }) };
     await advanceStage(ledger, claim, { batch, position: done, proof, rows: pruned, bytes: 0 }, null);
     await forgetChunks(ledger, claim);
