@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ReplicatedTable } from '../src/domain/replicated-table.js';
+import type { FlowGoal } from '../src/domain/flow-goal.js';
 import type { TopicOffsets } from '../src/domain/replay.js';
 import { deliveryStage, kafkaOf } from '../src/domain/route.js';
 import { Failure } from '../src/failure/failure.js';
@@ -8,14 +9,6 @@ import type { Slice } from '../src/pipeline/slice.js';
 import { topicState, withAdmin } from '../src/topic/admin.js';
 import { captureState } from './capture-state.js';
 import type { Deps } from './deps.js';
-
-/** Where the live flow must be: part of the position of the stage that waits. */
-export interface FlowGoal {
-  /** The newest position of the capture when the goal was set, decimal. */
-  readonly captured?: string;
-  /** The ends of the topic once all of that was in it. */
-  readonly ends?: TopicOffsets;
-}
 
 export interface Flow {
   readonly table: ReplicatedTable;

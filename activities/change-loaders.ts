@@ -1,5 +1,5 @@
 import type { LoaderReceipt, LoaderRequest, RemoveLoaderRequest } from '../src/domain/receipt.js';
-import { targetOf, targetTable, type ReplicatedTable } from '../src/domain/replicated-table.js';
+import { loaderNamed, targetOf, targetTable, type ReplicatedTable } from '../src/domain/replicated-table.js';
 import { isBackfill, type BackfillPosition } from '../src/domain/backfill.js';
 import { isReplayName } from '../src/domain/replay.js';
 import { isResyncName } from '../src/domain/resync.js';
@@ -24,6 +24,7 @@ import { claimStage, readStages } from '../src/ledger/stages.js';
 import { topicState, withAdmin } from '../src/topic/admin.js';
 import { UNBOUNDED, runSlice } from '../src/pipeline/slice.js';
 import { stepsOf } from '../src/pipeline/steps.js';
+import { leaveKept } from './change-kept.js';
 import type { Deps } from './deps.js';
 import { makeTarget, planLoader } from './loader-target.js';
 import { receiptOf } from './prepare-table.js';
@@ -90,14 +91,15 @@ export async function removeLoader(deps: Deps, request: RemoveLoaderRequest): Pr
     await claimStage(deps.ledger, { tableId: table.id, stage, owner: deps.owner });
     const target = targetTable(table, name, deployment.id);
     const shown = `${target.target.database}.${target.target.table}`;
-    const kept = [{ name: shown, why: 'its removal was not asked for' }];
+    const stays = [{ name: shown, why: 'its removal was not asked for' }];
     steps.begin('looking at the target');
-    const receipt = request.dropTarget
+    const { dropped, kept } = request.dropTarget
       ? await dropTarget(deps.sink(target).clickhouse, target, {
           before: () => checkClaim(deps.ledger, claim),
           repeated: slice.attempt > 1,
         })
-      : { dropped: [], kept };
+      : { dropped: [], kept: stays };
+    const old = await leaveKept(deps, loaderNamed(table, name), request.dropTarget);
     steps.begin('forgetting the loader');
     const backfills = (await readStages(deps.ledger, table.id)).flatMap((each) =>
       isBackfill(each.stage) && (each.position as BackfillPosition).loader === name ? [each.stage] : [],
@@ -108,7 +110,11 @@ export async function removeLoader(deps: Deps, request: RemoveLoaderRequest): Pr
       remove: [copyStage(name), stage, ...backfills],
     });
     await forgetLoaderRows(deps.ledger, table.id, name);
-    return { prepared: receiptOf({ ...table, route }, null), ...receipt };
+    return {
+      prepared: receiptOf({ ...table, route }, null),
+      dropped: [...dropped, ...old.dropped],
+      kept: [...kept, ...old.kept],
+    };
   });
 }
 

@@ -1,5 +1,6 @@
 import type { BackfillReceipt, BackfillRequest, CancelBackfillRequest } from '../src/domain/receipt.js';
 import { firstLoader, targetOf, type ReplicatedTable } from '../src/domain/replicated-table.js';
+import type { KeptTable } from '../src/domain/kept-table.js';
 import { resyncName, resyncStage, runningResync, type Resync } from '../src/domain/resync.js';
 import { copyStage, deliveryStage, engineOf, type LoaderSpec, type StageId } from '../src/domain/route.js';
 import { formatTableName, shellName } from '../src/domain/table-name.js';
@@ -42,10 +43,15 @@ export async function startResync(deps: Deps, request: BackfillRequest): Promise
     const live = targetOf(table, loader, deployment.id);
     const last = Math.max(0, ...table.route.loaders.map(({ resync }) => resync?.number ?? 0));
     const made = await makeShadow(deps.sink(live).clickhouse, live, last);
-    const { requestId, keepOld = false } = request;
+    const { requestId, keep } = request;
     const stage = resyncStage(made);
     await changeStages(deps.ledger, claim, table, {
-      definition: withResync(table, loader, { ...made, requestId, keepOld, state: 'filling' }),
+      definition: withResync(table, loader, {
+        ...made,
+        requestId,
+        ...(keep === undefined ? {} : { keep }),
+        state: 'filling',
+      }),
       add: { [stage]: {} },
       fence: [deliveryStage(table.route, loader.name)],
     });
@@ -75,6 +81,8 @@ export async function cancelResync(deps: Deps, { backfill: stage, ...address }: 
       await changeStages(deps.ledger, claim, table, {
         definition: withResync(table, loader, { ...resync, state: 'cancelled' }),
         remove: [stage],
+        // Who has claimed it since may have exchanged the tables.
+        claimed: { [stage]: epoch },
         fence: [deliveryStage(table.route, loader.name)],
       });
     }
@@ -95,8 +103,17 @@ export function resyncOf(
   return undefined;
 }
 
-export function withResync(table: ReplicatedTable, { name }: LoaderSpec, resync: Resync): Definition {
-  const loaders = table.route.loaders.map((each) => (each.name === name ? { ...each, resync } : each));
+/** @param old tables that are kept from now on */
+export function withResync(
+  table: ReplicatedTable,
+  { name }: LoaderSpec,
+  resync: Resync,
+  old: readonly KeptTable[] = [],
+): Definition {
+  const loaders = table.route.loaders.map((each) => {
+    if (each.name !== name) return each;
+    return { ...each, resync, ...(old.length === 0 ? {} : { kept: [...(each.kept ?? []), ...old] }) };
+  });
   return { ...definitionOf(table), route: { ...table.route, loaders } };
 }
 

@@ -5,7 +5,7 @@ import type { ChunkBatch } from '../src/domain/chunk.js';
 import type { CopyReceipt, SliceProgress, SliceRequest } from '../src/domain/receipt.js';
 import type { TargetTable } from '../src/domain/replicated-table.js';
 import { isResync } from '../src/domain/resync.js';
-import { COPY_STAGE } from '../src/domain/route.js';
+import { COPY_STAGE, MAIN_LOADER } from '../src/domain/route.js';
 import { formatTableName } from '../src/domain/table-name.js';
 import { mapContent } from '../src/pipeline/batch.js';
 import { CHUNK_RETRY } from '../src/pipeline/retry.js';
@@ -17,6 +17,7 @@ import { ChunkSource } from '../src/source/copy/chunk-source.js';
 import { ChunksReopened, CopyEnd } from '../src/source/copy/copy-end.js';
 import { CopyPlan, type CopyRow } from '../src/source/copy/copy-plan.js';
 import { HeapMoved } from '../src/source/copy/copy-rows.js';
+import { awaitFlow } from './await-flow.js';
 import type { Deps } from './deps.js';
 import { fillShadow } from './fill-shadow.js';
 import { findStageTarget } from './find-stage-target.js';
@@ -118,6 +119,7 @@ async function copyChunks(deps: Deps, copy: Copy, slice: Slice, options: StageOp
     return plan.replan(error.relation);
   }
   if (!plan.isCopied) return;
+  if (plan.hidesRows && !(await hasCaughtUp(deps, copy, slice, (doing) => slice.progress(report(0, doing))))) return;
   await using end = new CopyEnd(plan, doubt);
   try {
     // It is named from the beginning, and is no repeat.
@@ -126,6 +128,20 @@ async function copyChunks(deps: Deps, copy: Copy, slice: Slice, options: StageOp
   } catch (error) {
     if (!(error instanceof ChunksReopened)) throw error;
   }
+}
+
+/** Whether the live flow has loaded all that was captured when the last chunk was done. @returns false where the slice ended before */
+async function hasCaughtUp(
+  deps: Deps,
+  { context, plan, target }: Copy,
+  slice: Slice,
+  say: (doing: string) => void,
+): Promise<boolean> {
+  const { table, claim } = context;
+  const { loader = MAIN_LOADER } = target;
+  // The fresh table of a replay or of a resync has no live flow of its own, and no readers yet.
+  if (!table.route.loaders.some(({ name }) => name === loader)) return true;
+  return awaitFlow(deps, { table, loader, claim, goal: plan.goal }, slice, say);
 }
 
 function fieldsOf({ table, stage }: StageContext): object {

@@ -5,6 +5,7 @@ import type { Meters } from '../src/observe/meters.js';
 import type { Settings } from '../src/settings/settings.js';
 import { cancelBackfill, startBackfill } from './change-backfills.js';
 import { addLoader, removeLoader } from './change-loaders.js';
+import { changeKept } from './change-kept.js';
 import { changeQuarantine } from './change-quarantine.js';
 import { cancelReplay, startReplay } from './change-replays.js';
 import { changeRoute } from './change-route.js';
@@ -55,6 +56,7 @@ export function createActivities(settings: Settings, log: Log, meters?: Meters):
       cancelReplay: own(cancelReplay),
       startBackfill: own(startBackfill),
       cancelBackfill: own(cancelBackfill),
+      changeKept: own(changeKept),
       changeQuarantine: own(changeQuarantine),
       removeTable: own(removeTable),
     },

@@ -1,4 +1,5 @@
 import { describeDeployment, type Deployment } from '../src/domain/deployment.js';
+import { keptBy } from '../src/domain/kept-table.js';
 import type { PrepareReceipt, PrepareRequest } from '../src/domain/receipt.js';
 import { firstLoader, targetTable, type ReplicatedTable } from '../src/domain/replicated-table.js';
 import { inputOf, kafkaOf, stagesOf, type KafkaTransport } from '../src/domain/route.js';
@@ -260,7 +261,9 @@ export function receiptOf(table: ReplicatedTable, estimatedRows: number | null):
   const { target } = firstLoader(table);
   const topic = kafkaOf(route)?.topic ?? null;
   const stages = stagesOf(route);
-  return { id, generation, topic, target: `${target.database}.${target.table}`, key, estimatedRows, stages };
+  const kept = keptBy(route);
+  const receipt = { id, generation, topic, target: `${target.database}.${target.table}`, key, estimatedRows, stages };
+  return kept.length === 0 ? receipt : { ...receipt, kept };
 }
 
 /** Messages that are in the topic already belong to an older history of the table: loading starts after them. */

@@ -3,7 +3,8 @@ import { targetTable, type ReplicatedTable, type TargetTable } from '../src/doma
 import { formatTableName } from '../src/domain/table-name.js';
 import { checkClaim, claimTable, deleteTable, readStanding } from '../src/ledger/registration.js';
 import { dropTarget } from '../src/clickhouse/drop-target.js';
-import { dropLeft } from '../src/clickhouse/shadow.js';
+import { dropByUuid, dropLeft } from '../src/clickhouse/shadow.js';
+import { leaveKept } from './change-kept.js';
 import type { Deps } from './deps.js';
 import { UNBOUNDED, runSlice } from '../src/pipeline/slice.js';
 import { stepsOf } from '../src/pipeline/steps.js';
@@ -42,7 +43,8 @@ export async function removeTable(
       });
     steps.begin('looking at the target');
     const receipt: { dropped: string[]; kept: RemoveReceipt['kept'][number][] } = { dropped: [], kept: [] };
-    for (const { kind, name, resync } of table.route.loaders) {
+    for (const loader of table.route.loaders) {
+      const { kind, name, resync } = loader;
       const known = targetTable(table, name, (await deps.deployment()).id);
       // Half prepared, it may have been refused the target that it names.
       const target = ready ? known : { ...known, oldMarks: false };
@@ -51,10 +53,16 @@ export async function removeTable(
       const done = request.dropTarget
         ? await dropTarget(deps.sink(target).clickhouse, target, { before, repeated })
         : keepTarget(target, ready);
-      if (request.dropTarget && resync !== undefined)
-        await dropLeft(deps.sink(target).clickhouse, target, resync, resync.uuid);
-      receipt.dropped.push(...(removed?.dropped ?? []), ...done.dropped);
-      receipt.kept.push(...(removed?.kept ?? []), ...done.kept);
+      if (request.dropTarget && resync !== undefined) {
+        const { clickhouse } = deps.sink(target);
+        await dropLeft(clickhouse, target, resync, resync.uuid);
+        // Exchanged already, and nobody has dropped it yet.
+        const isKept = (loader.kept ?? []).some(({ uuid }) => uuid === resync.replaces);
+        if (!isKept) await dropByUuid(clickhouse, target.target, resync.replaces);
+      }
+      const old = await leaveKept(deps, loader, request.dropTarget);
+      receipt.dropped.push(...(removed?.dropped ?? []), ...done.dropped, ...old.dropped);
+      receipt.kept.push(...(removed?.kept ?? []), ...done.kept, ...old.kept);
     }
     steps.begin('forgetting the table');
     await deleteTable(deps.ledger, claim);

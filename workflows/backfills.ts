@@ -1,4 +1,5 @@
 import { backfillSpec, describeBackfill, isBackfill, type BackfillTerms } from '../src/domain/backfill.js';
+import { DEFAULT_PRIORITY, type CopyPriority } from '../src/domain/copy-priority.js';
 import { isResync } from '../src/domain/resync.js';
 import { count } from '../src/domain/figures.js';
 import type { BackfillReceipt, CopyReceipt } from '../src/domain/receipt.js';
@@ -18,7 +19,7 @@ export interface Backfill extends BackfillReceipt {
   readonly copy?: CopyReceipt;
 }
 
-type State = Pick<TableState, 'backfills'>;
+type State = Pick<TableState, 'backfills' | 'priority'>;
 
 /** Those that ended and are still shown. */
 const SHOWN = 5;
@@ -65,6 +66,23 @@ export function loseLoader(state: State, loader: string, endedAt: string): reado
   return backfillsOf(state).map((each) =>
     each.loader === loader && each.status === 'running' ? { ...each, status: 'cancelled', endedAt } : each,
   );
+}
+
+/** Of the copies of a table; of one of them, where that has another. */
+export function priorityOf(state: State, stage?: StageId): CopyPriority {
+  const { priority } = backfillsOf(state).find((each) => each.stage === stage)?.terms ?? {};
+  return priority ?? state.priority ?? DEFAULT_PRIORITY;
+}
+
+/** Gives all copies of a table a priority, those that run too. */
+export function prioritize(state: State, priority: CopyPriority): Pick<TableState, 'backfills' | 'priority'> {
+  const { backfills } = state;
+  if (backfills === undefined) return { priority };
+  const isOther = ({ status, terms }: Backfill): boolean => status === 'running' && terms.priority !== undefined;
+  return {
+    priority,
+    backfills: backfills.map((each) => (isOther(each) ? { ...each, terms: { ...each.terms, priority } } : each)),
+  };
 }
 
 /** The one that is meant, where it runs: `backfill:2`, or `2`; the only one where no name is given. */

@@ -1,4 +1,5 @@
 import type { BackfillTerms } from '../src/domain/backfill.js';
+import { isCopyPriority, type CopyPriority } from '../src/domain/copy-priority.js';
 import { isResyncName } from '../src/domain/resync.js';
 import { isReplayName, type ReplayTerms } from '../src/domain/replay.js';
 import { plural } from '../src/domain/figures.js';
@@ -6,8 +7,19 @@ import { MAIN_LOADER } from '../src/domain/route.js';
 import { change, isText, keep, refuse, type Handled } from './answers.js';
 import { anotherChange, type Change, loadersOf, replayNamed, runningReplays } from './changes.js';
 import { runningResync } from './backfills.js';
+import { beginKept } from './begin-kept.js';
 import { beginBackfill, noLoader } from './begin-backfill.js';
-import { badName, isName, readBackfill, readReplay, readResync, TEXT_LIMIT } from './read-terms.js';
+import {
+  BAD_KEEP,
+  BAD_PRIORITY,
+  badName,
+  isKeep,
+  isName,
+  readBackfill,
+  readReplay,
+  readResync,
+  TEXT_LIMIT,
+} from './read-terms.js';
 import { isLeaving, type TableState } from './table-state.js';
 
 /** A message about loaders, replays, backfills or the quarantine that was understood. */
@@ -27,6 +39,9 @@ export type ChangeRequest = { readonly requestId: string | null } & (
   | { readonly action: 'cancelBackfill'; readonly backfill: string | null }
   | { readonly action: 'resync'; readonly terms: BackfillTerms }
   | { readonly action: 'cancelResync' }
+  | { readonly action: 'dropKept'; readonly name: string | null }
+  | { readonly action: 'keepLonger'; readonly name: string | null; readonly keep: string }
+  | { readonly action: 'prioritize'; readonly priority: CopyPriority }
   | { readonly action: 'retryQuarantined' | 'dropQuarantined'; readonly ids: readonly string[] | null }
 );
 
@@ -40,10 +55,13 @@ export const CHANGE_FIELDS: Readonly<Record<ChangeAction, readonly string[]>> = 
   resumeLoader: ['requestId', 'name'],
   replay: ['requestId', 'from', 'to', 'loader', 'into', 'topicOnly'],
   cancelReplay: ['requestId', 'replay'],
-  backfill: ['requestId', 'from', 'to', 'where', 'prune', 'loader'],
+  backfill: ['requestId', 'from', 'to', 'where', 'prune', 'loader', 'priority'],
   cancelBackfill: ['requestId', 'backfill'],
-  resync: ['requestId', 'loader', 'keepOld'],
+  resync: ['requestId', 'loader', 'keep', 'priority'],
   cancelResync: ['requestId'],
+  dropKept: ['requestId', 'name'],
+  keepLonger: ['requestId', 'name', 'keep'],
+  prioritize: ['requestId', 'priority'],
   retryQuarantined: ['requestId', 'ids'],
   dropQuarantined: ['requestId', 'ids'],
 };
@@ -112,6 +130,17 @@ export function readChangeRequest(
     }
     case 'cancelResync':
       return { action, requestId };
+    case 'dropKept':
+    case 'keepLonger': {
+      if (!isText(name, TEXT_LIMIT)) return 'name must be the name of a table that is kept: db.orders__r1_old.';
+      if (action === 'dropKept') return { action, requestId, name };
+      const { keep = null } = fields;
+      return isKeep(keep) ? { action, requestId, name, keep } : BAD_KEEP;
+    }
+    case 'prioritize': {
+      const { priority = null } = fields;
+      return isCopyPriority(priority) ? { action, requestId, priority } : BAD_PRIORITY;
+    }
     case 'retryQuarantined':
     case 'dropQuarantined': {
       const { ids = null } = fields;
@@ -130,6 +159,7 @@ function areIds(value: unknown): value is readonly string[] {
 
 export function handleChange(state: TableState, request: ChangeRequest, at: string): Handled {
   if (isLeaving(state)) return refuse(state, 'The table is being removed.');
+  if (request.action === 'prioritize') return prioritize(state, request.priority);
   if (state.lifecycle.step !== 'running') return refuse(state, 'The table is not prepared yet: ask again when it is.');
   switch (request.action) {
     case 'pauseLoader':
@@ -144,6 +174,8 @@ export function handleChange(state: TableState, request: ChangeRequest, at: stri
     case 'cancelBackfill':
     case 'resync':
     case 'cancelResync':
+    case 'dropKept':
+    case 'keepLonger':
     case 'retryQuarantined':
     case 'dropQuarantined':
       return begin(state, request, at);
@@ -155,7 +187,7 @@ export function handleChange(state: TableState, request: ChangeRequest, at: stri
 /** They write to the live table and not to the one that a resync fills, or take one of them away. */
 const WAIT_FOR_RESYNC: readonly ChangeAction[] = ['removeLoader', 'replay', 'backfill', 'resync', 'retryQuarantined'];
 
-type Begun = Exclude<ChangeRequest, { action: 'pauseLoader' | 'resumeLoader' }>;
+type Begun = Exclude<ChangeRequest, { action: 'pauseLoader' | 'resumeLoader' | 'prioritize' }>;
 
 function begin(state: TableState, request: Begun, at: string): Handled {
   const pending = state.change ?? null;
@@ -211,6 +243,9 @@ function begin(state: TableState, request: Begun, at: string): Handled {
     case 'cancelBackfill':
     case 'cancelResync':
       return beginBackfill(state, { ...request, requestId }, at);
+    case 'dropKept':
+    case 'keepLonger':
+      return beginKept(state, { ...request, requestId }, at);
     case 'retryQuarantined':
     case 'dropQuarantined': {
       const { action, ids } = request;
@@ -227,6 +262,10 @@ function begin(state: TableState, request: Begun, at: string): Handled {
 /** Adding a loader may be retried for ever: its removal ends that. */
 function withdraws(request: Begun, pending: Change): boolean {
   return request.action === 'removeLoader' && pending.task === 'addLoader' && pending.loader.name === request.name;
+}
+
+function prioritize(state: TableState, priority: CopyPriority): Handled {
+  return change(state, { type: 'prioritized', priority }, `Copies of the table have ${priority} priority.`);
 }
 
 function pauseLoader(

@@ -1,5 +1,6 @@
 import type {
   BackfillReceipt,
+  KeptReceipt,
   LoaderReceipt,
   LoaderRequest,
   QuarantineReceipt,
@@ -7,9 +8,20 @@ import type {
 } from '../src/domain/receipt.js';
 import { isReplay, replayName, type ReplayTerms } from '../src/domain/replay.js';
 import type { BackfillTerms } from '../src/domain/backfill.js';
-import { plural } from '../src/domain/figures.js';
+import type { CopyPriority } from '../src/domain/copy-priority.js';
+import type { Kept } from '../src/domain/kept-table.js';
 import { copyStage, loaderOf, type StageId, type StageSpec } from '../src/domain/route.js';
-import { addBackfill, type Backfill, endBackfill, loseLoader, runningBackfills, runningResync } from './backfills.js';
+import {
+  addBackfill,
+  type Backfill,
+  endBackfill,
+  loseLoader,
+  prioritize,
+  runningBackfills,
+  runningResync,
+} from './backfills.js';
+import { keptSentence, quarantineSentence, sentenceOf } from './change-sentences.js';
+import { putOff } from './kept-tables.js';
 import type { FailureReport, Pause, TableEvent, TableState, Task } from './table-state.js';
 
 /** A change of a table's loaders or replays, or of its quarantine, one activity each. One is made at a time, beside the stages. */
@@ -26,6 +38,8 @@ export type Change = { readonly requestId: string; readonly at: string } & (
   | { readonly task: 'cancelReplay'; readonly replay: StageId }
   | { readonly task: 'startBackfill'; readonly terms: BackfillTerms }
   | { readonly task: 'cancelBackfill'; readonly backfill: StageId }
+  | { readonly task: 'dropKept'; readonly names: readonly string[] }
+  | { readonly task: 'keepLonger'; readonly name: string; readonly until: string | null }
   /** `ids` is null for all that are open. */
   | { readonly task: 'retryQuarantined' | 'dropQuarantined'; readonly ids: readonly string[] | null }
 );
@@ -62,6 +76,10 @@ export interface ChangeState {
   readonly replays?: readonly Replay[];
   /** Likewise. */
   readonly backfills?: readonly Backfill[];
+  /** Old tables of its resyncs that are kept; absent: none ever was. */
+  readonly kept?: readonly Kept[];
+  /** Of its copies; `normal` when absent. */
+  readonly priority?: CopyPriority;
   /** Rows in quarantine, as of the last slice or change that said so. */
   readonly quarantined?: number;
 }
@@ -80,6 +98,8 @@ export type ChangeEvent =
   | { readonly type: 'backfillStarted'; readonly at: string; readonly receipt: BackfillReceipt }
   | { readonly type: 'backfillCancelled'; readonly at: string }
   | { readonly type: 'quarantineChanged'; readonly at: string; readonly receipt: QuarantineReceipt }
+  | { readonly type: 'keptChanged'; readonly at: string; readonly receipt: KeptReceipt }
+  | { readonly type: 'prioritized'; readonly priority: CopyPriority }
   | { readonly type: 'loaderPaused'; readonly at: string; readonly name: string; readonly reason: string | null }
   | { readonly type: 'loaderResumed'; readonly name: string };
 
@@ -93,6 +113,8 @@ export const CHANGE_TASKS: readonly Task[] = [
   'cancelReplay',
   'startBackfill',
   'cancelBackfill',
+  'dropKept',
+  'keepLonger',
   'retryQuarantined',
   'dropQuarantined',
 ] satisfies Change['task'][];
@@ -106,6 +128,8 @@ const CHANGE_EVENTS: readonly string[] = [
   'backfillStarted',
   'backfillCancelled',
   'quarantineChanged',
+  'keptChanged',
+  'prioritized',
   'loaderPaused',
   'loaderResumed',
 ] satisfies ChangeEvent['type'][];
@@ -158,6 +182,12 @@ export function reduceChange(state: TableState, event: ChangeEvent): TableState 
       const { receipt, at } = event;
       return endChange({ ...state, quarantined: receipt.open }, at, quarantineSentence(change, receipt));
     }
+    case 'keptChanged': {
+      const { kept } = event.receipt;
+      return endChange({ ...state, kept }, event.at, keptSentence(change));
+    }
+    case 'prioritized':
+      return { ...state, ...prioritize(state, event.priority) };
     case 'loaderPaused': {
       const { name, at, reason } = event;
       return { ...state, loaderPauses: { ...state.loaderPauses, [name]: { since: at, reason } } };
@@ -178,7 +208,8 @@ export function refuseChange(state: TableState, task: Task, failure: FailureRepo
   const { change } = state;
   if (change?.task !== task) return state;
   const { requestId } = change;
-  return { ...state, change: null, changed: { requestId, task: change.task, at, failure, message: failure.message } };
+  const next = change.task === 'dropKept' ? putOff(state, change.names, at) : state;
+  return { ...next, change: null, changed: { requestId, task: change.task, at, failure, message: failure.message } };
 }
 
 /** A stage that runs once is done. The rows of the copy of a replay are rows of the replay. */
@@ -235,6 +266,7 @@ function loadersChanged(state: TableState, task: Task, { prepared }: LoaderRecei
   const next: TableState = {
     ...state,
     prepared: { ...prepared, estimatedRows: before?.estimatedRows ?? prepared.estimatedRows, stages },
+    ...(state.kept === undefined ? {} : { kept: prepared.kept ?? [] }),
   };
   if (change?.task !== 'removeLoader' || change.task !== task) return next;
   const lost = runningBackfills(state).filter(({ loader }) => loader === change.name);
@@ -252,23 +284,6 @@ function loadersChanged(state: TableState, task: Task, { prepared }: LoaderRecei
         ? null
         : state.lastTransientFailure,
   };
-}
-
-function sentenceOf(change: Change | null, { dropped, kept }: LoaderReceipt): string {
-  if (change?.task === 'addLoader') return `Loader ${change.loader.name} is added, and copies the table.`;
-  const isNothing = dropped.length === 0 && kept.length === 0;
-  if (change?.task === 'removeLoader' && change.withdraws === true && isNothing)
-    return `Loader ${change.name} is not added: the request is withdrawn. An empty ClickHouse table may be left of it.`;
-  const went = dropped.length === 0 ? '' : ` Dropped in ClickHouse: ${dropped.join(', ')}.`;
-  const stays = kept.map(({ name, why }) => ` ${name} stays: ${why}.`).join('');
-  return `Loader ${change?.task === 'removeLoader' ? change.name : ''} is removed.${went}${stays}`;
-}
-
-function quarantineSentence(change: Change | null, { retried, refused, dropped, open }: QuarantineReceipt): string {
-  const rest = open === 0 ? 'None is left in quarantine.' : `${plural(open, 'row')} still in quarantine.`;
-  if (change?.task === 'dropQuarantined') return `${plural(dropped, 'row')} dropped from the quarantine. ${rest}`;
-  const still = refused === 0 ? '' : ` ClickHouse refuses ${plural(refused, 'row')} as before.`;
-  return `${plural(retried, 'row')} inserted again.${still} ${rest}`;
 }
 
 function endChange(state: TableState, at: string, message: string): TableState {

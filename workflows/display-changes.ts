@@ -1,6 +1,7 @@
 import { plural } from '../src/domain/figures.js';
 import { backfillLine, backfillsOf } from './backfills.js';
 import { type Replay, replaysOf } from './changes.js';
+import { keptLine, keptOf } from './kept-tables.js';
 import { plain } from './plain.js';
 import type { TableState } from './table-state.js';
 
@@ -25,6 +26,7 @@ export function changeLines(state: TableState): readonly string[] {
     ...refused,
     ...replaysOf(state).map((replay) => replayLine(state, replay)),
     ...backfillsOf(state).map(backfillLine),
+    ...keptOf(state).map(keptLine),
   ];
 }
 

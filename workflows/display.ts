@@ -5,9 +5,10 @@ import { clip } from '../src/domain/clip.js';
 import { count } from '../src/domain/figures.js';
 import { formatTableName } from '../src/domain/table-name.js';
 import { CONFIGURE_TASK } from './route-change.js';
-import { backfillsOf } from './backfills.js';
+import { backfillsOf, priorityOf } from './backfills.js';
 import { replaysOf } from './changes.js';
 import { changeLines } from './display-changes.js';
+import { keptOf } from './kept-tables.js';
 import type { TableStatus } from './messages.js';
 import { plain } from './plain.js';
 import { type StageTotals, totalsOf } from './stage-totals.js';
@@ -34,6 +35,8 @@ export function statusOf(state: TableState, address: TableAddress, running: read
     changed: state.changed ?? null,
     replays: replaysOf(state),
     backfills: backfillsOf(state),
+    kept: keptOf(state),
+    priority: priorityOf(state),
     quarantined: state.quarantined ?? 0,
     running,
     prepared: state.prepared,

@@ -3,6 +3,8 @@ import { STATUS_QUERY } from './names.js';
 import type { Backfill } from './backfills.js';
 import type { Change, ChangeOutcome, Replay } from './changes.js';
 import type { BackfillTerms } from '../src/domain/backfill.js';
+import type { CopyPriority } from '../src/domain/copy-priority.js';
+import type { Kept } from '../src/domain/kept-table.js';
 import type { ReplayTerms } from '../src/domain/replay.js';
 import type { CopyReceipt, RemoveReceipt, TableAddress } from '../src/domain/receipt.js';
 import type { ShapeChange } from '../src/domain/shape.js';
@@ -26,6 +28,8 @@ export interface ReplicateTableInput {
   readonly options?: TableOptions | undefined;
   /** How long one slice of publishing or loading runs, milliseconds; default 60,000. */
   readonly sliceMs?: number | undefined;
+  /** Of the copies of the table; `normal` when absent. */
+  readonly priority?: CopyPriority | undefined;
   /** Where the activities are polled; default the queues every worker polls. Others isolate a pipeline, or a test. */
   readonly taskQueues?: { readonly producer: string; readonly consumer: string } | undefined;
   /** Carried over continue-as-new; never given by a starter. */
@@ -91,8 +95,23 @@ export interface CancelBackfillMessage extends Message {
 export interface ResyncMessage extends Message {
   /** Whose target is filled again; the first loader's when absent. */
   readonly loader?: string | undefined;
-  /** The old table is renamed and not dropped. */
-  readonly keepOld?: boolean | undefined;
+  /** How long the old table is kept: `7d`, `12h`, `forever`. Absent: it is dropped at once. */
+  readonly keep?: string | undefined;
+  readonly priority?: CopyPriority | undefined;
+}
+
+export interface DropKeptMessage extends Message {
+  /** `database.table` or `table`; not needed while one is kept. */
+  readonly name?: string | undefined;
+}
+
+export interface KeepLongerMessage extends DropKeptMessage {
+  /** From now on: `14d`, `forever`. */
+  readonly keep: string;
+}
+
+export interface PrioritizeMessage extends Message {
+  readonly priority: CopyPriority;
 }
 
 export interface QuarantineMessage extends Message {
@@ -132,6 +151,10 @@ export interface TableStatus extends TableAddress {
   readonly changed: ChangeOutcome | null;
   readonly replays: readonly Replay[];
   readonly backfills: readonly Backfill[];
+  /** Old tables of its resyncs that are kept. */
+  readonly kept: readonly Kept[];
+  /** Of its copies, those excepted that were asked for with another. */
+  readonly priority: CopyPriority;
   /** Rows that ClickHouse refused and that are set aside, as of the last slices. */
   readonly quarantined: number;
   /** Activities that run right now. Paused and empty: nothing is touched any more. */
@@ -214,7 +237,7 @@ export const CHANGE_MESSAGES = [
     signal: defineSignal<[BackfillMessage]>('backfill'),
     update: defineUpdate<Answer, [BackfillMessage]>('requestBackfill'),
     description:
-      'Read rows of PostgreSQL again. {"from": "1", "to": "100", "prune": true}, or {"where": "..."}, or {} for all; {"loader": "..."}.',
+      'Read rows of PostgreSQL again. {"from": "1", "to": "100", "prune": true}, or {"where": "..."}, or {} for all; {"loader": "...", "priority": "high"}.',
   },
   {
     action: 'cancelBackfill',
@@ -226,13 +249,31 @@ export const CHANGE_MESSAGES = [
     action: 'resync',
     signal: defineSignal<[ResyncMessage]>('resync'),
     update: defineUpdate<Answer, [ResyncMessage]>('requestResync'),
-    description: 'Fill a fresh table and put it in the place of the live one. {"loader": "...", "keepOld": true}.',
+    description: 'Fill a fresh table and put it in the place of the live one. {"loader": "...", "keep": "7d"}.',
   },
   {
     action: 'cancelResync',
     signal: defineSignal<[Message]>('cancelResync'),
     update: defineUpdate<Answer, [Message]>('requestCancelResync'),
     description: 'End a resync; the live table stays as it is. {}.',
+  },
+  {
+    action: 'dropKept',
+    signal: defineSignal<[DropKeptMessage]>('dropKept'),
+    update: defineUpdate<Answer, [DropKeptMessage]>('requestDropKept'),
+    description: 'Drop the old table that a resync has kept. {"name": "db.table"}, needed where several are kept.',
+  },
+  {
+    action: 'keepLonger',
+    signal: defineSignal<[KeepLongerMessage]>('keepLonger'),
+    update: defineUpdate<Answer, [KeepLongerMessage]>('requestKeepLonger'),
+    description: 'Keep the old table of a resync for this time from now on. {"keep": "14d", "name": "db.table"}.',
+  },
+  {
+    action: 'prioritize',
+    signal: defineSignal<[PrioritizeMessage]>('prioritize'),
+    update: defineUpdate<Answer, [PrioritizeMessage]>('requestPrioritize'),
+    description: 'Let the copies of the table go before others, or after them. {"priority": "high"}, normal or low.',
   },
   {
     action: 'retryQuarantined',

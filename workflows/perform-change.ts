@@ -13,6 +13,7 @@ type Activities = Pick<
   | 'cancelReplay'
   | 'startBackfill'
   | 'cancelBackfill'
+  | 'changeKept'
   | 'changeQuarantine'
 >;
 
@@ -23,8 +24,8 @@ export async function performChange(
   state: TableState,
   options: { readonly summary: string },
 ): Promise<ChangeEvent> {
-  const { addLoader, removeLoader, startReplay, cancelReplay, startBackfill, cancelBackfill, changeQuarantine } =
-    activities;
+  const { addLoader, removeLoader, startReplay, cancelReplay, startBackfill, cancelBackfill } = activities;
+  const { changeKept, changeQuarantine } = activities;
   const change = state.change ?? null;
   switch (change?.task) {
     case 'addLoader': {
@@ -54,6 +55,15 @@ export async function performChange(
     case 'cancelBackfill':
       await cancelBackfill.executeWithOptions(options, [{ ...address, backfill: change.backfill }]);
       return { type: 'backfillCancelled', at: now() };
+    case 'dropKept': {
+      const receipt = await changeKept.executeWithOptions(options, [{ ...address, names: change.names }]);
+      return { type: 'keptChanged', at: now(), receipt };
+    }
+    case 'keepLonger': {
+      const { name, until } = change;
+      const receipt = await changeKept.executeWithOptions(options, [{ ...address, names: [name], until }]);
+      return { type: 'keptChanged', at: now(), receipt };
+    }
     case 'retryQuarantined':
     case 'dropQuarantined': {
       const action = change.task === 'retryQuarantined' ? 'retry' : 'drop';

@@ -55,7 +55,7 @@ export function tableActivities(
   const copy = { ...COMMON, taskQueue: producer, startToCloseTimeout: 24 * HOUR, heartbeatTimeout: SLICE_HEARTBEAT };
   const { prepareTable, removeTable, addLoader, removeLoader, startReplay, cancelReplay } =
     proxyActivities<ReplicationActivities>(short);
-  const { startBackfill, cancelBackfill, changeQuarantine } = proxyActivities<ReplicationActivities>(short);
+  const { startBackfill, cancelBackfill, changeKept, changeQuarantine } = proxyActivities<ReplicationActivities>(short);
   // Rows wait for a change: a worker that died with it must be noticed soon.
   const { changeRoute } = proxyActivities<ReplicationActivities>({ ...short, heartbeatTimeout: SLICE_HEARTBEAT });
   const { copyTable } = proxyActivities<ReplicationActivities>(copy);
@@ -74,6 +74,7 @@ export function tableActivities(
     cancelReplay,
     startBackfill,
     cancelBackfill,
+    changeKept,
     changeQuarantine,
   };
   return { ...moving, ...changes, prepareTable, removeTable };

@@ -1,4 +1,6 @@
 import type { BackfillTerms } from '../src/domain/backfill.js';
+import { COPY_PRIORITIES, isCopyPriority } from '../src/domain/copy-priority.js';
+import { KEEP_FORMS, parseKeep } from '../src/domain/kept-table.js';
 import { BOUND_FORMS, parseBound, type ReplayTerms } from '../src/domain/replay.js';
 import { isText } from './answers.js';
 
@@ -7,12 +9,15 @@ type Fields = Readonly<Record<string, unknown>>;
 const NAME = /^[a-z0-9-]{1,40}$/u;
 /** Of a text in a message, characters. */
 export const TEXT_LIMIT = 500;
+/** Of what is none of them. */
+export const BAD_PRIORITY = `priority must be ${COPY_PRIORITIES.join(', ')}.`;
+export const BAD_KEEP = `keep must be ${KEEP_FORMS}.`;
 const KEY_LIMIT = 4_000;
 const WHERE_LIMIT = 4_000;
 
 /** @returns a sentence for what is wrong with one of the fields */
 export function readBackfill(fields: Fields): BackfillTerms | string {
-  const { where = null, prune = false, loader = null } = fields;
+  const { where = null, prune = false, loader = null, priority = null } = fields;
   const [from, to] = [boundOf(fields['from']), boundOf(fields['to'])];
   if (!isText(from, KEY_LIMIT) || !isText(to, KEY_LIMIT))
     return 'from and to must be keys: a text or a number, or a list of them for a key of several columns: ["eu", 12].';
@@ -22,12 +27,14 @@ export function readBackfill(fields: Fields): BackfillTerms | string {
   if (where !== null && prune)
     return 'prune goes with from and to, or alone: ClickHouse cannot judge a condition of PostgreSQL.';
   if (loader !== null && !isName(loader)) return badName(loader);
+  if (priority !== null && !isCopyPriority(priority)) return BAD_PRIORITY;
   return {
     ...(from === null ? {} : { from }),
     ...(to === null ? {} : { to }),
     ...(where === null ? {} : { where }),
     ...(prune ? { prune } : {}),
     ...(loader === null ? {} : { loader }),
+    ...(priority === null ? {} : { priority }),
   };
 }
 
@@ -39,10 +46,20 @@ function boundOf(value: unknown): unknown {
 }
 
 /** @returns as `readBackfill` */
-export function readResync({ loader = null, keepOld = false }: Fields): BackfillTerms | string {
+export function readResync({ loader = null, keep = null, priority = null }: Fields): BackfillTerms | string {
   if (loader !== null && !isName(loader)) return badName(loader);
-  if (typeof keepOld !== 'boolean') return 'keepOld must be true or false.';
-  return { resync: true, ...(keepOld ? { keepOld } : {}), ...(loader === null ? {} : { loader }) };
+  if (keep !== null && !isKeep(keep)) return BAD_KEEP;
+  if (priority !== null && !isCopyPriority(priority)) return BAD_PRIORITY;
+  return {
+    resync: true,
+    ...(keep === null ? {} : { keep }),
+    ...(loader === null ? {} : { loader }),
+    ...(priority === null ? {} : { priority }),
+  };
+}
+
+export function isKeep(value: unknown): value is string {
+  return typeof value === 'string' && parseKeep(value) !== undefined;
 }
 
 /** @returns as `readBackfill` */

@@ -18,11 +18,14 @@ import {
 import { InitialVersioningBehavior } from '@temporalio/common';
 import { activityQueuesOf, deploymentOf } from '../src/domain/deployment.js';
 import type { ReplaySliceReceipt, SliceReceipt, TableAddress } from '../src/domain/receipt.js';
+import { isCopyPriority, type CopyPriority } from '../src/domain/copy-priority.js';
 import { inputOf } from '../src/domain/route.js';
 import type { RouteOptions } from '../src/domain/route-change.js';
 import { FIRST_SHAPE } from '../src/domain/shape.js';
 import { workflowIdOf } from '../src/domain/table-name.js';
 import { readActivityFailure } from '../src/failure/application-failure.js';
+import { openAlarm } from './alarm.js';
+import { priorityOf } from './backfills.js';
 import { isChangeTask, mustWait } from './changes.js';
 import { currentDetails, statusOf, summaryOf } from './display.js';
 import {
@@ -54,7 +57,9 @@ import {
   RETRY_PAUSE_MS,
   tableActivities,
 } from './policies.js';
+import { dueKept, nextDrop } from './kept-tables.js';
 import { performChange } from './perform-change.js';
+import { BAD_PRIORITY } from './read-terms.js';
 import { type Action, handleRequest, readRequest, type Request } from './request.js';
 import { CONFIGURE_TASK } from './route-change.js';
 import { searchAttributeWriter } from './search-attributes.js';
@@ -81,9 +86,12 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
   const running = new Map<Task, CancellationScope>();
   /** What the step of a change that runs was asked for. */
   let asked: RouteOptions | undefined;
+  /** With which priority the copies that run were asked for. */
+  const priorities = new Map<Task, CopyPriority>();
   const updateSearchAttributes = searchAttributeWriter(address);
-  let state: TableState = input.state === undefined ? initialState(now()) : upgradeState(input.state);
+  let state: TableState = input.state === undefined ? firstState(input) : upgradeState(input.state);
   let turns = 0;
+  const wakeAt = openAlarm(() => (turns += 1));
 
   function become(next: TableState): void {
     turns += 1;
@@ -200,20 +208,21 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
     const tableId = state.prepared?.id;
     const { checkpoint } = totalsOf(state, task);
     const request = { ...address, tableId, stage: task, sliceMs, shape: state.shape?.shape ?? FIRST_SHAPE, checkpoint };
-    if (stage.activity === 'copyTable')
-      return {
-        type: 'copied',
-        at: now(),
-        stage: task,
-        receipt: await activities.copyTable.executeWithOptions(options, [request]),
-      };
+    if (stage.activity === 'copyTable') {
+      const priority = priorityOf(state, task);
+      priorities.set(task, priority);
+      const receipt = await activities.copyTable.executeWithOptions(options, [{ ...request, priority }]);
+      return { type: 'copied', at: now(), stage: task, receipt };
+    }
     const idleMs = IDLE_SLICES * sliceMs;
     const receipt = await activities[stage.activity].executeWithOptions(options, [{ ...request, idleMs }]);
     return { type: 'sliceEnded', at: now(), receipt: { ...upgradeReceipt(receipt), stage: task } };
   }
 
-  /** Another change was asked for while this one ran. */
+  /** Another change was asked for while this one ran, or another priority: then a copy that waits has to wait elsewhere. */
   function isReplaced(task: Task): boolean {
+    const priority = priorities.get(task);
+    if (priority !== undefined && priority !== priorityOf(state, task)) return true;
     return task === CONFIGURE_TASK && asked !== state.routeChange?.options;
   }
 
@@ -245,13 +254,21 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
       if (!isCancellation(error)) throw error;
     } finally {
       running.delete(task);
+      priorities.delete(task);
       turns += 1;
     }
   }
 
   try {
     for (;;) {
+      wakeAt(nextDrop(state));
       const leaving = shouldContinueAsNew(running);
+      const due = leaving ? [] : dueKept(state, Date.now());
+      if (due.length > 0) {
+        const at = now();
+        const change = { task: 'dropKept', requestId: `${at}/dropKept`, at, names: due } as const;
+        become(reduce(state, { type: 'changeRequested', change }));
+      }
       const wanted = leaving ? [] : wantedTasks(state);
       for (const [task, scope] of running) if (!wanted.includes(task) || isReplaced(task)) scope.cancel();
       for (const task of wanted) {
@@ -307,6 +324,14 @@ function requireOwnId(address: TableAddress): void {
   throw misconfigured(
     `This workflow has the id "${workflowId}", and its input names the table of "${own}": start it again with that id.`,
   );
+}
+
+/** @throws ApplicationFailure `Misconfigured` */
+function firstState({ priority }: ReplicateTableInput): TableState {
+  const state = initialState(now());
+  if (priority === undefined) return state;
+  if (isCopyPriority(priority)) return { ...state, priority };
+  throw misconfigured(BAD_PRIORITY);
 }
 
 function readSliceMs({ sliceMs = DEFAULT_SLICE_MS }: ReplicateTableInput): number {

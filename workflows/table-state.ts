@@ -196,7 +196,13 @@ export function reduce(state: TableState, event: TableEvent): TableState {
   switch (event.type) {
     case 'prepared': {
       const lifecycle = state.lifecycle.step === 'preparing' ? ({ step: 'running' } as const) : state.lifecycle;
-      return { ...succeed(state, 'prepare'), lifecycle, prepared: event.receipt };
+      const { kept } = event.receipt;
+      return {
+        ...succeed(state, 'prepare'),
+        lifecycle,
+        prepared: event.receipt,
+        ...(kept === undefined ? {} : { kept }),
+      };
     }
     case 'routeChangeRequested':
       return requestRouteChange(state, event.options, event.at);
@@ -212,8 +218,10 @@ export function reduce(state: TableState, event: TableEvent): TableState {
       if (readsAgain(stage)) {
         const backfills = moveBackfill(moved, stage, receipt);
         if (!isFinished) return { ...moved, backfills };
+        const { kept } = event.receipt;
         return {
           ...forgetStage(moved, stage),
+          ...(kept === undefined ? {} : { kept }),
           backfills: endBackfill({ backfills }, stage, 'finished', event.at ?? ''),
         };
       }

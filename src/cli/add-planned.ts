@@ -1,5 +1,6 @@
 import { chalkStderr } from 'chalk';
 import type { TableView } from '../control/table-view.js';
+import type { CopyPriority } from '../domain/copy-priority.js';
 import { count, plural } from '../domain/figures.js';
 import type { TableOptions } from '../domain/replicated-table.js';
 import { sqlName } from '../domain/table-name.js';
@@ -29,6 +30,12 @@ export interface AddedTable {
   readonly failure: Failure | null;
 }
 
+export interface AddPlannedOptions {
+  readonly options: TableOptions;
+  readonly priority: CopyPriority | undefined;
+  readonly follows: boolean;
+}
+
 /**
  * Starts the tables, a few at once, and follows each until it streams. One that fails does not hold up the others.
  * @param follows false: each is started and left to itself
@@ -38,7 +45,7 @@ export async function addPlanned(
   session: Session,
   servers: Servers,
   tables: readonly Planned[],
-  { options, follows }: { readonly options: TableOptions; readonly follows: boolean },
+  { options, priority, follows }: AddPlannedOptions,
 ): Promise<readonly AddedTable[]> {
   const { signal } = session;
   const progress = openProgress(session, tables.length);
@@ -49,7 +56,7 @@ export async function addPlanned(
     const ends = { planned, view: null, failure: null };
     try {
       signal.throwIfAborted();
-      await startChecked(session, servers, { name, options, checked: planned.checked });
+      await startChecked(session, servers, { name, options, priority, checked: planned.checked });
       started += 1;
       if (!follows) return { ...ends, exit: 'done' };
       const { end, view = null } = await followTable(viewSource(session, servers), name, {

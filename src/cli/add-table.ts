@@ -3,6 +3,7 @@ import { requireSlots } from '../control/capacity.js';
 import { describeTable } from '../control/describe-table.js';
 import { viewPipeline } from '../control/table-view.js';
 import { neededQueues } from '../control/workers.js';
+import type { CopyPriority } from '../domain/copy-priority.js';
 import type { ColumnOptions, TableOptions } from '../domain/replicated-table.js';
 import { sqlName, parseTableName, shellName, workflowIdOf, type TableName } from '../domain/table-name.js';
 import { filterSql } from '../domain/row-filter.js';
@@ -30,6 +31,7 @@ import { viewSource, withServers, type Servers } from './servers.js';
 export interface AddOptions extends Omit<TableOptions, 'intervalMs' | keyof ColumnOptions>, WrittenColumnOptions {
   /** Milliseconds. */
   readonly interval?: number;
+  readonly priority?: CopyPriority;
   readonly wait: boolean;
 }
 
@@ -72,7 +74,12 @@ export async function addTable(session: Session, table: string, options: AddOpti
       );
     if (found.capture.appendOnly === true)
       session.tell(`${title}: --capture ${found.capture.kind} sees inserts only; updates and deletes do not arrive.`);
-    const { started, moved } = await startChecked(session, servers, { name, options: wanted, checked });
+    const { started, moved } = await startChecked(session, servers, {
+      name,
+      options: wanted,
+      priority: options.priority,
+      checked,
+    });
     if (moved)
       session.tell(`${title} was added by an older release: its workflow runs on the task queue of this one now.`);
     if (!started && !moved) session.tell(`${title} is replicated already; nothing was changed.`);

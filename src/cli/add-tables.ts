@@ -126,6 +126,7 @@ async function addAll(
   const missing = options.wait ? await missingWorkers(servers, { counted, stages: specs }, signal) : [];
   const results = await addPlanned(session, servers, added, {
     options: tableOptions(options),
+    priority: options.priority,
     follows: options.wait && missing.length === 0,
   });
   if (missing.length > 0)

@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { readMilliseconds } from './milliseconds.js';
 import { parseColumnNames } from '../domain/table-name.js';
 import { withColumnOptions } from './column-options.js';
+import { priorityOption } from './priority-option.js';
 import { withRouteOptions } from './route-options.js';
 import { withTargetOptions } from './target-options.js';
 import { lazily } from './session.js';
@@ -36,6 +37,7 @@ export function addCommand(): Command {
       '--target <table>',
       'ClickHouse table or database.table (default: the name of the table, after its schema unless that is public)',
     )
+    .addOption(priorityOption('default: normal; among equals the smallest table goes first'))
     .option(
       '--no-wait',
       'end once the workflow is started, whether a worker runs or not, instead of showing the first load',

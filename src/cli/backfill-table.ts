@@ -1,11 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import type { Client } from '@temporalio/client';
 import chalk from 'chalk';
+import type { CopyPriority } from '../domain/copy-priority.js';
 import { count } from '../domain/figures.js';
+import { given } from '../domain/given.js';
 import { parseTableName, type TableName } from '../domain/table-name.js';
 import type { Backfill } from '../../workflows/backfills.js';
 import { bar } from './bar.js';
 import { makeChange } from './change-loaders.js';
+import { waitOf } from './copy-picture.js';
 import type { Exit } from './exit-code.js';
 import { openLiveText } from './live-text.js';
 import { requestTable, showAnswer } from './request.js';
@@ -19,6 +22,7 @@ export interface BackfillOptions {
   readonly where?: string;
   readonly prune?: boolean;
   readonly loader?: string;
+  readonly priority?: CopyPriority;
   readonly cancel?: boolean;
   readonly backfill?: string;
   readonly wait?: boolean;
@@ -26,16 +30,12 @@ export interface BackfillOptions {
 
 /** Starts a backfill and follows it to its end, or cancels one. */
 export async function backfillTable(session: Session, table: string, options: BackfillOptions): Promise<Exit> {
-  const { from, to, where, prune, loader, cancel, backfill, wait = true } = options;
+  const { from, to, where, prune, loader, priority, cancel, backfill, wait = true } = options;
   if (cancel === true) {
     const message = backfill === undefined ? {} : { backfill };
     return makeChange(session, table, { action: 'cancelBackfill', message });
   }
-  const fields = { from, to, where, prune, loader };
-  const message = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Record<
-    string,
-    string | boolean
-  >;
+  const message = given({ from, to, where, prune, loader, priority });
   const name = parseTableName(table);
   const requestId = randomUUID();
   return startAndFollow(session, name, { action: 'backfill', message, requestId }, wait);
@@ -47,7 +47,7 @@ export async function startAndFollow(
   name: TableName,
   request: {
     readonly action: 'backfill' | 'resync';
-    readonly message: Readonly<Record<string, string | boolean>>;
+    readonly message: object;
     readonly requestId: string;
   },
   wait: boolean,
@@ -83,7 +83,7 @@ async function follow(session: Session, client: Client, name: TableName, request
       const copy = now?.copy ?? backfill.copy?.progress;
       const { bytesDone = 0, bytes = 0, chunksDone = 0, chunks = 0 } = copy ?? {};
       const rows = now?.rows ?? backfill.copy?.rows ?? 0;
-      picture = `${backfill.stage}  ${bar(bytesDone, bytes)}  ${count(rows)} rows, ${count(chunksDone)} of ${count(chunks)} chunks`;
+      picture = `${backfill.stage}  ${bar(bytesDone, bytes)}  ${count(rows)} rows, ${count(chunksDone)} of ${count(chunks)} chunks${waitOf(now?.moved ?? null)}`;
       const parked = parks.find(({ where }) => where === backfill.stage)?.message;
       return backfill.status === 'running' && parked === undefined ? undefined : { backfill, parked };
     });

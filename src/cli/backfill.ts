@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { priorityOption } from './priority-option.js';
 import { lazily } from './session.js';
 
 export function backfillCommand(): Command {
@@ -14,6 +15,7 @@ export function backfillCommand(): Command {
     .option('--where <condition>', 'in place of a range: a condition in SQL on the columns of the table')
     .option('--prune', 'delete rows of the range that PostgreSQL does not have any more')
     .option('--loader <name>', 'whose target; the first one by default')
+    .addOption(priorityOption('default: that of the table'))
     .option('--cancel', 'end a backfill; what it has written stays')
     .option('--backfill <id>', 'with --cancel, where several run: backfill:1')
     .option('--no-wait', 'do not wait for its end')

@@ -3,6 +3,11 @@ import { count, duration, percent, share } from '../domain/figures.js';
 
 type CopyingTable = Pick<TableView, 'copiedRows' | 'estimatedRows' | 'copy'>;
 
+/** What a copy waits for: its turn, or a writer. @param doing what it is at, as it says itself */
+export function waitOf(doing: string | null): string {
+  return doing?.startsWith('waiting') === true ? `, ${doing}` : '';
+}
+
 /** How far a first load is, for a column: `1,234,567 (31%)`. */
 export function copyCell({ copiedRows, estimatedRows, copy }: CopyingTable): string {
   return copy === null || copy.bytes === 0

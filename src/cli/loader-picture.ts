@@ -1,7 +1,7 @@
 import chalk from 'chalk';
 import type { LoaderView } from '../control/loader-views.js';
 import { describeBackfill } from '../domain/backfill.js';
-import { copyLine } from './copy-picture.js';
+import { copyLine, waitOf } from './copy-picture.js';
 import type { BackfillView, ReplayView, TableView } from '../control/table-view.js';
 import { count, duration, plural } from '../domain/figures.js';
 
@@ -34,10 +34,18 @@ export function backfillFacts({ backfills }: TableView): (readonly [string, stri
   return backfills.map((backfill) => [backfill.id, backfillText(backfill)]);
 }
 
-function backfillText({ status, target, rows, pruned, terms, copy }: BackfillView): string {
+/** Old tables of resyncs, and when they go. */
+export function keptFacts({ kept }: TableView): (readonly [string, string])[] {
+  return kept.map(({ name, until }) => [
+    'kept',
+    `${name}, the old table of a resync, until ${until ?? 'you drop it: resync --drop-kept'}`,
+  ]);
+}
+
+function backfillText({ status, target, rows, pruned, terms, copy, doing }: BackfillView): string {
   const gone = pruned === 0 ? '' : `, ${count(pruned)} deleted`;
   const done = status === 'running' ? copyLine({ copiedRows: rows, estimatedRows: null, copy }) : `${count(rows)} rows`;
-  return `${status === 'running' ? chalk.cyan(status) : status}, ${done} into ${target}${gone}; ${describeBackfill(terms)}`;
+  return `${status === 'running' ? chalk.cyan(status) : status}, ${done} into ${target}${gone}${waitOf(doing)}; ${describeBackfill(terms)}`;
 }
 
 function replayText({ status, target, rows, waiting, start, end }: ReplayView): string {

@@ -9,6 +9,7 @@ import { EXIT_CODES, exitCode } from './exit-code.js';
 import { initCommand } from './init.js';
 import { loaderCommand } from './loader.js';
 import { pauseCommand } from './pause.js';
+import { prioritizeCommand } from './prioritize.js';
 import { quarantineCommand } from './quarantine.js';
 import { removeCommand } from './remove.js';
 import { backfillCommand } from './backfill.js';
@@ -47,6 +48,7 @@ export function createProgram(): Command {
     replayCommand(),
     backfillCommand(),
     resyncCommand(),
+    prioritizeCommand(),
     quarantineCommand(),
     workerCommand(),
     devCommand(),

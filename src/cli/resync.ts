@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { priorityOption } from './priority-option.js';
 import { lazily } from './session.js';
 
 export function resyncCommand(): Command {
@@ -10,7 +11,11 @@ export function resyncCommand(): Command {
     )
     .argument('<table>')
     .option('--loader <name>', 'whose target; the first one by default')
-    .option('--keep-old', 'rename the old table to <table>__r<number>_old and do not drop it')
+    .option('--keep <time>', 'rename the old table to <table>__r<number>_old and drop it later: 12h, 7d, or forever')
+    .addOption(priorityOption('default: that of the table'))
+    .option('--drop-kept', 'drop the old table that is kept, now')
+    .option('--keep-longer <time>', 'keep the old table for this time from now on: 12h, 7d, or forever')
+    .option('--kept <name>', 'with --drop-kept and --keep-longer, where several are kept: orders__r1_old')
     .option('--cancel', 'end a resync; the live table stays as it is')
     .option('--no-wait', 'do not wait for its end')
     .option('--json', 'print the result as one JSON object')
@@ -19,7 +24,8 @@ export function resyncCommand(): Command {
       `
 Examples:
   pg2click resync shop.orders
-  pg2click resync shop.orders --keep-old
+  pg2click resync shop.orders --keep 7d
+  pg2click resync shop.orders --drop-kept
   pg2click resync shop.orders --cancel`,
     )
     .action(lazily(async () => (await import('./resync-table.js')).resyncTable));

@@ -2,6 +2,7 @@ import { requestedOptions, requireSameOptions } from '../control/check-options.j
 import { moveWorkflow } from '../control/move-workflow.js';
 import { requireOwnTableWorkflow } from '../control/own-workflow.js';
 import { startTable } from '../control/start-table.js';
+import type { CopyPriority } from '../domain/copy-priority.js';
 import type { TableOptions } from '../domain/replicated-table.js';
 import type { TableName } from '../domain/table-name.js';
 import type { CheckedTable } from './check-table.js';
@@ -22,9 +23,14 @@ export interface Started {
 export async function startChecked(
   { settings }: Session,
   { temporal: { client }, queues, deployment }: Servers,
-  table: { readonly name: TableName; readonly options: TableOptions; readonly checked: CheckedTable },
+  table: {
+    readonly name: TableName;
+    readonly options: TableOptions;
+    readonly priority: CopyPriority | undefined;
+    readonly checked: CheckedTable;
+  },
 ): Promise<Started> {
-  const { options, checked } = table;
+  const { options, priority, checked } = table;
   const { pipeline, worker } = settings;
   const address = { ...table.name, pipeline };
   const moved = await moveWorkflow(client, address, queues.workflow);
@@ -35,6 +41,7 @@ export async function startChecked(
     // The workers may be told of another default.
     options: isTransportSet ? { ...options, transport: checked.route.transport.kind } : options,
     sliceMs: worker.sliceMs,
+    priority,
     taskQueue: queues.workflow,
   });
   if (!started && !checked.prepared && !moved)

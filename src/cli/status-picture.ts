@@ -1,14 +1,15 @@
-import { copyCell, copyLine } from './copy-picture.js';
+import { copyCell, copyLine, waitOf } from './copy-picture.js';
 import chalk from 'chalk';
 import stringWidth from 'string-width';
 import type { FailureView, PipelineView, StageView, TableView } from '../control/table-view.js';
 import { missingQueues, type Workers } from '../control/workers.js';
+import { DEFAULT_PRIORITY } from '../domain/copy-priority.js';
 import { COPY_STAGE } from '../domain/route.js';
 import type { ShapeChange } from '../domain/shape.js';
 import { count, duration, plural } from '../domain/figures.js';
 import { inShell } from '../domain/table-name.js';
 import { loadStage, MAIN_LOADER, PUBLISH_STAGE } from '../domain/route.js';
-import { backfillFacts, loaderFacts, replayFacts } from './loader-picture.js';
+import { backfillFacts, keptFacts, loaderFacts, replayFacts } from './loader-picture.js';
 
 /** Every table of a pipeline, one line each; trouble below its table. */
 export function drawPipeline(view: PipelineView, before?: PipelineView): string {
@@ -39,6 +40,7 @@ export function drawTable(table: TableView, view: PipelineView, before?: Pipelin
     ...loaderFacts(table),
     ...replayFacts(table),
     ...backfillFacts(table),
+    ...keptFacts(table),
     ['loaded', rate === '' ? null : `${count(table.loadedRows)}${rate}`],
     ['lag', lag(table.lagSeconds)],
     ['paused', table.paused === null ? null : `since ${table.paused.since}${reason(table.paused.reason)}`],
@@ -200,7 +202,9 @@ function hasFirstLoad({ stages }: TableView): boolean {
 
 function firstLoad(table: TableView): string {
   if (table.copied) return `done, ${plural(table.copiedRows, 'row')}`;
-  return copyLine(table);
+  const { priority } = table;
+  const turn = priority === null || priority === DEFAULT_PRIORITY ? '' : `, ${priority} priority`;
+  return `${copyLine(table)}${waitOf(table.doing)}${turn}`;
 }
 
 function reason(text: string | null): string {

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { chalkStderr } from 'chalk';
 import { viewTable, type TableView, type ViewSource } from '../control/table-view.js';
 import { sqlName, shellName, type TableName } from '../domain/table-name.js';
-import { copyLine } from './copy-picture.js';
+import { copyLine, waitOf } from './copy-picture.js';
 import type { Exit } from './exit-code.js';
 import { openLiveText } from './live-text.js';
 import { viewSource, type Servers } from './servers.js';
@@ -125,7 +125,7 @@ export function lineOf(view: TableView | undefined, title: string): string {
     failure?.retrying !== true || failure.attempt === null
       ? ''
       : `  ${chalkStderr.yellow(`retrying (attempt ${failure.attempt}): ${failure.message}`)}`;
-  const rows = view.phase === 'copying' ? `  ${copyLine(view)}` : '';
+  const rows = view.phase === 'copying' ? `  ${copyLine(view)}${waitOf(view.doing)}` : '';
   const doing =
     (view.phase === 'preparing' || view.phase === 'configuring') && trouble === '' && view.doing !== null
       ? `  ${view.doing}`

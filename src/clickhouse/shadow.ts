@@ -159,14 +159,20 @@ export function shadowGone({ database, table }: Target, resync: Resync): Failure
 
 /** Drops what is left of a resync: the table with this UUID, unless it is the live one, and the floor and the view of the shadow. Idempotent. */
 export async function dropLeft(ch: ClickHouseClient, live: TargetTable, resync: Resync, uuid: string): Promise<void> {
-  const { database } = live.target;
-  const { live: found, shadow: name } = await findPlaces(ch, live.target, { uuid });
-  if (name !== undefined && found !== uuid) {
-    const { sql, shown } = targetNames({ database, table: name });
-    const statement = /* sql */ `drop table if exists ${sql.table} settings max_table_size_to_drop = 0`;
-    await execute(ch, statement, `dropping ${shown}`);
-  }
-  await dropTarget(ch, { ...live, target: { database, table: resync.table } });
+  await dropByUuid(ch, live.target, uuid);
+  await dropTarget(ch, { ...live, target: { database: live.target.database, table: resync.table } });
+}
+
+/**
+ * Drops a table of which only the UUID is sure, unless it is the live one. Idempotent.
+ * @param named drops it only under this name: under another it is somebody else's
+ */
+export async function dropByUuid(ch: ClickHouseClient, live: Target, uuid: string, named?: string): Promise<void> {
+  const { live: found, shadow: name } = await findPlaces(ch, live, { uuid });
+  if (name === undefined || found === uuid || (named !== undefined && name !== named)) return;
+  const { sql, shown } = targetNames({ database: live.database, table: name });
+  const statement = /* sql */ `drop table if exists ${sql.table} settings max_table_size_to_drop = 0`;
+  await execute(ch, statement, `dropping ${shown}`);
 }
 
 /** Renames the old table to a name that people know. Idempotent. */

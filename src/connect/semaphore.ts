@@ -4,12 +4,21 @@ export interface AcquireOptions {
   readonly signal: AbortSignal;
   /** Called at once, and then every second, with the number of those ahead. */
   readonly onWait?: ((ahead: number) => void) | undefined;
+  /** Lower ones go first, compared number by number. Equal ones, and those without, go in the order of the calls. */
+  readonly rank?: Rank | undefined;
 }
 
-/** Lets a bounded number in at a time, in the order of the calls. */
+export type Rank = readonly number[];
+
+interface Waiter {
+  readonly rank: Rank;
+  readonly enter: () => void;
+}
+
+/** Lets a bounded number in at a time. */
 export class Semaphore {
   #free: number;
-  readonly #queue: (() => void)[] = [];
+  readonly #queue: Waiter[] = [];
 
   constructor(places: number) {
     this.#free = places;
@@ -20,11 +29,16 @@ export class Semaphore {
     return this.#queue.length;
   }
 
+  /** Whether one waits for a place whose rank is such. */
+  hasWaiting(isSuch: (rank: Rank) => boolean): boolean {
+    return this.#queue.some(({ rank }) => isSuch(rank));
+  }
+
   /** @returns a place; disposing of it gives it back. @throws the signal's reason, while waiting */
-  async acquire({ signal, onWait }: AcquireOptions): Promise<Disposable> {
+  async acquire({ signal, onWait, rank = [] }: AcquireOptions): Promise<Disposable> {
     signal.throwIfAborted();
     if (this.#free > 0) this.#free -= 1;
-    else await this.#turn(signal, onWait);
+    else await this.#turn(signal, onWait, rank);
     return this.#place();
   }
 
@@ -49,10 +63,10 @@ export class Semaphore {
   #leave(): void {
     const next = this.#queue.shift();
     if (next === undefined) this.#free += 1;
-    else next();
+    else next.enter();
   }
 
-  #turn(signal: AbortSignal, onWait: AcquireOptions['onWait']): Promise<void> {
+  #turn(signal: AbortSignal, onWait: AcquireOptions['onWait'], rank: Rank): Promise<void> {
     return new Promise((resolve, reject) => {
       const stop = (): void => {
         clearInterval(telling);
@@ -64,14 +78,22 @@ export class Semaphore {
       };
       const onAbort = (): void => {
         stop();
-        this.#queue.splice(this.#queue.indexOf(enter), 1);
+        this.#queue.splice(this.#queue.indexOf(waiter), 1);
         reject(signal.reason as Error);
       };
-      const tell = (): void => onWait?.(this.#queue.indexOf(enter));
-      this.#queue.push(enter);
+      const tell = (): void => onWait?.(this.#queue.indexOf(waiter));
+      const waiter = { rank, enter };
+      const after = this.#queue.findIndex((other) => isBefore(rank, other.rank));
+      this.#queue.splice(after === -1 ? this.#queue.length : after, 0, waiter);
       signal.addEventListener('abort', onAbort, { once: true });
       const telling = setInterval(tell, TELL_EVERY_MS);
       tell();
     });
   }
+}
+
+function isBefore(one: Rank, other: Rank): boolean {
+  const length = Math.max(one.length, other.length);
+  const differences = Array.from({ length }, (_, index) => (one[index] ?? 0) - (other[index] ?? 0));
+  return (differences.find((difference) => difference !== 0) ?? 0) < 0;
 }

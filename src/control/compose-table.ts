@@ -16,6 +16,7 @@ import { sqlName } from '../domain/table-name.js';
 import { describeLayout } from '../domain/target-layout.js';
 import { describeChoices } from '../domain/column-choices.js';
 import { filterSql } from '../domain/row-filter.js';
+import { keptBy } from '../domain/kept-table.js';
 import { describeRoute } from '../domain/route-choice.js';
 import { laterShapes, type ShapeChange } from '../domain/shape.js';
 import { policyOf } from '../failure/kinds.js';
@@ -78,11 +79,13 @@ export function composeTable({ title, workflowId, backlog, description, status, 
     schemaChange: schemaChangeOf(backlog),
     copiedRows: copiedRows ?? 0,
     copy: copied ? null : (copy?.copy ?? null),
+    priority: status?.priority ?? null,
     copied,
     stages,
     loaders: backlog === undefined ? [] : loaderViews(backlog, stages, status?.loaderPauses),
     replays: (status?.replays ?? []).map((replay) => replayView(replay, pending, status, backlog)),
     backfills: (status?.backfills ?? []).map((backfill) => backfillView(backfill, pending, backlog)),
+    kept: route === undefined ? [] : keptBy(route),
     quarantined: backlog?.quarantined ?? 0,
     loadedRows: (route && backlog?.stages[deliveryStage(route, route.loaders[0]?.name)]?.rows) ?? 0,
     waiting: sumOf(stages.map(({ waiting }) => waiting)),
@@ -116,8 +119,10 @@ function backfillView(
   backlog: TableBacklog | undefined,
 ): BackfillView {
   const pace = status === 'running' ? (backlog?.backfills?.[stage] ?? null) : null;
-  const rows = pending.find(({ task }) => task === stage)?.progress?.rows ?? pace?.rows ?? copy?.rows ?? 0;
-  return { id: stage, status, terms, target, loader, at, endedAt, rows, pruned: copy?.pruned ?? 0, copy: pace };
+  const now = pending.find(({ task }) => task === stage)?.progress;
+  const rows = now?.rows ?? pace?.rows ?? copy?.rows ?? 0;
+  const [pruned, doing] = [copy?.pruned ?? 0, now?.moved ?? null];
+  return { id: stage, status, terms, target, loader, at, endedAt, rows, pruned, copy: pace, doing };
 }
 
 /** The ledger has it before the slice that noted it has ended. */

@@ -16,9 +16,9 @@ export async function moveWorkflow(client: Client, table: TableAddress, taskQueu
   const workflowId = workflowIdOf(table.pipeline, table);
   const description = await describeTable(client, workflowId);
   if (description?.running !== true || description.taskQueue !== WORKFLOW_QUEUE_BEFORE) return false;
-  const { options, sliceMs } = await readInput(client, { workflowId, runId: description.runId });
+  const { options, sliceMs, priority } = await readInput(client, { workflowId, runId: description.runId });
   const signal = { paused: PAUSE, removing: REMOVE }[String(description.phase)];
-  await replaceWorkflow(client, { ...table, options, sliceMs, taskQueue }, signal);
+  await replaceWorkflow(client, { ...table, options, sliceMs, priority, taskQueue }, signal);
   return true;
 }
 

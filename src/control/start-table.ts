@@ -1,6 +1,7 @@
 import { WorkflowExecutionAlreadyStartedError, type Client } from '@temporalio/client';
 import type { SearchAttributePair } from '@temporalio/common';
 import { clip } from '../domain/clip.js';
+import type { CopyPriority } from '../domain/copy-priority.js';
 import type { TableAddress } from '../domain/receipt.js';
 import type { TableOptions } from '../domain/replicated-table.js';
 import { SEARCH_KEYS } from '../domain/search-attributes.js';
@@ -11,6 +12,7 @@ import { REPLICATE_TABLE } from '../../workflows/names.js';
 export interface StartRequest extends TableAddress {
   readonly options?: TableOptions | undefined;
   readonly sliceMs?: number | undefined;
+  readonly priority?: CopyPriority | undefined;
   /** The deployment's, of workflows. */
   readonly taskQueue: string;
 }
@@ -53,7 +55,7 @@ export async function startRemoval(client: Client, request: StartRequest, messag
   });
 }
 
-function startOptions({ pipeline, schema, table, options, sliceMs, taskQueue }: StartRequest) {
+function startOptions({ pipeline, schema, table, options, sliceMs, priority, taskQueue }: StartRequest) {
   const title = formatTableName({ schema, table });
   const input: ReplicateTableInput = {
     pipeline,
@@ -61,6 +63,7 @@ function startOptions({ pipeline, schema, table, options, sliceMs, taskQueue }: 
     table,
     ...(options === undefined ? {} : { options }),
     ...(sliceMs === undefined ? {} : { sliceMs }),
+    ...(priority === undefined ? {} : { priority }),
   };
   return {
     workflowId: workflowIdOf(pipeline, { schema, table }),

@@ -1,7 +1,9 @@
 import type { BackfillTerms } from '../domain/backfill.js';
 import type { CopyPace } from '../domain/chunk.js';
+import type { CopyPriority } from '../domain/copy-priority.js';
 import type { Client } from '@temporalio/client';
 import { deploymentOf, type Deployment, type TaskQueues } from '../domain/deployment.js';
+import type { Kept } from '../domain/kept-table.js';
 import type { MessageFormat, StageId, StageSpec } from '../domain/route.js';
 import type { ShapeChange } from '../domain/shape.js';
 import { sqlName, sqlNameOf, workflowIdOf, type TableName } from '../domain/table-name.js';
@@ -52,6 +54,8 @@ export interface TableView {
   readonly copiedRows: number;
   /** How far the first load is, and how fast it goes; null where it is done, or not planned yet. */
   readonly copy: CopyPace | null;
+  /** Of its copies; null where no worker answered. */
+  readonly priority: CopyPriority | null;
   /** Whether the first load is done. */
   readonly copied: boolean;
   /** In the order in which a row meets them; empty before the table is prepared. */
@@ -62,6 +66,8 @@ export interface TableView {
   readonly replays: readonly ReplayView[];
   /** Likewise. */
   readonly backfills: readonly BackfillView[];
+  /** Old tables of its resyncs that are kept. */
+  readonly kept: readonly Kept[];
   /** Rows that ClickHouse refused and that are set aside: see `pg2click quarantine list`. */
   readonly quarantined: number;
   /** Changes since the first load that are in ClickHouse: those of the last stage. */
@@ -129,6 +135,8 @@ export interface BackfillView {
   readonly pruned: number;
   /** Null where none is under way, or it is not planned yet. */
   readonly copy: CopyPace | null;
+  /** What it waits for, or is at; null where it does not run. */
+  readonly doing: string | null;
 }
 
 export interface FailureView {

@@ -1,4 +1,5 @@
 import type { KeyRange } from './chunk.js';
+import { DEFAULT_PRIORITY, type CopyPriority } from './copy-priority.js';
 import { isResync } from './resync.js';
 import type { StageId, StageSpec } from './route.js';
 
@@ -15,8 +16,10 @@ export interface BackfillTerms {
   readonly loader?: string | undefined;
   /** All rows, into a fresh table that then takes the place of the target. */
   readonly resync?: boolean | undefined;
-  /** With `resync`: the old table is renamed and not dropped. */
-  readonly keepOld?: boolean | undefined;
+  /** With `resync`: how long the old table is kept, as `parseKeep` takes it. */
+  readonly keep?: string | undefined;
+  /** That of the table when absent. */
+  readonly priority?: CopyPriority | undefined;
 }
 
 /** What a backfill reads; part of `position` of its stage in the ledger. */
@@ -43,9 +46,15 @@ export function backfillSpec(stage: StageId): StageSpec {
 }
 
 /** `id from 1 to 100, where a > 1, pruned`; `the whole table` */
-export function describeBackfill({ from, to, where, prune, resync, keepOld }: BackfillTerms): string {
-  if (resync === true) return `a fresh table in its place${keepOld === true ? ', the old one is kept' : ''}`;
+export function describeBackfill({ from, to, where, prune, resync, keep, priority }: BackfillTerms): string {
+  const turn = priority === undefined || priority === DEFAULT_PRIORITY ? [] : [`${priority} priority`];
+  if (resync === true)
+    return ['a fresh table in its place', ...(keep === undefined ? [] : [`the old one is kept ${keep}`]), ...turn].join(
+      ', ',
+    );
   const bounds = [...(from === undefined ? [] : [`from ${from}`]), ...(to === undefined ? [] : [`to ${to}`])].join(' ');
   const what = [...(bounds === '' ? [] : [bounds]), ...(where === undefined ? [] : [`where ${where}`])];
-  return [what.length === 0 ? 'the whole table' : what.join(', '), ...(prune === true ? ['pruned'] : [])].join(', ');
+  return [what.length === 0 ? 'the whole table' : what.join(', '), ...(prune === true ? ['pruned'] : []), ...turn].join(
+    ', ',
+  );
 }

@@ -1,5 +1,7 @@
 import type { BackfillTerms } from './backfill.js';
 import type { CopyProgress } from './chunk.js';
+import type { CopyPriority } from './copy-priority.js';
+import type { Kept } from './kept-table.js';
 import type { ReplayTerms, TopicOffsets } from './replay.js';
 import type { TableOptions } from './replicated-table.js';
 import type { StageId, StageSpec } from './route.js';
@@ -31,6 +33,8 @@ export interface PrepareReceipt {
   readonly estimatedRows: number | null;
   /** The stages of the table, in the order in which a row meets them; absent in receipts of older releases. */
   readonly stages?: readonly StageSpec[];
+  /** Old tables of its resyncs that are kept; absent: none. */
+  readonly kept?: readonly Kept[];
 }
 
 /** What the last receipt said was confirmed. It is kept outside the ledger, because a restore may set the ledger back. */
@@ -53,6 +57,8 @@ export interface SliceRequest extends TableAddress {
   readonly sliceMs: number;
   /** How long it runs while nothing at all moves and nothing waits; `sliceMs` when absent. */
   readonly idleMs?: number | undefined;
+  /** Of a copy: `normal` when absent. */
+  readonly priority?: CopyPriority | undefined;
 }
 
 /** What a slice returns: numbers and positions, never rows. */
@@ -93,6 +99,8 @@ export interface CopyReceipt {
   readonly progress?: CopyProgress;
   /** Of a backfill that prunes: tombstones that it wrote; absent before it is done. */
   readonly pruned?: number;
+  /** Of a resync that is done: the old tables of the table that are kept now. */
+  readonly kept?: readonly Kept[];
 }
 
 export interface StopRequest extends TableAddress {
@@ -203,6 +211,19 @@ export interface BackfillRequest extends TableAddress, BackfillTerms {
   readonly running?: readonly StageId[];
 }
 
+/** What to do with old tables that a resync has kept. */
+export interface KeptRequest extends TableAddress {
+  /** As in `Kept`. */
+  readonly names: readonly string[];
+  /** ISO 8601: they are kept until then; null: until somebody drops them. Absent: they are dropped now. */
+  readonly until?: string | null | undefined;
+}
+
+export interface KeptReceipt {
+  /** Those of the table that are kept now. */
+  readonly kept: readonly Kept[];
+}
+
 export interface BackfillReceipt {
   /** `backfill:1` */
   readonly stage: StageId;
@@ -252,6 +273,7 @@ export interface ReplicationActivities {
   cancelReplay(request: CancelReplayRequest): Promise<void>;
   startBackfill(request: BackfillRequest): Promise<BackfillReceipt>;
   cancelBackfill(request: CancelBackfillRequest): Promise<void>;
+  changeKept(request: KeptRequest): Promise<KeptReceipt>;
   changeQuarantine(request: QuarantineRequest): Promise<QuarantineReceipt>;
   /** Returns nothing if this attempt cannot know what an earlier one dropped, and in histories of older releases. */
   removeTable(request: RemoveRequest): Promise<RemoveReceipt | void>;

@@ -16,8 +16,8 @@ export interface Resync {
   readonly uuid: string;
   /** UUID of the table that it takes the place of. */
   readonly replaces: string;
-  /** The old table is renamed and not dropped. */
-  readonly keepOld: boolean;
+  /** How long the old table is kept, as `parseKeep` takes it. Absent: it is dropped at once. */
+  readonly keep?: string;
   /** Rows of its copy; absent before the swap. */
   readonly rows?: number;
 }
@@ -47,14 +47,14 @@ export function runningResync({ resync }: Pick<LoaderSpec, 'resync'>): Resync | 
   return resync?.state === 'filling' ? resync : undefined;
 }
 
-/** The name under which an old table is kept. */
-export function keptName({ table }: Pick<Resync, 'table'>): string {
+/** The name under which its old table is kept. */
+export function oldName({ table }: Pick<Resync, 'table'>): string {
   return `${table}_old`;
 }
 
 /** The shadow as a target of its own. @param table its name now, where that is another than at first */
 export function shadowLoader(loader: LoaderSpec, resync: Resync, table = resync.table): LoaderSpec {
-  const { resync: _, ...rest } = loader;
+  const { resync: _, kept: _kept, ...rest } = loader;
   const { database } = loader.target;
   return { ...rest, name: resyncName(resync), target: { database, table, base: resync.table, uuid: resync.uuid } };
 }

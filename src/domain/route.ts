@@ -1,3 +1,4 @@
+import type { KeptTable } from './kept-table.js';
 import type { Resync } from './resync.js';
 import type { TargetLayout } from './target-layout.js';
 
@@ -97,6 +98,8 @@ export interface LoaderSpec {
   readonly layout?: TargetLayout;
   /** The last one; absent where there was none. */
   readonly resync?: Resync;
+  /** Old tables of its resyncs that are kept, oldest first; absent: none. */
+  readonly kept?: readonly KeptTable[];
 }
 
 export function engineOf({ engine = 'replacing' }: Pick<LoaderSpec, 'engine'>): Engine {

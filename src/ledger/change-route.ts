@@ -34,6 +34,8 @@ export interface StageChange {
   readonly add?: Readonly<Record<StageId, object>>;
   /** Stages that end: their rows go, which fences the attempts that work on them. */
   readonly remove?: readonly StageId[];
+  /** Epochs with which the caller has claimed some of its stages: who claims one of them later fences the change. */
+  readonly claimed?: Readonly<Record<StageId, string>>;
   /** Stages that go on under the new definition: attempts that know the old one are fenced. */
   readonly fence?: readonly StageId[];
   /** Of `fence`: those whose target is another table now. Their proofs are of the old one. */
@@ -51,12 +53,24 @@ export async function changeStages(
   pg: Queryable,
   claim: DdlClaim,
   table: ReplicatedTable,
-  { definition = definitionOf(table), add = {}, remove = [], fence = [], moved = [], copied = {} }: StageChange,
+  {
+    definition = definitionOf(table),
+    add = {},
+    remove = [],
+    claimed = {},
+    fence = [],
+    moved = [],
+    copied = {},
+  }: StageChange,
 ): Promise<void> {
   const changed = await query(
     pg,
-    /* sql */ `with mine as (
+    /* sql */ `with held as (
+        select s.stage from pg2click.stage s join jsonb_each_text($9::jsonb) c on c.key = s.stage and c.value::bigint = s.epoch
+        where s.table_id = $1 for update of s),
+      mine as (
         update pg2click.replicated_table set definition = $3::jsonb where id = $1 and ddl_epoch = $2 and ready
+          and (select count(*) from held) = (select count(*) from jsonb_object_keys($9::jsonb))
         returning id, ddl_epoch),
       gone as (
         delete from pg2click.stage s using mine where s.table_id = mine.id and s.stage = any ($5::text[]) returning s.stage),
@@ -80,6 +94,7 @@ export async function changeStages(
       [...fence],
       [...moved],
       JSON.stringify(copied),
+      JSON.stringify(claimed),
     ],
   ).catch(async (error: unknown) => {
     throw await explainTaken(pg, error, { ...table, definition });

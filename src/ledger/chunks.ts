@@ -65,6 +65,19 @@ export async function readChunks(pg: Queryable, { tableId, stage }: Omit<StageCl
   return row;
 }
 
+/** Notes that a chunk is about to be read. @throws Failure `Fenced` */
+export async function beginChunk(pg: Queryable, { tableId, stage, epoch }: StageClaim, chunk: number): Promise<void> {
+  const found = await query<{ claimed: boolean }>(
+    pg,
+    /* sql */ `with ${CLAIMED},
+      begun as (update pg2click.chunk c set begun_at = now() from claimed
+        where c.table_id = claimed.table_id and c.stage = claimed.stage and c.chunk = $4)
+      select exists (select from claimed) as claimed`,
+    [tableId, stage, epoch, chunk],
+  );
+  if (found.rows[0]?.claimed !== true) fenced(stage);
+}
+
 /**
  * Confirms a chunk. @returns false where it is not in the plan any more: its heap was planned again
  * @throws Failure `Fenced`
@@ -95,8 +108,8 @@ const AT_RISK = /* sql */ `interval '10 minutes'`;
 const TOLERANCE = /* sql */ `interval '2 seconds'`;
 
 /**
- * Opens chunks again that were done shortly before the target's server was started: an insert that it has answered may not have been on
- * its disk. Their rows carry the same version again.
+ * Opens chunks again that were begun before the target's server was started, and done since shortly before it: an insert that it has
+ * answered may not have been on its disk, however late that was confirmed. Their rows carry the same version again.
  * @param uptimeSeconds how long that server runs
  * @returns how many. @throws Failure `Fenced`
  */
@@ -111,7 +124,8 @@ export async function reopenChunks(
       started as (select now() - make_interval(secs => $4) as at),
       reopened as (update pg2click.chunk c set rows = null, done_at = null from claimed, started
         where c.table_id = claimed.table_id and c.stage = claimed.stage
-          and c.done_at between started.at - ${AT_RISK} and started.at + ${TOLERANCE} returning c.chunk)
+          and c.done_at > started.at - ${AT_RISK} and coalesce(c.begun_at, c.done_at) < started.at + ${TOLERANCE}
+        returning c.chunk)
       select exists (select from claimed) as claimed, (select count(*)::int from reopened) as reopened`,
     [tableId, stage, epoch, uptimeSeconds],
   );

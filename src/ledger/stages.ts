@@ -135,3 +135,14 @@ export async function notePosition(pg: Queryable, claim: StageClaim, fields: obj
   );
   if (noted.rowCount !== 1) fenced(claim.stage);
 }
+
+/** Takes a `FlowGoal` out of the position of a stage. @throws Failure `Fenced` */
+export async function forgetGoal(pg: Queryable, claim: StageClaim): Promise<void> {
+  const changed = await query(
+    pg,
+    /* sql */ `update pg2click.stage set position = position - '{captured,ends}'::text[]
+      where table_id = $1 and stage = $2 and epoch = $3`,
+    [claim.tableId, claim.stage, claim.epoch],
+  );
+  if (changed.rowCount !== 1) fenced(claim.stage);
+}

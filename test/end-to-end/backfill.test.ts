@@ -36,6 +36,7 @@ describe('a backfill', () => {
     for (;;) {
       const receipt = await orders.slice(copyTable, stage, 200);
       if (receipt.finished === true) return receipt;
+      await orders.settle();
     }
   };
   const backfill = async (orders: Followed, terms: BackfillTerms): Promise<CopyReceipt> =>
@@ -70,6 +71,28 @@ describe('a backfill', () => {
         expect(await orders.expectEqual()).toBe(ROWS - 1);
       });
     });
+
+  it('that prunes never hides a row that an UPDATE moved between two chunks', async () => {
+    const orders = await add();
+    const { table } = orders.name;
+    await pg.query(`delete from ${table} where id <= 200`);
+    await pg.query(`vacuum ${table}`);
+    await orders.settle();
+    const stage = await begin(orders, { prune: true });
+    expect((await orders.slice(copyTable, stage, 10)).progress?.chunksDone).toBe(1);
+    // From full blocks into the room in the first ones.
+    const other = await path.session();
+    await other.query(`update ${table} set v = repeat(md5(id::text), 50) where id between 6000 and 6020`);
+    const moved = await pg.query(`select from ${table} where ctid < '(20,0)' and id between 6000 and 6020`);
+    expect(moved.rowCount).toBeGreaterThan(0);
+    for (let slice = 1; slice <= 10; slice += 1) {
+      const { finished } = await orders.slice(copyTable, stage, 200);
+      expect(await orders.sink(`select count() from {current}`)).toBe(String(ROWS - 200));
+      expect(finished).toBe(false);
+    }
+    await run(orders, stage);
+    expect(await orders.expectEqual()).toBe(ROWS - 200);
+  });
 
   it('of a range heals that range and no other', async () => {
     const orders = await add();

@@ -1,10 +1,12 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { copyTable } from '../../activities/copy-table.js';
 import { reopenChunks } from '../../src/ledger/chunks.js';
 import { claimStage } from '../../src/ledger/stages.js';
 import { listTables } from '../../src/ledger/tables.js';
-import type { CopyReceipt } from '../../src/domain/receipt.js';
+import type { Deps } from '../../activities/deps.js';
+import type { CopyReceipt, SliceRequest } from '../../src/domain/receipt.js';
 import { openPath, type Followed, type Path } from '../support/path.js';
 import { keptKeys } from '../support/quarantine.js';
 import { freshName, waitFor } from '../support/stack.js';
@@ -193,6 +195,36 @@ describe('a copy in chunks', () => {
     expect(await reopenChunks(path.ledger, own, 0)).toBe(done - 1);
     await expect(reopenChunks(path.ledger, { ...own, epoch: '0' }, 0)).rejects.toMatchObject({ kind: 'Fenced' });
     expect((await orders.copy()).rows).toBe(ROWS);
+    expect(await orders.expectEqual()).toBe(ROWS);
+  });
+
+  it('reads chunks again that ClickHouse had answered before it was started again, and that were confirmed long after', async () => {
+    const orders = await fill();
+    await someChunks(orders);
+    const before = (await chunksOf(orders)).filter(({ done }) => done).map(({ chunk }) => chunk);
+    const begun = Date.now();
+    const late: Pick<Deps, 'sink'> = {
+      sink: (loader) => {
+        const { clickhouse, ...rest } = path.deps.sink(loader);
+        const exec: typeof clickhouse.exec = async (params) => {
+          const answer = await clickhouse.exec(params);
+          await sleep(6_000);
+          return answer;
+        };
+        return { ...rest, clickhouse: Object.assign(Object.create(clickhouse) as typeof clickhouse, { exec }) };
+      },
+    };
+    const request = { stage: 'copy', checkpoint: null, sliceMs: 10 };
+    await orders.call((own, slice: SliceRequest) => copyTable({ ...own, ...late }, slice), request);
+    const done = (await chunksOf(orders)).filter((each) => each.done && !before.includes(each.chunk));
+    expect(done.length).toBeGreaterThan(0);
+    const { id: tableId } = orders.receipt;
+    const { epoch } = await claimStage(path.ledger, { tableId, stage: 'copy', owner: 'test' });
+    const uptime = (Date.now() - begun) / 1_000 - 3;
+    await reopenChunks(path.ledger, { tableId, stage: 'copy', epoch }, uptime);
+    const left = (await chunksOf(orders)).filter((each) => !each.done).map(({ chunk }) => chunk);
+    expect(left).toEqual(expect.arrayContaining(done.map(({ chunk }) => chunk)));
+    await orders.copy();
     expect(await orders.expectEqual()).toBe(ROWS);
   });
 

@@ -1,8 +1,10 @@
 import { describe, expect, it, vi } from 'vitest';
 import { cancelBackfill, startBackfill } from '../../activities/change-backfills.js';
 import { copySlice, copyTable } from '../../activities/copy-table.js';
-import { swapShadow, takeShadow } from '../../src/clickhouse/shadow.js';
 import type { Deps } from '../../activities/deps.js';
+import type { TableAddress } from '../../src/domain/receipt.js';
+import { claimStage } from '../../src/ledger/stages.js';
+import { swapShadow, takeShadow } from '../../src/clickhouse/shadow.js';
 import { openResyncs, ROWS } from '../support/resyncs.js';
 import { waitFor } from '../support/wait-for.js';
 
@@ -57,6 +59,74 @@ describe('a resync, when attempts die, freeze or come late', () => {
     await change();
     await run(orders, stage);
     await change();
+    expect(await orders.expectEqual()).toBe(ROWS);
+    expect(await tablesOf(orders)).toBe(onlyThose(orders));
+  });
+
+  it('leaves nothing when its table is removed between the exchange and the ledger', async () => {
+    const orders = await add();
+    const { table } = orders.name;
+    const stage = await begin(orders);
+    while ((await orders.slice(copySlice, stage, 200)).finished === false);
+    const live = { database: path().settings.clickhouse.database, table };
+    await swapShadow(path().deps.clickhouse, live, await resyncOf(orders), 1n);
+    await orders.remove(true);
+    expect(await tablesOf(orders)).toBe('[]');
+  });
+
+  it('reads the table again when ClickHouse was started again without its last rows, and not otherwise', async () => {
+    const orders = await add();
+    const { table } = orders.name;
+    const stage = await begin(orders);
+    while ((await orders.slice(copySlice, stage, 200)).finished === false);
+    await path().source.query(`update ${table} set v = 'xx' where id <= 100`);
+    await orders.settle();
+    const startedAgain = (): Promise<unknown> =>
+      path().ledger.query(
+        `update pg2click.stage set position = position || '{"filledSince": "2020-01-01T00:00:00Z"}' where table_id = $1 and stage = $2`,
+        [orders.receipt.id, stage],
+      );
+    await startedAgain();
+    await orders.sink(`alter table ${table}__r1 delete where id = 1 settings mutations_sync = 1`);
+    expect((await orders.slice(copyTable, stage, 10_000)).finished).toBe(false);
+    while ((await orders.slice(copySlice, stage, 200)).finished === false);
+    await path().source.query(`update ${table} set v = 'xxx' where id <= 100`);
+    await orders.settle();
+    await startedAgain();
+    expect((await orders.slice(copyTable, stage, 10_000)).finished).toBe(true);
+    expect(await orders.expectEqual()).toBe(ROWS);
+  });
+
+  it('that was exchanged while it was cancelled counts as exchanged', async () => {
+    const orders = await add();
+    const { table } = orders.name;
+    const stage = await begin(orders);
+    while ((await orders.slice(copySlice, stage, 200)).finished === false);
+    const { ledger, clickhouse } = path().deps;
+    const live = { database: path().settings.clickhouse.database, table };
+    const resync = await resyncOf(orders);
+    const { id: tableId } = orders.receipt;
+    let isSwapped = false;
+    // Between the look of the one that cancels and its statement in the ledger.
+    const late = Object.assign(Object.create(ledger) as typeof ledger, {
+      query: async (...args: Parameters<typeof ledger.query>) => {
+        const [text] = args as unknown as [string];
+        if (!isSwapped && text.includes('set definition')) {
+          isSwapped = true;
+          const { epoch } = await claimStage(ledger, { tableId, stage, owner: 'late' });
+          await swapShadow(clickhouse, live, resync, BigInt(epoch));
+        }
+        return ledger.query(...args);
+      },
+    });
+    const cancel = (deps: Deps): Promise<void> =>
+      orders.call((own, request: { backfill: string } & TableAddress) => cancelBackfill({ ...own, ...deps }, request), {
+        backfill: stage,
+      });
+    await expect(cancel({ ledger: late } as Deps)).rejects.toMatchObject({ kind: 'Fenced' });
+    await expect(cancel({} as Deps)).rejects.toMatchObject({ kind: 'Misconfigured' });
+    await run(orders, stage);
+    await path().source.query(`update ${table} set v = 'xx' where id = 1`);
     expect(await orders.expectEqual()).toBe(ROWS);
     expect(await tablesOf(orders)).toBe(onlyThose(orders));
   });

@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { addLoader } from '../../activities/change-loaders.js';
+import { changeKept } from '../../activities/change-kept.js';
 import { cancelBackfill, startBackfill } from '../../activities/change-backfills.js';
 import { copyTable } from '../../activities/copy-table.js';
 import { loadSlice } from '../../activities/load-slice.js';
@@ -99,9 +100,46 @@ describe('a resync', () => {
   it('keeps the old table under a name of its own where that is asked for', async () => {
     const orders = await add();
     await damage(orders);
-    await run(orders, await begin(orders, 'keep', true));
+    await run(orders, await begin(orders, 'keep', 'forever'));
     expect(await orders.expectEqual()).toBe(ROWS);
     expect(await tablesOf(orders)).toBe(onlyThose(orders, '__r1_old'));
+    const before = Date.now();
+    const { kept } = await run(orders, await begin(orders, 'a week', '7d'));
+    const { database } = path().settings.clickhouse;
+    const [first, second] = [1, 2].map((number) => `${database}.${orders.name.table}__r${number}_old`) as [
+      string,
+      string,
+    ];
+    expect(kept).toEqual([
+      { name: first, until: null },
+      { name: second, until: expect.any(String) as string },
+    ]);
+    const days = (Date.parse(kept?.[1]?.until ?? '') - before) / 86_400_000;
+    expect(days).toBeGreaterThan(7);
+    expect(days).toBeLessThan(7.01);
+    const until = '2030-01-01T00:00:00.000Z';
+    expect(await orders.call(changeKept, { names: [first], until })).toEqual({
+      kept: [{ name: first, until }, kept?.[1]],
+    });
+    // Somebody has found a use for it.
+    await orders.sink(`rename table ${second} to ${database}.${orders.name.table}_mine`);
+    for (const repeat of [1, 2])
+      expect(await orders.call(changeKept, { names: [first, second] }), String(repeat)).toEqual({ kept: [] });
+    expect(await tablesOf(orders)).toBe(onlyThose(orders, '_mine'));
+    expect(await orders.expectEqual()).toBe(ROWS);
+  });
+
+  it('leaves with its table: what is kept for a time is dropped, and what is kept for ever stays', async () => {
+    const orders = await add();
+    const { table } = orders.name;
+    await run(orders, await begin(orders, 'ever', 'forever'));
+    await run(orders, await begin(orders, 'a week', '7d'));
+    const { database } = path().settings.clickhouse;
+    expect(await orders.remove(true)).toMatchObject({
+      dropped: expect.arrayContaining([`${database}.${table}__r2_old`]) as string[],
+      kept: [{ name: `${database}.${table}__r1_old`, why: 'a resync has kept it' }],
+    });
+    expect(await tablesOf(orders)).toBe(`['${table}__r1_old']`);
   });
 
   it('that is cancelled drops what it filled; the live flow goes on, and the next one has a name of its own', async () => {

@@ -102,10 +102,10 @@ it('columns change under eight writers: no write fails, and both sides are equal
     const status = await waitFor(
       async (see) => {
         const seen = await queryTable(harness.temporal.client, harness.workflowId(name as never));
-        see(seen?.shape);
-        return seen?.shape?.shape === ALTERS.length + 1 && seen;
+        see([seen?.shape, seen?.phase, seen?.copying]);
+        return seen?.shape?.shape === ALTERS.length + 1 && seen.phase !== 'copying' && seen;
       },
-      { deadlineMs: SETTLE_MS, what: 'the workflow to know the newest shape' },
+      { deadlineMs: SETTLE_MS, what: 'the workflow to know the newest shape, and the copies to end' },
     );
     expect(status).toMatchObject({ phase: 'streaming', failure: null });
   }

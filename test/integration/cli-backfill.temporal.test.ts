@@ -1,10 +1,10 @@
 import { createClient } from '@clickhouse/client';
-import { Client, Connection } from '@temporalio/client';
 import { beforeAll, expect, it, vi } from 'vitest';
-import { clickhouseOptions, temporalOptions } from '../support/clients.js';
+import { clickhouseOptions } from '../support/clients.js';
 import { runCli, startCli } from '../support/cli.js';
 import { connectOwner, freshSettings, type CliSettings } from '../support/cli-settings.js';
 import { addressOf, waitFor } from '../support/stack.js';
+import { runRecipe } from '../support/temporal-program.js';
 
 vi.setConfig({ testTimeout: 600_000 });
 
@@ -26,7 +26,8 @@ it('a backfill is asked for by a command or a signal, shown, and done once for o
     env: { ...settings, PG2CLICK_COPY_CHUNK_MB: '1', PG2CLICK_COPY_READERS: '1' },
   });
   await waitFor(() => worker.output().includes('worker started'), { deadlineMs: 60_000, what: 'the worker to start' });
-  expect((await pg2click('add', 'orders')).code).toBe(0);
+  const added = await pg2click('add', 'orders', '--priority', 'high', '--json');
+  expect(JSON.parse(added.stdout)).toMatchObject({ table: { priority: 'high', copied: true } });
 
   const clickhouse = createClient({ ...clickhouseOptions(addressOf('clickhouse')), database: settings['CH_DB'] ?? '' });
   const damage = () =>
@@ -39,8 +40,17 @@ it('a backfill is asked for by a command or a signal, shown, and done once for o
   await damage();
   expect(await missing()).toBe(ROWS / 10);
 
-  const ranged = await pg2click('backfill', 'orders', '--from', '1', '--to', '5001', '--prune');
-  expect(ranged.stdout).toContain('backfill:1 is finished: 5,000 rows into');
+  const workflowId = `replicate/${settings['PG2CLICK_PIPELINE']}/public.orders`;
+  for (const repeat of [1, 2]) {
+    await runRecipe('25-copies.md', 'temporal workflow signal .*--name backfill', { workflowId, settings });
+    await waitFor(async () => (await missing()) === ROWS / 10 - 100, {
+      deadlineMs: 60_000,
+      what: `the backfill of signal ${repeat}`,
+    });
+  }
+
+  const ranged = await pg2click('backfill', 'orders', '--from', '1', '--to', '5001', '--prune', '--priority', 'high');
+  expect(ranged.stdout).toContain('backfill:2 is finished: 5,000 rows into');
   expect(ranged.code).toBe(0);
   expect(await missing()).toBe(ROWS / 20);
 
@@ -48,43 +58,30 @@ it('a backfill is asked for by a command or a signal, shown, and done once for o
   expect(refused.stdout).toContain('PostgreSQL does not take the condition of --where');
   expect(refused.code).not.toBe(0);
   expect((await pg2click('backfill', 'orders', '--cancel')).stderr).toContain('No backfill runs.');
+  expect((await pg2click('prioritize', 'orders', 'urgent')).stderr).toContain('high, normal, low');
+  expect((await pg2click('prioritize', 'orders', 'low')).stdout).toContain('Copies of the table have low priority.');
 
-  const temporal = temporalOptions(addressOf('temporal'));
-  const connection = await Connection.connect(temporal);
-  const client = new Client({ connection, namespace: settings['TEMPORAL_NAMESPACE'] ?? '' });
-  const handle = client.workflow.getHandle(`replicate/${settings['PG2CLICK_PIPELINE']}/public.orders`);
-  const message = { from: 5001, prune: true, requestId: 'night' };
-  await handle.signal('backfill', message);
-  await waitFor(async () => (await missing()) === 0, { deadlineMs: 60_000, what: 'the backfill of the signal' });
-  await handle.signal('backfill', message);
-  const shown = await waitFor(
-    async () => {
-      const { stdout } = await pg2click('status', 'orders', '--json');
-      const { tables } = JSON.parse(stdout) as { tables: { backfills: { id: string; status: string }[] }[] };
-      return tables[0]?.backfills.every(({ status }) => status === 'finished') === true
-        ? tables[0].backfills
-        : undefined;
-    },
-    { deadlineMs: 60_000, what: 'both to end' },
-  );
-  expect(shown).toEqual([
+  const { stdout } = await pg2click('status', 'orders', '--json');
+  const { tables } = JSON.parse(stdout) as { tables: { priority: string; backfills: { id: string }[] }[] };
+  expect(tables[0]?.priority).toBe('low');
+  const finished = { status: 'finished' };
+  expect(tables[0]?.backfills).toEqual([
     expect.objectContaining({
+      ...finished,
       id: 'backfill:1',
-      status: 'finished',
-      rows: 5_000,
-      terms: { from: '1', to: '5001', prune: true },
+      rows: 1_000,
+      terms: { from: '1000', to: '2000', prune: true },
     }),
     expect.objectContaining({
+      ...finished,
       id: 'backfill:2',
-      status: 'finished',
       rows: 5_000,
-      terms: { from: '5001', prune: true },
+      terms: { from: '1', to: '5001', prune: true, priority: 'high' },
     }),
   ]);
   expect((await pg2click('status', 'orders')).stdout).toMatch(
-    /backfill:2 +finished, 5,000 rows into \S+orders; from 5001, pruned/u,
+    /backfill:2 +finished, 5,000 rows into \S+orders; from 1 to 5001, pruned, high priority/u,
   );
-  await connection.close();
   await clickhouse.close();
   worker.process.kill('SIGTERM');
   expect((await worker.ended).code).toBe(0);

@@ -41,11 +41,20 @@ it('a resync is asked for by a command or a signal, shown, cancelled, and done o
   await damage();
   expect(await missing()).toBe(ROWS / 10);
 
-  const done = await pg2click('resync', 'orders', '--keep-old');
+  const done = await pg2click('resync', 'orders', '--keep', '7d');
   expect(done.stdout).toContain('copy:resync-1 is finished: 10,000 rows into');
   expect(done.code).toBe(0);
   expect(await missing()).toBe(0);
   expect(await tablesThere()).toBe(`['orders','orders__r1_old','orders_current','orders_floor']`);
+  expect((await pg2click('status', 'orders')).stdout).toMatch(
+    /kept +\S+orders__r1_old, the old table of a resync, until 20\d\d-/u,
+  );
+  expect((await pg2click('resync', 'orders', '--keep-longer', 'for ever')).stderr).toContain('keep must be a time');
+  const longer = await pg2click('resync', 'orders', '--keep-longer', 'forever');
+  expect(longer.stdout).toContain('orders__r1_old is kept until somebody drops it.');
+  const dropped = await pg2click('resync', 'orders', '--drop-kept', '--kept', 'orders__r1_old');
+  expect(dropped.stdout).toContain('orders__r1_old is dropped.');
+  expect(await tablesThere()).toBe(`['orders','orders_current','orders_floor']`);
   const none = await pg2click('resync', 'orders', '--cancel');
   expect(none.stderr).toContain('No resync runs.');
   expect(none.code).not.toBe(0);
@@ -56,9 +65,9 @@ it('a resync is asked for by a command or a signal, shown, cancelled, and done o
   const client = new Client({ connection, namespace: settings['TEMPORAL_NAMESPACE'] ?? '' });
   const handle = client.workflow.getHandle(`replicate/${settings['PG2CLICK_PIPELINE']}/public.orders`);
   await damage();
-  await handle.signal('resync', { requestId: 'night' });
+  await handle.signal('resync', { keep: '3s', requestId: 'night' });
   await waitFor(async () => (await missing()) === 0, { deadlineMs: 60_000, what: 'the resync of the signal' });
-  await handle.signal('resync', { requestId: 'night' });
+  await handle.signal('resync', { keep: '3s', requestId: 'night' });
   const shown = await waitFor(
     async () => {
       const { stdout } = await pg2click('status', 'orders', '--json');
@@ -70,12 +79,17 @@ it('a resync is asked for by a command or a signal, shown, cancelled, and done o
     { deadlineMs: 60_000, what: 'both to end' },
   );
   expect(shown).toEqual([
-    expect.objectContaining({ id: 'copy:resync-1', rows: ROWS, terms: { resync: true, keepOld: true } }),
-    expect.objectContaining({ id: 'copy:resync-2', rows: ROWS, terms: { resync: true } }),
+    expect.objectContaining({ id: 'copy:resync-1', rows: ROWS, terms: { resync: true, keep: '7d' } }),
+    expect.objectContaining({ id: 'copy:resync-2', rows: ROWS, terms: { resync: true, keep: '3s' } }),
   ]);
   expect((await pg2click('status', 'orders')).stdout).toMatch(
-    /copy:resync-2 +finished, 10,000 rows into \S+orders; a fresh table in its place/u,
+    /copy:resync-2 +finished, 10,000 rows into \S+orders; a fresh table in its place, the old one is kept 3s/u,
   );
+
+  await waitFor(async () => (await tablesThere()) === `['orders','orders_current','orders_floor']`, {
+    deadlineMs: 60_000,
+    what: 'the old table to be dropped when its time is over',
+  });
 
   // A writer that does not end keeps it from being copied.
   const open = await connectOwner(settings);
@@ -85,7 +99,7 @@ it('a resync is asked for by a command or a signal, shown, cancelled, and done o
   expect((await pg2click('resync', 'orders', '--cancel')).stdout).toContain('copy:resync-3 is cancelled');
   await open.query('commit');
   await open.end();
-  expect(await tablesThere()).toBe(`['orders','orders__r1_old','orders_current','orders_floor']`);
+  expect(await tablesThere()).toBe(`['orders','orders_current','orders_floor']`);
   expect(await missing()).toBe(0);
   await connection.close();
   await clickhouse.close();

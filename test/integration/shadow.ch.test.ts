@@ -20,7 +20,7 @@ describe('a shadow', async () => {
   };
   const shadowOf = async (live: TargetTable, after = 0): Promise<Resync> => {
     const made = await makeShadow(ch, live, after);
-    return { ...made, requestId: 'r', state: 'filling', keepOld: false };
+    return { ...made, requestId: 'r', state: 'filling' };
   };
   const createdAs = async (name: string): Promise<string> => {
     const found = await ch.query({

@@ -234,6 +234,9 @@ async function follow(
       for (;;) {
         const receipt = await run((deps) => copyTable(deps, { ...address, checkpoint: null, sliceMs: path.sliceMs }));
         if (receipt.finished !== false) return receipt;
+        const { chunks = 0, chunksDone = 0 } = receipt.progress ?? {};
+        // Its end waits for what came meanwhile.
+        if (chunks === chunksDone) for (const stage of moving()) await slice(stage);
       }
     },
     publish: (deps, sliceMs) => slice('publishSlice', deps, sliceMs),

@@ -17,7 +17,7 @@ export interface Resyncs {
   /** A table that is copied and equal. */
   readonly add: (options?: TableOptions) => Promise<Followed>;
   /** @returns its stage */
-  readonly begin: (orders: Followed, requestId?: string, keepOld?: boolean) => Promise<string>;
+  readonly begin: (orders: Followed, requestId?: string, keep?: string) => Promise<string>;
   /** Slices until it has ended; the live flow moves between them. */
   readonly run: (orders: Followed, stage: string) => Promise<CopyReceipt>;
   /** Rows that are gone, changed, twice, and there without reason, one of them with a version above all of ours. */
@@ -48,8 +48,8 @@ export function openResyncs(): Resyncs {
     return orders;
   };
   let requests = 0;
-  const begin = async (orders: Followed, requestId = `r${(requests += 1)}`, keepOld = false): Promise<string> =>
-    (await orders.call(startBackfill, { resync: true, keepOld, requestId })).stage;
+  const begin = async (orders: Followed, requestId = `r${(requests += 1)}`, keep?: string): Promise<string> =>
+    (await orders.call(startBackfill, { resync: true, keep, requestId })).stage;
   const run = async (orders: Followed, stage: string): Promise<CopyReceipt> => {
     for (;;) {
       const receipt = await orders.slice(copyTable, stage, 200);

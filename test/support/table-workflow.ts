@@ -165,6 +165,7 @@ export const STEADY: ReplicationActivities = {
   cancelReplay: () => Promise.resolve(),
   startBackfill: () => Promise.resolve({ stage: 'backfill:1', loader: 'main', target: PREPARED.target }),
   cancelBackfill: () => Promise.resolve(),
+  changeKept: () => Promise.resolve({ kept: [] }),
   changeQuarantine: () => Promise.resolve({ retried: 1, refused: 0, dropped: 0, open: 0 }),
   removeTable: () => Promise.resolve(),
 };

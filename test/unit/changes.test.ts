@@ -2,7 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { copyStage, loadStage, stagesOf, FIRST_ROUTE } from '../../src/domain/route.js';
 import type { ReplayReceipt } from '../../src/domain/receipt.js';
 import { parseBound, replaySpecs } from '../../src/domain/replay.js';
+import { priorityOf } from '../../workflows/backfills.js';
 import { mustWait } from '../../workflows/changes.js';
+import { dueKept, nextDrop } from '../../workflows/kept-tables.js';
 import { type Action, handleRequest, readRequest } from '../../workflows/request.js';
 import { phaseOf, reduce, type TableState } from '../../workflows/table-state.js';
 import { wantedTasks } from '../../workflows/wanted-tasks.js';
@@ -259,7 +261,7 @@ describe('rows in quarantine', () => {
 describe('a resync', () => {
   const receipt = { stage: 'copy:resync-1', loader: 'main', target: 'd.t' };
   const slice = (finished: boolean) => ({ rows: 7, bytes: 1, seconds: 1, position: '9', finished });
-  const asked = ask(streaming, 'resync', { keepOld: true, requestId: 'night' });
+  const asked = ask(streaming, 'resync', { keep: '7d', requestId: 'night' });
   const filling = reduce(asked.state, { type: 'backfillStarted', at: LATER, receipt });
   const ended = (state: TableState): TableState =>
     reduce(state, { type: 'copied', at: LATER, stage: 'copy:resync-1', receipt: slice(true) });
@@ -271,7 +273,7 @@ describe('a resync', () => {
     expect(wantedTasks(half)).toEqual(['publish', 'load:main', 'copy:resync-1']);
     expect(wantedTasks(ended(half))).toEqual(['publish', 'load:main']);
     expect(ended(half).backfills).toEqual([
-      expect.objectContaining({ stage: 'copy:resync-1', status: 'finished', terms: { resync: true, keepOld: true } }),
+      expect.objectContaining({ stage: 'copy:resync-1', status: 'finished', terms: { resync: true, keep: '7d' } }),
     ]);
   });
 
@@ -315,6 +317,66 @@ describe('a resync', () => {
   });
 });
 
+describe('an old table that a resync has kept', () => {
+  const [due, later] = [
+    { name: 'd.t__r1_old', until: LATER },
+    { name: 'd.t__r2_old', until: '2027-01-01T00:00:00.000Z' },
+  ];
+  const keeping: TableState = { ...streaming, kept: [due, later] };
+  const at = Date.parse(LATER);
+
+  it('is due when its time is over, and not while the table is paused or changes', () => {
+    expect(nextDrop(streaming)).toBeUndefined();
+    expect(nextDrop(keeping)).toBe(at);
+    expect(dueKept(keeping, at - 1)).toEqual([]);
+    expect(dueKept(keeping, at)).toEqual([due.name]);
+    expect(dueKept(ask(keeping, 'pause').state, at)).toEqual([]);
+    expect(dueKept(ask(keeping, 'backfill').state, at)).toEqual([]);
+    expect(dueKept({ ...keeping, kept: [{ ...due, until: null }] }, at)).toEqual([]);
+  });
+
+  it('is dropped or kept longer when somebody asks, by its name where there are several', () => {
+    expect(ask(keeping, 'dropKept').answer.message).toBe('Say which one: d.t__r1_old, d.t__r2_old are kept.');
+    expect(ask(keeping, 'dropKept', { name: 't' }).answer.message).toContain('t is not kept');
+    expect(ask(streaming, 'dropKept').answer.message).toBe('No old table of a resync is kept.');
+    const dropping = ask(keeping, 'dropKept', { name: 't__r2_old' }).state;
+    expect(dropping.change).toMatchObject({ task: 'dropKept', names: [later.name] });
+    const dropped = reduce(dropping, { type: 'keptChanged', at: LATER, receipt: { kept: [due] } });
+    expect(dropped).toMatchObject({ kept: [due], change: null, changed: { message: 'd.t__r2_old is dropped.' } });
+    const { state } = ask(dropped, 'keepLonger', { keep: '2h' });
+    expect(state.change).toMatchObject({ task: 'keepLonger', name: due.name, until: '2026-01-01T02:01:00.000Z' });
+    expect(ask(dropped, 'keepLonger', { keep: 'forever' }).state.change).toMatchObject({ until: null });
+  });
+
+  it('is known to a workflow that was started again', () => {
+    const again = reduce(after(), { type: 'prepared', receipt: { ...PREPARED, kept: [later] } });
+    expect(nextDrop(again)).toBe(Date.parse(later.until));
+  });
+
+  it('that cannot be dropped is tried again in an hour, and the table goes on', () => {
+    const change = { task: 'dropKept', requestId: 'r', at: LATER, names: [due.name] } as const;
+    const dropping = reduce(keeping, { type: 'changeRequested', change });
+    const refused = reduce(dropping, parked('dropKept', 'Unauthorized', LATER));
+    expect(phaseOf(refused)).toBe('streaming');
+    expect(refused.changed?.failure?.kind).toBe('Unauthorized');
+    expect(nextDrop(refused)).toBe(at + 3_600_000);
+    expect(dueKept(refused, at)).toEqual([]);
+  });
+});
+
+describe('the priority of copies', () => {
+  it('is that of the table, or of the one copy, and is changed for all of them', () => {
+    const receipt = { stage: 'backfill:1', loader: 'main', target: 'd.t' };
+    expect(priorityOf(streaming, 'copy')).toBe('normal');
+    const asked = ask(streaming, 'backfill', { priority: 'low' }).state;
+    const running = reduce(asked, { type: 'backfillStarted', at: LATER, receipt });
+    expect([priorityOf(running, 'backfill:1'), priorityOf(running, 'copy')]).toEqual(['low', 'normal']);
+    const { state, answer } = ask(running, 'prioritize', { priority: 'high' });
+    expect(answer.message).toBe('Copies of the table have high priority.');
+    expect([priorityOf(state, 'backfill:1'), priorityOf(state, 'copy')]).toEqual(['high', 'high']);
+  });
+});
+
 it.each<[Action, unknown, RegExp]>([
   ['retryQuarantined', { ids: [] }, /ids must be a list/u],
   ['retryQuarantined', { ids: [12] }, /ids must be a list/u],
@@ -328,7 +390,12 @@ it.each<[Action, unknown, RegExp]>([
   ['removeLoader', { name: 'eu', droptarget: true }, /no field "droptarget"/u],
   ['pauseLoader', { name: 'eu', reason: 7 }, /reason/u],
   ['addLoader', { name: 'resync-1' }, /resync-N are resyncs/u],
-  ['resync', { keepOld: 'yes' }, /keepOld must be/u],
+  ['resync', { keep: '7 days' }, /keep must be a time such as/u],
+  ['resync', { keep: '9999d' }, /keep must be a time such as/u],
+  ['keepLonger', {}, /keep must be a time such as/u],
+  ['dropKept', { name: '' }, /name must be the name of a table/u],
+  ['backfill', { priority: 'urgent' }, /priority must be high, normal, low/u],
+  ['prioritize', {}, /priority must be high, normal, low/u],
   ['resync', { loader: 'EU' }, /lower-case/u],
   ['resync', { from: 1 }, /no field "from"/u],
   ['cancelResync', { resync: 1 }, /no field "resync"/u],

@@ -27,6 +27,22 @@ describe('a semaphore', () => {
     expect(entered).toEqual([1, 2, 3]);
   });
 
+  it('lets those of a lower rank in first, and equal ones in the order in which they came', async () => {
+    const semaphore = new Semaphore(1);
+    const place = await semaphore.acquire({ signal: NEVER });
+    const ranks = [[1, 500], [1, 7], [2, 0], [0, 900], [1, 7], []];
+    const entered: number[] = [];
+    const waiting = ranks.map(async (rank, index) => {
+      using _ = await semaphore.acquire({ signal: NEVER, rank });
+      entered.push(index);
+    });
+    expect(semaphore.hasWaiting(([first = 0]) => first > 1)).toBe(true);
+    expect(semaphore.hasWaiting(([first = 0]) => first > 2)).toBe(false);
+    place[Symbol.dispose]();
+    await Promise.all(waiting);
+    expect(entered).toEqual([5, 3, 1, 4, 0, 2]);
+  });
+
   it('tells how many are ahead, and lets go of one who gives up', async () => {
     const semaphore = new Semaphore(1);
     const place = await semaphore.acquire({ signal: NEVER });

@@ -51,6 +51,8 @@ const ORDERS: TableView = {
   estimatedRows: 200_000,
   copiedRows: 200_000,
   copy: null,
+  priority: null,
+  kept: [],
   backfills: [],
   copied: true,
   schemaChange: null,

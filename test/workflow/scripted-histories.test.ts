@@ -421,6 +421,61 @@ describe('a backfill', () => {
   });
 });
 
+describe('a copy that waits for its turn', () => {
+  it('waits again with another priority when that is changed', async () => {
+    await replay(
+      copying()
+        .signal('prioritize', { priority: 'high' })
+        .task()
+        .cancels('copyTable')
+        .completes('copyTable', { ...COPIED, finished: false })
+        .task()
+        .schedules('copyTable')
+        .signal('prioritize', { priority: 'high' })
+        .task()
+        .completes('copyTable', COPIED)
+        .task()
+        .tells(phase('streaming'))
+        .nothingElse(),
+    );
+  });
+});
+
+describe('an old table that a resync has kept', () => {
+  const until = '2026-01-02T00:00:00.000Z';
+  const kept = [{ name: 'd.t__r1_old', until }];
+  const keeping = (): ScriptedHistory => new ScriptedHistory({ state: { ...after(prepared, copied), kept } });
+
+  it('is dropped when its time is over, whichever run of the workflow it is', async () => {
+    await replay(
+      keeping()
+        .task()
+        .tells(phase('streaming'))
+        .sleeps(86_400)
+        .schedules('publishSlice', 'loadSlice')
+        .after(86_400)
+        .fires(1)
+        .task()
+        .schedules('changeKept')
+        .completes('changeKept', { kept: [] })
+        .task()
+        .nothingElse(),
+    );
+  });
+
+  it('whose time was over while nothing ran is dropped at once', async () => {
+    await replay(
+      keeping()
+        .after(90_000)
+        .task()
+        .tells(phase('streaming'))
+        .sleeps(1)
+        .schedules('publishSlice', 'loadSlice', 'changeKept')
+        .nothingElse(),
+    );
+  });
+});
+
 describe('a history that grows long', () => {
   it('is continued as new once the slices have stopped', async () => {
     await replay(

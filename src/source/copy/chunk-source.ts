@@ -4,7 +4,7 @@ import type { Chunk, ChunkBatch } from '../../domain/chunk.js';
 import { formatTableName } from '../../domain/table-name.js';
 import type { BatchSource, ReadOptions, SourceState, Written } from '../../pipeline/batch.js';
 import { ensureFlushed } from '../flush.js';
-import { waitingFor, type CopyPlan, type CopyServices } from './copy-plan.js';
+import type { CopyPlan, CopyServices } from './copy-plan.js';
 import { copyRows } from './copy-rows.js';
 
 /** COPY text, with the columns of `targetColumns` in their order. */
@@ -13,7 +13,7 @@ export interface ChunkContent {
 }
 
 export interface ChunkReaderOptions {
-  /** It takes a connection only where one is free, and gives it back when another copy waits for one. */
+  /** It takes a connection only where one is free, and gives it back when another copy of no lower priority waits for one. */
   readonly isExtra: boolean;
   /** Ends the wait for a connection: the end of the slice would not do, the next one would begin at the end of the queue again. */
   readonly stopping: AbortSignal;
@@ -46,8 +46,8 @@ export class ChunkSource implements BatchSource<ChunkBatch, ChunkContent> {
   }
 
   async nameNext({ onProgress }: ReadOptions): Promise<ChunkBatch | undefined> {
-    const { isExtra, stopping } = this.#options;
-    const mayRead = !(isExtra && this.#services.copies.areWanted) && (await this.#mayConnect(onProgress));
+    const { stopping } = this.#options;
+    const mayRead = !this.#givesWay && (await this.#mayConnect(onProgress));
     this.#chunk = mayRead && !stopping.aborted ? this.#plan.take() : undefined;
     if (this.#chunk === undefined) {
       this.#isFinished = true;
@@ -59,6 +59,7 @@ export class ChunkSource implements BatchSource<ChunkBatch, ChunkContent> {
 
   async read({ position, range }: ChunkBatch, options: ReadOptions): Promise<ChunkContent> {
     if (this.#hasRead) await this.#disconnect();
+    await this.#plan.begin(this.#requireChunk());
     const pg = await this.#connect(options.onProgress);
     this.#hasRead = true;
     const rows = copyRows(pg, this.#plan.table, position, {
@@ -72,8 +73,7 @@ export class ChunkSource implements BatchSource<ChunkBatch, ChunkContent> {
   }
 
   async confirm(_name: ChunkBatch, written: Written): Promise<undefined> {
-    if (this.#chunk === undefined) throw new Error('no chunk is in hand');
-    await this.#plan.confirm(this.#chunk, written);
+    await this.#plan.confirm(this.#requireChunk(), written);
     // It was written, so its COPY has ended.
     this.#hasRead = false;
     return undefined;
@@ -85,6 +85,19 @@ export class ChunkSource implements BatchSource<ChunkBatch, ChunkContent> {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#disconnect();
+  }
+
+  #requireChunk(): Chunk {
+    if (this.#chunk === undefined) throw new Error('no chunk is in hand');
+    return this.#chunk;
+  }
+
+  /** A connection that another copy is to have: at the end of a chunk, and never before the first. */
+  get #givesWay(): boolean {
+    const { copies } = this.#services;
+    const { priority } = this.#plan;
+    if (this.#options.isExtra) return copies.areWanted(priority);
+    return this.#connection !== undefined && copies.areWantedFirst(priority);
   }
 
   async #disconnect(): Promise<void> {
@@ -106,7 +119,7 @@ export class ChunkSource implements BatchSource<ChunkBatch, ChunkContent> {
   }
 
   async #connect(onProgress: ReadOptions['onProgress']): Promise<PostgresClient> {
-    const options = waitingFor({ signal: this.#options.stopping, onProgress });
+    const options = this.#plan.turn({ signal: this.#options.stopping, onProgress });
     this.#connection ??= await this.#services.copies.take(this.#connectionName, options);
     return this.#connection;
   }

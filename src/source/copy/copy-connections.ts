@@ -1,5 +1,6 @@
 import { connectInPlace, type PostgresClient } from '../../connect/postgres.js';
 import type { AcquireOptions, Semaphore } from '../../connect/semaphore.js';
+import { placeOf, type CopyPriority } from '../../domain/copy-priority.js';
 import type { RateLimit } from '../../pipeline/rate-limit.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 
@@ -7,7 +8,17 @@ import { classifyPostgres } from '../../failure/classify-postgres.js';
 const NO_LIMITS = /* sql */ `select set_config(name, '0', false) from pg_catalog.pg_settings
   where name in ('transaction_timeout', 'idle_session_timeout')`;
 
-/** Connections that the copies of a worker share: as many as `PG2CLICK_COPIES` says. */
+/** Who waits for a connection, and how. */
+export interface CopyTurn extends Pick<AcquireOptions, 'signal' | 'onWait'> {
+  readonly priority: CopyPriority;
+  /** What is left to read, on the disk of PostgreSQL: an estimate. */
+  readonly bytes: number;
+}
+
+/**
+ * Connections that the copies of a worker share: as many as `PG2CLICK_COPIES` says. The order is by priority, then by size: a table of
+ * 1 MB does not wait for hours behind one of 1 TB, and the large one waits seconds for the small one.
+ */
 export class CopyConnections {
   readonly #places: Semaphore;
   readonly #connect: (name: string) => Promise<PostgresClient>;
@@ -21,14 +32,24 @@ export class CopyConnections {
     this.#connect = connect;
   }
 
-  /** Another copy waits for a connection. */
-  get areWanted(): boolean {
-    return this.#places.waiting > 0;
+  /** How many wait for a connection. */
+  get waiting(): number {
+    return this.#places.waiting;
+  }
+
+  /** Whether another copy of this priority, or of a higher one, waits for a connection. */
+  areWanted(priority: CopyPriority): boolean {
+    return this.#places.hasWaiting(([place = 0]) => place <= placeOf(priority));
+  }
+
+  /** Whether one of a higher priority does. */
+  areWantedFirst(priority: CopyPriority): boolean {
+    return this.#places.hasWaiting(([place = 0]) => place < placeOf(priority));
   }
 
   /** A connection of the caller's own when its turn has come; disposing of it ends it. @throws the signal's reason; Failure */
-  async take(name: string, options: AcquireOptions): Promise<PostgresClient> {
-    return this.#open(name, await this.#places.acquire(options));
+  async take(name: string, { priority, bytes, ...options }: CopyTurn): Promise<PostgresClient> {
+    return this.#open(name, await this.#places.acquire({ ...options, rank: [placeOf(priority), bytes] }));
   }
 
   /** @returns undefined where none is free */

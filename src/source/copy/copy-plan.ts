@@ -2,28 +2,41 @@ import type { Queryable } from '../../connect/queryable.js';
 import type { CopyBatch } from '../../domain/batch.js';
 import type { Chunk, CopyProgress, KeyRange } from '../../domain/chunk.js';
 import { isBackfill, type BackfillPosition } from '../../domain/backfill.js';
+import { DEFAULT_PRIORITY, type CopyPriority } from '../../domain/copy-priority.js';
+import type { FlowGoal } from '../../domain/flow-goal.js';
+import { given } from '../../domain/given.js';
 import { COPY_STAGE } from '../../domain/route.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { composeVersion, type Version } from '../../domain/version.js';
-import { addChunks, confirmChunk, forgetChunks, readChunks, reopenChunks, replaceChunks } from '../../ledger/chunks.js';
-import { advanceStage, type StageRow } from '../../ledger/stages.js';
+import {
+  addChunks,
+  beginChunk,
+  confirmChunk,
+  forgetChunks,
+  readChunks,
+  reopenChunks,
+  replaceChunks,
+} from '../../ledger/chunks.js';
+import { advanceStage, forgetGoal, type StageRow } from '../../ledger/stages.js';
 import type { ReadOptions, SourceState, Written } from '../../pipeline/batch.js';
 import type { StageContext } from '../../pipeline/stage.js';
 import type { Capture } from '../capture.js';
 import { ensureFlushed } from '../flush.js';
 import { settle } from '../settle.js';
-import type { CopyConnections } from './copy-connections.js';
+import type { CopyConnections, CopyTurn } from './copy-connections.js';
 import { planKeyRange } from './plan-key-range.js';
-import { planChunks, planHeap, type PlannedChunk } from './plan-chunks.js';
+import { planChunks, planHeap, readTableBytes, type PlannedChunk } from './plan-chunks.js';
 
 /**
  * What a backfill reads, and of each copy: `done`: the allocated position of the copy that is done, decimal; `rows`: how many it had. `again`: the target was copied before,
  * and may hold rows that went without an event.
  */
-export interface CopyPosition extends Partial<BackfillPosition> {
+export interface CopyPosition extends Partial<BackfillPosition>, FlowGoal {
   readonly done?: string;
   readonly rows?: string;
   readonly again?: boolean;
+  /** Of a resync: since when it is filled, as `noteFilling` writes it. */
+  readonly filledSince?: string;
   /** Tombstones that a backfill wrote. */
   readonly pruned?: number;
 }
@@ -64,6 +77,8 @@ export class CopyPlan {
   /** Not taken by a reader yet, in their order. */
   readonly #left: Chunk[] = [];
   #progress = NOTHING;
+  /** Of the table, before it is planned: a range of it counts as nothing. */
+  #tableBytes = 0;
 
   constructor(services: CopyServices, stage: StageContext<CopyRow>) {
     this.#services = services;
@@ -112,12 +127,13 @@ export class CopyPlan {
    */
   async prepare(capture: Capture, options: ReadOptions): Promise<void> {
     if (this.isFinished) return;
-    const { ledger, copies } = this.#services;
-    const { claim } = this.#stage;
+    const { ledger, source, copies } = this.#services;
+    const { claim, table } = this.#stage;
     if (this.#name === undefined) {
+      if ((this.#position.range ?? null) === null) this.#tableBytes = await readTableBytes(source, table);
       // Chunks of a copy that was done, or that begins again, are of another position: those that are done are not in this one.
       await forgetChunks(ledger, claim);
-      await using pg = await copies.take(this.#connectionName, waitingFor(options));
+      await using pg = await copies.take(this.#connectionName, this.turn(options));
       await this.#nameIt(pg, capture, options);
     }
     let plan = await readChunks(ledger, claim);
@@ -140,11 +156,46 @@ export class CopyPlan {
     const { left, progress } = await readChunks(ledger, claim);
     this.#left.splice(0, this.#left.length, ...left);
     this.#progress = progress;
+    // A row may be moved out of a chunk after the goal was set.
+    const { captured: _captured, ends: _ends, ...position } = this.#position;
+    await forgetGoal(ledger, claim);
+    this.#position = position;
+  }
+
+  /** What the live flow must have loaded before the end: see `hidesRows`. */
+  get goal(): FlowGoal {
+    const { captured, ends } = this.#position;
+    return given({ captured, ends }) as FlowGoal;
+  }
+
+  /** Its end hides or deletes rows that readers see until then. A row that an UPDATE moved between two chunks would be gone for a while. */
+  get hidesRows(): boolean {
+    return this.floor !== undefined || this.prune !== undefined;
+  }
+
+  get priority(): CopyPriority {
+    return this.#stage.request.priority ?? DEFAULT_PRIORITY;
+  }
+
+  /** How it waits for a connection. */
+  turn({ signal, onProgress }: ReadOptions): CopyTurn {
+    const { chunks, bytes, bytesDone } = this.#progress;
+    return {
+      signal,
+      priority: this.priority,
+      bytes: chunks === 0 ? this.#tableBytes : bytes - bytesDone,
+      onWait: (ahead) => onProgress(`waiting for its turn, ${ahead} ahead of it`),
+    };
   }
 
   /** @returns undefined where all are done or taken */
   take(): Chunk | undefined {
     return this.#left.shift();
+  }
+
+  /** A chunk is about to be read. */
+  async begin({ chunk }: Chunk): Promise<void> {
+    await beginChunk(this.#services.ledger, this.#stage.claim, chunk);
   }
 
   async confirm({ chunk, bytes: planned }: Chunk, { rows, bytes }: Written): Promise<void> {
@@ -171,7 +222,7 @@ export class CopyPlan {
     const { ledger } = this.#services;
     const { claim } = this.#stage;
     const { batch, position } = this.name;
-    const { again: _, ...kept } = this.#position;
+    const { again: _again, captured: _captured, ends: _ends, ...kept } = this.#position;
     const done = { ...kept, done: position, rows: String(this.#progress.rows), ...(pruned === 0 ? {} : { pruned }) };
     await advanceStage(ledger, claim, { batch, position: done, proof, rows: pruned, bytes: 0 }, null);
     await forgetChunks(ledger, claim);
@@ -224,7 +275,7 @@ export class CopyPlan {
     const { table } = this.#stage;
     const { range = null } = this.#position;
     if (range === null) return planChunks(source, table, settings.worker.copyChunkBytes);
-    await using pg = await copies.take(this.#connectionName, waitingFor(options));
+    await using pg = await copies.take(this.#connectionName, this.turn(options));
     return await planKeyRange(pg, table, range, ROWS_PER_CHUNK, options);
   }
 
@@ -245,12 +296,4 @@ export class CopyPlan {
     await advanceStage(this.#services.ledger, claim, null, name);
     this.#name = name;
   }
-}
-
-/** How a copy waits for a connection. */
-export function waitingFor({ signal, onProgress }: ReadOptions): {
-  readonly signal: AbortSignal;
-  readonly onWait: (ahead: number) => void;
-} {
-  return { signal, onWait: (ahead) => onProgress(`waiting for its turn, ${ahead} ahead of it`) };
 }

@@ -49,6 +49,17 @@ export async function planHeap(
   return heap === undefined ? [] : cut(heap, Math.max(chunkBytes, heap.bytes / MOST_CHUNKS));
 }
 
+/** Of a table on the disk of PostgreSQL, with TOAST; its partitions too. */
+export async function readTableBytes(pg: Queryable, table: ReplicatedTable): Promise<number> {
+  try {
+    const found = await pg.query<{ bytes: number }>(/* sql */ `
+      select coalesce(sum(pg_table_size(family.oid)), 0)::float8 as bytes from (${heapsSql(table)}) family`);
+    return found.rows[0]?.bytes ?? 0;
+  } catch (error) {
+    throw classifyPostgres(error, `asking for the size of ${formatTableName(table.name)}`);
+  }
+}
+
 function cut({ relation, file, blocks, bytes }: Heap, chunkBytes: number): PlannedChunk[] {
   if (blocks === 0) return [];
   const count = Math.min(blocks, Math.ceil(bytes / chunkBytes));
