@@ -5,7 +5,7 @@ import { isReplayName, type ReplayTerms } from '../src/domain/replay.js';
 import { plural } from '../src/domain/figures.js';
 import { MAIN_LOADER } from '../src/domain/route.js';
 import { change, isText, keep, refuse, type Handled } from './answers.js';
-import { anotherChange, type Change, loadersOf, replayNamed, runningReplays } from './changes.js';
+import { type Change, loadersOf, replayNamed, runningReplays, WITHDRAWN } from './changes.js';
 import { runningResync } from './backfills.js';
 import { beginKept } from './begin-kept.js';
 import { beginBackfill, noLoader } from './begin-backfill.js';
@@ -21,6 +21,7 @@ import {
   TEXT_LIMIT,
 } from './read-terms.js';
 import { isLeaving, type TableState } from './table-state.js';
+import { anotherChange, cancellingAction } from './withdraw-change.js';
 
 /** A message about loaders, replays, backfills or the quarantine that was understood. */
 export type ChangeRequest = { readonly requestId: string | null } & (
@@ -190,8 +191,22 @@ const WAIT_FOR_RESYNC: readonly ChangeAction[] = ['removeLoader', 'replay', 'bac
 type Begun = Exclude<ChangeRequest, { action: 'pauseLoader' | 'resumeLoader' | 'prioritize' }>;
 
 function begin(state: TableState, request: Begun, at: string): Handled {
+  const { state: next, answer } = beginNow(state, request, at);
+  const waits = state.pause !== null && answer.changed && (next.change ?? null) !== null;
+  return { state: next, answer: waits ? { ...answer, message: `${answer.message} ${WAITS}` } : answer };
+}
+
+const WAITS = 'The table is paused: it begins after resume.';
+
+function beginNow(state: TableState, request: Begun, at: string): Handled {
   const pending = state.change ?? null;
-  if (pending !== null && !withdraws(request, pending)) return refuse(state, anotherChange(pending));
+  if (pending !== null && isWithdrawal(request, pending)) {
+    const { task } = pending;
+    const requestId = request.requestId ?? `${at}/${request.action}`;
+    return change(state, { type: 'changeWithdrawn', requestId, task, at }, WITHDRAWN);
+  }
+  if (pending !== null && !withdraws(request, pending))
+    return refuse(state, anotherChange(pending, state.pause !== null));
   const { routeChange } = state;
   if (routeChange !== undefined)
     return refuse(state, `The route is being changed, since ${routeChange.since}: ask again when that is done.`);
@@ -257,6 +272,13 @@ function begin(state: TableState, request: Begun, at: string): Handled {
     default:
       return request satisfies never;
   }
+}
+
+/** `backfill --cancel` for a backfill of which no activity ran. One that is named runs already, so another one is meant. */
+function isWithdrawal(request: Begun, pending: Change): boolean {
+  if ('backfill' in request && request.backfill !== null) return false;
+  if ('replay' in request && request.replay !== null) return false;
+  return request.action === cancellingAction(pending);
 }
 
 /** Adding a loader may be retried for ever: its removal ends that. */
