@@ -3,6 +3,7 @@ import { isCopyPriority, type CopyPriority } from '../src/domain/copy-priority.j
 import { isResyncName } from '../src/domain/resync.js';
 import { isReplayName, type ReplayTerms } from '../src/domain/replay.js';
 import { plural } from '../src/domain/figures.js';
+import { isRowId, MOST_IDS } from '../src/domain/quarantine.js';
 import { MAIN_LOADER } from '../src/domain/route.js';
 import { change, isText, keep, refuse, type Handled } from './answers.js';
 import { type Change, loadersOf, replayNamed, runningReplays, WITHDRAWN } from './changes.js';
@@ -78,8 +79,6 @@ export function isChangeRequest<Other extends { readonly action: string }>(
 }
 
 const SERVER = /^[a-z0-9]+(?:_[a-z0-9]+)*$/u;
-/** They are in the history three times. */
-const IDS_LIMIT = 1_000;
 
 /** Reads the fields of a message whose names are known to be right. @returns a sentence for what is wrong with one */
 export function readChangeRequest(
@@ -145,7 +144,7 @@ export function readChangeRequest(
     case 'retryQuarantined':
     case 'dropQuarantined': {
       const { ids = null } = fields;
-      if (ids !== null && !areIds(ids)) return `ids must be a list of 1 to ${IDS_LIMIT} texts: ["12", "13"].`;
+      if (ids !== null && !areIds(ids)) return `ids must be a list of 1 to ${MOST_IDS} texts: ["12", "13"].`;
       return { action, requestId, ids };
     }
     default:
@@ -154,8 +153,8 @@ export function readChangeRequest(
 }
 
 function areIds(value: unknown): value is readonly string[] {
-  if (!Array.isArray(value) || value.length === 0 || value.length > IDS_LIMIT) return false;
-  return value.every((id) => typeof id === 'string' && /^\d{1,18}$/u.test(id));
+  if (!Array.isArray(value) || value.length === 0 || value.length > MOST_IDS) return false;
+  return value.every((id) => typeof id === 'string' && isRowId(id));
 }
 
 export function handleChange(state: TableState, request: ChangeRequest, at: string): Handled {
