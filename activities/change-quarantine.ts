@@ -1,3 +1,4 @@
+import { clip } from '../src/domain/clip.js';
 import { plural } from '../src/domain/figures.js';
 import type { QuarantineReceipt, QuarantineRequest } from '../src/domain/receipt.js';
 import {
@@ -10,12 +11,12 @@ import {
 } from '../src/domain/replicated-table.js';
 import { replayStage, type ReplayPosition } from '../src/domain/replay.js';
 import { engineOf, loaderOf } from '../src/domain/route.js';
-import { columnName, formatTableName, shellWord } from '../src/domain/table-name.js';
+import { columnName, formatTableName, shellName, shellWord, sqlName } from '../src/domain/table-name.js';
 import { Failure } from '../src/failure/failure.js';
 import { retryAppended } from '../src/clickhouse/quarantine/retry-appended.js';
 import { retryRows, type Retried } from '../src/clickhouse/quarantine/retry-rows.js';
 import { closeRows, countOpen } from '../src/ledger/quarantine.js';
-import { dropRows, rowsToRetry, type RetriedRow } from '../src/ledger/quarantine-rows.js';
+import { dropRows, findUnknownRows, rowsToRetry, type RetriedRow } from '../src/ledger/quarantine-rows.js';
 import { readStages } from '../src/ledger/stages.js';
 import { UNBOUNDED, runSlice, type Slice } from '../src/pipeline/slice.js';
 import { stepsOf } from '../src/pipeline/steps.js';
@@ -31,6 +32,7 @@ export async function changeQuarantine(deps: Deps, request: QuarantineRequest): 
   return runSlice(UNBOUNDED, async (slice) => {
     const steps = stepsOf(slice, `${request.action} quarantine`);
     const table = await findPreparedTable(deps.ledger, request, await deps.deployment());
+    await requireKnown(deps, table, request.ids ?? []);
     const marked: string[] = [];
     let [retried, refused, dropped] = [0, 0, 0];
     if (request.action === 'drop') dropped = await dropRows(deps.ledger, table.id, request.ids);
@@ -47,6 +49,17 @@ export async function changeQuarantine(deps: Deps, request: QuarantineRequest): 
     }
     if (marked.length > 0) throw markedFailure(table, marked);
     return { retried, refused, dropped, open: await countOpen(deps.ledger, table.id) };
+  });
+}
+
+/** @throws Failure `Misconfigured` */
+async function requireKnown({ ledger }: Deps, { id, name }: ReplicatedTable, ids: readonly string[]): Promise<void> {
+  const unknown = ids.length === 0 ? [] : await findUnknownRows(ledger, id, ids);
+  if (unknown.length === 0) return;
+  const rows = `${unknown.length === 1 ? 'row' : 'rows'} ${clip(unknown.join(', '), 200)}`;
+  throw new Failure('Misconfigured', {
+    message: `${sqlName(name)} has no ${rows} in quarantine: nothing was changed.`,
+    remedy: `See them with "pg2click quarantine list ${shellName(name)} --all".`,
   });
 }
 

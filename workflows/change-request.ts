@@ -3,9 +3,10 @@ import { isCopyPriority, type CopyPriority } from '../src/domain/copy-priority.j
 import { isResyncName } from '../src/domain/resync.js';
 import { isReplayName, type ReplayTerms } from '../src/domain/replay.js';
 import { plural } from '../src/domain/figures.js';
+import { isRowId, MOST_IDS } from '../src/domain/quarantine.js';
 import { MAIN_LOADER } from '../src/domain/route.js';
 import { change, isText, keep, refuse, type Handled } from './answers.js';
-import { anotherChange, type Change, loadersOf, replayNamed, runningReplays } from './changes.js';
+import { type Change, loadersOf, replayNamed, runningReplays, WITHDRAWN } from './changes.js';
 import { runningResync } from './backfills.js';
 import { beginKept } from './begin-kept.js';
 import { beginBackfill, noLoader } from './begin-backfill.js';
@@ -21,6 +22,7 @@ import {
   TEXT_LIMIT,
 } from './read-terms.js';
 import { isLeaving, type TableState } from './table-state.js';
+import { anotherChange, cancellingAction } from './withdraw-change.js';
 
 /** A message about loaders, replays, backfills or the quarantine that was understood. */
 export type ChangeRequest = { readonly requestId: string | null } & (
@@ -77,8 +79,6 @@ export function isChangeRequest<Other extends { readonly action: string }>(
 }
 
 const SERVER = /^[a-z0-9]+(?:_[a-z0-9]+)*$/u;
-/** They are in the history three times. */
-const IDS_LIMIT = 1_000;
 
 /** Reads the fields of a message whose names are known to be right. @returns a sentence for what is wrong with one */
 export function readChangeRequest(
@@ -144,7 +144,7 @@ export function readChangeRequest(
     case 'retryQuarantined':
     case 'dropQuarantined': {
       const { ids = null } = fields;
-      if (ids !== null && !areIds(ids)) return `ids must be a list of 1 to ${IDS_LIMIT} texts: ["12", "13"].`;
+      if (ids !== null && !areIds(ids)) return `ids must be a list of 1 to ${MOST_IDS} texts: ["12", "13"].`;
       return { action, requestId, ids };
     }
     default:
@@ -153,8 +153,8 @@ export function readChangeRequest(
 }
 
 function areIds(value: unknown): value is readonly string[] {
-  if (!Array.isArray(value) || value.length === 0 || value.length > IDS_LIMIT) return false;
-  return value.every((id) => typeof id === 'string' && /^\d{1,18}$/u.test(id));
+  if (!Array.isArray(value) || value.length === 0 || value.length > MOST_IDS) return false;
+  return value.every((id) => typeof id === 'string' && isRowId(id));
 }
 
 export function handleChange(state: TableState, request: ChangeRequest, at: string): Handled {
@@ -190,8 +190,22 @@ const WAIT_FOR_RESYNC: readonly ChangeAction[] = ['removeLoader', 'replay', 'bac
 type Begun = Exclude<ChangeRequest, { action: 'pauseLoader' | 'resumeLoader' | 'prioritize' }>;
 
 function begin(state: TableState, request: Begun, at: string): Handled {
+  const { state: next, answer } = beginNow(state, request, at);
+  const waits = state.pause !== null && answer.changed && (next.change ?? null) !== null;
+  return { state: next, answer: waits ? { ...answer, message: `${answer.message} ${WAITS}` } : answer };
+}
+
+const WAITS = 'The table is paused: it begins after resume.';
+
+function beginNow(state: TableState, request: Begun, at: string): Handled {
   const pending = state.change ?? null;
-  if (pending !== null && !withdraws(request, pending)) return refuse(state, anotherChange(pending));
+  if (pending !== null && isWithdrawal(request, pending)) {
+    const { task } = pending;
+    const requestId = request.requestId ?? `${at}/${request.action}`;
+    return change(state, { type: 'changeWithdrawn', requestId, task, at }, WITHDRAWN);
+  }
+  if (pending !== null && !withdraws(request, pending))
+    return refuse(state, anotherChange(pending, state.pause !== null));
   const { routeChange } = state;
   if (routeChange !== undefined)
     return refuse(state, `The route is being changed, since ${routeChange.since}: ask again when that is done.`);
@@ -257,6 +271,13 @@ function begin(state: TableState, request: Begun, at: string): Handled {
     default:
       return request satisfies never;
   }
+}
+
+/** `backfill --cancel` for a backfill of which no activity ran. One that is named runs already, so another one is meant. */
+function isWithdrawal(request: Begun, pending: Change): boolean {
+  if ('backfill' in request && request.backfill !== null) return false;
+  if ('replay' in request && request.replay !== null) return false;
+  return request.action === cancellingAction(pending);
 }
 
 /** Adding a loader may be retried for ever: its removal ends that. */

@@ -10,6 +10,7 @@ import { isReplay, replayName, type ReplayTerms } from '../src/domain/replay.js'
 import type { BackfillTerms } from '../src/domain/backfill.js';
 import type { CopyPriority } from '../src/domain/copy-priority.js';
 import type { Kept } from '../src/domain/kept-table.js';
+import { describeChange } from './describe-change.js';
 import { copyStage, loaderOf, type StageId, type StageSpec } from '../src/domain/route.js';
 import {
   addBackfill,
@@ -25,7 +26,12 @@ import { putOff } from './kept-tables.js';
 import type { FailureReport, Pause, TableEvent, TableState, Task } from './table-state.js';
 
 /** A change of a table's loaders or replays, or of its quarantine, one activity each. One is made at a time, beside the stages. */
-export type Change = { readonly requestId: string; readonly at: string } & (
+export type Change = {
+  readonly requestId: string;
+  readonly at: string;
+  /** An activity of it was started: it may have done something, and is not withdrawn any more. */
+  readonly begun?: true;
+} & (
   | { readonly task: 'addLoader'; readonly loader: LoaderRequest['loader'] }
   | {
       readonly task: 'removeLoader';
@@ -49,6 +55,8 @@ export interface ChangeOutcome {
   readonly requestId: string;
   readonly task: Change['task'];
   readonly at: string;
+  /** What was asked for; absent in older states, and where it was made. */
+  readonly what?: string;
   /** Null where it was made. */
   readonly failure: FailureReport | null;
   /** One sentence. */
@@ -86,6 +94,9 @@ export interface ChangeState {
 
 export type ChangeEvent =
   | { readonly type: 'changeRequested'; readonly change: Change }
+  | { readonly type: 'changeBegun' }
+  /** Before it had begun, by a request of this id. */
+  | { readonly type: 'changeWithdrawn'; readonly requestId: string; readonly task: Change['task']; readonly at: string }
   | {
       readonly type: 'loadersChanged';
       readonly task: 'addLoader' | 'removeLoader';
@@ -102,6 +113,8 @@ export type ChangeEvent =
   | { readonly type: 'prioritized'; readonly priority: CopyPriority }
   | { readonly type: 'loaderPaused'; readonly at: string; readonly name: string; readonly reason: string | null }
   | { readonly type: 'loaderResumed'; readonly name: string };
+
+export const WITHDRAWN = 'The request is withdrawn: nothing of it had begun.';
 
 /** Replays that ended and are still shown. */
 const SHOWN_REPLAYS = 5;
@@ -121,6 +134,8 @@ export const CHANGE_TASKS: readonly Task[] = [
 
 const CHANGE_EVENTS: readonly string[] = [
   'changeRequested',
+  'changeBegun',
+  'changeWithdrawn',
   'loadersChanged',
   'replayStarted',
   'replayCancelled',
@@ -147,6 +162,13 @@ export function reduceChange(state: TableState, event: ChangeEvent): TableState 
   switch (event.type) {
     case 'changeRequested':
       return { ...(change === null ? state : withoutFailureOf(state, change.task)), change: event.change };
+    case 'changeBegun':
+      return change === null || change.begun === true ? state : { ...state, change: { ...change, begun: true } };
+    case 'changeWithdrawn': {
+      if (change === null) return state;
+      const { requestId, task, at } = event;
+      return { ...state, change: null, changed: { requestId, task, at, failure: null, message: WITHDRAWN } };
+    }
     case 'loadersChanged': {
       const { task, receipt, at } = event;
       const next = loadersChanged(state, task, receipt);
@@ -209,7 +231,12 @@ export function refuseChange(state: TableState, task: Task, failure: FailureRepo
   if (change?.task !== task) return state;
   const { requestId } = change;
   const next = change.task === 'dropKept' ? putOff(state, change.names, at) : state;
-  return { ...next, change: null, changed: { requestId, task: change.task, at, failure, message: failure.message } };
+  const what = describeChange(change);
+  return {
+    ...next,
+    change: null,
+    changed: { requestId, task: change.task, at, what, failure, message: failure.message },
+  };
 }
 
 /** A stage that runs once is done. The rows of the copy of a replay are rows of the replay. */
@@ -329,12 +356,6 @@ function trim(replays: readonly Replay[]): readonly Replay[] {
 
 function without<T>(values: Readonly<Record<string, T>>, name: string): Readonly<Record<string, T>> {
   return Object.fromEntries(Object.entries(values).filter(([each]) => each !== name));
-}
-
-/** Why the next change has to wait. */
-export function anotherChange(change: Change): string {
-  const way = change.task === 'addLoader' ? `, or remove the loader ${change.loader.name} to withdraw it` : '';
-  return `Another change (${change.task}) is being made: ask again when it is done${way}.`;
 }
 
 /** The replay that is meant, where one runs. */

@@ -1,9 +1,11 @@
 import { plural } from '../src/domain/figures.js';
 import { backfillLine, backfillsOf } from './backfills.js';
-import { type Replay, replaysOf } from './changes.js';
+import { type Change, type Replay, replaysOf } from './changes.js';
+import { describeChange } from './describe-change.js';
 import { keptLine, keptOf } from './kept-tables.js';
 import { plain } from './plain.js';
 import type { TableState } from './table-state.js';
+import { cancellingAction } from './withdraw-change.js';
 
 /** Paragraphs about loaders and replays for the page of a table in the Temporal UI; none where there is nothing to say. */
 export function changeLines(state: TableState): readonly string[] {
@@ -13,12 +15,12 @@ export function changeLines(state: TableState): readonly string[] {
     return `Loader \`${name}\` is paused since ${since}${why}. Its messages wait in Kafka.`;
   });
   const refused =
-    changed?.failure === null || changed === null
+    changed === null || changed.failure === null || change !== null
       ? []
       : [
-          `> **${changed.task}: ${changed.failure.kind}** at ${changed.at}\n>\n> ${plain(changed.message)}\n>\n> **What to do:** ${plain(changed.failure.remedy)}`,
+          `> **${plain(changed.what ?? changed.task)}: refused (${changed.failure.kind})** at ${changed.at}\n>\n> ${plain(changed.message)}\n>\n> **What to do:** ${plain(changed.failure.remedy)}`,
         ];
-  const pending = change === null ? [] : [`Being made since ${change.at}: ${change.task}.`];
+  const pending = change === null ? [] : [pendingLine(change, state.pause !== null)];
   return [
     ...pauses,
     ...quarantineLines(state),
@@ -28,6 +30,14 @@ export function changeLines(state: TableState): readonly string[] {
     ...backfillsOf(state).map(backfillLine),
     ...keptOf(state).map(keptLine),
   ];
+}
+
+function pendingLine(change: Change, isPaused: boolean): string {
+  const what = plain(describeChange(change));
+  if (!isPaused) return `Being made since ${change.at}: ${what}.`;
+  const action = cancellingAction(change);
+  const way = action === null ? '' : `, the signal \`${action}\` withdraws it`;
+  return `Waits since ${change.at}: ${what}. It goes on after the signal \`resume\`${way}.`;
 }
 
 function quarantineLines({ quarantined = 0 }: TableState): readonly string[] {

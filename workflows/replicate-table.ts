@@ -277,6 +277,7 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
         if (running.has(stopTask(task)) || running.has(stageStoppedBy(task) ?? '')) continue;
         if (stageSpecs(state).some(({ id, stops }) => id === task && stops !== undefined))
           become(reduce(state, { type: 'stageStarted', stage: task }));
+        if (isChangeTask(task)) become(reduce(state, { type: 'changeBegun' }));
         const scope = new CancellationScope();
         running.set(task, scope);
         void run(task, scope);

@@ -9,9 +9,10 @@ import {
   readChangeRequest,
 } from './change-request.js';
 import { runningBackfills } from './backfills.js';
-import { anotherChange, type ChangeState, runningReplays } from './changes.js';
+import { type ChangeState, runningReplays } from './changes.js';
 import { isSameWish, readRouteOptions, ROUTE_FIELDS } from './route-options.js';
 import { isLeaving, isParked, phaseOf, reduce, type TableState } from './table-state.js';
+import { anotherChange } from './withdraw-change.js';
 
 /** A message that was understood. */
 export type Request =
@@ -107,9 +108,9 @@ function resume(state: TableState): Handled {
 export const LEAVING = 'The table is being removed: it cannot be changed any more.';
 
 /** What a change of the route waits for; undefined where it may begin. */
-export function busyWith(state: ChangeState): string | undefined {
+export function busyWith(state: ChangeState, isPaused: boolean): string | undefined {
   const { change = null } = state;
-  if (change !== null) return anotherChange(change);
+  if (change !== null) return anotherChange(change, isPaused);
   const [backfill] = runningBackfills(state);
   if (backfill !== undefined) return `${backfill.stage} reads the table: ask again when it has ended, or cancel it.`;
   const replays = runningReplays(state);
@@ -126,7 +127,7 @@ function configure(state: TableState, options: RouteOptions, at: string): Handle
       'The table is not prepared yet. Change it when it is, or remove it and add it with other options.',
     );
   const { loaderPauses = {} } = state;
-  const busy = busyWith(state);
+  const busy = busyWith(state, state.pause !== null);
   if (busy !== undefined) return refuse(state, busy);
   if (
     state.routeChange !== undefined &&

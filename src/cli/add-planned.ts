@@ -1,4 +1,5 @@
 import { chalkStderr } from 'chalk';
+import { createPostgresPool, ledgerSettings } from '../connect/postgres.js';
 import type { TableView } from '../control/table-view.js';
 import type { CopyPriority } from '../domain/copy-priority.js';
 import { count, plural } from '../domain/figures.js';
@@ -15,6 +16,8 @@ import { explain, followTable, lineOf } from './watch-table.js';
 
 /** Tables in their first load at once: a worker makes four ready at a time, and copies as many. */
 export const ADDED_AT_ONCE = 8;
+/** Connections for looking: a look takes milliseconds. */
+const LOOKS_AT_ONCE = 2;
 /** Each look is a call of Temporal and a statement of PostgreSQL. */
 const EVERY_MS = { first: 250, later: 1_000 };
 /** A worker that a hundred new tables keep busy answers late: 15 s were too short on two busy cores. */
@@ -49,6 +52,12 @@ export async function addPlanned(
 ): Promise<readonly AddedTable[]> {
   const { signal } = session;
   const progress = openProgress(session, tables.length);
+  // A client takes one statement at a time, and several tables are looked at at once.
+  const pool = { max: LOOKS_AT_ONCE, name: 'cli' };
+  const source = createPostgresPool(session.settings, pool);
+  const ledger =
+    session.settings.ledger === undefined ? source : createPostgresPool(ledgerSettings(session.settings), pool);
+  const seenFrom = { ...viewSource(session, servers), source, ledger };
   let started = 0;
   const add = async (planned: Planned): Promise<AddedTable> => {
     const { name } = planned.table;
@@ -59,7 +68,7 @@ export async function addPlanned(
       await startChecked(session, servers, { name, options, priority, checked: planned.checked });
       started += 1;
       if (!follows) return { ...ends, exit: 'done' };
-      const { end, view = null } = await followTable(viewSource(session, servers), name, {
+      const { end, view = null } = await followTable(seenFrom, name, {
         signal,
         everyMs: EVERY_MS,
         silenceMs: SILENCE_MS,
@@ -78,6 +87,7 @@ export async function addPlanned(
     return await inTurns(tables, { places: ADDED_AT_ONCE, signal }, add);
   } finally {
     progress.close();
+    await Promise.all([...new Set([source, ledger])].map((each) => each.end()));
     if (signal.aborted)
       session.tell(
         `Interrupted: ${plural(started, 'table')} of ${count(tables.length)} started; they go on by themselves. The same command adds the others.`,

@@ -11,10 +11,12 @@ import { makeChange } from './change-loaders.js';
 import { waitOf } from './copy-picture.js';
 import type { Exit } from './exit-code.js';
 import { openLiveText } from './live-text.js';
-import { requestTable, showAnswer } from './request.js';
+import { requestChange } from './request-change.js';
+import { showAnswer } from './request.js';
 import { withTemporal } from './servers.js';
 import type { Session } from './session.js';
-import { pollStatus, waitForChange } from './wait-for-change.js';
+import { holdOf } from './hold-of.js';
+import { pollStatus } from './poll-status.js';
 
 export interface BackfillOptions {
   readonly from?: string;
@@ -53,9 +55,8 @@ export async function startAndFollow(
   wait: boolean,
 ): Promise<Exit> {
   return withTemporal(session, async ({ client }) => {
-    const answer = await requestTable(session, client, name, request);
-    const outcome = answer === undefined ? undefined : await waitForChange(session, client, name, request.requestId);
-    if (outcome === undefined) return showAnswer(session, undefined);
+    const outcome = await requestChange(session, client, name, request);
+    if (typeof outcome === 'string') return outcome;
     if (!wait) {
       session.print(session.json ? JSON.stringify(outcome) : `${chalk.green('✔')} ${outcome.message}`);
       return 'done';
@@ -67,6 +68,8 @@ export async function startAndFollow(
 interface Ended {
   readonly backfill: Backfill;
   readonly parked: string | undefined;
+  /** Why it waits for a person, as a sentence. */
+  readonly held: string | undefined;
 }
 
 /** Ctrl-C ends the watching, and nothing else. */
@@ -75,7 +78,8 @@ async function follow(session: Session, client: Client, name: TableName, request
   const live = session.json ? undefined : openLiveText(process.stderr, (frame) => `${frame} ${picture}`);
   let ended: Ended | undefined;
   try {
-    ended = await pollStatus<Ended>(session, client, name, ({ backfills, parks }, pending) => {
+    ended = await pollStatus<Ended>(session, client, name, (status, pending) => {
+      const { backfills, parks } = status;
       const backfill = backfills.find((each) => each.requestId === requestId);
       if (backfill === undefined) return undefined;
       // What is known of it is as of the end of the last slice; the heartbeat of the running one knows more.
@@ -85,17 +89,21 @@ async function follow(session: Session, client: Client, name: TableName, request
       const rows = now?.rows ?? backfill.copy?.rows ?? 0;
       picture = `${backfill.stage}  ${bar(bytesDone, bytes)}  ${count(rows)} rows, ${count(chunksDone)} of ${count(chunks)} chunks${waitOf(now?.moved ?? null)}`;
       const parked = parks.find(({ where }) => where === backfill.stage)?.message;
-      return backfill.status === 'running' && parked === undefined ? undefined : { backfill, parked };
+      const held = backfill.status === 'running' ? holdOf(status, name, backfill.stage, backfill.loader) : undefined;
+      const runs = backfill.status === 'running' && parked === undefined && held === undefined;
+      return runs ? undefined : { backfill, parked, held };
     });
   } finally {
     live?.close(false);
     if (session.signal.aborted) session.tell('No longer watching; it goes on. End it with --cancel.');
   }
   if (ended === undefined) return showAnswer(session, undefined);
-  const { backfill, parked } = ended;
+  const { backfill, parked, held } = ended;
   const { rows = 0, pruned = 0 } = backfill.copy ?? {};
-  if (session.json) session.print(JSON.stringify({ ...backfill, rows, pruned, parked: parked ?? null }));
+  if (session.json)
+    session.print(JSON.stringify({ ...backfill, rows, pruned, parked: parked ?? null, waits: held ?? null }));
   else if (parked !== undefined) session.print(`${chalk.red('✖')} ${backfill.stage} is parked: ${parked}`);
+  else if (held !== undefined) session.print(held);
   else {
     const gone = pruned === 0 ? '' : `, ${count(pruned)} deleted`;
     session.print(
@@ -103,5 +111,6 @@ async function follow(session: Session, client: Client, name: TableName, request
     );
   }
   if (parked !== undefined) return 'unhealthy';
+  if (held !== undefined) return 'waiting';
   return backfill.status === 'finished' ? 'done' : 'failed';
 }

@@ -5,10 +5,10 @@ import { Failure } from '../failure/failure.js';
 import { urlNameOf } from '../settings/clickhouse-name.js';
 import type { TableRequest } from '../control/send-command.js';
 import type { Exit } from './exit-code.js';
-import { requestTable, sendRequest, showAnswer } from './request.js';
+import { requestChange } from './request-change.js';
+import { sendRequest } from './request.js';
 import { withTemporal } from './servers.js';
 import type { Session } from './session.js';
-import { waitForChange } from './wait-for-change.js';
 
 export function addLoader(
   session: Session,
@@ -68,11 +68,9 @@ export async function makeChange(
   request: Pick<TableRequest, 'action' | 'message'>,
 ): Promise<Exit> {
   const name = parseTableName(table);
-  const requestId = randomUUID();
   return withTemporal(session, async ({ client }) => {
-    const answer = await requestTable(session, client, name, { ...request, requestId });
-    const outcome = answer === undefined ? undefined : await waitForChange(session, client, name, requestId);
-    if (outcome === undefined) return showAnswer(session, undefined);
+    const outcome = await requestChange(session, client, name, { ...request, requestId: randomUUID() });
+    if (typeof outcome === 'string') return outcome;
     session.print(session.json ? JSON.stringify(outcome) : `${chalk.green('✔')} ${outcome.message}`);
     return 'done';
   });

@@ -107,7 +107,7 @@ async function refuseNow(session: Session, { temporal }: Servers, name: TableNam
     return;
   }
   const isLeaving = status.phase === 'removing' || status.phase === 'removed';
-  const message = isLeaving ? LEAVING : busyWith(status);
+  const message = isLeaving ? LEAVING : busyWith(status, status.paused !== null);
   if (message !== undefined)
     throw new Failure('UnsuitableTable', {
       message: `${sqlName(name)} cannot be changed now. ${message}`,

@@ -9,7 +9,7 @@ export const EXIT_CODES = {
   unreachable: [3, 'a server cannot be reached'],
   unhealthy: [4, 'a table is parked, is being retried, or nothing works on it'],
   unsuitable: [5, 'the table is not there, cannot be replicated, has other options, or is not replicated'],
-  waiting: [6, 'accepted, and it waits for a worker: none is running'],
+  waiting: [6, 'accepted, and it waits: for a worker, since none is running, or for `resume` of a paused table'],
   interrupted: [130, 'interrupted'],
 } as const;
 

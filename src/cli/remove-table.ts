@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import chalk from 'chalk';
 import { sendCommand, notReplicated } from '../control/send-command.js';
-import { describeTable, queryTable, type PendingTask } from '../control/describe-table.js';
+import { describeTable, queryTable } from '../control/describe-table.js';
 import { moveWorkflow } from '../control/move-workflow.js';
 import { requireOwnTableWorkflow } from '../control/own-workflow.js';
 import { startRemoval } from '../control/start-table.js';
@@ -16,6 +16,7 @@ import type { Exit } from './exit-code.js';
 import { requireAccepted } from './request.js';
 import { viewSource, withServers, type Servers } from './servers.js';
 import { askYes } from './ask-yes.js';
+import { whatItWaitsFor } from './removal-wait.js';
 import type { Session } from './session.js';
 
 export interface RemoveOptions {
@@ -124,27 +125,6 @@ async function waitForEnd(
     if (look % 20 === 10) session.warn(whatItWaitsFor(description.pending, began));
     await sleep(250, undefined, { signal: session.signal });
   }
-}
-
-/** One line, every 5 s. */
-function whatItWaitsFor(pending: readonly PendingTask[], began: boolean): string {
-  const removing = pending.find(({ task }) => task === 'remove');
-  if (removing?.failure !== undefined) return `retrying: ${removing.failure.message}`;
-  if (removing?.progress !== undefined) return removing.progress.moved;
-  if (removing !== undefined) return 'waiting: no worker has reported from the removal yet';
-  const stages = pending.map(({ task, heardAgo }) =>
-    heardAgo !== null && heardAgo < SILENT_SECONDS ? task : `${task} (its worker is silent${since(heardAgo)})`,
-  );
-  if (stages.length > 0)
-    return `waiting for ${stages.join(', ')} to stop: a worker that is silent counts as dead within a minute`;
-  return began ? 'waiting for a worker to take the removal' : 'waiting for a worker to take the request';
-}
-
-/** Slices report every second, idle ones every 3.5 s. */
-const SILENT_SECONDS = 5;
-
-function since(seconds: number | null): string {
-  return seconds === null ? '' : ` for ${Math.round(seconds)} s`;
 }
 
 async function isRemovalParked(client: Client, workflowId: string): Promise<boolean> {

@@ -11,10 +11,12 @@ import { bar } from './bar.js';
 import { makeChange } from './change-loaders.js';
 import type { Exit } from './exit-code.js';
 import { openLiveText } from './live-text.js';
-import { requestTable, showAnswer } from './request.js';
+import { requestChange } from './request-change.js';
+import { showAnswer } from './request.js';
 import { withTemporal } from './servers.js';
 import type { Session } from './session.js';
-import { pollStatus, waitForChange } from './wait-for-change.js';
+import { holdOf } from './hold-of.js';
+import { pollStatus } from './poll-status.js';
 
 export interface ReplayOptions {
   readonly from?: string;
@@ -47,9 +49,8 @@ export async function replayTable(session: Session, table: string, options: Repl
   const name = parseTableName(table);
   const requestId = randomUUID();
   return withTemporal(session, async ({ client }) => {
-    const answer = await requestTable(session, client, name, { action: 'replay', message, requestId });
-    const outcome = answer === undefined ? undefined : await waitForChange(session, client, name, requestId);
-    if (outcome === undefined) return showAnswer(session, undefined);
+    const outcome = await requestChange(session, client, name, { action: 'replay', message, requestId });
+    if (typeof outcome === 'string') return outcome;
     if (!wait) {
       session.print(session.json ? JSON.stringify(outcome) : `${chalk.green('✔')} ${outcome.message}`);
       return 'done';
@@ -62,6 +63,8 @@ interface Ended {
   readonly replay: Replay;
   readonly rows: number;
   readonly parked: string | undefined;
+  /** Why it waits for a person, as a sentence. */
+  readonly held: string | undefined;
 }
 
 /** Ctrl-C ends the watching, and not the replay. */
@@ -71,7 +74,8 @@ async function follow(session: Session, client: Client, name: TableName, request
   let most = 0;
   let ended: Ended | undefined;
   try {
-    ended = await pollStatus<Ended>(session, client, name, ({ replays, stages, parks }, pending) => {
+    ended = await pollStatus<Ended>(session, client, name, (status, pending) => {
+      const { replays, stages, parks } = status;
       const replay = replays.find((each) => each.requestId === requestId);
       if (replay === undefined) return undefined;
       // Totals are as of the end of the last slice; the heartbeat of the running one knows more.
@@ -83,21 +87,26 @@ async function follow(session: Session, client: Client, name: TableName, request
       most = Math.max(most, waiting, lengthOf(replay));
       picture = `${replay.stage}  ${bar(most - waiting, most)}  ${count(rows)} rows, ${count(waiting)} messages to go`;
       const parked = parks.find(({ where }) => replay.stages.some(({ id }) => id === where))?.message;
-      return replay.status === 'running' && parked === undefined ? undefined : { replay, rows, parked };
+      const held =
+        replay.status === 'running' ? holdOf(status, name, replay.stage, replayName(replay.stage)) : undefined;
+      const runs = replay.status === 'running' && parked === undefined && held === undefined;
+      return runs ? undefined : { replay, rows, parked, held };
     });
   } finally {
     live?.close(false);
     if (session.signal.aborted) session.tell('No longer watching; the replay goes on. End it with --cancel.');
   }
   if (ended === undefined) return showAnswer(session, undefined);
-  const { replay, rows, parked } = ended;
-  if (session.json) session.print(JSON.stringify({ ...replay, rows, parked: parked ?? null }));
+  const { replay, rows, parked, held } = ended;
+  if (session.json) session.print(JSON.stringify({ ...replay, rows, parked: parked ?? null, waits: held ?? null }));
   else if (parked !== undefined) session.print(`${chalk.red('✖')} ${replay.stage} is parked: ${parked}`);
+  else if (held !== undefined) session.print(held);
   else
     session.print(
       `${chalk.green('✔')} ${replay.stage} is ${replay.status}: ${count(rows)} rows into ${replay.target}.`,
     );
   if (parked !== undefined) return 'unhealthy';
+  if (held !== undefined) return 'waiting';
   return replay.status === 'finished' ? 'done' : 'failed';
 }
 

@@ -2,7 +2,7 @@ import chalk from 'chalk';
 import { connectPostgres, ledgerSettings } from '../connect/postgres.js';
 import { notReplicated } from '../control/send-command.js';
 import type { Queryable } from '../connect/queryable.js';
-import type { RowOrigin } from '../domain/quarantine.js';
+import { isRowId, type RowOrigin } from '../domain/quarantine.js';
 import { columnType } from '../domain/column-type.js';
 import { quotePg } from '../domain/identifier.js';
 import { sourceName, type ReplicatedTable } from '../domain/replicated-table.js';
@@ -39,7 +39,7 @@ export async function listRows(
 export async function showRow(session: Session, table: string, id: string, _options: object): Promise<Exit> {
   return withLedger<Exit>(session, async (ledger) => {
     const known = await requireTable(session, ledger, table);
-    const row = /^\d{1,18}$/u.test(id) ? await findQuarantined(ledger, known.id, id) : undefined;
+    const row = isRowId(id) ? await findQuarantined(ledger, known.id, id) : undefined;
     if (row === undefined)
       throw new Failure('Misconfigured', {
         message: `${sqlName(known.name)} has no row ${id} in quarantine.`,

@@ -19,7 +19,10 @@ export function drawPipeline(view: PipelineView, before?: PipelineView): string 
   const titles = ['table', 'phase', 'copied', 'changes', 'waiting', 'lag', 'target'].map((title) => chalk.dim(title));
   const rows = view.tables.map((table) => cellsOf(table, view.workers, rateOf(table, view, before)));
   const lines = alignColumns([titles, ...rows]);
-  const body = view.tables.flatMap((table, index) => [lines[index + 1] ?? '', ...troubleOf(table).map(indent)]);
+  const body = view.tables.flatMap((table, index) => [
+    lines[index + 1] ?? '',
+    ...[...waitText(table), ...troubleOf(table)].map(indent),
+  ]);
   return [head, '', indent(lines[0] ?? ''), ...body.map(indent), ...advice(view)].join('\n');
 }
 
@@ -43,6 +46,11 @@ export function drawTable(table: TableView, view: PipelineView, before?: Pipelin
     ...keptFacts(table),
     ['loaded', rate === '' ? null : `${count(table.loadedRows)}${rate}`],
     ['lag', lag(table.lagSeconds)],
+    [
+      'change',
+      table.change === null || table.change.waits ? null : `${table.change.what}, since ${table.change.since}`,
+    ],
+    ['doing', table.failure === null ? doingOf(table) : null],
     ['paused', table.paused === null ? null : `since ${table.paused.since}${reason(table.paused.reason)}`],
     [
       'ignored',
@@ -138,7 +146,7 @@ function phaseText({ phase, failure, running, answering, stages }: TableView, wo
 
 function troubleOf(view: TableView): string[] {
   const { table, phase, failure, stages } = view;
-  const aside = [...stages.flatMap(asideText), ...quarantineText(view)];
+  const aside = [...stages.flatMap(asideText), ...quarantineText(view), ...changeText(view)];
   if (phase === 'stopped' && failure === null)
     return [
       `  ${chalk.red('its workflow does not run')}: "pg2click add ${inShell(table)}" starts it again, "remove" ends it.`,
@@ -163,6 +171,36 @@ function quarantineText({ table, quarantined }: TableView): string[] {
   return [
     `  ${chalk.yellow(`${plural(quarantined, 'row')} in quarantine`)}: ClickHouse refuses them, and the others go on`,
     `  ${chalk.dim('→')} pg2click quarantine list ${table}`,
+  ];
+}
+
+/** What a table of which nothing streams is at: a lock that is not free is a failure only after a minute. */
+function doingOf({ phase, doing }: TableView): string | null {
+  return phase === 'preparing' || phase === 'configuring' || phase === 'removing' ? doing : null;
+}
+
+function waitText(table: TableView): string[] {
+  const doing = table.failure === null ? doingOf(table) : null;
+  return doing?.startsWith('waiting') === true ? [`  ${chalk.yellow(doing)}`] : [];
+}
+
+/** A change that waits, and one that was refused: a signal has nobody else to answer to. */
+function changeText({ table, change, refused }: TableView): string[] {
+  const waits = change?.waits === true ? `waits since ${change.since}: the table is paused` : undefined;
+  const takeBack = change === null || change.withdrawal === null ? '' : `, or withdraw it: ${change.withdrawal}`;
+  return [
+    ...(change === null || waits === undefined
+      ? []
+      : [
+          `  ${chalk.yellow(change.what)} ${waits}`,
+          `  ${chalk.dim('→')} pg2click resume ${inShell(table)}${takeBack}`,
+        ]),
+    ...(refused === null
+      ? []
+      : [
+          `  ${chalk.yellow(`${refused.what}: refused (${refused.kind})`)} at ${refused.at}: ${refused.message}`,
+          `  ${chalk.dim('→')} ${refused.remedy}`,
+        ]),
   ];
 }
 

@@ -25,6 +25,7 @@ import type { TableStatus } from '../../workflows/messages.js';
 import type { Task } from '../../workflows/table-state.js';
 import type { StageBacklog, TableBacklog } from './backlog.js';
 import type { PendingTask, TableDescription } from './describe-table.js';
+import { changeView, refusedView } from './change-views.js';
 import { loaderViews } from './loader-views.js';
 import type { Backfill } from '../../workflows/backfills.js';
 import type { BackfillView, FailureView, ReplayView, StageView, TableView } from './table-view.js';
@@ -92,6 +93,8 @@ export function composeTable({ title, workflowId, backlog, description, status, 
     lagSeconds: oldestOf(stages),
     paused: status?.paused ?? null,
     failure: failureOf(backlog, pending, status, description),
+    change: changeView(status),
+    refused: refusedView(status),
     ignored: status?.ignored ?? null,
     url,
   };

@@ -74,6 +74,11 @@ export async function queryTable(
   }
 }
 
+/** Why a task waits for its next attempt, or for word of the one that runs; undefined once a worker was heard of in that. */
+export function retriedFor({ alive, failure }: PendingTask): PendingTask['failure'] {
+  return alive ? undefined : failure;
+}
+
 /** The task of an activity whose heartbeats do not say yet which of several stages it runs. */
 const USUAL_STAGES: Readonly<Record<StageActivity, Task>> = {
   copyTable: COPY_STAGE,
@@ -95,6 +100,7 @@ const USUAL_TASKS = new Map<string, Task>([
   ['startBackfill', 'startBackfill'],
   ['cancelBackfill', 'cancelBackfill'],
   ['changeQuarantine', 'retryQuarantined'],
+  ['changeKept', 'dropKept'],
   ...Object.entries(USUAL_STAGES),
 ]);
 

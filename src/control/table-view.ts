@@ -14,6 +14,7 @@ import type { Phase, Task } from '../../workflows/table-state.js';
 import type { Databases } from '../connect/databases.js';
 import { readBacklog, type TableBacklog } from './backlog.js';
 import { composeTable } from './compose-table.js';
+import type { ChangeView, RefusedView } from './change-views.js';
 import type { LoaderView } from './loader-views.js';
 import { describeTable, queryTable, type TableDescription } from './describe-table.js';
 import { listTables } from './list-tables.js';
@@ -78,6 +79,10 @@ export interface TableView {
   readonly lagSeconds: number | null;
   readonly paused: { readonly since: string; readonly reason: string | null } | null;
   readonly failure: FailureView | null;
+  /** A request for a change that is not done; null too where no worker answered. */
+  readonly change: ChangeView | null;
+  /** The last change, where it was refused; until the next one is accepted. */
+  readonly refused: RefusedView | null;
   /** The last signal that could not be understood. */
   readonly ignored: { readonly at: string; readonly name: string; readonly problem: string } | null;
   /** Page in Temporal's UI. */

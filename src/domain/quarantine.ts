@@ -85,3 +85,11 @@ export function isOverLimit(limits: QuarantineLimits, refused: number, open: num
 export function isOverShare(limits: QuarantineLimits, refused: number, rows: number): boolean {
   return refused > SHARE_FROM && refused * 100 > rows * limits.percent;
 }
+
+/** Of one request: they are in the history of the workflow three times. */
+export const MOST_IDS = 1_000;
+
+/** Whether a text is the number of a row, as lists show it. */
+export function isRowId(text: string): boolean {
+  return /^\d{1,18}$/u.test(text);
+}

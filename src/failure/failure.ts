@@ -7,12 +7,15 @@ export interface FailureDetail {
   /** What to do about it; the kind's own remedy when absent. */
   readonly remedy?: string | undefined;
   readonly cause?: unknown;
+  /** The sentence for the log, where the message repeats what a person has given: keys are in no log. */
+  readonly logged?: string | undefined;
 }
 
 /** The one error class of pg2click: a kind of the closed set in `kinds.ts` and a sentence for a person. */
 export class Failure extends Error {
   readonly kind: FailureKind;
   readonly remedy: string | undefined;
+  readonly logged: string | undefined;
 
   constructor(kind: FailureKind, detail: FailureDetail) {
     // The cause is kept for code (`instanceof`, SQLSTATE) but not enumerable: servers echo row values in their texts.
@@ -20,5 +23,6 @@ export class Failure extends Error {
     this.name = 'Failure';
     this.kind = kind;
     this.remedy = detail.remedy;
+    this.logged = detail.logged;
   }
 }

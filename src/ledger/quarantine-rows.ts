@@ -90,6 +90,21 @@ export async function findQuarantined(pg: Queryable, tableId: string, id: string
   return found.rows[0];
 }
 
+/** Those of the ids that are no row of the table, closed ones counted as rows: an attempt before this one may have closed them. */
+export async function findUnknownRows(
+  pg: Queryable,
+  tableId: string,
+  ids: readonly string[],
+): Promise<readonly string[]> {
+  const found = await query<{ id: string }>(
+    pg,
+    /* sql */ `select id::text from unnest($2::bigint[]) id
+      where not exists (select from pg2click.quarantine q where q.table_id = $1 and q.id = id.id)`,
+    [tableId, ids],
+  );
+  return found.rows.map(({ id }) => id);
+}
+
 /** Open rows of a table, the oldest first. @param ids undefined for all */
 export async function rowsToRetry(
   pg: Queryable,

@@ -12,9 +12,11 @@ import type {
 import { COPY_STAGE } from '../domain/route.js';
 import { formatTableName } from '../domain/table-name.js';
 import { toApplicationFailure } from '../failure/application-failure.js';
+import { Failure } from '../failure/failure.js';
 import { isFailureKind, policyOf, type FailureKind } from '../failure/kinds.js';
 import type { Log } from '../observe/log.js';
 import type { Meters } from '../observe/meters.js';
+import { CHANGE_TASKS } from '../../workflows/changes.js';
 
 export interface InterceptorOptions {
   readonly meters: Meters;
@@ -79,16 +81,25 @@ export function activityInterceptor({ meters, log, identity }: InterceptorOption
     const { remedy } = (details?.[0] ?? {}) as { readonly remedy?: string };
     // A bug needs its place; of what is known the sentence says all.
     const bug = fields.kind === 'Unexpected' ? { error } : {};
-    if (nonRetryable === true) log.error({ ...fields, remedy, ...bug }, `parked: ${message}`);
+    const sentence = error instanceof Failure ? (error.logged ?? message) : message;
+    // Nothing stops for it: the table goes on, and the person has the answer.
+    if (nonRetryable === true && isRequest(fields.task))
+      log.warn({ ...fields, remedy, ...bug }, `refused: ${sentence}`);
+    else if (nonRetryable === true) log.error({ ...fields, remedy, ...bug }, `parked: ${sentence}`);
     else {
       const isNews = attempt % REPEAT_EVERY === 1 || logged.get(keyOf(fields)) !== fields.kind;
       logged.set(keyOf(fields), fields.kind);
       log[isNews && policyOf(fields.kind).delayMs === undefined ? 'warn' : 'debug'](
         { ...fields, attempt, remedy, ...bug },
-        `is being retried: ${message}`,
+        `is being retried: ${sentence}`,
       );
     }
   }
+}
+
+/** What a person asks for beside the stages of a table. A change of the route is none: where it fails, it parks. */
+function isRequest(task: string): boolean {
+  return task === 'changeQuarantine' || task === 'changeKept' || CHANGE_TASKS.includes(task);
 }
 
 function keyOf({ pipeline, table, task }: Pick<FailureFields, 'pipeline' | 'table' | 'task'>): string {

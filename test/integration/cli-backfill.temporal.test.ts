@@ -82,6 +82,30 @@ it('a backfill is asked for by a command or a signal, shown, and done once for o
   expect((await pg2click('status', 'orders')).stdout).toMatch(
     /backfill:2 +finished, 5,000 rows into \S+orders; from 1 to 5001, pruned, high priority/u,
   );
+
+  await pg2click('pause', 'orders');
+  const waits = await pg2click('backfill', 'orders', '--from', '1', '--to', '10');
+  expect(waits.stdout).toBe(
+    'public.orders is paused: this takes effect after pg2click resume public.orders. Withdraw it: pg2click backfill public.orders --cancel\n',
+  );
+  expect(waits.code).toBe(6);
+  expect((await pg2click('status', 'orders')).stdout).toMatch(
+    /backfill, from 1 to 10 waits since \S+: the table is paused/u,
+  );
+  const withdrawn = await pg2click('backfill', 'orders', '--cancel');
+  expect(withdrawn.stdout).toContain('The request is withdrawn');
+  expect(withdrawn.code).toBe(0);
+  expect(JSON.parse((await pg2click('resync', 'orders', '--json')).stdout)).toMatchObject({
+    accepted: true,
+    waits: true,
+  });
+  expect((await pg2click('resync', 'orders', '--cancel')).code).toBe(0);
+  await pg2click('resume', 'orders');
+
+  expect((await pg2click('backfill', 'orders', '--where', 'colour = 1')).code).toBe(2);
+  expect((await pg2click('status', 'orders')).stdout).toContain('backfill, where colour = 1: refused (Misconfigured)');
+  expect(worker.output()).toMatch(/refused: PostgreSQL does not take the condition of --where \(SQLSTATE 42703\)/u);
+  expect(worker.output()).not.toMatch(/parked:|colour/u);
   await clickhouse.close();
   worker.process.kill('SIGTERM');
   expect((await worker.ended).code).toBe(0);

@@ -113,6 +113,7 @@ it('they are added when somebody agrees, those that are in are skipped, and the 
 
   const added = await add('shop.*', '--yes');
   expect(added.stderr).toContain('2 tables replicated already: shop.lines, shop.tmp_1');
+  expect(added.stderr).not.toContain('Warning');
   expect(added.stderr).toContain('✔ shop.orders (');
   expect(added.stderr).toContain('2 of 2 tables added, 1 refused.');
   expect(added.code).toBe(5);

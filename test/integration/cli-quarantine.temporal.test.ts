@@ -65,6 +65,15 @@ it('rows in quarantine are listed, shown, retried and dropped, and values are in
     'has no row 999999 in quarantine',
   );
 
+  for (const action of ['retry', 'drop']) {
+    const unknown = await pg2click('quarantine', action, 'orders', first?.id ?? '', '999999');
+    expect(unknown.stderr).toContain('has no row 999999 in quarantine: nothing was changed');
+    expect(unknown.code).toBe(2);
+    const other = await pg2click('quarantine', action, 'orders', 'abc');
+    expect(other.stderr).toContain('"abc" is no id: "pg2click quarantine list public.orders" shows them.');
+    expect(other.code).toBe(2);
+  }
+
   const status = await pg2click('status', 'orders');
   expect(status.code).toBe(0);
   expect(status.stdout).toContain('2 rows in quarantine');

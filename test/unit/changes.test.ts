@@ -407,3 +407,44 @@ it('a request that is repeated adds one loader', () => {
   const first = ask(streaming, 'addLoader', { name: 'eu', requestId: 'same' });
   expect(ask(first.state, 'addLoader', { name: 'eu', requestId: 'same' }).answer.changed).toBe(false);
 });
+
+describe('a change of a paused table', () => {
+  const paused = reduce(streaming, { type: 'paused', at: LATER, reason: null });
+  const waiting = (action: Action, message: unknown) => ask(paused, action, message);
+
+  it.each<[Action, object, Action]>([
+    ['backfill', { from: 1, to: 10 }, 'cancelBackfill'],
+    ['resync', {}, 'cancelResync'],
+    ['replay', { from: 'beginning' }, 'cancelReplay'],
+  ])('waits for resume, and %s is withdrawn while nothing of it has begun', (action, message, cancel) => {
+    const { state, answer } = waiting(action, message);
+    expect(answer).toMatchObject({
+      accepted: true,
+      message: expect.stringMatching(/The table is paused: it begins after resume\.$/u) as string,
+    });
+    expect(ask(state, 'dropQuarantined').answer).toMatchObject({
+      accepted: false,
+      message: expect.stringMatching(
+        new RegExp(`waits, because the table is paused: resume the table, or send ${cancel} to withdraw it\\.$`, 'u'),
+      ) as string,
+    });
+    const withdrawn = ask(state, cancel, { requestId: 'take back' });
+    expect(withdrawn.answer).toMatchObject({ accepted: true, changed: true });
+    expect(withdrawn.state).toMatchObject({ change: null, changed: { requestId: 'take back', failure: null } });
+    expect(wantedTasks(ask(withdrawn.state, 'resume').state)).toEqual(['publish', 'load:main']);
+  });
+
+  it('that has begun is not withdrawn: an activity of it may have done something', () => {
+    const begun = reduce(waiting('backfill', {}).state, { type: 'changeBegun' });
+    const { answer } = ask(begun, 'cancelBackfill');
+    expect(answer).toMatchObject({ accepted: false });
+    expect(answer.message).toMatch(/waits, because the table is paused: resume the table\.$/u);
+    expect(ask(begun, 'resume').state.change).toMatchObject({ task: 'startBackfill' });
+  });
+
+  it('is not the one that the cancellation of another one names', () => {
+    const { state } = waiting('backfill', {});
+    expect(ask(state, 'cancelBackfill', { backfill: 'backfill:1' }).answer).toMatchObject({ accepted: false });
+    expect(ask(state, 'cancelResync').answer).toMatchObject({ accepted: false });
+  });
+});

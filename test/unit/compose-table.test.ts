@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { composeTable, type KnownTable } from '../../src/control/compose-table.js';
 import type { StageBacklog, TableBacklog } from '../../src/control/backlog.js';
-import type { PendingTask } from '../../src/control/describe-table.js';
+import { whatItWaitsFor } from '../../src/cli/removal-wait.js';
+import { retriedFor, type PendingTask } from '../../src/control/describe-table.js';
 import type { SliceProgress } from '../../src/domain/receipt.js';
 import { replaySpecs } from '../../src/domain/replay.js';
 import type { Replay } from '../../workflows/changes.js';
@@ -157,4 +158,43 @@ describe('the last failure of a slice', () => {
     const shown = view({ publish: backlog }, [task('publish', { attempt: 2, ...pending })]);
     expect(shown.failure !== null).toBe(stands);
   });
+});
+
+describe('what a command says of an attempt before the one that runs', () => {
+  const failure = { kind: 'WorkerLost', message: 'The worker was not heard of.', remedy: 'Wait.' } as const;
+
+  it('is nothing once a worker was heard of in the one that runs', () => {
+    expect(retriedFor(task('resync:1', { attempt: 2, failure, alive: true, heardAgo: 1 }))).toBeUndefined();
+    expect(retriedFor(task('resync:1', { attempt: 2, failure }))).toEqual(failure);
+  });
+
+  it('does not call a worker silent that was not heard of yet', () => {
+    const waiting = (heardAgo: number | null) => whatItWaitsFor([task('load:main', { heardAgo })], true);
+    expect(waiting(null)).toBe('waiting for load:main to stop');
+    expect(waiting(3)).toBe('waiting for load:main to stop');
+    expect(waiting(20)).toBe(
+      'waiting for load:main (its worker is silent for 20 s) to stop: a worker that is silent counts as dead within a minute',
+    );
+  });
+});
+
+it('a change that was refused is shown until the next one is accepted', () => {
+  const changed = {
+    requestId: 'r',
+    task: 'startBackfill',
+    at: '2026-01-01T00:00:00.000Z',
+    what: 'backfill, from 10 to 20',
+    message: 'No.',
+    failure: { kind: 'Misconfigured', message: 'No.', remedy: 'Correct it.' },
+  } as const;
+  const status = { schema: 'public', table: 'orders', parks: [], running: [], paused: null };
+  const { what, at, failure } = changed;
+  expect(view({}, [], { ...status, changed }).refused).toEqual({ what, at, ...failure });
+  const change = { requestId: 's', at: '2026-01-02T00:00:00.000Z', task: 'startBackfill', terms: {} } as const;
+  const pending = view({}, [], { ...status, changed, change });
+  expect(pending.refused).toBeNull();
+  expect(pending.change).toMatchObject({ what: 'backfill, the whole table', waits: false });
+  const pause = { since: '2026-01-02T00:00:00.000Z', reason: null };
+  const held = view({}, [], { ...status, change, paused: pause }).change;
+  expect(held).toMatchObject({ waits: true, withdrawal: 'pg2click backfill public.orders --cancel' });
 });

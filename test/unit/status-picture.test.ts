@@ -65,6 +65,8 @@ const ORDERS: TableView = {
   lagSeconds: 31,
   paused: null,
   failure: null,
+  change: null,
+  refused: null,
   ignored: null,
   url: null,
 };
@@ -216,4 +218,37 @@ it('a park of which only the kind is known names the table, not nothing', () => 
   } as const;
   const lines = drawn(view([{ ...ORDERS, phase: 'parked', answering: false, failure }], 0));
   expect(lines[4]).toBe('      the table is parked (MissingTable): m');
+});
+
+it('a change that waits for resume, and one that was refused, stand below their table', () => {
+  const change = {
+    what: 'backfill, from 1 to 10',
+    since: '2026-11-22T09:00:00Z',
+    waits: true,
+    withdrawal: 'pg2click backfill public.orders --cancel',
+  };
+  expect(drawn(view([{ ...ORDERS, phase: 'paused', running: [], change }])).slice(-2)).toEqual([
+    '      backfill, from 1 to 10 waits since 2026-11-22T09:00:00Z: the table is paused',
+    '      → pg2click resume public.orders, or withdraw it: pg2click backfill public.orders --cancel',
+  ]);
+  expect(drawnTable({ ...ORDERS, change: { ...change, waits: false } })).toContainEqual(
+    expect.stringMatching(/^ {2}change +backfill, from 1 to 10, since 2026/u),
+  );
+  const refused = {
+    what: 'backfill, from 10 to 20',
+    at: '2026-11-22T09:00:00Z',
+    kind: 'Misconfigured',
+    message: 'A key is an array.',
+    remedy: 'Give one.',
+  } as const;
+  expect(drawn(view([{ ...ORDERS, refused }])).slice(-2)).toEqual([
+    '      backfill, from 10 to 20: refused (Misconfigured) at 2026-11-22T09:00:00Z: A key is an array.',
+    '      → Give one.',
+  ]);
+});
+
+it('what a table waits for while it is prepared is said, before it is a failure', () => {
+  const table = { ...ORDERS, phase: 'preparing', doing: 'waiting: public.orders is held by process 24619' } as const;
+  expect(drawnTable(table)).toContainEqual(expect.stringMatching(/^ {2}doing +waiting: public\.orders is held by/u));
+  expect(drawn(view([table])).at(-1)).toBe('      waiting: public.orders is held by process 24619');
 });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { currentDetails, searchAttributesOf, statusOf, summaryOf } from '../../workflows/display.js';
+import { reduce } from '../../workflows/table-state.js';
 import {
   after,
   AT,
@@ -35,6 +36,24 @@ describe('the current details', () => {
     expect(page).toContain(`> **load:main: RowRefused** since ${AT}`);
     expect(page).toContain('> **What to do:** Do something.');
     expect(page).toContain('`resume`');
+  });
+
+  it('say which change waits for resume, and which was refused last', () => {
+    const terms = { from: '1', to: '10' };
+    const change = { requestId: 'r', at: AT, task: 'startBackfill', terms } as const;
+    const failure = { kind: 'Misconfigured', message: 'No key.', remedy: 'Give one.' } as const;
+    const waiting = { ...after(prepared, copied, paused), change };
+    expect(currentDetails(waiting, address)).toContain(
+      `Waits since ${AT}: backfill, from 1 to 10. It goes on after the signal \`resume\`, the signal \`cancelBackfill\` withdraws it.`,
+    );
+    const refused = reduce(
+      { ...streaming, change },
+      { type: 'failed', at: AT, where: 'startBackfill', failure, parked: true },
+    );
+    expect(currentDetails(refused, address)).toContain(
+      `> **backfill, from 1 to 10: refused (Misconfigured)** at ${AT}`,
+    );
+    expect(currentDetails({ ...refused, change }, address)).not.toContain('refused');
   });
 
   it('leave no room for the markup of others', () => {

@@ -134,6 +134,25 @@ describe('a pause', () => {
     );
   });
 
+  it('holds a backfill that is asked for, which is then withdrawn without a trace', async () => {
+    const paused = () =>
+      streaming()
+        .signal('pause')
+        .task()
+        .tells(phase('paused'))
+        .cancels('publishSlice', 'loadSlice')
+        .isCancelled('publishSlice')
+        .isCancelled('loadSlice')
+        .task()
+        .signal('backfill', { from: 1, to: 10 })
+        .task();
+    const resumed = (history: ScriptedHistory) => history.signal('resume').task().tells(phase('streaming'));
+    await replay(resumed(paused()).schedules('publishSlice', 'loadSlice', 'startBackfill').nothingElse());
+    await replay(
+      resumed(paused().signal('cancelBackfill').task()).schedules('publishSlice', 'loadSlice').nothingElse(),
+    );
+  });
+
   it('that comes together with a resume stops nothing', async () => {
     await replay(
       streaming()

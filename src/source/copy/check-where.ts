@@ -36,6 +36,7 @@ export async function checkWhere(pg: Queryable, table: ReplicatedTable, conditio
     if (code === undefined || !OF_CONDITION.test(code)) throw classifyPostgres(error, 'checking a condition');
     throw new Failure('Misconfigured', {
       message: `PostgreSQL does not take the condition of --where: ${message ?? ''}.`,
+      logged: `PostgreSQL does not take the condition of --where (SQLSTATE ${code}).`,
       remedy: 'Give a condition on the columns of the table, for example --where "created_at >= \'2026-01-01\'".',
     });
   }

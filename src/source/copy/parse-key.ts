@@ -54,8 +54,10 @@ export function parseKey({ name, key }: Pick<KeyOwner, 'name' | 'key'>, text: st
   if (texts?.length === key.length) return texts;
   if (key.length === 1) return [text];
   const example = JSON.stringify(key.map((_, index) => (index === 0 ? 'eu' : index)));
+  const form = `A key of ${formatTableName(name)} is a JSON array of ${key.length} texts or numbers, for (${key.join(', ')}), and`;
   throw new Failure('Misconfigured', {
-    message: `A key of ${formatTableName(name)} is a JSON array of ${key.length} texts or numbers, for (${key.join(', ')}), and "${clip(text, SHOWN_CHARACTERS)}" is none.`,
+    message: `${form} "${clip(text, SHOWN_CHARACTERS)}" is none.`,
+    logged: `${form} what was given is none.`,
     remedy: `Give it in this form: '${example}'.`,
   });
 }
@@ -95,8 +97,10 @@ function explainValue(error: unknown, { name }: KeyOwner, { name: column, type }
   // All of class 22, data exceptions: every way in which a text is no value of a type.
   const isValue = error instanceof DatabaseError && error.code?.startsWith('22') === true;
   if (!isValue) return classifyPostgres(error, `reading a key of ${title}`);
+  const wants = `The key column ${column} of ${title} is of type ${shownType(type)}, and`;
   return new Failure('Misconfigured', {
-    message: `The key column ${column} of ${title} is of type ${shownType(type)}, and "${clip(text, SHOWN_CHARACTERS)}" is no value of it.`,
+    message: `${wants} "${clip(text, SHOWN_CHARACTERS)}" is no value of it.`,
+    logged: `${wants} what was given is no value of it.`,
     remedy: 'Give a value as PostgreSQL prints it.',
     cause: error,
   });
@@ -122,8 +126,10 @@ async function requireOrder(pg: Queryable, { name }: KeyOwner, order: KeyOrder, 
   } catch (error) {
     throw classifyPostgres(error, `comparing keys of ${formatTableName(name)}`);
   }
+  const title = formatTableName(name);
   throw new Failure('Misconfigured', {
-    message: `No key of ${formatTableName(name)} lies between ${shownKey(from)} and ${shownKey(to)}: the first one does not come before the second one.`,
+    message: `No key of ${title} lies between ${shownKey(from)} and ${shownKey(to)}: the first one does not come before the second one.`,
+    logged: `No key of ${title} lies in the range: its first one does not come before its second one.`,
     remedy: 'Give the lower key as --from, and one that is above it as --to: the range ends before that.',
   });
 }

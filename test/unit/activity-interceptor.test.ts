@@ -1,0 +1,45 @@
+import type { Context } from '@temporalio/activity';
+import { pino } from 'pino';
+import { expect, it } from 'vitest';
+import { Failure } from '../../src/failure/failure.js';
+import { NO_METERS } from '../../src/observe/meters.js';
+import { parseKey } from '../../src/source/copy/parse-key.js';
+import { activityInterceptor } from '../../src/worker/activity-interceptor.js';
+
+/** The lines of the log of an activity that fails. */
+async function logOf(activityType: string, error: () => unknown): Promise<readonly { level: number; msg: string }[]> {
+  const lines: string[] = [];
+  const log = pino({}, { write: (line) => void lines.push(line) });
+  const factory = activityInterceptor({ meters: NO_METERS, log, identity: 'here' });
+  const { inbound } = factory({ info: { activityType, attempt: 1 } } as Context);
+  const request = { pipeline: 'default', schema: 'public', table: 'orders' };
+  const run = inbound?.execute?.({ args: [request], headers: {} }, () => Promise.reject(error() as Error));
+  await expect(run).rejects.toThrow();
+  return lines.map((line) => JSON.parse(line) as { level: number; msg: string });
+}
+
+const misconfigured = () => new Failure('Misconfigured', { message: 'There is none.' });
+
+it.each(['startBackfill', 'cancelBackfill', 'changeQuarantine', 'addLoader', 'startReplay'])(
+  'a request that is refused (%s) is logged as such, and parks nothing',
+  async (activityType) => {
+    expect(await logOf(activityType, misconfigured)).toMatchObject([{ level: 40, msg: 'refused: There is none.' }]);
+  },
+);
+
+it.each(['loadSlice', 'prepareTable', 'changeRoute'])('a failure of %s parks', async (activityType) => {
+  expect(await logOf(activityType, misconfigured)).toMatchObject([{ level: 50, msg: 'parked: There is none.' }]);
+});
+
+it('a key that a person gave is in the answer, and not in the log', async () => {
+  const error = (): unknown => {
+    try {
+      return parseKey({ name: { schema: 'public', table: 'orders' }, key: ['region', 'id'] }, 'secret-key');
+    } catch (thrown) {
+      return thrown;
+    }
+  };
+  expect((error() as Failure).message).toContain('"secret-key" is none');
+  const [line] = await logOf('startBackfill', error);
+  expect(line?.msg).toMatch(/^refused: A key of public\.orders is a JSON array of 2 .* what was given is none\.$/u);
+});
