@@ -150,6 +150,8 @@ describe('the recipe', () => {
     const program = start('consumer.py', { ...plain, ...environmentOf({ clickhouse: addresses.clickhouse }) });
     await send(1);
     await expectIds('1');
+    // The row can be read before the program has the response, and a program that waits for it polls no other message.
+    await waitFor(() => program.lines.includes('1 rows'), { deadlineMs: 20_000, what: 'the response', everyMs: 50 });
     proxies.clickhouse.freeze();
     await send(2);
     await waitFor(
