@@ -8,6 +8,7 @@ import { quotePg } from '../domain/identifier.js';
 import { sourceName, type ReplicatedTable } from '../domain/replicated-table.js';
 import { sqlName, parseTableName, shellName } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
+import { marksOf } from '../clickhouse/quarantine/marks.js';
 import { CLICKHOUSE_CODES } from '../failure/classify-clickhouse.js';
 import { findQuarantined, listQuarantine, type QuarantinedRow } from '../ledger/quarantine-rows.js';
 import { findTable } from '../ledger/tables.js';
@@ -47,9 +48,11 @@ export async function showRow(session: Session, table: string, id: string, _opti
       });
     const { key, version, format, columns, raw, ...rest } = row;
     const values = raw === null ? null : raw.toString('utf8');
+    const marked = explainMark(known, row);
     if (session.json) {
-      const find = findSql(known, row) ?? null;
-      session.print(JSON.stringify({ ...view(rest), key, version, format, columns, raw: values, find }));
+      session.print(
+        JSON.stringify({ ...view(rest), key, version, format, columns, raw: values, find: marked?.find ?? null }),
+      );
       return 'done';
     }
     const facts: readonly (readonly [string, string | null])[] = [
@@ -57,8 +60,8 @@ export async function showRow(session: Session, table: string, id: string, _opti
       ['key', key === null ? null : known.key.map((name, index) => `${name} = ${key[index] ?? ''}`).join(', ')],
       ['column', row.column],
       ['cause', causeOf(row)],
-      ['without a place', markNote(known, row) ?? null],
-      ['find it', findSql(known, row) ?? null],
+      ['without a place', marked?.note ?? null],
+      ['find it', marked?.find ?? null],
       ['from', `${row.stage}, ${placeOf(row.origin)}`],
       ['missing in', row.target],
       ['since', row.at],
@@ -75,22 +78,22 @@ export async function showRow(session: Session, table: string, id: string, _opti
   });
 }
 
-/** The column that ClickHouse refused, where its values without a place are sent as a mark. */
-function markedColumn({ columns }: ReplicatedTable, { column: name }: QuarantinedRow) {
-  const column = columns.find((each) => each.name === name);
+/**
+ * Of a row whose column is sent as a mark: what the mark stands for, and the SELECT that finds the row, also where the key itself has no
+ * place and is not known.
+ */
+function explainMark(
+  table: ReplicatedTable,
+  { column: name }: QuarantinedRow,
+): { note: string; find: string } | undefined {
+  const column = table.columns.find((each) => each.name === name);
   const outside = column && columnType(column).outside;
-  return column === undefined || outside?.mark === undefined ? undefined : { column, ...outside, mark: outside.mark };
-}
-
-function markNote(table: ReplicatedTable, row: QuarantinedRow): string | undefined {
-  const found = markedColumn(table, row);
-  return found && `${found.words}; ${found.column.name} is shown as ${found.mark}, whatever value it has`;
-}
-
-/** Also where the key itself has no place, and is not known. */
-function findSql(table: ReplicatedTable, row: QuarantinedRow): string | undefined {
-  const found = markedColumn(table, row);
-  return found && `select * from ${sqlName(sourceName(table))} where ${found.when(quotePg(found.column.name))}`;
+  const mark = column && marksOf([column], (each) => each.name).get(column.name)?.mark;
+  if (column === undefined || outside === undefined || mark === undefined) return undefined;
+  return {
+    note: `${outside.words}; ${column.name} is shown as ${mark}, whatever value it has`,
+    find: `select * from ${sqlName(sourceName(table))} where ${outside.when(quotePg(column.name))}`,
+  };
 }
 
 const TITLES = ['id', 'table', 'state', 'column', 'cause', 'from', 'missing in', 'since'].map((title) =>

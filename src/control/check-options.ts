@@ -58,6 +58,9 @@ export function requireSameColumns(name: TableName, wanted: ChosenColumns, has: 
 
 type ChosenColumns = Pick<ReplicatedTable, 'columns' | 'excluded'>;
 
+/** How the ClickHouse table is stored. */
+const OF_LAYOUT = ['orderBy', 'partitionBy', 'ttl', 'constantTtl', 'cluster'] as const;
+
 const OPTIONS = [
   'key',
   'where',
@@ -69,29 +72,14 @@ const OPTIONS = [
   'payload',
   'loader',
   'engine',
-  'orderBy',
-  'partitionBy',
-  'ttl',
-  'constantTtl',
-  'cluster',
+  ...OF_LAYOUT,
   'cursor',
   'channel',
   'intervalMs',
 ] as const satisfies readonly (keyof TableOptions)[];
 
 /** Those that a table keeps for its life. */
-const FIXED: readonly (keyof TableOptions)[] = [
-  'key',
-  'where',
-  'target',
-  'loader',
-  'engine',
-  'orderBy',
-  'partitionBy',
-  'ttl',
-  'constantTtl',
-  'cluster',
-];
+const FIXED: readonly (keyof TableOptions)[] = ['key', 'where', 'target', 'loader', 'engine', ...OF_LAYOUT];
 
 const NAMES: Partial<Record<keyof TableOptions, string>> = {
   where: 'row filter',
