@@ -22,7 +22,7 @@ export interface CaptureSpec {
 }
 
 /** Every capture that a user may ask for. */
-export const CAPTURE_KINDS: readonly string[] = ['outbox', 'poll', 'notify'];
+export const CAPTURE_KINDS: readonly string[] = ['outbox', 'poll', 'notify', 'wal'];
 /** Captures of tables that only grow: what they are asked for. What one of them does is in its `CaptureSpec`. */
 export const APPEND_ONLY_CAPTURES: readonly string[] = ['poll', 'notify'];
 
@@ -170,7 +170,7 @@ export function inputOf(stage: StageId): StageInput {
 
 /** Where changes wait for a stage, as people say it: `the outbox`, `the table`, `Kafka`; null for a first load. */
 export function waitingPlace(route: Pick<Route, 'capture'>, stage: StageId): string | null {
-  const place = route.capture.appendOnly === true ? 'the table' : `the ${route.capture.kind}`;
+  const place = route.capture.appendOnly === true ? 'the table' : 'the outbox';
   const places = { table: null, capture: place, topic: 'Kafka' } as const;
   return places[inputOf(stage)];
 }

@@ -1,6 +1,7 @@
 import { given } from './given.js';
 import { firstLoader, type ReplicatedTable, type TableOptions } from './replicated-table.js';
 import {
+  APPEND_ONLY_CAPTURES,
   engineOf,
   kafkaOf,
   MESSAGE_FORMATS,
@@ -83,7 +84,7 @@ function optionsAgain({ table, asked }: Wish, choice: RouteChoice): TableOptions
   const { appendOnly: _, ...wishes } = asked;
   const { topic, cursor, channel, intervalMs, ...before } = { ...optionsOf(table), ...given(wishes) };
   const { payload, format, loader, ...axes } = choice;
-  const isGrowing = choice.capture !== 'outbox';
+  const isGrowing = APPEND_ONLY_CAPTURES.includes(choice.capture);
   // Rows of a plain MergeTree would be there twice, and a table of another engine does not fit.
   const isFresh = choice.engine === 'merge-tree' || engineOf(firstLoader(table)) === 'merge-tree';
   return {

@@ -7,6 +7,7 @@ import { allChoices, routeOf, type RouteChoice } from '../../src/domain/route-ch
 import { refusalOf } from '../../src/domain/route-refusal.js';
 import { APPEND_ONLY_CAPTURES } from '../../src/domain/route.js';
 import { CAPTURES } from '../../src/source/captures.js';
+import { letReadWal } from '../support/least-role.js';
 import { openHarness, type AddedTable, type Harness } from '../support/harness.js';
 import { addressOf, freshDatabase, freshSink } from '../support/stack.js';
 
@@ -24,12 +25,14 @@ const ways = allChoices().filter((choice) => refusalOf(routeOf(choice), KINDS) =
 let harness: Harness;
 
 beforeAll(async () => {
+  const postgres = await freshDatabase('ways');
   harness = await openHarness({
-    postgres: await freshDatabase('ways'),
+    postgres,
     kafka: addressOf('kafka'),
     clickhouse: await freshSink('ways'),
     temporal: addressOf('temporal'),
   });
+  await letReadWal(postgres);
 });
 afterAll(() => harness.close());
 

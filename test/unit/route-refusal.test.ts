@@ -7,7 +7,7 @@ const KINDS = { captures: CAPTURE_KINDS, loaders: LOADER_KINDS };
 const routes = allChoices().map((choice) => ({ name: nameOf(choice), choice, route: routeOf(choice) }));
 const refused = routes.filter(({ route }) => refusalOf(route, KINDS) !== undefined);
 
-it('fifteen ways work', () => {
+it('twenty ways work', () => {
   const works = routes.filter((each) => !refused.includes(each)).map(({ name }) => name);
   expect(works).toEqual([
     'outbox kafka worker row json replacing',
@@ -22,6 +22,11 @@ it('fifteen ways work', () => {
       `${capture} direct worker replacing`,
       `${capture} direct worker merge-tree`,
     ]),
+    'wal kafka worker row json replacing',
+    'wal kafka worker row packed replacing',
+    'wal kafka worker key json replacing',
+    'wal kafka kafka-engine row json replacing',
+    'wal direct worker replacing',
   ]);
 });
 
