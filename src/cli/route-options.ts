@@ -11,7 +11,7 @@ export function withRouteOptions(command: Command): Command {
   const options = [
     new Option(
       '--capture <capture>',
-      'how changes are seen: outbox (triggers; every change), poll or notify (tables that only grow)',
+      'how changes are seen: outbox (triggers; every change), poll or notify (tables that only grow), debezium (a topic that Debezium writes)',
     ).choices(CAPTURE_KINDS),
     new Option(
       '--transport <transport>',
