@@ -17,6 +17,7 @@ import { readRange } from '../src/topic/replay-range.js';
 import { UNBOUNDED, runSlice } from '../src/pipeline/slice.js';
 import { stepsOf, type Steps } from '../src/pipeline/steps.js';
 import type { Deps } from './deps.js';
+import { foreignTopic } from './foreign-topic.js';
 import { makeTarget, planLoader, requireLoader } from './loader-target.js';
 import { requireOwnTable } from './require-own-table.js';
 
@@ -52,6 +53,11 @@ export async function startReplay(deps: Deps, request: ReplayRequest): Promise<R
       throw new Failure('Misconfigured', {
         message: `A table of --capture ${capture.kind} is not copied: ${request.into} would hold what the topic holds, and nothing else.`,
         remedy: 'Give --topic-only if that is what you want. A loader that is added holds all rows.',
+      });
+    if (copies && capture.foreignTopic === true)
+      throw new Failure('Misconfigured', {
+        message: `Nobody can say when all that a copy has seen is in the topic of --capture ${capture.kind}.`,
+        remedy: 'Give --topic-only, or add a loader, which copies the table.',
       });
     if (copies && request.to !== undefined)
       throw new Failure('Misconfigured', {
@@ -152,7 +158,11 @@ async function seedFloor(deps: Deps, steps: Steps, table: ReplicatedTable, of: R
   const state = await withAdmin(deps.kafka, (admin) => requireState(admin, topic));
   const low = Object.fromEntries(Object.entries(state.offsets).map(([partition, each]) => [partition, each.low]));
   const { id: origin } = await deps.deployment();
-  const reader = deps.reader(topic, { subscriber: `${table.id}/${loader.name}/floor`, origin });
+  const reader = deps.reader(topic, {
+    subscriber: `${table.id}/${loader.name}/floor`,
+    origin,
+    form: foreignTopic(deps, table, topic)?.form,
+  });
   const range = { low, start, generation: table.generation };
   const options = { signal: steps.signal, onProgress: () => steps.say(step) };
   const floor = await findFloor(reader, range, options);

@@ -47,7 +47,12 @@ export function chooseRoute(request: PrepareRequest, context: RouteContext): Rou
 const OF_CURSORS = ['cursor', 'channel', 'intervalMs'] as const satisfies readonly (keyof TableOptions)[];
 
 /** @returns why options that were given mean nothing to the capture */
-export function strayOptions(given: TableOptions, { appendOnly }: Pick<CaptureSpec, 'appendOnly'>): string | undefined {
+export function strayOptions(
+  given: TableOptions,
+  { kind, appendOnly, foreignTopic }: Pick<CaptureSpec, 'kind' | 'appendOnly' | 'foreignTopic'>,
+): string | undefined {
+  if (foreignTopic === true && given.topic === undefined)
+    return `--capture ${kind} reads a topic that others write: name it with --topic.`;
   if (given.cluster !== undefined && given.engine === 'merge-tree')
     return 'Servers of a cluster insert by themselves, and into a plain MergeTree each row must come once. Leave --cluster or --engine merge-tree out.';
   if (given.cluster !== undefined && given.loader === 'kafka-engine')
@@ -59,9 +64,10 @@ export function strayOptions(given: TableOptions, { appendOnly }: Pick<CaptureSp
 /** What only grows has no need of a buffer: its rows wait in the table itself. */
 export function transportKindOf(
   { transport }: TableOptions,
-  { appendOnly }: Pick<CaptureSpec, 'appendOnly'>,
+  { appendOnly, foreignTopic }: Pick<CaptureSpec, 'appendOnly' | 'foreignTopic'>,
   settings: Pick<Settings, 'transport'>,
 ): TransportKind {
+  if (foreignTopic === true) return transport ?? 'kafka';
   return transport ?? (appendOnly === true ? 'direct' : settings.transport);
 }
 
@@ -78,7 +84,9 @@ function chooseTransport(request: PrepareRequest, { settings, capture, taken }: 
     // Keys are JSON, whatever the settings say of rows.
     format:
       options.format ??
-      (options.payload === 'key' || options.loader === 'kafka-engine' ? 'json' : settings.kafka.format),
+      (options.payload === 'key' || options.loader === 'kafka-engine' || capture.foreignTopic === true
+        ? 'json'
+        : settings.kafka.format),
     payload: options.payload ?? 'row',
   };
 }

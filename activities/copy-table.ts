@@ -20,6 +20,7 @@ import { HeapMoved } from '../src/source/copy/copy-rows.js';
 import { awaitFlow } from './await-flow.js';
 import type { Deps } from './deps.js';
 import { fillShadow } from './fill-shadow.js';
+import { captureOf } from './foreign-topic.js';
 import { findStageTarget } from './find-stage-target.js';
 import { quarantining } from './quarantining.js';
 import { runStageSlice } from './run-stage-slice.js';
@@ -77,7 +78,7 @@ async function copyChunks(deps: Deps, copy: Copy, slice: Slice, options: StageOp
     return { stage: context.stage, rows: plan.rows + inFlight, batches, moved, waiting, lagSeconds, copy: chunks };
   };
   const onProgress = (note = ''): void => slice.progress(report(0, note));
-  const capture = deps.captures.named(context.table.route.capture.kind);
+  const capture = captureOf(deps, context.table);
   try {
     await plan.prepare(capture, { signal: slice.stopping, onProgress });
   } catch (error) {

@@ -40,6 +40,7 @@ import { stepsInOneDatabase, type OpenOutboxSteps } from '../src/source/outbox/s
 import { stepsInTwoDatabases } from '../src/source/outbox/two-databases.js';
 import { OutboxWatch } from '../src/source/outbox/watch.js';
 import { Listener } from '../src/source/poll/listener.js';
+import { WalReaders } from '../src/source/wal/reader.js';
 import { Fetcher } from '../src/kafka/client/fetcher.js';
 import type { TopicServices } from '../src/topic/topic-source.js';
 import { ConsumerGroups } from '../src/topic/consumer-groups.js';
@@ -84,6 +85,8 @@ export interface Deps {
   readonly polls: { readonly columns: SharedPoll; readonly shapes: SharedPoll };
   /** Hears the notifications of triggers; one connection for all tables that have them. */
   readonly listener: Listener;
+  /** Reads the WAL into outboxes while a table of this worker needs it. */
+  readonly wal: WalReaders;
   /** A connection of one errand's own, when its turn has come; `await using` ends it. */
   connectSource(name: string, options: AcquireOptions): Promise<PostgresClient>;
   /** Those that copies read with. */
@@ -137,6 +140,11 @@ export function openDeps(
     onLost: () => idleGroup.endIdle(),
   });
   const listener = new Listener(() => connectPostgres(settings, { name: 'listen' }));
+  const wal = new WalReaders({
+    source,
+    connect: (name, options) => connectPostgres(settings, { name, ...options }),
+    onFailure: ({ kind, message }) => log.warn({ kind }, message),
+  });
   const errands = new Semaphore(DDL_CONCURRENCY);
   const copies = new CopyConnections(
     new Semaphore(settings.worker.copies),
@@ -166,6 +174,7 @@ export function openDeps(
       shapes: new SharedPoll((ids) => readShapes(ledger, ids), LOOK_MS),
     },
     listener,
+    wal,
     copies,
     async connectSource(name, options) {
       return connectInPlace(await errands.acquire(options), () => connectPostgres(settings, { name }));
@@ -198,7 +207,7 @@ export function openDeps(
     async close() {
       fetcher.close();
       groups.close();
-      const closing = [mirror.close()];
+      const closing = [mirror.close(), wal.close()];
       if (publisher !== undefined) closing.push(publisher.then((opened) => opened.close()));
       await Promise.allSettled(closing);
       const pools = [...new Set([ledger, source])].map((pool) => pool.end());

@@ -9,6 +9,7 @@ import { changeKept } from './change-kept.js';
 import { changeQuarantine } from './change-quarantine.js';
 import { cancelReplay, startReplay } from './change-replays.js';
 import { changeRoute } from './change-route.js';
+import { keepReading } from '../src/source/wal/keep-reading.js';
 import { copyTable } from './copy-table.js';
 import { directSlice } from './direct-slice.js';
 import { openDeps, type Deps } from './deps.js';
@@ -29,6 +30,8 @@ export interface Activities {
   readonly consumer: Pick<ReplicationActivities, ConsumerActivity>;
   /** Who we are. @throws Failure those of PostgreSQL */
   deployment(): Promise<Deployment>;
+  /** Reads the WAL for the tables that are captured from it, whatever becomes of their slices. Never rejects. */
+  readWal(signal: AbortSignal): Promise<void>;
   /** Ends what they share: call it when no slice runs any more. */
   close(): Promise<void>;
 }
@@ -62,6 +65,7 @@ export function createActivities(settings: Settings, log: Log, meters?: Meters):
     },
     consumer: { loadSlice: own(loadSlice), watchEngine: own(watchEngine), stopEngine: own(stopEngine) },
     deployment: () => deps.deployment(),
+    readWal: (signal) => keepReading(deps, signal),
     close: () => deps.close(),
   };
 }

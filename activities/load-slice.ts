@@ -8,6 +8,7 @@ import { SINK_RETRY } from '../src/pipeline/retry.js';
 import type { StageContext } from '../src/pipeline/stage.js';
 import { TopicSource, type TopicRow } from '../src/topic/topic-source.js';
 import type { Deps } from './deps.js';
+import { foreignTopic } from './foreign-topic.js';
 import { openWriter } from './open-writer.js';
 import { quarantining } from './quarantining.js';
 import { runStageSlice } from './run-stage-slice.js';
@@ -24,7 +25,12 @@ export async function loadSlice(deps: Deps, request: SliceRequest): Promise<Slic
     const { id: own } = await deps.deployment();
     const target = targetTable(table, loaderOf(stage), own);
     const mirrored = firstLoader(table).name === loaderOf(stage);
-    const source = new TopicSource(deps, context, { topic, origin: own, mirrored });
+    const source = new TopicSource(deps, context, {
+      topic,
+      origin: own,
+      mirrored,
+      foreign: foreignTopic(deps, table, topic, context.row.position),
+    });
     return {
       source: mapContent(source, (fetched, name) =>
         topicContent(deps, context, fetched, loadToken(target, stage, name)),

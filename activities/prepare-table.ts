@@ -25,7 +25,7 @@ import { currentName, findRelation } from '../src/source/catalog/place.js';
 import type { Capture, Inspection } from '../src/source/capture.js';
 import { definitionOf } from '../src/ledger/change-route.js';
 import { saveOwner } from '../src/ledger/tables.js';
-import { ensureTopic, topicState, withAdmin } from '../src/topic/admin.js';
+import { ensureTopic, requireTopic, topicState, withAdmin } from '../src/topic/admin.js';
 import { findOtherOrigin } from '../src/topic/origin.js';
 import { chooseRoute, DEFAULT_CAPTURE, strayOptions } from './choose-route.js';
 import type { Deps } from './deps.js';
@@ -159,10 +159,23 @@ export interface TopicOf {
 
 /** @returns the transport with the partitions that the topic really has */
 export async function readyTopic(deps: Deps, steps: Steps, of: TopicOf): Promise<KafkaTransport> {
+  if (of.table.route.capture.foreignTopic === true) return foundTopic(deps, steps, of.kafka);
   steps.begin(`making the topic ${of.kafka.topic}`);
   const { partitions, created } = await makeTopic(deps, of);
   if (!created) await checkTopic(deps, of);
   return { ...of.kafka, partitions };
+}
+
+/** The topic of others: it is there, and stays as it is. */
+async function foundTopic(deps: Deps, steps: Steps, kafka: KafkaTransport): Promise<KafkaTransport> {
+  const { topic } = kafka;
+  steps.begin(`looking at the topic ${topic}`);
+  const partitions = await withAdmin(deps.kafka, (admin) => requireTopic(admin, topic));
+  if (partitions === 1) return { ...kafka, partitions };
+  throw new Failure('Misconfigured', {
+    message: `The topic ${topic} has ${partitions} partitions, and only offsets of one say which change came first.`,
+    remedy: 'Let Debezium write into a topic with one partition.',
+  });
 }
 
 /** What Kafka refuses is the name, or what the topic is set up as: either way another one leads out. */

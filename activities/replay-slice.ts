@@ -15,6 +15,7 @@ import { TopicSource, type TopicRow } from '../src/topic/topic-source.js';
 import type { CaptureBacklog } from '../src/source/capture.js';
 import { captureState } from './capture-state.js';
 import type { Deps } from './deps.js';
+import { foreignTopic } from './foreign-topic.js';
 import { quarantining } from './quarantining.js';
 import { runStageSlice } from './run-stage-slice.js';
 import { topicContent } from './topic-content.js';
@@ -36,6 +37,7 @@ export async function replaySlice(deps: Deps, request: SliceRequest): Promise<Re
       topic,
       origin: own,
       mirrored: false,
+      foreign: foreignTopic(deps, table, topic),
       end: endOf(deps, table, stage, position),
     });
     const opened = source;

@@ -155,7 +155,7 @@ function changesOf({ polls }: Deps, table: ReplicatedTable, stage: StageId): () 
     const newest = Number((await polls.shapes.get(id)) ?? shape);
     if (newest > shape) throw new ShapeBehind(shape, newest);
     // A loader reads no table, and may not reach one.
-    if (inputOf(stage) !== 'capture') return false;
+    if (inputOf(stage) !== 'capture' && table.route.capture.foreignTopic !== true) return false;
     const text = await polls.columns.get(columnsKey(table));
     const isChanged = known !== undefined && text !== known;
     known = text;

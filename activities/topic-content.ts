@@ -13,12 +13,16 @@ import type { Deps } from './deps.js';
 export function topicContent(
   deps: Deps,
   { table, slice }: Pick<StageContext, 'table' | 'slice'>,
-  { values, placeOf, encoding, columns: names, rows, bytes, shape, truncate }: Fetched,
+  { values, placeOf, encoding, columns: names, rows, bytes, shape, truncate, committed }: Fetched,
   token: string,
 ): InsertContent {
   if (shape > table.shape) throw new ShapeBehind(table.shape, shape);
   const floor = truncate === undefined ? undefined : BigInt(truncate);
   if (encoding !== 'keys')
     return { kind: 'values', values, placeOf, encoding, names, shape, rows, bytes, floor, token };
-  return { kind: 'stream', rows: readByKey(deps, table, { values, bytes, shape }, { signal: slice.signal }), floor };
+  return {
+    kind: 'stream',
+    rows: readByKey(deps, table, { values, bytes, shape, committed }, { signal: slice.signal }),
+    floor,
+  };
 }

@@ -13,6 +13,9 @@ export function readVersion(): string {
 /** What an administrator runs in the source database, for a role that owns nothing there. */
 export const roleScript = join(packageRoot, 'sql', 'roles', 'postgres.sql');
 
+/** The same for `--capture wal`, after it. */
+export const walRoleScript = join(packageRoot, 'sql', 'roles', 'postgres-wal.sql');
+
 /** The same in the database of a ledger that lies elsewhere. */
 export const ledgerRoleScript = join(packageRoot, 'sql', 'roles', 'ledger.sql');
 

@@ -1,7 +1,7 @@
 import { LOADERS } from '../../src/clickhouse/loaders.js';
 import { allChoices, routeOf, type RouteChoice } from '../../src/domain/route-choice.js';
 import { refusalOf } from '../../src/domain/route-refusal.js';
-import { inputOf, stagesOf } from '../../src/domain/route.js';
+import { APPEND_ONLY_CAPTURES, inputOf, stagesOf } from '../../src/domain/route.js';
 import { CAPTURES } from '../../src/source/captures.js';
 import { percentile } from '../demo/percentile.js';
 import { until } from '../demo/until.js';
@@ -112,11 +112,12 @@ async function measureWay(run: Run, choice: RouteChoice, { ceilings, floors, bef
 /** What a way is compared with: what it is made of, bare; or the way that it might replace, in the same run. */
 function besideOf(choice: RouteChoice, ceilings: WayCeilings, before: readonly WayResult[]): WayResult['beside'] {
   const { capture, transport, payload, loader, format } = choice;
-  if (transport === 'direct') return capture === 'outbox' ? ceilings.drainText : ceilings.copyPipe;
+  const isGrowing = APPEND_ONLY_CAPTURES.includes(capture);
+  if (transport === 'direct') return isGrowing ? ceilings.copyPipe : ceilings.drainText;
   const rival = before.find(({ way }) => way === wayName({ ...choice, payload: 'row', loader: 'worker' }));
   if (rival !== undefined && (payload === 'key' || loader === 'kafka-engine'))
     return { name: rival.way, rowsPerSecond: rival.rowsPerSecond };
-  if (capture !== 'outbox') return ceilings.copyPipe;
+  if (isGrowing) return ceilings.copyPipe;
   return format === 'packed' ? ceilings.drainText : ceilings.drainJson;
 }
 

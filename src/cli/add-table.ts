@@ -72,6 +72,10 @@ export async function addTable(session: Session, table: string, options: AddOpti
       session.tell(
         `Messages hold keys only: the worker that loads ${title} reads its rows from the primary of PostgreSQL. Its role needs SELECT on the table, and loading waits while PostgreSQL is away.`,
       );
+    if (found.capture.foreignTopic === true)
+      session.tell(
+        `${title}: Debezium leaves a TRUNCATE out of its topic, and nothing tells, unless its connector has skipped.operations=none. The worker that loads reads rows from the primary of PostgreSQL where a message does not hold them exactly.`,
+      );
     if (found.capture.appendOnly === true)
       session.tell(`${title}: --capture ${found.capture.kind} sees inserts only; updates and deletes do not arrive.`);
     const { started, moved } = await startChecked(session, servers, {

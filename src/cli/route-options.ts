@@ -11,7 +11,7 @@ export function withRouteOptions(command: Command): Command {
   const options = [
     new Option(
       '--capture <capture>',
-      'how changes are seen: outbox (triggers; every change), poll or notify (tables that only grow)',
+      'how changes are seen: outbox (triggers), wal (no trigger) or debezium (a topic that it writes): every change; poll or notify: tables that only grow',
     ).choices(CAPTURE_KINDS),
     new Option(
       '--transport <transport>',

@@ -94,6 +94,8 @@ async function runWorker(session: Session, { role, newClickhouse = false }: Work
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, onSignal);
   let connection: NativeConnection | undefined;
+  const over = new AbortController();
+  let reading: Promise<void> | undefined;
   try {
     const deployment = await checkBefore({ session, log }, activities, { newClickhouse, signal: stop.signal });
     if (deployment === undefined) {
@@ -114,12 +116,15 @@ async function runWorker(session: Session, { role, newClickhouse = false }: Work
       activitySlots: settings.worker.slots,
     });
     observation.follow(worker, connection);
+    if (role !== 'consumer') reading = activities.readWal(over.signal);
     await worker.ended;
     log.info('worker stopped');
     return 'done';
   } finally {
     // Before the connection that it uses.
     await observation.close();
+    over.abort();
+    await reading;
     await activities.close();
     await connection?.close();
   }

@@ -31,6 +31,8 @@ export interface ConnectPostgresOptions {
   readonly name: string;
   /** Ends the connection when aborted, also while it is being opened. */
   readonly signal?: AbortSignal;
+  /** For `START_REPLICATION`: it takes no statement with parameters. Default false. */
+  readonly replication?: boolean;
 }
 
 /** The settings with which a connection leads to the ledger. */
@@ -55,7 +57,9 @@ export async function connectPostgres(settings: Settings, options: ConnectPostgr
     passwordAsked = true;
     return settings.postgres.password.reveal();
   };
-  const client = new pg.Client({ ...clientConfig(settings, options.name), password });
+  // `pg` hands it over at the start-up, and its types do not know it.
+  const replication = options.replication === true ? { replication: 'database' } : {};
+  const client = new pg.Client({ ...clientConfig(settings, options.name), password, ...replication });
   // A connection that breaks while idle emits this; the next statement on it fails and tells its own story.
   client.on('error', () => undefined);
   // Not end(): that waits for a server that may be frozen. The server notices the closed socket.

@@ -50,6 +50,8 @@ export interface TableBacklog {
   readonly outbox: { readonly bytes: number; readonly deadTuples: number } | null;
   /** As in `CaptureBacklog`. */
   readonly gaps?: CaptureBacklog['gaps'];
+  /** As in `CaptureBacklog`. */
+  readonly slot?: CaptureBacklog['slot'];
   /** Rows that ClickHouse refused and that are set aside. */
   readonly quarantined: number;
 }
@@ -100,6 +102,7 @@ function toBacklog({ table, stages, quarantined }: LedgerTable, captured: Captur
     stages: Object.fromEntries(known),
     outbox: bytes === null || deadTuples === null ? null : { bytes, deadTuples },
     gaps: captured?.gaps,
+    slot: captured?.slot,
     quarantined,
   };
 }

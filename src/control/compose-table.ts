@@ -87,6 +87,7 @@ export function composeTable({ title, workflowId, backlog, description, status, 
     replays: (status?.replays ?? []).map((replay) => replayView(replay, pending, status, backlog)),
     backfills: (status?.backfills ?? []).map((backfill) => backfillView(backfill, pending, backlog)),
     kept: route === undefined ? [] : keptBy(route),
+    slot: backlog?.slot ?? null,
     quarantined: backlog?.quarantined ?? 0,
     loadedRows: (route && backlog?.stages[deliveryStage(route, route.loaders[0]?.name)]?.rows) ?? 0,
     waiting: sumOf(stages.map(({ waiting }) => waiting)),
@@ -145,15 +146,18 @@ function stageViews({ table, stages }: TableBacklog, pending: readonly PendingTa
     const backlog = stages[id];
     if (backlog === undefined) return [];
     const task = pending.find((each) => each.task === id);
+    // What waits in a topic of others, only the slice that reads it knows.
+    const seen = inputOf(id) === 'topic' ? (task?.progress?.waiting ?? null) : null;
+    const waiting = backlog.waiting ?? seen;
     return [
       {
         id,
         queue,
         rows: backlog.rows,
-        waiting: backlog.waiting,
+        waiting,
         errors: errorsOf(table.route, id, backlog),
         waitingIn: waitingPlace(table.route, id),
-        lagSeconds: lagOf(backlog, task),
+        lagSeconds: lagOf({ ...backlog, waiting }, task),
         lastBatchAt: new Date(backlog.lastBatchAt * 1_000).toISOString(),
         running: task !== undefined,
       },

@@ -69,6 +69,8 @@ export interface TableView {
   readonly backfills: readonly BackfillView[];
   /** Old tables of its resyncs that are kept. */
   readonly kept: readonly Kept[];
+  /** The replication slot that its changes come through, with others of its pipeline; null where triggers or a poll see them. */
+  readonly slot: SlotView | null;
   /** Rows that ClickHouse refused and that are set aside: see `pg2click quarantine list`. */
   readonly quarantined: number;
   /** Changes since the first load that are in ClickHouse: those of the last stage. */
@@ -87,6 +89,14 @@ export interface TableView {
   readonly ignored: { readonly at: string; readonly name: string; readonly problem: string } | null;
   /** Page in Temporal's UI. */
   readonly url: string | null;
+}
+
+export interface SlotView {
+  readonly name: string;
+  /** WAL that PostgreSQL keeps for it; null where the slot is gone or lost. */
+  readonly retainedBytes: number | null;
+  /** WAL that may still be written before PostgreSQL gives the slot up (`max_slot_wal_keep_size`); null where there is no limit. */
+  readonly safeBytes: number | null;
 }
 
 export interface StageView {

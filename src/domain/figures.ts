@@ -5,6 +5,12 @@ export function count(value: number): string {
     .replaceAll(/\B(?=(\d{3})+$)/gu, ',');
 }
 
+/** "0.3 MB", "1,234 MB". */
+export function megabytes(bytes: number): string {
+  const size = bytes / 1_000_000;
+  return `${size < 10 ? size.toFixed(1) : count(size)} MB`;
+}
+
 /** "0.4 s", "12 s", "3 min", "2 h", "4 d". */
 export function duration(seconds: number): string {
   if (seconds < 10) return `${seconds.toFixed(1)} s`;

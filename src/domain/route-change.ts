@@ -66,7 +66,11 @@ export function changeKindOf(from: Route, to: Route): ChangeKind {
  * for `wayOut`.
  */
 export function refusalOfChange(from: Route, to: Route, { appendOnly = false }: RouteOptions): string | undefined {
+  if (from.capture.kind !== to.capture.kind && (from.capture.foreignTopic ?? to.capture.foreignTopic) === true)
+    return 'A topic that others write is read from the day on which the table is added.';
   const kind = changeKindOf(from, to);
+  if ([from, to].some(({ capture }) => capture.kind === 'wal') && from.capture.kind !== to.capture.kind)
+    return 'A running table cannot be changed to the WAL, or away from it, in this release.';
   if (startsAgain(kind) && from.loaders.some((loader) => loader.kind === 'kafka-engine'))
     return 'The Kafka engine would read on where it stands, and a new generation begins elsewhere.';
   return (

@@ -3,6 +3,7 @@ import {
   CAPTURE_KINDS,
   engineOf,
   ENGINES,
+  FOREIGN_TOPIC_CAPTURES,
   LOADER_KINDS,
   MAIN_LOADER,
   MESSAGE_FORMATS,
@@ -96,7 +97,11 @@ const OPTION_NAMES: Readonly<Record<string, string>> = {
 /** A route of this choice, with names that nothing has: to ask what is possible. */
 export function routeOf({ capture, transport, loader, payload, format, engine }: RouteChoice): Route {
   return {
-    capture: { kind: capture, appendOnly: APPEND_ONLY_CAPTURES.includes(capture) },
+    capture: {
+      kind: capture,
+      appendOnly: APPEND_ONLY_CAPTURES.includes(capture),
+      foreignTopic: FOREIGN_TOPIC_CAPTURES.includes(capture),
+    },
     transport:
       transport === 'direct' ? { kind: transport } : { kind: transport, topic: '', partitions: 1, format, payload },
     loaders: [{ kind: loader, name: MAIN_LOADER, target: { database: '', table: '' }, engine }],

@@ -68,6 +68,8 @@ function impossible({ capture, transport }: Route, loader: LoaderSpec): string |
   const byEngine = loader.kind === 'kafka-engine';
   if (isPlain && capture.appendOnly !== true)
     return `A plain MergeTree cannot replace or delete rows, and --capture ${capture.kind} brings updates and deletes.`;
+  const byOthers = capture.foreignTopic === true ? impossibleForeign(capture.kind, transport, byEngine) : undefined;
+  if (byOthers !== undefined) return byOthers;
   if (transport.kind === 'direct')
     return byEngine ? 'The Kafka engine reads a topic, and --transport direct has none.' : undefined;
   if (isPlain)
@@ -75,6 +77,15 @@ function impossible({ capture, transport }: Route, loader: LoaderSpec): string |
       ? 'The Kafka engine may insert a message twice, and a plain MergeTree keeps both.'
       : 'A topic may hold a row twice, and a plain MergeTree keeps both.';
   return impossibleMessages(transport, { byEngine, appendOnly: capture.appendOnly === true });
+}
+
+/** The messages are as others write them. */
+function impossibleForeign(kind: string, transport: Route['transport'], byEngine: boolean): string | undefined {
+  if (transport.kind === 'direct') return `--capture ${kind} reads a topic, and --transport direct has none.`;
+  if (byEngine) return `The Kafka engine reads messages of pg2click only, and --capture ${kind} has others.`;
+  if (transport.payload === 'key' || transport.format !== 'json')
+    return `With --capture ${kind} the messages are as they are: --payload and --format mean nothing.`;
+  return undefined;
 }
 
 function impossibleMessages(

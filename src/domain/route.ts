@@ -18,13 +18,17 @@ export interface CaptureSpec {
   readonly kind: string;
   /** It sees inserts only, reads the table from its first row, and reads the same rows again under the same name. */
   readonly appendOnly?: boolean;
+  /** Others write its changes into the topic of the table: no stage of ours reads them from PostgreSQL. */
+  readonly foreignTopic?: boolean;
   readonly [option: string]: unknown;
 }
 
 /** Every capture that a user may ask for. */
-export const CAPTURE_KINDS: readonly string[] = ['outbox', 'poll', 'notify'];
+export const CAPTURE_KINDS: readonly string[] = ['outbox', 'poll', 'notify', 'wal', 'debezium'];
 /** Captures of tables that only grow: what they are asked for. What one of them does is in its `CaptureSpec`. */
 export const APPEND_ONLY_CAPTURES: readonly string[] = ['poll', 'notify'];
+/** Captures whose topic is written by others. */
+export const FOREIGN_TOPIC_CAPTURES: readonly string[] = ['debezium'];
 
 /** `direct`: from the capture into ClickHouse. `kafka`: through a topic, which others may read too. */
 export const TRANSPORTS = ['kafka', 'direct'] as const;
@@ -170,7 +174,7 @@ export function inputOf(stage: StageId): StageInput {
 
 /** Where changes wait for a stage, as people say it: `the outbox`, `the table`, `Kafka`; null for a first load. */
 export function waitingPlace(route: Pick<Route, 'capture'>, stage: StageId): string | null {
-  const place = route.capture.appendOnly === true ? 'the table' : `the ${route.capture.kind}`;
+  const place = route.capture.appendOnly === true ? 'the table' : 'the outbox';
   const places = { table: null, capture: place, topic: 'Kafka' } as const;
   return places[inputOf(stage)];
 }
@@ -184,7 +188,7 @@ export const FIRST_ROUTE = {
 
 /** What the stages of a route follow from. */
 export interface StagedRoute {
-  readonly capture: Pick<CaptureSpec, 'appendOnly'>;
+  readonly capture: Pick<CaptureSpec, 'appendOnly' | 'foreignTopic'>;
   readonly transport: Pick<TransportSpec, 'kind'>;
   /** A loader without a kind is a worker. */
   readonly loaders: readonly (Pick<LoaderSpec, 'name'> & Partial<Pick<LoaderSpec, 'kind'>>)[];
@@ -197,8 +201,10 @@ export interface StagedRoute {
 export function stagesOf({ capture, transport, loaders }: StagedRoute): readonly StageSpec[] {
   const first = capture.appendOnly === true ? [] : loaders.map(({ name }) => copySpec(name));
   if (transport.kind === 'direct') return [...first, ...loaders.map(({ name }) => directSpec(name))];
+  const loads = loaders.map(loadSpec);
+  if (capture.foreignTopic === true) return [...first, ...loads];
   const publish: StageSpec = { id: PUBLISH_STAGE, activity: 'publishSlice', queue: 'producer', runs: 'always' };
-  return [...first, publish, ...loaders.map(loadSpec)];
+  return [...first, publish, ...loads];
 }
 
 /** The stage that fills the target of a loader with what the table held when the loader was added. */

@@ -1,7 +1,9 @@
 import { given } from './given.js';
 import { firstLoader, type ReplicatedTable, type TableOptions } from './replicated-table.js';
 import {
+  APPEND_ONLY_CAPTURES,
   engineOf,
+  FOREIGN_TOPIC_CAPTURES,
   kafkaOf,
   MESSAGE_FORMATS,
   PAYLOADS,
@@ -83,7 +85,8 @@ function optionsAgain({ table, asked }: Wish, choice: RouteChoice): TableOptions
   const { appendOnly: _, ...wishes } = asked;
   const { topic, cursor, channel, intervalMs, ...before } = { ...optionsOf(table), ...given(wishes) };
   const { payload, format, loader, ...axes } = choice;
-  const isGrowing = choice.capture !== 'outbox';
+  const isForeign = FOREIGN_TOPIC_CAPTURES.includes(choice.capture);
+  const isGrowing = APPEND_ONLY_CAPTURES.includes(choice.capture);
   // Rows of a plain MergeTree would be there twice, and a table of another engine does not fit.
   const isFresh = choice.engine === 'merge-tree' || engineOf(firstLoader(table)) === 'merge-tree';
   return {
@@ -91,6 +94,10 @@ function optionsAgain({ table, asked }: Wish, choice: RouteChoice): TableOptions
     ...axes,
     loader: loader as LoaderKind,
     ...(choice.transport === 'kafka' ? { payload, format, topic } : { payload: undefined, format: undefined }),
+    // Nobody writes into the topic of somebody else.
+    ...(isForeign || table.route.capture.foreignTopic === true
+      ? { topic: wishes.topic ?? (isForeign ? 'TOPIC' : undefined) }
+      : {}),
     ...(isGrowing ? { cursor, intervalMs } : {}),
     ...(choice.capture === 'notify' ? { channel } : {}),
     ...(isFresh ? { target: 'NAME' } : {}),

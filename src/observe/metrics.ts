@@ -126,6 +126,14 @@ export const METRICS = {
     origin: 'collector',
     description: 'Dead tuples in the outbox, as the statistics of PostgreSQL have them.',
   },
+  pg2click_slot_retained_bytes: {
+    kind: 'gauge',
+    unit: 'bytes',
+    labels: TABLE,
+    origin: 'collector',
+    description:
+      'wal: WAL that PostgreSQL keeps on its disk for the replication slot, which all tables of a pipeline share; not shown where the slot is gone or lost.',
+  },
   pg2click_settle_seconds: {
     kind: 'gauge',
     unit: 'seconds',

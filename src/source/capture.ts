@@ -10,6 +10,7 @@ import type { BatchSource } from '../pipeline/batch.js';
 import type { StageContext } from '../pipeline/stage.js';
 import type { OutboxServices } from './outbox/outbox-source.js';
 import type { PollServices } from './poll/poll-source.js';
+import type { WalServices } from './wal/wal-source.js';
 import type { DdlOptions } from './brief-lock.js';
 import type { RowBatch, RowContent, RowStream, StreamContent } from '../pipeline/row-batch.js';
 
@@ -34,7 +35,7 @@ export interface Inspection {
 }
 
 /** What the sources of captures need of the worker. */
-export type CaptureServices = OutboxServices & PollServices;
+export type CaptureServices = OutboxServices & PollServices & WalServices;
 
 /** A table as its capture counts what waits: with the stage that drains it, as the ledger has it. */
 export interface CapturedTable {
@@ -58,6 +59,14 @@ export interface CaptureBacklog extends SourceBacklog {
     readonly ranges: number;
     /** Ids that are not asked for any more. */
     readonly givenUp: number;
+  };
+  /** Of a capture that reads the WAL. Absent: it has none. */
+  readonly slot?: {
+    readonly name: string;
+    /** WAL that PostgreSQL keeps for it; null where the slot is gone or lost. */
+    readonly retainedBytes: number | null;
+    /** WAL that may still be written before PostgreSQL gives the slot up; null where there is no limit. */
+    readonly safeBytes: number | null;
   };
 }
 
@@ -85,7 +94,11 @@ export interface Capture {
    */
   renew?(pg: ClientBase, ledger: Queryable, table: ReplicatedTable): Promise<boolean>;
   /** Takes away what `install` made, also half of it. Idempotent. */
-  remove(pg: Queryable, table: { readonly id: string; readonly name: TableName }, options?: DdlOptions): Promise<void>;
+  remove(
+    pg: Queryable,
+    table: Pick<ReplicatedTable, 'id' | 'name'> & Partial<Pick<ReplicatedTable, 'owner'>>,
+    options?: DdlOptions,
+  ): Promise<void>;
   /** What `install` makes for it, as text: where that is the same, what an earlier attempt made may stay. */
   installationOf(table: ReplicatedTable): string;
   /** A position, decimal, below that of every change that is captured from now on, and on disk. A copy carries it as its version. */

@@ -12,5 +12,7 @@ export function refuseByRoute(
   const isCopied = stagesOf(route).some(({ id }) => id === COPY_STAGE);
   if (kind === 'copy' && !isCopied)
     return [`${changes.join('; ')}: its rows would have to be read again, and it is loaded from its first row on`];
+  if (kind === 'copy' && route.capture.foreignTopic === true)
+    return [`${changes.join('; ')}: its rows would have to be read again, and the topic has no message of them`];
   return [];
 }

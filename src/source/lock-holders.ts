@@ -25,6 +25,9 @@ export const BLOCKS_TRIGGERS: readonly string[] = [
   'AccessExclusiveLock',
 ];
 
+/** Everything that conflicts with SHARE UPDATE EXCLUSIVE, which ALTER PUBLICATION takes: no reader and no writer. */
+export const BLOCKS_PUBLISHING: readonly string[] = BLOCKS_TRIGGERS.filter((mode) => mode !== 'RowExclusiveLock');
+
 /** What conflicts with ACCESS SHARE, which reading takes. */
 export const BLOCKS_READING: readonly string[] = ['AccessExclusiveLock'];
 

@@ -32,6 +32,13 @@ export interface Fetched {
   readonly shape: number;
   /** Highest version of the TRUNCATE markers, a decimal UInt128. */
   readonly truncate?: string;
+  /**
+   * Of keys whose messages left PostgreSQL before its sessions may have seen the change: the transactions, 32 bits each, that must be
+   * visible before the rows are read. `unknown` where messages do not say them.
+   */
+  readonly committed?: readonly number[] | 'unknown';
+  /** Of messages of others: changes are among them, and not only what a snapshot saw. */
+  readonly streamed?: boolean;
   /** When the oldest message was sent, by the clock of the producer, milliseconds. */
   readonly oldestTimestampMs: number;
 }
@@ -49,6 +56,25 @@ export interface Expected {
   readonly generation?: number | undefined;
   /** The deployment's own, as `originNumber` gives it; without one any is taken. Messages of the old form have none. */
   readonly origin?: number | undefined;
+  /** Makes the batches where the messages are not ours. */
+  readonly form?: MessageForm | undefined;
+}
+
+/** Puts messages of others together. @param isNamed the batch was read before, and ends where it ended then */
+export type MessageForm = (limits: FetchLimits, isNamed: boolean) => BatchBuilder;
+
+/** Takes messages one by one. Its invariant: the messages of a partition are consecutive. */
+export interface BatchBuilder {
+  readonly isEmpty: boolean;
+  /** @returns the last offset taken of the partition */
+  lastOf(partition: number): number | undefined;
+  /**
+   * Takes the record that the cursor stands on, or leaves it for the next batch.
+   * @returns whether it was taken
+   * @throws what it cannot take: when it is the first
+   */
+  offer(partition: number, record: RecordCursor): boolean;
+  finish(): Fetched;
 }
 
 /** Of one partition; with the place of the last record's header. */
@@ -70,7 +96,7 @@ interface Columns {
  * Puts messages together until the limits are reached or something comes that does not belong; at least one message. Its
  * invariant: the messages of a partition are consecutive.
  */
-export class FetchedBuilder {
+export class FetchedBuilder implements BatchBuilder {
   readonly #topic: string;
   readonly #limits: FetchLimits;
   readonly #origin: number | undefined;

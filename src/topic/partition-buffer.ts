@@ -5,12 +5,11 @@ import {
   UnreadableRecords,
   type RecordBatch,
 } from '../kafka/protocol/record-batch-reader.js';
-import { MESSAGE_HEADER } from '../messages/header.js';
-import type { FetchedBuilder } from './fetched.js';
+import type { BatchBuilder } from './fetched.js';
+import { recordMark } from './record-mark.js';
 
 /** What a queued batch takes beside its records. */
 const BATCH_BYTES = 250;
-const HEADER = Buffer.from(MESSAGE_HEADER);
 
 /** The result of `accept`. */
 export type Acceptance =
@@ -125,7 +124,7 @@ export class PartitionBuffer {
    * Hands records to the builder, as many as it takes, up to the offset `last`.
    * @throws what the builder throws; UnreadableRecords
    */
-  drainInto(builder: FetchedBuilder, last = Number.MAX_SAFE_INTEGER): void {
+  drainInto(builder: BatchBuilder, last = Number.MAX_SAFE_INTEGER): void {
     const cursor = this.#cursor;
     while (this.position <= last && this.#advance()) {
       if (!builder.offer(this.partition, cursor)) return;
@@ -183,7 +182,7 @@ export class PartitionBuffer {
     this.#head = batch.after;
     if (this.#head !== undefined) return;
     this.#tail = undefined;
-    this.#before = this.#cursor.headerText(HEADER);
+    this.#before = recordMark(this.#cursor);
     // The cursor's bytes keep the whole response in memory.
     this.#cursor.shut();
   }
@@ -197,7 +196,7 @@ export class PartitionBuffer {
   #headerAt(batch: RecordBatch, offset: number): string {
     const cursor = new RecordCursor(this.#where);
     cursor.open(batch);
-    while (cursor.next()) if (cursor.offset === offset) return cursor.headerText(HEADER);
+    while (cursor.next()) if (cursor.offset === offset) return recordMark(cursor);
     return '';
   }
 

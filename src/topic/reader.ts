@@ -3,7 +3,7 @@ import type { Fetcher } from '../kafka/client/fetcher.js';
 import { originNumber } from '../messages/header.js';
 import type { Log } from '../observe/log.js';
 import { topicFailure, topicGone } from './errors.js';
-import type { Fetched, FetchLimits } from './fetched.js';
+import type { Fetched, FetchLimits, MessageForm } from './fetched.js';
 import { PartitionBuffer } from './partition-buffer.js';
 import { KafkaReading } from './reading.js';
 import { TopicBuffer } from './topic-buffer.js';
@@ -16,6 +16,8 @@ export interface ReaderOptions {
   readonly subscriber?: string;
   /** This deployment, 8 hexadecimal digits: messages of another one are refused. Without it any are taken. */
   readonly origin?: string | undefined;
+  /** Where the messages are not ours. */
+  readonly form?: MessageForm | undefined;
 }
 
 export interface StartOptions {
@@ -76,7 +78,7 @@ export interface TopicReading extends Disposable {
  * thousand idle topics beside it as without.
  */
 export function openReader(fetcher: Fetcher, topic: string, options: ReaderOptions): TopicReader {
-  const { log, subscriber = 'main' } = options;
+  const { log, subscriber = 'main', form } = options;
   const origin = options.origin === undefined ? undefined : originNumber(options.origin);
   return {
     async start(offsets, { generation, headers } = {}) {
@@ -92,7 +94,7 @@ export function openReader(fetcher: Fetcher, topic: string, options: ReaderOptio
               before: headers?.[partition],
             }),
         );
-        const buffer = new TopicBuffer(topic, partitions, { generation, origin });
+        const buffer = new TopicBuffer(topic, partitions, { generation, origin, form });
         buffer.requireIn(location);
         await reading.begin(buffer, location);
         return reading;

@@ -94,7 +94,7 @@ export class KafkaReading implements TopicReading {
     for (const [partition, { last }] of Object.entries(ranges))
       if (BigInt(location.offsets[partition]?.high ?? '0') <= BigInt(last))
         throw endsBefore(this.#topic, partition, last);
-    const builder = this.#buffer.builder(NO_LIMITS);
+    const builder = this.#buffer.builder(NO_LIMITS, true);
     const wanted = Object.entries(ranges).map(([partition, range]) => ({
       buffer: this.#buffer.at(Number(partition), range.first),
       last: Number(range.last),

@@ -1,7 +1,7 @@
 import { Failure } from '../failure/failure.js';
 import type { TopicState } from './admin.js';
 import { requirePartitions, requireRange } from './errors.js';
-import { FetchedBuilder, type Expected, type Fetched, type FetchLimits } from './fetched.js';
+import { FetchedBuilder, type BatchBuilder, type Expected, type Fetched, type FetchLimits } from './fetched.js';
 import type { PartitionBuffer } from './partition-buffer.js';
 
 /** The partitions of a topic that are read together. Its invariant: they are all the partitions that the topic has. */
@@ -35,8 +35,10 @@ export class TopicBuffer {
     });
   }
 
-  /** An empty batch of this topic. */
-  builder(limits: FetchLimits): FetchedBuilder {
+  /** An empty batch of this topic. @param isNamed it was read before, and ends where it ended then */
+  builder(limits: FetchLimits, isNamed = false): BatchBuilder {
+    const { form } = this.#expected;
+    if (form !== undefined) return form(limits, isNamed);
     return new FetchedBuilder(this.topic, limits, this.#expected);
   }
 

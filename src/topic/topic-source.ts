@@ -7,6 +7,7 @@ import { Failure } from '../failure/failure.js';
 import { advanceStage, type StageRow } from '../ledger/stages.js';
 import type { BatchSource, ReadOptions, SourceState, Written } from '../pipeline/batch.js';
 import type { StageContext } from '../pipeline/stage.js';
+import type { MessageForm } from './fetched.js';
 import type { Fetched, TakeOptions, TopicReader, TopicReading } from './reader.js';
 import type { OffsetMirror } from './offset-mirror.js';
 
@@ -31,6 +32,8 @@ export interface TopicPosition {
   readonly highest?: string;
   /** Of a loader that was added later: everything up to this position of the capture lies before its first offset. Decimal. */
   readonly since?: string;
+  /** As in `Fetched`: of all that was loaded. */
+  readonly streamed?: boolean;
 }
 
 export type TopicRow = StageRow<TopicPosition, OffsetBatch>;
@@ -42,14 +45,34 @@ export interface TopicOptions {
   readonly origin: string;
   /** Whether the position is shown as that of the public group; true when absent. Of the loaders of a table one is. */
   readonly mirrored?: boolean;
+  /** Where the messages are not ours. */
+  readonly foreign?: ForeignTopic | undefined;
   /** Where reading ends: by partition the first offset that is not read. Called until it is known. Absent: it never ends. */
   readonly end?: () => Promise<Readonly<Record<string, string>> | undefined>;
+}
+
+/** How the messages of others are read. */
+export interface ForeignTopic {
+  readonly form: MessageForm;
+  /** Called with each batch that is taken, before the next one is. */
+  loaded(fetched: Fetched): void;
+  /** Checks what no message says. @throws Failure `SourceChanged`, `MissingTable` */
+  verify(): Promise<void>;
+  /** Deals with what the form cannot take, so that it may be tried again. @throws what it was given, or why it cannot be taken */
+  learn(met: unknown): Promise<void>;
 }
 
 export interface TopicServices {
   readonly ledger: Queryable;
   /** @param options `subscriber`: of two readings of one, the one that started later goes on; `origin`: whose messages are taken */
-  reader(topic: string, options: { readonly subscriber: string; readonly origin?: string | undefined }): TopicReader;
+  reader(
+    topic: string,
+    options: {
+      readonly subscriber: string;
+      readonly origin?: string | undefined;
+      readonly form?: MessageForm | undefined;
+    },
+  ): TopicReader;
   /** The public consumer group's offsets, for lag tools; best effort. */
   readonly mirror: OffsetMirror;
 }
@@ -76,12 +99,16 @@ export class TopicSource implements BatchSource<OffsetBatch, Fetched> {
   #maxKeys = FIRST_KEYS;
 
   constructor(services: TopicServices, stage: StageContext<TopicRow>, options: TopicOptions) {
-    const { topic, origin } = options;
+    const { topic, origin, foreign } = options;
     this.#options = options;
     this.#services = services;
     this.#stage = stage;
     this.#topic = topic;
-    this.#reader = services.reader(topic, { subscriber: `${stage.table.id}/${stage.stage}`, origin });
+    this.#reader = services.reader(topic, {
+      subscriber: `${stage.table.id}/${stage.stage}`,
+      origin,
+      form: foreign?.form,
+    });
     this.#position = stage.row.position;
     this.#batch = stage.row.batch;
     this.pending = stage.row.pending ?? undefined;
@@ -103,6 +130,7 @@ export class TopicSource implements BatchSource<OffsetBatch, Fetched> {
       throw new Failure('LedgerSetBack', {
         message: `The ledger says that batch ${this.#batch} of ${formatTableName(table.name)} is the last loaded; batch ${checkpoint.batch} was confirmed before.`,
       });
+    await this.#options.foreign?.verify();
     await this.#open();
   }
 
@@ -200,8 +228,23 @@ export class TopicSource implements BatchSource<OffsetBatch, Fetched> {
   ): Promise<{ readonly fetched: Fetched; readonly name: OffsetBatch } | undefined> {
     this.#ends ??= await this.#options.end?.();
     if (this.isFinished) return undefined;
-    const fetched = await reading.take({ ...LIMITS, maxKeys: this.#maxKeys, ...options, ends: this.#ends });
+    const fetched = await this.#learning(() =>
+      reading.take({ ...LIMITS, maxKeys: this.#maxKeys, ...options, ends: this.#ends }),
+    );
+    if (fetched !== undefined) this.#options.foreign?.loaded(fetched);
     return fetched && { fetched, name: this.#nameOf(fetched, batch) };
+  }
+
+  /** Messages of others may show what has to be looked up first. */
+  async #learning<T>(take: () => Promise<T>): Promise<T> {
+    const { foreign } = this.#options;
+    for (;;)
+      try {
+        return await take();
+      } catch (error) {
+        if (foreign === undefined) throw error;
+        await foreign.learn(error);
+      }
   }
 
   /** @throws Failure `Unexpected` unless it continues where the confirmed batches end: whatever a reader does, nothing is passed over */
@@ -224,5 +267,12 @@ function positionAfter(position: TopicPosition, fetched: Fetched, generation: nu
   const fetchedTo = fetched.highest === '0' ? 0n : composeVersion(generation, BigInt(fetched.highest));
   const highest = fetchedTo > before ? fetchedTo : before;
   // A replay keeps more in its position.
-  return { ...position, offsets, headers: { ...position.headers, ...fetched.headers }, highest: String(highest) };
+  const streamed = fetched.streamed === true ? { streamed: true } : {};
+  return {
+    ...position,
+    ...streamed,
+    offsets,
+    headers: { ...position.headers, ...fetched.headers },
+    highest: String(highest),
+  };
 }

@@ -98,6 +98,7 @@ export class Collector {
         ...outboxReadings(each),
         { name: 'pg2click_quarantined_rows' as const, value: each.quarantined, labels: labelsOf(each.table) },
         ...gapReadings(each),
+        ...slotReadings(each),
         ...replayReadings(each),
         ...copyReadings(each),
       ]),
@@ -226,6 +227,12 @@ function gapReadings({ table, gaps }: TableBacklog): Reading[] {
     { name: 'pg2click_gap_ranges', value: gaps.ranges, labels },
     { name: 'pg2click_given_up_ids', value: gaps.givenUp, labels },
   ];
+}
+
+/** Those of all tables of a pipeline are the same slot's. */
+function slotReadings({ table, slot }: TableBacklog): Reading[] {
+  if (slot === undefined || slot.retainedBytes === null) return [];
+  return [{ name: 'pg2click_slot_retained_bytes', value: slot.retainedBytes, labels: labelsOf(table) }];
 }
 
 function phaseReadings({ pipeline, table, phase, kind }: ListedTable): Reading[] {

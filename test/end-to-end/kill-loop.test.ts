@@ -5,6 +5,7 @@ import { createGates, GATES } from '../../dev/demo/gates.js';
 import { createNotes, NOTES } from '../../dev/demo/notes.js';
 import { seededRandom } from '../../dev/demo/random.js';
 import { startWriter } from '../../dev/demo/writer.js';
+import { letReadWal } from '../support/least-role.js';
 import { openHarness, type Harness } from '../support/harness.js';
 import { addressOf, freshDatabase, freshSink } from '../support/stack.js';
 
@@ -16,18 +17,22 @@ const KILL_EVERY_MS = figure('PG2CLICK_KILL_EVERY_MS', 3_000);
 /** Slow enough that kills fall into the writing, not only after it: a transaction changes about nine rows. */
 const RATE = figure('PG2CLICK_KILL_RATE', 180);
 const SEED = figure('PG2CLICK_KILL_SEED', 1);
+/** Of the tables that go straight into ClickHouse. */
+const CAPTURE = process.env['PG2CLICK_KILL_CAPTURE'] ?? 'outbox';
 /** A worker that dies is missed after 10 s: with the last kills it may take a while. */
 const SETTLE_MS = 120_000;
 
 let harness: Harness;
 
 beforeEach(async () => {
+  const postgres = await freshDatabase('kill');
   harness = await openHarness({
-    postgres: await freshDatabase('kill'),
+    postgres,
     kafka: addressOf('kafka'),
     clickhouse: await freshSink('kill'),
     temporal: addressOf('temporal'),
   });
+  await letReadWal(postgres);
 });
 afterEach(() => harness.close());
 
@@ -41,7 +46,7 @@ it.each(['kafka', 'direct'] as const)(
     await createNotes(pg, noted);
     await createGates(pg);
     if (transport === 'kafka') await harness.add(FLIGHTS, { ...NOTES, format: 'packed' }, GATES);
-    else await harness.add(...[FLIGHTS, NOTES, GATES].map((table) => ({ ...table, transport })));
+    else await harness.add(...[FLIGHTS, NOTES, GATES].map((table) => ({ ...table, transport, capture: CAPTURE })));
     await harness.watchInserts();
 
     const startedAt = Date.now();
@@ -73,6 +78,7 @@ it.each(['kafka', 'direct'] as const)(
       JSON.stringify({
         killLoop: {
           transport,
+          capture: transport === 'direct' ? CAPTURE : 'outbox',
           ...writer.totals,
           kills,
           writingSeconds: Math.round(writtenMs / 100) / 10,

@@ -8,6 +8,7 @@ import { createNotes, NOTES } from '../../dev/demo/notes.js';
 import { startWriter, type Writer } from '../../dev/demo/writer.js';
 import { startStack, type Stack } from '../../dev/stack/stack.js';
 import { openHarness, type Harness, type Progress } from '../support/harness.js';
+import { letReadWal } from '../support/least-role.js';
 import { measureLatency, LATENCY_TABLE, createLatencyTable } from '../support/latency-row.js';
 import { runCli } from '../support/cli.js';
 import { newStateDir } from '../support/state-dir.js';
@@ -38,6 +39,7 @@ describe('a server that goes away and comes back', () => {
   beforeAll(async () => {
     stack = await startStack({ stateDir, report: () => undefined });
     harness = await openHarness(stack.addresses);
+    await letReadWal(stack.addresses.postgres);
     const pg = await harness.connect();
     const rows = (await readFlights(FLIGHT_ROWS)).slice(0, FLIGHT_ROWS);
     await createFlights(pg, rows);
@@ -45,7 +47,11 @@ describe('a server that goes away and comes back', () => {
     await createGates(pg);
     await createLatencyTable(pg);
     await pg.end();
-    [flights = ''] = await harness.add({ ...FLIGHTS, sliceMs: SLICE_MS }, { ...NOTES, format: 'packed' }, LONG_BEATS);
+    [flights = ''] = await harness.add(
+      { ...FLIGHTS, sliceMs: SLICE_MS },
+      { ...NOTES, format: 'packed', capture: 'wal' },
+      LONG_BEATS,
+    );
   });
   afterAll(async () => {
     await harness?.close();

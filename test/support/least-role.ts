@@ -40,6 +40,17 @@ export async function leastRole(owner: PostgresAddress): Promise<PostgresAddress
   return { ...owner, user: role, password };
 }
 
+/** Lets the role that `leastRole` made capture from the WAL. @param owner as for `leastRole` */
+export async function letReadWal(owner: PostgresAddress): Promise<void> {
+  const client = new pg.Client(owner);
+  await client.connect();
+  try {
+    await client.query(roleScriptFor('postgres-wal.sql', { role: leastRoleOf(owner.database) }));
+  } finally {
+    await client.end();
+  }
+}
+
 /**
  * A role that may read the tables and sequences that the database's owner makes from now on, and nothing else: it owns nothing.
  * @param owner as for `leastRole`

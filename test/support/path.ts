@@ -36,7 +36,7 @@ import { migrateLedger, migrateSource } from '../../src/ledger/migrate.js';
 import { createLogger } from '../../src/observe/log.js';
 import { loadSettings, type Settings } from '../../src/settings/settings.js';
 import { environmentOf } from './clients.js';
-import { leastRole, ledgerRole, selectRole } from './least-role.js';
+import { leastRole, ledgerRole, letReadWal, selectRole } from './least-role.js';
 import { addressOf, freshDatabase, freshName, freshSink } from './stack.js';
 
 /**
@@ -109,6 +109,8 @@ export interface PathOptions {
   readonly sliceMs?: number;
   /** The role of the source may only read; the ledger lies elsewhere then. */
   readonly selectOnly?: boolean;
+  /** The role may capture from the WAL. */
+  readonly wal?: boolean;
   /** More settings. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -118,11 +120,13 @@ export async function openPath({
   selectOnly = false,
   ledgerElsewhere = selectOnly,
   sliceMs = SLICE_MS,
+  wal = false,
   env = {},
 }: PathOptions = {}): Promise<Path> {
   const owner = await freshDatabase('path');
   const ledgerOwner = ledgerElsewhere ? await freshDatabase('ledger') : owner;
   const postgres = await (selectOnly ? selectRole(owner) : leastRole(owner));
+  if (wal) await letReadWal(owner);
   const clickhouse = await freshSink('path');
   const settings = loadSettings({
     envFile: false,

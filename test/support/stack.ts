@@ -56,6 +56,12 @@ export async function freshDatabase(prefix = 'test', options = ''): Promise<Post
   const database = freshName(prefix);
   await administer(server, /* sql */ `create database ${database} ${options}`);
   leavings.push(async () => {
+    // A database that has a replication slot cannot be dropped.
+    await administer(
+      server,
+      /* sql */ `select pg_terminate_backend(active_pid, 5000) from pg_replication_slots where database = '${database}' and active;
+        select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = '${database}'`,
+    );
     await administer(server, /* sql */ `drop database if exists ${database} with (force)`);
     await administer(server, /* sql */ `drop role if exists ${ROLES.map((of) => of(database)).join(', ')}`);
   });

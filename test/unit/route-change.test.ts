@@ -233,6 +233,7 @@ const poll: Route = {
   transport: { kind: 'direct' },
 };
 const notify: Route = { ...poll, capture: { ...poll.capture, kind: 'notify' } };
+const wal: Route = { ...outbox, capture: { kind: 'wal' } };
 const direct: Route = { ...outbox, transport: { kind: 'direct' } };
 const packed: Route = {
   ...outbox,
@@ -290,6 +291,8 @@ describe('from one route to another', () => {
       {},
       /Kafka engine would read on/u,
     ],
+    ['to the WAL', outbox, wal, {}, /to the WAL, or away from it/u],
+    ['away from the WAL', wal, poll, { appendOnly: true }, /to the WAL, or away from it/u],
     ['another cursor', poll, { ...notify, capture: { ...notify.capture, cursor: 'n' } }, {}, /cursor column/u],
   ] as const)('is refused: %s', (_, from, to, options, reason) =>
     expect(refusalOfChange(from, to as Route, options)).toMatch(reason),
@@ -297,5 +300,6 @@ describe('from one route to another', () => {
   it.each([
     ['poll to outbox with Kafka', poll, outbox, {}],
     ['outbox to poll, said to be append-only', direct, poll, { appendOnly: true }],
+    ['another transport, captured from the WAL', wal, { ...wal, transport: { kind: 'direct' } }, {}],
   ] as const)('is taken: %s', (_, from, to, options) => expect(refusalOfChange(from, to, options)).toBeUndefined());
 });

@@ -7,7 +7,7 @@ const KINDS = { captures: CAPTURE_KINDS, loaders: LOADER_KINDS };
 const routes = allChoices().map((choice) => ({ name: nameOf(choice), choice, route: routeOf(choice) }));
 const refused = routes.filter(({ route }) => refusalOf(route, KINDS) !== undefined);
 
-it('fifteen ways work', () => {
+it('twenty-one ways work', () => {
   const works = routes.filter((each) => !refused.includes(each)).map(({ name }) => name);
   expect(works).toEqual([
     'outbox kafka worker row json replacing',
@@ -22,6 +22,12 @@ it('fifteen ways work', () => {
       `${capture} direct worker replacing`,
       `${capture} direct worker merge-tree`,
     ]),
+    'wal kafka worker row json replacing',
+    'wal kafka worker row packed replacing',
+    'wal kafka worker key json replacing',
+    'wal kafka kafka-engine row json replacing',
+    'wal direct worker replacing',
+    'debezium kafka worker row json replacing',
   ]);
 });
 
@@ -59,5 +65,9 @@ describe('the stages of a way', () => {
   it('have no first load where the capture reads from the first row', () => {
     expect(stages({ appendOnly: true }, 'kafka')).toEqual(['publish', 'load:main']);
     expect(stages({ appendOnly: true }, 'direct')).toEqual(['direct:main']);
+  });
+
+  it('have no publishing where others write the topic', () => {
+    expect(stages({ foreignTopic: true }, 'kafka')).toEqual(['copy', 'load:main']);
   });
 });

@@ -59,6 +59,7 @@ const ORDERS: TableView = {
   loaders: [],
   replays: [],
   stages: [COPY, PUBLISH, LOAD],
+  slot: null,
   quarantined: 0,
   loadedRows: 4_000,
   waiting: 1_012,
@@ -107,6 +108,20 @@ it('a healthy table is one line, numbers to the right, and nothing else', () => 
     '  table          phase         copied  changes  waiting   lag  target',
     '  public.orders  ● streaming  200,000    4,000    1,012  31 s  default.orders',
   ]);
+});
+
+it.each([
+  [{ retainedBytes: 2_345_678, safeBytes: null }, 'for which PostgreSQL keeps 2.3 MB of WAL'],
+  [
+    { retainedBytes: 12_000_000_000, safeBytes: 40_000_000 },
+    'for which PostgreSQL keeps 12,000 MB of WAL, given up by PostgreSQL after 40 MB more',
+  ],
+  [{ retainedBytes: null, safeBytes: null }, 'which is gone, or has lost WAL that it needs'],
+])('a replication slot is named, with what it costs: %#', (state, text) => {
+  const table = { ...ORDERS, slot: { name: 'pg2click_ab12cd34', ...state } };
+  expect(drawnTable(table).find((line) => line.includes('slot'))).toMatch(
+    new RegExp(`^ {2}slot +pg2click_ab12cd34, ${text}$`, 'u'),
+  );
 });
 
 it('a table that was renamed in PostgreSQL has both names', () => {

@@ -16,6 +16,11 @@ const two: Route = { ...outbox, loaders: [main, { ...main, name: 'eu' }] };
 const direct: Route = { ...outbox, transport: { kind: 'direct' } };
 const poll = { kind: 'poll', appendOnly: true, cursor: 'id' };
 const plain: Route = { capture: poll, transport: { kind: 'direct' }, loaders: [{ ...main, engine: 'merge-tree' }] };
+const foreign: Route = {
+  ...outbox,
+  capture: { kind: 'debezium', foreignTopic: true },
+  transport: { ...outbox.transport, partitions: 1 } as Route['transport'],
+};
 const polled: Route = { ...plain, loaders: [main] };
 
 const name = { schema: 'public', table: 'x' };
@@ -47,6 +52,20 @@ describe('the way to what a change refuses is whole:', () => {
       { ...plain, capture: outbox.capture },
       { capture: 'outbox' },
       'Run pg2click remove public.x, then pg2click add public.x --target NAME --key id --transport direct',
+    ],
+    [
+      'the topic of somebody else',
+      outbox,
+      { ...outbox, capture: foreign.capture },
+      { capture: 'debezium' },
+      'Run pg2click remove public.x, then pg2click add public.x --target d.t --topic TOPIC --key id --capture debezium --transport kafka --format json',
+    ],
+    [
+      'outbox, from the topic of somebody else',
+      foreign,
+      { ...foreign, capture: outbox.capture },
+      { capture: 'outbox' },
+      'Run pg2click remove public.x, then pg2click add public.x --target d.t --key id --transport kafka --format json',
     ],
     [
       'another engine',

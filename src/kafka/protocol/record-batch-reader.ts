@@ -79,6 +79,9 @@ export class RecordCursor {
   bytes: Buffer = NOTHING;
   offset = -1;
   timestampMs = 0;
+  /** Negative for a record without a key. */
+  keyStart = -1;
+  keyEnd = -1;
   /** Negative for a record without a value. */
   valueStart = -1;
   valueEnd = -1;
@@ -123,7 +126,9 @@ export class RecordCursor {
     this.#varint(); // The timestamp's delta: a batch is sent at once.
     this.offset = this.#first + this.#varint();
     const key = this.#varint();
+    this.keyStart = key < 0 ? -1 : this.#at;
     if (key > 0) this.#at += key;
+    this.keyEnd = key < 0 ? -1 : this.#at;
     const value = this.#varint();
     this.valueStart = value < 0 ? -1 : this.#at;
     if (value > 0) this.#at += value;

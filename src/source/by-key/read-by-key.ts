@@ -17,7 +17,9 @@ import { filterFailure } from '../filter-failure.js';
 import { ensureFlushed } from '../flush.js';
 import { keyOf } from '../outbox/drain-keys.js';
 import { qualified } from '../outbox/names.js';
+import { settle } from '../settle.js';
 import { BEGIN_READING, LOOK_UP_BY_INDEX } from '../session.js';
+import { awaitVisible } from './await-visible.js';
 import { byKeySql, KEY_TYPES, SET_KEYS } from './by-key-sql.js';
 
 /**
@@ -46,6 +48,8 @@ export interface KeyBatch {
   readonly bytes: number;
   /** That is in the minor part of their versions. */
   readonly shape: number;
+  /** See `Fetched`; absent for what was visible before its message was sent. */
+  readonly committed?: readonly number[] | 'unknown' | undefined;
 }
 
 /**
@@ -68,6 +72,8 @@ export function readByKey(
   async function* read(): AsyncGenerator<Buffer, void, undefined> {
     signal.throwIfAborted();
     try {
+      if (keys.committed === 'unknown') await settle(services.source, table.relation, { signal, onWait });
+      else if (keys.committed !== undefined) await awaitVisible(services.source, keys.committed, { signal, onWait });
       await using lease = await services.readingByKey.lease({ signal, onWait });
       const { client } = lease;
       await requireSameServer(client, services);

@@ -156,7 +156,10 @@ async function isInstalled(pg: Queryable, table: OutboxOwner): Promise<boolean> 
  * means none: `character` would be char(1).
  * @throws Failure `Unauthorized`: types are usable by all unless someone took that away, but not the schemas they are in
  */
-async function readKeyTypes(pg: Queryable, table: OutboxOwner): Promise<OutboxKeyType[]> {
+export async function readKeyTypes(
+  pg: Queryable,
+  table: Pick<ReplicatedTable, 'name' | 'source' | 'key'>,
+): Promise<OutboxKeyType[]> {
   const found = await pg.query<{ name: string; type: string; collation: string | null; missing: string | null }>(
     /* sql */ `
     with recursive level (name, type, collated, depth) as (

@@ -59,7 +59,7 @@ export class OutboxSource<Content> implements BatchSource<OutboxBatch, Content> 
   readonly #lag = new LagClock();
   readonly #backoff = new PollBackoff(BACKOFF);
   #table: ReplicatedTable;
-  #isRenewed = false;
+  #isRenewed: boolean;
   /** The ledger awaits a copy of the table, of which the workflow may not know. */
   #copyAgain = false;
   /** It was ordered here: the slice ends, so that the workflow hears of it. */
@@ -74,7 +74,14 @@ export class OutboxSource<Content> implements BatchSource<OutboxBatch, Content> 
   /** How long the last poll of the outbox took PostgreSQL. */
   #pollMs = 0;
 
-  constructor(services: OutboxServices, stage: StageContext<OutboxRow>, reader: OutboxReader<Content>) {
+  /** @param options `hasTriggers`: false where something else fills the outbox. Default true */
+  constructor(
+    services: OutboxServices,
+    stage: StageContext<OutboxRow>,
+    reader: OutboxReader<Content>,
+    { hasTriggers = true }: { readonly hasTriggers?: boolean } = {},
+  ) {
+    this.#isRenewed = !hasTriggers;
     this.#reader = reader;
     const { row } = stage;
     this.#services = services;

@@ -1,0 +1,43 @@
+import type { Queryable } from '../../connect/queryable.js';
+import { queryBounded } from '../../ledger/query.js';
+import type { CaptureBacklog, CapturedTable } from '../capture.js';
+import { readOutboxBacklog } from '../outbox/backlog.js';
+import { slotOf } from './names.js';
+
+interface SlotRow {
+  readonly name: string;
+  readonly retained: string | null;
+  readonly safe: string | null;
+}
+
+/** What waits in the outboxes, and the slots that fill them: what is still in the WAL is not counted. @throws as `readOutboxBacklog` */
+export async function readWalBacklog(
+  pg: Queryable,
+  tables: readonly CapturedTable[],
+): Promise<ReadonlyMap<string, CaptureBacklog>> {
+  if (tables.length === 0) return new Map();
+  const backlogs = await readOutboxBacklog(pg, tables);
+  const slots = new Map((await readSlots(pg, tables)).map((row) => [row.name, row]));
+  return new Map(
+    tables.flatMap(({ id, table }) => {
+      const [backlog, name] = [backlogs.get(id), slotOf(table)];
+      const { retained = null, safe = null } = slots.get(name) ?? {};
+      const slot = { name, retainedBytes: numberOf(retained), safeBytes: numberOf(safe) };
+      return backlog === undefined ? [] : [[id, { ...backlog, slot }]];
+    }),
+  );
+}
+
+function numberOf(text: string | null): number | null {
+  return text === null ? null : Number(text);
+}
+
+function readSlots(pg: Queryable, tables: readonly CapturedTable[]): Promise<readonly SlotRow[]> {
+  const names = [...new Set(tables.map(({ table }) => slotOf(table)))];
+  return queryBounded<SlotRow>(
+    pg,
+    /* sql */ `select slot_name::text as name, (pg_catalog.pg_current_wal_lsn() - restart_lsn)::text as retained,
+      safe_wal_size::text as safe
+    from pg_catalog.pg_replication_slots where slot_name in (${names.map((name) => `'${name}'`).join(', ')})`,
+  );
+}

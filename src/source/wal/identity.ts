@@ -1,0 +1,75 @@
+import type { Queryable } from '../../connect/queryable.js';
+import { quotePg } from '../../domain/identifier.js';
+import { sourceName, type ReplicatedTable } from '../../domain/replicated-table.js';
+import { formatTableName } from '../../domain/table-name.js';
+import { Failure } from '../../failure/failure.js';
+import { qualified } from '../outbox/names.js';
+
+/** What PostgreSQL writes into the WAL of the old row of an UPDATE or DELETE. */
+export interface ReplicaIdentity {
+  /** `relreplident`: `d` the primary key, `i` an index, `f` all columns, `n` nothing. */
+  readonly kind: string;
+  /** Attribute numbers of the index, ascending; null for all columns. Empty: there is none. */
+  readonly columns: readonly number[] | null;
+  /** Attribute numbers of generated columns: they are not sent, before PostgreSQL 18 not even as part of a key. */
+  readonly generated: readonly number[];
+}
+
+type IdentifiedTable = Pick<ReplicatedTable, 'name' | 'source' | 'relation' | 'columns' | 'key'>;
+
+/** @returns undefined where the table is gone */
+export async function readIdentity(pg: Queryable, relation: string): Promise<ReplicaIdentity | undefined> {
+  const found = await pg.query<ReplicaIdentity>(
+    /* sql */ `select c.relreplident::text as kind,
+        case when c.relreplident = 'f' then null else array(
+          select i.indkey[place]::int from pg_catalog.pg_index i, generate_series(0, i.indnkeyatts - 1) place
+          where i.indrelid = c.oid and i.indisvalid and i.indimmediate and i.indislive
+            and case c.relreplident when 'd' then i.indisprimary when 'i' then i.indisreplident else false end
+          order by 1) end as columns,
+        array(select a.attnum::int from pg_catalog.pg_attribute a
+          where a.attrelid = c.oid and a.attgenerated <> '' and not a.attisdropped order by 1) as generated
+      from pg_catalog.pg_class c where c.oid = $1::oid`,
+    [relation],
+  );
+  return found.rows[0];
+}
+
+/** Attribute numbers of the key, in key order. */
+export function keyNumbers({ columns, key }: Pick<ReplicatedTable, 'columns' | 'key'>): readonly number[] {
+  return key.map((name) => {
+    const column = columns.find((each) => each.name === name);
+    if (column === undefined) throw new TypeError(`key column ${name} is not a column of the table`);
+    return column.position;
+  });
+}
+
+/**
+ * Once a table is published, PostgreSQL fails the user's UPDATE and DELETE where it has no replica identity. Where the identity is
+ * another one than the key, nothing says which row was deleted, or that a key became another one.
+ * @throws Failure `UnsuitableTable` with the statement that mends it
+ */
+export function requireIdentity(table: IdentifiedTable, { kind, columns, generated }: ReplicaIdentity): void {
+  const title = formatTableName(table.name);
+  const source = qualified(sourceName(table));
+  const remedy = `Run in PostgreSQL: alter table ${source} replica identity using index INDEX, with the unique index on (${table.key.map(quotePg).join(', ')}); then resume. Or use --capture outbox.`;
+  const refuse = (message: string): never => {
+    throw new Failure('UnsuitableTable', { message, remedy });
+  };
+  const numbers = keyNumbers(table);
+  if (numbers.some((number) => generated.includes(number)))
+    throw new Failure('UnsuitableTable', {
+      message: `The key of ${title} has a generated column, which PostgreSQL leaves out of what it sends.`,
+      remedy: 'Use --capture outbox.',
+    });
+  if (columns === null) return;
+  if (columns.length === 0)
+    refuse(
+      kind === 'n'
+        ? `${title} has the replica identity NOTHING: once it is published, PostgreSQL refuses its UPDATE and DELETE.`
+        : `${title} has no replica identity: once it is published, PostgreSQL refuses its UPDATE and DELETE.`,
+    );
+  if (!numbers.every((number) => columns.includes(number)))
+    refuse(
+      `The replica identity of ${title} does not hold its key (${table.key.join(', ')}): PostgreSQL does not send which row was deleted.`,
+    );
+}

@@ -1,0 +1,128 @@
+import type { Lsn } from './lsn.js';
+import { PendingKeys } from './pending-keys.js';
+import type { ChangeReceiver, Relation } from './pgoutput.js';
+import type { Tuple } from './tuple.js';
+
+/** A table of the stream, where it is one that is replicated. */
+export interface KnownRelation {
+  readonly id: string;
+  /** How many columns its key has. */
+  readonly columns: number;
+  /** See `placesOfKey`; undefined where nobody can tell the key. */
+  readonly places: readonly number[] | undefined;
+}
+
+export interface CollectorOptions {
+  /** Transactions that committed before it were read already. */
+  readonly position: Lsn;
+  /** @returns undefined for a table that is not replicated, or not any more */
+  readonly find: (relation: Relation) => Promise<KnownRelation | undefined>;
+  /** Called when a transaction is complete. */
+  readonly onCommit: (end: Lsn) => void;
+  /** Called when something was added. A promise holds up the stream. */
+  readonly onKeys: (bytes: number) => Promise<void> | undefined;
+}
+
+/** Takes the keys out of the changes. */
+export class KeyCollector implements ChangeReceiver {
+  readonly #options: CollectorOptions;
+  readonly #relations = new Map<number, KnownRelation>();
+  #pending = new PendingKeys();
+  #bytes = 0;
+  #xid = 0;
+  /** Whether the xid is among those of the pending keys. */
+  #isNoted = false;
+  /** Whether it is one that was read already. */
+  #isKnown = false;
+  #isOpen = false;
+  /** A part of the transaction was taken before its end. */
+  #isParted = false;
+
+  constructor(options: CollectorOptions) {
+    this.#options = options;
+  }
+
+  /** In the middle of a transaction. */
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
+  /** Of keys that wait. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Whether a whole transaction waits. */
+  get hasWhole(): boolean {
+    return this.#pending.end !== undefined;
+  }
+
+  get isEmpty(): boolean {
+    return this.#pending.isEmpty && !this.hasWhole;
+  }
+
+  take(): PendingKeys {
+    const taken = this.#pending;
+    this.#pending = new PendingKeys();
+    this.#bytes = 0;
+    this.#isNoted = false;
+    this.#isParted = this.#isOpen;
+    return taken;
+  }
+
+  begin(commit: Lsn, xid: number): void {
+    this.#isOpen = true;
+    // A position is the end of a record: what committed below it ended at or below it.
+    this.#isKnown = commit < this.#options.position;
+    this.#xid = xid;
+    this.#isNoted = false;
+    this.#isParted = false;
+  }
+
+  commit(end: Lsn): undefined {
+    this.#isOpen = false;
+    if (this.#isKnown) return;
+    if (!this.#pending.isEmpty || this.#isParted) this.#pending.end = end;
+    this.#options.onCommit(end);
+  }
+
+  async relation(relation: Relation): Promise<void> {
+    const found = await this.#options.find(relation);
+    if (found === undefined) this.#relations.delete(relation.oid);
+    else this.#relations.set(relation.oid, found);
+  }
+
+  change(relation: number, message: Buffer, old: Tuple | undefined, now: Tuple | undefined): Promise<void> | undefined {
+    const known = this.#isKnown ? undefined : this.#relations.get(relation);
+    if (known === undefined) return undefined;
+    const lines = this.#pending.linesOf(known.id, known.columns);
+    const before = lines.bytes;
+    const { places } = known;
+    const isClear =
+      places !== undefined &&
+      (old === undefined || lines.add(message, old, places)) &&
+      (now === undefined || lines.add(message, now, places, old));
+    if (!isClear) lines.mark('x');
+    return this.#added(lines.bytes - before);
+  }
+
+  truncate(relations: readonly number[]): void {
+    for (const relation of this.#isKnown ? [] : relations) {
+      const known = this.#relations.get(relation);
+      if (known === undefined) continue;
+      const lines = this.#pending.linesOf(known.id, known.columns);
+      const before = lines.bytes;
+      lines.mark('t');
+      void this.#added(lines.bytes - before);
+    }
+  }
+
+  #added(bytes: number): Promise<void> | undefined {
+    this.#bytes += bytes;
+    if (!this.#isNoted) {
+      this.#pending.xids.add(this.#xid);
+      this.#isNoted = true;
+    }
+    return this.#options.onKeys(this.#bytes);
+  }
+}

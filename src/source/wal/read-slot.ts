@@ -1,0 +1,58 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DatabaseError } from 'pg';
+import { Failure } from '../../failure/failure.js';
+import { Reading, type ReadingOptions } from './reading.js';
+import { startReplication } from './replication-stream.js';
+import { readReader } from './state.js';
+import { readWholeSlot } from './verify.js';
+
+const IN_USE = '55006';
+/** PostgreSQL ends a connection from which it hears nothing for `wal_sender_timeout`. */
+const REPORT_MS = 2_000;
+const KEEPALIVE_MS = 50;
+/** It answers each report. Without an answer the connection is dead, or the server is frozen. */
+const SILENCE_MS = 60_000;
+const STOP_MS = 2_000;
+
+/**
+ * Reads a slot into the outboxes, until the signal is aborted or something fails.
+ * @returns `busy` where another worker reads it, or nobody has to
+ * @throws Failure `SourceChanged` where changes may be missing; `Fenced`; `SourceUnavailable`; the errors of PostgreSQL
+ */
+export async function readSlotOnce(options: ReadingOptions): Promise<'busy' | 'stopped'> {
+  const { slot, source, connect, signal } = options;
+  // The last table was removed: who held the reader for it comes to its end.
+  if ((await readReader(source, slot)) === undefined) return 'busy';
+  const whole = await readWholeSlot(source, slot);
+  if (typeof whole === 'string') throw new Failure('SourceChanged', { message: `${whole}.` });
+  if (whole.slot.pid !== null) return 'busy';
+  await using writing = await connect('wal keys');
+  await using replication = await connect('wal', { replication: true });
+  const reading = new Reading(options, writing);
+  const stream = startReplication(replication, slot, reading);
+  reading.begin(stream);
+  let giveUp = (): void => undefined;
+  const givenUp = new Promise<void>((resolve) => (giveUp = resolve));
+  const stop = (): void => {
+    stream.stop();
+    setTimeout(giveUp, STOP_MS).unref();
+  };
+  signal.addEventListener('abort', stop, { once: true });
+  if (signal.aborted) stop();
+  const timers = [
+    setInterval(() => reading.report({ wantsReply: true }), REPORT_MS),
+    setInterval(() => reading.requestKeepalive(), KEEPALIVE_MS),
+    setInterval(() => reading.requireAnswer(SILENCE_MS), REPORT_MS),
+  ];
+  try {
+    await Promise.race([stream.ended, reading.failed, givenUp]);
+    await Promise.race([reading.settled(), sleep(STOP_MS, undefined, { ref: false })]);
+    return 'stopped';
+  } catch (error) {
+    if (error instanceof DatabaseError && error.code === IN_USE) return 'busy';
+    throw error;
+  } finally {
+    timers.forEach(clearInterval);
+    signal.removeEventListener('abort', stop);
+  }
+}

@@ -1,0 +1,188 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { classifyPostgres } from '../../failure/classify-postgres.js';
+import type { Failure } from '../../failure/failure.js';
+import { policyOf } from '../../failure/kinds.js';
+import { PollBackoff } from '../../pipeline/poll-backoff.js';
+import type { Lsn } from './lsn.js';
+import { readSlotOnce } from './read-slot.js';
+import type { ReadingOptions } from './reading.js';
+
+/** How often a worker that finds the slot taken looks whether its reader is gone. */
+const BUSY_MS = 1_000;
+const BACKOFF = { shortestMs: 100, longestMs: 5_000, growth: 2 };
+/** Slices follow one another: the reader goes on between two of them. */
+const LINGER_MS = 30_000;
+const POLL_MS = 5;
+/** Who finds the slot taken soon after it has read finds its own connection, which PostgreSQL is about to close. */
+const OWN_MS = 2_000;
+/** A server that restarts is back by then. */
+const OUTAGE_MS = 30_000;
+
+export type ReaderServices = Pick<ReadingOptions, 'source' | 'connect'> & {
+  readonly onFailure: (failure: Failure) => void;
+};
+
+/**
+ * Reads a slot as long as somebody holds it. Of all workers that hold one, PostgreSQL lets one read; the others try again now and then,
+ * and take over when that one is gone.
+ */
+export class WalReader {
+  readonly #services: ReaderServices;
+  readonly #slot: string;
+  #isClosed = false;
+  #holders = 0;
+  #linger: NodeJS.Timeout | undefined;
+  #running: Promise<void> | undefined;
+  /** `beginning` also after a failure. */
+  #state: 'beginning' | 'reading' | 'busy' = 'beginning';
+  #reached: Lsn = 0n;
+  #wanted: Lsn = 0n;
+  #failure: Failure | undefined;
+  /** When it read last, `Date.now()`. */
+  #readAt = 0;
+  /** When the first of the failures in a row was, `Date.now()`. */
+  #failedAt = 0;
+  #turn = new AbortController();
+
+  constructor(services: ReaderServices, slot: string) {
+    this.#services = services;
+    this.#slot = slot;
+  }
+
+  /**
+   * For the tables that wait for it: they show it, and say what to do.
+   * @throws Failure why it cannot read; one that passes by itself only after a while
+   */
+  requireReading(): void {
+    const failure = this.#failure;
+    if (failure === undefined) return;
+    const isParked = policyOf(failure.kind).treatment === 'parked';
+    if (isParked || Date.now() - this.#failedAt > OUTAGE_MS) throw failure;
+  }
+
+  /** Keeps the reader going until it is disposed. */
+  hold(): Disposable {
+    this.#holders += 1;
+    clearTimeout(this.#linger);
+    this.#start();
+    let isHeld = true;
+    return {
+      [Symbol.dispose]: () => {
+        if (!isHeld) return;
+        isHeld = false;
+        this.#holders -= 1;
+        if (this.#holders > 0) return;
+        this.#linger = setTimeout(() => this.#turn.abort(), LINGER_MS);
+        this.#linger.unref();
+      },
+    };
+  }
+
+  /** @returns whether changes before a position may not be in the outboxes yet; false where another worker reads. It makes PostgreSQL say where it stands. */
+  isBefore(position: Lsn): boolean {
+    if (position > this.#wanted) this.#wanted = position;
+    return this.#state !== 'busy' && this.#reached < position;
+  }
+
+  /** Waits a moment for a position. @returns as `isBefore` */
+  async isStillBefore(position: Lsn, withinMs: number): Promise<boolean> {
+    const until = Date.now() + withinMs;
+    while (this.isBefore(position)) {
+      if (Date.now() > until) return true;
+      await sleep(POLL_MS);
+    }
+    return false;
+  }
+
+  async close(): Promise<void> {
+    clearTimeout(this.#linger);
+    this.#isClosed = true;
+    this.#turn.abort();
+    await this.#running;
+  }
+
+  #start(): void {
+    if (this.#isClosed) return;
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+      // It was held again while it came to its end.
+      if (this.#holders > 0) this.#start();
+    });
+  }
+
+  /** Never rejects. */
+  async #run(): Promise<void> {
+    const backoff = new PollBackoff(BACKOFF);
+    this.#turn = new AbortController();
+    while (!this.#isOver) {
+      const pauseMs = await this.#read(backoff);
+      await sleep(this.#isOver ? 0 : pauseMs, undefined, { signal: this.#turn.signal }).catch(() => undefined);
+    }
+  }
+
+  /** @returns how long to wait before the next attempt */
+  async #read(backoff: PollBackoff): Promise<number> {
+    let hasRead = false;
+    try {
+      const outcome = await readSlotOnce({
+        ...this.#services,
+        slot: this.#slot,
+        signal: this.#turn.signal,
+        onStarted: () => {
+          this.#state = 'reading';
+          hasRead = true;
+          this.#failure = undefined;
+          backoff.reset();
+        },
+        onReached: (position) => {
+          if (position > this.#reached) this.#reached = position;
+        },
+        isWanted: () => this.#wanted > this.#reached,
+      });
+      this.#failure = undefined;
+      const isOther = outcome === 'busy' && Date.now() - this.#readAt > OWN_MS;
+      this.#state = isOther ? 'busy' : 'beginning';
+      return isOther ? BUSY_MS : backoff.nextMs();
+    } catch (error) {
+      if (this.#isOver) return 0;
+      this.#state = 'beginning';
+      this.#failed(classifyPostgres(error, `reading the replication slot ${this.#slot}`));
+      return backoff.nextMs();
+    } finally {
+      if (hasRead) this.#readAt = Date.now();
+    }
+  }
+
+  #failed(failure: Failure): void {
+    const before = this.#failure;
+    // Another reader has it, or the tables are others now.
+    this.#failure = failure.kind === 'Fenced' ? undefined : failure;
+    if (this.#failure === undefined) return;
+    if (before === undefined) this.#failedAt = Date.now();
+    if (before?.message !== failure.message) this.#services.onFailure(failure);
+  }
+
+  get #isOver(): boolean {
+    return this.#turn.signal.aborted;
+  }
+}
+
+/** The readers of a worker, by slot. */
+export class WalReaders {
+  readonly #services: ReaderServices;
+  readonly #readers = new Map<string, WalReader>();
+
+  constructor(services: ReaderServices) {
+    this.#services = services;
+  }
+
+  of(slot: string): WalReader {
+    let reader = this.#readers.get(slot);
+    if (reader === undefined) this.#readers.set(slot, (reader = new WalReader(this.#services, slot)));
+    return reader;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#readers.values()].map((reader) => reader.close()));
+  }
+}

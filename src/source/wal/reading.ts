@@ -1,0 +1,198 @@
+import type { PostgresClient } from '../../connect/postgres.js';
+import type { Queryable } from '../../connect/queryable.js';
+import { Failure } from '../../failure/failure.js';
+import { KeyCollector, type KnownRelation } from './key-collector.js';
+import type { Lsn } from './lsn.js';
+import { PgOutput, type Relation } from './pgoutput.js';
+import { placesOfKey } from './relations.js';
+import type { ReplicationStream, StreamReceiver } from './replication-stream.js';
+import { readTable } from './state.js';
+import { readWholeSlot } from './verify.js';
+import { note, writeKeys, type KeyWriter } from './write-keys.js';
+
+/** Keys of some 100,000 rows: one text is written while the next one fills. */
+const MOST_BYTES = 1024 * 1024;
+/** An idle slot is moved on when it keeps so much WAL of others. Less is not worth a commit, which itself is WAL. */
+const IDLE_BYTES = 1_048_576n;
+
+export interface ReadingOptions {
+  readonly slot: string;
+  /** Statements that stand alone. */
+  readonly source: Queryable;
+  readonly connect: (name: string, options?: { readonly replication: boolean }) => Promise<PostgresClient>;
+  /** Ends the reading in order. */
+  readonly signal: AbortSignal;
+  /** Called when the slot is ours. */
+  readonly onStarted: () => void;
+  /** All that was committed before it is in the outboxes. */
+  readonly onReached: (position: Lsn) => void;
+  /** Whether somebody waits for a position. */
+  readonly isWanted: () => boolean;
+}
+
+/** One connection's worth of a slot. */
+export class Reading implements StreamReceiver {
+  readonly #options: ReadingOptions;
+  readonly #writing: PostgresClient;
+  #stream: ReplicationStream | undefined;
+  #collector: KeyCollector | undefined;
+  #output: PgOutput | undefined;
+  #writer: KeyWriter | undefined;
+  #claimed: Promise<void> | undefined;
+  /** What may be acknowledged. */
+  #safe: Lsn = 0n;
+  #write: Promise<void> | undefined;
+  /** When PostgreSQL showed that it is there, `Date.now()`. */
+  #heardAt = Date.now();
+  #fail: (error: unknown) => void = () => undefined;
+  readonly failed: Promise<never>;
+
+  constructor(options: ReadingOptions, writing: PostgresClient) {
+    this.#options = options;
+    this.#writing = writing;
+    this.failed = new Promise((_, reject) => (this.#fail = reject));
+    this.failed.catch(() => undefined);
+  }
+
+  begin(stream: ReplicationStream): void {
+    this.#stream = stream;
+  }
+
+  /** The slot is read by one at a time, so who read it before is gone, or frozen: its epoch is over, and what it had written is there. */
+  started(): void {
+    this.#claimed = this.#claim();
+    this.#claimed.catch((error: unknown) => this.#fail(error));
+  }
+
+  change(buffer: Buffer, start: number): Promise<void> | undefined {
+    this.#heardAt = Date.now();
+    if (this.#output !== undefined) return this.#output.take(buffer, start);
+    return this.#afterClaim().then(() => this.change(buffer, start));
+  }
+
+  keepalive(end: Lsn, wantsReply: boolean): Promise<void> | undefined {
+    this.#heardAt = Date.now();
+    const collector = this.#collector;
+    if (collector === undefined) return this.#afterClaim().then(() => this.keepalive(end, wantsReply));
+    if (wantsReply) this.#stream?.reportReceived(end);
+    if (collector.isOpen || !collector.isEmpty || this.#write !== undefined) return undefined;
+    if (end - this.#safe > IDLE_BYTES) return this.#passIdle(end);
+    this.#options.onReached(end);
+    return undefined;
+  }
+
+  /** Repeats what is safe: nothing that is slow here may look like silence. */
+  report(options: { readonly wantsReply?: boolean } = {}): void {
+    if (this.#writer !== undefined) this.#stream?.report(this.#safe, options);
+  }
+
+  requireAnswer(withinMs: number): void {
+    if (Date.now() - this.#heardAt < withinMs) return;
+    const message = `PostgreSQL gave no sign of life for ${withinMs / 1_000} s while the WAL was read.`;
+    this.#fail(new Failure('SourceUnavailable', { message }));
+  }
+
+  /** Where somebody waits for a position: PostgreSQL answers at once how far it has sent. */
+  requestKeepalive(): void {
+    if (this.#options.isWanted()) this.report({ wantsReply: true });
+  }
+
+  /** Waits for the write in hand. */
+  async settled(): Promise<void> {
+    await this.#write;
+  }
+
+  #afterClaim(): Promise<void> {
+    return this.#claimed ?? Promise.reject(new Error('a change came before the stream had started'));
+  }
+
+  async #claim(): Promise<void> {
+    const { slot, onStarted } = this.#options;
+    const claimed = await this.#writing.query<{ epoch: string }>(
+      /* sql */ `update pg2click.wal_reader set epoch = epoch + 1 where slot = $1 returning epoch::text`,
+      [slot],
+    );
+    const epoch = claimed.rows[0]?.epoch;
+    // In another statement than the look before: what the reader before had in hand is there by now.
+    const whole = await readWholeSlot(this.#writing, slot);
+    if (epoch === undefined || typeof whole === 'string')
+      throw new Failure('SourceChanged', {
+        message: `${typeof whole === 'string' ? whole : `The slot ${slot} is gone`}.`,
+      });
+    this.#writer = { pg: this.#writing, slot, epoch };
+    this.#safe = whole.slot.confirmed;
+    this.#collector = new KeyCollector({
+      position: whole.row.position,
+      find: (relation) => this.#find(relation),
+      onCommit: (end) => this.#committed(end),
+      onKeys: (bytes) => (bytes < MOST_BYTES ? undefined : this.#full()),
+    });
+    this.#output = new PgOutput(this.#collector);
+    onStarted();
+  }
+
+  async #find(relation: Relation): Promise<KnownRelation | undefined> {
+    const { source, slot } = this.#options;
+    const table = await readTable(source, slot, String(relation.oid));
+    if (table === undefined) return undefined;
+    const found = await source.query<{ name: string }>(
+      /* sql */ `select a.attname::text as name from unnest($2::int[]) with ordinality wanted (number, place)
+        join pg_catalog.pg_attribute a on a.attrelid = $1::oid and a.attnum = wanted.number and not a.attisdropped
+        order by wanted.place`,
+      [relation.oid, table.key],
+    );
+    const names = found.rows.map(({ name }) => name);
+    return { id: table.id, columns: table.key.length, places: placesOfKey(relation, table, names) };
+  }
+
+  #committed(end: Lsn): void {
+    if (this.#collector?.hasWhole === true) this.#start();
+    else if (this.#write === undefined) this.#options.onReached(end);
+  }
+
+  /** One text is full. @returns what holds up the stream: the one before it is not written yet */
+  #full(): Promise<void> | undefined {
+    const before = this.#write;
+    if (before === undefined) this.#start();
+    return before;
+  }
+
+  #start(): void {
+    this.#write ??= this.#writeAll();
+  }
+
+  /** Never rejects. */
+  async #writeAll(): Promise<void> {
+    const [writer, collector] = [this.#writer, this.#collector];
+    const { signal, onReached } = this.#options;
+    try {
+      // After what came with this piece of the stream: transactions that come together are written together.
+      await Promise.resolve();
+      while (writer !== undefined && collector !== undefined && (collector.hasWhole || collector.bytes >= MOST_BYTES)) {
+        const keys = collector.take();
+        await writeKeys(writer, keys, { signal, onWait: () => (this.#heardAt = Date.now()) });
+        this.#heardAt = Date.now();
+        if (keys.end === undefined) continue;
+        this.#safe = keys.end;
+        this.report();
+        onReached(keys.end);
+      }
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      this.#write = undefined;
+    }
+  }
+
+  /** Nothing came for long, and the WAL of others is kept for it. */
+  async #passIdle(end: Lsn): Promise<void> {
+    const writer = this.#writer;
+    if (writer === undefined) return;
+    const whole = await readWholeSlot(this.#writing, writer.slot);
+    if (typeof whole === 'string') throw new Failure('SourceChanged', { message: `${whole}.` });
+    await note(writer, end);
+    this.#safe = end;
+    this.report();
+    this.#options.onReached(end);
+  }
+}

@@ -1,0 +1,102 @@
+import type { Queryable } from '../../connect/queryable.js';
+import { parseLsn, type Lsn } from './lsn.js';
+
+/** What is known of a slot beside PostgreSQL: the row of `pg2click.wal_reader`. */
+export interface ReaderRow {
+  /** Raised by who begins to read, and by who adds or removes a table: who read before stops. Decimal. */
+  readonly epoch: string;
+  /** The slot of this name, as it was made by us: another one has other history. */
+  readonly made: string;
+  /** All that was committed up to here is in the outboxes. */
+  readonly position: Lsn;
+  /** See `readPublication`. */
+  readonly publication: string;
+}
+
+/** A table behind a slot: a row of `pg2click.wal_table`. */
+export interface WalTable {
+  readonly id: string;
+  /** Attribute numbers of the key, in key order. */
+  readonly key: readonly number[];
+  /** See `ReplicaIdentity.columns`. */
+  readonly identity: readonly number[] | null;
+  /** That of the slot when the table was added. */
+  readonly made: string;
+  /** See `readMembership`. */
+  readonly membership: string;
+}
+
+export async function readReader(pg: Queryable, slot: string): Promise<ReaderRow | undefined> {
+  const found = await pg.query<Omit<ReaderRow, 'position'> & { position: string }>(
+    /* sql */ `select epoch::text, made::text, position::text, publication from pg2click.wal_reader where slot = $1`,
+    [slot],
+  );
+  const [row] = found.rows;
+  return row === undefined ? undefined : { ...row, position: parseLsn(row.position) };
+}
+
+/** @param relation oid @returns undefined where it is not, or not any more, behind the slot */
+export async function readTable(pg: Queryable, slot: string, relation: string): Promise<WalTable | undefined> {
+  const found = await pg.query<WalTable>(
+    /* sql */ `select table_id::text as id, key::int[] as key, identity::int[] as identity, made::text, membership
+      from pg2click.wal_table where slot = $1 and relation = $2::oid`,
+    [slot, relation],
+  );
+  return found.rows[0];
+}
+
+/** Notes a slot that was made just now: what is behind the one before has lost its history. */
+export async function saveReader(
+  pg: Queryable,
+  slot: string,
+  { position, publication }: { readonly position: string; readonly publication: string },
+): Promise<void> {
+  await pg.query(
+    /* sql */ `insert into pg2click.wal_reader (slot, position, publication) values ($1, $2::pg_lsn, $3)
+      on conflict (slot) do update set epoch = wal_reader.epoch + 1, made = gen_random_uuid(),
+        position = excluded.position, publication = excluded.publication`,
+    [slot, position, publication],
+  );
+}
+
+/** In the transaction that adds the table, or takes it out: who reads the slot stops, and begins again with the tables of then. */
+export async function stopReader(pg: Queryable, slot: string): Promise<void> {
+  await pg.query(/* sql */ `update pg2click.wal_reader set epoch = epoch + 1 where slot = $1`, [slot]);
+}
+
+export async function saveTable(
+  pg: Queryable,
+  slot: string,
+  relation: string,
+  { id, key, identity, membership }: Omit<WalTable, 'made'>,
+): Promise<void> {
+  await pg.query(
+    /* sql */ `insert into pg2click.wal_table (table_id, slot, relation, key, identity, membership, made)
+      select $1, slot, $3::oid, $4::int[], $5::int[], $6, made from pg2click.wal_reader where slot = $2
+      on conflict (table_id) do update set slot = excluded.slot, relation = excluded.relation, key = excluded.key,
+        identity = excluded.identity, membership = excluded.membership, made = excluded.made`,
+    [id, slot, relation, key, identity, membership],
+  );
+}
+
+/** @returns the slot and the relation that it had; undefined where it was not there */
+export async function deleteTable(
+  pg: Queryable,
+  id: string,
+): Promise<{ readonly slot: string; readonly relation: string } | undefined> {
+  const found = await pg.query<{ slot: string; relation: string }>(
+    /* sql */ `delete from pg2click.wal_table where table_id = $1 returning slot, relation::text as relation`,
+    [id],
+  );
+  return found.rows[0];
+}
+
+/** Whether a table is behind the slot. */
+export async function hasTables(pg: Queryable, slot: string): Promise<boolean> {
+  const found = await pg.query(/* sql */ `select from pg2click.wal_table where slot = $1 limit 1`, [slot]);
+  return found.rowCount === 1;
+}
+
+export async function deleteReader(pg: Queryable, slot: string): Promise<void> {
+  await pg.query(/* sql */ `delete from pg2click.wal_reader where slot = $1`, [slot]);
+}

@@ -1,0 +1,46 @@
+const FIRST_COLUMNS = 64;
+
+/** `t`, `n` and `u` of the protocol. `UNCHANGED`: a value that is stored apart and that the UPDATE did not touch is not sent. */
+export const TEXT = 0x74;
+export const NULL = 0x6e;
+export const UNCHANGED = 0x75;
+
+/**
+ * Where the values of one row are in a message. It is used again for the next row: a row costs no object. What it says holds until the
+ * next message is read.
+ */
+export class Tuple {
+  count = 0;
+  /** By column: `TEXT`, `NULL` or `UNCHANGED`. */
+  kinds = new Uint8Array(FIRST_COLUMNS);
+  /** By column: where its text is in the message. */
+  starts = new Int32Array(FIRST_COLUMNS);
+  ends = new Int32Array(FIRST_COLUMNS);
+
+  /** @returns where the tuple ends. @throws RangeError for a message that is cut short or of a kind that is not sent as text */
+  read(message: Buffer, from: number): number {
+    const count = message.readUInt16BE(from);
+    if (count > this.kinds.length) this.#grow(count);
+    this.count = count;
+    let at = from + 2;
+    for (let column = 0; column < count; column++) {
+      const kind = message[at] ?? 0;
+      this.kinds[column] = kind;
+      at += 1;
+      if (kind === TEXT) {
+        const length = message.readInt32BE(at);
+        at += 4;
+        this.starts[column] = at;
+        at += length;
+        this.ends[column] = at;
+      } else if (kind !== NULL && kind !== UNCHANGED) throw new RangeError(`a value of kind ${kind} in a change`);
+    }
+    return at;
+  }
+
+  #grow(count: number): void {
+    this.kinds = new Uint8Array(count);
+    this.starts = new Int32Array(count);
+    this.ends = new Int32Array(count);
+  }
+}

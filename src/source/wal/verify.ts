@@ -1,0 +1,80 @@
+import type { Queryable } from '../../connect/queryable.js';
+import type { ReplicatedTable } from '../../domain/replicated-table.js';
+import { formatTableName } from '../../domain/table-name.js';
+import { classifyPostgres } from '../../failure/classify-postgres.js';
+import { Failure } from '../../failure/failure.js';
+import { copyAgainRemedy } from '../../failure/remedies.js';
+import { readIdentity } from './identity.js';
+import { formatLsn } from './lsn.js';
+import { slotOf } from './names.js';
+import { readMembership, readPublication, unpublish } from './publication.js';
+import { flawOfSlot, readSlot, type SlotState } from './slot.js';
+import { readReader, readTable, type ReaderRow, type WalTable } from './state.js';
+
+/** A slot that has every change since it was made, and what we know of it. */
+export interface WholeSlot {
+  readonly slot: SlotState;
+  readonly row: ReaderRow;
+}
+
+/**
+ * Why changes may be missing in what a slot sends, as a sentence; else its state. The position that we noted is that of the outboxes, of
+ * the same transaction: a slot that stands above it was read by somebody else, or the database is another one than it was.
+ */
+export async function readWholeSlot(pg: Queryable, name: string): Promise<WholeSlot | string> {
+  const slot = await readSlot(pg, name);
+  const flaw = flawOfSlot(slot);
+  if (slot === undefined || flaw !== undefined) return `The replication slot ${name} ${flaw}`;
+  // After the slot: its reader notes a position before it acknowledges it.
+  const row = await readReader(pg, name);
+  if (row === undefined) return `The replication slot ${name} is not one of this database any more`;
+  if (slot.confirmed > row.position)
+    return `The replication slot ${name} was read up to ${formatLsn(slot.confirmed)}, and its outboxes have the changes up to ${formatLsn(row.position)}`;
+  if ((await readPublication(pg, name)) !== row.publication)
+    return `The publication ${name} was dropped or altered, and what was changed meanwhile is not sent`;
+  return { slot, row };
+}
+
+/**
+ * Looks whether every change of the table comes through the slot, from when it was added until now.
+ * @throws Failure `SourceChanged` with the commands that lead out
+ */
+export async function verifyWal(pg: Queryable, table: ReplicatedTable): Promise<WholeSlot> {
+  const title = formatTableName(table.name);
+  try {
+    const whole = await readWholeSlot(pg, slotOf(table));
+    if (typeof whole === 'string') throw lost(table, whole);
+    const known = await readTable(pg, slotOf(table), table.relation);
+    if (known?.id !== table.id) throw lost(table, `${title} is not captured from the WAL any more`);
+    if (known.made !== whole.row.made) throw lost(table, `The replication slot ${slotOf(table)} was made again`);
+    await requireMember(pg, table, known);
+    return whole;
+  } catch (error) {
+    throw classifyPostgres(error, `looking at the replication slot of ${title}`);
+  }
+}
+
+async function requireMember(pg: Queryable, table: ReplicatedTable, known: WalTable): Promise<void> {
+  const title = formatTableName(table.name);
+  const slot = slotOf(table);
+  const { relation } = table;
+  const identity = await readIdentity(pg, relation);
+  if (identity !== undefined && !isSame(identity.columns, known.identity)) {
+    // Its UPDATE and DELETE fail while it is published and has none: the writes of the user come first.
+    if (identity.columns?.length === 0) await unpublish(pg, slot, relation);
+    throw lost(table, `The replica identity of ${title} was changed`);
+  }
+  if ((await readMembership(pg, slot, relation)) !== known.membership)
+    throw lost(table, `${title} was taken out of the publication ${slot}`);
+}
+
+function isSame(a: readonly number[] | null, b: readonly number[] | null): boolean {
+  return a?.join() === b?.join();
+}
+
+function lost(table: ReplicatedTable, why: string): Failure {
+  return new Failure('SourceChanged', {
+    message: `${why}: changes of ${formatTableName(table.name)} may be missing.`,
+    remedy: copyAgainRemedy(table, { dropTarget: false }),
+  });
+}

@@ -1,0 +1,91 @@
+import type { Queryable } from '../../connect/queryable.js';
+import type { BatchName } from '../../domain/batch.js';
+import type { CaptureOptions } from '../../domain/replicated-table.js';
+import { formatTableName, type TableName } from '../../domain/table-name.js';
+import { classifyPostgres } from '../../failure/classify-postgres.js';
+import { Failure } from '../../failure/failure.js';
+import type { BatchSource } from '../../pipeline/batch.js';
+import type { StageContext } from '../../pipeline/stage.js';
+import type { Capture, Inspection } from '../capture.js';
+import { readServer } from '../catalog/catalog.js';
+import { inspectTable } from '../catalog/inspect.js';
+import type { OutboxReader } from '../outbox/reader.js';
+import { refuseLeftovers } from '../outbox/refuse-leftovers.js';
+import { RowReader } from '../outbox/row-reader.js';
+import type { OutboxRow } from '../outbox/steps.js';
+import { StreamReader } from '../outbox/stream-reader.js';
+import { allocatePosition } from '../settle.js';
+import { readWalBacklog } from './backlog.js';
+import { readIdentity, requireIdentity } from './identity.js';
+import { installWal, removeWal } from './install.js';
+import { wrongLevel } from './slot.js';
+import { WalSource, type WalServices } from './wal-source.js';
+
+const WAL = 'wal';
+
+/**
+ * The keys of changed rows are read from the WAL into the outbox, after the user's transaction: it pays nothing, and no trigger is made.
+ * From the outbox on it is as with triggers.
+ */
+export const walCapture: Capture = {
+  kind: WAL,
+  inspect,
+  refuseLeftovers,
+  install: installWal,
+  remove: removeWal,
+
+  installationOf(table) {
+    const key = table.key.map((name) => table.columns.find((column) => column.name === name));
+    return JSON.stringify([table.relation, key, table.route.capture]);
+  },
+
+  allocatePosition: (pg, table) => allocatePosition(pg, table.id),
+  backlog: readWalBacklog,
+
+  open: (services, stage, content) => openSource(services, stage, new RowReader(services, content)),
+  openStream: (services, stage) => openSource(services, stage, new StreamReader(services)),
+};
+
+/** The names of its batches are its own business. */
+function openSource<Content>(
+  services: WalServices,
+  stage: StageContext,
+  reader: OutboxReader<Content>,
+): BatchSource<BatchName, Content> {
+  return new WalSource(services, stage as StageContext<OutboxRow>, reader) as BatchSource<BatchName, Content>;
+}
+
+async function inspect(pg: Queryable, name: TableName, options: CaptureOptions): Promise<Inspection> {
+  const title = formatTableName(name);
+  try {
+    await requireServer(pg);
+    const {
+      triggerLevel: _,
+      isTree: __,
+      ...inspection
+    } = await inspectTable(pg, name, { ...options, makes: 'nothing' });
+    const identity = await readIdentity(pg, inspection.relation);
+    if (identity !== undefined) requireIdentity({ name, ...inspection }, identity);
+    return { ...inspection, capture: { kind: WAL } };
+  } catch (error) {
+    throw classifyPostgres(error, `looking at ${title}`);
+  }
+}
+
+async function requireServer(pg: Queryable): Promise<void> {
+  const { inRecovery, publications } = await readServer(pg);
+  if (inRecovery)
+    throw new Failure('UnsuitableTable', {
+      message: 'This PostgreSQL server is a standby: the keys that are read from the WAL cannot be written there.',
+      remedy: 'Set the address of the primary.',
+    });
+  const [publication] = publications;
+  if (publication !== undefined)
+    throw new Failure('UnsuitableTable', {
+      message: `The publication ${publication} would publish the tables of pg2click too, and stop its subscribers.`,
+      remedy: 'Let the publication name its tables, or schemas other than pg2click.',
+    });
+  const found = await pg.query<{ level: string }>(/* sql */ `select pg_catalog.current_setting('wal_level') as level`);
+  const level = found.rows[0]?.level;
+  if (level !== 'logical') throw wrongLevel(undefined, level);
+}

@@ -1,0 +1,138 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openDeps, type Deps } from '../../activities/deps.js';
+import { connectPostgres, type PostgresClient } from '../../src/connect/postgres.js';
+import { readDeployment } from '../../src/source/deployment.js';
+import { keepReading } from '../../src/source/wal/keep-reading.js';
+import { PendingKeys } from '../../src/source/wal/pending-keys.js';
+import { readSlotOnce } from '../../src/source/wal/read-slot.js';
+import { TEXT, Tuple } from '../../src/source/wal/tuple.js';
+import { waitUntilVisible } from '../../src/source/wal/visible.js';
+import { writeKeys } from '../../src/source/wal/write-keys.js';
+import { createLogger } from '../../src/observe/log.js';
+import { openPath, type Path } from '../support/path.js';
+import { waitFor } from '../support/stack.js';
+
+const DEADLINE = { deadlineMs: 20_000 } as const;
+
+let path: Path;
+let other: Deps;
+let slot: string;
+let outbox: string;
+
+beforeAll(async () => {
+  path = await openPath({ wal: true });
+  other = openDeps(path.settings, createLogger(path.settings.log));
+  await path.source.query('create table orders (id int primary key)');
+  const followed = await path.add('orders', { capture: 'wal', transport: 'direct' });
+  outbox = `pg2click.outbox_${followed.receipt.id}`;
+  slot = `pg2click_${(await readDeployment(path.source, path.settings.pipeline)).id}`;
+});
+afterAll(async () => {
+  await other.close();
+  await path.close();
+});
+
+const count = async (sql: string): Promise<number> => (await path.source.query(sql)).rowCount ?? 0;
+const keys = async (): Promise<string[]> =>
+  (await path.source.query<{ k: string }>(`select k1::text as k from ${outbox} order by seq`)).rows.map(({ k }) => k);
+
+describe('one reads a slot', () => {
+  it('and another one takes over where it ends', async () => {
+    const reading = path.deps.wal.of(slot).hold();
+    const standing = other.wal.of(slot).hold();
+    await path.source.query('insert into orders values (1)');
+    await waitFor(async () => (await keys()).length === 1, { ...DEADLINE, what: 'the first key' });
+    const first = await path.source.query<{ pid: number }>(
+      `select active_pid as pid from pg_replication_slots where slot_name = '${slot}'`,
+    );
+    await path.source.query(`select pg_terminate_backend(${first.rows[0]?.pid})`);
+    await path.source.query('insert into orders values (2)');
+    await waitFor(async () => (await keys()).length === 2, { ...DEADLINE, what: 'the second key' });
+    await path.deps.wal.close();
+    await path.source.query('insert into orders values (3)');
+    await waitFor(async () => (await keys()).length === 3, { ...DEADLINE, what: 'the third key' });
+    expect(await keys()).toEqual(['1', '2', '3']);
+    reading[Symbol.dispose]();
+    standing[Symbol.dispose]();
+    await other.wal.close();
+  });
+
+  it('and finds it taken while somebody does', async () => {
+    const stop = new AbortController();
+    const read = (signal: AbortSignal, onStarted = () => undefined as void) =>
+      readSlotOnce({
+        slot,
+        source: path.source,
+        connect: (name, options) => connect(name, options?.replication === true),
+        signal,
+        onStarted,
+        onReached: () => undefined,
+        isWanted: () => false,
+      });
+    let begun = (): void => undefined;
+    const started = new Promise<void>((resolve) => (begun = resolve));
+    const reading = read(stop.signal, begun);
+    await started;
+    expect(await read(stop.signal)).toBe('busy');
+    // Who adds or removes a table raises the epoch: the reader may note nothing any more.
+    await path.source.query(`update pg2click.wal_reader set epoch = epoch + 1; insert into orders values (4)`);
+    await expect(reading).rejects.toMatchObject({ kind: 'Fenced' });
+    expect(await keys()).toEqual(['1', '2', '3']);
+    stop.abort();
+  });
+
+  /** As the role of the worker. */
+  async function connect(name: string, replication: boolean): Promise<PostgresClient> {
+    return connectPostgres(path.settings, { name, replication });
+  }
+});
+
+it('a slot is read while a table is behind it, also where no slice runs', async () => {
+  const deps = openDeps(path.settings, createLogger(path.settings.log));
+  const stop = new AbortController();
+  const reading = keepReading(deps, stop.signal, 50);
+  await path.source.query('insert into orders values (5)');
+  await waitFor(async () => (await keys()).includes('5'), { ...DEADLINE, what: 'the key' });
+  stop.abort();
+  await reading;
+  await deps.close();
+});
+
+describe('keys', () => {
+  it('are not written before everybody sees what changed them', async () => {
+    const writer = await path.session();
+    await writer.query('begin; insert into orders values (10)');
+    const found = await writer.query<{ xid: number }>(`select pg_current_xact_id()::text::bigint % 4294967296 as xid`);
+    let isVisible = false;
+    const waiting = waitUntilVisible(path.source, [Number(found.rows[0]?.xid)], {
+      signal: new AbortController().signal,
+    }).then(() => (isVisible = true));
+    expect(await count('select from orders where id = 10')).toBe(0);
+    expect(isVisible).toBe(false);
+    await writer.query('commit');
+    await waiting;
+    expect(await count('select from orders where id = 10')).toBe(1);
+  });
+
+  it('that do not fit are a mark, and those of other tables are written with it', async () => {
+    await path.source.query('create table others (id int primary key)');
+    const followed = await path.add('others', { capture: 'wal', transport: 'direct' });
+    const pending = new PendingKeys();
+    const add = (id: string, value: string): void => {
+      const tuple = new Tuple();
+      // As PostgreSQL sends it: one column, a text.
+      const row = Buffer.from([0, 1, TEXT, 0, 0, 0, value.length, ...Buffer.from(value)]);
+      tuple.read(row, 0);
+      pending.linesOf(id, 1).add(row, tuple, [0]);
+    };
+    add(outbox.replace('pg2click.outbox_', ''), 'large');
+    add(followed.receipt.id, '7');
+    const client = await path.session();
+    const row = await path.source.query<{ epoch: string }>('select epoch::text from pg2click.wal_reader');
+    await writeKeys({ pg: client, slot, epoch: row.rows[0]?.epoch ?? '' }, pending, {
+      signal: new AbortController().signal,
+    });
+    expect(await count(`select from ${outbox} where mark = 'x'`)).toBe(1);
+    expect(await count(`select from pg2click.outbox_${followed.receipt.id} where k1 = 7`)).toBe(1);
+  });
+});
