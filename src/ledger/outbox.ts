@@ -77,6 +77,46 @@ export async function confirmOutbox(
 }
 
 /**
+ * A snapshot that sees nothing: confirming a batch of it deletes no event, and does not say that those before its last one are gone.
+ */
+const SEES_NOTHING = '1:1:';
+
+/**
+ * Names a batch of rows that the outbox has no events of. Its positions are allocated from the sequence of the outbox.
+ * @throws Failure `Fenced`
+ */
+export async function nameStreamed(
+  ledger: Queryable,
+  claim: StageClaim,
+  { batch, first, last }: Pick<OutboxBatch, 'batch' | 'first' | 'last'>,
+): Promise<OutboxBatch> {
+  const name = { batch, first, last, snapshot: SEES_NOTHING, events: 0, streamed: true };
+  const named = await query<{ pending: OutboxBatch }>(
+    ledger,
+    /* sql */ `update pg2click.stage s
+      set pending = $4::jsonb || jsonb_build_object('generation', t.generation, 'shape', t.shape), deleting = null,
+          updated_at = now()
+      from pg2click.replicated_table t
+      where s.table_id = $1 and s.stage = $2 and s.epoch = $3 and t.id = s.table_id
+        and s.pending is null and s.batch = ($4::jsonb ->> 'batch')::bigint - 1
+      returning s.pending`,
+    [claim.tableId, claim.stage, claim.epoch, JSON.stringify(name)],
+  );
+  return named.rows[0]?.pending ?? fenced(claim.stage);
+}
+
+/** Forgets the name of a batch whose rows were in the memory of an earlier attempt. @throws Failure `Fenced` */
+export async function forgetStreamed(ledger: Queryable, claim: StageClaim): Promise<void> {
+  const changed = await query(
+    ledger,
+    /* sql */ `update pg2click.stage set pending = case when pending ? 'streamed' then null else pending end
+      where table_id = $1 and stage = $2 and epoch = $3`,
+    [claim.tableId, claim.stage, claim.epoch],
+  );
+  if (changed.rowCount !== 1) fenced(claim.stage);
+}
+
+/**
  * Names the batch after the last confirmed one, whose events are deleted by now.
  * @param found what the outbox has; the ledger adds generation and shape
  * @param lowWater of the outbox: a lower bound for displays

@@ -4,6 +4,7 @@ import { connectPostgres, type PostgresClient } from '../../src/connect/postgres
 import { readDeployment } from '../../src/source/deployment.js';
 import { keepReading } from '../../src/source/wal/keep-reading.js';
 import { PendingKeys } from '../../src/source/wal/pending-keys.js';
+import { HandOvers } from '../../src/source/wal/rows/hand-over.js';
 import { readSlotOnce } from '../../src/source/wal/read-slot.js';
 import { TEXT, Tuple } from '../../src/source/wal/tuple.js';
 import { waitUntilVisible } from '../../src/source/wal/visible.js';
@@ -68,6 +69,7 @@ describe('one reads a slot', () => {
         onStarted,
         onReached: () => undefined,
         isWanted: () => false,
+        handOvers: new HandOvers(),
       });
     let begun = (): void => undefined;
     const started = new Promise<void>((resolve) => (begun = resolve));

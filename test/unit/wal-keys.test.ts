@@ -9,6 +9,7 @@ import { PgOutput, type Relation } from '../../src/source/wal/pgoutput.js';
 import { placesOfKey } from '../../src/source/wal/relations.js';
 import { NULL, TEXT, Tuple, UNCHANGED } from '../../src/source/wal/tuple.js';
 import { Snapshot } from '../../src/source/wal/visible.js';
+import { HandOvers } from '../../src/source/wal/rows/hand-over.js';
 
 /**
  * What PostgreSQL 18.4 sent, a message a line: t (id, v, big), pair (b, a, v; key b, a), whole (id, v; identity full), gone (id).
@@ -37,6 +38,7 @@ async function take(messages: readonly string[], position = 0n): Promise<Taken> 
   const collector = new KeyCollector({
     position,
     find: (relation) => Promise.resolve(known(relation)),
+    handOvers: new HandOvers(),
     onCommit: (end) => commits.push(formatLsn(end)),
     onKeys: () => undefined,
   });
@@ -74,6 +76,7 @@ describe('the keys of a recorded stream', () => {
     const collector = new KeyCollector({
       position: 0n,
       find: (relation) => Promise.resolve(known(relation)),
+      handOvers: new HandOvers(),
       onCommit: () => undefined,
       onKeys: () => {
         taken.push(collector.take());
@@ -148,6 +151,8 @@ describe('the place of the key', () => {
     columns: columns.map((name) => ({
       name: name.replace('*', ''),
       isIdentity: identity === 'f' || name.endsWith('*'),
+      type: 23,
+      modifier: -1,
     })),
   });
   const table = { id: '1', made: '', membership: '' };

@@ -9,6 +9,7 @@ import { formatTableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
 import { awaitsCopy, orderCopies } from '../../ledger/copy-again.js';
+import { forgetStreamed, nameStreamed } from '../../ledger/outbox.js';
 import { saveFingerprint } from '../../ledger/tables.js';
 import type { BatchSource, ReadOptions, SourceState, Written } from '../../pipeline/batch.js';
 import { LagClock } from '../../pipeline/lag-clock.js';
@@ -60,6 +61,8 @@ export class OutboxSource<Content> implements BatchSource<OutboxBatch, Content> 
   readonly #backoff = new PollBackoff(BACKOFF);
   #table: ReplicatedTable;
   #isRenewed: boolean;
+  /** False while the ledger names a batch whose rows were in the memory of an earlier attempt. */
+  #hasForgotten: boolean;
   /** The ledger awaits a copy of the table, of which the workflow may not know. */
   #copyAgain = false;
   /** It was ordered here: the slice ends, so that the workflow hears of it. */
@@ -88,7 +91,8 @@ export class OutboxSource<Content> implements BatchSource<OutboxBatch, Content> 
     this.#stage = stage;
     this.#steps = services.openSteps(services, stage);
     this.#table = stage.table;
-    this.pending = row.pending ?? undefined;
+    this.#hasForgotten = row.pending?.streamed !== true;
+    this.pending = this.#hasForgotten ? (row.pending ?? undefined) : undefined;
     const last = row.position.last ?? '0';
     this.#checkpoint = { batch: row.batch, highest: last };
     this.#done = BigInt(last) > BigInt(row.lowWater) ? BigInt(last) : BigInt(row.lowWater);
@@ -105,6 +109,8 @@ export class OutboxSource<Content> implements BatchSource<OutboxBatch, Content> 
     const { batch } = this.#checkpoint;
     const { checkpoint } = this.#stage.request;
     const title = formatTableName(this.#table.name);
+    if (!this.#hasForgotten) await forgetStreamed(this.#services.ledger, this.#stage.claim);
+    this.#hasForgotten = true;
     if (!this.#isRenewed) await this.#renew();
     if (isTree(this.#table)) await this.#adopt();
     this.#table = { ...this.#table, fingerprint: await verifyUnchanged(this.#services, this.#table) };
@@ -128,6 +134,16 @@ export class OutboxSource<Content> implements BatchSource<OutboxBatch, Content> 
     return name;
   }
 
+  /** Names rows that are in memory. @throws Failure `Fenced` */
+  nameRows({ first, last }: { readonly first: bigint; readonly last: bigint }): Promise<OutboxBatch> {
+    const batch = this.#checkpoint.batch + 1;
+    return nameStreamed(this.#services.ledger, this.#stage.claim, {
+      batch,
+      first: String(first),
+      last: String(last),
+    });
+  }
+
   read(name: OutboxBatch, options: ReadOptions): Promise<Content> | Content {
     return this.#reader.read(this.#table, name, options);
   }
@@ -137,8 +153,9 @@ export class OutboxSource<Content> implements BatchSource<OutboxBatch, Content> 
     { rows, bytes, proof }: Written,
     { nameNext }: { readonly nameNext: boolean },
   ): Promise<OutboxBatch | undefined> {
-    const events = this.#reader.events();
-    this.#watermark.confirmed(name, events);
+    const isStreamed = name.streamed === true;
+    const events = isStreamed ? 0 : this.#reader.events();
+    this.#watermark.confirmed(name, isStreamed ? Number(BigInt(name.last) - BigInt(name.first)) + 1 : events);
     const next = await this.#advance({ name, events, rows, bytes, proof }, nameNext);
     this.#checkpoint = { batch: name.batch, highest: name.last };
     this.#first ||= name.first;

@@ -1,7 +1,12 @@
 import type { Lsn } from './lsn.js';
 import { PendingKeys } from './pending-keys.js';
 import type { ChangeReceiver, Relation } from './pgoutput.js';
+import type { HandOvers } from './rows/hand-over.js';
+import { TableRows } from './rows/table-rows.js';
 import type { Tuple } from './tuple.js';
+
+/** Keys are written into PostgreSQL and read again, rows are not: a byte of a row counts as so much less. */
+const ROW_SHARE = 8;
 
 /** A table of the stream, where it is one that is replicated. */
 export interface KnownRelation {
@@ -17,19 +22,26 @@ export interface CollectorOptions {
   readonly position: Lsn;
   /** @returns undefined for a table that is not replicated, or not any more */
   readonly find: (relation: Relation) => Promise<KnownRelation | undefined>;
+  /** Stages that take whole rows. */
+  readonly handOvers: HandOvers;
   /** Called when a transaction is complete. */
   readonly onCommit: (end: Lsn) => void;
   /** Called when something was added. A promise holds up the stream. */
   readonly onKeys: (bytes: number) => Promise<void> | undefined;
 }
 
-/** Takes the keys out of the changes. */
+interface Known extends KnownRelation {
+  readonly rows: TableRows;
+}
+
+/** Takes the keys out of the changes, or whole rows where a stage takes them. */
 export class KeyCollector implements ChangeReceiver {
   readonly #options: CollectorOptions;
-  readonly #relations = new Map<number, KnownRelation>();
+  readonly #relations = new Map<number, Known>();
   #pending = new PendingKeys();
   #bytes = 0;
   #xid = 0;
+  #commit: Lsn = 0n;
   /** Whether the xid is among those of the pending keys. */
   #isNoted = false;
   /** Whether it is one that was read already. */
@@ -47,7 +59,7 @@ export class KeyCollector implements ChangeReceiver {
     return this.#isOpen;
   }
 
-  /** Of keys that wait. */
+  /** Of what waits, as keys. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -75,6 +87,7 @@ export class KeyCollector implements ChangeReceiver {
     // A position is the end of a record: what committed below it ended at or below it.
     this.#isKnown = commit < this.#options.position;
     this.#xid = xid;
+    this.#commit = commit;
     this.#isNoted = false;
     this.#isParted = false;
   }
@@ -89,12 +102,17 @@ export class KeyCollector implements ChangeReceiver {
   async relation(relation: Relation): Promise<void> {
     const found = await this.#options.find(relation);
     if (found === undefined) this.#relations.delete(relation.oid);
-    else this.#relations.set(relation.oid, found);
+    else {
+      const rows = new TableRows(found.id, relation, this.#options.handOvers);
+      this.#relations.set(relation.oid, { ...found, rows });
+    }
   }
 
   change(relation: number, message: Buffer, old: Tuple | undefined, now: Tuple | undefined): Promise<void> | undefined {
     const known = this.#isKnown ? undefined : this.#relations.get(relation);
     if (known === undefined) return undefined;
+    const taken = known.rows.add(this.#pending, this.#commit, message, old, now);
+    if (taken > 0) return this.#added(taken / ROW_SHARE);
     const lines = this.#pending.linesOf(known.id, known.columns);
     const before = lines.bytes;
     const { places } = known;
@@ -113,6 +131,7 @@ export class KeyCollector implements ChangeReceiver {
       const lines = this.#pending.linesOf(known.id, known.columns);
       const before = lines.bytes;
       lines.mark('t');
+      this.#pending.truncated.add(known.id);
       void this.#added(lines.bytes - before);
     }
   }

@@ -1,17 +1,24 @@
 import { KeyLines } from './key-lines.js';
 import type { Lsn } from './lsn.js';
+import type { HandOver } from './rows/hand-over.js';
+import type { RowPlaces } from './rows/row-plan.js';
+import { TupleBatch } from './rows/tuple-batch.js';
 
 /** What was read from the stream and is on its way to the outboxes. */
 export class PendingKeys {
   /** By table id. */
   readonly tables = new Map<string, KeyLines>();
+  /** Rows that go straight to the stages of their tables, and not by key. */
+  readonly rows = new Map<HandOver, TupleBatch>();
+  /** Tables with a TRUNCATE, which gets its position with the keys: rows behind it would get lower ones, and be hidden by it. */
+  readonly truncated = new Set<string>();
   /** Of the transactions whose keys these are, 32 bits each. */
   readonly xids = new Set<number>();
   /** End of the last transaction that is here as a whole; undefined where none is. */
   end: Lsn | undefined;
 
   get isEmpty(): boolean {
-    return this.tables.size === 0;
+    return this.tables.size === 0 && this.rows.size === 0;
   }
 
   /** @param columns of the key */
@@ -19,5 +26,11 @@ export class PendingKeys {
     let lines = this.tables.get(id);
     if (lines === undefined) this.tables.set(id, (lines = new KeyLines(columns)));
     return lines;
+  }
+
+  rowsOf(handOver: HandOver, places: RowPlaces): TupleBatch {
+    let rows = this.rows.get(handOver);
+    if (rows === undefined) this.rows.set(handOver, (rows = new TupleBatch(handOver.plan, places)));
+    return rows;
   }
 }

@@ -15,6 +15,9 @@ export interface RelationColumn {
   readonly name: string;
   /** Whether it is part of the replica identity. */
   readonly isIdentity: boolean;
+  /** Oid and modifier of its type. */
+  readonly type: number;
+  readonly modifier: number;
 }
 
 /**
@@ -114,8 +117,12 @@ function readRelation(buffer: Buffer, at: number): Relation {
   const columns: RelationColumn[] = [];
   for (let column = 0; column < count; column++) {
     const end = skipText(buffer, from + 1);
-    columns.push({ name: buffer.toString('utf8', from + 1, end - 1), isIdentity: ((buffer[from] ?? 0) & 1) === 1 });
-    // Oid and modifier of the type.
+    columns.push({
+      name: buffer.toString('utf8', from + 1, end - 1),
+      isIdentity: ((buffer[from] ?? 0) & 1) === 1,
+      type: buffer.readUInt32BE(end),
+      modifier: buffer.readInt32BE(end + 4),
+    });
     from = end + 8;
   }
   return { oid, identity, columns };

@@ -6,6 +6,7 @@ import { PollBackoff } from '../../pipeline/poll-backoff.js';
 import type { Lsn } from './lsn.js';
 import { readSlotOnce } from './read-slot.js';
 import type { ReadingOptions } from './reading.js';
+import { HandOvers } from './rows/hand-over.js';
 
 /** How often a worker that finds the slot taken looks whether its reader is gone. */
 const BUSY_MS = 1_000;
@@ -29,6 +30,7 @@ export type ReaderServices = Pick<ReadingOptions, 'source' | 'connect'> & {
 export class WalReader {
   readonly #services: ReaderServices;
   readonly #slot: string;
+  readonly handOvers = new HandOvers();
   #isClosed = false;
   #holders = 0;
   #linger: NodeJS.Timeout | undefined;
@@ -138,6 +140,7 @@ export class WalReader {
           if (position > this.#reached) this.#reached = position;
         },
         isWanted: () => this.#wanted > this.#reached,
+        handOvers: this.handOvers,
       });
       this.#failure = undefined;
       const isOther = outcome === 'busy' && Date.now() - this.#readAt > OWN_MS;

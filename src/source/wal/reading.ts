@@ -2,9 +2,11 @@ import type { PostgresClient } from '../../connect/postgres.js';
 import type { Queryable } from '../../connect/queryable.js';
 import { Failure } from '../../failure/failure.js';
 import { KeyCollector, type KnownRelation } from './key-collector.js';
+import { giveRows } from './give-rows.js';
 import type { Lsn } from './lsn.js';
 import { PgOutput, type Relation } from './pgoutput.js';
 import { placesOfKey } from './relations.js';
+import type { HandOvers } from './rows/hand-over.js';
 import type { ReplicationStream, StreamReceiver } from './replication-stream.js';
 import { readTable } from './state.js';
 import { readWholeSlot } from './verify.js';
@@ -14,6 +16,8 @@ import { note, writeKeys, type KeyWriter } from './write-keys.js';
 const MOST_BYTES = 1024 * 1024;
 /** An idle slot is moved on when it keeps so much WAL of others. Less is not worth a commit, which itself is WAL. */
 const IDLE_BYTES = 1_048_576n;
+/** Rows that stages have confirmed come again after a crash, until their position is noted. It costs a commit. */
+const NOTE_EVERY_MS = 500;
 
 export interface ReadingOptions {
   readonly slot: string;
@@ -28,6 +32,8 @@ export interface ReadingOptions {
   readonly onReached: (position: Lsn) => void;
   /** Whether somebody waits for a position. */
   readonly isWanted: () => boolean;
+  /** Stages that take whole rows. */
+  readonly handOvers: HandOvers;
 }
 
 /** One connection's worth of a slot. */
@@ -41,6 +47,10 @@ export class Reading implements StreamReceiver {
   #claimed: Promise<void> | undefined;
   /** What may be acknowledged. */
   #safe: Lsn = 0n;
+  /** All before it was confirmed by stages, which PostgreSQL does not know yet. */
+  #unnoted: Lsn | undefined;
+  /** `Date.now()` */
+  #notedAt = 0;
   #write: Promise<void> | undefined;
   /** When PostgreSQL showed that it is there, `Date.now()`. */
   #heardAt = Date.now();
@@ -76,6 +86,7 @@ export class Reading implements StreamReceiver {
     if (collector === undefined) return this.#afterClaim().then(() => this.keepalive(end, wantsReply));
     if (wantsReply) this.#stream?.reportReceived(end);
     if (collector.isOpen || !collector.isEmpty || this.#write !== undefined) return undefined;
+    if (this.#unnoted !== undefined && Date.now() - this.#notedAt > NOTE_EVERY_MS) this.#write = this.#note();
     if (end - this.#safe > IDLE_BYTES) return this.#passIdle(end);
     this.#options.onReached(end);
     return undefined;
@@ -100,6 +111,7 @@ export class Reading implements StreamReceiver {
   /** Waits for the write in hand. */
   async settled(): Promise<void> {
     await this.#write;
+    await this.#note();
   }
 
   #afterClaim(): Promise<void> {
@@ -121,9 +133,11 @@ export class Reading implements StreamReceiver {
       });
     this.#writer = { pg: this.#writing, slot, epoch };
     this.#safe = whole.slot.confirmed;
+    this.#options.handOvers.restart();
     this.#collector = new KeyCollector({
       position: whole.row.position,
       find: (relation) => this.#find(relation),
+      handOvers: this.#options.handOvers,
       onCommit: (end) => this.#committed(end),
       onKeys: (bytes) => (bytes < MOST_BYTES ? undefined : this.#full()),
     });
@@ -170,18 +184,48 @@ export class Reading implements StreamReceiver {
       await Promise.resolve();
       while (writer !== undefined && collector !== undefined && (collector.hasWhole || collector.bytes >= MOST_BYTES)) {
         const keys = collector.take();
-        await writeKeys(writer, keys, { signal, onWait: () => (this.#heardAt = Date.now()) });
+        const options = { signal, onWait: () => void (this.#heardAt = Date.now()) };
+        if (keys.rows.size > 0) {
+          const position = this.#unnoted;
+          await giveRows(writer, keys, position, options);
+          if (position !== undefined) this.#noted(position);
+        }
         this.#heardAt = Date.now();
-        if (keys.end === undefined) continue;
-        this.#safe = keys.end;
-        this.report();
-        onReached(keys.end);
+        if (keys.tables.size > 0 || keys.rows.size === 0) {
+          await writeKeys(writer, keys, options);
+          if (keys.end !== undefined) this.#noted(keys.end);
+        } else if (keys.end !== undefined) this.#unnoted = keys.end;
+        this.#heardAt = Date.now();
+        if (keys.end !== undefined) onReached(keys.end);
       }
     } catch (error) {
       this.#fail(error);
     } finally {
       this.#write = undefined;
     }
+  }
+
+  #noted(position: Lsn): void {
+    this.#safe = position;
+    this.#notedAt = Date.now();
+    if (this.#unnoted !== undefined && this.#unnoted <= position) this.#unnoted = undefined;
+    this.report();
+  }
+
+  /** Never rejects. */
+  async #note(): Promise<void> {
+    const [writer, position] = [this.#writer, this.#unnoted];
+    try {
+      if (writer === undefined || position === undefined) return;
+      await note(writer, position);
+      this.#noted(position);
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      this.#write = undefined;
+    }
+    // Something came meanwhile.
+    if (this.#collector?.hasWhole === true) this.#start();
   }
 
   /** Nothing came for long, and the WAL of others is kept for it. */
@@ -191,8 +235,7 @@ export class Reading implements StreamReceiver {
     const whole = await readWholeSlot(this.#writing, writer.slot);
     if (typeof whole === 'string') throw new Failure('SourceChanged', { message: `${whole}.` });
     await note(writer, end);
-    this.#safe = end;
-    this.report();
+    this.#noted(end);
     this.#options.onReached(end);
   }
 }

@@ -11,6 +11,9 @@ export const UNCHANGED = 0x75;
  */
 export class Tuple {
   count = 0;
+  /** Where it is in the message. */
+  from = 0;
+  to = 0;
   /** By column: `TEXT`, `NULL` or `UNCHANGED`. */
   kinds = new Uint8Array(FIRST_COLUMNS);
   /** By column: where its text is in the message. */
@@ -22,6 +25,7 @@ export class Tuple {
     const count = message.readUInt16BE(from);
     if (count > this.kinds.length) this.#grow(count);
     this.count = count;
+    this.from = from;
     let at = from + 2;
     for (let column = 0; column < count; column++) {
       const kind = message[at] ?? 0;
@@ -35,6 +39,7 @@ export class Tuple {
         this.ends[column] = at;
       } else if (kind !== NULL && kind !== UNCHANGED) throw new RangeError(`a value of kind ${kind} in a change`);
     }
+    this.to = at;
     return at;
   }
 

@@ -5,21 +5,25 @@ import { formatTableName, type TableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
 import type { BatchSource } from '../../pipeline/batch.js';
+import type { RowBatch, RowStream } from '../../pipeline/row-batch.js';
 import type { StageContext } from '../../pipeline/stage.js';
 import type { Capture, Inspection } from '../capture.js';
 import { readServer } from '../catalog/catalog.js';
 import { inspectTable } from '../catalog/inspect.js';
-import type { OutboxReader } from '../outbox/reader.js';
 import { refuseLeftovers } from '../outbox/refuse-leftovers.js';
 import { RowReader } from '../outbox/row-reader.js';
 import type { OutboxRow } from '../outbox/steps.js';
 import { StreamReader } from '../outbox/stream-reader.js';
+import { countedText } from '../copy/counted-text.js';
 import { allocatePosition } from '../settle.js';
 import { readWalBacklog } from './backlog.js';
 import { readIdentity, requireIdentity } from './identity.js';
 import { installWal, removeWal } from './install.js';
 import { wrongLevel } from './slot.js';
-import { WalSource, type WalServices } from './wal-source.js';
+import type { RowOffer } from './rows/hand-over.js';
+import { rowChanges } from './rows/row-changes.js';
+import { rowLines } from './rows/row-lines.js';
+import { WalSource, type WalReading, type WalServices } from './wal-source.js';
 
 const WAL = 'wal';
 
@@ -42,17 +46,34 @@ export const walCapture: Capture = {
   allocatePosition: (pg, table) => allocatePosition(pg, table.id),
   backlog: readWalBacklog,
 
-  open: (services, stage, content) => openSource(services, stage, new RowReader(services, content)),
-  openStream: (services, stage) => openSource(services, stage, new StreamReader(services)),
+  open(services, stage, content) {
+    const byKey = new RowReader(services, content);
+    const { rows, key } = content;
+    if (rows === 'keys') return openSource(services, stage, { byKey });
+    // The stream has what is on the disk, and nothing else.
+    const durable = (): Promise<void> => Promise.resolve();
+    const ofRows = ({ batch, first }: RowOffer): RowBatch => ({
+      changes: rowChanges(batch, first, { rows, key }),
+      durable,
+    });
+    return openSource(services, stage, { byKey, ofRows });
+  },
+  openStream: (services, stage) => openSource(services, stage, { byKey: new StreamReader(services), ofRows: streamOf }),
 };
+
+function streamOf({ batch, first }: RowOffer): RowStream {
+  let count = 0;
+  const lines = rowLines(batch, first, (rows) => (count = rows));
+  return { rows: countedText(lines, () => count), floor: undefined, range: undefined };
+}
 
 /** The names of its batches are its own business. */
 function openSource<Content>(
   services: WalServices,
   stage: StageContext,
-  reader: OutboxReader<Content>,
+  reading: WalReading<Content>,
 ): BatchSource<BatchName, Content> {
-  return new WalSource(services, stage as StageContext<OutboxRow>, reader) as BatchSource<BatchName, Content>;
+  return new WalSource(services, stage as StageContext<OutboxRow>, reading) as BatchSource<BatchName, Content>;
 }
 
 async function inspect(pg: Queryable, name: TableName, options: CaptureOptions): Promise<Inspection> {

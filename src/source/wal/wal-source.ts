@@ -8,6 +8,8 @@ import type { OutboxRow } from '../outbox/steps.js';
 import { parseLsn, type Lsn } from './lsn.js';
 import { slotOf } from './names.js';
 import type { WalReader, WalReaders } from './reader.js';
+import type { RowOffer } from './rows/hand-over.js';
+import { RowTaker } from './rows/row-taker.js';
 import { verifyWal } from './verify.js';
 
 /** An idle server answers within 50 ms. */
@@ -18,9 +20,16 @@ export interface WalServices extends OutboxServices {
   readonly wal: WalReaders;
 }
 
+/** How batches are read: by the keys in the outbox, and of rows that are in memory. */
+export interface WalReading<Content> {
+  readonly byKey: OutboxReader<Content>;
+  /** Called again for the same rows if writing them failed. Absent: they are not taken, all go by key. */
+  readonly ofRows?: (offer: RowOffer) => Content;
+}
+
 /**
  * The changes of a table whose outbox is filled from the WAL. As long as it is open, this worker reads the slot, or stands by while another
- * one does.
+ * one does. Where it is this one, whole rows come from its memory, and only what they do not say comes through the outbox.
  */
 export class WalSource<Content> implements BatchSource<OutboxBatch, Content> {
   readonly isFinished = false;
@@ -28,17 +37,22 @@ export class WalSource<Content> implements BatchSource<OutboxBatch, Content> {
   readonly #stage: StageContext<OutboxRow>;
   readonly #outbox: OutboxSource<Content>;
   readonly #reader: WalReader;
+  readonly #ofRows: WalReading<Content>['ofRows'];
+  readonly #taker: RowTaker;
   #hold: Disposable | undefined;
+  #inHand: { readonly name: OutboxBatch; readonly offer: RowOffer } | undefined;
   /** Of the WAL at the last verification. */
   #end: Lsn = 0n;
   /** Changes before it may not have been in the outbox when that was looked at last: the slice is not idle. */
   #isBehind = false;
 
-  constructor(services: WalServices, stage: StageContext<OutboxRow>, reader: OutboxReader<Content>) {
+  constructor(services: WalServices, stage: StageContext<OutboxRow>, { byKey, ofRows }: WalReading<Content>) {
     this.#services = services;
     this.#stage = stage;
-    this.#outbox = new OutboxSource(services, stage, reader, { hasTriggers: false });
+    this.#outbox = new OutboxSource(services, stage, byKey, { hasTriggers: false });
     this.#reader = services.wal.of(slotOf(stage.table));
+    this.#ofRows = ofRows;
+    this.#taker = new RowTaker(services.source, stage.table, this.#reader.handOvers);
   }
 
   get pending(): OutboxBatch | undefined {
@@ -50,10 +64,12 @@ export class WalSource<Content> implements BatchSource<OutboxBatch, Content> {
     this.#hold ??= this.#reader.hold();
     this.#end = await this.#readEnd();
     this.#isBehind = await this.#reader.isStillBefore(this.#end, CATCH_UP_MS);
+    const described = this.#taker.described();
     // After that: it reads how many events the outbox has.
     await this.#outbox.verify();
     await verifyWal(this.#services.source, this.#stage.table);
     this.#reader.requireReading();
+    if (this.#ofRows !== undefined) await this.#taker.attach(described);
   }
 
   async nameNext(options: ReadOptions): Promise<OutboxBatch | undefined> {
@@ -61,19 +77,34 @@ export class WalSource<Content> implements BatchSource<OutboxBatch, Content> {
       await this.#outbox.verify();
       this.#isBehind = false;
     }
-    return this.#outbox.nameNext(options);
+    if (this.#isStale()) await this.verify();
+    const offer = this.#taker.take();
+    if (offer !== undefined) return this.#nameRows(offer);
+    using woken = this.#taker.untilOffer(options.signal);
+    const name = await this.#outbox.nameNext({ ...options, signal: woken.signal });
+    const came = name === undefined ? this.#taker.take() : undefined;
+    return came === undefined ? name : this.#nameRows(came);
   }
 
   read(name: OutboxBatch, options: ReadOptions): Promise<Content> | Content {
-    return this.#outbox.read(name, options);
+    const inHand = this.#inHand;
+    if (inHand?.name !== name || this.#ofRows === undefined) return this.#outbox.read(name, options);
+    return this.#ofRows(inHand.offer);
   }
 
-  confirm(
+  async confirm(
     name: OutboxBatch,
     written: Written,
     options: { readonly nameNext: boolean },
   ): Promise<OutboxBatch | undefined> {
-    return this.#outbox.confirm(name, written, options);
+    // Rows that wait come before keys, and so does the look at a table whose rows are not taken.
+    const isTurn = !this.#taker.isWaitedFor && !this.#isStale();
+    const next = await this.#outbox.confirm(name, written, { nameNext: options.nameNext && isTurn });
+    if (this.#inHand?.name === name) {
+      this.#inHand = undefined;
+      this.#taker.confirm();
+    }
+    return next;
   }
 
   state(): SourceState {
@@ -82,8 +113,19 @@ export class WalSource<Content> implements BatchSource<OutboxBatch, Content> {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#taker[Symbol.dispose]();
     this.#hold?.[Symbol.dispose]();
     await this.#outbox[Symbol.asyncDispose]();
+  }
+
+  #isStale(): boolean {
+    return this.#ofRows !== undefined && this.#taker.isStale();
+  }
+
+  async #nameRows(offer: RowOffer): Promise<OutboxBatch> {
+    const name = await this.#outbox.nameRows(offer);
+    this.#inHand = { name, offer };
+    return name;
   }
 
   async #readEnd(): Promise<Lsn> {

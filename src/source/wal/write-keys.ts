@@ -12,7 +12,7 @@ import { waitUntilVisible, type WaitOptions } from './visible.js';
  * A synchronous commit: the WAL of these keys is acknowledged after it. Each statement has a snapshot of its own, whatever the role's
  * default is. One that freezes in the middle lets its locks go.
  */
-const BEGIN = /* sql */ `begin isolation level read committed; set local synchronous_commit = on; set local idle_in_transaction_session_timeout = '30s'`;
+export const BEGIN_WRITING = /* sql */ `begin isolation level read committed; set local synchronous_commit = on; set local idle_in_transaction_session_timeout = '30s'`;
 
 /** PostgreSQL says that a value is not of its column's type, or not in its domain: class 22 and 23. */
 const UNFIT = /^2[23]/u;
@@ -53,7 +53,7 @@ async function tryToWrite(
 ): Promise<{ readonly id: string; readonly columns: number } | undefined> {
   const at: { table?: { readonly id: string; readonly columns: number } | undefined } = {};
   try {
-    await inTransaction(pg, BEGIN, async () => {
+    await inTransaction(pg, BEGIN_WRITING, async () => {
       // First: it gives the transaction its xid before any `seq` is allocated, and stands in the way of who adds a table.
       await note({ pg, slot, epoch }, keys.end);
       await waitUntilVisible(pg, keys.xids, options);

@@ -1,0 +1,138 @@
+import type { Lsn } from '../lsn.js';
+import type { RowPlan } from './row-plan.js';
+import type { TupleBatch } from './tuple-batch.js';
+
+/** The stage has come to its end, is busy, or its server is away: the rows go by key. Until then they hold up other tables. */
+const TAKE_MS = 1_000;
+const CONFIRM_MS = 5_000;
+
+/** Rows that the reader of the WAL has, and that are nowhere else yet. */
+export interface RowOffer {
+  readonly batch: TupleBatch;
+  /** Positions of its rows, from the sequence of the outbox. */
+  readonly first: bigint;
+  readonly last: bigint;
+}
+
+interface Offered extends RowOffer {
+  readonly end: (isConfirmed: boolean) => void;
+}
+
+/**
+ * Where the reader of the WAL gives the rows of a table to the stage that moves them, in one process and in memory. What was given and is
+ * not confirmed is not acknowledged to PostgreSQL: it comes again.
+ */
+export class HandOver implements Disposable {
+  /** Of the table. */
+  readonly id: string;
+  readonly plan: RowPlan;
+  /** Transactions that commit before it may have rows of another definition of the table. */
+  readonly from: Lsn;
+  /** See `HandOvers.relationOf`. */
+  readonly relation: number;
+  #waiting: Offered | undefined;
+  #taken: Offered | undefined;
+  #isOver = false;
+  #wake: () => void = () => undefined;
+
+  constructor(id: string, plan: RowPlan, from: Lsn, relation: number) {
+    this.id = id;
+    this.plan = plan;
+    this.from = from;
+    this.relation = relation;
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** Called once when rows wait, or at once where they do. */
+  onOffer(wake: () => void): void {
+    this.#wake = wake;
+    if (this.#waiting !== undefined) wake();
+  }
+
+  /** @returns whether the rows are where they belong; if not, they may still get there */
+  async offer(offer: RowOffer): Promise<boolean> {
+    if (this.#isOver) return false;
+    const timers: NodeJS.Timeout[] = [];
+    try {
+      return await new Promise<boolean>((end) => {
+        const offered: Offered = { ...offer, end };
+        this.#waiting = offered;
+        const refuseTaken = (): void => this[Symbol.dispose]();
+        const refuseWaiting = (): void => (this.#waiting === offered ? refuseTaken() : undefined);
+        timers.push(setTimeout(refuseWaiting, TAKE_MS), setTimeout(refuseTaken, CONFIRM_MS));
+        this.#wake();
+      });
+    } finally {
+      timers.forEach(clearTimeout);
+    }
+  }
+
+  get isWaitedFor(): boolean {
+    return this.#waiting !== undefined;
+  }
+
+  /** @returns rows that wait: they are to be confirmed, or the hand-over to be ended */
+  take(): RowOffer | undefined {
+    this.#taken ??= this.#waiting;
+    this.#waiting = undefined;
+    return this.#taken;
+  }
+
+  confirm(): void {
+    this.#taken?.end(true);
+    this.#taken = undefined;
+  }
+
+  /** No more rows are given. Those that wait, or are in hand, are not waited for. */
+  [Symbol.dispose](): void {
+    this.#isOver = true;
+    for (const offered of [this.#waiting, this.#taken]) offered?.end(false);
+    this.#waiting = undefined;
+    this.#wake();
+  }
+}
+
+/** The hand-overs of a reader, by table id, and how often the stream has described each table. */
+export class HandOvers {
+  readonly #relations = new Map<string, number>();
+  readonly #handOvers = new Map<string, HandOver>();
+  #described = 0;
+
+  /**
+   * The number of the last description of a table on the connection that reads now; 0 where there was none. PostgreSQL sends one before the
+   * first change of a table and after each statement that may have changed its definition.
+   */
+  relationOf(id: string): number {
+    return this.#relations.get(id) ?? 0;
+  }
+
+  /** @returns its number */
+  described(id: string): number {
+    this.#described += 1;
+    this.#relations.set(id, this.#described);
+    return this.#described;
+  }
+
+  /** Another connection describes all tables again. */
+  restart(): void {
+    this.#relations.clear();
+  }
+
+  /** Replaces the one before. */
+  attach(handOver: HandOver): void {
+    this.#handOvers.get(handOver.id)?.[Symbol.dispose]();
+    this.#handOvers.set(handOver.id, handOver);
+  }
+
+  detach(handOver: HandOver): void {
+    handOver[Symbol.dispose]();
+    if (this.#handOvers.get(handOver.id) === handOver) this.#handOvers.delete(handOver.id);
+  }
+
+  of(id: string): HandOver | undefined {
+    return this.#handOvers.get(id);
+  }
+}

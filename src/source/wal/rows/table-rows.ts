@@ -1,0 +1,53 @@
+import type { Lsn } from '../lsn.js';
+import type { PendingKeys } from '../pending-keys.js';
+import type { Relation } from '../pgoutput.js';
+import type { Tuple } from '../tuple.js';
+import type { HandOver, HandOvers } from './hand-over.js';
+import { RowPlaces } from './row-plan.js';
+
+/** The rows of a table of the stream, while a stage takes them. */
+export class TableRows {
+  readonly #id: string;
+  readonly #relation: Relation;
+  readonly #number: number;
+  readonly #handOvers: HandOvers;
+  #handOver: HandOver | undefined;
+  #places: RowPlaces | undefined;
+
+  constructor(id: string, relation: Relation, handOvers: HandOvers) {
+    this.#id = id;
+    this.#relation = relation;
+    this.#number = handOvers.described(id);
+    this.#handOvers = handOvers;
+  }
+
+  /**
+   * Takes a change as a whole.
+   * @param commit of its transaction
+   * @returns how many bytes; 0 where it has to go by key
+   */
+  add(pending: PendingKeys, commit: Lsn, message: Buffer, old: Tuple | undefined, now: Tuple | undefined): number {
+    if (pending.truncated.size > 0 && pending.truncated.has(this.#id)) return 0;
+    const places = this.#find();
+    const handOver = this.#handOver;
+    if (places === undefined || handOver === undefined || commit < handOver.from) return 0;
+    if (now !== undefined && !places.isWhole(message, now)) return 0;
+    if (old !== undefined && !places.hasKey(message, old)) return 0;
+    const rows = pending.rowsOf(handOver, places);
+    const before = rows.bytes;
+    const isMoved = old !== undefined && (now === undefined || !places.isSameKey(message, old, now));
+    if (isMoved) rows.add(message, old, true);
+    if (now !== undefined) rows.add(message, now, false);
+    return rows.bytes - before;
+  }
+
+  /** @returns undefined where no stage takes rows, or one that knows another definition of the table */
+  #find(): RowPlaces | undefined {
+    const handOver = this.#handOvers.of(this.#id);
+    if (handOver !== this.#handOver) {
+      this.#handOver = handOver;
+      this.#places = handOver?.relation === this.#number ? RowPlaces.find(handOver.plan, this.#relation) : undefined;
+    }
+    return handOver?.isOver === true ? undefined : this.#places;
+  }
+}
