@@ -27,5 +27,8 @@ create table if not exists pg2click.wal_table (
   membership text not null,
   -- of the slot
   made       uuid not null,
+  -- the columns of the table, as text, and a position of the WAL behind which each transaction has written rows of these columns
+  definition text,
+  since      pg_lsn,
   unique (slot, relation)
 );

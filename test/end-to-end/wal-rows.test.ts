@@ -170,7 +170,11 @@ function offerOf(id: string, values: readonly string[]): { pending: PendingKeys;
   const form = { json: 'bare', outside: undefined, isPadded: false, takesNull: false, absent: '0' } as const;
   const plan: RowPlan = { columns: [{ ...form, name: 'id', key: 0, catalog }], generation: 1, shape: 1 };
   const places = RowPlaces.find(plan, { oid: 1, identity: 'd', columns: [{ ...catalog, isIdentity: true }] });
-  const [pending, handOver, tuple] = [new PendingKeys(), new HandOver(id, plan, 0n, 1), new Tuple()];
+  const [pending, handOver, tuple] = [
+    new PendingKeys(),
+    new HandOver(id, plan, 0n, { until: 0n, relation: 1 }),
+    new Tuple(),
+  ];
   if (places === undefined) throw new Error('the plan does not fit');
   for (const value of values) {
     const message = Buffer.from([0, 1, TEXT, 0, 0, 0, value.length, ...Buffer.from(value)]);

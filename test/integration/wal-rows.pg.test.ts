@@ -54,7 +54,7 @@ describe('rows of the stream', async () => {
     const plan = planRows(table, catalog.rows);
     if (plan === undefined) throw new Error('the rows of this table are not taken');
     const handOvers = new HandOvers();
-    handOvers.attach(new HandOver(table.id, plan, 0n, 1));
+    handOvers.attach(new HandOver(table.id, plan, 0n, { until: 0n, relation: 1 }));
     const collector = new KeyCollector({
       position: 0n,
       handOvers,

@@ -74,9 +74,28 @@ export async function saveTable(
     /* sql */ `insert into pg2click.wal_table (table_id, slot, relation, key, identity, membership, made)
       select $1, slot, $3::oid, $4::int[], $5::int[], $6, made from pg2click.wal_reader where slot = $2
       on conflict (table_id) do update set slot = excluded.slot, relation = excluded.relation, key = excluded.key,
-        identity = excluded.identity, membership = excluded.membership, made = excluded.made`,
+        identity = excluded.identity, membership = excluded.membership, made = excluded.made, definition = null, since = null`,
     [id, slot, relation, key, identity, membership],
   );
+}
+
+/**
+ * Notes the columns that the table has now, where they are others than before.
+ * @param definition as text, read before the call
+ * @returns since when it has had them: ALTER TABLE waits for all who have written, so what commits behind it was written after it
+ */
+export async function noteDefinition(pg: Queryable, id: string, definition: string): Promise<Lsn | undefined> {
+  await pg.query(
+    /* sql */ `update pg2click.wal_table set definition = $2, since = pg_catalog.pg_current_wal_insert_lsn()
+      where table_id = $1 and definition is distinct from $2`,
+    [id, definition],
+  );
+  const found = await pg.query<{ since: string }>(
+    /* sql */ `select since::text as since from pg2click.wal_table where table_id = $1 and definition = $2`,
+    [id, definition],
+  );
+  const [row] = found.rows;
+  return row === undefined ? undefined : parseLsn(row.since);
 }
 
 /** @returns the slot and the relation that it had; undefined where it was not there */

@@ -8,7 +8,7 @@ import type { OutboxRow } from '../outbox/steps.js';
 import { parseLsn, type Lsn } from './lsn.js';
 import { slotOf } from './names.js';
 import type { WalReader, WalReaders } from './reader.js';
-import type { RowOffer } from './rows/hand-over.js';
+import type { KnownUntil, RowOffer } from './rows/hand-over.js';
 import { RowTaker } from './rows/row-taker.js';
 import { verifyWal } from './verify.js';
 
@@ -61,15 +61,16 @@ export class WalSource<Content> implements BatchSource<OutboxBatch, Content> {
 
   /** @throws Failure as `OutboxSource`; `SourceChanged` where changes may be missing; what keeps the reader from reading */
   async verify(): Promise<void> {
+    const known = { until: await this.#readEnd(), relation: this.#taker.described };
+    const isFirst = this.#hold === undefined;
+    if (isFirst) await this.#verifyTable(known);
     this.#hold ??= this.#reader.hold();
-    this.#end = await this.#readEnd();
+    this.#end = known.until;
     this.#isBehind = await this.#reader.isStillBefore(this.#end, CATCH_UP_MS);
-    const described = this.#taker.described();
     // After that: it reads how many events the outbox has.
-    await this.#outbox.verify();
-    await verifyWal(this.#services.source, this.#stage.table);
+    if (isFirst) await this.#outbox.verify();
+    else await this.#verifyTable(known);
     this.#reader.requireReading();
-    if (this.#ofRows !== undefined) await this.#taker.attach(described);
   }
 
   async nameNext(options: ReadOptions): Promise<OutboxBatch | undefined> {
@@ -77,9 +78,9 @@ export class WalSource<Content> implements BatchSource<OutboxBatch, Content> {
       await this.#outbox.verify();
       this.#isBehind = false;
     }
-    if (this.#isStale()) await this.verify();
     const offer = this.#taker.take();
     if (offer !== undefined) return this.#nameRows(offer);
+    if (this.#isStale()) await this.verify();
     using woken = this.#taker.untilOffer(options.signal);
     const name = await this.#outbox.nameNext({ ...options, signal: woken.signal });
     const came = name === undefined ? this.#taker.take() : undefined;
@@ -116,6 +117,13 @@ export class WalSource<Content> implements BatchSource<OutboxBatch, Content> {
     this.#taker[Symbol.dispose]();
     this.#hold?.[Symbol.dispose]();
     await this.#outbox[Symbol.asyncDispose]();
+  }
+
+  /** @param known before the call */
+  async #verifyTable(known: KnownUntil): Promise<void> {
+    await this.#outbox.verify();
+    await verifyWal(this.#services.source, this.#stage.table);
+    if (this.#ofRows !== undefined) await this.#taker.attach(known);
   }
 
   #isStale(): boolean {

@@ -14,6 +14,14 @@ export interface RowOffer {
   readonly last: bigint;
 }
 
+/** How far it is known which columns a table has. */
+export interface KnownUntil {
+  /** The end of the WAL before the catalogue was read. */
+  readonly until: Lsn;
+  /** The newest description of the table before that, by `HandOvers.relationOf`: it holds until there is another one. */
+  readonly relation: number;
+}
+
 interface Offered extends RowOffer {
   readonly end: (isConfirmed: boolean) => void;
 }
@@ -26,20 +34,38 @@ export class HandOver implements Disposable {
   /** Of the table. */
   readonly id: string;
   readonly plan: RowPlan;
-  /** Transactions that commit before it may have rows of another definition of the table. */
+  /** Transactions that commit before it may have rows of other columns. */
   readonly from: Lsn;
-  /** See `HandOvers.relationOf`. */
-  readonly relation: number;
+  #until: Lsn;
+  #relation: number;
   #waiting: Offered | undefined;
   #taken: Offered | undefined;
   #isOver = false;
   #wake: () => void = () => undefined;
 
-  constructor(id: string, plan: RowPlan, from: Lsn, relation: number) {
+  /** @param known as `renew` */
+  constructor(id: string, plan: RowPlan, from: Lsn, known: KnownUntil) {
     this.id = id;
     this.plan = plan;
     this.from = from;
-    this.relation = relation;
+    this.#until = known.until;
+    this.#relation = known.relation;
+  }
+
+  /** The columns were compared again, and are the same. */
+  renew({ until, relation }: KnownUntil): void {
+    this.#until = until;
+    this.#relation = relation;
+  }
+
+  /** Whether it was compared under this description of the table. */
+  knows(relation: number): boolean {
+    return this.#relation === relation;
+  }
+
+  /** @param commit of a transaction that has written rows under this description. @returns whether they have the columns of the plan */
+  covers(commit: Lsn, relation: number): boolean {
+    return commit >= this.from && (commit < this.#until || this.#relation === relation);
   }
 
   get isOver(): boolean {

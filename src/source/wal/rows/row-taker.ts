@@ -1,8 +1,8 @@
 import type { Queryable } from '../../../connect/queryable.js';
 import type { ReplicatedTable } from '../../../domain/replicated-table.js';
 import { classifyPostgres } from '../../../failure/classify-postgres.js';
-import { parseLsn, type Lsn } from '../lsn.js';
-import { HandOver, type HandOvers, type RowOffer } from './hand-over.js';
+import { noteDefinition } from '../state.js';
+import { HandOver, type HandOvers, type KnownUntil, type RowOffer } from './hand-over.js';
 import { planRows, type CatalogColumn } from './row-plan.js';
 
 /** A table that is described over and over, as by ANALYZE, goes by key meanwhile. */
@@ -11,9 +11,10 @@ const ATTACH_EVERY_MS = 1_000;
 /**
  * The stage's end of a hand-over.
  *
- * A row is taken only where its definition is surely the one that is replicated. The catalogue is compared, then the end of the WAL is read:
- * a transaction that commits behind it has no row of an earlier definition, because ALTER TABLE waits for all who have written. And one
- * that comes later makes PostgreSQL describe the table again, which ends the hand-over.
+ * A row is taken only where it surely has the columns that are replicated: the stream has names and types, and those of a column that was
+ * dropped and added again are the same. The catalogue says which columns there are now, and `noteDefinition` since when. So rows of
+ * transactions that committed between that position and the end of the WAL before this look have these columns. Later ones have them
+ * until PostgreSQL describes the table again, which it does behind each ALTER TABLE.
  */
 export class RowTaker implements Disposable {
   readonly #source: Queryable;
@@ -30,31 +31,34 @@ export class RowTaker implements Disposable {
     this.#handOvers = handOvers;
   }
 
-  /** To be read before the catalogue is compared: see `attach`. */
-  described(): number {
+  /** The newest description of the table. */
+  get described(): number {
     return this.#handOvers.relationOf(this.#table.id);
   }
 
   /** Whether the table should be verified again, because rows of it came that are not taken. */
   isStale(): boolean {
-    const described = this.described();
+    const { described } = this;
     if (this.#isHelpless || described === 0 || Date.now() - this.#attachedAt < ATTACH_EVERY_MS) return false;
     return !this.#isValid(described);
   }
 
-  /** @param described before the catalogue was compared */
-  async attach(described: number): Promise<void> {
+  /** To be called after the catalogue was found to be as the table says. @param known from before that */
+  async attach(known: KnownUntil): Promise<void> {
     this.#attachedAt = Date.now();
-    if (described === 0 || this.#isHelpless || this.#isValid(described)) return;
-    const { id } = this.#table;
-    const catalog = await this.#readCatalog();
-    const plan = planRows(this.#table, catalog.columns);
-    if (plan === undefined) {
-      this.#isHelpless = true;
-      return;
+    if (this.#isHelpless || (known.relation > 0 && this.#isValid(known.relation))) return;
+    try {
+      const catalog = await this.#readCatalog();
+      const plan = planRows(this.#table, catalog);
+      this.#isHelpless = plan === undefined;
+      const since = await noteDefinition(this.#source, this.#table.id, JSON.stringify(catalog));
+      if (plan === undefined || since === undefined) return;
+      if (this.#handOver?.isOver === false && this.#handOver.from === since) return this.#handOver.renew(known);
+      this.#handOver = new HandOver(this.#table.id, plan, since, known);
+      this.#handOvers.attach(this.#handOver);
+    } catch (error) {
+      throw classifyPostgres(error, 'looking at the columns of the table');
     }
-    this.#handOver = new HandOver(id, plan, catalog.end, described);
-    this.#handOvers.attach(this.#handOver);
   }
 
   get isWaitedFor(): boolean {
@@ -85,24 +89,15 @@ export class RowTaker implements Disposable {
   }
 
   #isValid(described: number): boolean {
-    return this.#handOver?.isOver === false && this.#handOver.relation === described;
+    return this.#handOver?.isOver === false && this.#handOver.knows(described);
   }
 
-  /** The columns of the table as they are, and the end of the WAL as it was after that. */
-  async #readCatalog(): Promise<{ readonly columns: readonly CatalogColumn[]; readonly end: Lsn }> {
-    try {
-      const found = await this.#source.query<CatalogColumn>(
-        /* sql */ `select attname::text as name, attnum::int as position, atttypid::bigint::float8 as type,
-            atttypmod as modifier
-          from pg_catalog.pg_attribute where attrelid = $1::oid and attnum > 0 and not attisdropped`,
-        [this.#table.relation],
-      );
-      const end = await this.#source.query<{ lsn: string }>(
-        /* sql */ `select pg_catalog.pg_current_wal_insert_lsn()::text as lsn`,
-      );
-      return { columns: found.rows, end: parseLsn(end.rows[0]?.lsn ?? '0/0') };
-    } catch (error) {
-      throw classifyPostgres(error, 'looking at the columns of the table');
-    }
+  async #readCatalog(): Promise<readonly CatalogColumn[]> {
+    const found = await this.#source.query<CatalogColumn>(
+      /* sql */ `select attname::text as name, attnum::int as position, atttypid::bigint::float8 as type, atttypmod as modifier
+        from pg_catalog.pg_attribute where attrelid = $1::oid and attnum > 0 and not attisdropped order by attnum`,
+      [this.#table.relation],
+    );
+    return found.rows;
   }
 }

@@ -30,7 +30,7 @@ export class TableRows {
     if (pending.truncated.size > 0 && pending.truncated.has(this.#id)) return 0;
     const places = this.#find();
     const handOver = this.#handOver;
-    if (places === undefined || handOver === undefined || commit < handOver.from) return 0;
+    if (places === undefined || handOver?.covers(commit, this.#number) !== true) return 0;
     if (now !== undefined && !places.isWhole(message, now)) return 0;
     if (old !== undefined && !places.hasKey(message, old)) return 0;
     const rows = pending.rowsOf(handOver, places);
@@ -46,7 +46,7 @@ export class TableRows {
     const handOver = this.#handOvers.of(this.#id);
     if (handOver !== this.#handOver) {
       this.#handOver = handOver;
-      this.#places = handOver?.relation === this.#number ? RowPlaces.find(handOver.plan, this.#relation) : undefined;
+      this.#places = handOver === undefined ? undefined : RowPlaces.find(handOver.plan, this.#relation);
     }
     return handOver?.isOver === true ? undefined : this.#places;
   }
