@@ -17,7 +17,7 @@ export interface FrameReceiver {
 export class Frames {
   readonly #receiver: FrameReceiver;
   /** What came and was not passed on: less than a message, or whatever waits behind a promise. */
-  #chunks: Buffer[] = [];
+  readonly #chunks: Buffer[] = [];
   #bytes = 0;
   /** Below this many bytes no further message is complete. */
   #needed = HEADER_BYTES;
@@ -45,31 +45,63 @@ export class Frames {
 
   /** Passes on what is complete. @returns the promise of the receiver that holds up the rest; call again after it */
   drain(): Promise<void> | undefined {
-    this.#held = false;
-    if (this.#bytes < this.#needed && !this.#isOver) return undefined;
-    const [first] = this.#chunks;
-    if (first === undefined) return undefined;
-    const buffer = this.#chunks.length === 1 ? first : Buffer.concat(this.#chunks, this.#bytes);
+    let held: Promise<void> | undefined;
+    while (held === undefined && !this.#isOver && this.#bytes >= this.#needed)
+      held = this.#pass(this.#join(this.#needed));
+    if (this.#isOver && this.#bytes > 0) {
+      const rest = this.#join(this.#bytes);
+      this.#receiver.onMessage(rest);
+      this.#drop(rest.length);
+    }
+    this.#held = held !== undefined;
+    return held;
+  }
+
+  /** Passes on the messages that are complete in the first chunk. */
+  #pass(chunk: Buffer): Promise<void> | undefined {
     let at = 0;
     let held: Promise<void> | undefined;
     this.#needed = HEADER_BYTES;
-    while (held === undefined && !this.#isOver && buffer.length - at >= HEADER_BYTES) {
-      const end = at + 1 + buffer.readInt32BE(at + 1);
-      if (end > buffer.length) {
+    while (held === undefined && !this.#isOver && chunk.length - at >= HEADER_BYTES) {
+      const end = at + 1 + chunk.readInt32BE(at + 1);
+      if (end > chunk.length) {
         this.#needed = end - at;
         break;
       }
-      if (buffer[at] === COPY_DATA) held = this.#receiver.onData(buffer, at + HEADER_BYTES, end);
-      else this.#receiver.onMessage(buffer.subarray(at, end));
+      if (chunk[at] === COPY_DATA) held = this.#receiver.onData(chunk, at + HEADER_BYTES, end);
+      else this.#receiver.onMessage(chunk.subarray(at, end));
       at = end;
     }
-    if (this.#isOver && at < buffer.length) {
-      this.#receiver.onMessage(buffer.subarray(at));
-      at = buffer.length;
-    }
-    this.#chunks = at === buffer.length ? [] : [buffer.subarray(at)];
-    this.#bytes = buffer.length - at;
-    this.#held = held !== undefined;
+    this.#drop(at);
     return held;
+  }
+
+  /**
+   * The first chunk, with so many bytes at least. A message that came in two of them is put together, and what follows stays in its
+   * chunk: putting all of it together would copy everything that is read.
+   */
+  #join(bytes: number): Buffer {
+    const [first] = this.#chunks;
+    if (first !== undefined && first.length >= bytes) return first;
+    const joined = Buffer.allocUnsafe(bytes);
+    let at = 0;
+    while (at < bytes) {
+      const chunk = this.#chunks.shift();
+      if (chunk === undefined) throw new RangeError(`${bytes} bytes are not there`);
+      const copied = chunk.copy(joined, at);
+      at += copied;
+      if (copied < chunk.length) this.#chunks.unshift(chunk.subarray(copied));
+    }
+    this.#chunks.unshift(joined);
+    return joined;
+  }
+
+  /** Of the first chunk. */
+  #drop(bytes: number): void {
+    const [first] = this.#chunks;
+    this.#bytes -= bytes;
+    if (first === undefined || bytes === 0) return;
+    if (bytes === first.length) this.#chunks.shift();
+    else this.#chunks[0] = first.subarray(bytes);
   }
 }

@@ -2,7 +2,7 @@ import { KeyLines } from './key-lines.js';
 import type { Lsn } from './lsn.js';
 import type { HandOver } from './rows/hand-over.js';
 import type { RowPlaces } from './rows/row-plan.js';
-import { TupleBatch } from './rows/tuple-batch.js';
+import type { TupleBatch } from './rows/tuple-batch.js';
 
 /** What was read from the stream and is on its way to the outboxes. */
 export class PendingKeys {
@@ -30,7 +30,7 @@ export class PendingKeys {
 
   rowsOf(handOver: HandOver, places: RowPlaces): TupleBatch {
     let rows = this.rows.get(handOver);
-    if (rows === undefined) this.rows.set(handOver, (rows = new TupleBatch(handOver.plan, places)));
+    if (rows === undefined) this.rows.set(handOver, (rows = handOver.emptyBatch(places)));
     return rows;
   }
 }

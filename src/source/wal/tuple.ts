@@ -32,7 +32,9 @@ export class Tuple {
       this.kinds[column] = kind;
       at += 1;
       if (kind === TEXT) {
-        const length = message.readInt32BE(at);
+        // A call would take as long as all the rest.
+        const high = ((message[at] ?? 0) << 8) | (message[at + 1] ?? 0);
+        const length = (high << 16) | ((message[at + 2] ?? 0) << 8) | (message[at + 3] ?? 0);
         at += 4;
         this.starts[column] = at;
         at += length;

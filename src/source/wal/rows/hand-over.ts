@@ -1,6 +1,6 @@
 import type { Lsn } from '../lsn.js';
-import type { RowPlan } from './row-plan.js';
-import type { TupleBatch } from './tuple-batch.js';
+import type { RowPlan, RowPlaces } from './row-plan.js';
+import { TupleBatch } from './tuple-batch.js';
 
 /** The stage has come to its end, is busy, or its server is away: the rows go by key. Until then they hold up other tables. */
 const TAKE_MS = 1_000;
@@ -42,6 +42,8 @@ export class HandOver implements Disposable {
   #taken: Offered | undefined;
   #isOver = false;
   #wake: () => void = () => undefined;
+  /** Of a batch that was confirmed: memory for megabytes is not asked for again and again. */
+  #spare: TupleBatch | undefined;
 
   /** @param known as `renew` */
   constructor(id: string, plan: RowPlan, from: Lsn, known: KnownUntil) {
@@ -70,6 +72,13 @@ export class HandOver implements Disposable {
 
   get isOver(): boolean {
     return this.#isOver;
+  }
+
+  emptyBatch(places: RowPlaces): TupleBatch {
+    const spare = this.#spare;
+    this.#spare = undefined;
+    spare?.reset(places);
+    return spare ?? new TupleBatch(this.plan, places);
   }
 
   /** Called once when rows wait, or at once where they do. */
@@ -108,6 +117,7 @@ export class HandOver implements Disposable {
   }
 
   confirm(): void {
+    this.#spare = this.#taken?.batch;
     this.#taken?.end(true);
     this.#taken = undefined;
   }

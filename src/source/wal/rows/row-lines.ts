@@ -1,6 +1,6 @@
 import { NULL, Tuple } from '../tuple.js';
 import type { RowPlan } from './row-plan.js';
-import { TextBuffer } from './text-buffer.js';
+import { escapeCopy, TextBuffer } from './text-buffer.js';
 import type { TupleBatch } from './tuple-batch.js';
 import { VersionDigits } from './version-digits.js';
 
@@ -17,35 +17,50 @@ export class LineWriter {
   readonly #batch: TupleBatch;
   readonly #absent: readonly Buffer[];
   readonly #tuple = new Tuple();
+  /** The most that a row has beside its values. */
+  readonly #constantBytes: number;
 
   constructor(batch: TupleBatch) {
     this.#batch = batch;
     this.#absent = absentOf(batch.plan);
+    this.#constantBytes = this.#absent.reduce((sum, { length }) => sum + Math.max(length, NOTHING.length) + 1, 2);
   }
 
   /** Without the newline at its end. */
   write(text: TextBuffer, row: number, version: VersionDigits): void {
     const { plan, places, text: bytes } = this.#batch;
+    const { columns } = plan;
     const tuple = this.#tuple;
     const isTombstone = this.#batch.isTombstone(row);
     this.#batch.read(row, tuple);
-    for (let index = 0; index < plan.columns.length; index++) {
-      const column = plan.columns[index];
-      if (column === undefined) continue;
+    // Once for all of the row: each of its bytes takes two at most.
+    const to = text.reserve(2 * (tuple.to - tuple.from) + this.#constantBytes + version.length);
+    let at = text.end;
+    for (let index = 0; index < columns.length; index++) {
+      const column = columns[index];
       const place = places.places[index] ?? 0;
-      if (isTombstone && column.key < 0) text.append(this.#absent[index] ?? NOTHING);
-      else if (tuple.kinds[place] === NULL) text.append(NOTHING);
+      if (column === undefined) continue;
+      if (isTombstone && column.key < 0) at = put(this.#absent[index] ?? NOTHING, to, at);
+      else if (tuple.kinds[place] === NULL) at = put(NOTHING, to, at);
       else {
         const start = tuple.starts[place] ?? 0;
         const end = tuple.ends[place] ?? 0;
-        text.appendCopy(bytes, start, column.isPadded ? trimmed(bytes, start, end) : end);
+        if (column.json === 'escaped')
+          at = escapeCopy(bytes, start, column.isPadded ? trimmed(bytes, start, end) : end, to, at);
+        else for (let from = start; from < end; from++) to[at++] = bytes[from] ?? 0;
       }
-      text.put(TAB);
+      to[at++] = TAB;
     }
-    text.end = version.write(text.reserve(version.length + 1), text.end);
-    text.put(TAB);
-    text.put(isTombstone ? ZERO + 1 : ZERO);
+    at = version.write(to, at);
+    to[at++] = TAB;
+    to[at++] = isTombstone ? ZERO + 1 : ZERO;
+    text.end = at;
   }
+}
+
+function put(constant: Buffer, to: Buffer, at: number): number {
+  for (let from = 0; from < constant.length; from++) to[at++] = constant[from] ?? 0;
+  return at;
 }
 
 /** @param first position of the batch. @param onRows called with the rows so far when a chunk is full */

@@ -57,22 +57,6 @@ export class TextBuffer {
     this.end += this.reserve(text.length).write(text, this.end, 'latin1');
   }
 
-  /** As COPY text has it. */
-  appendCopy(from: Buffer, start: number, end: number): void {
-    const to = this.reserve(2 * (end - start));
-    let at = this.end;
-    for (let read = start; read < end; read++) {
-      const byte = from[read] ?? 0;
-      const letter = byte <= BACKSLASH ? (COPY_LETTERS[byte] ?? 0) : 0;
-      if (letter === 0) to[at++] = byte;
-      else {
-        to[at++] = BACKSLASH;
-        to[at++] = letter;
-      }
-    }
-    this.end = at;
-  }
-
   /** As a string of JSON has it between its quotes. */
   appendJson(from: Buffer, start: number, end: number): void {
     const to = this.reserve(6 * (end - start));
@@ -97,6 +81,20 @@ export class TextBuffer {
     }
     this.end = at;
   }
+}
+
+/** Writes a value as COPY text has it; a byte takes two at most. @returns where it ends */
+export function escapeCopy(from: Buffer, start: number, end: number, to: Buffer, at: number): number {
+  for (let read = start; read < end; read++) {
+    const byte = from[read] ?? 0;
+    const letter = byte <= BACKSLASH ? (COPY_LETTERS[byte] ?? 0) : 0;
+    if (letter === 0) to[at++] = byte;
+    else {
+      to[at++] = BACKSLASH;
+      to[at++] = letter;
+    }
+  }
+  return at;
 }
 
 function letters(of: Readonly<Record<number, string>>): Uint8Array {

@@ -10,7 +10,7 @@ const FIRST_ROWS = 1_024;
  */
 export class TupleBatch {
   readonly plan: RowPlan;
-  readonly places: RowPlaces;
+  #places: RowPlaces;
   #buffer: Buffer = Buffer.allocUnsafe(FIRST_BYTES);
   #end = 0;
   /** Where each tuple starts; that of a tombstone as -1 - start. */
@@ -19,7 +19,18 @@ export class TupleBatch {
 
   constructor(plan: RowPlan, places: RowPlaces) {
     this.plan = plan;
-    this.places = places;
+    this.#places = places;
+  }
+
+  get places(): RowPlaces {
+    return this.#places;
+  }
+
+  /** Begins again, in the same memory. */
+  reset(places: RowPlaces): void {
+    this.#places = places;
+    this.#end = 0;
+    this.#rows = 0;
   }
 
   get rows(): number {
