@@ -24,6 +24,7 @@ begin
   execute format('grant select on pg2click.replicated_table, pg2click.shape, pg2click.migration, pg2click.ledger to %I', v_consumer);
   execute format('grant select, update on pg2click.stage to %I', v_consumer);
   execute format('grant select, insert, update on pg2click.quarantine to %I', v_consumer);
+  execute format('grant select, insert, delete on pg2click.worker to %I', v_consumer);
 end
 $$;
 

@@ -6,6 +6,7 @@ import { taskQueuesOf } from '../domain/deployment.js';
 import { Failure } from '../failure/failure.js';
 import { packageRoot, readVersion } from '../package-root.js';
 import type { WorkerRole } from '../worker/start.js';
+import type { WorkerLock } from '../worker/worker-lock.js';
 import { exitCode, type Exit } from './exit-code.js';
 import { runCommand, type Session } from './session.js';
 
@@ -55,6 +56,8 @@ async function runWorker(session: Session, { role, newClickhouse = false }: Work
   const [
     { temporalWorkerConnection },
     { startWorker },
+    { workerIdentity },
+    { openWorkerLock },
     { installRuntime },
     { createActivities },
     { observeWorker },
@@ -64,6 +67,8 @@ async function runWorker(session: Session, { role, newClickhouse = false }: Work
   ] = await Promise.all([
     import('../connect/temporal.js'),
     import('../worker/start.js'),
+    import('../worker/identity.js'),
+    import('../worker/open-worker-lock.js'),
     import('../worker/runtime.js'),
     import('../../activities/index.js'),
     import('../worker/observe.js'),
@@ -93,7 +98,9 @@ async function runWorker(session: Session, { role, newClickhouse = false }: Work
     stop.abort();
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, onSignal);
+  const identity = workerIdentity(role);
   let connection: NativeConnection | undefined;
+  let lock: WorkerLock | undefined;
   const over = new AbortController();
   let reading: Promise<void> | undefined;
   try {
@@ -104,7 +111,9 @@ async function runWorker(session: Session, { role, newClickhouse = false }: Work
     }
     log.info({ deployment: deployment.id, database: deployment.database, pipeline: deployment.pipeline }, 'serving');
     connection = await temporalWorkerConnection(settings);
+    lock = await openWorkerLock({ settings, deployment: deployment.id, connection, identity, log });
     const worker = await startWorker({
+      identity,
       taskQueues: taskQueuesOf(deployment.id),
       connection,
       namespace: settings.temporal.namespace,
@@ -125,6 +134,7 @@ async function runWorker(session: Session, { role, newClickhouse = false }: Work
     await observation.close();
     over.abort();
     await reading;
+    await lock?.close();
     await activities.close();
     await connection?.close();
   }

@@ -65,6 +65,8 @@ export const FAILURE_POLICIES = {
   NoProgress: { treatment: 'transient', remedy: 'A server accepted work and never answered; the slice starts again.' },
   WorkerLost: {
     treatment: 'transient',
+    // Another worker is there. Retries that become due within this time are started together; see `take-over.ts`.
+    delayMs: 100,
     remedy: 'A worker died or froze in the middle of a slice; another attempt goes on by itself within seconds.',
   },
   Unexpected: {

@@ -1,9 +1,9 @@
-import { hostname } from 'node:os';
 import { type NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
 import type { TaskQueues } from '../domain/deployment.js';
 import type { Log } from '../observe/log.js';
 import { NO_METERS, type Meters } from '../observe/meters.js';
 import { activityInterceptor } from './activity-interceptor.js';
+import { workerIdentity } from './identity.js';
 import { ensureSearchAttributes } from './search-attributes.js';
 
 /** What a worker process does. Workflows are run by every role: they cost little and no table may lack them. */
@@ -17,6 +17,8 @@ export interface WorkerSettings {
   readonly connection: NativeConnection;
   readonly namespace: string;
   readonly role: WorkerRole;
+  /** Default: one of its own. */
+  readonly identity?: string;
   /** By task queue: `producer` has all that reads PostgreSQL, `consumer` what goes from Kafka to ClickHouse. */
   readonly activities: { readonly producer: object; readonly consumer: object };
   readonly log: Log;
@@ -66,7 +68,7 @@ const STICKY_TIMEOUT_MS = 3_000;
  */
 export async function startWorker(settings: WorkerSettings): Promise<RunningWorker> {
   await ensureSearchAttributes(settings.connection.operatorService, settings.namespace);
-  const identity = `${hostname()}/${process.pid}/${settings.role}`;
+  const { identity = workerIdentity(settings.role) } = settings;
   const workers = await createAll(optionsOf(settings, identity));
   const ended = runTogether(workers);
   // A caller that only stops it must not get an unhandled rejection.

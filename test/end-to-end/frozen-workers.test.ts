@@ -8,7 +8,7 @@ import { measureLatency, LATENCY_TABLE, createLatencyTable } from '../support/la
 import { proxied, type Proxies } from '../support/proxied.js';
 import { addressOf, freshDatabase, freshSink, waitFor } from '../support/stack.js';
 
-/** Heartbeats are missed after 10 s; the frozen worker's open poll may swallow the second attempt, never a third. */
+/** PostgreSQL misses a silent worker after 5 s, Temporal its heartbeats after 10 s; an open poll of it may swallow the second attempt. */
 const TAKE_OVER_MS = 45_000;
 const SETTLE_MS = 60_000;
 const SLICE_MS = 15_000;

@@ -1,5 +1,6 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { enterWorker, findUnlocked, giveLocks } from '../../src/ledger/workers.js';
 import { roleScriptFor } from '../support/least-role.js';
 import { openPath, type Path } from '../support/path.js';
 import { keptKeys } from '../support/quarantine.js';
@@ -19,6 +20,19 @@ describe('a worker that only loads', () => {
   afterAll(async () => {
     await pool.end();
     await path.close();
+  });
+
+  it('holds its lock in the ledger, and gives it back', async () => {
+    const session = await pool.connect();
+    try {
+      const id = await enterWorker(session, { name: 'host/1/consumer/00000001', deployment: 'ab12cd34' });
+      expect(await findUnlocked(path.source, 'ab12cd34', [])).toEqual([]);
+      await giveLocks(session, [id], { forget: false });
+      expect(await findUnlocked(path.source, 'ab12cd34', [])).toEqual([{ id, name: 'host/1/consumer/00000001' }]);
+      await giveLocks(session, [id], { forget: true });
+    } finally {
+      session.release();
+    }
   });
 
   it('loads with rights to the ledger alone, and sees neither tables nor outboxes', async () => {

@@ -13,6 +13,7 @@ const LONGEST = [
   'kill-loop',
   'poll',
   'worker-start.temporal',
+  'take-over',
   'outages',
   'changing-course-live',
   'stack.secure',
