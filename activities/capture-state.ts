@@ -8,7 +8,8 @@ import type { Deps } from './deps.js';
 export async function captureState(deps: Deps, table: ReplicatedTable): Promise<CaptureBacklog | undefined> {
   const drain = stagesOf(table.route).find(({ id }) => inputOf(id) === 'capture');
   const row = (await readStages(deps.ledger, table.id)).find(({ stage }) => stage === drain?.id);
-  const captured = { table, id: table.id, lowWater: row?.lowWater ?? '0', position: row?.position };
+  const { lowWater = '0', position, pending } = row ?? {};
+  const captured = { table, id: table.id, lowWater, position, pending };
   const backlog = await deps.captures.named(table.route.capture.kind).backlog?.(deps.source, [captured]);
   return backlog?.get(table.id);
 }

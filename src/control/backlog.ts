@@ -82,7 +82,8 @@ function drainOf({ table, stages }: LedgerTable): LedgerStage | undefined {
 
 function capturedTable(each: LedgerTable) {
   const drain = drainOf(each);
-  return { id: each.table.id, table: each.table, lowWater: drain?.lowWater ?? '0', position: drain?.position };
+  const { lowWater = '0', position, pending } = drain ?? {};
+  return { id: each.table.id, table: each.table, lowWater, position, pending };
 }
 
 function toBacklog({ table, stages, quarantined }: LedgerTable, captured: CaptureBacklog | undefined): TableBacklog {

@@ -45,6 +45,8 @@ export interface CapturedTable {
   readonly lowWater: string;
   /** Undefined where the ledger has no such stage. */
   readonly position: unknown;
+  /** The name of a batch that is moved now. */
+  readonly pending?: unknown;
 }
 
 export interface CaptureBacklog extends SourceBacklog {

@@ -83,6 +83,13 @@ describe('a row of the stream is taken', () => {
     expect(isTaken({ ...opened, rows: again }, 150n, '1', 'a')).toBe(false);
   });
 
+  it('of at most a megabyte', () => {
+    const [message, tuple] = rowOf('1', 'a');
+    tuple.to += 1_048_577;
+    const { rows, pending } = open();
+    expect(rows.add(pending, 100n, message, undefined, tuple)).toBe(0);
+  });
+
   it('where all of it is there', () => {
     expect(isTaken(open(), 100n, '1', UNCHANGED)).toBe(false);
     expect(isTaken(open(), 100n, '1', NULL)).toBe(false);

@@ -1,4 +1,5 @@
 import type { Queryable } from '../../connect/queryable.js';
+import type { OutboxBatch } from '../../domain/batch.js';
 import { queryBounded } from '../../ledger/query.js';
 import type { CaptureBacklog, CapturedTable } from '../capture.js';
 import { readOutboxBacklog } from '../outbox/backlog.js';
@@ -19,13 +20,22 @@ export async function readWalBacklog(
   const backlogs = await readOutboxBacklog(pg, tables);
   const slots = new Map((await readSlots(pg, tables)).map((row) => [row.name, row]));
   return new Map(
-    tables.flatMap(({ id, table }) => {
+    tables.flatMap(({ id, table, pending }) => {
       const [backlog, name] = [backlogs.get(id), slotOf(table)];
       const { retained = null, safe = null } = slots.get(name) ?? {};
       const slot = { name, retainedBytes: numberOf(retained), safeBytes: numberOf(safe) };
-      return backlog === undefined ? [] : [[id, { ...backlog, slot }]];
+      return backlog === undefined ? [] : [[id, { ...withStreamed(backlog, pending), slot }]];
     }),
   );
+}
+
+/** The outbox has no event of rows that are moved in memory. */
+function withStreamed(backlog: CaptureBacklog, pending: unknown): CaptureBacklog {
+  const name = pending as OutboxBatch | null | undefined;
+  if (name?.streamed !== true) return backlog;
+  const [first, last] = [BigInt(name.first), BigInt(name.last)];
+  const waiting = (backlog.waiting ?? 0) + Number(last - first) + 1;
+  return { ...backlog, waiting, done: backlog.done < first ? backlog.done : first - 1n };
 }
 
 function numberOf(text: string | null): number | null {

@@ -5,6 +5,9 @@ import type { Tuple } from '../tuple.js';
 import type { HandOver, HandOvers } from './hand-over.js';
 import { RowPlaces } from './row-plan.js';
 
+/** Larger rows go by key: memory holds two batches, and what is too large for Kafka is found out where they are drained. */
+const LARGEST_BYTES = 1_048_576;
+
 /** The rows of a table of the stream, while a stage takes them. */
 export class TableRows {
   readonly #id: string;
@@ -31,7 +34,7 @@ export class TableRows {
     const places = this.#find();
     const handOver = this.#handOver;
     if (places === undefined || handOver?.covers(commit, this.#number) !== true) return 0;
-    if (now !== undefined && !places.isWhole(message, now)) return 0;
+    if (now !== undefined && (now.to - now.from > LARGEST_BYTES || !places.isWhole(message, now))) return 0;
     if (old !== undefined && !places.hasKey(message, old)) return 0;
     const rows = pending.rowsOf(handOver, places);
     const before = rows.bytes;
