@@ -16,6 +16,7 @@ import type { DdlOptions } from '../src/source/brief-lock.js';
 import { settle } from '../src/source/settle.js';
 import { inTransaction } from '../src/source/transaction.js';
 import type { TopicPosition } from '../src/topic/topic-source.js';
+import { avroFormOf } from './avro-form.js';
 import { captureState } from './capture-state.js';
 import type { Deps } from './deps.js';
 import { endOffsets, readyTopic, receiptOf } from './prepare-table.js';
@@ -43,6 +44,7 @@ const LOOK_MS = 250;
 export async function prepareChange(change: Change): Promise<ChangeReceipt> {
   const { deps, steps, table, route, deployment, kind } = change;
   const kafka = kafkaOf(route);
+  await avroFormOf(deps, table, route);
   if (kafka !== undefined && kafkaOf(table.route) === undefined)
     await readyTopic(deps, steps, { table, kafka, deployment });
   if (kind !== 'growing') return { next: 'draining' };

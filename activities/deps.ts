@@ -15,6 +15,7 @@ import {
 } from '../src/connect/postgres.js';
 import type { Queryable } from '../src/connect/queryable.js';
 import { ReadingPool } from '../src/connect/reading-pool.js';
+import { SchemaRegistry } from '../src/connect/schema-registry.js';
 import { Semaphore, type AcquireOptions } from '../src/connect/semaphore.js';
 import { RateLimit } from '../src/pipeline/rate-limit.js';
 import { CopyConnections } from '../src/source/copy/copy-connections.js';
@@ -106,6 +107,8 @@ export interface Deps {
   readonly mirror: OffsetMirror;
   /** Groups of others that read our topics. */
   readonly groups: ConsumerGroups;
+  /** Of schemas, for messages in Avro; undefined where none is set. */
+  readonly registry: SchemaRegistry | undefined;
   readonly clickhouse: ClickHouseClient;
   readonly parts: PartTracker;
   /** ClickHouse as a loader uses it: `clickhouse` and `parts`, or those of the server that the loader names. @throws Failure `WrongWorker` */
@@ -192,6 +195,7 @@ export function openDeps(
     reader: (topic, options) => openReader(fetcher, topic, { log, ...options }),
     mirror,
     groups,
+    registry: settings.registry && new SchemaRegistry(settings.registry),
     clickhouse,
     parts: new PartTracker(clickhouse),
     // By `this`, so that who puts another client in the place of `clickhouse` gets it from here too.

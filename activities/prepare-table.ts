@@ -27,6 +27,7 @@ import { definitionOf } from '../src/ledger/change-route.js';
 import { saveOwner } from '../src/ledger/tables.js';
 import { ensureTopic, requireTopic, topicState, withAdmin } from '../src/topic/admin.js';
 import { findOtherOrigin } from '../src/topic/origin.js';
+import { avroFormOf } from './avro-form.js';
 import { chooseRoute, DEFAULT_CAPTURE, strayOptions } from './choose-route.js';
 import type { Deps } from './deps.js';
 import { refuseSecondName } from '../src/ledger/second-name.js';
@@ -74,6 +75,7 @@ export async function prepareTable(
     for (const loader of table.route.loaders)
       await targetEngine(loader).check(deps.clickhouse, targetTable(table, loader.name, deployment.id));
     const kafka = kafkaOf(table.route);
+    await avroFormOf(deps, table);
     const transport =
       kafka === undefined ? table.route.transport : await readyTopic(deps, steps, { table, kafka, deployment });
     const fingerprint = await install(deps, pg, steps, { capture, table, claim, before: standing.table, lockWaitMs });

@@ -3,6 +3,7 @@ import { PUBLISH_STAGE, requireKafka } from '../src/domain/route.js';
 import { TopicBatchWriter } from '../src/topic/topic-batch-writer.js';
 import { rowContentOf } from '../src/messages/formats.js';
 import { messageColumns } from '../src/domain/column-type.js';
+import { avroFormOf } from './avro-form.js';
 import type { Deps } from './deps.js';
 import { runStageSlice } from './run-stage-slice.js';
 
@@ -29,6 +30,7 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
           origin: (await deps.deployment()).id,
           shape: table.shape,
           columns: content.rows === 'text' ? messageColumns(table) : undefined,
+          avro: await avroFormOf(deps, table),
           throttle: deps.throttles.publish,
         }),
       };

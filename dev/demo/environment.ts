@@ -6,6 +6,7 @@ import { connectPostgres, createPostgresPool } from '../../src/connect/postgres.
 import { connectTemporal, type TemporalClient } from '../../src/connect/temporal.js';
 import type { CleanupStack } from '../cleanup-stack.js';
 import type { ServerName } from '../../src/settings/server-name.js';
+import { startDevRegistry } from '../stack/dev-registry.js';
 import { startStack, type Stack, type StackEvent } from '../stack/stack.js';
 import { taskQueuesOf, type TaskQueues } from '../../src/domain/deployment.js';
 import { readDeployment } from '../../src/source/deployment.js';
@@ -42,12 +43,20 @@ export async function openEnvironment(options: {
   readonly report: (event: StackEvent) => void;
   /** Those that the way of the rows needs. */
   readonly servers: readonly ServerName[];
+  /** Messages are in Avro. */
+  readonly needsRegistry: boolean;
 }): Promise<Environment> {
   const { stateDir, signal, cleanup } = options;
   const stack = await startStack({ stateDir, reset: true, signal, report: options.report, servers: options.servers });
   cleanup.defer(() => stack.stop());
   const stackFile = join(stateDir, 'stack.json');
-  const env = { PG2CLICK_PIPELINE: PIPELINE, PG2CLICK_STACK_FILE: stackFile };
+  const registry = options.needsRegistry ? await startDevRegistry(stateDir, { reset: true }, signal) : undefined;
+  if (registry !== undefined) cleanup.defer(() => registry.stop());
+  const env = {
+    PG2CLICK_PIPELINE: PIPELINE,
+    PG2CLICK_STACK_FILE: stackFile,
+    ...(registry === undefined ? {} : { SCHEMA_REGISTRY_URL: registry.url }),
+  };
   const settings = loadSettings({ env, envFile: false });
   const clickhouse = connectClickHouse(settings, { requestTimeoutMs: 30_000 });
   cleanup.defer(() => clickhouse.close());

@@ -37,7 +37,12 @@ export async function setUp(context: DemoContext): Promise<Fixtures> {
   const servers = serversOf(route);
   const [environment, flights] = await Promise.all([
     screen.step(`start ${titlesOf(servers)} on this machine`, (report) =>
-      openEnvironment({ ...context, servers, report: reporter(context, report, servers) }),
+      openEnvironment({
+        ...context,
+        servers,
+        needsRegistry: route.format === 'avro',
+        report: reporter(context, report, servers),
+      }),
     ),
     readFlights(),
   ]);

@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { addressTable, showProgress } from './progress.js';
+import { startDevRegistry } from './dev-registry.js';
+import type { Registry } from './registry.js';
 import { SERVER_NAMES, type ServerName } from '../../src/settings/server-name.js';
 import { startStack, type Ports, type Stack, type StackAddresses, type StackEvent } from './stack.js';
 
@@ -16,6 +18,8 @@ export interface DevOptions {
   readonly secure?: boolean | undefined;
   /** False: no Kafka is started. Default true. */
   readonly kafka?: boolean | undefined;
+  /** True: a schema registry too. Default false. */
+  readonly registry?: boolean | undefined;
   readonly ports?: Partial<Ports> | undefined;
   /** Servers of the user's own, by the settings: used, not started, not stopped. */
   readonly external?: Partial<StackAddresses> | undefined;
@@ -41,6 +45,7 @@ export async function runDev(options: DevOptions): Promise<void> {
   for (const signal of signals) process.on(signal, onSignal);
 
   const progress = showProgress(out);
+  let registry: Registry | undefined;
   const revive = reviver(asked.signal, out);
   try {
     const stack = await startStack({
@@ -57,16 +62,27 @@ export async function runDev(options: DevOptions): Promise<void> {
       },
     }).finally(progress.close);
     revive.of(stack);
+    registry = options.registry === true ? await withRegistry(stack, options, asked.signal) : undefined;
     out.write(`\n${addressTable(stack, { servers, external })}\n`);
     out.write(
       `\nState, logs and passwords (stack.json) are in ${stack.stateDir}. Ctrl-C stops it all; the state stays.\n`,
     );
+    if (registry !== undefined) out.write(`\nFor messages in Avro set SCHEMA_REGISTRY_URL=${registry.url}\n`);
     await aborted(asked.signal);
-    await stack.stop();
+    await Promise.all([registry?.stop(), stack.stop()]);
   } catch (error) {
     if (!asked.signal.aborted) throw error;
   } finally {
     for (const signal of signals) process.removeListener(signal, onSignal);
+  }
+}
+
+async function withRegistry(stack: Stack, options: DevOptions, signal: AbortSignal): Promise<Registry> {
+  try {
+    return await startDevRegistry(stack.stateDir, options, signal);
+  } catch (error) {
+    await stack.stop();
+    throw error;
   }
 }
 

@@ -16,6 +16,7 @@ import { judgeTarget } from './judge-target.js';
 import { missingWorkers } from './missing-workers.js';
 import { heirsNote } from './plan-picture.js';
 import { requireKafkaFor } from './require-kafka.js';
+import { requireRegistryFor } from './require-registry.js';
 import type { Exit } from './exit-code.js';
 import { startChecked } from './start-checked.js';
 import { tellOutside } from './tell-outside.js';
@@ -60,6 +61,7 @@ export async function addTable(session: Session, table: string, options: AddOpti
     const [workers] = await Promise.all([
       requireSlots(client, address, { queues: servers.queues, slots: worker.slots, stages, addedLoaders }),
       prepared || !options.wait || kafkaOf(route) === undefined ? undefined : requireKafkaFor(session.settings, kafka),
+      prepared || !options.wait ? undefined : requireRegistryFor(session.settings, [route]),
       ensureSearchAttributes(servers.temporal.operator, client.options.namespace),
     ]);
     const rows = found.estimatedRows === null ? '' : `, about ${plural(found.estimatedRows, 'row')}`;

@@ -14,6 +14,7 @@ import { drawPlan } from './plan-picture.js';
 import { planAsData, resultAsData } from './plan-data.js';
 import { plannedTo, planTables, type PlannedTable } from './plan-tables.js';
 import { requireKafkaFor } from './require-kafka.js';
+import { requireRegistryFor } from './require-registry.js';
 import { withServers, type Servers } from './servers.js';
 import { askYes } from './ask-yes.js';
 import { tellOutside } from './tell-outside.js';
@@ -113,7 +114,8 @@ async function addAll(
   const added = plannedTo(plan, 'add');
   const stages = [...new Map(added.flatMap(({ checked }) => stagesOf(checked.route)).map((each) => [each.id, each]))];
   const specs: readonly StageSpec[] = stages.map(([, spec]) => spec);
-  const usesKafka = added.some(({ checked }) => !checked.prepared && kafkaOf(checked.route) !== undefined);
+  const newRoutes = added.flatMap(({ checked }) => (checked.prepared ? [] : [checked.route]));
+  const usesKafka = newRoutes.some((route) => kafkaOf(route) !== undefined);
   const kafka = { title: plural(added.length, 'table'), command: commandOf(patterns, options) };
   const { client, operator } = servers.temporal;
   const addedLoaders = await countAddedLoaders(servers.ledger);
@@ -121,6 +123,7 @@ async function addAll(
   const [counted] = await Promise.all([
     requireSlots(client, undefined, { ...slots, tables: added.length, loading: Math.min(added.length, ADDED_AT_ONCE) }),
     usesKafka && options.wait ? requireKafkaFor(settings, kafka) : undefined,
+    usesKafka && options.wait ? requireRegistryFor(settings, newRoutes) : undefined,
     ensureSearchAttributes(operator, client.options.namespace),
   ]);
   const missing = options.wait ? await missingWorkers(servers, { counted, stages: specs }, signal) : [];

@@ -2,6 +2,7 @@ import type { Client } from '@temporalio/client';
 import { probeClickHouse } from '../connect/clickhouse.js';
 import { probeKafka } from '../connect/kafka.js';
 import { connectPostgres, ledgerSettings } from '../connect/postgres.js';
+import { SchemaRegistry } from '../connect/schema-registry.js';
 import { connectTemporal, explainTemporalConnect } from '../connect/temporal.js';
 import { moveWorkflow } from '../control/move-workflow.js';
 import { countWorkers, type Workers } from '../control/workers.js';
@@ -41,7 +42,7 @@ export async function checkServers(
   session: Session,
   { prepare, report }: { readonly prepare: boolean; readonly report: (check: ServerCheck) => void },
 ): Promise<ServerCheck[]> {
-  const { postgres, kafka, clickhouse, temporal } = session.settings;
+  const { postgres, kafka, registry, clickhouse, temporal } = session.settings;
   const source = check('PostgreSQL', `${postgres.host}:${postgres.port}/${postgres.database}`, () =>
     checkSource(session, prepare),
   );
@@ -56,6 +57,14 @@ export async function checkServers(
     source,
     ...(ledger === source ? [] : [ledger]),
     check('Kafka', kafka.brokers.join(','), () => checkKafka(session, ledger)),
+    ...(registry === undefined
+      ? []
+      : [
+          check('Registry', registry.url, async () => {
+            await new SchemaRegistry(registry).probe();
+            return { told: `schemas in Avro, ${wayOf(registry.tls)}` };
+          }),
+        ]),
     check('ClickHouse', `${clickhouse.url}/${clickhouse.database}`, async () => ({
       told: `version ${await probeClickHouse(session.settings)}, ${wayOf(clickhouse.tls)}`,
     })),

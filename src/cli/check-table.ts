@@ -1,5 +1,6 @@
 import { chooseTarget } from '../../activities/choose-names.js';
 import { chooseRoute, DEFAULT_CAPTURE, strayOptions } from '../../activities/choose-route.js';
+import { avroSchema } from '../avro/schema.js';
 import type { Databases } from '../connect/databases.js';
 import { requireSameColumns, requireSameOptions } from '../control/check-options.js';
 import type { PrepareRequest } from '../domain/receipt.js';
@@ -71,6 +72,7 @@ export async function checkTable(
   const route = chooseRoute(request, { settings, capture: inspection.capture, taken: [] });
   refuse(strayOptions(options, inspection.capture) ?? refusalOf(route, KINDS));
   const { schema, table } = request;
+  if (kafkaOf(route)?.format === 'avro') avroSchema({ ...inspection, name: { schema, table } });
   if (route.loaders.some(({ kind }) => kind === 'kafka-engine'))
     refuseEngineNames({ name: { schema, table }, columns: inspection.columns });
   if (added !== undefined) {

@@ -15,6 +15,7 @@ import { readStanding } from '../ledger/registration.js';
 import { CAPTURES } from '../source/captures.js';
 import { busyWith, LEAVING } from '../../workflows/request.js';
 import type { Exit } from './exit-code.js';
+import { requireRegistryFor } from './require-registry.js';
 import { requireAccepted } from './request.js';
 import { refuseTargetOptions, type StoredOptions } from './refuse-target-options.js';
 import { routeOptionsOf } from './route-options.js';
@@ -96,6 +97,7 @@ async function makePlan(
       message: `${title} cannot be changed so. ${plan.why}`,
       remedy: [plan.wayOut, 'Nothing was changed: the table goes on as it is.'].filter(Boolean).join('. '),
     });
+  if (plan.kind !== 'none') await requireRegistryFor(settings, [plan.route]);
   return { before: table.route, plan };
 }
 

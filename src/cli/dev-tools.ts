@@ -16,6 +16,8 @@ export interface DevOptions {
   readonly secure: boolean;
   /** False: none is started. */
   readonly kafka: boolean;
+  /** True: a schema registry too. */
+  readonly registry: boolean;
   /** Undefined: a free one. */
   readonly ports: Readonly<Record<ServerName | 'temporalUi', number | undefined>>;
   /** A server whose address the user wrote is not started. */

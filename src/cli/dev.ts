@@ -10,6 +10,7 @@ interface DevFlags {
   readonly secure?: boolean;
   /** False with `--no-kafka`. */
   readonly kafka: boolean;
+  readonly registry?: boolean;
   readonly postgresPort?: number;
   readonly kafkaPort?: number;
   readonly clickhousePort?: number;
@@ -29,6 +30,7 @@ export function devCommand(): Command {
     .option('--reset', 'start with empty servers')
     .option('--secure', 'over TLS only, with certificates of its own, and a Kafka that asks for a user')
     .option('--no-kafka', 'without Kafka, and so without Java and Maven: tables go directly (--transport direct)')
+    .option('--registry', 'with a schema registry, for messages in Avro')
     .option('--postgres-port <port>', 'instead of a free one', readPort)
     .option('--kafka-port <port>', 'instead of a free one', readPort)
     .option('--clickhouse-port <port>', 'instead of a free one', readPort)
@@ -59,6 +61,7 @@ async function dev({ settings }: Session, flags: DevFlags): Promise<Exit> {
     reset: flags.reset ?? false,
     secure: flags.secure ?? false,
     kafka: flags.kafka,
+    registry: flags.registry ?? false,
     ports,
     settings,
   });

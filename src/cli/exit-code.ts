@@ -26,12 +26,14 @@ const EXIT_OF_KIND: Partial<Record<FailureKind, Exit>> = {
   SourceUnavailable: 'unreachable',
   LedgerUnavailable: 'unreachable',
   BrokerUnavailable: 'unreachable',
+  RegistryUnavailable: 'unreachable',
   SinkUnavailable: 'unreachable',
   TemporalUnavailable: 'unreachable',
   MissingTable: 'unsuitable',
   UnsuitableTable: 'unsuitable',
   UnsupportedType: 'unsuitable',
   TargetTaken: 'unsuitable',
+  SchemaRefused: 'unsuitable',
 };
 
 export function exitOf(error: unknown): Exit {

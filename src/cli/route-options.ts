@@ -23,7 +23,10 @@ export function withRouteOptions(command: Command): Command {
     new Option('--payload <payload>', 'what a message holds: the row, or its key (the loader reads the row)').choices(
       PAYLOADS,
     ),
-    new Option('--format <format>', 'of the messages in Kafka').choices(MESSAGE_FORMATS),
+    new Option(
+      '--format <format>',
+      'of the messages in Kafka: json or avro (a row each; avro needs a schema registry), or packed (many rows)',
+    ).choices(MESSAGE_FORMATS),
     new Option(
       '--engine <engine>',
       'of the ClickHouse table: replacing, or merge-tree for a table that only grows',

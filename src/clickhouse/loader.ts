@@ -19,7 +19,7 @@ export interface ConsumerGroups {
 export interface LoaderServices {
   readonly clickhouse: ClickHouseClient;
   readonly groups: ConsumerGroups;
-  readonly settings: Pick<Settings, 'kafka'>;
+  readonly settings: Pick<Settings, 'kafka' | 'registry'>;
 }
 
 /** A loader of one table: where it reads, where that is a topic. */

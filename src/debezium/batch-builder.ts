@@ -6,7 +6,7 @@ import type { RecordCursor } from '../kafka/protocol/record-batch-reader.js';
 import type { BatchBuilder, Fetched, FetchLimits } from '../topic/fetched.js';
 import { MessagePlaces } from '../topic/message-places.js';
 import { contentMark, type RecordPlace } from '../topic/record-mark.js';
-import { LineBuffer } from './line-buffer.js';
+import { LineBuffer } from '../pipeline/line-buffer.js';
 import { DebeziumMessage, ForeignMessage } from './message.js';
 import { RowWriter, UnknownColumns } from './row-writer.js';
 import { versionOf } from './version-of.js';

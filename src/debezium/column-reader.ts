@@ -1,6 +1,6 @@
 import { columnType } from '../domain/column-type.js';
 import type { Column } from '../domain/replicated-table.js';
-import type { LineBuffer } from './line-buffer.js';
+import type { LineBuffer } from '../pipeline/line-buffer.js';
 import { readDate, readMicros, readMillis, readTime, readZoned } from './moments.js';
 import { readDecimal, readDecimalText } from './decimals.js';
 import type { FieldSchema } from './semantic-type.js';

@@ -2,7 +2,7 @@ import { DELETED_COLUMN, VERSION_COLUMN } from '../domain/column-type.js';
 import { shownName, type Column, type ReplicatedTable } from '../domain/replicated-table.js';
 import { columnReader, type ColumnReader } from './column-reader.js';
 import type { JsonObject } from './json-object.js';
-import type { LineBuffer } from './line-buffer.js';
+import type { LineBuffer } from '../pipeline/line-buffer.js';
 import { ForeignMessage, type DebeziumMessage } from './message.js';
 import type { StructSchema } from './semantic-type.js';
 

@@ -76,6 +76,7 @@ export function refusalOfChange(from: Route, to: Route, { appendOnly = false }: 
   return (
     refusalOfLoaders(from, to) ??
     refusalOfTopic(from, to) ??
+    refusalOfFormat(from, to) ??
     (kind === 'growing' ? refusalOfGrowing(from, to, appendOnly) : undefined) ??
     (kind === 'wake' && from.transport.kind !== to.transport.kind ? ONE_AT_A_TIME : undefined) ??
     (kind === 'wake' && captureOption(from.capture, 'cursor') !== captureOption(to.capture, 'cursor')
@@ -96,6 +97,14 @@ function refusalOfTopic(from: Route, to: Route): string | undefined {
   const [before, after] = [kafkaOf(from), kafkaOf(to)];
   if (before === undefined || after === undefined || before.topic === after.topic) return undefined;
   return `The topic of a table stays ${before.topic}: others may read it.`;
+}
+
+function refusalOfFormat(from: Route, to: Route): string | undefined {
+  const [before, after] = [kafkaOf(from), kafkaOf(to)];
+  if (before === undefined || after === undefined || before.format === after.format) return undefined;
+  return from.loaders.some((loader) => loader.kind === 'kafka-engine')
+    ? `The Kafka engine reads one format, and messages in ${before.format} are in the topic.`
+    : undefined;
 }
 
 function refusalOfLoaders(from: Route, to: Route): string | undefined {

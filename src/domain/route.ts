@@ -34,8 +34,8 @@ export const FOREIGN_TOPIC_CAPTURES: readonly string[] = ['debezium'];
 export const TRANSPORTS = ['kafka', 'direct'] as const;
 export type TransportKind = (typeof TRANSPORTS)[number];
 
-/** How rows travel in Kafka. `json`: one row a message. `packed`: many rows a message. */
-export const MESSAGE_FORMATS = ['json', 'packed'] as const;
+/** How rows travel in Kafka. `json` and `avro`: one row a message. `packed`: many rows a message. */
+export const MESSAGE_FORMATS = ['json', 'packed', 'avro'] as const;
 export type MessageFormat = (typeof MESSAGE_FORMATS)[number];
 
 /** `row`: a message has the whole row. `key`: it has the key, and who loads it reads the row from PostgreSQL. */

@@ -27,6 +27,10 @@ export const FAILURE_POLICIES = {
     treatment: 'transient',
     remedy: 'Check that Kafka runs and is reachable; the outbox keeps the changes meanwhile.',
   },
+  RegistryUnavailable: {
+    treatment: 'transient',
+    remedy: 'Check that the schema registry runs and is reachable; the outbox keeps the changes meanwhile.',
+  },
   SinkUnavailable: {
     treatment: 'transient',
     remedy: 'Check that ClickHouse runs and is reachable; Kafka keeps the changes meanwhile.',
@@ -113,6 +117,10 @@ export const FAILURE_POLICIES = {
       'refuses them: a constraint, a materialized view. Alter that, or raise the limit that is named for the workers and restart them, then resume.',
   },
   MessageTooLarge: { treatment: 'parked', remedy: 'Raise max.message.bytes of the topic and the broker, then resume.' },
+  SchemaRefused: {
+    treatment: 'parked',
+    remedy: 'Let the schema registry take the schema, then resume the table.',
+  },
   TargetTaken: {
     treatment: 'parked',
     remedy:

@@ -1,3 +1,4 @@
+import type { AvroColumn } from '../avro/avro-type.js';
 import type { Change, Span } from '../domain/change.js';
 import type { Payload } from '../domain/route.js';
 import type { RecordHeader } from '../kafka/protocol/record-batch-writer.js';
@@ -30,8 +31,17 @@ export interface EncoderOptions {
   readonly partitions: number;
   /** The columns of the values where these are COPY text, in their order; absent where they are JSON. */
   readonly columns?: readonly string[] | undefined;
+  /** Of messages in Avro. */
+  readonly avro?: AvroForm | undefined;
   /** What the values of changes are; `row` when absent. */
   readonly payload?: Payload | undefined;
+}
+
+/** What records in Avro are written by. */
+export interface AvroForm {
+  /** That the registry has given to the schema. */
+  readonly schemaId: number;
+  readonly columns: readonly AvroColumn[];
 }
 
 export const NO_HEADERS: readonly RecordHeader[] = [];

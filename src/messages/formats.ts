@@ -1,4 +1,5 @@
 import type { KafkaTransport, MessageFormat } from '../domain/route.js';
+import { AvroEncoder } from './avro.js';
 import type { EncoderOptions, MessageEncoder } from './encoder.js';
 import { JsonEncoder } from './json.js';
 import { PackedEncoder } from './packed.js';
@@ -7,13 +8,16 @@ import { PackedEncoder } from './packed.js';
 interface FormatSpec {
   /** What the values of changes have to be: JSON objects, or lines of COPY text whose columns are named. */
   readonly rows: 'json' | 'text';
+  /** Messages have the key of their row. */
+  readonly keyed: boolean;
   readonly Encoder: new (options: EncoderOptions) => MessageEncoder;
 }
 
 /** Every message format. A new one is a file here, a line in this table, and its name in the domain. */
 export const FORMATS: Readonly<Record<MessageFormat, FormatSpec>> = {
-  json: { rows: 'json', Encoder: JsonEncoder },
-  packed: { rows: 'text', Encoder: PackedEncoder },
+  json: { rows: 'json', keyed: true, Encoder: JsonEncoder },
+  packed: { rows: 'text', keyed: false, Encoder: PackedEncoder },
+  avro: { rows: 'text', keyed: true, Encoder: AvroEncoder },
 };
 
 /** What rows have to be for a topic: `key` is false where no message has one, and there is no partition to choose. */
@@ -26,6 +30,6 @@ export function rowContentOf({
   readonly key: boolean;
 } {
   if (payload === 'key') return { rows: 'keys', key: true };
-  const { rows } = FORMATS[format];
-  return { rows, key: rows === 'json' || partitions > 1 };
+  const { rows, keyed } = FORMATS[format];
+  return { rows, key: keyed || partitions > 1 };
 }

@@ -10,6 +10,7 @@ import { readEnvFile, readLayers, type Layer, type WrittenSettings } from './lay
 import { readLedgerServer } from './ledger.js';
 import { postgresServer, type PostgresServer } from './postgres-server.js';
 import { readValues } from './read-values.js';
+import { readRegistryServer, type RegistryServer } from './registry.js';
 import { Secret } from './secret.js';
 import { readSecurity, type Sasl, type Security } from './security.js';
 import { originOf, readStack, refuseMixture, type AddressOrigin } from './stack.js';
@@ -41,6 +42,8 @@ export interface Settings {
     readonly retentionMs: number;
     readonly format: MessageFormat;
   };
+  /** Of schemas, for messages in Avro; undefined where none is set. */
+  readonly registry: RegistryServer | undefined;
   readonly clickhouse: ClickHouseServer & {
     /** Target of the first table. */
     readonly table: string | undefined;
@@ -140,6 +143,7 @@ export function loadSettings(options: LoadOptions = {}): Settings {
   const security = readSecurity(values, all, directory);
   const ledger = readLedgerServer(all, directory);
   const clickhouses = readClickHouseServers(layers, directory);
+  const registry = readRegistryServer(values, all, directory);
   return compose(values, {
     all,
     origins,
@@ -148,13 +152,16 @@ export function loadSettings(options: LoadOptions = {}): Settings {
     security,
     ledger,
     clickhouses,
+    registry,
   });
 }
 
 /** `env` without any name that pg2click reads: for starting a process that must not meet a production database. */
 export function withoutSettings(env: NodeJS.ProcessEnv = process.env): NodeJS.ProcessEnv {
   return Object.fromEntries(
-    Object.entries(env).filter(([name]) => !/^(?:PG|LEDGER_PG|KAFKA|CH|TEMPORAL)_|^PG2CLICK_(?!CACHE$)/u.test(name)),
+    Object.entries(env).filter(
+      ([name]) => !/^(?:PG|LEDGER_PG|KAFKA|SCHEMA_REGISTRY|CH|TEMPORAL)_|^PG2CLICK_(?!CACHE$)/u.test(name),
+    ),
   );
 }
 
@@ -223,6 +230,7 @@ function compose(
     security: Security;
     ledger: PostgresServer | undefined;
     clickhouses: Settings['clickhouses'];
+    registry: RegistryServer | undefined;
   },
 ): Settings {
   const secrets = SETTING_NAMES.flatMap((name) => {
@@ -231,6 +239,7 @@ function compose(
   });
   // It may be written inside of a URL.
   if (told.ledger !== undefined && told.ledger.password.reveal() !== '') secrets.push(told.ledger.password);
+  if (told.registry !== undefined && told.registry.password.reveal() !== '') secrets.push(told.registry.password);
   for (const { password } of Object.values(told.clickhouses)) if (password.reveal() !== '') secrets.push(password);
   const settings: Settings = {
     pipeline: values.PG2CLICK_PIPELINE,
@@ -248,6 +257,7 @@ function compose(
       retentionMs: values.KAFKA_RETENTION_MS,
       format: values.PG2CLICK_FORMAT,
     },
+    registry: told.registry,
     clickhouse: { ...clickhouseServer(values, told.all, told.security.clickhouse), table: values.CH_TABLE },
     clickhouses: told.clickhouses,
     temporal: {

@@ -11,6 +11,7 @@ import {
   identifier,
   port,
   postgresUrl,
+  registryUrl,
   text,
   topicName,
   webUrl,
@@ -106,7 +107,27 @@ export const SETTINGS = {
   KAFKA_SASL_PASSWORD: setting('Kafka', text, { secret: true, description: 'Its password.' }),
   PG2CLICK_FORMAT: setting('Kafka', choice(MESSAGE_FORMATS), {
     default: 'json',
-    description: 'Messages of tables added without --format: one row each (json), or many rows each (packed, faster).',
+    description:
+      'Messages of tables added without --format: one row each (json, or avro with a schema registry), or many rows each (packed, faster).',
+  }),
+  SCHEMA_REGISTRY_URL: setting('Kafka', registryUrl, {
+    secret: true,
+    description:
+      'Schema registry with the HTTP API of Confluent, for messages in Avro: http://user:password@host:8081, also with a path; https:// for TLS.',
+  }),
+  SCHEMA_REGISTRY_USER: setting('Kafka', text, { description: 'Its user, where the URL has none.' }),
+  SCHEMA_REGISTRY_PASSWORD: setting('Kafka', text, {
+    secret: true,
+    description: 'Its password, where the URL has none.',
+  }),
+  SCHEMA_REGISTRY_TLS_CA: setting('Kafka', text, { description: `${TRUSTED}.` }),
+  SCHEMA_REGISTRY_TLS_CERT: setting('Kafka', text, { description: CLIENT_CERTIFICATE }),
+  SCHEMA_REGISTRY_TLS_KEY: setting('Kafka', text, { description: CLIENT_KEY }),
+  SCHEMA_REGISTRY_URL_FOR_CLICKHOUSE: setting('Kafka', registryUrl, {
+    secret: true,
+    defaultWords: 'SCHEMA_REGISTRY_URL without its user',
+    description:
+      'The registry as ClickHouse reaches it, for tables in Avro that its Kafka engine loads. ClickHouse shows it to everybody who may see the table.',
   }),
 
   CH_HOST: setting('ClickHouse', host, { default: 'localhost', description: 'Server that holds the copies.' }),

@@ -2,7 +2,7 @@ import { closestMatch } from 'leven';
 import { parseServerName } from './clickhouse-name.js';
 import { SETTINGS, SETTING_NAMES, isSettingName, type SettingName } from './table.js';
 
-const OURS = /^(?:PG|LEDGER_PG|KAFKA|CH|PG2CLICK)_/u;
+const OURS = /^(?:PG|LEDGER_PG|KAFKA|SCHEMA_REGISTRY|CH|PG2CLICK)_/u;
 
 /** Names that other programs have for the same thing; single names of the ledger, which has its URL only. */
 const SYNONYMS: Readonly<Record<string, SettingName>> = {
@@ -32,6 +32,7 @@ const SYNONYMS: Readonly<Record<string, SettingName>> = {
   KAFKA_BOOTSTRAP_SERVERS: 'KAFKA_BOOTSTRAP',
   KAFKA_GROUP_ID: 'KAFKA_GROUP',
   KAFKA_CONSUMER_GROUP: 'KAFKA_GROUP',
+  SCHEMA_REGISTRY_USERNAME: 'SCHEMA_REGISTRY_USER',
   CH_DATABASE: 'CH_DB',
   CH_DBNAME: 'CH_DB',
   CH_USERNAME: 'CH_USER',

@@ -95,6 +95,8 @@ export const clickhouseUrl: ValueKind<URL> = url(['http:', 'https:'], 'http://us
 
 export const webUrl: ValueKind<URL> = url(['http:', 'https:'], 'http://host:8233');
 
+export const registryUrl: ValueKind<URL> = url(['http:', 'https:'], 'http://user:password@host:8081');
+
 function url(protocols: readonly string[], example: string): ValueKind<URL> {
   return {
     name: 'URL',

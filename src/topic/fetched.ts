@@ -1,3 +1,5 @@
+import { versionOfRecord } from '../avro/record-reader.js';
+import { MAGIC } from '../avro/record-writer.js';
 import type { MessagePlace, OffsetRange } from '../domain/batch.js';
 import type { Failure } from '../failure/failure.js';
 import type { RecordCursor } from '../kafka/protocol/record-batch-reader.js';
@@ -18,8 +20,11 @@ export interface Fetched {
   readonly values: readonly Buffer[];
   /** Which message a value is, by its index. */
   readonly placeOf: (value: number) => MessagePlace;
-  /** The format of the lines, as ClickHouse calls it. `keys`: JSON of the key and the version alone; the rows have to be read. */
-  readonly encoding: 'JSONEachRow' | 'TabSeparated' | 'keys';
+  /**
+   * The format of the lines, as ClickHouse calls it. `keys`: JSON of the key and the version alone; the rows have to be read. `avro`: each
+   * value is a message in the wire format of Confluent, of the schema of the shape.
+   */
+  readonly encoding: 'JSONEachRow' | 'TabSeparated' | 'keys' | 'avro';
   /** The columns of TabSeparated lines, in their order; undefined for JSON. */
   readonly columns?: readonly string[];
   /** Rows in the values. */
@@ -77,6 +82,9 @@ export interface BatchBuilder {
   finish(): Fetched;
 }
 
+/** A line begins with no zero: JSON has none, and COPY text has no NUL. */
+type RowKind = 'lines' | 'keys' | 'avro';
+
 /** Of one partition; with the place of the last record's header. */
 interface Range {
   readonly first: number;
@@ -108,7 +116,8 @@ export class FetchedBuilder implements BatchBuilder {
   #shape: number | undefined;
   /** Undefined for JSON. */
   #columns: Columns | undefined;
-  #areKeys = false;
+  /** Undefined before the first row. */
+  #kind: RowKind | undefined;
   #rows = 0;
   #bytes = 0;
   #highest: number | bigint = 0;
@@ -182,7 +191,7 @@ export class FetchedBuilder implements BatchBuilder {
       headers,
       values: this.#values,
       placeOf: (value) => this.#places.at(value),
-      encoding: this.#areKeys ? 'keys' : this.#columns === undefined ? 'JSONEachRow' : 'TabSeparated',
+      encoding: this.#encoding(),
       ...(this.#columns === undefined ? {} : { columns: this.#columns.names }),
       rows: this.#rows,
       bytes: this.#bytes,
@@ -204,18 +213,23 @@ export class FetchedBuilder implements BatchBuilder {
   #takeRows(partition: number, record: RecordCursor): boolean {
     const { maxRows, maxBytes, maxKeys = maxRows } = this.#limits;
     const { rows, kind } = this.#header;
-    const areKeys = kind === 'key';
+    const rowKind = kind === 'key' ? 'keys' : record.bytes[record.valueStart] === MAGIC ? 'avro' : 'lines';
     const length = record.valueEnd - record.valueStart;
-    const most = areKeys ? maxKeys : maxRows;
+    const most = rowKind === 'keys' ? maxKeys : maxRows;
     if (!this.isEmpty && (this.#rows + rows > most || this.#bytes + length > maxBytes)) return false;
-    if (this.#values.length > 0 && areKeys !== this.#areKeys) return false;
+    if (rowKind !== (this.#kind ?? rowKind)) return false;
     if (!this.#takeColumns(partition, record)) return false;
-    this.#areKeys = areKeys;
+    this.#kind = rowKind;
     this.#places.add(partition, record.offset, this.#values.length);
     this.#values.push(record.bytes.subarray(record.valueStart, record.valueEnd));
     this.#rows += rows;
     this.#bytes += length + 1;
     return true;
+  }
+
+  #encoding(): Fetched['encoding'] {
+    if (this.#kind === 'keys' || this.#kind === 'avro') return this.#kind;
+    return this.#columns === undefined ? 'JSONEachRow' : 'TabSeparated';
   }
 
   /** @returns whether the rows are written as those before them */
@@ -251,8 +265,9 @@ function columnsOf({ bytes, headerStart, headerEnd }: RecordCursor): Columns | u
   }
 }
 
-/** Of a TRUNCATE marker, whose value is `{"_version": "<decimal>"}`. */
+/** Of a TRUNCATE marker, whose value is `{"_version": "<decimal>"}`, or a record with that version. */
 function versionOf({ bytes, valueStart, valueEnd }: RecordCursor): bigint | undefined {
+  if (bytes[valueStart] === MAGIC) return versionOfRecord(bytes.subarray(valueStart, valueEnd));
   const version = /"_version"\s*:\s*"?(\d{1,39})"?/u.exec(bytes.toString('latin1', valueStart, valueEnd))?.[1];
   return version === undefined ? undefined : BigInt(version);
 }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BatchName } from '../domain/batch.js';
 import type { KafkaTransport } from '../domain/route.js';
+import type { AvroForm } from '../messages/encoder.js';
 import type { BatchWriter, WriteOptions, Written } from '../pipeline/batch.js';
 import { BROKER_RETRY } from '../pipeline/retry.js';
 import { SMALL_ROWS, type SmallBatchThrottle } from '../pipeline/small-batch-throttle.js';
@@ -14,6 +15,8 @@ export interface TopicWriterOptions {
   readonly shape: number;
   /** The columns of the rows, where these are COPY text. */
   readonly columns: readonly string[] | undefined;
+  /** Of messages in Avro. */
+  readonly avro?: AvroForm | undefined;
   readonly throttle: SmallBatchThrottle;
 }
 
@@ -26,11 +29,13 @@ export class TopicBatchWriter implements BatchWriter<RowBatch> {
   readonly #origin: string;
   readonly #shape: number;
   readonly #columns: readonly string[] | undefined;
+  readonly #avro: AvroForm | undefined;
 
   constructor(publisher: Publisher, transport: KafkaTransport, options: TopicWriterOptions) {
     this.#origin = options.origin;
     this.#shape = options.shape;
     this.#columns = options.columns;
+    this.#avro = options.avro;
     this.#publisher = publisher;
     this.#transport = transport;
     this.#throttle = options.throttle;
@@ -53,6 +58,7 @@ export class TopicBatchWriter implements BatchWriter<RowBatch> {
         shape: this.#shape,
         batch,
         columns: this.#columns,
+        avro: this.#avro,
         beforeSend: () => {
           onProgress();
           return content.durable();

@@ -5,7 +5,7 @@ import { classifyKafka } from '../failure/classify-kafka.js';
 import { Failure } from '../failure/failure.js';
 import { KafkaProducer } from '../kafka/client/producer.js';
 import { RecordBatchWriter } from '../kafka/protocol/record-batch-writer.js';
-import type { EncodedMessage } from '../messages/encoder.js';
+import type { AvroForm, EncodedMessage } from '../messages/encoder.js';
 import { FORMATS } from '../messages/formats.js';
 import type { Log } from '../observe/log.js';
 import { BatchAccumulator, MOST_BYTES, type ReadyBatch } from './batch-accumulator.js';
@@ -33,6 +33,8 @@ export interface PublishRequest {
   readonly batch: number;
   /** The columns of the values where these are COPY text (`FORMATS[format].rows` is `text`); absent where they are JSON. */
   readonly columns?: readonly string[] | undefined;
+  /** Of messages in Avro. */
+  readonly avro?: AvroForm | undefined;
   /** What the values are; `row` when absent. */
   readonly payload?: Payload | undefined;
   /** Called before each send, after its rows were read: what may not be sent yet is waited for here. */

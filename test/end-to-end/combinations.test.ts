@@ -7,8 +7,10 @@ import { allChoices, routeOf, type RouteChoice } from '../../src/domain/route-ch
 import { refusalOf } from '../../src/domain/route-refusal.js';
 import { APPEND_ONLY_CAPTURES, FOREIGN_TOPIC_CAPTURES } from '../../src/domain/route.js';
 import { CAPTURES } from '../../src/source/captures.js';
+import type { Registry } from '../../dev/stack/registry.js';
 import { letReadWal } from '../support/least-role.js';
 import { openHarness, type AddedTable, type Harness } from '../support/harness.js';
+import { openRegistry } from '../support/registry.js';
 import { addressOf, freshDatabase, freshSink } from '../support/stack.js';
 
 const WRITING_MS = 24_000;
@@ -26,18 +28,27 @@ const ways = allChoices().filter(
 );
 
 let harness: Harness;
+let registry: Registry;
 
 beforeAll(async () => {
   const postgres = await freshDatabase('ways');
-  harness = await openHarness({
-    postgres,
-    kafka: addressOf('kafka'),
-    clickhouse: await freshSink('ways'),
-    temporal: addressOf('temporal'),
-  });
+  registry = await openRegistry();
+  harness = await openHarness(
+    {
+      postgres,
+      kafka: addressOf('kafka'),
+      clickhouse: await freshSink('ways'),
+      temporal: addressOf('temporal'),
+    },
+    {},
+    { SCHEMA_REGISTRY_URL: registry.url },
+  );
   await letReadWal(postgres);
 });
-afterAll(() => harness.close());
+afterAll(async () => {
+  await harness.close();
+  await registry.stop();
+});
 
 it(
   `every way moves a mixed workload through kill -9 of the worker every ${KILL_EVERY_MS} ms, and both sides are equal`,

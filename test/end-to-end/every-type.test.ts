@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Registry } from '../../dev/stack/registry.js';
 import type { TableOptions } from '../../src/domain/replicated-table.js';
 import { openPath, type Path } from '../support/path.js';
+import { openRegistry } from '../support/registry.js';
 import { freshName } from '../support/stack.js';
 import { MAKE_TYPES, VALUES } from '../support/type-values.js';
 
@@ -9,11 +11,16 @@ const TYPES = Object.keys(VALUES);
 /** A table with a column of every type goes in with no option about any of them, whatever the way of its rows. */
 describe('a table with every type', () => {
   let path: Path;
+  let registry: Registry;
   beforeAll(async () => {
-    path = await openPath();
+    registry = await openRegistry();
+    path = await openPath({ env: { SCHEMA_REGISTRY_URL: registry.url } });
     await path.source.query(MAKE_TYPES);
   });
-  afterAll(() => path.close());
+  afterAll(async () => {
+    await path.close();
+    await registry.stop();
+  });
 
   const make = async (): Promise<string> => {
     const name = freshName('t');
@@ -33,9 +40,11 @@ describe('a table with every type', () => {
   it.each<[string, TableOptions]>([
     ['outbox, kafka, json', {}],
     ['outbox, kafka, packed', { format: 'packed' }],
+    ['outbox, kafka, avro', { format: 'avro' }],
     ['outbox, kafka, keys', { payload: 'key' }],
     ['outbox, direct', { transport: 'direct' }],
     ['outbox, kafka, the Kafka engine of ClickHouse', { loader: 'kafka-engine' }],
+    ['outbox, kafka, avro, the Kafka engine of ClickHouse', { format: 'avro', loader: 'kafka-engine' }],
   ])('is equal after a copy, updates and deletes: %s', async (_, options) => {
     const name = await make();
     const table = await path.add(name, options);

@@ -47,8 +47,8 @@ describe('wrong usage ends with 2', () => {
     [['add', 'orders', '--kye', 'id'], "error: unknown option '--kye'\n(Did you mean --key?)"],
     [['add'], "error: missing required argument 'table'"],
     [
-      ['add', 'orders', '--format', 'avro'],
-      "error: option '--format <format>' argument 'avro' is invalid. Allowed choices are json, packed.",
+      ['add', 'orders', '--format', 'xml'],
+      "error: option '--format <format>' argument 'xml' is invalid. Allowed choices are json, packed, avro.",
     ],
     [
       ['worker', '--role', 'boss'],
@@ -78,6 +78,28 @@ describe('wrong usage ends with 2', () => {
     const { code, stderr } = await runCli(['remove', 'orders'], { env: settings });
     expectSentence(stderr, 'Removing public.orders needs --yes where nobody can be asked.');
     expect(code).toBe(2);
+  });
+});
+
+describe('messages in Avro', () => {
+  it('need a schema registry, and nothing is started without one', async () => {
+    const { code, stderr } = await runCli(['add', 'priced', '--format', 'avro'], { env: settings });
+    expectSentence(stderr, 'Messages in Avro need a schema registry, and SCHEMA_REGISTRY_URL is not set.');
+    expect(stderr).toContain('Set SCHEMA_REGISTRY_URL for the commands and the workers, or use --format json.');
+    expect(code).toBe(2);
+  });
+
+  it('need one that is there, which init looks at', async () => {
+    const env = { ...settings, SCHEMA_REGISTRY_URL: 'http://127.0.0.1:1' };
+    const { code, stdout } = await runCli(['init', '--json'], { env });
+    const { servers } = JSON.parse(stdout) as { servers: readonly { server: string; ok: boolean; told: string }[] };
+    expect(servers.filter(({ ok }) => !ok)).toMatchObject([
+      {
+        server: 'Registry',
+        told: 'The schema registry http://127.0.0.1:1 refused the connection: nothing listens there.',
+      },
+    ]);
+    expect(code).toBe(3);
   });
 });
 

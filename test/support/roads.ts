@@ -3,7 +3,10 @@ import { buffer, text as readText } from 'node:stream/consumers';
 import type pg from 'pg';
 import type { ClickHouseClient } from '@clickhouse/client';
 import { liveInsertSettings } from '../../src/clickhouse/insert-settings.js';
-import type { OutboxBatch } from '../../src/domain/batch.js';
+import { avroColumns } from '../../src/avro/avro-type.js';
+import { decodeRecords } from '../../src/avro/decode-records.js';
+import { RecordWriter } from '../../src/avro/record-writer.js';
+import type { MessagePlace, OutboxBatch } from '../../src/domain/batch.js';
 import { targetColumns } from '../../src/domain/column-type.js';
 import { quoteCh } from '../../src/domain/identifier.js';
 import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
@@ -19,7 +22,7 @@ import type { PollBatch } from '../../src/source/poll/position.js';
 import { BEGIN_READING } from '../../src/source/session.js';
 import { allocatePosition } from '../../src/source/settle.js';
 import { nameBatch } from './source-table.js';
-import { textOf } from './spans.js';
+import { spanOf, textOf } from './spans.js';
 
 /** What a road brings to ClickHouse. */
 export interface Brought {
@@ -60,6 +63,19 @@ async function polledValues(pg: pg.Client, table: ReplicatedTable, rows: RowCont
   return [...lines].map(({ value }) => `${textOf(value)}\n`).join('');
 }
 
+/** Lines of COPY text, written as records and read again by the loader. */
+function throughAvro(table: ReplicatedTable, lines: readonly string[]): string {
+  const writer = new RecordWriter(1, avroColumns(table));
+  const values = lines.map((line) => {
+    const { bytes, start, end } = writer.row(spanOf(line));
+    return Buffer.from(bytes.subarray(start, end));
+  });
+  const placeOf = (): MessagePlace => ({ partition: 0, offset: 0 });
+  return decodeRecords(table, { values, shape: table.shape, placeOf }, 'topic')
+    .values.map((line) => `${line.toString()}\n`)
+    .join('');
+}
+
 /** Every way of a row to ClickHouse. Those of the outbox take a tombstone where it is gone. */
 export const OUTBOX_ROADS = {
   'drain, json': async (pg, table) => ({
@@ -69,6 +85,10 @@ export const OUTBOX_ROADS = {
   'drain, packed': async (pg, table) => ({
     format: 'TabSeparated',
     body: (await drained(pg, table, 'text')).map((value) => `${value}\n`).join(''),
+  }),
+  'drain, avro': async (pg, table) => ({
+    format: 'TabSeparated',
+    body: throughAvro(table, await drained(pg, table, 'text')),
   }),
   direct: async (pg, table) => {
     const batch = (await nameBatch(pg, table)) as OutboxBatch;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { columnReader } from '../../src/debezium/column-reader.js';
-import { LineBuffer } from '../../src/debezium/line-buffer.js';
+import { LineBuffer } from '../../src/pipeline/line-buffer.js';
 import type { FieldSchema } from '../../src/debezium/semantic-type.js';
 import type { Column } from '../../src/domain/replicated-table.js';
 

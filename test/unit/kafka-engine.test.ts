@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { registrySettings } from '../../src/clickhouse/kafka-engine/avro-sql.js';
 import { connectionSettings } from '../../src/clickhouse/kafka-engine/connection.js';
 import { shortened } from '../../src/clickhouse/kafka-engine/consumers.js';
 import { loadSettings } from '../../src/settings/settings.js';
@@ -27,6 +28,23 @@ describe('how ClickHouse connects to Kafka', () => {
     expect(connectionSettings(settingsOf({ ...env, KAFKA_TLS: 'true' }))).toMatchObject({
       kafka_security_protocol: "'sasl_ssl'",
     });
+  });
+});
+
+describe('how ClickHouse reads the schemas of messages in Avro', () => {
+  it('is by the address of the registry, without the user of pg2click', () => {
+    expect(registrySettings(settingsOf({ SCHEMA_REGISTRY_URL: 'http://r:8081/api/' }))).toEqual({
+      format_avro_schema_registry_url: "'http://r:8081/api'",
+    });
+    const env = { SCHEMA_REGISTRY_URL: 'http://me:secret@r:8081' };
+    expect(() => registrySettings(settingsOf(env))).toThrow('ClickHouse would show them');
+    expect(
+      registrySettings(settingsOf({ ...env, SCHEMA_REGISTRY_URL_FOR_CLICKHOUSE: 'http://reader:x@r:8081' })),
+    ).toEqual({ format_avro_schema_registry_url: "'http://reader:x@r:8081'" });
+  });
+
+  it('needs one', () => {
+    expect(() => registrySettings(settingsOf({}))).toThrow('SCHEMA_REGISTRY_URL is not set');
   });
 });
 

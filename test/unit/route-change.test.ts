@@ -291,6 +291,16 @@ describe('from one route to another', () => {
       {},
       /Kafka engine would read on/u,
     ],
+    [
+      'another format for a Kafka engine',
+      withLoader(outbox, { kind: 'kafka-engine' }),
+      withLoader(
+        { ...outbox, transport: { ...packed.transport, format: 'avro' } as Route['transport'] },
+        { kind: 'kafka-engine' },
+      ),
+      {},
+      /Kafka engine reads one format, and messages in json are in the topic/u,
+    ],
     ['to the WAL', outbox, wal, {}, /to the WAL, or away from it/u],
     ['away from the WAL', wal, poll, { appendOnly: true }, /to the WAL, or away from it/u],
     ['another cursor', poll, { ...notify, capture: { ...notify.capture, cursor: 'n' } }, {}, /cursor column/u],

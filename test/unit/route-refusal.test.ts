@@ -7,25 +7,31 @@ const KINDS = { captures: CAPTURE_KINDS, loaders: LOADER_KINDS };
 const routes = allChoices().map((choice) => ({ name: nameOf(choice), choice, route: routeOf(choice) }));
 const refused = routes.filter(({ route }) => refusalOf(route, KINDS) !== undefined);
 
-it('twenty-one ways work', () => {
+it('twenty-nine ways work', () => {
   const works = routes.filter((each) => !refused.includes(each)).map(({ name }) => name);
   expect(works).toEqual([
     'outbox kafka worker row json replacing',
     'outbox kafka worker row packed replacing',
+    'outbox kafka worker row avro replacing',
     'outbox kafka worker key json replacing',
     'outbox kafka kafka-engine row json replacing',
+    'outbox kafka kafka-engine row avro replacing',
     'outbox direct worker replacing',
     ...['poll', 'notify'].flatMap((capture) => [
       `${capture} kafka worker row json replacing`,
       `${capture} kafka worker row packed replacing`,
+      `${capture} kafka worker row avro replacing`,
       `${capture} kafka kafka-engine row json replacing`,
+      `${capture} kafka kafka-engine row avro replacing`,
       `${capture} direct worker replacing`,
       `${capture} direct worker merge-tree`,
     ]),
     'wal kafka worker row json replacing',
     'wal kafka worker row packed replacing',
+    'wal kafka worker row avro replacing',
     'wal kafka worker key json replacing',
     'wal kafka kafka-engine row json replacing',
+    'wal kafka kafka-engine row avro replacing',
     'wal direct worker replacing',
     'debezium kafka worker row json replacing',
   ]);

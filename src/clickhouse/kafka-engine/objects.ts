@@ -5,6 +5,7 @@ import { Failure } from '../../failure/failure.js';
 import { takenRemedy, type AddedTable } from '../../failure/remedies.js';
 import { execute, findObjects } from '../catalog.js';
 import { ownerMark, quoteText } from '../names.js';
+import { REGISTRY_SETTING } from './avro-sql.js';
 import { PASSWORD_SETTING } from './connection.js';
 import { ENGINE_ROLES, engineNames, isView, type EngineNames, type EngineRole } from './names.js';
 import { errorsTableSql, kafkaTableSql, messagesTableSql, type EngineSpec } from './table-sql.js';
@@ -97,7 +98,9 @@ async function create(ch: ClickHouseClient, names: EngineNames, spec: EngineSpec
 
 function commentOf(names: EngineNames, spec: EngineSpec, role: EngineRole): string {
   // The comment is for all to read: a short hash of a password would help to guess it.
-  const open = Object.entries(spec.connection).filter(([name]) => name !== PASSWORD_SETTING);
+  const open = Object.entries(spec.connection)
+    .filter(([name]) => name !== PASSWORD_SETTING)
+    .map(([name, value]) => [name, name === REGISTRY_SETTING ? value.replace(/\/\/.*@/u, '//') : value] as const);
   const definition = definitionOf(names, { ...spec, connection: Object.fromEntries(open) }, role);
   const fingerprint = createHash('sha256').update(definition).digest('hex').slice(0, 12);
   return `${engineMark(spec.table, role)}${fingerprint}`;

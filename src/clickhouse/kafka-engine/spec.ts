@@ -3,23 +3,29 @@ import type { TargetTable } from '../../domain/replicated-table.js';
 import type { KafkaTransport } from '../../domain/route.js';
 import type { Settings } from '../../settings/settings.js';
 import { knownReadingSettings } from '../insert-settings.js';
+import { registrySettings } from './avro-sql.js';
 import { connectionSettings } from './connection.js';
 import { groupName, refuseEngineNames } from './names.js';
 import type { EngineSpec } from './table-sql.js';
 
 /** What the objects of a table's loader are made from now. @throws Failure `Misconfigured`, `UnsuitableTable`; those of ClickHouse */
 export async function engineSpec(
-  { clickhouse, settings }: { readonly clickhouse: ClickHouseClient; readonly settings: Pick<Settings, 'kafka'> },
+  {
+    clickhouse,
+    settings,
+  }: { readonly clickhouse: ClickHouseClient; readonly settings: Pick<Settings, 'kafka' | 'registry'> },
   table: TargetTable,
-  { loader, transport: { topic, partitions } }: { readonly loader: string; readonly transport: KafkaTransport },
+  { loader, transport: { topic, partitions, format } }: { readonly loader: string; readonly transport: KafkaTransport },
 ): Promise<EngineSpec> {
   refuseEngineNames(table);
+  const isAvro = format === 'avro';
   return {
     table,
     topic,
     partitions,
     group: groupName(table, loader),
-    connection: connectionSettings(settings),
+    isAvro,
+    connection: { ...connectionSettings(settings), ...(isAvro ? registrySettings(settings) : {}) },
     reading: await knownReadingSettings(clickhouse),
   };
 }

@@ -2,6 +2,7 @@ import { DELETED_COLUMN, targetColumns, VERSION_COLUMN } from '../../domain/colu
 import { quoteCh } from '../../domain/identifier.js';
 import type { TargetTable } from '../../domain/replicated-table.js';
 import { quoteText } from '../names.js';
+import { avroColumnsSql } from './avro-sql.js';
 import { MESSAGE_COLUMNS, type EngineNames } from './names.js';
 
 /** What the objects of a loader are made from. */
@@ -11,6 +12,8 @@ export interface EngineSpec {
   readonly partitions: number;
   /** Consumer group of this loader alone. */
   readonly group: string;
+  /** Messages are in Avro; else in JSON. */
+  readonly isAvro: boolean;
   /** Settings of the Kafka table that say how to connect, as SQL literals. */
   readonly connection: Readonly<Record<string, string>>;
   /** Settings that say how text is read, those that the server knows. */
@@ -43,7 +46,7 @@ export function kafkaTableSql(names: EngineNames, spec: EngineSpec): string {
     ...spec.connection,
     kafka_topic_list: quoteText(spec.topic),
     kafka_group_name: quoteText(spec.group),
-    kafka_format: quoteText('JSONEachRow'),
+    kafka_format: quoteText(spec.isAvro ? 'AvroConfluent' : 'JSONEachRow'),
     kafka_handle_error_mode: quoteText('stream'),
     kafka_num_consumers: '1',
     ...stringified(PACE),
@@ -53,7 +56,7 @@ export function kafkaTableSql(names: EngineNames, spec: EngineSpec): string {
   return /* sql */ `
 create table ${names.sql.kafka}
 (
-${columnsOf(spec.table).join(',\n')}
+${(spec.isAvro ? avroColumnsSql(spec.table) : columnsOf(spec.table)).join(',\n')}
 )
 engine = Kafka
 settings

@@ -3,6 +3,7 @@ import { quoteCh } from '../../domain/identifier.js';
 import { shownName, takesNull } from '../../domain/replicated-table.js';
 import { MESSAGE_HEADER } from '../../messages/header.js';
 import { quoteText, targetNames } from '../names.js';
+import { avroSourceSql, HEADERS, REFUSED_PROBLEM } from './avro-sql.js';
 import { MESSAGE_COLUMNS, type EngineNames } from './names.js';
 import { rowColumns, type EngineSpec } from './table-sql.js';
 
@@ -21,6 +22,7 @@ const { topic, partition, offset, raw, header, kind, problem } = MESSAGE_COLUMNS
  */
 export function consumerSql(names: EngineNames, spec: EngineSpec): string {
   const columns = [...rowColumns(spec).map(({ name }) => name), VERSION_COLUMN, DELETED_COLUMN].map(quoteCh);
+  const headers = spec.isAvro ? HEADERS : { names: '_headers.name', values: '_headers.value' };
   const text = `formatRowNoNewline('JSONEachRow', ${columns.join(', ')})`;
   return /* sql */ `
 create materialized view ${names.sql.consumer} to ${names.sql.messages}
@@ -31,7 +33,7 @@ from (
     _topic as ${topic},
     toUInt64(_partition) as ${partition},
     toUInt64(_offset) as ${offset},
-    _headers.value[indexOf(_headers.name, ${quoteText(MESSAGE_HEADER)})] as ${header},
+    ${headers.values}[indexOf(${headers.names}, ${quoteText(MESSAGE_HEADER)})] as ${header},
     splitByChar('/', ${header}) as _kafka_fields,
     ${oursSql(spec)} as _kafka_ours,
     toUInt64OrZero(_kafka_fields[3]) as _kafka_generation,
@@ -44,7 +46,7 @@ from (
       'row') as ${kind},
     if(${kind} = 'error', _kafka_why, '') as ${problem},
     multiIf(${kind} != 'error', '', _error != '', _raw_message, ${text}) as ${raw}
-  from ${names.sql.kafka}
+  from ${spec.isAvro ? avroSourceSql(names, spec.table) : names.sql.kafka}
 )`;
 }
 
@@ -54,7 +56,7 @@ function oursSql({ table }: EngineSpec): string {
 }
 
 /** What is wrong with a message, in words; the first thing. */
-function problemSql({ table: { columns, key } }: EngineSpec): string {
+function problemSql({ table: { columns, key }, isAvro }: EngineSpec): string {
   const needed = byPosition(columns).filter((column) => !takesNull(column) || key.includes(column.name));
   const nulls = needed.map((column) => {
     const name = shownName(column);
@@ -67,6 +69,7 @@ function problemSql({ table: { columns, key } }: EngineSpec): string {
     `${header} = '', 'not ours: it has no header pg2click'`,
     `not _kafka_ours, concat('not ours: its header is ', ${header})`,
     `toUInt64(bitShiftRight(${VERSION_COLUMN}, 120)) != _kafka_generation, 'its _version is not of the generation in its header'`,
+    ...(isAvro ? [REFUSED_PROBLEM] : []),
     ...nulls,
   ];
   return `multiIf(\n      ${conditions.join(',\n      ')},\n      '')`;

@@ -13,7 +13,7 @@ again.
 
 **Every type of PostgreSQL is replicated, and every value arrives exactly, or your own policy says what becomes of it.** No value is
 rounded, clamped, cut off or replaced in silence. What has no exact type in ClickHouse travels as the exact text that PostgreSQL
-prints. All roads (first load, Kafka as JSON or packed, keys, direct, poll, ClickHouse's Kafka engine) store the same value:
+prints. All roads (first load, Kafka as JSON, packed or Avro, keys, direct, poll, ClickHouse's Kafka engine) store the same value:
 \`test/integration/values.ch.test.ts\` compares them, for every type below and its hardest values, with what PostgreSQL says.`;
 
 /** An example of a column, for the ClickHouse type that is shown. */
