@@ -4,6 +4,7 @@ import { firstLoader, targetOf, type ReplicatedTable } from '../src/domain/repli
 import { isResync } from '../src/domain/resync.js';
 import { engineOf, nextStage, type LoaderSpec } from '../src/domain/route.js';
 import { Failure } from '../src/failure/failure.js';
+import { logFailure } from '../src/clickhouse/append/log-failure.js';
 import { flawOfPrune, needsBytewise } from '../src/clickhouse/key-range.js';
 import { targetNames } from '../src/clickhouse/names.js';
 import { changeStages, claimPrepared } from '../src/ledger/change-route.js';
@@ -55,6 +56,7 @@ export async function cancelBackfill(deps: Deps, request: CancelBackfillRequest)
 
 function chooseLoader(table: ReplicatedTable, { loader: name }: BackfillRequest): LoaderSpec {
   const loader = name === undefined ? firstLoader(table) : requireLoader(table, name);
+  if (engineOf(loader) === 'log') throw logFailure(loader.target);
   if (table.route.capture.appendOnly === true || engineOf(loader) !== 'replacing')
     throw new Failure('Misconfigured', {
       message: `Rows of ${targetNames(loader.target).shown} have no versions: those of a backfill would be there twice.`,

@@ -5,6 +5,7 @@ import { resyncName, resyncStage, runningResync, type Resync } from '../src/doma
 import { copyStage, deliveryStage, engineOf, type LoaderSpec, type StageId } from '../src/domain/route.js';
 import { formatTableName, shellName } from '../src/domain/table-name.js';
 import { Failure } from '../src/failure/failure.js';
+import { logFailure } from '../src/clickhouse/append/log-failure.js';
 import { targetNames } from '../src/clickhouse/names.js';
 import { dropLeft, makeShadow, takeShadow } from '../src/clickhouse/shadow.js';
 import { changeStages, claimPrepared, definitionOf } from '../src/ledger/change-route.js';
@@ -124,6 +125,7 @@ async function requireFit({ ledger }: Deps, table: ReplicatedTable, loader: Load
     throw new Failure('Misconfigured', { message, remedy });
   };
   const readAll = `pg2click backfill ${shellName(table.name)} --prune`;
+  if (engineOf(loader) === 'log') throw logFailure(loader.target);
   if (table.route.capture.appendOnly === true || engineOf(loader) !== 'replacing')
     refuse(
       `Rows of ${shown} have no versions: those of a copy would be there twice.`,

@@ -49,26 +49,33 @@ const OF_CURSORS = ['cursor', 'channel', 'intervalMs'] as const satisfies readon
 /** @returns why options that were given mean nothing to the capture */
 export function strayOptions(
   given: TableOptions,
-  { kind, appendOnly, foreignTopic }: Pick<CaptureSpec, 'kind' | 'appendOnly' | 'foreignTopic'>,
+  {
+    kind,
+    appendOnly,
+    foreignTopic,
+    everyChange,
+  }: Pick<CaptureSpec, 'kind' | 'appendOnly' | 'foreignTopic' | 'everyChange'>,
 ): string | undefined {
   if (foreignTopic === true && given.topic === undefined)
     return `--capture ${kind} reads a topic that others write: name it with --topic.`;
-  if (given.cluster !== undefined && given.engine === 'merge-tree')
-    return 'Servers of a cluster insert by themselves, and into a plain MergeTree each row must come once. Leave --cluster or --engine merge-tree out.';
+  if (given.cluster !== undefined && (given.engine === 'merge-tree' || given.engine === 'log'))
+    return `Servers of a cluster insert by themselves, and with --engine ${given.engine} each row must come once. Leave --cluster or --engine ${given.engine} out.`;
+  if (everyChange === true && given.where !== undefined)
+    return 'A row filter sees a row as it is, and a log has every change of a row. Leave --where or --engine log out.';
   if (given.cluster !== undefined && given.loader === 'kafka-engine')
     return 'With --cluster each server would read the topic by itself. Leave --cluster or --loader kafka-engine out.';
   if (appendOnly === true || OF_CURSORS.every((option) => given[option] === undefined)) return undefined;
   return 'A cursor, a channel and an interval are for captures of tables that only grow. Leave them out.';
 }
 
-/** What only grows has no need of a buffer: its rows wait in the table itself. */
+/** What only grows has no need of a buffer: its rows wait in the table itself. Of a log each change must come once. */
 export function transportKindOf(
   { transport }: TableOptions,
-  { appendOnly, foreignTopic }: Pick<CaptureSpec, 'appendOnly' | 'foreignTopic'>,
+  { appendOnly, everyChange, foreignTopic }: Pick<CaptureSpec, 'appendOnly' | 'everyChange' | 'foreignTopic'>,
   settings: Pick<Settings, 'transport'>,
 ): TransportKind {
   if (foreignTopic === true) return transport ?? 'kafka';
-  return transport ?? (appendOnly === true ? 'direct' : settings.transport);
+  return transport ?? (appendOnly === true || everyChange === true ? 'direct' : settings.transport);
 }
 
 function chooseTransport(request: PrepareRequest, { settings, capture, taken }: RouteContext): TransportSpec {

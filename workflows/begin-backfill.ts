@@ -28,7 +28,7 @@ export function beginBackfill(state: TableState, request: Request, at: string): 
       if (!hasCopy(state))
         return refuse(
           state,
-          'A table that only grows is not copied: remove it and add it again to read it from its first row.',
+          'Rows of this table are not read again: it only grows, or its target is a log of changes. Remove it and add it again.',
         );
       const running = [...runningBackfills(state).map(({ stage }) => stage), ...runningReplays(state)];
       if (action === 'resync' && running.length > 0)

@@ -80,6 +80,10 @@ export async function addTable(session: Session, table: string, options: AddOpti
       );
     if (found.capture.appendOnly === true)
       session.tell(`${title}: --capture ${found.capture.kind} sees inserts only; updates and deletes do not arrive.`);
+    if (found.capture.everyChange === true)
+      session.tell(
+        `${title}: its log begins with its rows, which PostgreSQL writes into the outbox first, in one transaction. Its room on the disk is needed once more for so long.`,
+      );
     const { started, moved } = await startChecked(session, servers, {
       name,
       options: wanted,

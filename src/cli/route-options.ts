@@ -29,7 +29,7 @@ export function withRouteOptions(command: Command): Command {
     ).choices(MESSAGE_FORMATS),
     new Option(
       '--engine <engine>',
-      'of the ClickHouse table: replacing, or merge-tree for a table that only grows',
+      'of the ClickHouse table: replacing, merge-tree for a table that only grows, or log for a row for each change',
     ).choices(ENGINES),
   ];
   for (const option of options) command.addOption(option);

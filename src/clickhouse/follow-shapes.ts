@@ -18,7 +18,8 @@ export async function followShapes(ch: ClickHouseClient, ledger: Queryable, tabl
   const own = newestShape(table);
   if (own.shape === 1) return;
   await applyShapes(ch, table);
-  if (table.engine === 'merge-tree') return;
+  // No other engine has a view.
+  if (table.engine !== undefined && table.engine !== 'replacing') return;
   await refreshView(ch, table);
   const later = (await readMarkers(ch, table.target)).find((marker) => isNewer(marker, own));
   if (later !== undefined) throw new ShapeBehind(table.shape, later.shape);

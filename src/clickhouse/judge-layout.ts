@@ -9,6 +9,7 @@ import { columnName, formatTableName } from '../domain/table-name.js';
 import { ClickHouseAnswer } from '../failure/classify-clickhouse.js';
 import { Failure } from '../failure/failure.js';
 import type { FailureKind } from '../failure/kinds.js';
+import { appendColumns } from './append/fit.js';
 import { execute, select } from './catalog.js';
 import { clausesSql } from './storage-sql.js';
 
@@ -29,7 +30,7 @@ export async function judgeLayout(ch: ClickHouseClient, table: LaidOut): Promise
   const flaw = flawOfLayout(layout, table, { versions });
   if (flaw !== undefined) throw unsuitable(table, flaw);
   for (const column of columns) if (column.codec !== undefined) await judgeCodec(ch, table, column, column.codec);
-  const all = versions ? targetColumns(table) : targetColumns(table).slice(0, -2);
+  const all = versions ? targetColumns(table) : appendColumns(table);
   await judgeClauses(layout, async (clauses, clause) => {
     const answer = await probe(ch, { columns: all, clauses, tombstones: versions });
     if (answer !== undefined)

@@ -1,11 +1,16 @@
 import { quoteCh } from '../domain/identifier.js';
+import { isLog, SEQ_COLUMN } from '../domain/log-columns.js';
 import { physicalKey, type TargetTable } from '../domain/replicated-table.js';
 import { engineOf } from '../domain/route.js';
 import { splitList, type TargetLayout } from '../domain/target-layout.js';
 
 export type StoredTable = Pick<TargetTable, 'columns' | 'key' | 'engine' | 'layout'>;
 
-const ENGINES = { replacing: 'ReplacingMergeTree(_version, _deleted)', 'merge-tree': 'MergeTree' } as const;
+const ENGINES = {
+  replacing: 'ReplacingMergeTree(_version, _deleted)',
+  'merge-tree': 'MergeTree',
+  log: 'MergeTree',
+} as const;
 
 /** ` on cluster ..` for the statements that make, replace and drop objects. ALTERs and mutations replicate by themselves. */
 export function onCluster({ layout }: Pick<TargetTable, 'layout'>): string {
@@ -20,7 +25,8 @@ export function replicated({ layout }: Pick<TargetTable, 'layout'>): string {
 /** What follows the columns of a target that is made: its engine, partitions, order and TTL. */
 export function storageSql(table: StoredTable): string {
   const engine = engineOf(table);
-  const { orderBy = physicalKey(table).map(quoteCh).join(', '), ...layout } = table.layout ?? {};
+  const order = [...physicalKey(table), ...(isLog(table) ? [SEQ_COLUMN] : [])];
+  const { orderBy = order.map(quoteCh).join(', '), ...layout } = table.layout ?? {};
   return `engine = ${replicated(table)}${ENGINES[engine]}\n${clausesSql({ ...layout, orderBy }, { tombstones: engine === 'replacing' })}`;
 }
 

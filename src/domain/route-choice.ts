@@ -3,6 +3,7 @@ import {
   CAPTURE_KINDS,
   engineOf,
   ENGINES,
+  EVERY_CHANGE_CAPTURES,
   FOREIGN_TOPIC_CAPTURES,
   LOADER_KINDS,
   MAIN_LOADER,
@@ -101,6 +102,7 @@ export function routeOf({ capture, transport, loader, payload, format, engine }:
       kind: capture,
       appendOnly: APPEND_ONLY_CAPTURES.includes(capture),
       foreignTopic: FOREIGN_TOPIC_CAPTURES.includes(capture),
+      everyChange: engine === 'log' && EVERY_CHANGE_CAPTURES.includes(capture),
     },
     transport:
       transport === 'direct' ? { kind: transport } : { kind: transport, topic: '', partitions: 1, format, payload },

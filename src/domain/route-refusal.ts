@@ -64,18 +64,23 @@ function unknown(what: string, kind: string, known: readonly string[]): string {
 
 /** Why known parts do not go together, as one sentence. */
 function impossible({ capture, transport }: Route, loader: LoaderSpec): string | undefined {
-  const isPlain = engineOf(loader) === 'merge-tree';
+  const engine = engineOf(loader);
+  const isPlain = engine === 'merge-tree';
   const byEngine = loader.kind === 'kafka-engine';
   if (isPlain && capture.appendOnly !== true)
     return `A plain MergeTree cannot replace or delete rows, and --capture ${capture.kind} brings updates and deletes.`;
+  if (engine === 'log' && capture.everyChange !== true)
+    return 'Only --capture wal has the values of every change, and --engine log keeps them.';
   const byOthers = capture.foreignTopic === true ? impossibleForeign(capture.kind, transport, byEngine) : undefined;
   if (byOthers !== undefined) return byOthers;
   if (transport.kind === 'direct')
     return byEngine ? 'The Kafka engine reads a topic, and --transport direct has none.' : undefined;
-  if (isPlain)
+  if (isPlain || engine === 'log') {
+    const keeper = isPlain ? 'a plain MergeTree' : 'a log';
     return byEngine
-      ? 'The Kafka engine may insert a message twice, and a plain MergeTree keeps both.'
-      : 'A topic may hold a row twice, and a plain MergeTree keeps both.';
+      ? `The Kafka engine may insert a message twice, and ${keeper} keeps both.`
+      : `A topic may hold a row twice, and ${keeper} keeps both.`;
+  }
   return impossibleMessages(transport, { byEngine, appendOnly: capture.appendOnly === true });
 }
 

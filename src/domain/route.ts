@@ -18,6 +18,8 @@ export interface CaptureSpec {
   readonly kind: string;
   /** It sees inserts only, reads the table from its first row, and reads the same rows again under the same name. */
   readonly appendOnly?: boolean;
+  /** It brings every change with its values, and not rows as they are: for the engine `log`. */
+  readonly everyChange?: boolean;
   /** Others write its changes into the topic of the table: no stage of ours reads them from PostgreSQL. */
   readonly foreignTopic?: boolean;
   readonly [option: string]: unknown;
@@ -29,6 +31,8 @@ export const CAPTURE_KINDS: readonly string[] = ['outbox', 'poll', 'notify', 'wa
 export const APPEND_ONLY_CAPTURES: readonly string[] = ['poll', 'notify'];
 /** Captures whose topic is written by others. */
 export const FOREIGN_TOPIC_CAPTURES: readonly string[] = ['debezium'];
+/** Captures that see the values of every change. */
+export const EVERY_CHANGE_CAPTURES: readonly string[] = ['wal'];
 
 /** `direct`: from the capture into ClickHouse. `kafka`: through a topic, which others may read too. */
 export const TRANSPORTS = ['kafka', 'direct'] as const;
@@ -69,8 +73,11 @@ export function requireKafka(route: Pick<Route, 'transport'>): KafkaTransport {
   return transport;
 }
 
-/** `replacing`: the newest version of each row. `merge-tree`: rows as they were inserted, for tables that only grow. */
-export const ENGINES = ['replacing', 'merge-tree'] as const;
+/**
+ * `replacing`: the newest version of each row. `merge-tree`: rows as they were inserted, for tables that only grow. `log`: a row for each
+ * change, see `LOG_COLUMNS`.
+ */
+export const ENGINES = ['replacing', 'merge-tree', 'log'] as const;
 export type Engine = (typeof ENGINES)[number];
 
 /** `worker`: this program inserts. `kafka-engine`: ClickHouse reads the topic itself. */
@@ -188,7 +195,7 @@ export const FIRST_ROUTE = {
 
 /** What the stages of a route follow from. */
 export interface StagedRoute {
-  readonly capture: Pick<CaptureSpec, 'appendOnly' | 'foreignTopic'>;
+  readonly capture: Pick<CaptureSpec, 'appendOnly' | 'everyChange' | 'foreignTopic'>;
   readonly transport: Pick<TransportSpec, 'kind'>;
   /** A loader without a kind is a worker. */
   readonly loaders: readonly (Pick<LoaderSpec, 'name'> & Partial<Pick<LoaderSpec, 'kind'>>)[];
@@ -196,10 +203,11 @@ export interface StagedRoute {
 
 /**
  * The stages of a route, in the order in which a row meets them. The only place that knows which stages a route has. What only
- * grows needs no copy: its capture reads it from the first row.
+ * grows needs no copy: its capture reads it from the first row. A log begins with the rows that were there when it was added.
  */
 export function stagesOf({ capture, transport, loaders }: StagedRoute): readonly StageSpec[] {
-  const first = capture.appendOnly === true ? [] : loaders.map(({ name }) => copySpec(name));
+  const first =
+    capture.appendOnly === true || capture.everyChange === true ? [] : loaders.map(({ name }) => copySpec(name));
   if (transport.kind === 'direct') return [...first, ...loaders.map(({ name }) => directSpec(name))];
   const loads = loaders.map(loadSpec);
   if (capture.foreignTopic === true) return [...first, ...loads];

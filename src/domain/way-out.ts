@@ -88,7 +88,7 @@ function optionsAgain({ table, asked }: Wish, choice: RouteChoice): TableOptions
   const isForeign = FOREIGN_TOPIC_CAPTURES.includes(choice.capture);
   const isGrowing = APPEND_ONLY_CAPTURES.includes(choice.capture);
   // Rows of a plain MergeTree would be there twice, and a table of another engine does not fit.
-  const isFresh = choice.engine === 'merge-tree' || engineOf(firstLoader(table)) === 'merge-tree';
+  const isFresh = [choice.engine, engineOf(firstLoader(table))].some((engine) => engine !== 'replacing');
   return {
     ...before,
     ...axes,

@@ -58,13 +58,16 @@ export function copyAgainRemedy(
   const { name, route } = table;
   const { key = [] } = table;
   const { key: chosen, ...rest } = route === undefined ? {} : spokenOptions(optionsOf({ ...table, key, route }));
-  const again = tableCommand(
-    'add',
-    sourceName(table),
-    chosen === undefined || chosen.length === 0 ? rest : { ...rest, key: chosen },
-  );
+  // The rows of a log are its changes, which nothing brings again.
+  const log = rest.engine === 'log';
+  const again = tableCommand('add', sourceName(table), {
+    ...rest,
+    ...(chosen === undefined || chosen.length === 0 ? {} : { key: chosen }),
+    ...(log ? { target: 'NAME' } : {}),
+  });
   const before = [first, table.key?.length === 0 ? KEY_FIRST : undefined].filter((sentence) => sentence !== undefined);
-  const commands = `pg2click remove ${shellName(name)}${dropTarget ? ' --drop-target' : ''}, then ${again}: it is copied again.`;
+  const end = log ? 'its log goes on there, with all rows as they are then' : 'it is copied again';
+  const commands = `pg2click remove ${shellName(name)}${dropTarget && !log ? ' --drop-target' : ''}, then ${again}: ${end}.`;
   return [...before, `${before.length === 0 ? 'Run' : 'Then run'} ${commands}`].join(' ');
 }
 

@@ -38,7 +38,15 @@ export interface RowStream {
   /** Every row of the target at or below it is hidden from then on; a TRUNCATE. */
   readonly floor: Version | undefined;
   /** The rows by the column of the target that numbers them, where they never change: the same ones come again under the same name. */
-  readonly range: { readonly column: string; readonly ids: readonly IdRange[] } | undefined;
+  readonly range: RowRange | undefined;
+}
+
+export interface RowRange {
+  readonly column: string;
+  /** In ascending order. Between two of them there may be numbers without a row. */
+  readonly ids: readonly IdRange[];
+  /** Where some numbers have no row: how many rows there are, and the highest number of one, decimal; undefined where there is none. */
+  readonly known?: { readonly rows: number; readonly last: string | undefined } | undefined;
 }
 
 /** What the rows of a stream are to be. */

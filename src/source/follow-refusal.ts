@@ -1,18 +1,33 @@
+import { nameOfLog } from '../domain/log-columns.js';
 import type { ReplicatedTable } from '../domain/replicated-table.js';
 import { COPY_STAGE, stagesOf } from '../domain/route.js';
 import type { ShapeDifference } from './catalog/shape-difference.js';
+import { ambiguousColumns } from './wal/log/place-form.js';
 
 /** What the route of a table does not follow, as clauses. */
 export function refuseByRoute(
-  { route }: Pick<ReplicatedTable, 'route'>,
-  { class: kind, changes }: Pick<ShapeDifference, 'class' | 'changes'>,
+  table: Pick<ReplicatedTable, 'route' | 'columns' | 'shapes'>,
+  { class: kind, changes, columns }: Pick<ShapeDifference, 'class' | 'changes' | 'columns'>,
 ): readonly string[] {
+  const { route } = table;
   if (route.loaders.some((loader) => loader.kind === 'kafka-engine'))
     return [`${changes.join('; ')}: ClickHouse's Kafka engine would read its messages without that`];
+  const ofLog = route.capture.everyChange === true ? refuseByLog(table, columns) : undefined;
+  if (ofLog !== undefined) return [`${changes.join('; ')}: ${ofLog}`];
   const isCopied = stagesOf(route).some(({ id }) => id === COPY_STAGE);
   if (kind === 'copy' && !isCopied)
-    return [`${changes.join('; ')}: its rows would have to be read again, and it is loaded from its first row on`];
+    return [
+      `${changes.join('; ')}: its rows would have to be read again, and ${route.capture.everyChange === true ? 'a log has changes alone' : 'it is loaded from its first row on'}`,
+    ];
   if (kind === 'copy' && route.capture.foreignTopic === true)
     return [`${changes.join('; ')}: its rows would have to be read again, and the topic has no message of them`];
   return [];
+}
+
+function refuseByLog(
+  table: Pick<ReplicatedTable, 'columns' | 'shapes'>,
+  columns: ReplicatedTable['columns'],
+): string | undefined {
+  const reserved = nameOfLog(columns);
+  return reserved === undefined ? ambiguousColumns(table, columns) : `a log has a column ${reserved} of its own`;
 }

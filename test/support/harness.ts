@@ -143,7 +143,9 @@ export async function openHarness(
     table: engine === 'merge-tree' ? table : `${table}_current`,
   });
 
-  const compareAll = async (names: readonly AddedTable[] = tables): Promise<readonly Comparison[]> => {
+  // A log has more rows than its table: its test compares it with what was written.
+  const comparable = (): readonly AddedTable[] => tables.filter(({ engine }) => engine !== 'log');
+  const compareAll = async (names = comparable()): Promise<readonly Comparison[]> => {
     const comparisons: Comparison[] = [];
     const postgres = await connect();
     try {
@@ -210,7 +212,7 @@ export async function openHarness(
           }),
         );
       }
-      await waitFor(async () => (await compareAll(names)).every(isEqual), {
+      await waitFor(async () => (await compareAll(names.filter(({ engine }) => engine !== 'log'))).every(isEqual), {
         deadlineMs: LOAD_DEADLINE_MS,
         what: 'the first load',
         everyMs: 250,

@@ -7,7 +7,7 @@ const KINDS = { captures: CAPTURE_KINDS, loaders: LOADER_KINDS };
 const routes = allChoices().map((choice) => ({ name: nameOf(choice), choice, route: routeOf(choice) }));
 const refused = routes.filter(({ route }) => refusalOf(route, KINDS) !== undefined);
 
-it('twenty-nine ways work', () => {
+it('thirty ways work', () => {
   const works = routes.filter((each) => !refused.includes(each)).map(({ name }) => name);
   expect(works).toEqual([
     'outbox kafka worker row json replacing',
@@ -33,6 +33,7 @@ it('twenty-nine ways work', () => {
     'wal kafka kafka-engine row json replacing',
     'wal kafka kafka-engine row avro replacing',
     'wal direct worker replacing',
+    'wal direct worker log',
     'debezium kafka worker row json replacing',
   ]);
 });
@@ -71,6 +72,10 @@ describe('the stages of a way', () => {
   it('have no first load where the capture reads from the first row', () => {
     expect(stages({ appendOnly: true }, 'kafka')).toEqual(['publish', 'load:main']);
     expect(stages({ appendOnly: true }, 'direct')).toEqual(['direct:main']);
+  });
+
+  it('have no first load where every change is kept: the log begins with the rows', () => {
+    expect(stages({ everyChange: true }, 'direct')).toEqual(['direct:main']);
   });
 
   it('have no publishing where others write the topic', () => {

@@ -109,11 +109,13 @@ export class AppendWriter implements BatchWriter<RowStream> {
     return inserted;
   }
 
-  async #proofAfter({ column, ids }: Range, rows: number): Promise<AppendProof> {
+  async #proofAfter({ column, ids, known }: Range, rows: number): Promise<AppendProof> {
     const { last: before, witness } = this.#proof ?? {};
-    // Of rows that were deleted in PostgreSQL meanwhile the last may never have come.
-    const highest = rows >= countIds(ids) ? ids.at(-1)?.[1] : undefined;
-    const last = BigInt(highest ?? 0) > BigInt(before ?? 0) ? highest : before;
+    // Of rows that were deleted in PostgreSQL meanwhile, or set aside, the last may never have come.
+    const { rows: all, last: end } = known ?? { rows: countIds(ids), last: ids.at(-1)?.[1] };
+    const highest = rows >= all ? end : undefined;
+    const isHigher = highest !== undefined && (before === undefined || BigInt(highest) > BigInt(before));
+    const last = isHigher ? highest : before;
     return {
       column,
       ...(last === undefined ? {} : { last, witness: witness ?? last }),

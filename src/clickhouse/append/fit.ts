@@ -1,5 +1,6 @@
 import { holds } from '../../domain/clickhouse-type.js';
 import { byPosition, columnType } from '../../domain/column-type.js';
+import { isLog, LOG_COLUMNS, loggedColumns } from '../../domain/log-columns.js';
 import { quoteCh } from '../../domain/identifier.js';
 import { physicalName, type TargetTable } from '../../domain/replicated-table.js';
 import { physicalNames } from '../../domain/shape.js';
@@ -7,12 +8,15 @@ import type { SinkColumn, SinkObject } from '../catalog.js';
 import { FILLED_KINDS, isInKey } from '../fit.js';
 import { alterTable, extraColumn, type Misfit } from '../misfit.js';
 
-/** The columns of the target: those of the source, and no others. */
-export function appendColumns(table: Pick<TargetTable, 'columns'>): { name: string; type: string }[] {
-  return byPosition(table.columns).map((column) => ({
-    name: physicalName(column),
-    type: columnType(column).clickhouse(column),
-  }));
+/** The columns of the target, in the order in which rows have them: those of the source, and of a log those that say what changed. */
+export function appendColumns(
+  table: Pick<TargetTable, 'columns'> & Partial<Pick<TargetTable, 'engine' | 'shapes'>>,
+): { name: string; type: string }[] {
+  const columns = isLog(table) ? loggedColumns(table) : byPosition(table.columns);
+  return [
+    ...columns.map((column) => ({ name: physicalName(column), type: columnType(column).clickhouse(column) })),
+    ...(isLog(table) ? LOG_COLUMNS : []),
+  ];
 }
 
 /**
@@ -20,7 +24,7 @@ export function appendColumns(table: Pick<TargetTable, 'columns'>): { name: stri
  * smaller scale cuts digits off, both without an error. Its order and its partitions are free.
  */
 export function findAppendMisfits(
-  table: Pick<TargetTable, 'columns' | 'shapes' | 'target'>,
+  table: Pick<TargetTable, 'columns' | 'shapes' | 'target' | 'engine'>,
   object: SinkObject,
   columns: readonly SinkColumn[],
 ): readonly Misfit[] {

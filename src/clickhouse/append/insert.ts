@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import type { ClickHouseClient } from '@clickhouse/client';
 import type { BatchName, IdRange } from '../../domain/batch.js';
 import { quoteCh } from '../../domain/identifier.js';
-import { physicalKey, type TargetTable } from '../../domain/replicated-table.js';
+import { rowKey } from '../../domain/log-columns.js';
+import type { TargetTable } from '../../domain/replicated-table.js';
 import { ClickHouseAnswer } from '../../failure/classify-clickhouse.js';
 import { Failure } from '../../failure/failure.js';
 import type { RowStream } from '../../pipeline/row-batch.js';
@@ -69,10 +70,11 @@ function insertQuery(table: TargetTable, epoch: FenceEpoch, mode: InsertMode): s
   );
 }
 
-/** By key: the column that numbers the rows need not be unique. */
+/** By key: the column that numbers the rows need not be unique, but in a log. */
 function missingCondition(table: TargetTable, range: Range): string {
-  const { key, target } = table;
-  const columns = physicalKey(table).map(quoteCh).join(', ');
+  const { target } = table;
+  const key = rowKey(table);
+  const columns = key.map(quoteCh).join(', ');
   const tuple = key.length === 1 ? columns : `(${columns})`;
   return /* sql */ `${tuple} not in (select ${columns} from ${targetNames(target).sql.table} where ${rangeCondition(range)})`;
 }

@@ -15,3 +15,6 @@ export const mergeTree: TargetEngine = {
   highestGeneration: highestAppendGeneration,
   streamWriter: (services, table, options) => new AppendWriter(services, table, options),
 };
+
+/** A MergeTree with a row for each change. */
+export const log: TargetEngine = { ...mergeTree, kind: 'log' };

@@ -1,5 +1,7 @@
 import type { ClickHouseClient } from '@clickhouse/client';
 import { RESERVED_COLUMNS } from '../../domain/column-type.js';
+import { isLog, LOG_COLUMNS, nameOfLog, SEQ_COLUMN } from '../../domain/log-columns.js';
+import { quoteCh } from '../../domain/identifier.js';
 import { physicalName } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { Failure } from '../../failure/failure.js';
@@ -15,6 +17,9 @@ import { generationOfEpoch } from './epoch.js';
 import { readFence } from './fence.js';
 import { findAppendMisfits } from './fit.js';
 import { requireWindows, type FilledTable } from './views.js';
+
+/** A repeat and the verification of confirmed rows find rows by their number: it keeps them from reading older parts. */
+const SEQ_INDEX = `index pg2click_seq ${SEQ_COLUMN} type minmax granularity 1`;
 
 type Found = Readonly<Record<(typeof APPEND_ROLES)[number], boolean>>;
 
@@ -106,12 +111,15 @@ export async function ensureFence(ch: ClickHouseClient, table: TargetOwner): Pro
   await execute(ch, fenceDefinition(table), `creating the fence of ${shown}`);
 }
 
-function refuseReservedColumn({ name, columns }: TargetOwner): void {
-  const reserved = columns.find((column) => RESERVED_COLUMNS.includes(physicalName(column)));
+function refuseReservedColumn(table: TargetOwner): void {
+  const { name, columns } = table;
+  const reserved =
+    columns.find((column) => RESERVED_COLUMNS.includes(physicalName(column)))?.name ??
+    (isLog(table) ? nameOfLog(columns) : undefined);
   if (reserved === undefined) return;
   throw new Failure('UnsuitableTable', {
-    message: `Table ${formatTableName(name)} has a column "${reserved.name}": that name is reserved in its ClickHouse table.`,
-    remedy: 'Rename the column, or leave the table out.',
+    message: `Table ${formatTableName(name)} has a column "${reserved}": that name is reserved in its ClickHouse table.`,
+    remedy: `Give it another name with --rename-column ${reserved}=NAME, or leave it out with --exclude-column ${reserved}.`,
   });
 }
 
@@ -134,6 +142,7 @@ async function refuseRows(ch: ClickHouseClient, table: TargetOwner): Promise<voi
 
 async function tableDefinition(ch: ClickHouseClient, table: TargetOwner): Promise<string> {
   const columns = await columnDefinitions(ch, table.columns);
+  if (isLog(table)) columns.push(...LOG_COLUMNS.map(({ name, type }) => `${quoteCh(name)} ${type}`), SEQ_INDEX);
   return /* sql */ `
 create table if not exists ${targetNames(table.target).sql.table}
 (

@@ -1,6 +1,7 @@
 import type { ClickHouseClient } from '@clickhouse/client';
 import { quoteCh } from '../../domain/identifier.js';
-import { physicalKey, type TargetTable } from '../../domain/replicated-table.js';
+import { rowKey } from '../../domain/log-columns.js';
+import type { TargetTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { Failure } from '../../failure/failure.js';
 import { findObject, select } from '../catalog.js';
@@ -48,7 +49,7 @@ export async function verifyRows(ch: ClickHouseClient, table: TargetTable, proof
 export async function verifyRange(ch: ClickHouseClient, table: TargetTable, range: Range, rows: number): Promise<void> {
   if (await expires(ch, table)) return;
   const { sql, shown } = targetNames(table.target);
-  const key = physicalKey(table).map(quoteCh).join(', ');
+  const key = rowKey(table).map(quoteCh).join(', ');
   const query = /* sql */ `select toString(uniqExact(${key})) as rows from ${sql.table} where ${rangeCondition(range)}`;
   const [found] = await select<{ rows: string }>(ch, query, {}, `counting the rows of a batch in ${shown}`);
   if (Number(found?.rows ?? 0) >= rows) return;

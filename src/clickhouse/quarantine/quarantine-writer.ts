@@ -1,6 +1,7 @@
 import { columnsOfShape } from '../../domain/shape.js';
 import { pipeline, type Readable } from 'node:stream';
 import { targetColumns } from '../../domain/column-type.js';
+import { isLog, SEQ_COLUMN } from '../../domain/log-columns.js';
 import type { BatchName } from '../../domain/batch.js';
 import { holeOf, lackingTarget, type RefusedRow } from '../../domain/quarantine.js';
 import type { Part } from '../../domain/part.js';
@@ -70,7 +71,8 @@ export class QuarantineWriter<Content extends InsertValues | StreamedRows> imple
     const { table, versions } = options;
     this.#inner = inner;
     this.#services = services;
-    this.#options = options;
+    // Of a log each change of a key is a row of its own.
+    this.#options = isLog(table) ? { ...options, table: { ...table, key: [SEQ_COLUMN] } } : options;
     this.retry = inner.retry;
     const columns = (versions ? targetColumns(table) : appendColumns(table)).map(({ name }) => name);
     this.#streamed = { format: 'TabSeparated', columns };

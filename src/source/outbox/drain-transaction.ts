@@ -19,7 +19,7 @@ export type ReadTable = Pick<
   ReplicatedTable,
   'id' | 'name' | 'source' | 'relation' | 'columns' | 'where' | 'shape' | 'key' | 'generation'
 > &
-  Partial<Pick<ReplicatedTable, 'route'>>;
+  Partial<Pick<ReplicatedTable, 'route' | 'shapes' | 'excluded'>>;
 
 /**
  * Begins the transaction in which a batch is read, in one round trip: the columns of the table are locked, and are those that were

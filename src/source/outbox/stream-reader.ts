@@ -42,7 +42,7 @@ export class StreamReader implements OutboxReader<RowStream> {
 }
 
 /** The rows have left by now and do not wait for the end of their transaction. */
-async function giveBack(lease: Lease, isClean: boolean): Promise<void> {
+export async function giveBack(lease: Lease, isClean: boolean): Promise<void> {
   await using lent = lease;
   if (!isClean) return;
   const committed = await lent.client.query('commit').catch(() => undefined);

@@ -1,7 +1,7 @@
 import type { Queryable } from '../../connect/queryable.js';
 import { quotePg } from '../../domain/identifier.js';
 import { sourceName, type ReplicatedTable } from '../../domain/replicated-table.js';
-import { formatTableName } from '../../domain/table-name.js';
+import { columnName, formatTableName, shellWord } from '../../domain/table-name.js';
 import { Failure } from '../../failure/failure.js';
 import { qualified } from '../outbox/names.js';
 
@@ -13,6 +13,25 @@ export interface ReplicaIdentity {
   readonly columns: readonly number[] | null;
   /** Attribute numbers of generated columns: they are not sent, before PostgreSQL 18 not even as part of a key. */
   readonly generated: readonly number[];
+}
+
+/**
+ * A log has whole rows: a deletion with its values, and an UPDATE with those that it did not touch and PostgreSQL stores apart.
+ * @throws Failure `UnsuitableTable` with the statement that mends it
+ */
+export function requireWholeRows(table: IdentifiedTable, { columns, generated }: ReplicaIdentity): void {
+  const title = formatTableName(table.name);
+  if (columns !== null)
+    throw new Failure('UnsuitableTable', {
+      message: `A log needs the whole old row of an UPDATE or DELETE of ${title}, and PostgreSQL sends a part of it.`,
+      remedy: `Run in PostgreSQL: alter table ${qualified(sourceName(table))} replica identity full; then resume. Each UPDATE and DELETE writes the old row into the WAL from then on.`,
+    });
+  const computed = table.columns.find(({ position }) => generated.includes(position));
+  if (computed === undefined) return;
+  throw new Failure('UnsuitableTable', {
+    message: `Column ${computed.name} of ${title} is generated: PostgreSQL leaves it out of what it sends, so a log cannot have it.`,
+    remedy: `Leave it out: --exclude-column ${shellWord(columnName(computed.name))}.`,
+  });
 }
 
 type IdentifiedTable = Pick<ReplicatedTable, 'name' | 'source' | 'relation' | 'columns' | 'key'>;

@@ -11,7 +11,10 @@ import { BEGIN_DDL, readKeyTypes } from '../outbox/install.js';
 import { outboxTable, qualified } from '../outbox/names.js';
 import { outboxTableSql } from '../outbox/outbox-table-sql.js';
 import { inTransaction } from '../transaction.js';
-import { keyNumbers, readIdentity, requireIdentity } from './identity.js';
+import { keyNumbers, readIdentity, requireIdentity, requireWholeRows } from './identity.js';
+import { fillLog } from './log/fill-log.js';
+import { ensureForm, readFormColumns } from './log/forms.js';
+import { logTableSql } from './log/log-table-sql.js';
 import { slotOf, type OwnedTable } from './names.js';
 import {
   dropPublication,
@@ -28,7 +31,7 @@ import { deleteReader, deleteTable, hasTables, readReader, saveReader, saveTable
  * Makes the outbox of a table, and puts the table behind the slot of its pipeline, which is made first where it is missing. In this order:
  * the publication, because changes that are made while it is missing are never sent; the slot; then, in one transaction, the outbox, and
  * the table's entry in the publication. Every change of a transaction that begins after the return is read into the outbox. One that
- * has written before is read in part, and is waited for by the copy.
+ * has written before is read in part, and is waited for by the copy. A log is filled with the rows as they are.
  * @param pg a connection of its own, not a pool
  * @returns the fingerprint
  * @throws Failure `LockTimeout`, `Unauthorized`, `Misconfigured`, `UnsuitableTable`; `Fenced` where the table was changed meanwhile
@@ -37,7 +40,7 @@ export async function installWal(pg: Queryable, table: ReplicatedTable, options:
   const title = formatTableName(table.name);
   const slot = slotOf(table);
   try {
-    return await alone(pg, slot, async () => {
+    const fingerprint = await alone(pg, slot, async () => {
       await options.fence?.(pg);
       const wish = { title, relations: () => Promise.resolve([table.relation]), modes: BLOCKS_PUBLISHING };
       try {
@@ -54,6 +57,8 @@ export async function installWal(pg: Queryable, table: ReplicatedTable, options:
         throw error;
       }
     });
+    if (isLogged(table)) await fillLog(pg, table, options);
+    return fingerprint;
   } catch (error) {
     options.signal?.throwIfAborted();
     throw classifyPostgres(error, `preparing to read changes of ${title} from the WAL`);
@@ -107,15 +112,30 @@ async function join(pg: Queryable, table: ReplicatedTable, { fence, ledgerElsewh
   // Before the table is published: who reads the slot does not know it yet, and may confirm nothing from here on.
   await stopReader(pg, slot);
   if (ledgerElsewhere === true) await insertDrainRow(pg, id);
-  await pg.query(outboxTableSql(id, await readKeyTypes(pg, table)));
+  const log = isLogged(table);
+  await pg.query(log ? logTableSql(id) : outboxTableSql(id, await readKeyTypes(pg, table)));
   await pg.query(/* sql */ `lock table ${qualified(sourceName(table))} in access share mode`);
   await publish(pg, slot, table);
   const identity = await readIdentity(pg, relation);
   if (identity === undefined) throw changedMeanwhile(table.name);
   requireIdentity(table, identity);
+  if (log) requireWholeRows(table, identity);
   const membership = await readMembership(pg, slot, relation);
-  await saveTable(pg, slot, relation, { id, key: keyNumbers(table), identity: identity.columns, membership });
+  const leftOut = table.excluded?.map(({ position }) => position) ?? [];
+  await saveTable(pg, slot, relation, {
+    id,
+    key: keyNumbers(table),
+    identity: identity.columns,
+    membership,
+    log,
+    leftOut,
+  });
+  if (log) await ensureForm(pg, id, await readFormColumns(pg, relation));
   return (await verifyInspected(pg, table, 'nothing')).fingerprint;
+}
+
+function isLogged({ route }: Pick<ReplicatedTable, 'route'>): boolean {
+  return route.capture.everyChange === true;
 }
 
 async function leave(pg: Queryable, table: OwnedTable, { fence }: DdlOptions): Promise<void> {

@@ -1,3 +1,5 @@
+import type { LogRelation } from './log/log-changes.js';
+import { widenXid, type StreamedTransaction } from './log/transaction.js';
 import type { Lsn } from './lsn.js';
 import { PendingKeys } from './pending-keys.js';
 import type { ChangeReceiver, Relation } from './pgoutput.js';
@@ -15,11 +17,15 @@ export interface KnownRelation {
   readonly columns: number;
   /** See `placesOfKey`; undefined where nobody can tell the key. */
   readonly places: readonly number[] | undefined;
+  /** Where every change of it is kept: in the place of keys. */
+  readonly log?: LogRelation | undefined;
 }
 
 export interface CollectorOptions {
   /** Transactions that committed before it were read already. */
   readonly position: Lsn;
+  /** A transaction id of the present, 64 bits. Default 0, for a server that has given out few. */
+  readonly xid?: bigint | undefined;
   /** @returns undefined for a table that is not replicated, or not any more */
   readonly find: (relation: Relation) => Promise<KnownRelation | undefined>;
   /** Stages that take whole rows. */
@@ -29,6 +35,8 @@ export interface CollectorOptions {
   /** Called when something was added. A promise holds up the stream. */
   readonly onKeys: (bytes: number) => Promise<void> | undefined;
 }
+
+const NOTHING = Buffer.alloc(0);
 
 interface Known extends KnownRelation {
   readonly rows: TableRows;
@@ -42,6 +50,11 @@ export class KeyCollector implements ChangeReceiver {
   #bytes = 0;
   #xid = 0;
   #commit: Lsn = 0n;
+  #at = 0n;
+  /** Of 64 bits, of the present. */
+  #wideXid: bigint;
+  /** What a log says of the transaction; undefined until it is needed. */
+  #transaction: StreamedTransaction | undefined;
   /** Whether the xid is among those of the pending keys. */
   #isNoted = false;
   /** Whether it is one that was read already. */
@@ -52,6 +65,7 @@ export class KeyCollector implements ChangeReceiver {
 
   constructor(options: CollectorOptions) {
     this.#options = options;
+    this.#wideXid = options.xid ?? 0n;
   }
 
   /** In the middle of a transaction. */
@@ -82,12 +96,14 @@ export class KeyCollector implements ChangeReceiver {
     return taken;
   }
 
-  begin(commit: Lsn, xid: number): void {
+  begin(commit: Lsn, xid: number, at: bigint): void {
     this.#isOpen = true;
+    this.#commit = commit;
+    this.#at = at;
+    this.#transaction = undefined;
     // A position is the end of a record: what committed below it ended at or below it.
     this.#isKnown = commit < this.#options.position;
     this.#xid = xid;
-    this.#commit = commit;
     this.#isNoted = false;
     this.#isParted = false;
   }
@@ -111,6 +127,7 @@ export class KeyCollector implements ChangeReceiver {
   change(relation: number, message: Buffer, old: Tuple | undefined, now: Tuple | undefined): Promise<void> | undefined {
     const known = this.#isKnown ? undefined : this.#relations.get(relation);
     if (known === undefined) return undefined;
+    if (known.log !== undefined) return this.#changed(known.log, message, old, now);
     const taken = known.rows.add(this.#pending, this.#commit, message, old, now);
     if (taken > 0) return this.#added(taken / ROW_SHARE);
     const lines = this.#pending.linesOf(known.id, known.columns);
@@ -128,12 +145,30 @@ export class KeyCollector implements ChangeReceiver {
     for (const relation of this.#isKnown ? [] : relations) {
       const known = this.#relations.get(relation);
       if (known === undefined) continue;
+      if (known.log !== undefined) {
+        void this.#changed(known.log, NOTHING, undefined, undefined);
+        continue;
+      }
       const lines = this.#pending.linesOf(known.id, known.columns);
       const before = lines.bytes;
       lines.mark('t');
       this.#pending.truncated.add(known.id);
       void this.#added(lines.bytes - before);
     }
+  }
+
+  #changed(
+    log: LogRelation,
+    message: Buffer,
+    old: Tuple | undefined,
+    now: Tuple | undefined,
+  ): Promise<void> | undefined {
+    if (this.#transaction === undefined) {
+      this.#wideXid = widenXid(this.#xid, this.#wideXid);
+      this.#transaction = { commit: this.#commit, xid: this.#wideXid, at: this.#at };
+    }
+    const bytes = log.change(this.#pending, this.#transaction, message, old, now);
+    return bytes === 0 ? undefined : this.#added(bytes);
   }
 
   #added(bytes: number): Promise<void> | undefined {

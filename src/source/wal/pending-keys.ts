@@ -1,4 +1,6 @@
 import { KeyLines } from './key-lines.js';
+import { LogLines } from './log/log-lines.js';
+import type { LogRelation } from './log/log-changes.js';
 import type { Lsn } from './lsn.js';
 import type { HandOver } from './rows/hand-over.js';
 import type { RowPlaces } from './rows/row-plan.js';
@@ -12,13 +14,21 @@ export class PendingKeys {
   readonly rows = new Map<HandOver, TupleBatch>();
   /** Tables with a TRUNCATE, which gets its position with the keys: rows behind it would get lower ones, and be hidden by it. */
   readonly truncated = new Set<string>();
+  /** Changes of tables of which every change is kept, in the order in which forms of them came. */
+  readonly logs = new Map<LogRelation, LogLines>();
   /** Of the transactions whose keys these are, 32 bits each. */
   readonly xids = new Set<number>();
   /** End of the last transaction that is here as a whole; undefined where none is. */
   end: Lsn | undefined;
 
   get isEmpty(): boolean {
-    return this.tables.size === 0 && this.rows.size === 0;
+    return this.tables.size === 0 && this.rows.size === 0 && this.logs.size === 0;
+  }
+
+  linesOfLog(relation: LogRelation): LogLines {
+    let lines = this.logs.get(relation);
+    if (lines === undefined) this.logs.set(relation, (lines = new LogLines(relation.id, relation.columns)));
+    return lines;
   }
 
   /** @param columns of the key */

@@ -25,8 +25,8 @@ export interface RelationColumn {
  * Tuples and the message hold until the call returns.
  */
 export interface ChangeReceiver {
-  /** @param commit start of the commit record; @param xid 32 bits */
-  begin(commit: Lsn, xid: number): void;
+  /** @param commit start of the commit record; @param xid 32 bits; @param at of the commit, microseconds since 2000-01-01 */
+  begin(commit: Lsn, xid: number, at: bigint): void;
   /** @param end of the commit record: what may be acknowledged when all before it is safe */
   commit(end: Lsn): Promise<void> | undefined;
   relation(relation: Relation): Promise<void> | undefined;
@@ -75,7 +75,7 @@ export class PgOutput {
         this.#old.read(buffer, at + OID_BYTES + 1);
         return this.#receiver.change(buffer.readUInt32BE(at), buffer, this.#old, undefined);
       case BEGIN:
-        this.#receiver.begin(buffer.readBigUInt64BE(at), buffer.readUInt32BE(at + 16));
+        this.#receiver.begin(buffer.readBigUInt64BE(at), buffer.readUInt32BE(at + 16), buffer.readBigInt64BE(at + 8));
         return undefined;
       case COMMIT:
         return this.#receiver.commit(buffer.readBigUInt64BE(at + 9));

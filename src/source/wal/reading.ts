@@ -3,6 +3,7 @@ import type { Queryable } from '../../connect/queryable.js';
 import { Failure } from '../../failure/failure.js';
 import { KeyCollector, type KnownRelation } from './key-collector.js';
 import { giveRows } from './give-rows.js';
+import { LogRelations } from './log/log-relations.js';
 import type { Lsn } from './lsn.js';
 import { PgOutput, type Relation } from './pgoutput.js';
 import { placesOfKey } from './relations.js';
@@ -44,6 +45,7 @@ export class Reading implements StreamReceiver {
   #collector: KeyCollector | undefined;
   #output: PgOutput | undefined;
   #writer: KeyWriter | undefined;
+  #logs: LogRelations | undefined;
   #claimed: Promise<void> | undefined;
   /** What may be acknowledged. */
   #safe: Lsn = 0n;
@@ -120,11 +122,11 @@ export class Reading implements StreamReceiver {
 
   async #claim(): Promise<void> {
     const { slot, onStarted } = this.#options;
-    const claimed = await this.#writing.query<{ epoch: string }>(
-      /* sql */ `update pg2click.wal_reader set epoch = epoch + 1 where slot = $1 returning epoch::text`,
+    const claimed = await this.#writing.query<{ epoch: string; xid: string }>(
+      /* sql */ `update pg2click.wal_reader set epoch = epoch + 1 where slot = $1 returning epoch::text, pg_catalog.pg_current_xact_id()::text as xid`,
       [slot],
     );
-    const epoch = claimed.rows[0]?.epoch;
+    const { epoch, xid = '0' } = claimed.rows[0] ?? {};
     // In another statement than the look before: what the reader before had in hand is there by now.
     const whole = await readWholeSlot(this.#writing, slot);
     if (epoch === undefined || typeof whole === 'string')
@@ -134,8 +136,10 @@ export class Reading implements StreamReceiver {
     this.#writer = { pg: this.#writing, slot, epoch };
     this.#safe = whole.slot.confirmed;
     this.#options.handOvers.restart();
+    this.#logs = new LogRelations(this.#options.source);
     this.#collector = new KeyCollector({
       position: whole.row.position,
+      xid: BigInt(xid),
       find: (relation) => this.#find(relation),
       handOvers: this.#options.handOvers,
       onCommit: (end) => this.#committed(end),
@@ -156,7 +160,9 @@ export class Reading implements StreamReceiver {
       [relation.oid, table.key],
     );
     const names = found.rows.map(({ name }) => name);
-    return { id: table.id, columns: table.key.length, places: placesOfKey(relation, table, names) };
+    const places = placesOfKey(relation, table, names);
+    const log = table.log ? await this.#logs?.of(table, relation, places) : undefined;
+    return { id: table.id, columns: table.key.length, places, log };
   }
 
   #committed(end: Lsn): void {
@@ -191,7 +197,7 @@ export class Reading implements StreamReceiver {
           if (position !== undefined) this.#noted(position);
         }
         this.#heardAt = Date.now();
-        if (keys.tables.size > 0 || keys.rows.size === 0) {
+        if (keys.tables.size > 0 || keys.logs.size > 0 || keys.rows.size === 0) {
           await writeKeys(writer, keys, options);
           if (keys.end !== undefined) this.#noted(keys.end);
         } else if (keys.end !== undefined) this.#unnoted = keys.end;

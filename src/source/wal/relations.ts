@@ -10,7 +10,7 @@ import type { WalTable } from './state.js';
  */
 export function placesOfKey(
   { identity, columns }: Relation,
-  table: WalTable,
+  table: Pick<WalTable, 'identity' | 'key'>,
   names: readonly string[],
 ): readonly number[] | undefined {
   const places = (identity === 'f') === (table.identity === null) ? find({ columns }, table, names) : [];
@@ -19,7 +19,7 @@ export function placesOfKey(
 
 function find(
   { columns }: Pick<Relation, 'columns'>,
-  { identity, key }: WalTable,
+  { identity, key }: Pick<WalTable, 'identity' | 'key'>,
   names: readonly string[],
 ): readonly number[] {
   if (identity === null) return names.map((name) => columns.findIndex((column) => column.name === name));

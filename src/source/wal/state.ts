@@ -24,6 +24,10 @@ export interface WalTable {
   readonly made: string;
   /** See `readMembership`. */
   readonly membership: string;
+  /** Every change of it is kept, and not its keys. */
+  readonly log: boolean;
+  /** Attribute numbers of columns whose values are not kept. */
+  readonly leftOut: readonly number[];
 }
 
 export async function readReader(pg: Queryable, slot: string): Promise<ReaderRow | undefined> {
@@ -38,7 +42,7 @@ export async function readReader(pg: Queryable, slot: string): Promise<ReaderRow
 /** @param relation oid @returns undefined where it is not, or not any more, behind the slot */
 export async function readTable(pg: Queryable, slot: string, relation: string): Promise<WalTable | undefined> {
   const found = await pg.query<WalTable>(
-    /* sql */ `select table_id::text as id, key::int[] as key, identity::int[] as identity, made::text, membership
+    /* sql */ `select table_id::text as id, key::int[] as key, identity::int[] as identity, made::text, membership, log, left_out::int[] as "leftOut"
       from pg2click.wal_table where slot = $1 and relation = $2::oid`,
     [slot, relation],
   );
@@ -68,14 +72,15 @@ export async function saveTable(
   pg: Queryable,
   slot: string,
   relation: string,
-  { id, key, identity, membership }: Omit<WalTable, 'made'>,
+  { id, key, identity, membership, log, leftOut }: Omit<WalTable, 'made'>,
 ): Promise<void> {
   await pg.query(
-    /* sql */ `insert into pg2click.wal_table (table_id, slot, relation, key, identity, membership, made)
-      select $1, slot, $3::oid, $4::int[], $5::int[], $6, made from pg2click.wal_reader where slot = $2
+    /* sql */ `insert into pg2click.wal_table (table_id, slot, relation, key, identity, membership, log, left_out, made)
+      select $1, slot, $3::oid, $4::int[], $5::int[], $6, $7, $8::int[], made from pg2click.wal_reader where slot = $2
       on conflict (table_id) do update set slot = excluded.slot, relation = excluded.relation, key = excluded.key,
-        identity = excluded.identity, membership = excluded.membership, made = excluded.made, definition = null, since = null`,
-    [id, slot, relation, key, identity, membership],
+        identity = excluded.identity, membership = excluded.membership, log = excluded.log, left_out = excluded.left_out, made = excluded.made,
+          definition = null, since = null`,
+    [id, slot, relation, key, identity, membership, log, leftOut],
   );
 }
 

@@ -17,8 +17,9 @@ import { StreamReader } from '../outbox/stream-reader.js';
 import { countedText } from '../copy/counted-text.js';
 import { allocatePosition } from '../settle.js';
 import { readWalBacklog } from './backlog.js';
-import { readIdentity, requireIdentity } from './identity.js';
+import { readIdentity, requireIdentity, requireWholeRows } from './identity.js';
 import { installWal, removeWal } from './install.js';
+import { LogReader } from './log/log-reader.js';
 import { wrongLevel } from './slot.js';
 import type { RowOffer } from './rows/hand-over.js';
 import { rowChanges } from './rows/row-changes.js';
@@ -58,7 +59,14 @@ export const walCapture: Capture = {
     });
     return openSource(services, stage, { byKey, ofRows });
   },
-  openStream: (services, stage) => openSource(services, stage, { byKey: new StreamReader(services), ofRows: streamOf }),
+  openStream: (services, stage) =>
+    openSource(
+      services,
+      stage,
+      stage.table.route.capture.everyChange === true
+        ? { byKey: new LogReader(services) }
+        : { byKey: new StreamReader(services), ofRows: streamOf },
+    ),
 };
 
 function streamOf({ batch, first }: RowOffer): RowStream {
@@ -86,8 +94,11 @@ async function inspect(pg: Queryable, name: TableName, options: CaptureOptions):
       ...inspection
     } = await inspectTable(pg, name, { ...options, makes: 'nothing' });
     const identity = await readIdentity(pg, inspection.relation);
-    if (identity !== undefined) requireIdentity({ name, ...inspection }, identity);
-    return { ...inspection, capture: { kind: WAL } };
+    const table = { name, ...inspection };
+    if (identity !== undefined) requireIdentity(table, identity);
+    if (options.engine !== 'log') return { ...inspection, capture: { kind: WAL } };
+    if (identity !== undefined) requireWholeRows(table, identity);
+    return { ...inspection, capture: { kind: WAL, everyChange: true } };
   } catch (error) {
     throw classifyPostgres(error, `looking at ${title}`);
   }

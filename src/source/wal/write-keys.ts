@@ -5,6 +5,8 @@ import { inTransaction } from '../transaction.js';
 import { copyIn } from './copy-in.js';
 import { KeyLines } from './key-lines.js';
 import { formatLsn, type Lsn } from './lsn.js';
+import type { LogRelation } from './log/log-changes.js';
+import { markLog, writeLog } from './log/write-log.js';
 import type { PendingKeys } from './pending-keys.js';
 import { waitUntilVisible, type WaitOptions } from './visible.js';
 
@@ -34,9 +36,14 @@ export interface KeyWriter {
  * @throws Failure `Fenced` where another reader has taken over, or a table was added or removed
  */
 export async function writeKeys(writer: KeyWriter, keys: PendingKeys, options: WaitOptions): Promise<void> {
+  const marked = new Set<LogRelation>();
   for (;;) {
-    const unfit = await tryToWrite(writer, keys, options);
+    const unfit = await tryToWrite(writer, keys, marked, options);
     if (unfit === undefined) return;
+    if (unfit.log !== undefined) {
+      marked.add(unfit.log);
+      continue;
+    }
     // Its key has another type by now: its drain says so, and parks it.
     const { id, columns } = unfit;
     const lines = new KeyLines(columns);
@@ -45,13 +52,20 @@ export async function writeKeys(writer: KeyWriter, keys: PendingKeys, options: W
   }
 }
 
+interface Unfit {
+  readonly id: string;
+  readonly columns: number;
+  readonly log?: LogRelation;
+}
+
 /** @returns the table whose keys do not fit into its outbox: nothing was written then */
 async function tryToWrite(
   { pg, slot, epoch }: KeyWriter,
   keys: PendingKeys,
+  marked: ReadonlySet<LogRelation>,
   options: WaitOptions,
-): Promise<{ readonly id: string; readonly columns: number } | undefined> {
-  const at: { table?: { readonly id: string; readonly columns: number } | undefined } = {};
+): Promise<Unfit | undefined> {
+  const at: { table?: Unfit | undefined } = {};
   try {
     await inTransaction(pg, BEGIN_WRITING, async () => {
       // First: it gives the transaction its xid before any `seq` is allocated, and stands in the way of who adds a table.
@@ -62,6 +76,10 @@ async function tryToWrite(
         at.table = { id, columns: lines.columns };
         const names = Array.from({ length: lines.columns }, (_, index) => keyColumn(index));
         await copyIn(pg, /* sql */ `copy ${outboxTable(id)} (mark, ${names.join(', ')}) from stdin`, lines.text);
+      }
+      for (const [log, lines] of keys.logs) {
+        at.table = { id: lines.id, columns: 0, log };
+        await (marked.has(log) ? markLog(pg, lines) : writeLog(pg, lines));
       }
       at.table = undefined;
     });
