@@ -69,6 +69,10 @@ export interface CaptureBacklog extends SourceBacklog {
     readonly retainedBytes: number | null;
     /** WAL that may still be written before PostgreSQL gives the slot up; null where there is no limit. */
     readonly safeBytes: number | null;
+    /** For how long nobody has read it; null where somebody does, and before PostgreSQL 17. */
+    readonly unreadSeconds: number | null;
+    /** Whether a standby that is set up for it gets the slot too; null before PostgreSQL 17. */
+    readonly failover: boolean | null;
   };
 }
 
