@@ -20,6 +20,7 @@ import { readWalBacklog } from './backlog.js';
 import { readIdentity, requireIdentity, requireWholeRows } from './identity.js';
 import { installWal, removeWal } from './install.js';
 import { LogReader } from './log/log-reader.js';
+import { walSharing } from './sharing.js';
 import { wrongLevel } from './slot.js';
 import type { RowOffer } from './rows/hand-over.js';
 import { rowChanges } from './rows/row-changes.js';
@@ -37,7 +38,9 @@ export const walCapture: Capture = {
   inspect,
   refuseLeftovers,
   install: installWal,
-  remove: removeWal,
+  async remove(pg, table, options) {
+    await removeWal(pg, table, options);
+  },
 
   installationOf(table) {
     const key = table.key.map((name) => table.columns.find((column) => column.name === name));
@@ -46,6 +49,7 @@ export const walCapture: Capture = {
 
   allocatePosition: (pg, table) => allocatePosition(pg, table.id),
   backlog: readWalBacklog,
+  sharing: walSharing,
 
   open(services, stage, content) {
     const byKey = new RowReader(services, content);
