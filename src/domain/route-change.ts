@@ -84,6 +84,8 @@ export function refusalOfChange(from: Route, to: Route, { appendOnly = false }: 
   const kind = changeKindOf(from, to);
   if (kind === 'growing' && from.capture.kind === 'wal')
     return 'The WAL may be read behind the rows of the table: change to --capture outbox first.';
+  if (kind === 'overlap' && [from, to].some(({ capture }) => capture['isTree'] === true))
+    return 'A partitioned table is not changed from triggers to the WAL or back while it runs.';
   if (startsAgain(kind) && from.loaders.some((loader) => loader.kind === 'kafka-engine'))
     return 'The Kafka engine would read on where it stands, and a new generation begins elsewhere.';
   return (

@@ -139,7 +139,7 @@ async function join(pg: Queryable, table: ReplicatedTable, { fence, ledgerElsewh
     leftOut,
   });
   if (log) await ensureForm(pg, id, await readFormColumns(pg, relation));
-  return (await verifyInspected(pg, table, 'nothing')).fingerprint;
+  return (await verifyInspected(pg, table, 'publication')).fingerprint;
 }
 
 function isLogged({ route }: Pick<ReplicatedTable, 'route'>): boolean {
