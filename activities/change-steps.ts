@@ -1,41 +1,25 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Queryable } from '../src/connect/queryable.js';
-import type { Deployment } from '../src/domain/deployment.js';
 import type { ChangeReceipt } from '../src/domain/receipt.js';
 import type { ReplicatedTable } from '../src/domain/replicated-table.js';
-import { deliveryStage, inputOf, kafkaOf, stagesOf, type Route, type StageId } from '../src/domain/route.js';
-import { captureStageOf, startsAgain, type ChangeKind } from '../src/domain/route-change.js';
+import { deliveryStage, inputOf, kafkaOf, stagesOf, type StageId } from '../src/domain/route.js';
+import { captureStageOf, startsAgain } from '../src/domain/route-change.js';
 import { composeVersion } from '../src/domain/version.js';
 import { asLedgerFailure, classifyPostgres } from '../src/failure/classify-postgres.js';
-import { checkClaim, type DdlClaim } from '../src/ledger/registration.js';
+import { changeStages, definitionOf } from '../src/ledger/change-route.js';
+import { checkClaim } from '../src/ledger/registration.js';
 import { readStages } from '../src/ledger/stages.js';
 import { fenceStage, saveDefinition, switchRoute, type Switch } from '../src/ledger/switch-route.js';
 import type { SourceBacklog } from '../src/pipeline/backlog.js';
-import type { Steps } from '../src/pipeline/steps.js';
-import type { DdlOptions } from '../src/source/brief-lock.js';
 import { settle } from '../src/source/settle.js';
 import { inTransaction } from '../src/source/transaction.js';
 import type { TopicPosition } from '../src/topic/topic-source.js';
 import { avroFormOf } from './avro-form.js';
 import { captureState } from './capture-state.js';
+import { connect, ddlOptions, type Begun, type Change } from './change.js';
 import type { Deps } from './deps.js';
+import { areSharing, beginOverlap, endOverlap, fingerprintAfter, verifyOverlap } from './overlap.js';
 import { endOffsets, readyTopic, receiptOf } from './prepare-table.js';
-
-/** A change under way, under a claim of the table. */
-export interface Change {
-  readonly deps: Deps;
-  readonly steps: Steps;
-  readonly claim: DdlClaim;
-  readonly deployment: Deployment;
-  /** As the ledger has it. */
-  readonly table: ReplicatedTable;
-  readonly kind: ChangeKind;
-  /** As it is to be. */
-  readonly route: Route;
-  readonly lockWaitMs: number | undefined;
-}
-
-type Begun = Omit<Change, 'kind' | 'route'>;
 
 /** Between two looks at what the loaders have left to do. */
 const LOOK_MS = 250;
@@ -45,6 +29,7 @@ export async function prepareChange(change: Change): Promise<ChangeReceipt> {
   const { deps, steps, table, route, deployment, kind } = change;
   const kafka = kafkaOf(route);
   await avroFormOf(deps, table, route);
+  if (kind === 'overlap') return { next: 'draining', start: await beginOverlap(change) };
   if (kafka !== undefined && kafkaOf(table.route) === undefined)
     await readyTopic(deps, steps, { table, kafka, deployment });
   if (kind !== 'growing') return { next: 'draining' };
@@ -55,7 +40,7 @@ export async function prepareChange(change: Change): Promise<ChangeReceipt> {
 export async function drainChange(change: Change, start: unknown): Promise<ChangeReceipt> {
   const { deps, table, kind } = change;
   // Another wish has started it again: where reading is to begin was not found yet.
-  if (kind === 'growing' && start === undefined) return { next: 'preparing' };
+  if ((kind === 'growing' || kind === 'overlap') && start === undefined) return { next: 'preparing' };
   // A frozen attempt of it may thaw: from here on it confirms nothing, and what it still sends is sent again.
   await fenceStage(deps.ledger, table.id, captureStageOf(table.route));
   if (kind === 'to-direct' || kind === 'growing') await waitUntilLoaded(change);
@@ -70,8 +55,9 @@ export async function switchChange(change: Change, start: unknown): Promise<Chan
   // A frozen publisher may have sent its last batch meanwhile. The loaders take it, or direct repeats it: both are the same rows.
   const isLoaded = kind !== 'to-direct' || (await leftToLoad(change)) === 0;
   const isMade = kind !== 'next-generation' || table.spareCaptures?.includes(change.route.capture.kind) === true;
-  const isOutrun = kind !== 'growing' || start !== undefined;
+  const isOutrun = (kind !== 'growing' && kind !== 'overlap') || start !== undefined;
   if (!(isLoaded && isMade && isOutrun)) return { next: 'draining', start };
+  if (kind === 'overlap') await verifyOverlap(change, start);
   const next = await composeSwitch(change, start);
   await inLedger(deps, (ledger) => switchRoute(ledger, claim, next));
   const prepared = receiptOf(next.table, null);
@@ -88,6 +74,11 @@ export async function clearCaptures(change: Begun): Promise<ReplicatedTable> {
   const { spareCaptures = [], ...rest } = table;
   if (spareCaptures.length === 0) return table;
   await using pg = await connect(change);
+  if (spareCaptures.every((kind) => areSharing(change, kind))) {
+    for (const kind of spareCaptures) await endOverlap(change, pg, kind);
+    await changeStages(deps.ledger, claim, table, { definition: definitionOf(rest) });
+    return rest;
+  }
   for (const kind of spareCaptures) {
     steps.begin(`removing the ${kind} of the table`);
     await deps.captures.named(kind).remove(pg, table, ddlOptions(change));
@@ -105,6 +96,9 @@ async function installCapture(change: Change): Promise<void> {
   const wanted = { ...table, route };
   const isOurs = table.spareCaptures?.includes(kind) === true;
   await using pg = await connect(change);
+  // One that an earlier wish has made fills the outbox that is to be made.
+  const others = (table.spareCaptures ?? []).filter((each) => each !== kind);
+  for (const other of others) await deps.captures.named(other).remove(pg, table, ddlOptions(change));
   // What an earlier change left is drained to some batch, and the stage begins at none: its half in the source has to start again too.
   if (isOurs && deps.settings.ledger !== undefined)
     await deps.captures.named(kind).remove(pg, table, ddlOptions(change));
@@ -176,7 +170,12 @@ async function composeSwitch(change: Change, start: unknown): Promise<Switch> {
   const before = table.route.capture.kind;
   const differs =
     deps.captures.named(before).installationOf(table) !== deps.captures.named(route.capture.kind).installationOf(after);
-  const fingerprint = kind === 'next-generation' ? await fingerprintOf(change) : table.fingerprint;
+  const fingerprint =
+    kind === 'next-generation'
+      ? await fingerprintOf(change)
+      : kind === 'overlap'
+        ? fingerprintAfter(change, start)
+        : table.fingerprint;
   const loads = stagesOf(route).filter(({ id }) => inputOf(id) === 'topic');
   const position = isNewReader ? await positionAtEnd(change, kafka.topic, reader.from) : {};
   const [main] = table.route.loaders;
@@ -251,21 +250,4 @@ async function leftToLoad({ deps, table }: Change): Promise<number> {
     );
   }
   return left;
-}
-
-function ddlOptions({ deps, steps, claim, lockWaitMs }: Begun): DdlOptions {
-  return {
-    signal: steps.signal,
-    onWait: (holders) => steps.say(`waiting: ${holders}`),
-    giveUpMs: lockWaitMs,
-    ledgerElsewhere: deps.settings.ledger !== undefined,
-    fence: (transaction) => checkClaim(deps.ledgerWithin(transaction), claim),
-  };
-}
-
-function connect({ deps, steps, table }: Begun) {
-  return deps.connectSource(`change ${table.name.schema}.${table.name.table}`, {
-    signal: steps.signal,
-    onWait: (ahead) => steps.say(`waiting for its turn, ${ahead} ahead of it`),
-  });
 }

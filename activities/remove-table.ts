@@ -9,6 +9,8 @@ import type { Deps } from './deps.js';
 import { UNBOUNDED, runSlice } from '../src/pipeline/slice.js';
 import { stepsOf } from '../src/pipeline/steps.js';
 
+const TRIGGERS = 'outbox';
+
 /**
  * Takes a table out, half prepared ones too: its triggers and outbox first, so that its writers no longer pay for it, then (if asked)
  * the target, the ledger row last. The topic stays: other consumers may read it, and its retention empties it. Idempotent. Each step
@@ -33,9 +35,10 @@ export async function removeTable(
     steps.begin('claiming the table');
     const claim = await claimTable(deps.ledger, table);
     steps.begin('removing the capture');
-    // Two of them where a change of the route has not ended.
-    for (const kind of new Set([table.route.capture.kind, ...(table.spareCaptures ?? [])]))
+    const kinds = capturesOf(table);
+    for (const [index, kind] of kinds.entries())
       await deps.captures.named(kind).remove(pg, table, {
+        keepsOutbox: index < kinds.length - 1,
         signal: steps.signal,
         onWait: (holders) => steps.say(`waiting: ${holders}`),
         giveUpMs: lockWaitMs,
@@ -68,6 +71,15 @@ export async function removeTable(
     await deleteTable(deps.ledger, claim);
     return receipt;
   });
+}
+
+/**
+ * Two of them where a change of the route has not ended. Triggers go last, and the outbox with them: without it they would fail the
+ * writes of users.
+ */
+function capturesOf({ route, spareCaptures = [] }: ReplicatedTable): readonly string[] {
+  const kinds = [...new Set([route.capture.kind, ...spareCaptures])];
+  return [...kinds.filter((kind) => kind !== TRIGGERS), ...kinds.filter((kind) => kind === TRIGGERS)];
 }
 
 /** Added after the one that is meant. An older one comes back with a backup of PostgreSQL, and has to go too. */

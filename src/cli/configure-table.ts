@@ -127,6 +127,7 @@ function sentenceOf(kind: ChangeKind, before: Route, after: Route): string {
     'to-kafka': `${way}: the next batch goes to the topic. Nothing is copied.`,
     wake: `${way}: reading goes on where it stands. Nothing is copied.`,
     'next-generation': `${way}: a new generation begins. The whole table is copied once; the old rows stay visible until that is done.`,
+    overlap: `${way}: both see its changes for a while, then the one before is taken away. Nothing is copied.`,
     growing: `${way}: the outbox is drained and loaded first; then only rows that are inserted later arrive. Nothing is copied.`,
   };
   return what[kind];

@@ -1,12 +1,13 @@
 import { copyCell, copyLine, waitOf } from './copy-picture.js';
 import chalk from 'chalk';
 import stringWidth from 'string-width';
-import type { FailureView, PipelineView, SlotView, StageView, TableView } from '../control/table-view.js';
+import type { FailureView, PipelineView, StageView, TableView } from '../control/table-view.js';
 import { missingQueues, type Workers } from '../control/workers.js';
 import { DEFAULT_PRIORITY } from '../domain/copy-priority.js';
 import { COPY_STAGE } from '../domain/route.js';
 import type { ShapeChange } from '../domain/shape.js';
-import { count, duration, megabytes, plural } from '../domain/figures.js';
+import { count, duration, plural } from '../domain/figures.js';
+import { slotText } from './slot-text.js';
 import { inShell } from '../domain/table-name.js';
 import { loadStage, MAIN_LOADER, PUBLISH_STAGE } from '../domain/route.js';
 import { backfillFacts, keptFacts, loaderFacts, replayFacts } from './loader-picture.js';
@@ -39,7 +40,7 @@ export function drawTable(table: TableView, view: PipelineView, before?: Pipelin
     ['stored', table.stored],
     ['changed', table.schemaChange === null ? null : schemaText(table.schemaChange)],
     ['first load', hasFirstLoad(table) ? firstLoad(table) : null],
-    ['slot', table.slot === null ? null : slotText(table.slot)],
+    ['slot', table.slot === null ? null : slotText(table.slot, growthOf(table, view, before))],
     ...moving(table).map((stage, _, all) => [stage.id, stageText(stage, feederOf(stage, all))] as const),
     ...loaderFacts(table),
     ...replayFacts(table),
@@ -73,12 +74,6 @@ export function drawTable(table: TableView, view: PipelineView, before?: Pipelin
 function schemaText({ shape, class: kind, change, notedAt }: ShapeChange): string {
   const again = kind === 'copy' ? ', so the table is read again' : '';
   return `shape ${shape} since ${notedAt}: ${change}${again}`;
-}
-
-function slotText({ name, retainedBytes, safeBytes }: SlotView): string {
-  if (retainedBytes === null) return `${name}, ${chalk.red('which is gone, or has lost WAL that it needs')}`;
-  const limit = safeBytes === null ? '' : `, given up by PostgreSQL after ${megabytes(safeBytes)} more`;
-  return `${name}, for which PostgreSQL keeps ${megabytes(retainedBytes)} of WAL${limit}`;
 }
 
 /** The stages that never end. */
@@ -229,6 +224,14 @@ function advice({ workers, tables }: PipelineView): string[] {
   if (tables.some((table) => !table.answering && table.phase !== 'stopped'))
     return ['', `  ${chalk.yellow('No worker answered')} in time: figures are those of the ledger and of Temporal.`];
   return [];
+}
+
+/** Of the WAL that is kept for its slot, bytes a second between two views; undefined where there is one view. */
+function growthOf({ workflowId, slot }: TableView, view: PipelineView, before?: PipelineView): number | undefined {
+  const earlier = before?.tables.find((each) => each.workflowId === workflowId)?.slot?.retainedBytes;
+  if (before === undefined || typeof earlier !== 'number' || slot === null || slot.retainedBytes === null)
+    return undefined;
+  return (slot.retainedBytes - earlier) / ((Date.parse(view.at) - Date.parse(before.at)) / 1_000);
 }
 
 /** ", 12,300/s" between two views. */

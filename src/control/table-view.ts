@@ -97,6 +97,10 @@ export interface SlotView {
   readonly retainedBytes: number | null;
   /** WAL that may still be written before PostgreSQL gives the slot up (`max_slot_wal_keep_size`); null where there is no limit. */
   readonly safeBytes: number | null;
+  /** For how long nobody has read it; null where somebody does, and before PostgreSQL 17. */
+  readonly unreadSeconds: number | null;
+  /** Whether a standby that is set up for it gets the slot too; null before PostgreSQL 17. */
+  readonly failover: boolean | null;
 }
 
 export interface StageView {

@@ -1,5 +1,14 @@
 import type { TableOptions } from './replicated-table.js';
-import { engineOf, inputOf, kafkaOf, stagesOf, type CaptureSpec, type Route, type StageId } from './route.js';
+import {
+  engineOf,
+  inputOf,
+  kafkaOf,
+  OUTBOX_CAPTURES,
+  stagesOf,
+  type CaptureSpec,
+  type Route,
+  type StageId,
+} from './route.js';
 
 /** What may be changed on a table that is replicated. What is absent stays as it is. */
 export interface RouteOptions extends Pick<
@@ -28,6 +37,7 @@ export type ChangeStep = (typeof CHANGE_STEPS)[number];
  *   wake        poll <-> notify: positions and generation go on
  *   next-generation   to a capture of every change: the next generation, with a first load
  *   growing     from every change to inserts only: the next generation, from where the table stands
+ *   overlap     outbox <-> wal: both fill one outbox for a while; positions and generation go on
  */
 export const CHANGE_KINDS = [
   'none',
@@ -37,6 +47,7 @@ export const CHANGE_KINDS = [
   'wake',
   'next-generation',
   'growing',
+  'overlap',
 ] as const;
 export type ChangeKind = (typeof CHANGE_KINDS)[number];
 
@@ -54,6 +65,8 @@ export function startsAgain(kind: ChangeKind): boolean {
 
 export function changeKindOf(from: Route, to: Route): ChangeKind {
   if (!isSame(from.capture, to.capture)) {
+    const kinds = [from.capture.kind, to.capture.kind];
+    if (kinds[0] !== kinds[1] && kinds.every((kind) => OUTBOX_CAPTURES.includes(kind))) return 'overlap';
     if (to.capture.appendOnly !== true) return 'next-generation';
     return from.capture.appendOnly === true ? 'wake' : 'growing';
   }
@@ -69,8 +82,10 @@ export function refusalOfChange(from: Route, to: Route, { appendOnly = false }: 
   if (from.capture.kind !== to.capture.kind && (from.capture.foreignTopic ?? to.capture.foreignTopic) === true)
     return 'A topic that others write is read from the day on which the table is added.';
   const kind = changeKindOf(from, to);
-  if ([from, to].some(({ capture }) => capture.kind === 'wal') && from.capture.kind !== to.capture.kind)
-    return 'A running table cannot be changed to the WAL, or away from it, in this release.';
+  if (kind === 'growing' && from.capture.kind === 'wal')
+    return 'The WAL may be read behind the rows of the table: change to --capture outbox first.';
+  if (kind === 'overlap' && [from, to].some(({ capture }) => capture['isTree'] === true))
+    return 'A partitioned table is not changed from triggers to the WAL or back while it runs.';
   if (startsAgain(kind) && from.loaders.some((loader) => loader.kind === 'kafka-engine'))
     return 'The Kafka engine would read on where it stands, and a new generation begins elsewhere.';
   return (
@@ -78,7 +93,9 @@ export function refusalOfChange(from: Route, to: Route, { appendOnly = false }: 
     refusalOfTopic(from, to) ??
     refusalOfFormat(from, to) ??
     (kind === 'growing' ? refusalOfGrowing(from, to, appendOnly) : undefined) ??
-    (kind === 'wake' && from.transport.kind !== to.transport.kind ? ONE_AT_A_TIME : undefined) ??
+    ((kind === 'wake' || kind === 'overlap') && from.transport.kind !== to.transport.kind
+      ? ONE_AT_A_TIME
+      : undefined) ??
     (kind === 'wake' && captureOption(from.capture, 'cursor') !== captureOption(to.capture, 'cursor')
       ? 'Positions are values of the cursor column, so it stays what it is.'
       : undefined)

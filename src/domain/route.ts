@@ -29,6 +29,8 @@ export interface CaptureSpec {
 export const CAPTURE_KINDS: readonly string[] = ['outbox', 'poll', 'notify', 'wal', 'debezium'];
 /** Captures of tables that only grow: what they are asked for. What one of them does is in its `CaptureSpec`. */
 export const APPEND_ONLY_CAPTURES: readonly string[] = ['poll', 'notify'];
+/** Captures whose changes wait in an outbox. */
+export const OUTBOX_CAPTURES: readonly string[] = ['outbox', 'wal'];
 /** Captures whose topic is written by others. */
 export const FOREIGN_TOPIC_CAPTURES: readonly string[] = ['debezium'];
 /** Captures that see the values of every change. */

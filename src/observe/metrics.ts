@@ -134,6 +134,14 @@ export const METRICS = {
     description:
       'wal: WAL that PostgreSQL keeps on its disk for the replication slot, which all tables of a pipeline share; not shown where the slot is gone or lost.',
   },
+  pg2click_slot_safe_bytes: {
+    kind: 'gauge',
+    unit: 'bytes',
+    labels: TABLE,
+    origin: 'collector',
+    description:
+      'wal: WAL that may still be written before PostgreSQL gives the replication slot up; not shown where max_slot_wal_keep_size sets no limit.',
+  },
   pg2click_settle_seconds: {
     kind: 'gauge',
     unit: 'seconds',

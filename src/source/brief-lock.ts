@@ -27,6 +27,8 @@ export interface DdlOptions {
   readonly fence?: ((pg: Queryable) => Promise<void>) | undefined;
   /** The ledger lies in another database: an outbox gets its row in `pg2click.drain`. */
   readonly ledgerElsewhere?: boolean | undefined;
+  /** Of a removal: another capture fills the outbox, which stays. */
+  readonly keepsOutbox?: boolean | undefined;
 }
 
 export interface LockWish {

@@ -8,6 +8,7 @@ import type { TableName } from '../domain/table-name.js';
 import type { SourceBacklog } from '../pipeline/backlog.js';
 import type { BatchSource } from '../pipeline/batch.js';
 import type { StageContext } from '../pipeline/stage.js';
+import type { Fingerprint } from './catalog/fingerprint.js';
 import type { OutboxServices } from './outbox/outbox-source.js';
 import type { PollServices } from './poll/poll-source.js';
 import type { WalServices } from './wal/wal-source.js';
@@ -69,7 +70,42 @@ export interface CaptureBacklog extends SourceBacklog {
     readonly retainedBytes: number | null;
     /** WAL that may still be written before PostgreSQL gives the slot up; null where there is no limit. */
     readonly safeBytes: number | null;
+    /** For how long nobody has read it; null where somebody does, and before PostgreSQL 17. */
+    readonly unreadSeconds: number | null;
+    /** Whether a standby that is set up for it gets the slot too; null before PostgreSQL 17. */
+    readonly failover: boolean | null;
   };
+}
+
+/** What it takes to fill an outbox beside another capture. */
+export interface SharingOptions extends DdlOptions {
+  readonly signal: AbortSignal;
+  readonly onWait: (what: string) => void;
+}
+
+/**
+ * Captures that fill an outbox can fill the same one at once: a key that is in it twice is read twice. So a table goes from one to the
+ * other while both see its changes, and positions and generation go on.
+ */
+export interface OutboxSharing {
+  /**
+   * Makes what it needs beside the capture that fills the outbox. Idempotent. At its return it sees every change that commits later.
+   * @param pg a connection of its own, not a pool
+   * @returns what the fingerprint of the table has of it
+   * @throws Failure as `install`
+   */
+  begin(
+    services: CaptureServices,
+    pg: ClientBase,
+    table: ReplicatedTable,
+    options: SharingOptions,
+  ): Promise<Partial<Fingerprint>>;
+  /** Waits until every change that has committed before the call is in the outbox. */
+  catchUp(services: CaptureServices, table: ReplicatedTable, options: SharingOptions): Promise<void>;
+  /** @throws Failure `SourceChanged` where it may have missed a change since the fingerprint of the table */
+  verify(services: CaptureServices, table: ReplicatedTable): Promise<void>;
+  /** Takes away what it has made, and leaves the outbox, and all that is in it, to the other one. Idempotent. */
+  end(services: CaptureServices, pg: ClientBase, table: ReplicatedTable, options: SharingOptions): Promise<void>;
 }
 
 /** A way to see the changes of a table. */
@@ -112,6 +148,8 @@ export interface Capture {
   startFromNow?(pg: Queryable, table: ReplicatedTable): Promise<object>;
   /** What waits, by table id, in a number of round trips that does not grow with the tables. Absent: nobody can tell. */
   backlog?(pg: Queryable, tables: readonly CapturedTable[]): Promise<ReadonlyMap<string, CaptureBacklog>>;
+  /** Absent: it fills no outbox. */
+  readonly sharing?: OutboxSharing;
   /** Its changes on their way to a topic, as batches of a stage that was claimed. */
   open(services: CaptureServices, stage: StageContext, content: RowContent): BatchSource<BatchName, RowBatch>;
   /** Its changes on their way straight to ClickHouse. Absent: it needs a topic. */

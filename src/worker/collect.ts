@@ -232,7 +232,12 @@ function gapReadings({ table, gaps }: TableBacklog): Reading[] {
 /** Those of all tables of a pipeline are the same slot's. */
 function slotReadings({ table, slot }: TableBacklog): Reading[] {
   if (slot === undefined || slot.retainedBytes === null) return [];
-  return [{ name: 'pg2click_slot_retained_bytes', value: slot.retainedBytes, labels: labelsOf(table) }];
+  const labels = labelsOf(table);
+  const { retainedBytes, safeBytes } = slot;
+  return [
+    { name: 'pg2click_slot_retained_bytes', value: retainedBytes, labels },
+    ...(safeBytes === null ? [] : [{ name: 'pg2click_slot_safe_bytes' as const, value: safeBytes, labels }]),
+  ];
 }
 
 function phaseReadings({ pipeline, table, phase, kind }: ListedTable): Reading[] {

@@ -7,6 +7,7 @@ import { queryTable } from '../../src/control/describe-table.js';
 import { sendCommand } from '../../src/control/send-command.js';
 import type { RouteOptions } from '../../src/domain/route-change.js';
 import { openHarness, type Harness } from '../support/harness.js';
+import { letReadWal } from '../support/least-role.js';
 import { addressOf, freshDatabase, freshSink, waitFor } from '../support/stack.js';
 
 const SETTLE_MS = 60_000;
@@ -25,16 +26,24 @@ const COURSE: readonly { readonly to: RouteOptions; readonly writes: 'inserts' |
   { to: { transport: 'direct' }, writes: 'all' },
   { to: { transport: 'kafka', format: 'json' }, writes: 'all' },
 ];
+/** Positions go on: a worker that dies in between leaves two captures that fill one outbox. */
+const COURSE_OF_KILLS: typeof COURSE = [
+  ...COURSE,
+  { to: { capture: 'wal' }, writes: 'all' },
+  { to: { capture: 'outbox' }, writes: 'all' },
+];
 
 describe('a table that changes its way under a mixed workload', { timeout: 600_000 }, () => {
   let harness: Harness;
   beforeAll(async () => {
+    const postgres = await freshDatabase('course');
     harness = await openHarness({
-      postgres: await freshDatabase('course'),
+      postgres,
       kafka: addressOf('kafka'),
       clickhouse: await freshSink('course'),
       temporal: addressOf('temporal'),
     });
+    await letReadWal(postgres);
   });
   afterAll(() => harness?.close());
 
@@ -52,7 +61,7 @@ describe('a table that changes its way under a mixed workload', { timeout: 600_0
     const random = seededRandom(1);
     const pipeline = harness.workflowId(name).split('/')[1] ?? '';
     let killed = 0;
-    for (const { to, writes } of COURSE) {
+    for (const { to, writes } of kills ? COURSE_OF_KILLS : COURSE) {
       const writer = startWriting(await harness.connect(), table, writes);
       const changing = change(harness, { pipeline, ...name }, to);
       for (let n = 0; kills && n < KILLS; n += 1) {

@@ -153,7 +153,7 @@ describe('from the WAL', () => {
       from (select lsn < lag(lsn) over (partition by key order by n) as is_inverted from change) pair where is_inverted`);
     await path.source.query(`select pg_drop_replication_slot('${witness}'); drop publication ${witness}`);
     expect(found.rows[0]?.inverted).toBeGreaterThan(0);
-    expect(inserted).toBeGreaterThan(500);
+    expect(inserted).toBeGreaterThan(100);
   });
 
   it('keys of every form are found: of several columns, of text, under FULL, renamed, with values that are stored apart', async () => {
@@ -251,7 +251,13 @@ describe('from the WAL is refused, with the way out:', () => {
       /generated column/u,
       /outbox/u,
     ],
-    ['a partitioned table', '(id int primary key) partition by range (id)', '', /partitioned/u, /outbox/u],
+    [
+      'a partition that PostgreSQL would not let anybody delete from',
+      '(id int primary key) partition by range (id)',
+      'create table {t}_1 partition of {t} default; alter table {t}_1 replica identity nothing',
+      /identity of public\.refused_\w+_1/u,
+      /replica identity full/u,
+    ],
     ['a role without REPLICATION', '(id int primary key)', '', /may not/u, /postgres-wal\.sql/u],
   ])('%s', async (what, columns, more, message, remedy) => {
     const table = freshName('refused');

@@ -1,12 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openDeps, type Deps } from '../../activities/deps.js';
 import { connectPostgres, type PostgresClient } from '../../src/connect/postgres.js';
+import { findTable } from '../../src/ledger/tables.js';
 import { readDeployment } from '../../src/source/deployment.js';
 import { keepReading } from '../../src/source/wal/keep-reading.js';
 import { PendingKeys } from '../../src/source/wal/pending-keys.js';
 import { HandOvers } from '../../src/source/wal/rows/hand-over.js';
 import { readSlotOnce } from '../../src/source/wal/read-slot.js';
 import { TEXT, Tuple } from '../../src/source/wal/tuple.js';
+import { waitUntilRead } from '../../src/source/wal/wait-until-read.js';
 import { waitUntilVisible } from '../../src/source/wal/visible.js';
 import { writeKeys } from '../../src/source/wal/write-keys.js';
 import { createLogger } from '../../src/observe/log.js';
@@ -98,6 +100,29 @@ it('a slot is read while a table is behind it, also where no slice runs', async 
   stop.abort();
   await reading;
   await deps.close();
+});
+
+it('that a position was read is known also where another worker reads, and nothing comes', async () => {
+  const reader = openDeps(path.settings, createLogger(path.settings.log));
+  const reading = reader.wal.of(slot).hold();
+  await waitFor(() => Promise.resolve(reader.wal.of(slot).hasReached(1n)), {
+    ...DEADLINE,
+    what: 'the other one reads',
+  });
+  const said = new Set<string>();
+  await waitUntilRead(path.deps, await ownTable(), {
+    signal: AbortSignal.timeout(DEADLINE.deadlineMs),
+    onWait: (what) => said.add(what),
+  });
+  expect([...said]).toEqual([expect.stringMatching(/^the WAL is read up to/u)]);
+  reading[Symbol.dispose]();
+  await reader.close();
+
+  async function ownTable() {
+    const table = await findTable(path.ledger, path.settings.pipeline, { schema: 'public', table: 'orders' });
+    if (table === undefined) throw new Error('the table is not there');
+    return table;
+  }
 });
 
 describe('keys', () => {

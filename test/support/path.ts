@@ -37,7 +37,7 @@ import { createLogger } from '../../src/observe/log.js';
 import { loadSettings, type Settings } from '../../src/settings/settings.js';
 import { environmentOf } from './clients.js';
 import { leastRole, ledgerRole, letReadWal, selectRole } from './least-role.js';
-import { addressOf, freshDatabase, freshName, freshSink } from './stack.js';
+import { addressOf, freshDatabase, freshName, freshSink, type PostgresAddress } from './stack.js';
 
 /**
  * The path over real servers with a database of its own on each side; its activities run one by one, here, as the role that
@@ -52,6 +52,8 @@ export interface Path {
   readonly ledger: pg.Client;
   /** Another session of the user's, ended with the file. */
   session(): Promise<pg.Client>;
+  /** Opens `source` again, where its server went away. */
+  reconnect(): Promise<void>;
   add(table: string, options?: TableOptions): Promise<Followed>;
   close(): Promise<void>;
 }
@@ -111,6 +113,8 @@ export interface PathOptions {
   readonly selectOnly?: boolean;
   /** The role may capture from the WAL. */
   readonly wal?: boolean;
+  /** An empty database of a server of the test's own, as a superuser; one of the run's server by default. */
+  readonly owner?: PostgresAddress;
   /** More settings. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -122,8 +126,9 @@ export async function openPath({
   sliceMs = SLICE_MS,
   wal = false,
   env = {},
+  ...options
 }: PathOptions = {}): Promise<Path> {
-  const owner = await freshDatabase('path');
+  const owner = options.owner ?? (await freshDatabase('path'));
   const ledgerOwner = ledgerElsewhere ? await freshDatabase('ledger') : owner;
   const postgres = await (selectOnly ? selectRole(owner) : leastRole(owner));
   if (wal) await letReadWal(owner);
@@ -143,13 +148,14 @@ export async function openPath({
   const sessions: pg.Client[] = [];
   const open = async (address: typeof owner): Promise<pg.Client> => {
     const client = new pg.Client(address);
+    client.on('error', () => undefined); // a server that goes away says no goodbye
     await client.connect();
     sessions.push(client);
     return client;
   };
   const session = (): Promise<pg.Client> => open(owner);
-  const source = await session();
-  const ledger = ledgerElsewhere ? await open(ledgerOwner) : source;
+  const sources = { source: await session() };
+  const ledger = ledgerElsewhere ? await open(ledgerOwner) : sources.source;
   await using migrating = await connectPostgres(ledgerSettings(settings), { name: 'test' });
   await migrateLedger(migrating);
   if (ledgerElsewhere) {
@@ -160,10 +166,15 @@ export async function openPath({
   return {
     settings,
     deps,
-    source,
+    get source() {
+      return sources.source;
+    },
     ledger,
     session,
-    add: (table, options = {}) => follow({ settings, deps, source, sliceMs }, parseTableName(table), options),
+    async reconnect() {
+      sources.source = await session();
+    },
+    add: (table, options = {}) => follow({ settings, deps, sources, sliceMs }, parseTableName(table), options),
     async close() {
       await deps.close();
       await Promise.all(sessions.map((client) => client.end()));
@@ -179,7 +190,7 @@ function isMoving(activity: StageActivity): activity is Moving {
 }
 
 async function follow(
-  path: { settings: Settings; deps: Deps; source: pg.Client; sliceMs: number },
+  path: { settings: Settings; deps: Deps; sources: { source: pg.Client }; sliceMs: number },
   name: TableName,
   options: TableOptions,
 ): Promise<Followed> {
@@ -290,7 +301,7 @@ async function follow(
     remove: (dropTarget = false) => run((deps) => removeTable(deps, { ...address, dropTarget })),
     compare: () =>
       compareTable({
-        postgres: path.source,
+        postgres: path.sources.source,
         clickhouse: path.deps.clickhouse,
         table: name,
         where: options.where,

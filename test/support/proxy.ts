@@ -28,6 +28,8 @@ export interface Proxy {
   strand(): void;
   /** Resets every connection there is; new ones pass. */
   cut(): void;
+  /** The same, and new ones go to another port of the same host. */
+  redirect(port: number): void;
   /** Resets one connection in the middle of something; resolves when that has happened. */
   cutAfter(options: CutOptions): Promise<void>;
   /** Every piece (64 KB at most) is held up for so long, in each direction. 0 ends it. */
@@ -64,7 +66,7 @@ interface CutOrder extends CutOptions {
 
 class TcpProxy implements Proxy {
   readonly host = HOST;
-  readonly #target: ProxyTarget;
+  #target: ProxyTarget;
   readonly #links = new Set<Link>();
   readonly #orders = new Set<CutOrder>();
   #port = 0;
@@ -124,6 +126,11 @@ class TcpProxy implements Proxy {
     for (const link of this.#links) this.#reset(link);
   }
 
+  redirect(port: number): void {
+    this.#target = { ...this.#target, port };
+    this.cut();
+  }
+
   cutAfter(options: CutOptions): Promise<void> {
     return new Promise((done) => this.#orders.add({ ...options, done }));
   }
@@ -161,7 +168,7 @@ class TcpProxy implements Proxy {
         await this.#frozen;
         if (link.stranded) await new Promise(() => undefined);
         const passing = this.#judge(link, direction, piece);
-        const sent = direction === 'down' ? this.#redirect(passing) : passing;
+        const sent = direction === 'down' ? this.#rewritePort(passing) : passing;
         if (sent.length > 0 && !to.write(sent)) await drained(to);
         if (passing !== piece) return this.#cutNow(link, to);
       }
@@ -199,7 +206,7 @@ class TcpProxy implements Proxy {
   }
 
   /** Same length, so that nothing else of an answer changes. An address that two pieces share is not found. */
-  #redirect(piece: Buffer): Buffer {
+  #rewritePort(piece: Buffer): Buffer {
     if (this.#target.kafkaPort === undefined) return piece;
     const address = Buffer.alloc(HOST.length + 4);
     address.write(HOST);

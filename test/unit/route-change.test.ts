@@ -261,6 +261,9 @@ describe('from one route to another', () => {
     ['wake', poll, notify],
     ['next-generation', poll, outbox],
     ['growing', outbox, poll],
+    ['overlap', outbox, wal],
+    ['overlap', wal, outbox],
+    ['next-generation', poll, wal],
   ] as const)('is %s', (kind, from, to) => expect(changeKindOf(from, to)).toBe(kind));
 
   const withLoader = (route: Route, loader: object): Route => ({
@@ -301,8 +304,8 @@ describe('from one route to another', () => {
       {},
       /Kafka engine reads one format, and messages in json are in the topic/u,
     ],
-    ['to the WAL', outbox, wal, {}, /to the WAL, or away from it/u],
-    ['away from the WAL', wal, poll, { appendOnly: true }, /to the WAL, or away from it/u],
+    ['outbox to the WAL, and to another transport', direct, wal, {}, /capture first/u],
+    ['the WAL to poll', wal, { ...poll, transport: wal.transport }, { appendOnly: true }, /outbox first/u],
     ['another cursor', poll, { ...notify, capture: { ...notify.capture, cursor: 'n' } }, {}, /cursor column/u],
   ] as const)('is refused: %s', (_, from, to, options, reason) =>
     expect(refusalOfChange(from, to as Route, options)).toMatch(reason),

@@ -86,8 +86,8 @@ function drawn(...args: Parameters<typeof drawPipeline>): string[] {
   return stripVTControlCharacters(drawPipeline(...args)).split('\n');
 }
 
-function drawnTable(table: TableView): string[] {
-  return stripVTControlCharacters(drawTable(table, view([table]))).split('\n');
+function drawnTable(table: TableView, before?: PipelineView): string[] {
+  return stripVTControlCharacters(drawTable(table, view([table]), before)).split('\n');
 }
 
 it('messages that were set aside are said, with where they lie', () => {
@@ -110,18 +110,33 @@ it('a healthy table is one line, numbers to the right, and nothing else', () => 
   ]);
 });
 
+const SLOT = { name: 'pg2click_ab12cd34', retainedBytes: 0, safeBytes: null, unreadSeconds: null, failover: true };
+
 it.each([
-  [{ retainedBytes: 2_345_678, safeBytes: null }, 'for which PostgreSQL keeps 2.3 MB of WAL'],
+  [{ retainedBytes: 2_345_678 }, 'for which PostgreSQL keeps 2.3 MB of WAL, without a limit (max_slot_wal_keep_size)'],
   [
     { retainedBytes: 12_000_000_000, safeBytes: 40_000_000 },
     'for which PostgreSQL keeps 12,000 MB of WAL, given up by PostgreSQL after 40 MB more',
   ],
-  [{ retainedBytes: null, safeBytes: null }, 'which is gone, or has lost WAL that it needs'],
+  [
+    { retainedBytes: 6_000_000_000, safeBytes: 3_600_000_000, unreadSeconds: 6_000 },
+    'for which PostgreSQL keeps 6,000 MB of WAL, 1.0 MB more each second, given up by PostgreSQL after 3,600 MB more, in about 60 min; nobody has read it for 100 min',
+  ],
+  [
+    { retainedBytes: 2_000_000, failover: false },
+    'for which PostgreSQL keeps 2.0 MB of WAL, without a limit (max_slot_wal_keep_size); no standby gets it (failover is off)',
+  ],
+  [{ retainedBytes: null }, 'which is gone, or has lost WAL that it needs'],
 ])('a replication slot is named, with what it costs: %#', (state, text) => {
-  const table = { ...ORDERS, slot: { name: 'pg2click_ab12cd34', ...state } };
-  expect(drawnTable(table).find((line) => line.includes('slot'))).toMatch(
-    new RegExp(`^ {2}slot +pg2click_ab12cd34, ${text}$`, 'u'),
-  );
+  const line = drawnTable({ ...ORDERS, slot: { ...SLOT, ...state } }).find((each) => each.includes('slot'));
+  expect(line?.trim().replace(/ +/gu, ' ')).toBe(`slot pg2click_ab12cd34, ${text}`);
+});
+
+it('between two looks the growth of the WAL that a slot keeps is shown, and what is left of its limit', () => {
+  const at = (retainedBytes: number) => ({ ...ORDERS, slot: { ...SLOT, retainedBytes, safeBytes: 600_000_000 } });
+  const before = view([at(1_000_000)], 1, '2026-11-22T09:59:58.000Z');
+  const line = drawnTable(at(21_000_000), before).find((each) => each.includes('slot'));
+  expect(line).toContain('10 MB more each second, given up by PostgreSQL after 600 MB more, in about 60 s');
 });
 
 it('a table that was renamed in PostgreSQL has both names', () => {

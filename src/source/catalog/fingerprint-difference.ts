@@ -20,6 +20,17 @@ export function explainFingerprint(before: string, after: string, excluded: read
   ].join('; ');
 }
 
+/** What happened to what captures the table by triggers, as the end of a sentence; '' when nothing did. */
+export function explainTriggers(before: string, after: string): string {
+  const old = JSON.parse(before) as Fingerprint;
+  const now = JSON.parse(after) as Fingerprint;
+  return [...differencesOfOutbox(old, now), ...differencesOfTriggers(old, now)].join('; ');
+}
+
+function differencesOfOutbox(old: Fingerprint, now: Fingerprint): string[] {
+  return old.outbox === now.outbox ? [] : ['its outbox, or the sequence of it, was dropped or altered'];
+}
+
 function differencesOfTable(old: Fingerprint, now: Fingerprint): string[] {
   return [
     old.server === now.server ? '' : 'it is in another PostgreSQL server or database',
@@ -31,7 +42,7 @@ function differencesOfTable(old: Fingerprint, now: Fingerprint): string[] {
       : `a subscription ${now.subscribed ? 'now' : 'no longer'} applies changes to it`,
     old.relatives.join() === now.relatives.join() ? '' : 'tables were attached to it, detached from it, or it inherits',
     old.keyed && !now.keyed ? 'no suitable unique index on its key is there any more' : '',
-    old.outbox === now.outbox ? '' : 'its outbox, or the sequence of it, was dropped or altered',
+    ...differencesOfOutbox(old, now),
   ].filter(Boolean);
 }
 

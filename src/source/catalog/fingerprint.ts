@@ -1,4 +1,4 @@
-import type { ReplicatedTable } from '../../domain/replicated-table.js';
+import { isTree, type ReplicatedTable } from '../../domain/replicated-table.js';
 import { unreadColumns } from '../../domain/row-filter.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
@@ -15,7 +15,7 @@ export interface Fingerprint {
   readonly kind: string;
   readonly persistence: string;
   readonly subscribed: boolean;
-  /** Parents and children, by oid; none where row triggers see the table's own rows, whatever its relatives are. */
+  /** Parents and children, by oid; none where the table's own rows are seen, whatever its relatives are. */
   readonly relatives: readonly string[];
   /** Of a partitioned table, at every level, by oid. Absent: it is none. */
   readonly partitions?: Readonly<Record<string, FingerprintPartition>>;
@@ -86,9 +86,9 @@ export async function fingerprintTable(
     const indexes = await readUniqueIndexes(pg, table.relation);
     const found = await pg.query<{ fingerprint: string }>(FINGERPRINT, [
       table.relation,
-      `^capture_${table.id}_[a-z]+$`,
+      triggersOf(table),
       `outbox_${table.id}`,
-      table.route?.capture['triggerLevel'] === 'row',
+      table.route?.capture['triggerLevel'] === 'row' || isTree(table),
       unreadColumns(table).map(({ position }) => position),
     ]);
     const [row] = found.rows;
@@ -102,6 +102,16 @@ export async function fingerprintTable(
   } catch (error) {
     throw classifyPostgres(error, 'looking whether the source table was changed');
   }
+}
+
+/** Whether triggers of ours capture its changes. */
+export function hasTriggers({ route }: Partial<Pick<ReplicatedTable, 'route'>>): boolean {
+  return route === undefined || route.capture['triggerLevel'] !== undefined;
+}
+
+/** Triggers of ours that are beside another capture for a while are none of its business. @returns a regular expression of the functions they call */
+function triggersOf(table: Pick<ReplicatedTable, 'id'> & Partial<Pick<ReplicatedTable, 'route'>>): string {
+  return hasTriggers(table) ? `^capture_${table.id}_[a-z]+$` : '^$';
 }
 
 /** One statement, so that all of it is of one moment; jsonb orders its keys, so that equal states are equal texts. */

@@ -34,10 +34,10 @@ export interface TableInspection extends Omit<Inspection, 'capture'> {
 
 export interface InspectOptions extends Pick<CaptureOptions, 'key' | 'where' | 'known' | keyof ColumnOptions> {
   /**
-   * What will be made: triggers that fire in every session, and an outbox (default); one trigger that may be missed; or nothing,
-   * where SELECT is all it takes.
+   * What will be made: triggers that fire in every session, and an outbox (default); one trigger that may be missed; an entry in a
+   * publication; or nothing. SELECT is all that the last two take.
    */
-  readonly makes?: 'outbox' | 'trigger' | 'nothing' | undefined;
+  readonly makes?: 'outbox' | 'trigger' | 'publication' | 'nothing' | undefined;
 }
 
 /**
@@ -71,7 +71,7 @@ export function judge(
   const title = formatTableName(name);
   const { key: wanted, makes = 'outbox', known } = options;
   refuseRelation(table, name, makes);
-  refusePartitions(table, server, title);
+  refusePartitions(table, server, { title, makes });
   if (makes === 'outbox') refuseServer(server);
   refuseRights(table, server, name, makes);
   const key = chooseKey(table, name, wanted);
@@ -120,8 +120,9 @@ function refuseRelation(table: CatalogTable, name: TableName, makes: InspectOpti
   if (SYSTEM_SCHEMAS.includes(name.schema)) refuse('a system table', 'Choose another table.');
   if (table.kind !== 'r' && table.kind !== 'p')
     refuse(OTHER_KINDS[table.kind] ?? 'not a table', 'Choose the table that holds the rows.');
-  // A poll reads by a number, and reads one table.
-  if (makes !== 'outbox' && isRelated(table))
+  // A poll reads by a number, and reads one table. PostgreSQL publishes a partitioned table as one, and no other tree.
+  const isWholeTree = table.kind === 'p' && !table.isChild;
+  if (makes !== 'outbox' && isRelated(table) && !(makes === 'publication' && isWholeTree))
     refuse(
       table.kind === 'p' ? 'a partitioned table' : 'part of an inheritance tree or a partition',
       'Choose --capture outbox for it, or a table that stands alone.',
@@ -132,7 +133,11 @@ function refuseRelation(table: CatalogTable, name: TableName, makes: InspectOpti
 }
 
 /** A partition whose rows can change without a trigger, or be lost in a crash, is named. */
-function refusePartitions({ partitions }: CatalogTable, { role }: CatalogServer, title: string): void {
+function refusePartitions(
+  { partitions }: CatalogTable,
+  { role }: CatalogServer,
+  { title, makes }: { readonly title: string; readonly makes: InspectOptions['makes'] },
+): void {
   for (const partition of partitions) {
     const what = `${title} has the partition ${formatTableName(partition.name)}`;
     const flaw = flawOfPartition(partition);
@@ -141,13 +146,14 @@ function refusePartitions({ partitions }: CatalogTable, { role }: CatalogServer,
         message: `${what}, which is ${flaw.what}: the table cannot be replicated.`,
         remedy: flaw.remedy,
       });
-    if (partition.select && partition.trigger) continue;
+    const needsTriggers = makes === 'outbox';
+    if (partition.select && (partition.trigger || !needsTriggers)) continue;
     const { schema } = partition.name;
     throw new Failure('Unauthorized', {
       message: `${what}, and the PostgreSQL role "${role}" may not ${partition.select ? 'put triggers on' : 'read'} it.`,
       remedy:
         `grant usage on schema ${quotePg(schema)} to ${quotePg(role)}; ` +
-        `grant select, trigger on table ${qualified(partition.name)} to ${quotePg(role)}`,
+        `grant select${needsTriggers ? ', trigger' : ''} on table ${qualified(partition.name)} to ${quotePg(role)}`,
     });
   }
 }

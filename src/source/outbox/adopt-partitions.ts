@@ -10,7 +10,7 @@ import { withBriefLock } from '../brief-lock.js';
 import { flawOfPartition } from '../catalog/inspect.js';
 import { lockRowSchemaSql, requireRowSchema } from '../catalog/row-schema.js';
 import { changedMeanwhile } from '../catalog/verify-inspected.js';
-import { fingerprintTable, type Fingerprint, type FingerprintPartition } from '../catalog/fingerprint.js';
+import { fingerprintTable, hasTriggers, type Fingerprint, type FingerprintPartition } from '../catalog/fingerprint.js';
 import { BLOCKS_TRIGGERS } from '../lock-holders.js';
 import { BEGIN_READING } from '../session.js';
 import { settle } from '../settle.js';
@@ -48,6 +48,9 @@ export interface AdoptOptions {
  *   where one came that our role may not read by itself, that may have been emptied before our trigger was on it, or where it could not
  *   be put there: the number of its file is not its own then. VACUUM FULL does that too.
  *
+ * The same holds without triggers, where the WAL brings the changes of rows: then every TRUNCATE of a partition, which is not sent, and every
+ * other new file lets the table be copied again.
+ *
  * What is left, such as a trigger that was off for a while, parks the table, as for any other.
  * @returns the fingerprint in which the partitions are the known ones
  */
@@ -57,7 +60,7 @@ export async function adoptPartitions(pg: ClientBase, table: ReplicatedTable, op
     const before = JSON.parse(table.fingerprint) as Fingerprint;
     if (changesOf(before, await look(pg, table)) === undefined) return table.fingerprint;
     // Before the look that counts: a TRUNCATE is seen from then on.
-    for (const partition of await findUnguarded(pg, table))
+    for (const partition of hasTriggers(table) ? await findUnguarded(pg, table) : [])
       if (partition.allowed) await guard(pg, table, partition, signal);
     const now = await look(pg, table);
     const changes = changesOf(before, now);

@@ -95,21 +95,21 @@ async function install(pg: Queryable, table: OutboxOwner, { fence, ledgerElsewhe
 export async function removeOutbox(
   pg: Queryable,
   { id, name }: { id: string; name: TableName },
-  options: DdlOptions = {},
+  { keepsOutbox = false, ...options }: DdlOptions = {},
 ): Promise<void> {
   const title = formatTableName(name);
   // The user's table is locked (with its triggers) before the outbox, as its writers do: no deadlock with them.
   const statements = [
     ...CAPTURE_FUNCTIONS.map((event) => /* sql */ `drop function if exists ${captureFunction(id, event)}() cascade`),
-    /* sql */ `drop table if exists ${outboxTable(id)}`,
+    ...(keepsOutbox ? [] : [/* sql */ `drop table if exists ${outboxTable(id)}`]),
   ];
   const remove = async (): Promise<void> => {
     await options.fence?.(pg);
     await pg.query(statements.join(';\n'));
-    await deleteDrainRow(pg, id);
+    if (!keepsOutbox) await deleteDrainRow(pg, id);
   };
   try {
-    const wish = { title, relations: () => relationsOfOutbox(pg, id), modes: BLOCKS_DROP };
+    const wish = { title, relations: () => relationsOfOutbox(pg, id, keepsOutbox), modes: BLOCKS_DROP };
     await withBriefLock(pg, wish, () => inTransaction(pg, BEGIN_DDL, remove), options);
   } catch (error) {
     options.signal?.throwIfAborted();
@@ -128,13 +128,13 @@ async function relationOf(pg: Queryable, table: OutboxOwner): Promise<readonly s
 }
 
 /** The outbox and every table with a trigger that writes to it: the user's may have another name by now. */
-async function relationsOfOutbox(pg: Queryable, id: string): Promise<readonly string[]> {
+async function relationsOfOutbox(pg: Queryable, id: string, keepsOutbox: boolean): Promise<readonly string[]> {
   const functions = CAPTURE_FUNCTIONS.map((event) => `${captureFunction(id, event)}()`);
   const found = await pg.query<{ oid: string }>(
     /* sql */ `select t.tgrelid::text as oid from pg_catalog.pg_trigger t
       where t.tgfoid in (select pg_catalog.to_regprocedure(f)::oid from unnest($1::text[]) f)
-      union select pg_catalog.to_regclass($2)::oid::text where pg_catalog.to_regclass($2) is not null`,
-    [functions, outboxTable(id)],
+      union select pg_catalog.to_regclass($2)::oid::text where pg_catalog.to_regclass($2) is not null and not $3`,
+    [functions, outboxTable(id), keepsOutbox],
   );
   return found.rows.map(({ oid }) => oid);
 }

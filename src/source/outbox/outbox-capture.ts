@@ -12,6 +12,7 @@ import type { OutboxReader } from './reader.js';
 import { RowReader } from './row-reader.js';
 import { StreamReader } from './stream-reader.js';
 import type { OutboxRow } from './steps.js';
+import { outboxSharing } from './sharing.js';
 import { refuseLeftovers } from './refuse-leftovers.js';
 import { refreshCapture } from './refresh.js';
 import { captureFormOf } from './trigger-level.js';
@@ -42,6 +43,7 @@ export const outboxCapture: Capture = {
 
   allocatePosition: (pg, table) => allocatePosition(pg, table.id),
   backlog: readOutboxBacklog,
+  sharing: outboxSharing,
 
   open: (services, stage, content) => openSource(services, stage, new RowReader(services, content)),
   openStream: (services, stage) => openSource(services, stage, new StreamReader(services)),

@@ -8,6 +8,7 @@ import { isTree, type ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
+import { copyAgainRemedy } from '../../failure/remedies.js';
 import { awaitsCopy, orderCopies } from '../../ledger/copy-again.js';
 import { forgetStreamed, nameStreamed } from '../../ledger/outbox.js';
 import { saveFingerprint } from '../../ledger/tables.js';
@@ -117,12 +118,14 @@ export class OutboxSource<Content> implements BatchSource<OutboxBatch, Content> 
     if (checkpoint !== null && batch < checkpoint.batch)
       throw new Failure('LedgerSetBack', {
         message: `The ledger says that batch ${batch} of ${title} is the last published; batch ${checkpoint.batch} was confirmed before.`,
+        remedy: copyAgainRemedy(this.#table, { dropTarget: false }),
       });
     this.#sequence = await readOutboxSequence(source, this.#table.id);
     this.#watermark.advance(this.#sequence.last, '0');
     if (checkpoint !== null && BigInt(this.#sequence.last) < BigInt(checkpoint.highest))
       throw new Failure('SourceSetBack', {
         message: `The outbox of ${title} stands at ${this.#sequence.last}; ${checkpoint.highest} was published before.`,
+        remedy: copyAgainRemedy(this.#table, { dropTarget: false }),
       });
     await this.#steps.verify();
   }

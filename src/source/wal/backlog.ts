@@ -9,6 +9,8 @@ interface SlotRow {
   readonly name: string;
   readonly retained: string | null;
   readonly safe: string | null;
+  readonly unread: number | null;
+  readonly failover: boolean | null;
 }
 
 /** What waits in the outboxes, and the slots that fill them: what is still in the WAL is not counted. @throws as `readOutboxBacklog` */
@@ -22,8 +24,14 @@ export async function readWalBacklog(
   return new Map(
     tables.flatMap(({ id, table, pending }) => {
       const [backlog, name] = [backlogs.get(id), slotOf(table)];
-      const { retained = null, safe = null } = slots.get(name) ?? {};
-      const slot = { name, retainedBytes: numberOf(retained), safeBytes: numberOf(safe) };
+      const { retained = null, safe = null, unread = null, failover = null } = slots.get(name) ?? {};
+      const slot = {
+        name,
+        retainedBytes: numberOf(retained),
+        safeBytes: numberOf(safe),
+        unreadSeconds: unread,
+        failover,
+      };
       return backlog === undefined ? [] : [[id, { ...withStreamed(backlog, pending), slot }]];
     }),
   );
@@ -47,7 +55,10 @@ function readSlots(pg: Queryable, tables: readonly CapturedTable[]): Promise<rea
   return queryBounded<SlotRow>(
     pg,
     /* sql */ `select slot_name::text as name, (pg_catalog.pg_current_wal_lsn() - restart_lsn)::text as retained,
-      safe_wal_size::text as safe
-    from pg_catalog.pg_replication_slots where slot_name in (${names.map((name) => `'${name}'`).join(', ')})`,
+      safe_wal_size::text as safe,
+      -- PostgreSQL 17 and later know since when, and what a failover slot is.
+      case when not active then extract(epoch from clock_timestamp() - (to_jsonb(s) ->> 'inactive_since')::timestamptz)::float8 end as unread,
+      (to_jsonb(s) ->> 'failover')::boolean as failover
+    from pg_catalog.pg_replication_slots s where slot_name in (${names.map((name) => `'${name}'`).join(', ')})`,
   );
 }

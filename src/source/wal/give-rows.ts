@@ -8,6 +8,9 @@ import { Tuple } from './tuple.js';
 import { waitUntilVisible, type WaitOptions } from './visible.js';
 import { BEGIN_WRITING, note, type KeyWriter } from './write-keys.js';
 
+/** One is enough where nobody else takes positions, and a copy takes one. */
+const MOST_TRIES = 3;
+
 /**
  * Gives whole rows to the stages that take them, and waits until they are where they belong. Those that are not taken, or not confirmed in
  * time, become keys of `pending`. Their positions are of the sequence of the
@@ -23,16 +26,17 @@ export async function giveRows(
   position: Lsn | undefined,
   options: WaitOptions,
 ): Promise<void> {
-  const offers: [HandOver, RowOffer][] = [];
+  const offers: [HandOver, RowOffer | undefined, TupleBatch][] = [];
   await inTransaction(writer.pg, BEGIN_WRITING, async () => {
     await note(writer, position);
     await waitUntilVisible(writer.pg, pending.xids, options);
-    for (const [handOver, batch] of pending.rows) offers.push([handOver, await allocate(writer, handOver, batch)]);
+    for (const [handOver, batch] of pending.rows)
+      offers.push([handOver, await allocate(writer, handOver, batch), batch]);
   });
   // After the commit: a position that is used is never given out again, whatever happens to PostgreSQL.
   await Promise.all(
-    offers.map(async ([handOver, offer]) => {
-      if (!(await handOver.offer(offer))) addKeys(pending, handOver, offer.batch);
+    offers.map(async ([handOver, offer, batch]) => {
+      if (offer === undefined || !(await handOver.offer(offer))) addKeys(pending, handOver, batch);
     }),
   );
 }
@@ -47,9 +51,12 @@ function addKeys(pending: PendingKeys, { id }: HandOver, batch: TupleBatch): voi
   }
 }
 
-/** Consecutive positions, as many as rows. */
-async function allocate({ pg }: KeyWriter, { id }: HandOver, batch: TupleBatch): Promise<RowOffer> {
-  for (;;) {
+/**
+ * Consecutive positions, as many as rows.
+ * @returns undefined where others take positions all the time, as triggers do while the table goes from one capture to another
+ */
+async function allocate({ pg }: KeyWriter, { id }: HandOver, batch: TupleBatch): Promise<RowOffer | undefined> {
+  for (let tries = 1; tries <= MOST_TRIES; tries++) {
     const found = await pg.query<{ first: string; last: string }>(
       /* sql */ `select min(position)::text as first, max(position)::text as last
         from (select nextval((select pg_get_serial_sequence($1, 'seq')::regclass)) as position
@@ -60,4 +67,5 @@ async function allocate({ pg }: KeyWriter, { id }: HandOver, batch: TupleBatch):
     // A copy may have taken one in between.
     if (last - first + 1n === BigInt(batch.rows)) return { batch, first, last };
   }
+  return undefined;
 }

@@ -92,3 +92,38 @@ export function requireIdentity(table: IdentifiedTable, { kind, columns, generat
       `The replica identity of ${title} does not hold its key (${table.key.join(', ')}): PostgreSQL does not send which row was deleted.`,
     );
 }
+
+/** @returns partitions whose rows PostgreSQL would not identify by the key, as SQL */
+export async function findUnidentified(
+  pg: Queryable,
+  { relation, key }: Pick<ReplicatedTable, 'relation' | 'key'>,
+): Promise<readonly string[]> {
+  const found = await pg.query<{ name: string }>(
+    /* sql */ `select format('%I.%I', n.nspname, l.relname) as name
+      from pg_catalog.pg_partition_tree($1::oid) part
+      join pg_catalog.pg_class l on l.oid = part.relid
+      join pg_catalog.pg_namespace n on n.oid = l.relnamespace
+      where part.isleaf and part.level > 0 and l.relreplident <> 'f' and not exists (
+        select from pg_catalog.pg_index i
+        where i.indrelid = l.oid and i.indisvalid and i.indimmediate and i.indislive
+          and case l.relreplident when 'd' then i.indisprimary when 'i' then i.indisreplident else false end
+          and $2::text[] <@ array(
+            select a.attname::text from pg_catalog.pg_attribute a where a.attrelid = l.oid and a.attnum = any (i.indkey)))
+      order by l.oid`,
+    [relation, key],
+  );
+  return found.rows.map(({ name }) => name);
+}
+
+/** @throws Failure `UnsuitableTable` with the statement that mends it */
+export async function requireIdentityOfParts(
+  pg: Queryable,
+  table: Pick<ReplicatedTable, 'name' | 'relation' | 'key'>,
+): Promise<void> {
+  const [part] = await findUnidentified(pg, table);
+  if (part === undefined) return;
+  throw new Failure('UnsuitableTable', {
+    message: `The replica identity of ${part}, a partition of ${formatTableName(table.name)}, does not hold the key (${table.key.join(', ')}): PostgreSQL does not send which row was deleted, or refuses to delete it.`,
+    remedy: `Run in PostgreSQL: alter table ${part} replica identity full; then resume. Or use --capture outbox.`,
+  });
+}

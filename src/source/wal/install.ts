@@ -65,18 +65,26 @@ export async function installWal(pg: Queryable, table: ReplicatedTable, options:
   }
 }
 
+export interface RemoveOptions extends DdlOptions {
+  /** Called when no key can be written any more, in the transaction that takes the table out. False: the table stays. */
+  readonly mayLeave?: (pg: Queryable) => Promise<boolean>;
+}
+
 /**
  * Takes the table out, and with the last one the slot and the publication. Idempotent.
+ * @returns whether the table is out
  * @throws Failure `LockTimeout`, `Unauthorized`; what `options.fence` throws
  */
-export async function removeWal(pg: Queryable, table: OwnedTable, options: DdlOptions = {}): Promise<void> {
+export async function removeWal(pg: Queryable, table: OwnedTable, options: RemoveOptions = {}): Promise<boolean> {
   const title = formatTableName(table.name);
   const slot = slotOf(table);
   try {
-    await alone(pg, slot, async () => {
+    return await alone(pg, slot, async () => {
       const wish = { title, relations: () => Promise.resolve([]), modes: BLOCKS_PUBLISHING };
-      await withBriefLock(pg, wish, () => inTransaction(pg, BEGIN_DDL, () => leave(pg, table, options)), options);
-      await dropUnused(pg, slot);
+      const work = (): Promise<boolean> => inTransaction(pg, BEGIN_DDL, () => leave(pg, table, options));
+      const isOut = await withBriefLock(pg, wish, work, options);
+      if (isOut) await dropUnused(pg, slot);
+      return isOut;
     });
   } catch (error) {
     options.signal?.throwIfAborted();
@@ -131,22 +139,29 @@ async function join(pg: Queryable, table: ReplicatedTable, { fence, ledgerElsewh
     leftOut,
   });
   if (log) await ensureForm(pg, id, await readFormColumns(pg, relation));
-  return (await verifyInspected(pg, table, 'nothing')).fingerprint;
+  return (await verifyInspected(pg, table, 'publication')).fingerprint;
 }
 
 function isLogged({ route }: Pick<ReplicatedTable, 'route'>): boolean {
   return route.capture.everyChange === true;
 }
 
-async function leave(pg: Queryable, table: OwnedTable, { fence }: DdlOptions): Promise<void> {
+async function leave(
+  pg: Queryable,
+  table: OwnedTable,
+  { fence, keepsOutbox = false, mayLeave }: RemoveOptions,
+): Promise<boolean> {
   await fence?.(pg);
   const { id } = table;
   const slot = slotOf(table);
   await stopReader(pg, slot);
+  if (mayLeave !== undefined && !(await mayLeave(pg))) return false;
   const known = await deleteTable(pg, id);
   if (known !== undefined) await unpublish(pg, slot, known.relation);
+  if (keepsOutbox) return true;
   await pg.query(/* sql */ `drop table if exists ${outboxTable(id)}`);
   await deleteDrainRow(pg, id);
+  return true;
 }
 
 /** One at a time: adding the first table makes what removing the last one drops. */

@@ -86,6 +86,11 @@ export class WalReader {
     return this.#state !== 'busy' && this.#reached < position;
   }
 
+  /** @returns whether all that was committed before a position is in the outboxes, as far as this worker knows: it has read it itself */
+  hasReached(position: Lsn): boolean {
+    return this.#reached >= position;
+  }
+
   /** Waits a moment for a position. @returns as `isBefore` */
   async isStillBefore(position: Lsn, withinMs: number): Promise<boolean> {
     const until = Date.now() + withinMs;

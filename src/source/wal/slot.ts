@@ -14,6 +14,9 @@ const MAKE_MS = 60_000;
 const DROP_MS = 10_000;
 const DROP_EVERY_MS = 100;
 
+/** The first `server_version_num` with failover slots. A standby copies them if it is set up to; without one they cost nothing. */
+const KNOWS_FAILOVER = 170_000;
+
 const CANCELLED = '57014';
 const FORBIDDEN = '42501';
 const NO_PLACE = '53400';
@@ -70,8 +73,12 @@ export function flawOfSlot(slot: SlotState | undefined): string | undefined {
 export async function makeSlot(pg: Queryable, name: string): Promise<string> {
   try {
     await pg.query(/* sql */ `set statement_timeout = ${MAKE_MS}`);
+    const version = await pg.query<{ number: number }>(
+      /* sql */ `select pg_catalog.current_setting('server_version_num')::int as number`,
+    );
+    const failover = (version.rows[0]?.number ?? 0) >= KNOWS_FAILOVER ? ', failover => true' : '';
     const found = await pg.query<{ lsn: string }>(
-      /* sql */ `select lsn::text from pg_catalog.pg_create_logical_replication_slot($1, '${PLUGIN}')`,
+      /* sql */ `select lsn::text from pg_catalog.pg_create_logical_replication_slot($1, '${PLUGIN}'${failover})`,
       [name],
     );
     return found.rows[0]?.lsn ?? '';

@@ -1,10 +1,10 @@
 import type { Queryable } from '../../connect/queryable.js';
-import type { ReplicatedTable } from '../../domain/replicated-table.js';
+import { isTree, type ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
 import { copyAgainRemedy } from '../../failure/remedies.js';
-import { readIdentity } from './identity.js';
+import { findUnidentified, readIdentity } from './identity.js';
 import { formatLsn } from './lsn.js';
 import { slotOf } from './names.js';
 import { readMembership, readPublication, unpublish } from './publication.js';
@@ -63,6 +63,11 @@ async function requireMember(pg: Queryable, table: ReplicatedTable, known: WalTa
     // Its UPDATE and DELETE fail while it is published and has none: the writes of the user come first.
     if (identity.columns?.length === 0) await unpublish(pg, slot, relation);
     throw lost(table, `The replica identity of ${title} was changed`);
+  }
+  const [part] = isTree(table) ? await findUnidentified(pg, table) : [];
+  if (part !== undefined) {
+    await unpublish(pg, slot, relation);
+    throw lost(table, `The replica identity of the partition ${part} of ${title} does not hold the key`);
   }
   if ((await readMembership(pg, slot, relation)) !== known.membership)
     throw lost(table, `${title} was taken out of the publication ${slot}`);

@@ -1,6 +1,6 @@
 import type { Queryable } from '../../connect/queryable.js';
 import type { BatchName } from '../../domain/batch.js';
-import type { CaptureOptions } from '../../domain/replicated-table.js';
+import { isTree, type CaptureOptions } from '../../domain/replicated-table.js';
 import { formatTableName, type TableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
@@ -17,9 +17,10 @@ import { StreamReader } from '../outbox/stream-reader.js';
 import { countedText } from '../copy/counted-text.js';
 import { allocatePosition } from '../settle.js';
 import { readWalBacklog } from './backlog.js';
-import { readIdentity, requireIdentity, requireWholeRows } from './identity.js';
+import { readIdentity, requireIdentity, requireIdentityOfParts, requireWholeRows } from './identity.js';
 import { installWal, removeWal } from './install.js';
 import { LogReader } from './log/log-reader.js';
+import { walSharing } from './sharing.js';
 import { wrongLevel } from './slot.js';
 import type { RowOffer } from './rows/hand-over.js';
 import { rowChanges } from './rows/row-changes.js';
@@ -37,7 +38,9 @@ export const walCapture: Capture = {
   inspect,
   refuseLeftovers,
   install: installWal,
-  remove: removeWal,
+  async remove(pg, table, options) {
+    await removeWal(pg, table, options);
+  },
 
   installationOf(table) {
     const key = table.key.map((name) => table.columns.find((column) => column.name === name));
@@ -46,6 +49,7 @@ export const walCapture: Capture = {
 
   allocatePosition: (pg, table) => allocatePosition(pg, table.id),
   backlog: readWalBacklog,
+  sharing: walSharing,
 
   open(services, stage, content) {
     const byKey = new RowReader(services, content);
@@ -81,22 +85,28 @@ function openSource<Content>(
   stage: StageContext,
   reading: WalReading<Content>,
 ): BatchSource<BatchName, Content> {
-  return new WalSource(services, stage as StageContext<OutboxRow>, reading) as BatchSource<BatchName, Content>;
+  const { byKey } = reading;
+  // A partition is emptied or taken out without a word in the stream: a row of it that comes later would stay in the target.
+  const safe = isTree(stage.table) ? { byKey } : reading;
+  return new WalSource(services, stage as StageContext<OutboxRow>, safe) as BatchSource<BatchName, Content>;
 }
 
 async function inspect(pg: Queryable, name: TableName, options: CaptureOptions): Promise<Inspection> {
   const title = formatTableName(name);
   try {
     await requireServer(pg);
+    // What happens to a partition as a whole is not sent, and a log has every change.
+    const isLog = options.engine === 'log';
     const {
       triggerLevel: _,
-      isTree: __,
+      isTree,
       ...inspection
-    } = await inspectTable(pg, name, { ...options, makes: 'nothing' });
+    } = await inspectTable(pg, name, { ...options, makes: isLog ? 'nothing' : 'publication' });
     const identity = await readIdentity(pg, inspection.relation);
     const table = { name, ...inspection };
     if (identity !== undefined) requireIdentity(table, identity);
-    if (options.engine !== 'log') return { ...inspection, capture: { kind: WAL } };
+    if (isTree) await requireIdentityOfParts(pg, table);
+    if (!isLog) return { ...inspection, capture: { kind: WAL, ...(isTree ? { isTree } : {}) } };
     if (identity !== undefined) requireWholeRows(table, identity);
     return { ...inspection, capture: { kind: WAL, everyChange: true } };
   } catch (error) {

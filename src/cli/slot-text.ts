@@ -1,0 +1,27 @@
+import chalk from 'chalk';
+import type { SlotView } from '../control/table-view.js';
+import { duration, megabytes } from '../domain/figures.js';
+
+/** One that is read comes to this between two looks, and goes again. */
+const GROWS_FROM = 100_000;
+
+/** @param growth of the WAL that is kept, bytes a second; where that is not known and nobody reads it, the mean since then is taken */
+export function slotText(slot: SlotView, growth: number | undefined): string {
+  const { name, retainedBytes, safeBytes, unreadSeconds, failover } = slot;
+  if (retainedBytes === null) return `${name}, ${chalk.red('which is gone, or has lost WAL that it needs')}`;
+  const mean = unreadSeconds !== null && unreadSeconds > 0 ? retainedBytes / unreadSeconds : 0;
+  const rate = growth ?? mean;
+  const grows = rate >= GROWS_FROM;
+  const left = grows && safeBytes !== null ? `, in about ${duration(safeBytes / rate)}` : '';
+  const limit =
+    safeBytes === null
+      ? ', without a limit (max_slot_wal_keep_size)'
+      : `, given up by PostgreSQL after ${megabytes(safeBytes)} more${left}`;
+  return [
+    `${name}, for which PostgreSQL keeps ${megabytes(retainedBytes)} of WAL`,
+    grows ? `, ${megabytes(rate)} more each second` : '',
+    limit,
+    unreadSeconds === null ? '' : chalk.yellow(`; nobody has read it for ${duration(unreadSeconds)}`),
+    failover === false ? '; no standby gets it (failover is off)' : '',
+  ].join('');
+}

@@ -1,0 +1,105 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { startStack, type Stack } from '../../dev/stack/stack.js';
+import { Failure } from '../../src/failure/failure.js';
+import { policyOf } from '../../src/failure/kinds.js';
+import { openPath, type Followed, type Path } from '../support/path.js';
+import { openPair, type PostgresPair } from '../support/postgres-pair.js';
+import { newStateDir } from '../support/state-dir.js';
+
+const TABLE = 'orders';
+const DEADLINE_MS = 30_000;
+const OPTIONS = { capture: 'wal', transport: 'direct' } as const;
+
+/** A standby takes over. A replication slot is made so that a standby has it too, from PostgreSQL 17 on. */
+describe('a table that is captured from the WAL, when a standby takes over', () => {
+  let stack: Stack;
+  let pair: PostgresPair;
+  let path: Path;
+  let followed: Followed;
+  const write = (note: string): Promise<unknown> =>
+    path.source.query(
+      `insert into ${TABLE} select max(id) + 1, '${note}' from ${TABLE}; update ${TABLE} set v = '${note}' where id % 7 = 0`,
+    );
+
+  /** The slot is acknowledged with keys. */
+  const move = async (): Promise<unknown> => {
+    await path.source.query(`update ${TABLE} set v = v where id = 1`);
+    return followed.direct();
+  };
+
+  /** As Temporal does: connections to the server that is gone fail once. */
+  const again = async <T>(work: () => Promise<T>): Promise<T> => {
+    for (const giveUpAt = Date.now() + DEADLINE_MS; ;)
+      try {
+        return await work();
+      } catch (error) {
+        const isTransient = error instanceof Failure && policyOf(error.kind).treatment === 'transient';
+        if (!isTransient || Date.now() > giveUpAt) throw error;
+      }
+  };
+
+  beforeEach(async () => {
+    stack = await startStack({ stateDir: newStateDir(), servers: ['postgres'], report: () => undefined });
+    pair = await openPair(stack.addresses.postgres);
+    path = await openPath({ wal: true, owner: pair.address });
+    await path.source.query(`create table ${TABLE} (id int primary key, v text);
+      insert into ${TABLE} select i, 'first' from generate_series(1, 500) i`);
+    followed = await path.add(TABLE, OPTIONS);
+    await followed.copy();
+    await write('before');
+    await followed.expectEqual();
+    await pair.catchUp(move);
+  });
+  afterEach(async () => {
+    await path.close();
+    await pair.close();
+    await stack.stop();
+  });
+
+  it('goes on where it was, if the standby had everything', async () => {
+    await write('carried');
+    await pair.catchUp(move);
+    await pair.failOver();
+    await path.reconnect();
+    await write('after');
+    expect(await again(() => followed.expectEqual())).toBe(503);
+  });
+
+  it('parks if the standby lacked the last seconds, and the command that is printed heals it', async () => {
+    await pair.isolate();
+    await write('lost');
+    await followed.expectEqual();
+    await pair.failOver();
+    await path.reconnect();
+    await write('other');
+    const failure = (await again(() => followed.direct()).catch((error: unknown) => error)) as Failure;
+    expect(failure).toMatchObject({ kind: 'LedgerSetBack' });
+    expect(failure.remedy).toContain(`pg2click remove public.${TABLE}, then pg2click add public.${TABLE}`);
+    expect(failure.remedy).toContain('--capture wal');
+    await again(() => followed.remove());
+    followed = await path.add(TABLE, OPTIONS);
+    await followed.copy();
+    await write('after');
+    expect(await followed.expectEqual()).toBe(503);
+  });
+
+  it('is equal after PostgreSQL was stopped in the middle of a load, three times', async () => {
+    for (let round = 0; round < 3; round++) {
+      const writer = await path.session();
+      const writing = (async () => {
+        for (let n = 0; ; n++)
+          await writer.query(
+            `insert into ${TABLE} values (${10_000 * (round + 1) + n}, 'load'); update ${TABLE} set v = v || '.' where id % 50 = ${n % 50}`,
+          );
+      })().catch(() => undefined);
+      await followed.direct();
+      const stopped = stack.kill('postgres', 'SIGQUIT');
+      await followed.direct().catch(() => undefined);
+      await stopped;
+      await writing;
+      await stack.start('postgres');
+    }
+    await path.reconnect();
+    expect(await again(() => followed.expectEqual())).toBeGreaterThan(502);
+  });
+});
