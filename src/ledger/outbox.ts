@@ -83,24 +83,23 @@ const SEES_NOTHING = '1:1:';
 
 /**
  * Names a batch of rows that the outbox has no events of. Its positions are allocated from the sequence of the outbox.
- * @throws Failure `Fenced`
+ * @param batch with the generation and the shape that its rows were made for
+ * @throws Failure `Fenced`, also where the table has another shape by now: a copy that reads rows anew because of it may have a lower position
  */
 export async function nameStreamed(
   ledger: Queryable,
   claim: StageClaim,
-  { batch, first, last }: Pick<OutboxBatch, 'batch' | 'first' | 'last'>,
+  { batch, generation, shape, first, last }: Omit<OutboxBatch, 'snapshot'>,
 ): Promise<OutboxBatch> {
-  const name = { batch, first, last, snapshot: SEES_NOTHING, events: 0, streamed: true };
+  const name = { batch, generation, shape, first, last, snapshot: SEES_NOTHING, events: 0, streamed: true };
   const named = await query<{ pending: OutboxBatch }>(
     ledger,
-    /* sql */ `update pg2click.stage s
-      set pending = $4::jsonb || jsonb_build_object('generation', t.generation, 'shape', t.shape), deleting = null,
-          updated_at = now()
+    /* sql */ `update pg2click.stage s set pending = $4::jsonb, deleting = null, updated_at = now()
       from pg2click.replicated_table t
-      where s.table_id = $1 and s.stage = $2 and s.epoch = $3 and t.id = s.table_id
-        and s.pending is null and s.batch = ($4::jsonb ->> 'batch')::bigint - 1
+      where s.table_id = $1 and s.stage = $2 and s.epoch = $3 and t.id = s.table_id and t.generation = $5 and t.shape = $6
+        and s.pending is null and s.batch = $7::bigint - 1
       returning s.pending`,
-    [claim.tableId, claim.stage, claim.epoch, JSON.stringify(name)],
+    [claim.tableId, claim.stage, claim.epoch, JSON.stringify(name), generation, shape, batch],
   );
   return named.rows[0]?.pending ?? fenced(claim.stage);
 }

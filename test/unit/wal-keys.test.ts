@@ -24,7 +24,7 @@ function known({ oid, identity, columns }: Relation): KnownRelation | undefined 
   if (id === undefined) return undefined;
   const key = id === 'pair' ? [1, 2] : [1];
   const table = { id, key, identity: identity === 'f' ? null : key, made: '', membership: '' };
-  return { id, columns: key.length, places: placesOfKey({ oid, identity, columns }, table, ['id']) };
+  return { id, columns: key.length, places: placesOfKey({ oid, identity, columns }, table, new Map([['id', 1]])) };
 }
 
 interface Taken {
@@ -165,11 +165,24 @@ describe('the place of the key', () => {
     ['is unknown where it is FULL now', relation('f', 'a', 'v'), [1], [1], undefined],
     ['by name where all columns are marked', relation('f', 'v', 'a'), null, [7], [1]],
   ] as const)('%s', (_, found, identity, key, places) => {
-    expect(placesOfKey(found, { ...table, identity, key }, ['a'])).toEqual(places);
+    expect(placesOfKey(found, { ...table, identity, key }, new Map(identity === null ? [['a', 7]] : []))).toEqual(
+      places,
+    );
   });
 
   it('is unknown where all columns are marked, and none has its name', () => {
-    expect(placesOfKey(relation('f', 'v'), { ...table, identity: null, key: [1] }, ['a'])).toBeUndefined();
+    expect(
+      placesOfKey(relation('f', 'v'), { ...table, identity: null, key: [1] }, new Map([['a', 1]])),
+    ).toBeUndefined();
+  });
+
+  it('is unknown where a column is marked that is another one now: an index was the identity for a while', () => {
+    const numbers = new Map([
+      ['id', 1],
+      ['other', 2],
+    ]);
+    expect(placesOfKey(relation('i', 'id', 'other*'), { ...table, identity: [1], key: [1] }, numbers)).toBeUndefined();
+    expect(placesOfKey(relation('d', 'id*', 'other'), { ...table, identity: [1], key: [1] }, numbers)).toEqual([0]);
   });
 });
 

@@ -1,4 +1,5 @@
 import type { BatchName } from '../../domain/batch.js';
+import { VERSION_COLUMN } from '../../domain/column-type.js';
 import { holeOf, type RefusedRow } from '../../domain/quarantine.js';
 import type { TargetTable } from '../../domain/replicated-table.js';
 import { identifyRow, originOf } from './identify-row.js';
@@ -11,7 +12,10 @@ const NO_REFUSAL: Refusal = { code: 0, column: undefined, row: undefined };
 export class Holes {
   readonly batch: number;
   readonly #named: Set<string>;
-  /** Of rows that go by once: their keys, as they stand in the text. A hash of each key would cost a copy 5 us a row. */
+  /**
+   * Of rows that go by once: key and version, as they stand in the text. Of one key there may be several, each of another version. A hash
+   * of each would cost a copy 5 us a row.
+   */
   readonly #keys = new Set<string>();
 
   constructor({ batch, holes = [] }: BatchName) {
@@ -48,11 +52,12 @@ export class Holes {
   }
 }
 
-/** Indexes of the key columns, ascending. */
+/** Indexes of the key columns and of the version, where there is one, ascending. */
 function placesOf(table: TargetTable, format: LineFormat): readonly number[] {
   const { columns = [] } = format;
-  return keyNames(table, format)
+  return [...keyNames(table, format), VERSION_COLUMN]
     .map((name) => columns.indexOf(name))
+    .filter((place) => place >= 0)
     .toSorted((a, b) => a - b);
 }
 

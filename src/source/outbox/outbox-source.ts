@@ -137,14 +137,9 @@ export class OutboxSource<Content> implements BatchSource<OutboxBatch, Content> 
     return name;
   }
 
-  /** Names rows that are in memory. @throws Failure `Fenced` */
-  nameRows({ first, last }: { readonly first: bigint; readonly last: bigint }): Promise<OutboxBatch> {
-    const batch = this.#checkpoint.batch + 1;
-    return nameStreamed(this.#services.ledger, this.#stage.claim, {
-      batch,
-      first: String(first),
-      last: String(last),
-    });
+  /** Names rows that are in memory. @param rows with what they were made for. @throws Failure `Fenced` */
+  nameRows(rows: Pick<OutboxBatch, 'generation' | 'shape' | 'first' | 'last'>): Promise<OutboxBatch> {
+    return nameStreamed(this.#services.ledger, this.#stage.claim, { batch: this.#checkpoint.batch + 1, ...rows });
   }
 
   read(name: OutboxBatch, options: ReadOptions): Promise<Content> | Content {

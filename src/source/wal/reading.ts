@@ -153,14 +153,13 @@ export class Reading implements StreamReceiver {
     const { source, slot } = this.#options;
     const table = await readTable(source, slot, String(relation.oid));
     if (table === undefined) return undefined;
-    const found = await source.query<{ name: string }>(
-      /* sql */ `select a.attname::text as name from unnest($2::int[]) with ordinality wanted (number, place)
-        join pg_catalog.pg_attribute a on a.attrelid = $1::oid and a.attnum = wanted.number and not a.attisdropped
-        order by wanted.place`,
-      [relation.oid, table.key],
+    const found = await source.query<{ name: string; number: number }>(
+      /* sql */ `select attname::text as name, attnum::int as number from pg_catalog.pg_attribute
+        where attrelid = $1::oid and attnum > 0 and not attisdropped`,
+      [relation.oid],
     );
-    const names = found.rows.map(({ name }) => name);
-    const places = placesOfKey(relation, table, names);
+    const numbers = new Map(found.rows.map(({ name, number }) => [name, number]));
+    const places = placesOfKey(relation, table, numbers);
     const log = table.log ? await this.#logs?.of(table, relation, places) : undefined;
     return { id: table.id, columns: table.key.length, places, log };
   }

@@ -4,26 +4,28 @@ import type { WalTable } from './state.js';
 /**
  * Where the key is in the rows of a relation. The stream has names and no attribute numbers, and names may have changed since. So the
  * columns that it marks as the replica identity, which come in the order of their numbers, are counted off against the numbers that the
- * identity had when the table was added.
- * @param names of the key columns in the catalogue as it is now, in key order: for tables that mark every column
+ * identity had when the table was added. A name that is another column's now was so then, or the two have changed names since: nobody knows.
+ * @param numbers of the columns in the catalogue as it is now, by name
  * @returns in key order; undefined where the relation is not what it was: nobody can tell the key
  */
 export function placesOfKey(
   { identity, columns }: Relation,
   table: Pick<WalTable, 'identity' | 'key'>,
-  names: readonly string[],
+  numbers: ReadonlyMap<string, number>,
 ): readonly number[] | undefined {
-  const places = (identity === 'f') === (table.identity === null) ? find({ columns }, table, names) : [];
+  const places = (identity === 'f') === (table.identity === null) ? find({ columns }, table, numbers) : [];
   return places.length === table.key.length && places.every((place) => place >= 0) ? places : undefined;
 }
 
 function find(
   { columns }: Pick<Relation, 'columns'>,
   { identity, key }: Pick<WalTable, 'identity' | 'key'>,
-  names: readonly string[],
+  numbers: ReadonlyMap<string, number>,
 ): readonly number[] {
-  if (identity === null) return names.map((name) => columns.findIndex((column) => column.name === name));
+  if (identity === null) return key.map((number) => columns.findIndex(({ name }) => numbers.get(name) === number));
   const marked = columns.flatMap(({ isIdentity }, place) => (isIdentity ? [place] : []));
+  const numberOf = (place: number): number | undefined => numbers.get(columns[place]?.name ?? '');
   if (marked.length !== identity.length) return [];
+  if (marked.some((place, index) => (numberOf(place) ?? identity[index]) !== identity[index])) return [];
   return key.map((number) => marked[identity.indexOf(number)] ?? -1);
 }

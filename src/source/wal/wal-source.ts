@@ -131,7 +131,9 @@ export class WalSource<Content> implements BatchSource<OutboxBatch, Content> {
   }
 
   async #nameRows(offer: RowOffer): Promise<OutboxBatch> {
-    const name = await this.#outbox.nameRows(offer);
+    const { generation, shape } = offer.batch.plan;
+    const [first, last] = [String(offer.first), String(offer.last)];
+    const name = await this.#outbox.nameRows({ generation, shape, first, last });
     this.#inHand = { name, offer };
     return name;
   }

@@ -42,11 +42,12 @@ export class HandOver implements Disposable {
   #taken: Offered | undefined;
   #isOver = false;
   #wake: () => void = () => undefined;
-  /** Of a batch that was confirmed: memory for megabytes is not asked for again and again. */
-  #spare: TupleBatch | undefined;
+
+  readonly #spares: SpareBatches;
 
   /** @param known as `renew` */
-  constructor(id: string, plan: RowPlan, from: Lsn, known: KnownUntil) {
+  constructor(id: string, plan: RowPlan, from: Lsn, known: KnownUntil, spares = new SpareBatches()) {
+    this.#spares = spares;
     this.id = id;
     this.plan = plan;
     this.from = from;
@@ -75,10 +76,7 @@ export class HandOver implements Disposable {
   }
 
   emptyBatch(places: RowPlaces): TupleBatch {
-    const spare = this.#spare;
-    this.#spare = undefined;
-    spare?.reset(places);
-    return spare ?? new TupleBatch(this.plan, places);
+    return this.#spares.take(this.plan, places);
   }
 
   /** Called once when rows wait, or at once where they do. */
@@ -94,10 +92,15 @@ export class HandOver implements Disposable {
     try {
       return await new Promise<boolean>((end) => {
         const offered: Offered = { ...offer, end };
+        // Of a reader that has failed meanwhile.
+        this.#waiting?.end(false);
         this.#waiting = offered;
-        const refuseTaken = (): void => this[Symbol.dispose]();
-        const refuseWaiting = (): void => (this.#waiting === offered ? refuseTaken() : undefined);
-        timers.push(setTimeout(refuseWaiting, TAKE_MS), setTimeout(refuseTaken, CONFIRM_MS));
+        const refuse = (): void => {
+          this[Symbol.dispose]();
+          end(false);
+        };
+        const refuseWaiting = (): void => (this.#waiting === offered ? refuse() : undefined);
+        timers.push(setTimeout(refuseWaiting, TAKE_MS), setTimeout(refuse, CONFIRM_MS));
         this.#wake();
       });
     } finally {
@@ -117,7 +120,7 @@ export class HandOver implements Disposable {
   }
 
   confirm(): void {
-    this.#spare = this.#taken?.batch;
+    if (this.#taken !== undefined) this.#spares.keep(this.#taken.batch);
     this.#taken?.end(true);
     this.#taken = undefined;
   }
@@ -131,10 +134,28 @@ export class HandOver implements Disposable {
   }
 }
 
+const MOST_SPARES = 2;
+
+/** Batches that were confirmed: memory for megabytes is not asked for again and again. Of a reader, whose tables share them. */
+export class SpareBatches {
+  readonly #batches: TupleBatch[] = [];
+
+  take(plan: RowPlan, places: RowPlaces): TupleBatch {
+    const batch = this.#batches.pop() ?? new TupleBatch();
+    batch.begin(plan, places);
+    return batch;
+  }
+
+  keep(batch: TupleBatch): void {
+    if (this.#batches.length < MOST_SPARES) this.#batches.push(batch);
+  }
+}
+
 /** The hand-overs of a reader, by table id, and how often the stream has described each table. */
 export class HandOvers {
   readonly #relations = new Map<string, number>();
   readonly #handOvers = new Map<string, HandOver>();
+  readonly spares = new SpareBatches();
   #described = 0;
 
   /**

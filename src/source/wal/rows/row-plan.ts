@@ -65,10 +65,16 @@ export class RowPlaces {
     this.keys = keys;
   }
 
-  /** @returns undefined where the stream describes another table than the plan does */
+  /** @returns undefined where the stream describes another table than the plan does, or would not send the old key where that changed */
   static find(plan: RowPlan, { columns }: Relation): RowPlaces | undefined {
-    const places = plan.columns.map(({ catalog: { name, type, modifier } }) =>
-      columns.findIndex((column) => column.name === name && column.type === type && column.modifier === modifier),
+    const places = plan.columns.map(({ key, catalog: { name, type, modifier } }) =>
+      columns.findIndex(
+        (column) =>
+          column.name === name &&
+          column.type === type &&
+          column.modifier === modifier &&
+          (key < 0 || column.isIdentity),
+      ),
     );
     return places.includes(-1) ? undefined : new RowPlaces(plan, places);
   }

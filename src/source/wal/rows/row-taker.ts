@@ -8,6 +8,11 @@ import { planRows, type CatalogColumn } from './row-plan.js';
 /** A table that is described over and over, as by ANALYZE, goes by key meanwhile. */
 const ATTACH_EVERY_MS = 1_000;
 
+interface ReadColumn extends CatalogColumn {
+  /** `xmin`: another one after every ALTER TABLE of the column, also where the rest is the same again. */
+  readonly written: string;
+}
+
 /**
  * The stage's end of a hand-over.
  *
@@ -51,10 +56,12 @@ export class RowTaker implements Disposable {
       const catalog = await this.#readCatalog();
       const plan = planRows(this.#table, catalog);
       this.#isHelpless = plan === undefined;
-      const since = await noteDefinition(this.#source, this.#table.id, JSON.stringify(catalog));
+      // The shape too: of an enum label that has another name, the columns say nothing.
+      const definition = JSON.stringify([this.#table.shape, catalog]);
+      const since = await noteDefinition(this.#source, this.#table.id, definition);
       if (plan === undefined || since === undefined) return;
       if (this.#handOver?.isOver === false && this.#handOver.from === since) return this.#handOver.renew(known);
-      this.#handOver = new HandOver(this.#table.id, plan, since, known);
+      this.#handOver = new HandOver(this.#table.id, plan, since, known, this.#handOvers.spares);
       this.#handOvers.attach(this.#handOver);
     } catch (error) {
       throw classifyPostgres(error, 'looking at the columns of the table');
@@ -92,9 +99,10 @@ export class RowTaker implements Disposable {
     return this.#handOver?.isOver === false && this.#handOver.knows(described);
   }
 
-  async #readCatalog(): Promise<readonly CatalogColumn[]> {
-    const found = await this.#source.query<CatalogColumn>(
-      /* sql */ `select attname::text as name, attnum::int as position, atttypid::bigint::float8 as type, atttypmod as modifier
+  async #readCatalog(): Promise<readonly ReadColumn[]> {
+    const found = await this.#source.query<ReadColumn>(
+      /* sql */ `select attname::text as name, attnum::int as position, atttypid::bigint::float8 as type,
+          atttypmod as modifier, xmin::text as written
         from pg_catalog.pg_attribute where attrelid = $1::oid and attnum > 0 and not attisdropped order by attnum`,
       [this.#table.relation],
     );

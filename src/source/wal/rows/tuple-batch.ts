@@ -9,28 +9,30 @@ const FIRST_ROWS = 1_024;
  * as often as they are sent. A row costs no object.
  */
 export class TupleBatch {
-  readonly plan: RowPlan;
-  #places: RowPlaces;
+  #plan: RowPlan | undefined;
+  #places: RowPlaces | undefined;
   #buffer: Buffer = Buffer.allocUnsafe(FIRST_BYTES);
   #end = 0;
   /** Where each tuple starts; that of a tombstone as -1 - start. */
   #starts = new Int32Array(FIRST_ROWS);
   #rows = 0;
 
-  constructor(plan: RowPlan, places: RowPlaces) {
-    this.plan = plan;
-    this.#places = places;
-  }
-
-  get places(): RowPlaces {
-    return this.#places;
-  }
-
-  /** Begins again, in the same memory. */
-  reset(places: RowPlaces): void {
+  /** Forgets its rows, and keeps its memory. */
+  begin(plan: RowPlan, places: RowPlaces): void {
+    this.#plan = plan;
     this.#places = places;
     this.#end = 0;
     this.#rows = 0;
+  }
+
+  get plan(): RowPlan {
+    if (this.#plan === undefined) throw new Error('a batch that was not begun');
+    return this.#plan;
+  }
+
+  get places(): RowPlaces {
+    if (this.#places === undefined) throw new Error('a batch that was not begun');
+    return this.#places;
   }
 
   get rows(): number {
