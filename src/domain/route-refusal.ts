@@ -71,7 +71,7 @@ function impossible({ capture, transport }: Route, loader: LoaderSpec): string |
     return `A plain MergeTree cannot replace or delete rows, and --capture ${capture.kind} brings updates and deletes.`;
   if (engine === 'log' && capture.everyChange !== true)
     return 'Only --capture wal has the values of every change, and --engine log keeps them.';
-  const byOthers = capture.foreignTopic === true ? impossibleForeign(capture.kind, transport, byEngine) : undefined;
+  const byOthers = capture.foreignTopic === true ? impossibleForeign(capture.kind, transport) : undefined;
   if (byOthers !== undefined) return byOthers;
   if (transport.kind === 'direct')
     return byEngine ? 'The Kafka engine reads a topic, and --transport direct has none.' : undefined;
@@ -85,9 +85,8 @@ function impossible({ capture, transport }: Route, loader: LoaderSpec): string |
 }
 
 /** The messages are as others write them. */
-function impossibleForeign(kind: string, transport: Route['transport'], byEngine: boolean): string | undefined {
+function impossibleForeign(kind: string, transport: Route['transport']): string | undefined {
   if (transport.kind === 'direct') return `--capture ${kind} reads a topic, and --transport direct has none.`;
-  if (byEngine) return `The Kafka engine reads messages of pg2click only, and --capture ${kind} has others.`;
   if (transport.payload === 'key' || transport.format !== 'json')
     return `With --capture ${kind} the messages are as they are: --payload and --format mean nothing.`;
   return undefined;
