@@ -101,6 +101,8 @@ function impossibleMessages(
   if (payload === 'key' && appendOnly)
     return 'Rows of a table that only grows never change: a message with the key alone would only read them twice.';
   if (payload === 'key' && format !== 'json') return 'Messages with keys only are JSON.';
+  if (byEngine && format === 'debezium')
+    return 'The Kafka engine reads rows as they are, and --format debezium puts them into an envelope.';
   if (byEngine && format === 'packed')
     return 'The Kafka engine cannot set one bad row of a packed message apart: all its rows would be lost.';
   return undefined;

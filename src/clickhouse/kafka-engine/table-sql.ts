@@ -45,7 +45,7 @@ function columnsOf({ columns }: Pick<TargetTable, 'columns'>): string[] {
   return targetColumns({ columns: nullable }).map(({ name, type }) => `  ${quoteCh(name)} ${type}`);
 }
 
-function kafkaColumns(spec: EngineSpec): string[] {
+function kafkaColumns(spec: EngineSpec): readonly string[] {
   if (isForeign(spec)) return [`  ${BODY} String`];
   return spec.isAvro ? avroColumnsSql(spec.table) : columnsOf(spec.table);
 }
