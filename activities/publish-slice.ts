@@ -29,6 +29,12 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
         writer: new TopicBatchWriter(await deps.publisher(), transport, {
           origin: (await deps.deployment()).id,
           shape: table.shape,
+          from: {
+            pipeline: table.pipeline,
+            database: deps.settings.postgres.database,
+            ...table.name,
+            appendOnly: capture.appendOnly === true,
+          },
           columns: content.rows === 'text' ? messageColumns(table) : undefined,
           avro: await avroFormOf(deps, table),
           throttle: deps.throttles.publish,

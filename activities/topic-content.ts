@@ -1,6 +1,8 @@
 import { decodeRecords } from '../src/avro/decode-records.js';
 import type { InsertContent } from '../src/clickhouse/clickhouse-writer.js';
 import { requireKafka } from '../src/domain/route.js';
+import { EnvelopeReader } from '../src/debezium/own-envelope.js';
+import { columnsOfShape } from '../src/domain/shape.js';
 import { ShapeBehind } from '../src/pipeline/shape-behind.js';
 import type { StageContext } from '../src/pipeline/stage.js';
 import { readByKey } from '../src/source/by-key/read-by-key.js';
@@ -26,6 +28,11 @@ export function topicContent(
     case 'avro': {
       const decoded = decodeRecords(table, fetched, requireKafka(table.route).topic);
       return { ...common, ...decoded, encoding: 'TabSeparated' };
+    }
+    case 'envelope': {
+      const reader = new EnvelopeReader(columnsOfShape(table, shape) ?? table.columns);
+      const lines = values.map((value) => reader.line(value));
+      return { ...common, values: lines, encoding: 'JSONEachRow', names, bytes };
     }
     case 'keys':
       return {

@@ -4,6 +4,7 @@ import { engineSpec } from '../src/clickhouse/kafka-engine/spec.js';
 import type { SliceReceipt, SliceRequest } from '../src/domain/receipt.js';
 import { targetTable } from '../src/domain/replicated-table.js';
 import { loaderOf, loadStage, MAIN_LOADER, requireKafka } from '../src/domain/route.js';
+import { verifyUnchanged } from '../src/source/catalog/verify-unchanged.js';
 import type { StageContext } from '../src/pipeline/stage.js';
 import { GroupSource, type GroupRow } from '../src/topic/group-source.js';
 import { captureState } from './capture-state.js';
@@ -15,6 +16,8 @@ export async function watchEngine(deps: Deps, request: SliceRequest): Promise<Sl
   return runStageSlice(deps, request, loadStage(MAIN_LOADER), async (context: StageContext<GroupRow>) => {
     const { table, stage } = context;
     const transport = requireKafka(table.route);
+    // No stage of ours reads PostgreSQL for it: what no message says is noticed here.
+    if (table.route.capture.foreignTopic === true) await verifyUnchanged(deps, table);
     const loader = loaderOf(stage) ?? MAIN_LOADER;
     const target = targetTable(table, loader, (await deps.deployment()).id);
     return {

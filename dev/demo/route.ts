@@ -54,7 +54,7 @@ function isDirect(route: DemoRoute): boolean {
 /** `PostgreSQL → outbox → Kafka → ClickHouse` */
 export function describeRoute(route: DemoRoute): string {
   const { capture = 'outbox', loader, payload, engine, format } = route;
-  const form = { json: '', packed: 'packed', avro: 'Avro' }[format ?? 'json'];
+  const form = { json: '', packed: 'packed', avro: 'Avro', debezium: 'Debezium' }[format ?? 'json'];
   const messages = [payload === 'key' ? 'keys' : '', form].filter(Boolean).join(', ');
   const kafka = `Kafka${messages === '' ? '' : ` (${messages})`}`;
   const target = `ClickHouse${engine === 'merge-tree' ? ' (plain MergeTree)' : ''}`;

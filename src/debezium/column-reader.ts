@@ -1,8 +1,8 @@
-import { columnType } from '../domain/column-type.js';
 import type { Column } from '../domain/replicated-table.js';
 import type { LineBuffer } from '../pipeline/line-buffer.js';
 import { readDate, readMicros, readMillis, readTime, readZoned } from './moments.js';
 import { readDecimal, readDecimalText } from './decimals.js';
+import { hasOwnPlace, isExtensionText, isTextType } from './own-place.js';
 import type { FieldSchema } from './semantic-type.js';
 
 /**
@@ -82,33 +82,13 @@ const padded: ValueReader = (bytes, start, end, out) => {
   return true;
 };
 
-const base64: ValueReader = (bytes, start, end, out) => {
+/** Of `bytea`: the hexadecimal text that PostgreSQL prints. */
+export const base64: ValueReader = (bytes, start, end, out) => {
   if (!isText(bytes, start) || isSame(bytes, start, end, BYTES_PLACEHOLDER)) return false;
   out.text(`"\\\\x${Buffer.from(bytes.toString('latin1', start + 1, end - 1), 'base64').toString('hex')}"`);
   return true;
 };
 
-/** Types that Debezium writes as the text that PostgreSQL prints, by the name in the catalogue. */
-const TEXTS: ReadonlySet<string> = new Set([
-  'text',
-  'character varying',
-  'name',
-  '"char"',
-  'uuid',
-  'json',
-  'jsonb',
-  'enum',
-  'inet',
-  'cidr',
-  'macaddr',
-  'macaddr8',
-  'int4range',
-  'int8range',
-  'numrange',
-  'daterange',
-  'tsrange',
-]);
-const EXTENSIONS = /^(?:.*\.)?(?:citext|ltree)$/u;
 const WHOLES: Readonly<Record<string, ValueReader>> = {
   bigint: whole(-(2n ** 63n), 2n ** 63n - 1n),
   integer: whole(-(2n ** 31n), 2n ** 31n - 1n),
@@ -145,21 +125,10 @@ export function columnReader(column: Column, schema: FieldSchema | undefined): C
   return { value, trustsNull: value !== never && column.type !== 'numeric' };
 }
 
-/** Whether a value is stored as the type of the column says. What the user chose is for PostgreSQL to make of it. */
-function hasOwnPlace(column: Column): boolean {
-  if (column.clickhouse === undefined && column.policy !== 'text') return true;
-  const { clickhouse: _, policy: __, ...plain } = column;
-  return (
-    columnType(column).clickhouse({ ...plain, nullable: false }) ===
-    columnType(plain).clickhouse({ ...plain, nullable: false })
-  );
-}
-
 function readerOf(column: Column, schema: FieldSchema | undefined): ValueReader {
   const { type } = column;
-  // The names of types of extensions have their schema, where that is not in the search path.
-  if (EXTENSIONS.test(type)) return text;
-  if (TEXTS.has(type)) return schema === undefined || schema.type === 'string' ? text : never;
+  if (isExtensionText(type)) return text;
+  if (isTextType(type)) return schema === undefined || schema.type === 'string' ? text : never;
   if (type === 'real' && schema !== undefined && schema.type !== 'float') return never;
   const plain = WHOLES[type] ?? PLAIN[type];
   if (plain !== undefined) return plain;

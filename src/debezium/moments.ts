@@ -67,8 +67,12 @@ function printMicros(micros: bigint): string | undefined {
   return `${dayOf(FIRST_DAY + Number(since / MICROS_A_DAY))} ${clockOf(Number(since % MICROS_A_DAY))}`;
 }
 
+/** Most rows that come together have the same days. */
+let known = { days: 0, text: '1970-01-01' };
+
 function dayOf(days: number): string {
-  return new Date(days * DAY_MS).toISOString().slice(0, 10);
+  if (known.days !== days) known = { days, text: new Date(days * DAY_MS).toISOString().slice(0, 10) };
+  return known.text;
 }
 
 /** As PostgreSQL prints it: no zeros at the end of a fraction. */

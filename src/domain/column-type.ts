@@ -22,6 +22,11 @@ export interface ColumnType extends Printing, Identity {
   readonly clickhouse: (column: Column) => string;
   /** JSON of the value itself, whatever the policy makes of it: what tells keys apart, and what a row is read by. */
   readonly exactJson: Expression;
+  /**
+   * JSON of the value as Debezium writes it. What has no place in ClickHouse is sent as it is, but for the policies `null` and `clamp`: who
+   * loads it refuses it. Undefined where it is `json`.
+   */
+  readonly debezium?: Expression;
   /** Values without a place, of the column itself: what the policy is about. Undefined where every value has one. */
   readonly outside:
     | (Pick<Outside, 'when' | 'words'> & {
@@ -37,11 +42,13 @@ export function columnType(column: Column): ColumnType {
   const place = placeOf(row, column) ?? row.place(column);
   const { key, image, textImage, equals } = row;
   const guarded = guard(place, column.policy ?? 'refuse');
-  const { copy, json, jsonText, absent, outside, value: of = same } = place;
+  const { copy, json, jsonText, debezium, absent, outside, value: of = same } = place;
+  const asIs = column.policy === undefined || column.policy === 'refuse' ? (place.value ?? same) : guarded;
   return {
     copy: (value) => copy(guarded(value)),
     json: (value) => json(guarded(value)),
     exactJson: (value) => json((place.value ?? same)(value)),
+    ...(debezium === undefined ? {} : { debezium: (value: string) => debezium(asIs(value)) }),
     ...(jsonText === undefined ? {} : { jsonText: (value: string) => jsonText(guarded(value)) }),
     absent,
     key,

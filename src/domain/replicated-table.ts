@@ -146,7 +146,7 @@ export interface TableOptions extends ColumnOptions {
 /** Those that belong to the capture. */
 export type CaptureOptions = Pick<
   TableOptions,
-  'key' | 'where' | 'engine' | 'cursor' | 'channel' | 'intervalMs' | keyof ColumnOptions
+  'key' | 'where' | 'engine' | 'cursor' | 'channel' | 'intervalMs' | 'loader' | keyof ColumnOptions
 > & {
   /** A table that was added before keeps what was chosen for its columns, whatever else is given. */
   readonly known?: Pick<ReplicatedTable, 'columns' | 'excluded' | 'where'> | undefined;

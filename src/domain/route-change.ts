@@ -81,6 +81,8 @@ export function changeKindOf(from: Route, to: Route): ChangeKind {
 export function refusalOfChange(from: Route, to: Route, { appendOnly = false }: RouteOptions): string | undefined {
   if (from.capture.kind !== to.capture.kind && (from.capture.foreignTopic ?? to.capture.foreignTopic) === true)
     return 'A topic that others write is read from the day on which the table is added.';
+  if (to.capture.foreignTopic === true && to.loaders.some((loader, index) => loader.kind !== from.loaders[index]?.kind))
+    return 'Whether messages of others hold all that ClickHouse needs is looked at when the table is added.';
   const kind = changeKindOf(from, to);
   if (kind === 'growing' && from.capture.kind === 'wal')
     return 'The WAL may be read behind the rows of the table: change to --capture outbox first.';

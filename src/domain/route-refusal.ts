@@ -71,7 +71,7 @@ function impossible({ capture, transport }: Route, loader: LoaderSpec): string |
     return `A plain MergeTree cannot replace or delete rows, and --capture ${capture.kind} brings updates and deletes.`;
   if (engine === 'log' && capture.everyChange !== true)
     return 'Only --capture wal has the values of every change, and --engine log keeps them.';
-  const byOthers = capture.foreignTopic === true ? impossibleForeign(capture.kind, transport, byEngine) : undefined;
+  const byOthers = capture.foreignTopic === true ? impossibleForeign(capture.kind, transport) : undefined;
   if (byOthers !== undefined) return byOthers;
   if (transport.kind === 'direct')
     return byEngine ? 'The Kafka engine reads a topic, and --transport direct has none.' : undefined;
@@ -85,9 +85,8 @@ function impossible({ capture, transport }: Route, loader: LoaderSpec): string |
 }
 
 /** The messages are as others write them. */
-function impossibleForeign(kind: string, transport: Route['transport'], byEngine: boolean): string | undefined {
+function impossibleForeign(kind: string, transport: Route['transport']): string | undefined {
   if (transport.kind === 'direct') return `--capture ${kind} reads a topic, and --transport direct has none.`;
-  if (byEngine) return `The Kafka engine reads messages of pg2click only, and --capture ${kind} has others.`;
   if (transport.payload === 'key' || transport.format !== 'json')
     return `With --capture ${kind} the messages are as they are: --payload and --format mean nothing.`;
   return undefined;
@@ -102,6 +101,8 @@ function impossibleMessages(
   if (payload === 'key' && appendOnly)
     return 'Rows of a table that only grows never change: a message with the key alone would only read them twice.';
   if (payload === 'key' && format !== 'json') return 'Messages with keys only are JSON.';
+  if (byEngine && format === 'debezium')
+    return 'The Kafka engine reads rows as they are, and --format debezium puts them into an envelope.';
   if (byEngine && format === 'packed')
     return 'The Kafka engine cannot set one bad row of a packed message apart: all its rows would be lost.';
   return undefined;

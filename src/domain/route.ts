@@ -40,8 +40,11 @@ export const EVERY_CHANGE_CAPTURES: readonly string[] = ['wal'];
 export const TRANSPORTS = ['kafka', 'direct'] as const;
 export type TransportKind = (typeof TRANSPORTS)[number];
 
-/** How rows travel in Kafka. `json` and `avro`: one row a message. `packed`: many rows a message. */
-export const MESSAGE_FORMATS = ['json', 'packed', 'avro'] as const;
+/**
+ * How rows travel in Kafka. `json` and `avro`: one row a message. `packed`: many rows a message. `debezium`: one row a message, in its
+ * envelope.
+ */
+export const MESSAGE_FORMATS = ['json', 'packed', 'avro', 'debezium'] as const;
 export type MessageFormat = (typeof MESSAGE_FORMATS)[number];
 
 /** `row`: a message has the whole row. `key`: it has the key, and who loads it reads the row from PostgreSQL. */

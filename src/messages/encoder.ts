@@ -8,7 +8,8 @@ import type { MessageKind } from './header.js';
 export interface EncodedMessage {
   readonly partition: number;
   readonly key: Span | null;
-  readonly value: Span;
+  /** Null: a message without a value, which says that its key is gone. */
+  readonly value: Span | null;
   readonly rows: number;
   /** Highest `seq` in it, in decimal digits. */
   readonly highest: Span;
@@ -35,6 +36,20 @@ export interface EncoderOptions {
   readonly avro?: AvroForm | undefined;
   /** What the values of changes are; `row` when absent. */
   readonly payload?: Payload | undefined;
+  /** Where the rows come from, as messages say it that do. */
+  readonly from?: MessageOrigin | undefined;
+}
+
+/** The table of the messages, for other readers. */
+export interface MessageOrigin {
+  /** Of the pipeline. */
+  readonly pipeline: string;
+  /** In PostgreSQL. */
+  readonly database: string;
+  readonly schema: string;
+  readonly table: string;
+  /** Every row was inserted, and is never changed. */
+  readonly appendOnly: boolean;
 }
 
 /** What records in Avro are written by. */

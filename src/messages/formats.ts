@@ -1,13 +1,14 @@
 import type { KafkaTransport, MessageFormat } from '../domain/route.js';
 import { AvroEncoder } from './avro.js';
 import type { EncoderOptions, MessageEncoder } from './encoder.js';
+import { EnvelopeEncoder } from './envelope.js';
 import { JsonEncoder } from './json.js';
 import { PackedEncoder } from './packed.js';
 
 /** What a message format needs to be written; reading follows the headers of the messages. */
 interface FormatSpec {
-  /** What the values of changes have to be: JSON objects, or lines of COPY text whose columns are named. */
-  readonly rows: 'json' | 'text';
+  /** What the values of changes have to be: see `RowContent`. */
+  readonly rows: 'json' | 'text' | 'envelope';
   /** Messages have the key of their row. */
   readonly keyed: boolean;
   readonly Encoder: new (options: EncoderOptions) => MessageEncoder;
@@ -18,6 +19,7 @@ export const FORMATS: Readonly<Record<MessageFormat, FormatSpec>> = {
   json: { rows: 'json', keyed: true, Encoder: JsonEncoder },
   packed: { rows: 'text', keyed: false, Encoder: PackedEncoder },
   avro: { rows: 'text', keyed: true, Encoder: AvroEncoder },
+  debezium: { rows: 'envelope', keyed: true, Encoder: EnvelopeEncoder },
 };
 
 /** What rows have to be for a topic: `key` is false where no message has one, and there is no partition to choose. */
@@ -26,7 +28,7 @@ export function rowContentOf({
   partitions,
   payload,
 }: Pick<KafkaTransport, 'format' | 'partitions' | 'payload'>): {
-  readonly rows: 'json' | 'text' | 'keys';
+  readonly rows: 'json' | 'text' | 'keys' | 'envelope';
   readonly key: boolean;
 } {
   if (payload === 'key') return { rows: 'keys', key: true };

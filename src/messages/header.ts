@@ -11,19 +11,33 @@ const VERSION = 2;
 const SLASH = 0x2f;
 const ZERO = 0x30;
 /** What stands behind the numbers where a message is not one of whole rows. A reader that does not know it takes the message for foreign. */
-const ENDINGS = { rows: '', key: '/key', truncate: '/truncate' } as const;
-const ENDING_BYTES = { rows: Buffer.alloc(0), key: Buffer.from(ENDINGS.key), truncate: Buffer.from(ENDINGS.truncate) };
+const ENDINGS = {
+  rows: '',
+  key: '/key',
+  truncate: '/truncate',
+  envelope: '/envelope',
+  tombstone: '/tombstone',
+} as const;
+const ENDING_BYTES = {
+  rows: Buffer.alloc(0),
+  key: Buffer.from(ENDINGS.key),
+  truncate: Buffer.from(ENDINGS.truncate),
+  envelope: Buffer.from(ENDINGS.envelope),
+  tombstone: Buffer.from(ENDINGS.tombstone),
+};
+const WORDS = ['key', 'envelope', 'tombstone', 'truncate'] as const;
 const ORIGIN_DIGITS = 8;
 const ORIGIN_AT = 2;
 /** Fifteen digits are below 2^53; longer numbers go through BigInt. */
 const EXACT_DIGITS = 15;
-/** Version, origin, six numbers of up to 20 digits, and `/truncate`. */
+/** Version, origin, six numbers of up to 20 digits, and `/tombstone`. */
 const MOST_BYTES = 160;
 const FIELDS_BEFORE_HIGHEST = { current: 5, old: 4 };
 
 /**
  * `rows`: row values. `key`: the key of a row and its version, `{"id":1,"_version":"..."}`; the row itself is in PostgreSQL.
- * `truncate`: a TRUNCATE marker whose value is `{"_version": "..."}`.
+ * `truncate`: a TRUNCATE marker whose value has `"_version": "..."`. `envelope`: a row in Debezium's envelope. `tombstone`: no value,
+ * behind the envelope of a deletion, which it repeats for others.
  */
 export type MessageKind = keyof typeof ENDINGS;
 
@@ -46,7 +60,7 @@ export interface MessageHeader {
 }
 
 /**
- * `2/<origin>/<generation>/<shape>/<batch>/<row>/<rows>/<highest>`, with `/key` or `/truncate` behind it where it holds no whole rows.
+ * `2/<origin>/<generation>/<shape>/<batch>/<row>/<rows>/<highest>`, with a word behind it where it is no rows as they are.
  * Without an origin it is the old form, `<generation>/<batch>/<row>/<rows>/<highest>`, which is read and not written any more.
  */
 export function printHeader(header: MessageHeader): string {
@@ -57,9 +71,10 @@ export function printHeader(header: MessageHeader): string {
 
 /** @returns undefined for a text that is not ours: the caller decides what a foreign message means */
 export function parseHeader(text: string): MessageHeader | undefined {
-  const match = /^(?:2\/([0-9a-f]{8})\/(\d+)\/(\d+)|(\d+))\/(\d+)\/(\d+)\/(\d+)\/(\d+)(?:\/(key|truncate))?$/u.exec(
-    text,
-  );
+  const match =
+    /^(?:2\/([0-9a-f]{8})\/(\d+)\/(\d+)|(\d+))\/(\d+)\/(\d+)\/(\d+)\/(\d+)(?:\/(key|truncate|envelope|tombstone))?$/u.exec(
+      text,
+    );
   if (match === null) return undefined;
   const [, origin, generation, shape, oldGeneration, batch, row, rows, highest, kind] = match;
   return {
@@ -70,7 +85,7 @@ export function parseHeader(text: string): MessageHeader | undefined {
     row: Number(row),
     rows: Number(rows),
     highest: highest ?? '0',
-    kind: kind === 'key' || kind === 'truncate' ? kind : 'rows',
+    kind: WORDS.find((word) => word === kind) ?? 'rows',
   };
 }
 
@@ -143,8 +158,7 @@ export class HeaderReader {
 
 /** @returns undefined for an ending of a later release, or of somebody else */
 function endingOf(bytes: Buffer, start: number, end: number): MessageKind | undefined {
-  for (const kind of ['key', 'truncate'] as const)
-    if (bytes.compare(ENDING_BYTES[kind], 0, undefined, start, end) === 0) return kind;
+  for (const kind of WORDS) if (bytes.compare(ENDING_BYTES[kind], 0, undefined, start, end) === 0) return kind;
   return undefined;
 }
 

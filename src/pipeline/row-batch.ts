@@ -18,9 +18,10 @@ export interface RowBatch {
 export interface RowContent {
   /**
    * `json`: one flat object a row. `text`: a line of COPY text, with the columns of `targetColumns` in their order. `keys`: one flat
-   * object with the key columns and the version; the table is not read.
+   * object with the key columns and the version; the table is not read. `envelope`: the beginning of Debezium's envelope, with its key as
+   * an object.
    */
-  readonly rows: 'json' | 'text' | 'keys';
+  readonly rows: 'json' | 'text' | 'keys' | 'envelope';
   /** False where nobody needs the keys (half a microsecond a row): no message has one, and all rows go to one partition. */
   readonly key: boolean;
 }

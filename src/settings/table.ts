@@ -108,7 +108,7 @@ export const SETTINGS = {
   PG2CLICK_FORMAT: setting('Kafka', choice(MESSAGE_FORMATS), {
     default: 'json',
     description:
-      'Messages of tables added without --format: one row each (json, or avro with a schema registry), or many rows each (packed, faster).',
+      'Messages of tables added without --format: one row each (json, debezium, or avro with a schema registry), or many rows each (packed, faster).',
   }),
   SCHEMA_REGISTRY_URL: setting('Kafka', registryUrl, {
     secret: true,

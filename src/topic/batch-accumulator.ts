@@ -47,7 +47,7 @@ export class BatchAccumulator {
   /** Copies the message. */
   add({ partition, key, value, rows, highest, kind, headers }: EncodedMessage): void {
     const header: RecordHeader = { name: NAME, value: this.#header.write(this.#row, rows, highest, kind) };
-    const bytes = value.end - value.start + (key === null ? 0 : key.end - key.start);
+    const bytes = sizeOf({ key, value });
     let open = this.#open.get(partition);
     if (open !== undefined && open.size + bytes + bytesOf(headers) + HEADER_BYTES + RECORD_BYTES > this.#mostBytes) {
       this.#close(partition, open);
@@ -79,6 +79,11 @@ export class BatchAccumulator {
     this.#ready.push({ partition, batch });
     this.#open.delete(partition);
   }
+}
+
+/** Of a message, without its headers. */
+export function sizeOf({ key, value }: Pick<EncodedMessage, 'key' | 'value'>): number {
+  return (value === null ? 0 : value.end - value.start) + (key === null ? 0 : key.end - key.start);
 }
 
 function bytesOf(headers: readonly RecordHeader[]): number {

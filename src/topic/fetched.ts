@@ -3,7 +3,7 @@ import { MAGIC } from '../avro/record-writer.js';
 import type { MessagePlace, OffsetRange } from '../domain/batch.js';
 import type { Failure } from '../failure/failure.js';
 import type { RecordCursor } from '../kafka/protocol/record-batch-reader.js';
-import { COLUMNS_HEADER, HeaderReader, MESSAGE_HEADER } from '../messages/header.js';
+import { COLUMNS_HEADER, HeaderReader, MESSAGE_HEADER, type MessageKind } from '../messages/header.js';
 import { foreignMessage, newerGeneration, otherDeployment } from './errors.js';
 import { MessagePlaces } from './message-places.js';
 
@@ -22,9 +22,9 @@ export interface Fetched {
   readonly placeOf: (value: number) => MessagePlace;
   /**
    * The format of the lines, as ClickHouse calls it. `keys`: JSON of the key and the version alone; the rows have to be read. `avro`: each
-   * value is a message in the wire format of Confluent, of the schema of the shape.
+   * value is a message in the wire format of Confluent, of the schema of the shape. `envelope`: rows in Debezium's envelope, one a value.
    */
-  readonly encoding: 'JSONEachRow' | 'TabSeparated' | 'keys' | 'avro';
+  readonly encoding: 'JSONEachRow' | 'TabSeparated' | 'keys' | 'avro' | 'envelope';
   /** The columns of TabSeparated lines, in their order; undefined for JSON. */
   readonly columns?: readonly string[];
   /** Rows in the values. */
@@ -83,7 +83,7 @@ export interface BatchBuilder {
 }
 
 /** A line begins with no zero: JSON has none, and COPY text has no NUL. */
-type RowKind = 'lines' | 'keys' | 'avro';
+type RowKind = 'lines' | 'keys' | 'avro' | 'envelope';
 
 /** Of one partition; with the place of the last record's header. */
 interface Range {
@@ -149,7 +149,9 @@ export class FetchedBuilder implements BatchBuilder {
     const header = this.#header;
     const { bytes, offset, valueStart } = record;
     const isOurs =
-      valueStart >= 0 && record.findHeader(HEADER) && header.read(bytes, record.headerStart, record.headerEnd);
+      record.findHeader(HEADER) &&
+      header.read(bytes, record.headerStart, record.headerEnd) &&
+      valueStart >= 0 === (header.kind !== 'tombstone');
     if (!isOurs) return this.#refuse(() => foreignMessage(this.#topic, partition, offset));
     const { headerStart, headerEnd } = record;
     const { origin, generation } = header;
@@ -162,8 +164,7 @@ export class FetchedBuilder implements BatchBuilder {
     // Messages of an older generation are passed over.
     if (generation === this.#generation) {
       if (header.shape !== (this.#shape ??= header.shape)) return false;
-      if (!(header.kind === 'truncate' ? this.#takeTruncate(partition, record) : this.#takeRows(partition, record)))
-        return false;
+      if (!this.#takeContent(partition, record)) return false;
       if (header.highest > this.#highest) this.#highest = header.highest;
     }
     if (record.timestampMs < this.#oldestTimestampMs) this.#oldestTimestampMs = record.timestampMs;
@@ -203,6 +204,13 @@ export class FetchedBuilder implements BatchBuilder {
     };
   }
 
+  #takeContent(partition: number, record: RecordCursor): boolean {
+    const { kind } = this.#header;
+    if (kind === 'truncate') return this.#takeTruncate(partition, record);
+    // The deletion before it has said what it says.
+    return kind === 'tombstone' || this.#takeRows(partition, record);
+  }
+
   #takeTruncate(partition: number, record: RecordCursor): boolean {
     const version = versionOf(record);
     if (version === undefined) return this.#refuse(() => foreignMessage(this.#topic, partition, record.offset));
@@ -213,7 +221,7 @@ export class FetchedBuilder implements BatchBuilder {
   #takeRows(partition: number, record: RecordCursor): boolean {
     const { maxRows, maxBytes, maxKeys = maxRows } = this.#limits;
     const { rows, kind } = this.#header;
-    const rowKind = kind === 'key' ? 'keys' : record.bytes[record.valueStart] === MAGIC ? 'avro' : 'lines';
+    const rowKind = rowKindOf(kind, record.bytes[record.valueStart]);
     const length = record.valueEnd - record.valueStart;
     const most = rowKind === 'keys' ? maxKeys : maxRows;
     if (!this.isEmpty && (this.#rows + rows > most || this.#bytes + length > maxBytes)) return false;
@@ -228,7 +236,8 @@ export class FetchedBuilder implements BatchBuilder {
   }
 
   #encoding(): Fetched['encoding'] {
-    if (this.#kind === 'keys' || this.#kind === 'avro') return this.#kind;
+    const kind = this.#kind ?? 'lines';
+    if (kind !== 'lines') return kind;
     return this.#columns === undefined ? 'JSONEachRow' : 'TabSeparated';
   }
 
@@ -251,6 +260,12 @@ export class FetchedBuilder implements BatchBuilder {
     if (this.isEmpty) throw failure();
     return false;
   }
+}
+
+function rowKindOf(kind: MessageKind, first: number | undefined): RowKind {
+  if (kind === 'key') return 'keys';
+  if (kind === 'envelope') return kind;
+  return first === MAGIC ? 'avro' : 'lines';
 }
 
 function columnsOf({ bytes, headerStart, headerEnd }: RecordCursor): Columns | undefined {

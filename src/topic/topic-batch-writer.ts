@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BatchName } from '../domain/batch.js';
 import type { KafkaTransport } from '../domain/route.js';
-import type { AvroForm } from '../messages/encoder.js';
 import type { BatchWriter, WriteOptions, Written } from '../pipeline/batch.js';
+import type { AvroForm, MessageOrigin } from '../messages/encoder.js';
 import { BROKER_RETRY } from '../pipeline/retry.js';
 import { SMALL_ROWS, type SmallBatchThrottle } from '../pipeline/small-batch-throttle.js';
 import type { RowBatch } from '../pipeline/row-batch.js';
@@ -17,6 +17,7 @@ export interface TopicWriterOptions {
   readonly columns: readonly string[] | undefined;
   /** Of messages in Avro. */
   readonly avro?: AvroForm | undefined;
+  readonly from: MessageOrigin;
   readonly throttle: SmallBatchThrottle;
 }
 
@@ -30,12 +31,14 @@ export class TopicBatchWriter implements BatchWriter<RowBatch> {
   readonly #shape: number;
   readonly #columns: readonly string[] | undefined;
   readonly #avro: AvroForm | undefined;
+  readonly #from: MessageOrigin;
 
   constructor(publisher: Publisher, transport: KafkaTransport, options: TopicWriterOptions) {
     this.#origin = options.origin;
     this.#shape = options.shape;
     this.#columns = options.columns;
     this.#avro = options.avro;
+    this.#from = options.from;
     this.#publisher = publisher;
     this.#transport = transport;
     this.#throttle = options.throttle;
@@ -59,6 +62,7 @@ export class TopicBatchWriter implements BatchWriter<RowBatch> {
         batch,
         columns: this.#columns,
         avro: this.#avro,
+        from: this.#from,
         beforeSend: () => {
           onProgress();
           return content.durable();

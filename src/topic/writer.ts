@@ -5,10 +5,10 @@ import { classifyKafka } from '../failure/classify-kafka.js';
 import { Failure } from '../failure/failure.js';
 import { KafkaProducer } from '../kafka/client/producer.js';
 import { RecordBatchWriter } from '../kafka/protocol/record-batch-writer.js';
-import type { AvroForm, EncodedMessage } from '../messages/encoder.js';
+import type { AvroForm, EncodedMessage, MessageOrigin } from '../messages/encoder.js';
 import { FORMATS } from '../messages/formats.js';
 import type { Log } from '../observe/log.js';
-import { BatchAccumulator, MOST_BYTES, type ReadyBatch } from './batch-accumulator.js';
+import { BatchAccumulator, MOST_BYTES, sizeOf, type ReadyBatch } from './batch-accumulator.js';
 import { topicFailure } from './errors.js';
 
 /** Sends of one publish batch at a time, each to another partition: brokers differ, and the order within a partition is kept. */
@@ -37,6 +37,8 @@ export interface PublishRequest {
   readonly avro?: AvroForm | undefined;
   /** What the values are; `row` when absent. */
   readonly payload?: Payload | undefined;
+  /** Where the rows come from, where the format says it. */
+  readonly from?: MessageOrigin | undefined;
   /** Called before each send, after its rows were read: what may not be sent yet is waited for here. */
   readonly beforeSend?: (() => Promise<void>) | undefined;
 }
@@ -151,8 +153,8 @@ class TopicWriter implements Publisher {
 }
 
 /** Before the message is copied. */
-function refuseTooLarge(request: PublishRequest, { key, value }: EncodedMessage): void {
-  const bytes = value.end - value.start + (key === null ? 0 : key.end - key.start);
+function refuseTooLarge(request: PublishRequest, message: EncodedMessage): void {
+  const bytes = sizeOf(message);
   if (bytes > MOST_MESSAGE_BYTES) throw tooLarge(request, bytes);
 }
 

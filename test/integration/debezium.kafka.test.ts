@@ -192,6 +192,80 @@ it('a resync takes out what went without a message', async () => {
   await followed.expectEqual();
 });
 
+describe("ClickHouse's Kafka engine", () => {
+  const addByEngine = async (table: string, options: TableOptions = {}): Promise<Followed> => {
+    await path.source.query(`alter table ${table} replica identity full`);
+    return add(table, await makeTopic(), { loader: 'kafka-engine', ...options });
+  };
+  const errors = (followed: Followed): Promise<string> =>
+    followed.sink(
+      `select arrayStringConcat(groupArray(error), '|') from (select error from {errors} final order by offset)`,
+    );
+
+  it.each([['envelope.plain'], ['envelope.fullid'], ['envelope.lap'], ['envelope.amount'], ['text.amount']])(
+    'loads changes, passes over tombstones, and sets aside what is not exact: %s',
+    async (name) => {
+      const [, table = ''] = name.split('.');
+      // More digits than an integer of ClickHouse has: only a worker loads it.
+      const followed = await addByEngine(table, table === 'amount' ? { excluded: ['z'] } : {});
+      await change(followed);
+      const messages = recordedMessages(name);
+      const inexact = messages.filter(({ value }) => value?.includes('unavailable_value') === true);
+      await send(followed.topic, messages);
+      await followed.settle();
+      const met = (await errors(followed)).split('|').filter((each) => !/snapshot|^$/u.test(each));
+      expect(met, met[0]).toHaveLength(inexact.length);
+      if (table === 'amount') await path.source.query('alter table amount drop z');
+      const { differences } = await followed.compare();
+      expect(differences.length, JSON.stringify(differences)).toBeLessThanOrEqual(inexact.length);
+      await path.source.query(`delete from ${table} where ${table} :: text like '%unavailable_value%'`);
+      expect((await followed.compare()).differences).toEqual([]);
+      expect(Number(await followed.sink('select count() from {target}'))).toBeGreaterThan(0);
+    },
+  );
+
+  it('keeps messages that are none of this table, and goes on', async () => {
+    const followed = await addByEngine('lap');
+    await change(followed);
+    const [first, ...rest] = recordedMessages('envelope.lap');
+    const value = (change: (text: string) => string): string => change(first?.value ?? '');
+    await send(followed.topic, [
+      { key: 'a', value: 'no JSON' },
+      { key: 'a', value: '{"id":1,"v":"flat"}' },
+      { key: 'a', value: value((text) => text.replaceAll('"table":"lap"', '"table":"other"')) },
+      { key: 'a', value: value((text) => text.replace('"after":{', '"after":{"more":1,')) },
+      { key: 'a', value: value((text) => text.replace('"after":{"id":', '"after":{"id":9999999999')) },
+      ...(first === undefined ? [] : [first]),
+      ...rest,
+    ]);
+    await followed.expectEqual();
+    expect((await errors(followed)).split('|').slice(0, 5)).toEqual([
+      'not to be parsed: it is no JSON',
+      'not an envelope of Debezium: it has no "op" of c, r, u, d and t',
+      'of the table public.other',
+      'unknown fields: more',
+      'column "id" is missing, null, or not exact: its JSON is another value, with the schema int32',
+    ]);
+  });
+
+  it('is refused where it would have to read rows from PostgreSQL', async () => {
+    const topic = await makeTopic();
+    const engine = { loader: 'kafka-engine' as const };
+    await expect(add('plain', topic, engine)).rejects.toMatchObject({
+      message: expect.stringContaining('(TOAST)') as string,
+      remedy: expect.stringContaining('alter table public.plain replica identity full') as string,
+    });
+    await path.source.query(
+      'create table exact (id int primary key, n numeric(6,2), a int[]); alter table exact replica identity full',
+    );
+    await path.source.query('grant select on exact to public');
+    await expect(add('exact', topic, engine)).rejects.toMatchObject({
+      message: expect.stringContaining('the exact values of n (numeric), a (integer[])') as string,
+      remedy: expect.stringContaining('--policy n=null') as string,
+    });
+  });
+});
+
 describe('is refused, with a reason', () => {
   const refusal = (message: string) => ({ message: expect.stringContaining(message) as string });
 

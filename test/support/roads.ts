@@ -7,9 +7,12 @@ import { avroColumns } from '../../src/avro/avro-type.js';
 import { decodeRecords } from '../../src/avro/decode-records.js';
 import { RecordWriter } from '../../src/avro/record-writer.js';
 import type { MessagePlace, OutboxBatch } from '../../src/domain/batch.js';
+import type { Change, Changes } from '../../src/domain/change.js';
 import { targetColumns } from '../../src/domain/column-type.js';
 import { quoteCh } from '../../src/domain/identifier.js';
 import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
+import { EnvelopeReader } from '../../src/debezium/own-envelope.js';
+import { EnvelopeEncoder } from '../../src/messages/envelope.js';
 import type { RowContent } from '../../src/pipeline/row-batch.js';
 import { byKeySql, KEY_TYPES, SET_KEYS } from '../../src/source/by-key/by-key-sql.js';
 import { copyOut } from '../../src/source/copy/copy-out.js';
@@ -36,11 +39,15 @@ const signal = (): AbortSignal => AbortSignal.timeout(20_000);
 
 /** The values of the changes of an outbox, as they go into a topic. The outbox is left as it is. */
 async function drained(pg: pg.Client, table: ReplicatedTable, rows: RowContent['rows']): Promise<string[]> {
+  return (await drainedChanges(pg, table, rows)).map(({ value }) => textOf(value));
+}
+
+async function drainedChanges(pg: pg.Client, table: ReplicatedTable, rows: RowContent['rows']): Promise<Change[]> {
   const batch = (await nameBatch(pg, table)) as OutboxBatch;
-  const values: string[] = [];
+  const all: Change[] = [];
   const reading = readBatch(pg, table, batch, { signal: signal(), rows });
-  for await (const changes of reading.changes) for (const { value } of changes) values.push(textOf(value));
-  return values;
+  for await (const changes of reading.changes) all.push(...changes);
+  return all;
 }
 
 const ALL: PollBatch = { batch: 1, generation: 1, shape: 1, ids: [['0', '1000000']], upTo: '1000000', at: 0 };
@@ -58,9 +65,12 @@ async function inReading(pg: pg.Client, sql: string): Promise<Buffer> {
   return rows;
 }
 
+async function polledChanges(pg: pg.Client, table: ReplicatedTable, rows: RowContent['rows']): Promise<Changes> {
+  return new DrainLines(rows).feed(await inReading(pg, linesSql(polled(table), ALL, { rows, key: true })));
+}
+
 async function polledValues(pg: pg.Client, table: ReplicatedTable, rows: RowContent['rows']): Promise<string> {
-  const lines = new DrainLines(rows).feed(await inReading(pg, linesSql(polled(table), ALL, { rows, key: true })));
-  return [...lines].map(({ value }) => `${textOf(value)}\n`).join('');
+  return [...(await polledChanges(pg, table, rows))].map(({ value }) => `${textOf(value)}\n`).join('');
 }
 
 /** Lines of COPY text, written as records and read again by the loader. */
@@ -76,6 +86,20 @@ function throughAvro(table: ReplicatedTable, lines: readonly string[]): string {
     .join('');
 }
 
+/** The values of the format `debezium`, as the loader reads them again. */
+function throughEnvelopes(table: ReplicatedTable, changes: Iterable<Change>): string {
+  const encoder = new EnvelopeEncoder({ partitions: 1, from: { ...FROM, ...table.name } });
+  const reader = new EnvelopeReader(table.columns);
+  const lines: string[] = [];
+  for (const change of changes)
+    encoder.add(change, ({ value }) => {
+      if (value !== null) lines.push(`${reader.line(Buffer.from(textOf(value))).toString()}\n`);
+    });
+  return lines.join('');
+}
+
+const FROM = { pipeline: 'p', database: 'd', appendOnly: false };
+
 /** Every way of a row to ClickHouse. Those of the outbox take a tombstone where it is gone. */
 export const OUTBOX_ROADS = {
   'drain, json': async (pg, table) => ({
@@ -89,6 +113,10 @@ export const OUTBOX_ROADS = {
   'drain, avro': async (pg, table) => ({
     format: 'TabSeparated',
     body: throughAvro(table, await drained(pg, table, 'text')),
+  }),
+  'drain, debezium': async (pg, table) => ({
+    format: 'JSONEachRow',
+    body: throughEnvelopes(table, await drainedChanges(pg, table, 'envelope')),
   }),
   direct: async (pg, table) => {
     const batch = (await nameBatch(pg, table)) as OutboxBatch;
@@ -117,6 +145,10 @@ export const ROADS: Readonly<Record<string, Road>> = {
   ...OUTBOX_ROADS,
   'poll, json': async (pg, table) => ({ format: 'JSONEachRow', body: await polledValues(pg, table, 'json') }),
   'poll, packed': async (pg, table) => ({ format: 'TabSeparated', body: await polledValues(pg, table, 'text') }),
+  'poll, debezium': async (pg, table) => ({
+    format: 'JSONEachRow',
+    body: throughEnvelopes(table, await polledChanges(pg, table, 'envelope')),
+  }),
   'poll, direct': async (pg, table) => {
     const rows = await inReading(pg, streamSql(polled(table), ALL, { versions: true }));
     return { format: 'TabSeparated', body: rows.toString() };

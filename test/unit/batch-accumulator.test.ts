@@ -28,7 +28,14 @@ function encode(format: 'json' | 'packed', partitions: number, list: readonly Ch
   const encoder = encoderOf(format, partitions);
   const given: Given[] = [];
   const emit: Emit = ({ key, value, highest, partition, rows, kind }) =>
-    given.push({ partition, rows, kind, key: key && textOf(key), value: textOf(value), highest: textOf(highest) });
+    given.push({
+      partition,
+      rows,
+      kind,
+      key: key && textOf(key),
+      value: value === null ? '' : textOf(value),
+      highest: textOf(highest),
+    });
   for (const change of list) encoder.add(change, emit);
   encoder.end(emit);
   return given;

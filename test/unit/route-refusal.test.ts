@@ -7,12 +7,13 @@ const KINDS = { captures: CAPTURE_KINDS, loaders: LOADER_KINDS };
 const routes = allChoices().map((choice) => ({ name: nameOf(choice), choice, route: routeOf(choice) }));
 const refused = routes.filter(({ route }) => refusalOf(route, KINDS) !== undefined);
 
-it('thirty ways work', () => {
+it('thirty-five ways work', () => {
   const works = routes.filter((each) => !refused.includes(each)).map(({ name }) => name);
   expect(works).toEqual([
     'outbox kafka worker row json replacing',
     'outbox kafka worker row packed replacing',
     'outbox kafka worker row avro replacing',
+    'outbox kafka worker row debezium replacing',
     'outbox kafka worker key json replacing',
     'outbox kafka kafka-engine row json replacing',
     'outbox kafka kafka-engine row avro replacing',
@@ -21,6 +22,7 @@ it('thirty ways work', () => {
       `${capture} kafka worker row json replacing`,
       `${capture} kafka worker row packed replacing`,
       `${capture} kafka worker row avro replacing`,
+      `${capture} kafka worker row debezium replacing`,
       `${capture} kafka kafka-engine row json replacing`,
       `${capture} kafka kafka-engine row avro replacing`,
       `${capture} direct worker replacing`,
@@ -29,12 +31,14 @@ it('thirty ways work', () => {
     'wal kafka worker row json replacing',
     'wal kafka worker row packed replacing',
     'wal kafka worker row avro replacing',
+    'wal kafka worker row debezium replacing',
     'wal kafka worker key json replacing',
     'wal kafka kafka-engine row json replacing',
     'wal kafka kafka-engine row avro replacing',
     'wal direct worker replacing',
     'wal direct worker log',
     'debezium kafka worker row json replacing',
+    'debezium kafka kafka-engine row json replacing',
   ]);
 });
 

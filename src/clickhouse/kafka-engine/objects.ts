@@ -8,7 +8,8 @@ import { ownerMark, quoteText } from '../names.js';
 import { REGISTRY_SETTING } from './avro-sql.js';
 import { PASSWORD_SETTING } from './connection.js';
 import { ENGINE_ROLES, engineNames, isView, type EngineNames, type EngineRole } from './names.js';
-import { errorsTableSql, kafkaTableSql, messagesTableSql, type EngineSpec } from './table-sql.js';
+import { debeziumConsumerSql } from './debezium-sql.js';
+import { errorsTableSql, isForeign, kafkaTableSql, messagesTableSql, type EngineSpec } from './table-sql.js';
 import { consumerSql, marksSql, refusedSql, rowsSql } from './view-sql.js';
 
 /** Whose objects they are. */
@@ -121,7 +122,7 @@ function definitionOf(names: EngineNames, spec: EngineSpec, role: EngineRole): s
     case 'kafka':
       return kafkaTableSql(names, spec);
     case 'consumer':
-      return consumerSql(names, spec);
+      return isForeign(spec) ? debeziumConsumerSql(names, spec) : consumerSql(names, spec);
     default:
       return role satisfies never;
   }

@@ -6,7 +6,8 @@ import { knownReadingSettings } from '../insert-settings.js';
 import { registrySettings } from './avro-sql.js';
 import { connectionSettings } from './connection.js';
 import { groupName, refuseEngineNames } from './names.js';
-import type { EngineSpec } from './table-sql.js';
+import { refuseDebeziumColumns } from './debezium-sql.js';
+import { isForeign, type EngineSpec } from './table-sql.js';
 
 /** What the objects of a table's loader are made from now. @throws Failure `Misconfigured`, `UnsuitableTable`; those of ClickHouse */
 export async function engineSpec(
@@ -18,6 +19,7 @@ export async function engineSpec(
   { loader, transport: { topic, partitions, format } }: { readonly loader: string; readonly transport: KafkaTransport },
 ): Promise<EngineSpec> {
   refuseEngineNames(table);
+  if (isForeign({ table })) refuseDebeziumColumns(table);
   const isAvro = format === 'avro';
   return {
     table,

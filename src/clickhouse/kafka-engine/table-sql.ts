@@ -31,10 +31,28 @@ const PACE = {
   kafka_poll_max_batch_size: 65_536,
 } as const;
 
+/** The whole value of a message: the one column of the Kafka table of a topic that others write. */
+export const BODY = '_kafka_body';
+
+/** Others write the topic. */
+export function isForeign({ table }: Pick<EngineSpec, 'table'>): boolean {
+  return table.route?.capture.foreignTopic === true;
+}
+
 /** Every column takes NULL: a null for a column that takes none would become 0 here, and nobody would know. */
 function columnsOf({ columns }: Pick<TargetTable, 'columns'>): string[] {
   const nullable = columns.map((column) => ({ ...column, nullable: true }));
   return targetColumns({ columns: nullable }).map(({ name, type }) => `  ${quoteCh(name)} ${type}`);
+}
+
+function kafkaColumns(spec: EngineSpec): readonly string[] {
+  if (isForeign(spec)) return [`  ${BODY} String`];
+  return spec.isAvro ? avroColumnsSql(spec.table) : columnsOf(spec.table);
+}
+
+function formatOf(spec: EngineSpec): string {
+  if (isForeign(spec)) return 'RawBLOB';
+  return spec.isAvro ? 'AvroConfluent' : 'JSONEachRow';
 }
 
 /**
@@ -46,7 +64,7 @@ export function kafkaTableSql(names: EngineNames, spec: EngineSpec): string {
     ...spec.connection,
     kafka_topic_list: quoteText(spec.topic),
     kafka_group_name: quoteText(spec.group),
-    kafka_format: quoteText(spec.isAvro ? 'AvroConfluent' : 'JSONEachRow'),
+    kafka_format: quoteText(formatOf(spec)),
     kafka_handle_error_mode: quoteText('stream'),
     kafka_num_consumers: '1',
     ...stringified(PACE),
@@ -56,7 +74,7 @@ export function kafkaTableSql(names: EngineNames, spec: EngineSpec): string {
   return /* sql */ `
 create table ${names.sql.kafka}
 (
-${(spec.isAvro ? avroColumnsSql(spec.table) : columnsOf(spec.table)).join(',\n')}
+${kafkaColumns(spec).join(',\n')}
 )
 engine = Kafka
 settings

@@ -111,5 +111,5 @@ create materialized view ${names.sql.refused} to ${names.sql.errors}
 as select m.${topic} as topic, m.${partition} as partition, m.${offset} as offset, m.${raw} as raw_message,
   m.${problem} as error, m.${header} as header
 from ${names.sql.messages} as m
-where m.${kind} = 'error'`;
+where m.${problem} != ''`;
 }

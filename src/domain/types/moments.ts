@@ -1,4 +1,5 @@
 import { inQuotes, same } from './expressions.js';
+import { debeziumDate, debeziumTimestamp, debeziumZoned } from './debezium.js';
 import type { Expression, Outside, Place } from './type.js';
 
 /** A ClickHouse type for points in time. Both ends are in it. */
@@ -50,11 +51,13 @@ function placeOf(type: SourceType, span: Span): Place {
   };
 }
 
-export const date32 = placeOf('date', DATE32);
+export const date32: Place = { ...placeOf('date', DATE32), debezium: debeziumDate };
 
 /** The target's zone is never the server's. */
-export const dateTime64 = (type: 'timestamp' | 'timestamptz'): Place =>
-  placeOf(type, { ...DATETIME64, clickhouse: `DateTime64(6, 'UTC')`, digits: MICROSECONDS });
+export const dateTime64 = (type: 'timestamp' | 'timestamptz'): Place => ({
+  ...placeOf(type, { ...DATETIME64, clickhouse: `DateTime64(6, 'UTC')`, digits: MICROSECONDS }),
+  debezium: type === 'timestamp' ? debeziumTimestamp : debeziumZoned,
+});
 
 export function chooseDate(wanted: string): Place | undefined {
   if (wanted === 'Date32') return date32;

@@ -1,5 +1,6 @@
 import type { Column } from '../replicated-table.js';
 import { asText, bare, float, inQuotes, printed, same, string } from './expressions.js';
+import { debeziumBytes, debeziumTime } from './debezium.js';
 import { chooseDate, chooseMoment, date32, dateTime64 } from './moments.js';
 import { chooseMoney, chooseNumeric, chooseWhole, chooseWider, money, placeOfNumeric } from './numbers.js';
 import type { Identity, Place, TypeRow } from './type.js';
@@ -133,7 +134,10 @@ export const TYPE_ROWS: readonly TypeRow[] = [
     asText,
   ),
   exactText(['"char"'], 'one byte', KEY),
-  exactText(['bytea'], 'hex digits after `\\x`: `unhex(substring(c, 3))` are the bytes', KEY),
+  {
+    ...exactText(['bytea'], 'hex digits after `\\x`: `unhex(substring(c, 3))` are the bytes', KEY),
+    place: always({ ...string(printed), debezium: debeziumBytes }),
+  },
   {
     ...KEY,
     names: ['date'],
@@ -145,7 +149,10 @@ export const TYPE_ROWS: readonly TypeRow[] = [
   },
   moment('timestamp without time zone', 'timestamp', '1900 to 2299, every microsecond'),
   moment('timestamp with time zone', 'timestamptz', '1900 to 2299, every microsecond; the instant, shown in UTC'),
-  exactText(['time without time zone'], 'also 24:00:00', KEY),
+  {
+    ...exactText(['time without time zone'], 'also 24:00:00', KEY),
+    place: always({ ...string(printed), debezium: debeziumTime }),
+  },
   exactText(['time with time zone'], 'with its own offset', KEY),
   exactText(['interval'], "under `IntervalStyle = 'postgres'`: `1 mon` and `30 days` stay apart"),
   {

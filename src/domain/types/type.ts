@@ -13,6 +13,8 @@ export interface Printing {
   readonly json: Expression;
   /** Of types that JSON has as a text without escapes: what stands between the quotes. It saves two concatenations a value. */
   readonly jsonText?: Expression;
+  /** The same as Debezium writes it, for values of any size, where that differs from `json`; NULL stays NULL. */
+  readonly debezium?: Expression;
 }
 
 /** Which values of a PostgreSQL type a ClickHouse type has no place for. */

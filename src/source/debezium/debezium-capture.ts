@@ -1,5 +1,5 @@
 import type { Queryable } from '../../connect/queryable.js';
-import { formatTableName, type TableName } from '../../domain/table-name.js';
+import { formatTableName, sqlName, type TableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
 import type { Capture } from '../capture.js';
@@ -26,6 +26,7 @@ export const debeziumCapture: Capture = {
         ...inspection
       } = await inspectTable(pg, name, { ...options, makes: 'nothing' });
       await refuseIdentity(pg, name, inspection);
+      if (options.loader === 'kafka-engine') await refusePlaceholders(pg, name, inspection.relation);
       return { ...inspection, capture: { kind: 'debezium', foreignTopic: true } };
     } catch (error) {
       throw classifyPostgres(error, `looking at ${formatTableName(name)}`);
@@ -74,5 +75,18 @@ async function refuseIdentity(
       identity?.kind === 'i'
         ? `Name that key with --key ${columns.join(',')}.`
         : 'Give the table a primary key with REPLICA IDENTITY DEFAULT or FULL, and use it as the key.',
+  });
+}
+
+/** Debezium writes a placeholder for a TOAST value that an UPDATE did not touch, unless the WAL has the row of before: who loads it needs PostgreSQL. */
+async function refusePlaceholders(pg: Queryable, name: TableName, relation: string): Promise<void> {
+  const found = await pg.query<{ may: boolean }>(
+    /* sql */ `select c.reltoastrelid <> 0 and c.relreplident <> 'f' as may from pg_catalog.pg_class c where c.oid = $1::pg_catalog.oid`,
+    [relation],
+  );
+  if (found.rows[0]?.may !== true) return;
+  throw new Failure('UnsuitableTable', {
+    message: `Rows of ${formatTableName(name)} may have values out of line (TOAST). Debezium writes a placeholder for those that an UPDATE does not touch, and the Kafka engine cannot read them from PostgreSQL.`,
+    remedy: `Use --loader worker. Or run in PostgreSQL: alter table ${sqlName(name)} replica identity full; then Debezium has all values.`,
   });
 }

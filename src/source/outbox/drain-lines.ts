@@ -89,9 +89,15 @@ export class DrainLines {
     const events = readNumber(text, seqEnd + 1, eventsEnd);
     this.#events += events;
     if (headStart === headEnd) this.#unknown += events;
-    else if (text[headStart] === BRACE) changes.push(start, seqEnd, headStart, headStart, headStart, headEnd);
+    else if (this.#isMark(text, headStart, valueStart, end))
+      changes.push(start, seqEnd, headStart, headStart, headStart, headEnd);
     else changes.push(start, seqEnd, headStart, headEnd, valueStart, valueEnd);
     return end + 1;
+  }
+
+  /** Where keys are objects too, a mark is what has no row. */
+  #isMark(text: Buffer, headStart: number, valueStart: number, end: number): boolean {
+    return text[headStart] === BRACE && (this.#rows !== 'envelope' || valueStart === end);
   }
 
   #isLastSeq(text: Buffer, start: number, length: number): boolean {

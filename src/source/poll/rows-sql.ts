@@ -3,8 +3,10 @@ import { literal, quotePg } from '../../domain/identifier.js';
 import { type Column, type ReplicatedTable } from '../../domain/replicated-table.js';
 import { versionSql } from '../../domain/version.js';
 import type { RowContent, StreamContent } from '../../pipeline/row-batch.js';
-import { rowJson } from '../outbox/drain-sql.js';
+import { keyObject, rowEnvelope } from '../outbox/envelope-sql.js';
+import { keyOf } from '../outbox/drain-keys.js';
 import { ownRows } from '../outbox/names.js';
+import { rowJson } from '../outbox/row-json.js';
 import { readRuns, type IdRun } from './id-runs.js';
 import type { PollBatch } from './position.js';
 import { pollSpecOf } from './poll-table.js';
@@ -22,9 +24,15 @@ export function streamSql(table: PolledTable, batch: PollBatch, { versions }: St
 /** The same for a topic, one line a row as `DrainLines` cuts them: seq, events, key, row. The id is the seq. */
 export function linesSql(table: PolledTable, batch: PollBatch, { rows, key }: RowContent): string {
   const { cursor } = pollSpecOf(table);
-  const row =
-    rows === 'json' ? [rowJson(table.columns, version(table, batch))] : [...rowText(table), version(table, batch), '0'];
-  const head = key ? keyJson(table) : `'${NO_KEY}'`;
+  const row = {
+    json: () => [rowJson(table.columns, version(table, batch))],
+    envelope: () => [rowEnvelope(table.columns, version(table, batch))],
+    text: () => [...rowText(table), version(table, batch), '0'],
+    keys: () => {
+      throw new TypeError('rows that never change are not sent as keys');
+    },
+  }[rows]();
+  const head = key ? keyJson(table, rows) : `'${NO_KEY}'`;
   return copySql(table, batch, [`source.${quotePg(cursor)}`, '1', head, ...row]);
 }
 
@@ -62,10 +70,10 @@ function rowText({ columns }: PolledTable): string[] {
   return byPosition(columns).map((column) => columnType(column).copy(`source.${quotePg(column.name)}`));
 }
 
-function keyJson({ key, columns }: PolledTable): string {
-  const values = key.map((name) => {
-    const column = columns.find((each) => each.name === name) as Column;
-    return columnType(column).exactJson(`source.${quotePg(name)}`);
-  });
+function keyJson(table: PolledTable, rows: RowContent['rows']): string {
+  const value = ({ name }: Column): string => `source.${quotePg(name)}`;
+  const key = keyOf(table);
+  if (rows === 'envelope') return keyObject(key, value);
+  const values = key.map((column) => columnType(column).exactJson(value(column)));
   return `${literal('[')} || ${values.join(` || ',' || `)} || ${literal(']')}`;
 }

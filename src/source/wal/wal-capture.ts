@@ -54,7 +54,8 @@ export const walCapture: Capture = {
   open(services, stage, content) {
     const byKey = new RowReader(services, content);
     const { rows, key } = content;
-    if (rows === 'keys') return openSource(services, stage, { byKey });
+    // Of envelopes PostgreSQL makes the values.
+    if (rows === 'keys' || rows === 'envelope') return openSource(services, stage, { byKey });
     // The stream has what is on the disk, and nothing else.
     const durable = (): Promise<void> => Promise.resolve();
     const ofRows = ({ batch, first }: RowOffer): RowBatch => ({
