@@ -353,7 +353,7 @@ describe('wrong values', () => {
       'a/b',
       'KAFKA_TOPIC in the environment is "a/b": expected a name of letters, digits, ".", "_" and "-", at most 249 long.',
     ],
-    ['PG2CLICK_FORMAT', 'xml', 'PG2CLICK_FORMAT in the environment is "xml": expected json, packed or avro.'],
+    ['PG2CLICK_FORMAT', 'xml', 'PG2CLICK_FORMAT in the environment is "xml": expected json, packed, avro or debezium.'],
     [
       'PG2CLICK_PIPELINE',
       'a b',
