@@ -48,7 +48,7 @@ describe('wrong usage ends with 2', () => {
     [['add'], "error: missing required argument 'table'"],
     [
       ['add', 'orders', '--format', 'xml'],
-      "error: option '--format <format>' argument 'xml' is invalid. Allowed choices are json, packed, avro.",
+      "error: option '--format <format>' argument 'xml' is invalid. Allowed choices are json, packed, avro, debezium.",
     ],
     [
       ['worker', '--role', 'boss'],

@@ -54,15 +54,19 @@ export class Reading implements StreamReceiver {
   /** `Date.now()` */
   #notedAt = 0;
   #write: Promise<void> | undefined;
+  /** What the stream waits for while one batch is written and the next one is full. */
+  #room: { readonly made: Promise<void>; readonly make: () => void } | undefined;
   /** When PostgreSQL showed that it is there, `Date.now()`. */
   #heardAt = Date.now();
-  #fail: (error: unknown) => void = () => undefined;
+  #reject: (error: unknown) => void = () => undefined;
+  /** What was taken and not written is gone with this connection: nothing behind it may be written or noted. */
+  #hasFailed = false;
   readonly failed: Promise<never>;
 
   constructor(options: ReadingOptions, writing: PostgresClient) {
     this.#options = options;
     this.#writing = writing;
-    this.failed = new Promise((_, reject) => (this.#fail = reject));
+    this.failed = new Promise((_, reject) => (this.#reject = reject));
     this.failed.catch(() => undefined);
   }
 
@@ -169,15 +173,32 @@ export class Reading implements StreamReceiver {
     else if (this.#write === undefined) this.#options.onReached(end);
   }
 
-  /** One text is full. @returns what holds up the stream: the one before it is not written yet */
+  /** A batch is full. @returns what holds up the stream: the one before it is not written yet */
   #full(): Promise<void> | undefined {
-    const before = this.#write;
-    if (before === undefined) this.#start();
-    return before;
+    if (this.#write === undefined) {
+      this.#start();
+      return undefined;
+    }
+    if (this.#room === undefined) {
+      let make = (): void => undefined;
+      const made = new Promise<void>((resolve) => (make = resolve));
+      this.#room = { made, make };
+    }
+    return this.#room.made;
+  }
+
+  #makeRoom(): void {
+    this.#room?.make();
+    this.#room = undefined;
+  }
+
+  #fail(error: unknown): void {
+    this.#hasFailed = true;
+    this.#reject(error);
   }
 
   #start(): void {
-    this.#write ??= this.#writeAll();
+    if (!this.#hasFailed) this.#write ??= this.#writeAll();
   }
 
   /** Never rejects. */
@@ -187,8 +208,15 @@ export class Reading implements StreamReceiver {
     try {
       // After what came with this piece of the stream: transactions that come together are written together.
       await Promise.resolve();
-      while (writer !== undefined && collector !== undefined && (collector.hasWhole || collector.bytes >= MOST_BYTES)) {
+      while (
+        !this.#hasFailed &&
+        writer !== undefined &&
+        collector !== undefined &&
+        (collector.hasWhole || collector.bytes >= MOST_BYTES)
+      ) {
         const keys = collector.take();
+        // The next one fills while this one is written.
+        this.#makeRoom();
         const options = { signal, onWait: () => void (this.#heardAt = Date.now()) };
         if (keys.rows.size > 0) {
           const position = this.#unnoted;
@@ -207,6 +235,7 @@ export class Reading implements StreamReceiver {
       this.#fail(error);
     } finally {
       this.#write = undefined;
+      this.#makeRoom();
     }
   }
 
@@ -221,13 +250,14 @@ export class Reading implements StreamReceiver {
   async #note(): Promise<void> {
     const [writer, position] = [this.#writer, this.#unnoted];
     try {
-      if (writer === undefined || position === undefined) return;
+      if (writer === undefined || position === undefined || this.#hasFailed) return;
       await note(writer, position);
       this.#noted(position);
     } catch (error) {
       this.#fail(error);
     } finally {
       this.#write = undefined;
+      this.#makeRoom();
     }
     // Something came meanwhile.
     if (this.#collector?.hasWhole === true) this.#start();
@@ -236,7 +266,7 @@ export class Reading implements StreamReceiver {
   /** Nothing came for long, and the WAL of others is kept for it. */
   async #passIdle(end: Lsn): Promise<void> {
     const writer = this.#writer;
-    if (writer === undefined) return;
+    if (writer === undefined || this.#hasFailed) return;
     const whole = await readWholeSlot(this.#writing, writer.slot);
     if (typeof whole === 'string') throw new Failure('SourceChanged', { message: `${whole}.` });
     await note(writer, end);
