@@ -24,7 +24,7 @@ it('with LEDGER_PG_URL a table is added, followed and removed, and other setting
   expect(early.code).not.toBe(0);
 
   const init = await runCli(['init'], { env });
-  expect(init.stdout).toMatch(/✔ PostgreSQL +.*outboxes made ready \(source\/001-drain\.sql\)/u);
+  expect(init.stdout).toMatch(/✔ PostgreSQL +.*outboxes made ready \(source\/001-drain\.sql, .*\)/u);
   expect(init.stdout).toMatch(new RegExp(`✔ Ledger +.*/${ledger.database}.*ledger made ready`, 'u'));
   expect(init.code).toBe(0);
 
