@@ -12,7 +12,8 @@ export default defineConfig({
     pool: 'forks',
     // Two cores. A long file keeps 0.1 to 0.4 of one busy, without the servers: it waits for missed heartbeats and back-offs.
     maxWorkers: 4,
-    testTimeout: 120_000,
+    // To make a replication slot PostgreSQL waits for all who write, those of other files too.
+    testTimeout: 240_000,
     hookTimeout: 180_000,
     // The stack is stopped in order: Kafka and PostgreSQL take their time to close.
     teardownTimeout: 60_000,
