@@ -11,6 +11,9 @@ import { SETTINGS, isSettingName } from '../../src/settings/table.js';
  */
 interface Service {
   readonly image?: string;
+  readonly build?: string;
+  readonly pull_policy?: string;
+  readonly read_only?: boolean;
   readonly environment?: Readonly<Record<string, string | number>>;
   readonly command?: readonly string[];
   readonly secrets?: readonly string[];
@@ -86,6 +89,18 @@ it.each(services)('%s is of one version, and says when it is well', (name, { ima
 it('the image is tagged with the version of the package', () => {
   const { version } = JSON.parse(read('package.json')) as { version: string };
   for (const name of OURS) expect(compose.services[name]?.image).toBe(`pg2click:${version}`);
+});
+
+it('one service builds the image, and the workers, which wait for it, never pull it', () => {
+  expect(services.filter(([, { build }]) => build !== undefined).map(([name]) => name)).toEqual(['init']);
+  expect(compose.services['init']?.pull_policy).toBe('build');
+  for (const worker of ['producer', 'consumer']) expect(compose.services[worker]?.pull_policy).toBe('never');
+});
+
+it('no service with a secret from the environment is read-only: compose copies the secret into the container', () => {
+  for (const [name, { secrets = [], read_only: readOnly = false }] of services)
+    if (secrets.some((secret) => compose.secrets[secret]?.environment !== undefined))
+      expect(readOnly, name).toBe(false);
 });
 
 it('a service that another one waits for exists, and can reach the state that is waited for', () => {

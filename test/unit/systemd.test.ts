@@ -45,25 +45,39 @@ it.each(ROLES)('the unit of the %s runs that worker, restarts it, and waits whil
   expect(Number(service['TimeoutStopSec'])).toBeGreaterThan(70);
 });
 
-it.each(ROLES)('the unit of the %s sets only settings, and secrets only by files that systemd hands over', (role) => {
-  const unit = readUnit(role);
-  const credentials = (unit['Service']?.['LoadCredential'] ?? []).map((line) => line.split(':')[0]);
-  for (const [name, value] of environmentOf(unit)) {
-    if (name === 'NODE_ENV') continue;
-    const setting = name.replace(/_FILE$/u, '');
-    if (!isSettingName(setting)) throw new Error(`${name} is not a setting`);
-    const { secret, kind }: Setting = SETTINGS[setting];
-    expect(secret, name).toBe(name.endsWith('_FILE'));
-    if (secret) expect(credentials.map((credential) => `%d/${credential}`)).toContain(value);
-    else expect(kind.schema.safeParse(value).success, `${name}=${value}`).toBe(true);
+it.each(ROLES)(
+  'the unit of the %s sets only settings that are no secrets, and the files of the operator win',
+  (role) => {
+    const unit = readUnit(role);
+    for (const [name, value] of environmentOf(unit)) {
+      if (name === 'NODE_ENV') continue;
+      if (!isSettingName(name)) throw new Error(`${name} is not a setting`);
+      const { secret, kind }: Setting = SETTINGS[name];
+      expect(secret, name).toBe(false);
+      expect(kind.schema.safeParse(value).success, `${name}=${value}`).toBe(true);
+    }
+    expect(unit['Service']?.['EnvironmentFile']).toEqual(['/etc/pg2click/pg2click.env', `-/etc/pg2click/${role}.env`]);
+  },
+);
+
+it('the settings of the README run under the units: each is known, and its files are none that the units hide', () => {
+  const readme = readFileSync(join(packageRoot, 'README.md'), 'utf8');
+  const [, lines = ''] = /^cat > \.env <<'EOF'\n(.*?)^EOF$/msu.exec(readme) ?? [];
+  const pairs = [...lines.matchAll(/^(\w+)=(.*)$/gmu)].map(([, name = '', value = '']) => [name, value] as const);
+  expect(pairs.length).toBeGreaterThan(5);
+  for (const [name, value] of pairs) {
+    expect(isSettingName(name.replace(/_FILE$/u, '')), name).toBe(true);
+    // systemd takes a backslash and a quote for its own; a comment behind a value would be part of it.
+    expect(value, name).not.toMatch(/[\\"']|\s#/u);
+    if (name.endsWith('_FILE')) expect(value).toMatch(/^\/(?!home|root|tmp|var\/tmp|dev|run\/user)/u);
   }
-  expect(credentials).toHaveLength(2);
 });
 
 it.each(ROLES)('the unit of the %s gives up what a worker does not need, but for V8’s compiler', (role) => {
   const { Service: service = {} } = readUnit(role);
   const expected = {
-    DynamicUser: 'yes',
+    User: 'pg2click',
+    Group: 'pg2click',
     NoNewPrivileges: 'yes',
     CapabilityBoundingSet: '',
     ProtectSystem: 'strict',
@@ -82,7 +96,12 @@ it('both may run on one machine: their addresses differ, and nothing else does b
   const [producer, consumer] = ROLES.map((role) => environmentOf(readUnit(role)));
   for (const name of ['PG2CLICK_METRICS', 'PG2CLICK_HEALTH']) expect(producer?.get(name)).not.toBe(consumer?.get(name));
   const [first, second] = ROLES.map((role) => {
-    const { ExecStart: _exec, Environment: _environment, ...rest } = readUnit(role)['Service'] ?? {};
+    const {
+      ExecStart: _exec,
+      Environment: _environment,
+      EnvironmentFile: _files,
+      ...rest
+    } = readUnit(role)['Service'] ?? {};
     return rest;
   });
   expect(first).toEqual(second);
