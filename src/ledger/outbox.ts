@@ -84,7 +84,7 @@ const SEES_NOTHING = '1:1:';
 /**
  * Names a batch of rows that the outbox has no events of. Its positions are allocated from the sequence of the outbox.
  * @param batch with the generation and the shape that its rows were made for
- * @throws Failure `Fenced`, also where the table has another shape by now: a copy that reads rows anew because of it may have a lower position
+ * @throws Failure `Fenced`, also where the table has another shape by now: a copy that reads rows again because of it may have a lower position
  */
 export async function nameStreamed(
   ledger: Queryable,

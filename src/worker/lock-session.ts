@@ -22,7 +22,7 @@ const LIMITS = {
 
 /**
  * Makes a connection fit to hold locks.
- * @returns undefined where a pooler stands in between: locks would be held by its own connections, whoever lives
+ * @returns undefined where a pooler stands in between: locks would be held by its connections, also after the worker has died
  * @throws what `connect` throws; Failure of the ledger
  */
 export async function openLockSession(connect: () => Promise<PostgresClient>): Promise<LockSession | undefined> {

@@ -5,7 +5,7 @@ import { findTable } from '../../src/ledger/tables.js';
 import { readDeployment } from '../../src/source/deployment.js';
 import { keepReading } from '../../src/source/wal/keep-reading.js';
 import { PendingKeys } from '../../src/source/wal/pending-keys.js';
-import { HandOvers } from '../../src/source/wal/rows/hand-over.js';
+import { HandOvers } from '../../src/source/wal/rows/hand-overs.js';
 import { readSlotOnce } from '../../src/source/wal/read-slot.js';
 import { TEXT, Tuple } from '../../src/source/wal/tuple.js';
 import { waitUntilRead } from '../../src/source/wal/wait-until-read.js';

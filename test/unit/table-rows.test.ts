@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { PendingKeys } from '../../src/source/wal/pending-keys.js';
 import type { Relation } from '../../src/source/wal/pgoutput.js';
-import { HandOver, HandOvers } from '../../src/source/wal/rows/hand-over.js';
+import { HandOver } from '../../src/source/wal/rows/hand-over.js';
+import { HandOvers } from '../../src/source/wal/rows/hand-overs.js';
 import type { RowPlan } from '../../src/source/wal/rows/row-plan.js';
 import { TableRows } from '../../src/source/wal/rows/table-rows.js';
 import { NULL, TEXT, Tuple, UNCHANGED } from '../../src/source/wal/tuple.js';

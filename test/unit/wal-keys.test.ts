@@ -9,7 +9,7 @@ import { PgOutput, type Relation } from '../../src/source/wal/pgoutput.js';
 import { placesOfKey } from '../../src/source/wal/relations.js';
 import { NULL, TEXT, Tuple, UNCHANGED } from '../../src/source/wal/tuple.js';
 import { Snapshot } from '../../src/source/wal/visible.js';
-import { HandOvers } from '../../src/source/wal/rows/hand-over.js';
+import { HandOvers } from '../../src/source/wal/rows/hand-overs.js';
 
 /**
  * What PostgreSQL 18.4 sent, a message a line: t (id, v, big), pair (b, a, v; key b, a), whole (id, v; identity full), gone (id).

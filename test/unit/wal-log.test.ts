@@ -8,7 +8,7 @@ import { ChangeCount, LogRelation, type WrittenPart } from '../../src/source/wal
 import { OPERATION_LETTERS } from '../../src/source/wal/log/log-table-sql.js';
 import { ambiguousColumns, placeForm } from '../../src/source/wal/log/place-form.js';
 import { headOf, widenXid } from '../../src/source/wal/log/transaction.js';
-import { HandOvers } from '../../src/source/wal/rows/hand-over.js';
+import { HandOvers } from '../../src/source/wal/rows/hand-overs.js';
 import { PgOutput } from '../../src/source/wal/pgoutput.js';
 
 /** See `wal-keys.test.ts`: `whole` (id, v; identity full) is inserted, updated and deleted, each in a transaction of its own. */

@@ -3,7 +3,7 @@ import { widenXid, type StreamedTransaction } from './log/transaction.js';
 import type { Lsn } from './lsn.js';
 import { PendingKeys } from './pending-keys.js';
 import type { ChangeReceiver, Relation } from './pgoutput.js';
-import type { HandOvers } from './rows/hand-over.js';
+import type { HandOvers } from './rows/hand-overs.js';
 import { TableRows } from './rows/table-rows.js';
 import type { Tuple } from './tuple.js';
 

@@ -6,7 +6,7 @@ import { PollBackoff } from '../../pipeline/poll-backoff.js';
 import type { Lsn } from './lsn.js';
 import { readSlotOnce } from './read-slot.js';
 import type { ReadingOptions } from './reading.js';
-import { HandOvers } from './rows/hand-over.js';
+import { HandOvers } from './rows/hand-overs.js';
 
 /** How often a worker that finds the slot taken looks whether its reader is gone. */
 const BUSY_MS = 1_000;

@@ -7,7 +7,7 @@ import { LogRelations } from './log/log-relations.js';
 import type { Lsn } from './lsn.js';
 import { PgOutput, type Relation } from './pgoutput.js';
 import { placesOfKey } from './relations.js';
-import type { HandOvers } from './rows/hand-over.js';
+import type { HandOvers } from './rows/hand-overs.js';
 import type { ReplicationStream, StreamReceiver } from './replication-stream.js';
 import { readTable } from './state.js';
 import { readWholeSlot } from './verify.js';

@@ -1,5 +1,5 @@
 import type { Lsn } from '../lsn.js';
-import { escapeCopy, TextBuffer } from '../rows/text-buffer.js';
+import { TextBuffer } from '../text-buffer.js';
 import { NULL, UNCHANGED, type Tuple } from '../tuple.js';
 import type { Form } from './forms.js';
 import type { LogColumns } from './log-changes.js';
@@ -44,7 +44,7 @@ export class LogLines {
 
   /** The lines so far: a view, which the next line may change. */
   get text(): Buffer {
-    return this.#copy.bytes.subarray(0, this.#copy.end);
+    return this.#copy.text;
   }
 
   /**
@@ -83,7 +83,7 @@ export class LogLines {
       if (from.kinds[column] === NULL) copy.append(NOTHING);
       else {
         const [first, last] = [from.starts[column] ?? 0, from.ends[column] ?? 0];
-        copy.end = escapeCopy(message, first, last, copy.reserve(2 * (last - first)), copy.end);
+        copy.appendCopy(message, first, last);
       }
     }
     copy.put(NEWLINE);

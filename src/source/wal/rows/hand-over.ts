@@ -1,5 +1,6 @@
 import type { Lsn } from '../lsn.js';
 import type { RowPlan, RowPlaces } from './row-plan.js';
+import { SpareMemory } from './spare-memory.js';
 import { TupleBatch } from './tuple-batch.js';
 
 /** The stage has come to its end, is busy, or its server is away: the rows go by key. Until then they hold up other tables. */
@@ -42,11 +43,10 @@ export class HandOver implements Disposable {
   #taken: Offered | undefined;
   #isOver = false;
   #wake: () => void = () => undefined;
-
-  readonly #spares: SpareBatches;
+  readonly #spares: SpareMemory;
 
   /** @param known as `renew` */
-  constructor(id: string, plan: RowPlan, from: Lsn, known: KnownUntil, spares = new SpareBatches()) {
+  constructor(id: string, plan: RowPlan, from: Lsn, known: KnownUntil, spares = new SpareMemory()) {
     this.#spares = spares;
     this.id = id;
     this.plan = plan;
@@ -76,7 +76,7 @@ export class HandOver implements Disposable {
   }
 
   emptyBatch(places: RowPlaces): TupleBatch {
-    return this.#spares.take(this.plan, places);
+    return new TupleBatch(this.plan, places, this.#spares.take());
   }
 
   /** Called once when rows wait, or at once where they do. */
@@ -120,9 +120,12 @@ export class HandOver implements Disposable {
   }
 
   confirm(): void {
-    if (this.#taken !== undefined) this.#spares.keep(this.#taken.batch);
-    this.#taken?.end(true);
+    const taken = this.#taken;
     this.#taken = undefined;
+    if (taken === undefined) return;
+    taken.end(true);
+    // Of rows that were refused before, the reader writes the keys.
+    if (!this.#isOver) this.#spares.keep(taken.batch.release());
   }
 
   /** No more rows are given. Those that wait, or are in hand, are not waited for. */
@@ -131,65 +134,5 @@ export class HandOver implements Disposable {
     for (const offered of [this.#waiting, this.#taken]) offered?.end(false);
     this.#waiting = undefined;
     this.#wake();
-  }
-}
-
-const MOST_SPARES = 2;
-
-/** Batches that were confirmed: memory for megabytes is not asked for again and again. Of a reader, whose tables share them. */
-export class SpareBatches {
-  readonly #batches: TupleBatch[] = [];
-
-  take(plan: RowPlan, places: RowPlaces): TupleBatch {
-    const batch = this.#batches.pop() ?? new TupleBatch();
-    batch.begin(plan, places);
-    return batch;
-  }
-
-  keep(batch: TupleBatch): void {
-    if (this.#batches.length < MOST_SPARES) this.#batches.push(batch);
-  }
-}
-
-/** The hand-overs of a reader, by table id, and how often the stream has described each table. */
-export class HandOvers {
-  readonly #relations = new Map<string, number>();
-  readonly #handOvers = new Map<string, HandOver>();
-  readonly spares = new SpareBatches();
-  #described = 0;
-
-  /**
-   * The number of the last description of a table on the connection that reads now; 0 where there was none. PostgreSQL sends one before the
-   * first change of a table and after each statement that may have changed its definition.
-   */
-  relationOf(id: string): number {
-    return this.#relations.get(id) ?? 0;
-  }
-
-  /** @returns its number */
-  described(id: string): number {
-    this.#described += 1;
-    this.#relations.set(id, this.#described);
-    return this.#described;
-  }
-
-  /** Another connection describes all tables again. */
-  restart(): void {
-    this.#relations.clear();
-  }
-
-  /** Replaces the one before. */
-  attach(handOver: HandOver): void {
-    this.#handOvers.get(handOver.id)?.[Symbol.dispose]();
-    this.#handOvers.set(handOver.id, handOver);
-  }
-
-  detach(handOver: HandOver): void {
-    handOver[Symbol.dispose]();
-    if (this.#handOvers.get(handOver.id) === handOver) this.#handOvers.delete(handOver.id);
-  }
-
-  of(id: string): HandOver | undefined {
-    return this.#handOvers.get(id);
   }
 }

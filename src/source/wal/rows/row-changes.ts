@@ -2,18 +2,18 @@ import { DELETED_COLUMN, VERSION_COLUMN } from '../../../domain/column-type.js';
 import { Changes } from '../../../domain/change.js';
 import type { RowContent } from '../../../pipeline/row-batch.js';
 import { NULL, Tuple } from '../tuple.js';
-import { LineWriter, trimmed } from './row-lines.js';
+import { LineWriter, trimmed, versionsFrom } from './row-lines.js';
 import type { PlannedColumn } from './row-plan.js';
-import { TextBuffer } from './text-buffer.js';
+import { TextBuffer } from '../text-buffer.js';
 import type { TupleBatch } from './tuple-batch.js';
-import { VersionDigits } from './version-digits.js';
+import { DecimalCounter } from './decimal-counter.js';
 
 const CHUNK_BYTES = 64 * 1024;
 const COMMA = 0x2c;
 const QUOTE = 0x22;
 const BRACKET = 0x5b;
 const BRACKET_END = 0x5d;
-const ONE = 0x31;
+const ZERO = 0x30;
 const LETTER_T = 0x74;
 const NULL_JSON = Buffer.from('null', 'latin1');
 const TRUE = Buffer.from('true', 'latin1');
@@ -34,28 +34,30 @@ export async function* rowChanges(
 ): AsyncGenerator<Changes, void, undefined> {
   const text = new TextBuffer(CHUNK_BYTES);
   const [lines, json] = [new LineWriter(batch), new JsonWriter(batch)];
-  const version = new VersionDigits(batch.plan.generation, first, batch.plan.shape);
+  const [position, version] = [new DecimalCounter(first, 1n), versionsFrom(batch, first)];
   let bounds: number[] = [];
   const take = (): Changes => {
     const changes = new Changes(text.take());
     for (let at = 0; at < bounds.length; at += 4) {
-      const [seq = 0, head = 0, value = 0, end = 0] = bounds.slice(at, at + 4);
-      changes.push(seq, head, head, value, value, end);
+      const head = bounds[at + 1] ?? 0;
+      const value = bounds[at + 2] ?? 0;
+      changes.push(bounds[at] ?? 0, head, head, value, value, bounds[at + 3] ?? 0);
     }
     bounds = [];
     return changes;
   };
   for (let row = 0; row < batch.rows; row++) {
     const seqStart = text.end;
-    text.appendLatin1(String(first + BigInt(row)));
+    text.end = position.write(text.reserve(position.length), text.end);
     const keyStart = text.end;
-    json.begin(row);
+    if (key || rows === 'json') json.begin(row);
     if (key) json.writeKey(text);
     else text.put(DASH);
     const valueStart = text.end;
     if (rows === 'text') lines.write(text, row, version);
     else json.writeRow(text, version);
     bounds.push(seqStart, keyStart, valueStart, text.end);
+    position.next();
     version.next();
     if (text.end >= CHUNK_BYTES - 1_024) yield take();
   }
@@ -99,7 +101,7 @@ class JsonWriter {
     text.put(BRACKET_END);
   }
 
-  writeRow(text: TextBuffer, version: VersionDigits): void {
+  writeRow(text: TextBuffer, version: DecimalCounter): void {
     text.put(0x7b);
     if (this.#isTombstone) {
       for (let index = 0; index < this.#keys.length; index++) this.#writeNamed(text, this.#keys[index] ?? 0, index > 0);
@@ -144,5 +146,5 @@ function writeJson(
 /** Not NaN, Infinity or -Infinity. */
 function isNumber(bytes: Buffer, start: number): boolean {
   const first = bytes[start] ?? 0;
-  return first === DASH ? (bytes[start + 1] ?? 0) <= NINE : first <= NINE && first >= ONE - 1;
+  return first === DASH ? (bytes[start + 1] ?? 0) <= NINE : first <= NINE && first >= ZERO;
 }

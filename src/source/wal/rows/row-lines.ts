@@ -1,8 +1,9 @@
 import { NULL, Tuple } from '../tuple.js';
 import type { RowPlan } from './row-plan.js';
-import { escapeCopy, TextBuffer } from './text-buffer.js';
+import { escapeCopy, TextBuffer } from '../text-buffer.js';
 import type { TupleBatch } from './tuple-batch.js';
-import { VersionDigits } from './version-digits.js';
+import { composeVersion } from '../../../domain/version.js';
+import { DecimalCounter } from './decimal-counter.js';
 
 const CHUNK_BYTES = 128 * 1024;
 const TAB = 0x09;
@@ -27,7 +28,7 @@ export class LineWriter {
   }
 
   /** Without the newline at its end. */
-  write(text: TextBuffer, row: number, version: VersionDigits): void {
+  write(text: TextBuffer, row: number, version: DecimalCounter): void {
     const { plan, places, text: bytes } = this.#batch;
     const { columns } = plan;
     const tuple = this.#tuple;
@@ -71,7 +72,7 @@ export async function* rowLines(
 ): AsyncGenerator<Buffer, void, undefined> {
   const text = new TextBuffer(CHUNK_BYTES);
   const writer = new LineWriter(batch);
-  const version = new VersionDigits(batch.plan.generation, first, batch.plan.shape);
+  const version = versionsFrom(batch, first);
   for (let row = 0; row < batch.rows; row++) {
     writer.write(text, row, version);
     text.put(NEWLINE);
@@ -82,6 +83,11 @@ export async function* rowLines(
   }
   onRows(batch.rows);
   if (text.end > 0) yield text.take();
+}
+
+/** The versions of rows at consecutive positions: `major` counts in steps of 2^64. */
+export function versionsFrom({ plan: { generation, shape } }: TupleBatch, first: bigint): DecimalCounter {
+  return new DecimalCounter(composeVersion(generation, first, BigInt(shape)), 1n << 64n);
 }
 
 /** @returns where a text ends that has no blanks at its end */

@@ -2,7 +2,8 @@ import type { Queryable } from '../../../connect/queryable.js';
 import type { ReplicatedTable } from '../../../domain/replicated-table.js';
 import { classifyPostgres } from '../../../failure/classify-postgres.js';
 import { noteDefinition } from '../state.js';
-import { HandOver, type HandOvers, type KnownUntil, type RowOffer } from './hand-over.js';
+import { HandOver, type KnownUntil, type RowOffer } from './hand-over.js';
+import type { HandOvers } from './hand-overs.js';
 import { planRows, type CatalogColumn } from './row-plan.js';
 
 /** A table that is described over and over, as by ANALYZE, goes by key meanwhile. */

@@ -2,7 +2,8 @@ import type { Lsn } from '../lsn.js';
 import type { PendingKeys } from '../pending-keys.js';
 import type { Relation } from '../pgoutput.js';
 import type { Tuple } from '../tuple.js';
-import type { HandOver, HandOvers } from './hand-over.js';
+import type { HandOver } from './hand-over.js';
+import type { HandOvers } from './hand-overs.js';
 import { RowPlaces } from './row-plan.js';
 
 /** Larger rows go by key: memory holds two batches, and what is too large for Kafka is found out where they are drained. */

@@ -1,21 +1,17 @@
-import { composeVersion } from '../../../domain/version.js';
-
 const ZERO = 0x30;
-/** `major` of a version counts in these. */
-const STEP = String(1n << 64n);
 
 /**
- * The versions of consecutive positions as decimal digits. Adding in decimal costs some 50 ns a row; printing a BigInt of 128 bits
- * costs ten times that.
+ * A number that grows by the same step, as decimal digits. Adding in decimal costs some 50 ns; printing a BigInt of 128 bits costs ten
+ * times that.
  */
-export class VersionDigits {
+export class DecimalCounter {
   /** The lowest digit first. */
   readonly #digits: number[];
-  readonly #step = digitsOf(STEP);
+  readonly #step: readonly number[];
 
-  /** Stands at `first`. */
-  constructor(generation: number, first: bigint, shape: number) {
-    this.#digits = digitsOf(String(composeVersion(generation, first, BigInt(shape))));
+  constructor(first: bigint, step: bigint) {
+    this.#digits = digitsOf(first);
+    this.#step = digitsOf(step);
   }
 
   get length(): number {
@@ -42,6 +38,6 @@ export class VersionDigits {
 }
 
 /** @returns the lowest first */
-function digitsOf(number: string): number[] {
-  return number.split('').toReversed().map(Number);
+function digitsOf(number: bigint): number[] {
+  return String(number).split('').toReversed().map(Number);
 }

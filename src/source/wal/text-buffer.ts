@@ -22,6 +22,11 @@ export class TextBuffer {
     return this.#bytes;
   }
 
+  /** What is in it: a view, which the next byte may change. */
+  get text(): Buffer {
+    return this.#bytes.subarray(0, this.end);
+  }
+
   /** Gives what is in it away, and begins with an empty one of the same size. */
   take(): Buffer {
     const taken = this.#bytes.subarray(0, this.end);
@@ -53,8 +58,9 @@ export class TextBuffer {
     this.end = at;
   }
 
-  appendLatin1(text: string): void {
-    this.end += this.reserve(text.length).write(text, this.end, 'latin1');
+  /** As COPY text has it. */
+  appendCopy(from: Buffer, start: number, end: number): void {
+    this.end = escapeCopy(from, start, end, this.reserve(2 * (end - start)), this.end);
   }
 
   /** As a string of JSON has it between its quotes. */
