@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { giveRows } from '../../src/source/wal/give-rows.js';
-import { PendingKeys } from '../../src/source/wal/pending-keys.js';
+import { PendingChanges } from '../../src/source/wal/pending-changes.js';
 import { HandOver } from '../../src/source/wal/rows/hand-over.js';
 import { RowPlaces, type RowPlan } from '../../src/source/wal/rows/row-plan.js';
 import { TEXT, Tuple } from '../../src/source/wal/tuple.js';
@@ -165,13 +165,13 @@ describe('rows of the WAL', () => {
 });
 
 /** Rows of one column, on their way to a stage. */
-function offerOf(id: string, values: readonly string[]): { pending: PendingKeys; handOver: HandOver } {
+function offerOf(id: string, values: readonly string[]): { pending: PendingChanges; handOver: HandOver } {
   const catalog = { name: 'id', position: 1, type: 23, modifier: -1 };
   const form = { json: 'bare', outside: undefined, isPadded: false, takesNull: false, absent: '0' } as const;
   const plan: RowPlan = { columns: [{ ...form, name: 'id', key: 0, catalog }], generation: 1, shape: 1 };
   const places = RowPlaces.find(plan, { oid: 1, identity: 'd', columns: [{ ...catalog, isIdentity: true }] });
   const [pending, handOver, tuple] = [
-    new PendingKeys(),
+    new PendingChanges(),
     new HandOver(id, plan, 0n, { until: 0n, relation: 1 }),
     new Tuple(),
   ];

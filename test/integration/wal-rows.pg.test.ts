@@ -7,8 +7,8 @@ import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
 import { readBatch } from '../../src/source/outbox/drain.js';
 import { streamBatch } from '../../src/source/outbox/stream.js';
 import { BEGIN_READING } from '../../src/source/session.js';
-import { KeyCollector } from '../../src/source/wal/key-collector.js';
-import type { PendingKeys } from '../../src/source/wal/pending-keys.js';
+import { ChangeCollector } from '../../src/source/wal/change-collector.js';
+import type { PendingChanges } from '../../src/source/wal/pending-changes.js';
 import { PgOutput } from '../../src/source/wal/pgoutput.js';
 import { HandOver } from '../../src/source/wal/rows/hand-over.js';
 import { HandOvers } from '../../src/source/wal/rows/hand-overs.js';
@@ -47,7 +47,7 @@ describe('rows of the stream', async () => {
   };
 
   /** What the reader takes of the changes since the last call. */
-  async function take(table: ReplicatedTable): Promise<PendingKeys> {
+  async function take(table: ReplicatedTable): Promise<PendingChanges> {
     const catalog = await client.query<CatalogColumn>(
       `select attname::text as name, attnum::int as position, atttypid::bigint::float8 as type, atttypmod as modifier
        from pg_attribute where attrelid = ${table.relation} and attnum > 0 and not attisdropped`,
@@ -56,7 +56,7 @@ describe('rows of the stream', async () => {
     if (plan === undefined) throw new Error('the rows of this table are not taken');
     const handOvers = new HandOvers();
     handOvers.attach(new HandOver(table.id, plan, 0n, { until: 0n, relation: 1 }));
-    const collector = new KeyCollector({
+    const collector = new ChangeCollector({
       position: 0n,
       handOvers,
       find: ({ oid, columns }) =>
@@ -82,7 +82,7 @@ describe('rows of the stream', async () => {
     return collector.take();
   }
 
-  const rowsOf = (pending: PendingKeys): TupleBatch => {
+  const rowsOf = (pending: PendingChanges): TupleBatch => {
     const [batch] = pending.rows.values();
     if (batch === undefined) throw new Error('no row was taken');
     return batch;

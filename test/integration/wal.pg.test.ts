@@ -4,7 +4,7 @@ import { connectPostgres, type PostgresClient } from '../../src/connect/postgres
 import { findTable } from '../../src/ledger/tables.js';
 import { readDeployment } from '../../src/source/deployment.js';
 import { keepReading } from '../../src/source/wal/keep-reading.js';
-import { PendingKeys } from '../../src/source/wal/pending-keys.js';
+import { PendingChanges } from '../../src/source/wal/pending-changes.js';
 import { HandOvers } from '../../src/source/wal/rows/hand-overs.js';
 import { readSlotOnce } from '../../src/source/wal/read-slot.js';
 import { TEXT, Tuple } from '../../src/source/wal/tuple.js';
@@ -144,7 +144,7 @@ describe('keys', () => {
   it('that do not fit are a mark, and those of other tables are written with it', async () => {
     await path.source.query('create table others (id int primary key)');
     const followed = await path.add('others', { capture: 'wal', transport: 'direct' });
-    const pending = new PendingKeys();
+    const pending = new PendingChanges();
     const add = (id: string, value: string): void => {
       const tuple = new Tuple();
       // As PostgreSQL sends it: one column, a text.

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { PendingKeys } from '../../src/source/wal/pending-keys.js';
+import { PendingChanges } from '../../src/source/wal/pending-changes.js';
 import type { Relation } from '../../src/source/wal/pgoutput.js';
 import { HandOver } from '../../src/source/wal/rows/hand-over.js';
 import { HandOvers } from '../../src/source/wal/rows/hand-overs.js';
@@ -42,11 +42,11 @@ function rowOf(...values: readonly Value[]): [Buffer, Tuple] {
 }
 
 /** Describes the table, and takes rows from the commit 100 on. */
-function open(relation = RELATION): { handOvers: HandOvers; rows: TableRows; pending: PendingKeys } {
+function open(relation = RELATION): { handOvers: HandOvers; rows: TableRows; pending: PendingChanges } {
   const handOvers = new HandOvers();
   const rows = new TableRows(ID, relation, handOvers);
   handOvers.attach(new HandOver(ID, PLAN, 100n, { until: 150n, relation: handOvers.relationOf(ID) }));
-  return { handOvers, rows, pending: new PendingKeys() };
+  return { handOvers, rows, pending: new PendingChanges() };
 }
 
 function isTaken({ rows, pending }: ReturnType<typeof open>, commit: bigint, ...values: readonly Value[]): boolean {

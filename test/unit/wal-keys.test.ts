@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { Frames } from '../../src/source/wal/frames.js';
-import { KeyCollector, type KnownRelation } from '../../src/source/wal/key-collector.js';
+import { ChangeCollector, type KnownRelation } from '../../src/source/wal/change-collector.js';
 import { KeyLines } from '../../src/source/wal/key-lines.js';
 import { formatLsn, parseLsn } from '../../src/source/wal/lsn.js';
-import type { PendingKeys } from '../../src/source/wal/pending-keys.js';
+import type { PendingChanges } from '../../src/source/wal/pending-changes.js';
 import { PgOutput, type Relation } from '../../src/source/wal/pgoutput.js';
 import { placesOfKey } from '../../src/source/wal/relations.js';
 import { NULL, TEXT, Tuple, UNCHANGED } from '../../src/source/wal/tuple.js';
@@ -35,7 +35,7 @@ interface Taken {
 
 async function take(messages: readonly string[], position = 0n): Promise<Taken> {
   const commits: string[] = [];
-  const collector = new KeyCollector({
+  const collector = new ChangeCollector({
     position,
     find: (relation) => Promise.resolve(known(relation)),
     handOvers: new HandOvers(),
@@ -72,8 +72,8 @@ describe('the keys of a recorded stream', () => {
   });
 
   it('say where a transaction ended only with its last part, also where that has no key', async () => {
-    const taken: PendingKeys[] = [];
-    const collector = new KeyCollector({
+    const taken: PendingChanges[] = [];
+    const collector = new ChangeCollector({
       position: 0n,
       find: (relation) => Promise.resolve(known(relation)),
       handOvers: new HandOvers(),

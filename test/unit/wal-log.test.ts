@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { LOG_OPERATIONS } from '../../src/domain/log-columns.js';
 import type { Column } from '../../src/domain/replicated-table.js';
 import type { Shape } from '../../src/domain/shape.js';
-import { KeyCollector } from '../../src/source/wal/key-collector.js';
+import { ChangeCollector } from '../../src/source/wal/change-collector.js';
 import { ChangeCount, LogRelation, type WrittenPart } from '../../src/source/wal/log/log-changes.js';
 import { OPERATION_LETTERS } from '../../src/source/wal/log/log-table-sql.js';
 import { ambiguousColumns, placeForm } from '../../src/source/wal/log/place-form.js';
@@ -18,7 +18,7 @@ const FORM = { form: 1, names: ['id', 'v'], types: ['23', '25'], places: [1, 2] 
 
 async function linesOf(written: WrittenPart = { commit: 0n, changes: 0 }): Promise<readonly string[]> {
   const log = new LogRelation('whole', { form: FORM, key: [0], skipped: new Set() }, new ChangeCount(written));
-  const collector = new KeyCollector({
+  const collector = new ChangeCollector({
     position: 0n,
     xid: 5n << 32n,
     find: ({ oid }) => Promise.resolve(oid === WHOLE ? { id: 'whole', columns: 1, places: [0], log } : undefined),

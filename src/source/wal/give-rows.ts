@@ -1,7 +1,7 @@
 import { outboxTable } from '../outbox/names.js';
 import { inTransaction } from '../transaction.js';
 import type { Lsn } from './lsn.js';
-import type { PendingKeys } from './pending-keys.js';
+import type { PendingChanges } from './pending-changes.js';
 import type { HandOver, RowOffer } from './rows/hand-over.js';
 import type { TupleBatch } from './rows/tuple-batch.js';
 import { Tuple } from './tuple.js';
@@ -22,7 +22,7 @@ const MOST_TRIES = 3;
  */
 export async function giveRows(
   writer: KeyWriter,
-  pending: PendingKeys,
+  pending: PendingChanges,
   position: Lsn | undefined,
   options: WaitOptions,
 ): Promise<void> {
@@ -41,7 +41,7 @@ export async function giveRows(
   );
 }
 
-function addKeys(pending: PendingKeys, { id }: HandOver, batch: TupleBatch): void {
+function addKeys(pending: PendingChanges, { id }: HandOver, batch: TupleBatch): void {
   const { keys } = batch.places;
   const lines = pending.linesOf(id, keys.length);
   const tuple = new Tuple();

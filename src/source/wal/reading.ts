@@ -1,7 +1,7 @@
 import type { PostgresClient } from '../../connect/postgres.js';
 import type { Queryable } from '../../connect/queryable.js';
 import { Failure } from '../../failure/failure.js';
-import { KeyCollector, type KnownRelation } from './key-collector.js';
+import { ChangeCollector, type KnownRelation } from './change-collector.js';
 import { giveRows } from './give-rows.js';
 import { LogRelations } from './log/log-relations.js';
 import type { Lsn } from './lsn.js';
@@ -42,7 +42,7 @@ export class Reading implements StreamReceiver {
   readonly #options: ReadingOptions;
   readonly #writing: PostgresClient;
   #stream: ReplicationStream | undefined;
-  #collector: KeyCollector | undefined;
+  #collector: ChangeCollector | undefined;
   #output: PgOutput | undefined;
   #writer: KeyWriter | undefined;
   #logs: LogRelations | undefined;
@@ -141,7 +141,7 @@ export class Reading implements StreamReceiver {
     this.#safe = whole.slot.confirmed;
     this.#options.handOvers.restart();
     this.#logs = new LogRelations(this.#options.source);
-    this.#collector = new KeyCollector({
+    this.#collector = new ChangeCollector({
       position: whole.row.position,
       xid: BigInt(xid),
       find: (relation) => this.#find(relation),

@@ -2,10 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Queryable } from '../../connect/queryable.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { ensureFlushed } from '../flush.js';
-import { parseLsn } from './lsn.js';
+import { formatLsn } from './lsn.js';
 import { slotOf, type OwnedTable } from './names.js';
 import type { WalReaders } from './reader.js';
 import { readReader } from './state.js';
+import { readWalEnd } from './wal-end.js';
 
 const LOOK_MS = 50;
 /** A reader that is at work has noted a later position by then. */
@@ -28,10 +29,7 @@ export async function waitUntilRead(
   using _ = reader.hold();
   try {
     await ensureFlushed(source);
-    const found = await source.query<{ lsn: string }>(
-      /* sql */ `select pg_catalog.pg_current_wal_flush_lsn()::text as lsn`,
-    );
-    const end = parseLsn(found.rows[0]?.lsn ?? '');
+    const end = await readWalEnd(source);
     let pushAt = Date.now() + PUSH_AFTER_MS;
     for (;;) {
       // It makes PostgreSQL say where the reader stands.
@@ -42,7 +40,7 @@ export async function waitUntilRead(
         await push(source);
         pushAt = Infinity;
       }
-      onWait(`the WAL is read up to ${found.rows[0]?.lsn ?? ''}`);
+      onWait(`the WAL is read up to ${formatLsn(end)}`);
       await sleep(LOOK_MS, undefined, { signal });
     }
   } catch (error) {

@@ -5,12 +5,13 @@ import type { StageContext } from '../../pipeline/stage.js';
 import { OutboxSource, type OutboxServices } from '../outbox/outbox-source.js';
 import type { OutboxReader } from '../outbox/reader.js';
 import type { OutboxRow } from '../outbox/steps.js';
-import { parseLsn, type Lsn } from './lsn.js';
+import type { Lsn } from './lsn.js';
 import { slotOf } from './names.js';
 import type { WalReader, WalReaders } from './reader.js';
 import type { KnownUntil, RowOffer } from './rows/hand-over.js';
 import { RowTaker } from './rows/row-taker.js';
 import { verifyWal } from './verify.js';
+import { readWalEnd } from './wal-end.js';
 
 /** An idle server answers within 50 ms. */
 const CATCH_UP_MS = 200;
@@ -140,10 +141,7 @@ export class WalSource<Content> implements BatchSource<OutboxBatch, Content> {
 
   async #readEnd(): Promise<Lsn> {
     try {
-      const found = await this.#services.source.query<{ lsn: string }>(
-        /* sql */ `select pg_catalog.pg_current_wal_flush_lsn()::text as lsn`,
-      );
-      return parseLsn(found.rows[0]?.lsn ?? '0/0');
+      return await readWalEnd(this.#services.source);
     } catch (error) {
       throw classifyPostgres(error, 'looking at the end of the WAL');
     }

@@ -7,7 +7,7 @@ import { KeyLines } from './key-lines.js';
 import { formatLsn, type Lsn } from './lsn.js';
 import type { LogRelation } from './log/log-changes.js';
 import { markLog, writeLog } from './log/write-log.js';
-import type { PendingKeys } from './pending-keys.js';
+import type { PendingChanges } from './pending-changes.js';
 import { waitUntilVisible, type WaitOptions } from './visible.js';
 
 /**
@@ -35,7 +35,7 @@ export interface KeyWriter {
  * Nobody sees a key before everybody sees what changed it.
  * @throws Failure `Fenced` where another reader has taken over, or a table was added or removed
  */
-export async function writeKeys(writer: KeyWriter, keys: PendingKeys, options: WaitOptions): Promise<void> {
+export async function writeKeys(writer: KeyWriter, keys: PendingChanges, options: WaitOptions): Promise<void> {
   const marked = new Set<LogRelation>();
   for (;;) {
     const unfit = await tryToWrite(writer, keys, marked, options);
@@ -61,7 +61,7 @@ interface Unfit {
 /** @returns the table whose keys do not fit into its outbox: nothing was written then */
 async function tryToWrite(
   { pg, slot, epoch }: KeyWriter,
-  keys: PendingKeys,
+  keys: PendingChanges,
   marked: ReadonlySet<LogRelation>,
   options: WaitOptions,
 ): Promise<Unfit | undefined> {

@@ -1,5 +1,5 @@
 import type { Lsn } from '../lsn.js';
-import type { PendingKeys } from '../pending-keys.js';
+import type { PendingChanges } from '../pending-changes.js';
 import { TEXT, type Tuple } from '../tuple.js';
 import type { Form } from './forms.js';
 import { headOf, type StreamedTransaction } from './transaction.js';
@@ -68,7 +68,7 @@ export class LogRelation {
    * @returns how many bytes more wait
    */
   change(
-    pending: PendingKeys,
+    pending: PendingChanges,
     transaction: StreamedTransaction,
     message: Buffer,
     old: Tuple | undefined,

@@ -1,5 +1,5 @@
 import type { Lsn } from '../lsn.js';
-import type { PendingKeys } from '../pending-keys.js';
+import type { PendingChanges } from '../pending-changes.js';
 import type { Relation } from '../pgoutput.js';
 import type { Tuple } from '../tuple.js';
 import type { HandOver } from './hand-over.js';
@@ -30,7 +30,7 @@ export class TableRows {
    * @param commit of its transaction
    * @returns how many bytes; 0 where it has to go by key
    */
-  add(pending: PendingKeys, commit: Lsn, message: Buffer, old: Tuple | undefined, now: Tuple | undefined): number {
+  add(pending: PendingChanges, commit: Lsn, message: Buffer, old: Tuple | undefined, now: Tuple | undefined): number {
     if (pending.truncated.size > 0 && pending.truncated.has(this.#id)) return 0;
     const places = this.#find();
     const handOver = this.#handOver;

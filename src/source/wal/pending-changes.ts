@@ -7,7 +7,7 @@ import type { RowPlaces } from './rows/row-plan.js';
 import type { TupleBatch } from './rows/tuple-batch.js';
 
 /** What was read from the stream and is on its way to the outboxes. */
-export class PendingKeys {
+export class PendingChanges {
   /** By table id. */
   readonly tables = new Map<string, KeyLines>();
   /** Rows that go straight to the stages of their tables, and not by key. */

@@ -1,7 +1,7 @@
 import type { LogRelation } from './log/log-changes.js';
 import { widenXid, type StreamedTransaction } from './log/transaction.js';
 import type { Lsn } from './lsn.js';
-import { PendingKeys } from './pending-keys.js';
+import { PendingChanges } from './pending-changes.js';
 import type { ChangeReceiver, Relation } from './pgoutput.js';
 import type { HandOvers } from './rows/hand-overs.js';
 import { TableRows } from './rows/table-rows.js';
@@ -43,10 +43,10 @@ interface Known extends KnownRelation {
 }
 
 /** Takes the keys out of the changes, or whole rows where a stage takes them. */
-export class KeyCollector implements ChangeReceiver {
+export class ChangeCollector implements ChangeReceiver {
   readonly #options: CollectorOptions;
   readonly #relations = new Map<number, Known>();
-  #pending = new PendingKeys();
+  #pending = new PendingChanges();
   #bytes = 0;
   #xid = 0;
   #commit: Lsn = 0n;
@@ -87,9 +87,9 @@ export class KeyCollector implements ChangeReceiver {
     return this.#pending.isEmpty && !this.hasWhole;
   }
 
-  take(): PendingKeys {
+  take(): PendingChanges {
     const taken = this.#pending;
-    this.#pending = new PendingKeys();
+    this.#pending = new PendingChanges();
     this.#bytes = 0;
     this.#isNoted = false;
     this.#isParted = this.#isOpen;
