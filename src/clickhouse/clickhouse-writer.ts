@@ -107,6 +107,7 @@ export class ClickHouseWriter implements BatchWriter<InsertContent> {
     const loaded = highest === '0' ? 0n : composeVersion(generation, BigInt(highest));
     const expected = {
       highest: copied > loaded ? copied : loaded,
+      copied,
       parts: [copy?.proof, proof].map((part) => (part ?? undefined) as PartProof),
     };
     try {
