@@ -48,7 +48,7 @@ export class PartTracker {
     seen: readonly (Part | undefined)[] = [],
     copied: Version = 0n,
   ): Promise<PartsState> {
-    const key = `${targetNames(target).shown} ${target.uuid ?? ''}`;
+    const key = keyOf(target);
     const { active, expiring } = await this.#readActive(target);
     const known = this.#known.get(key) ?? [];
     const ends = endsOf(active);
@@ -66,6 +66,13 @@ export class PartTracker {
     this.#known.set(key, lost === undefined ? lasting : [...lasting, ...gone]);
     const highest = parts.reduce((most, part) => (BigInt(part.highest) > most ? BigInt(part.highest) : most), 0n);
     return { highest, newest: lasting.find((part) => BigInt(part.highest) === highest), lost };
+  }
+
+  /** Forgets the parts with rows above a version: what they held is written again. */
+  forgetAbove(target: Target, version: Version): void {
+    const key = keyOf(target);
+    const kept = (this.#known.get(key) ?? []).filter(({ highest }) => BigInt(highest) <= version);
+    this.#known.set(key, kept);
   }
 
   /** @returns the parts that hold rows, and the names of those whose rows a TTL will delete */
@@ -143,6 +150,8 @@ export class PartTracker {
 function isSame(a: ActivePart, b: ActivePart): boolean {
   return a.name === b.name && a.home === b.home && a.hash === b.hash;
 }
+
+const keyOf = (target: Target): string => `${targetNames(target).shown} ${target.uuid ?? ''}`;
 
 const placeOf = ({ home, partition }: ActivePart): string => `${home}/${partition}`;
 

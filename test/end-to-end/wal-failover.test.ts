@@ -68,7 +68,7 @@ describe('a table that is captured from the WAL, when a standby takes over', () 
     followed = await path.add(TABLE, OPTIONS);
     await followed.copy();
     await write('after');
-    expect(await followed.expectEqual()).toBe(503);
+    expect(await again(() => followed.expectEqual())).toBe(503);
   });
 
   it('is equal after PostgreSQL was stopped in the middle of a load, three times', async () => {
