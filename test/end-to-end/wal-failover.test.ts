@@ -80,7 +80,7 @@ describe('a table that is captured from the WAL, when a standby takes over', () 
             `insert into ${TABLE} values (${10_000 * (round + 1) + n}, 'load'); update ${TABLE} set v = v || '.' where id % 50 = ${n % 50}`,
           );
       })().catch(() => undefined);
-      await followed.direct();
+      await again(() => followed.direct());
       const stopped = stack.kill('postgres', 'SIGQUIT');
       await followed.direct().catch(() => undefined);
       await stopped;
