@@ -32,8 +32,7 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
         writer: new TopicBatchWriter(await deps.publisher(), transport, {
           written: {
             topic: transport.topic,
-            table: table.name,
-            generation: table.generation,
+            table,
             origin: (await deps.deployment()).id,
             reader: deps.reader(transport.topic, { subscriber: `${table.id}/end`, form: lastRecords }),
             requireClaim: () => requireClaim(deps.ledger, claim),

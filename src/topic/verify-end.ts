@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { formatTableName, type TableName } from '../domain/table-name.js';
+import type { ReplicatedTable } from '../domain/replicated-table.js';
+import { formatTableName } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
 import { policyOf } from '../failure/kinds.js';
+import { copyAgainRemedy } from '../failure/remedies.js';
 import type { TopicLocation } from '../kafka/client/brokers.js';
 import { parseHeader } from '../messages/header.js';
 import type { Confirmed } from '../pipeline/batch.js';
@@ -19,8 +21,7 @@ export type AcknowledgedOffsets = Readonly<Record<string, string>>;
 /** A topic that a publish stage writes to. */
 export interface WrittenTopic {
   readonly topic: string;
-  readonly table: TableName;
-  readonly generation: number;
+  readonly table: ReplicatedTable;
   /** This deployment, 8 hexadecimal digits. */
   readonly origin: string;
   /** Takes records of all origins: its form is `lastRecords`. */
@@ -49,23 +50,26 @@ export async function verifyTopicEnd(
     ([partition, { high }]) => BigInt(high) !== BigInt(acknowledged[partition] ?? '-1') + 1n,
   );
   if (!isAhead) return;
-  const { topic, generation, origin } = written;
+  const { topic, table, origin } = written;
+  const remedy = copyAgainRemedy(table, { dropTarget: false });
   for (const [partition, text] of await lastHeaders(written.reader, location)) {
     const header = parseHeader(text);
     // A message of an older generation has the positions of another outbox, and one of another deployment says nothing of this ledger.
-    if (header?.generation !== generation || (header.origin ?? origin) !== origin) continue;
+    if (header?.generation !== table.generation || (header.origin ?? origin) !== origin) continue;
     const where = `${topic}/${partition}`;
     if (header.batch > lastNamed) {
       await written.requireClaim();
       throw new Failure('LedgerSetBack', {
-        message: `The last message of ${where} is of batch ${header.batch} of ${formatTableName(written.table)}, and the ledger says that batch ${confirmed.batch} is the last published.`,
+        message: `The last message of ${where} is of batch ${header.batch} of ${formatTableName(table.name)}, and the ledger says that batch ${confirmed.batch} is the last published.`,
+        remedy,
       });
     }
     if (BigInt(header.highest) <= BigInt(confirmed.highest) || confirmed.allocated === undefined) continue;
     const allocated = await confirmed.allocated();
     if (BigInt(header.highest) > BigInt(allocated))
       throw new Failure('SourceSetBack', {
-        message: `The last message of ${where} has position ${header.highest}, and the outbox of ${formatTableName(written.table)} stands at ${allocated}.`,
+        message: `The last message of ${where} has position ${header.highest}, and the outbox of ${formatTableName(table.name)} stands at ${allocated}.`,
+        remedy,
       });
   }
 }
