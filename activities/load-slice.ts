@@ -11,7 +11,10 @@ import type { Deps } from './deps.js';
 import { foreignTopic } from './foreign-topic.js';
 import { openWriter } from './open-writer.js';
 import { quarantining } from './quarantining.js';
-import { runStageSlice } from './run-stage-slice.js';
+import { loopOf, runStageSlice } from './run-stage-slice.js';
+import { followRestarts, goBackIfRestarted } from './go-back.js';
+import type { StageOptions } from '../src/pipeline/run-stage.js';
+import type { Slice } from '../src/pipeline/slice.js';
 import { topicContent } from './topic-content.js';
 
 /**
@@ -19,37 +22,46 @@ import { topicContent } from './topic-content.js';
  * gives the same bytes under the same token. Of keys the rows are read again, without a token: they carry their versions.
  */
 export async function loadSlice(deps: Deps, request: SliceRequest): Promise<SliceReceipt> {
-  const open = async (context: StageContext<TopicRow>) => {
-    const { table, stage } = context;
+  const open = async (claimed: StageContext<TopicRow>) => {
+    const { table, stage } = claimed;
     const { topic } = requireKafka(table.route);
     const { id: own } = await deps.deployment();
     const target = targetTable(table, loaderOf(stage), own);
+    const { row, isFollowed } = await goBackIfRestarted(deps, claimed, target, topic);
+    const context = { ...claimed, row };
     const mirrored = firstLoader(table).name === loaderOf(stage);
     const source = new TopicSource(deps, context, {
       topic,
       origin: own,
       mirrored,
-      foreign: foreignTopic(deps, table, topic, context.row.position),
+      goesBack: isFollowed,
+      foreign: foreignTopic(deps, table, topic, row.position),
     });
-    return {
+    const writer = quarantining(
+      deps,
+      context,
+      target,
+      await openWriter<InsertContent>(
+        deps,
+        table,
+        stage,
+        (each, isShadow) =>
+          new ClickHouseWriter({ ...deps, ...deps.sink(each) }, each, {
+            retry: SINK_RETRY,
+            ...(isShadow ? {} : { throttle: deps.throttles.load }),
+          }),
+      ),
+    );
+    const loop = loopOf({
       source: mapContent(source, (fetched, name) =>
         topicContent(deps, context, fetched, loadToken(target, stage, name)),
       ),
-      writer: quarantining(
-        deps,
-        context,
-        target,
-        await openWriter<InsertContent>(
-          deps,
-          table,
-          stage,
-          (each, isShadow) =>
-            new ClickHouseWriter({ ...deps, ...deps.sink(each) }, each, {
-              retry: SINK_RETRY,
-              ...(isShadow ? {} : { throttle: deps.throttles.load }),
-            }),
-        ),
-      ),
+      writer: isFollowed ? followRestarts(deps, target, row, writer) : writer,
+    });
+    return {
+      // That of the row, which may have gone back.
+      run: (slice: Slice, options: StageOptions) => loop.run(slice, { ...options, proof: row.proof }),
+      state: () => loop.state(),
     };
   };
   return runStageSlice(deps, request, loadStage(MAIN_LOADER), open);

@@ -26,6 +26,7 @@ import type { Capture, Inspection } from '../src/source/capture.js';
 import { definitionOf } from '../src/ledger/change-route.js';
 import { saveOwner } from '../src/ledger/tables.js';
 import { ensureTopic, requireTopic, topicState, withAdmin } from '../src/topic/admin.js';
+import { lastRecords } from '../src/topic/last-headers.js';
 import { findOtherOrigin } from '../src/topic/origin.js';
 import { avroFormOf } from './avro-form.js';
 import { chooseRoute, DEFAULT_CAPTURE, strayOptions } from './choose-route.js';
@@ -198,7 +199,7 @@ async function makeTopic(deps: Deps, { table, kafka: { topic } }: TopicOf): Retu
 async function checkTopic(deps: Deps, { table, kafka: { topic }, deployment: own }: TopicOf): Promise<void> {
   const state = await withAdmin(deps.kafka, (admin) => topicState(admin, topic));
   if (state === undefined) return;
-  const reader = deps.reader(topic, { subscriber: `${table.id}/origin` });
+  const reader = deps.reader(topic, { subscriber: `${table.id}/origin`, form: lastRecords });
   const origin = await findOtherOrigin(reader, state, own.id);
   if (origin === undefined) return;
   throw new Failure('TargetTaken', {

@@ -1,9 +1,12 @@
 import type { SliceReceipt, SliceRequest } from '../src/domain/receipt.js';
 import { PUBLISH_STAGE, requireKafka } from '../src/domain/route.js';
 import { TopicBatchWriter } from '../src/topic/topic-batch-writer.js';
+import { lastRecords } from '../src/topic/last-headers.js';
+import { requireClaim } from '../src/ledger/stages.js';
 import { rowContentOf } from '../src/messages/formats.js';
 import { messageColumns } from '../src/domain/column-type.js';
 import { avroFormOf } from './avro-form.js';
+import type { OutboxPosition } from '../src/source/outbox/steps.js';
 import type { Deps } from './deps.js';
 import { runStageSlice } from './run-stage-slice.js';
 
@@ -20,14 +23,21 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
     request,
     PUBLISH_STAGE,
     async (context) => {
-      const { table } = context;
+      const { table, claim, row } = context;
       const { capture } = table.route;
       const transport = requireKafka(table.route);
       const content = rowContentOf(transport);
       return {
         source: deps.captures.named(capture.kind).open(deps, context, content),
         writer: new TopicBatchWriter(await deps.publisher(), transport, {
-          origin: (await deps.deployment()).id,
+          written: {
+            topic: transport.topic,
+            table,
+            origin: (await deps.deployment()).id,
+            reader: deps.reader(transport.topic, { subscriber: `${table.id}/end`, form: lastRecords }),
+            requireClaim: () => requireClaim(deps.ledger, claim),
+          },
+          mayBeAhead: row.pending !== null || (row.position as OutboxPosition).forgotten !== undefined,
           shape: table.shape,
           from: {
             pipeline: table.pipeline,

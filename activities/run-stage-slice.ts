@@ -17,6 +17,7 @@ import type { StageContext } from '../src/pipeline/stage.js';
 import type { Deps } from './deps.js';
 import { findPreparedTable } from './find-prepared-table.js';
 import { followSource } from './follow-source.js';
+import { ServerRestarted } from './go-back.js';
 
 /** A stage that was opened, and how it is run. */
 export interface StageWork {
@@ -121,6 +122,7 @@ export async function runStageSlice<Row extends StageRow, Name extends BatchName
           return await receipt();
         } catch (met) {
           if (table === undefined || opening >= MOST_OPENINGS) throw met;
+          if (met instanceof ServerRestarted) continue;
           const { signal } = slice;
           const change = await followSource(deps, request, { table, met, isMetAgain, signal });
           isMetAgain = true;

@@ -3,15 +3,17 @@ import type { ClickHouseClient } from '@clickhouse/client';
 import type { Queryable } from '../connect/queryable.js';
 import type { BatchName, MessagePlace } from '../domain/batch.js';
 import type { Part } from '../domain/part.js';
-import type { Checkpoint } from '../domain/receipt.js';
 import type { TargetTable } from '../domain/replicated-table.js';
 import { copyStage, MAIN_LOADER } from '../domain/route.js';
 import { columnsOfShape, laterShapes } from '../domain/shape.js';
-import { composeVersion, type Version } from '../domain/version.js';
+import { composeVersion, generationOf, majorOf, type Version } from '../domain/version.js';
 import { readStages } from '../ledger/stages.js';
-import type { BatchWriter, WriteOptions, Written } from '../pipeline/batch.js';
+import type { BatchWriter, Confirmed, WriteOptions, Written } from '../pipeline/batch.js';
 import type { RetryPolicy } from '../pipeline/retry.js';
 import type { SmallBatchThrottle } from '../pipeline/small-batch-throttle.js';
+import { Failure } from '../failure/failure.js';
+import { copyAgainRemedy } from '../failure/remedies.js';
+import { formatTableName } from '../domain/table-name.js';
 import { listColumns } from './catalog.js';
 import { deleteBelowFloor, writeFloor } from './floor.js';
 import { followShapes } from './follow-shapes.js';
@@ -91,8 +93,11 @@ export class ClickHouseWriter implements BatchWriter<InsertContent> {
     this.#throttle = throttle && new InsertThrottle(services.clickhouse, table.target, throttle);
   }
 
-  /** Brings the target to the newest shape first. @throws ShapeBehind; Failure as `verifySinkHistory`, and those of ClickHouse */
-  async verify({ highest }: Checkpoint, proof: unknown): Promise<PartProof> {
+  /**
+   * Brings the target to the newest shape first.
+   * @throws ShapeBehind; Failure as `verifySinkHistory`, and those of ClickHouse; `SourceSetBack`
+   */
+  async verify({ highest, allocated }: Confirmed, proof: unknown): Promise<PartProof> {
     const { clickhouse, parts, ledger } = this.#services;
     const own = copyStage(this.#table.loader ?? MAIN_LOADER);
     const copy = (await readStages(ledger, this.#table.id)).find(({ stage }) => stage === own);
@@ -102,11 +107,14 @@ export class ClickHouseWriter implements BatchWriter<InsertContent> {
     const loaded = highest === '0' ? 0n : composeVersion(generation, BigInt(highest));
     const expected = {
       highest: copied > loaded ? copied : loaded,
+      copied,
       parts: [copy?.proof, proof].map((part) => (part ?? undefined) as PartProof),
     };
     try {
       await this.#reshape();
-      return await verifySinkHistory(clickhouse, parts, this.#table, expected);
+      const newest = await verifySinkHistory(clickhouse, parts, this.#table, expected);
+      if (newest !== undefined && allocated !== undefined) await this.#requireGiven(newest, BigInt(highest), allocated);
+      return newest;
     } catch (error) {
       return explainOtherServer(clickhouse, this.#table, error);
     }
@@ -130,6 +138,23 @@ export class ClickHouseWriter implements BatchWriter<InsertContent> {
   async rest({ rows, bytes }: Written, _tookMs: number, signal: AbortSignal): Promise<void> {
     this.#throttle?.loaded(rows, bytes);
     await this.#throttle?.wait(signal);
+  }
+
+  /**
+   * Rows of positions that the source has yet to give are of transactions that it has lost: later changes would lose against them.
+   * Asked after ClickHouse was: other stages write meanwhile.
+   */
+  async #requireGiven(newest: Part, confirmed: bigint, allocated: () => Promise<string>): Promise<void> {
+    const version = BigInt(newest.highest);
+    const position = majorOf(version);
+    if (generationOf(version) !== this.#table.generation || position <= confirmed) return;
+    const last = await allocated();
+    if (position <= BigInt(last)) return;
+    const { database, table } = this.#table.target;
+    throw new Failure('SourceSetBack', {
+      message: `${database}.${table} in ClickHouse holds rows of position ${position}, and the outbox of ${formatTableName(this.#table.name)} stands at ${last}.`,
+      remedy: copyAgainRemedy(this.#table, { dropTarget: false }),
+    });
   }
 
   async #reshape(): Promise<void> {

@@ -1,8 +1,8 @@
-import type { BatchName } from '../domain/batch.js';
+import type { BatchName, CopyBatch } from '../domain/batch.js';
 import type { Checkpoint } from '../domain/receipt.js';
 import type { TargetTable } from '../domain/replicated-table.js';
 import { lackingTarget } from '../domain/quarantine.js';
-import { minorOf, type Version } from '../domain/version.js';
+import { composeVersion, minorOf, type Version } from '../domain/version.js';
 import { keysSetAside } from '../ledger/quarantine.js';
 import type { BatchWriter, WriteOptions, Written } from '../pipeline/batch.js';
 import type { RetryPolicy } from '../pipeline/retry.js';
@@ -40,13 +40,15 @@ export class CopyEndWriter implements BatchWriter<EndCopy> {
     return this.#rows.verify(checkpoint, proof);
   }
 
-  async write(_name: BatchName, { floor, prune }: EndCopy, options: WriteOptions): Promise<Written> {
+  async write(name: BatchName, { floor, prune }: EndCopy, options: WriteOptions): Promise<Written> {
     const { clickhouse, parts } = this.#services;
     if (floor !== undefined) await writeFloor(clickhouse, this.#table, floor);
     // Copied rows may lie below a floor that came meanwhile.
     await deleteBelowFloor(clickhouse, this.#table);
     const rows = prune === undefined ? 0 : await this.#prune(prune, options);
-    const { newest } = await parts.inspect(this.#table.target, this.#table.generation);
+    const { generation, target } = this.#table;
+    const copied = composeVersion(generation, BigInt((name as CopyBatch).position));
+    const { newest } = await parts.inspect(target, generation, [], copied);
     return { rows, bytes: 0, proof: newest };
   }
 

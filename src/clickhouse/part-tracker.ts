@@ -1,6 +1,6 @@
 import type { ClickHouseClient } from '@clickhouse/client';
 import type { Part } from '../domain/part.js';
-import { generationOf, type Version } from '../domain/version.js';
+import { generationOf, majorOf, type Version } from '../domain/version.js';
 import { select } from './catalog.js';
 import { quoteText, targetNames, type Target } from './names.js';
 
@@ -17,7 +17,7 @@ export interface PartsState {
 }
 
 /** As in `system.parts`. */
-type ActivePart = Omit<Part, 'highest'>;
+type ActivePart = Omit<Part, 'highest' | 'until'>;
 
 /**
  * Remembers the parts of a worker's targets: the highest version in them, and whether a part that was there is gone.
@@ -39,23 +39,40 @@ export class PartTracker {
   /**
    * @param generation of the table: parts of older generations may go
    * @param seen parts that were seen by others, as kept in the ledger
+   * @param copied version of a copy that is done: its parts do not explain one another. 0 for none
    * @throws Failure those of ClickHouse
    */
-  async inspect(target: Target, generation: number, seen: readonly (Part | undefined)[] = []): Promise<PartsState> {
-    const key = `${targetNames(target).shown} ${target.uuid ?? ''}`;
+  async inspect(
+    target: Target,
+    generation: number,
+    seen: readonly (Part | undefined)[] = [],
+    copied: Version = 0n,
+  ): Promise<PartsState> {
+    const key = keyOf(target);
     const { active, expiring } = await this.#readActive(target);
     const known = this.#known.get(key) ?? [];
-    const parts = await this.#readHighest(target, active, known);
+    const ends = endsOf(active);
+    const parts = (await this.#readHighest(target, active, known)).map((part) => {
+      const { until: _, ...rest } = part;
+      return copied !== 0n && isOfCopy(part, copied) ? { ...rest, until: String(ends.get(placeOf(part))) } : rest;
+    });
     const lasting = parts.filter((part) => !expiring.includes(part.name));
     const before = [...known, ...seen.filter((part) => part !== undefined)];
     const gone = before.filter(
       (part) => generationOf(BigInt(part.highest)) === generation && !active.some((each) => covers(each, part)),
     );
-    const lost = await this.#firstLost(target, gone);
+    const lost = await this.#firstLost(target, gone, active);
     // A lost part stays known: every later call reports it again.
     this.#known.set(key, lost === undefined ? lasting : [...lasting, ...gone]);
     const highest = parts.reduce((most, part) => (BigInt(part.highest) > most ? BigInt(part.highest) : most), 0n);
     return { highest, newest: lasting.find((part) => BigInt(part.highest) === highest), lost };
+  }
+
+  /** Forgets the parts with rows above a version: what they held is written again. */
+  forgetAbove(target: Target, version: Version): void {
+    const key = keyOf(target);
+    const kept = (this.#known.get(key) ?? []).filter(({ highest }) => BigInt(highest) <= version);
+    this.#known.set(key, kept);
   }
 
   /** @returns the parts that hold rows, and the names of those whose rows a TTL will delete */
@@ -100,11 +117,15 @@ export class PartTracker {
     );
   }
 
-  /** Good reasons for a missing part: a floor hides its rows, a DELETE came after it, or its newest row is in another part. */
-  async #firstLost(target: Target, gone: readonly Part[]): Promise<Part | undefined> {
+  /**
+   * Good reasons for a missing part: a floor hides its rows, a DELETE came after it, or its newest row is in a part that came after it was
+   * seen, as after DETACH and ATTACH. One that was there beside it explains nothing: all parts of a copy have the same version.
+   */
+  async #firstLost(target: Target, gone: readonly Part[], active: readonly ActivePart[]): Promise<Part | undefined> {
     const { sql, shown } = targetNames(target);
     const { database, table } = target;
     for (const part of gone) {
+      const later = active.filter((each) => isLater(each, part)).map(({ name }) => quoteText(name));
       const [found] = await select<{ isExplained: number }>(
         this.#clickhouse,
         /* sql */ `select toUInt128({highest: String}) <= (select max(version) from ${sql.floor})
@@ -113,7 +134,9 @@ export class PartTracker {
               where database = {database: String} and table = {table: String}
                 and (command ilike '%delete%' or command ilike '%_row_exists%')
                 and arrayMax(block_numbers.number) > toInt64({mutation: String}))
-            or exists (select 1 from ${sql.table} where _version = toUInt128({highest: String})) as isExplained`,
+            or exists (
+              select 1 from ${sql.table} where _version = toUInt128({highest: String})
+                and _part in (${later.length === 0 ? `''` : later.join()})) as isExplained`,
         { database, table, highest: part.highest, mutation: part.mutation },
         `looking for rows of ${shown} that were confirmed`,
       );
@@ -126,6 +149,32 @@ export class PartTracker {
 /** Parts never change: one of the same name and content is the same. */
 function isSame(a: ActivePart, b: ActivePart): boolean {
   return a.name === b.name && a.home === b.home && a.hash === b.hash;
+}
+
+const keyOf = (target: Target): string => `${targetNames(target).shown} ${target.uuid ?? ''}`;
+
+const placeOf = ({ home, partition }: ActivePart): string => `${home}/${partition}`;
+
+/** The last block of each partition. */
+function endsOf(parts: readonly ActivePart[]): ReadonlyMap<string, bigint> {
+  const ends = new Map<string, bigint>();
+  for (const part of parts) {
+    const last = BigInt(part.lastBlock);
+    if (last >= (ends.get(placeOf(part)) ?? last)) ends.set(placeOf(part), last);
+  }
+  return ends;
+}
+
+/** Whether the newest rows of a part are those of a copy, of any shape. */
+function isOfCopy({ highest }: Part, copied: Version): boolean {
+  const version = BigInt(highest);
+  return generationOf(version) === generationOf(copied) && majorOf(version) === majorOf(copied);
+}
+
+/** Whether all that is in a part came after another part was seen, as far as that is known. */
+function isLater(now: ActivePart, seen: Part): boolean {
+  if (seen.until === undefined || now.home !== seen.home) return true;
+  return now.partition === seen.partition && BigInt(now.firstBlock) > BigInt(seen.until);
 }
 
 function covers(now: ActivePart, before: Part): boolean {

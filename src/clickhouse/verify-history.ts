@@ -19,6 +19,8 @@ const BETWEEN_ATTEMPTS_MS = 1_000;
 export interface Expected {
   /** The highest version that was confirmed; 0 for none. */
   readonly highest: Version;
+  /** Of a copy that is done; 0 for none. */
+  readonly copied: Version;
   /** Parts that were there. */
   readonly parts: readonly (Part | undefined)[];
 }
@@ -53,9 +55,9 @@ async function inspectSink(
   clickhouse: ClickHouseClient,
   tracker: PartTracker,
   table: TargetTable,
-  { highest, parts }: Expected,
+  { highest, copied, parts }: Expected,
 ): Promise<PartsState | string> {
-  const state = await tracker.inspect(table.target, table.generation, parts).catch(async (error: unknown) => {
+  const state = await tracker.inspect(table.target, table.generation, parts, copied).catch(async (error: unknown) => {
     // The table was dropped in between: report that, and not the error of this query.
     if (error instanceof Failure && error.kind === 'SinkSetBack') await verifyTarget(clickhouse, table);
     throw error;

@@ -54,6 +54,8 @@ export interface MessagePlace {
 export interface OffsetBatch extends BatchName {
   /** By partition number. */
   readonly ranges: Readonly<Record<string, OffsetRange>>;
+  /** How often the loader had gone back to earlier offsets: what ClickHouse remembers of a lost insert must not hide another. Absent: never. */
+  readonly returns?: number;
 }
 
 /** A copy of a whole table. */
@@ -73,8 +75,8 @@ export function loadToken(table: TokenOwner, stage: string, batch: OffsetBatch):
   const ranges = Object.entries(batch.ranges)
     .toSorted(([a], [b]) => Number(a) - Number(b))
     .map(([partition, { first, last }]) => `${partition}:${first}-${last}`);
-  const { generation, batch: number } = batch;
-  return `pg2click/${table.pipeline}/${table.id}/${stage}/${database}.${name}/${generation}/${number}/${ranges.join(',')}`;
+  const { generation, batch: number, returns } = batch;
+  return `pg2click/${table.pipeline}/${table.id}/${stage}/${database}.${name}/${generation}/${number}/${ranges.join(',')}${returns === undefined ? '' : `/${returns}`}`;
 }
 
 type TokenOwner = Pick<TargetTable, 'pipeline' | 'id' | 'target'>;

@@ -15,4 +15,9 @@ export interface Part {
   readonly hash: string;
   /** The highest version in it. */
   readonly highest: string;
+  /**
+   * Of a part of a copy that is done: the last block of its partition when it was seen. What came later lies behind it, and nothing
+   * with the version of the copy is inserted any more.
+   */
+  readonly until?: string;
 }

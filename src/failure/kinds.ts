@@ -136,7 +136,8 @@ export const FAILURE_POLICIES = {
   },
   TopicReplaced: {
     treatment: 'parked',
-    remedy: 'The topic was deleted and created again: remove the table and add it again, which copies it.',
+    remedy:
+      'The topic lost its end, or was deleted and created again: remove the table and add it again, which copies it.',
   },
   PartitionsChanged: {
     treatment: 'parked',

@@ -104,11 +104,17 @@ export async function nameStreamed(
   return named.rows[0]?.pending ?? fenced(claim.stage);
 }
 
-/** Forgets the name of a batch whose rows were in the memory of an earlier attempt. @throws Failure `Fenced` */
+/**
+ * Forgets the name of a batch whose rows were in the memory of an earlier attempt. That there was one stays in the position until the
+ * batch of this number is confirmed: a part of it may have been sent.
+ * @throws Failure `Fenced`
+ */
 export async function forgetStreamed(ledger: Queryable, claim: StageClaim): Promise<void> {
   const changed = await query(
     ledger,
-    /* sql */ `update pg2click.stage set pending = case when pending ? 'streamed' then null else pending end
+    /* sql */ `update pg2click.stage set pending = case when pending ? 'streamed' then null else pending end,
+        position = case when pending ? 'streamed' then position || jsonb_build_object('forgotten', pending -> 'batch')
+          else position end
       where table_id = $1 and stage = $2 and epoch = $3`,
     [claim.tableId, claim.stage, claim.epoch],
   );

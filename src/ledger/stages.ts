@@ -136,6 +136,20 @@ export async function notePosition(pg: Queryable, claim: StageClaim, fields: obj
   if (noted.rowCount !== 1) fenced(claim.stage);
 }
 
+/**
+ * Sets the stage back to an earlier position: what was named is forgotten, and what was proven since. Batch numbers go on.
+ * @throws Failure `Fenced`
+ */
+export async function setStageBack(pg: Queryable, claim: StageClaim, position: object): Promise<void> {
+  const changed = await query(
+    pg,
+    /* sql */ `update pg2click.stage set position = $4::jsonb, pending = null, proof = null, updated_at = now()
+      where table_id = $1 and stage = $2 and epoch = $3`,
+    [claim.tableId, claim.stage, claim.epoch, JSON.stringify(position)],
+  );
+  if (changed.rowCount !== 1) fenced(claim.stage);
+}
+
 /** Takes a `FlowGoal` out of the position of a stage. @throws Failure `Fenced` */
 export async function forgetGoal(pg: Queryable, claim: StageClaim): Promise<void> {
   const changed = await query(

@@ -12,6 +12,12 @@ export interface Written {
   readonly proof?: unknown;
 }
 
+/** What was confirmed, as a writer compares it with its end of the path. */
+export interface Confirmed extends Checkpoint {
+  /** The last position that the source has given to anything, decimal: no row has a higher one. Absent where the source does not know. */
+  readonly allocated?: (() => Promise<string>) | undefined;
+}
+
 /** The state of a source, for displays and for the receipt. */
 export interface SourceState {
   /** What this slice moved: `seq 12..40`; empty for nothing. */
@@ -57,6 +63,8 @@ export interface BatchSource<Name extends BatchName, Content> extends AsyncDispo
   /** Confirms the batch, and names the next one in the same statement if that is wanted and something waits. */
   confirm(name: Name, written: Written, options: { readonly nameNext: boolean }): Promise<Name | undefined>;
   state(): SourceState;
+  /** As in `Confirmed`. @throws Failure those of the source */
+  allocated?(): Promise<string>;
 }
 
 export interface WriteOptions {
@@ -88,7 +96,7 @@ export interface BatchWriter<Content> {
    * @returns the proof to keep with the next one
    * @throws Failure where what was confirmed is gone
    */
-  verify(checkpoint: Checkpoint, proof: unknown): Promise<unknown>;
+  verify(confirmed: Confirmed, proof: unknown): Promise<unknown>;
   write(name: BatchName, content: Content, options: RereadOptions<Content>): Promise<Written>;
   /** Pauses after a batch if small ones come too fast: the next one grows meanwhile. Ends early when the signal is aborted. */
   rest(written: Written, tookMs: number, signal: AbortSignal): Promise<void>;
@@ -111,6 +119,7 @@ export function mapContent<Name extends BatchName, From, To>(
     read: async (name, options) => map(await source.read(name, options), name),
     confirm: (name, written, options) => source.confirm(name, written, options),
     state: () => source.state(),
+    ...(source.allocated === undefined ? {} : { allocated: source.allocated.bind(source) }),
     [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
   };
 }

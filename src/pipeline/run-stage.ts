@@ -63,7 +63,9 @@ export async function runStage<Name extends BatchName, Content>(
     slice.progress(progress satisfies SliceProgress);
   };
   const verifyWriter = async (): Promise<void> => {
-    proof = await writer.verify(source.state().checkpoint, proof);
+    const { checkpoint } = source.state();
+    const allocated = source.allocated?.bind(source);
+    proof = await writer.verify({ ...checkpoint, allocated }, proof);
   };
   const verify = async (): Promise<void> => {
     await source.verify();

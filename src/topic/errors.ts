@@ -98,6 +98,14 @@ export function endsBefore(topic: string, partition: number | string, last: numb
   });
 }
 
+/** @param last the offset of the last record that Kafka has acknowledged */
+export function acknowledgedGone(topic: string, partition: number | string, last: bigint | string): Failure {
+  return new Failure('TopicReplaced', {
+    message: `Kafka acknowledged the record at offset ${last} of ${topic}/${partition}, and has lost it: the topic lost its end, or was deleted and made again.`,
+    remedy: 'What was published may be missing in ClickHouse: remove the table and add it again, which copies it.',
+  });
+}
+
 export function offsetGap(topic: string, partition: number, expected: number, found: number): Failure {
   return new Failure('OffsetGap', {
     message: `After offset ${expected - 1} of ${topic}/${partition} comes ${found}: messages are missing, or the topic is compacted or transactional.`,

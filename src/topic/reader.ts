@@ -1,4 +1,5 @@
 import type { OffsetRange } from '../domain/batch.js';
+import type { TopicLocation } from '../kafka/client/brokers.js';
 import type { Fetcher } from '../kafka/client/fetcher.js';
 import { originNumber } from '../messages/header.js';
 import type { Log } from '../observe/log.js';
@@ -44,6 +45,8 @@ export interface TakeOptions extends FetchLimits {
  * again goes on at the same offset. A crash between any two lines costs nothing: the position is the ledger's.
  */
 export interface TopicReader {
+  /** @returns where the topic is, begins and ends; undefined when there is none. @throws Failure `BrokerUnavailable` and its like */
+  locate(): Promise<TopicLocation | undefined>;
   /**
    * Reads from these offsets on; every partition is named. It fences the reading that this subscriber started before, from this
    * call on: an attempt that does not know yet that it was overtaken. Must be called again after any failure.
@@ -81,6 +84,13 @@ export function openReader(fetcher: Fetcher, topic: string, options: ReaderOptio
   const { log, subscriber = 'main', form } = options;
   const origin = options.origin === undefined ? undefined : originNumber(options.origin);
   return {
+    async locate() {
+      try {
+        return await fetcher.locate(topic);
+      } catch (error) {
+        throw topicFailure(error, `Looking for the end of topic ${topic}`, topic);
+      }
+    },
     async start(offsets, { generation, headers } = {}) {
       const reading = new KafkaReading({ fetcher, subscriber, topic, log });
       try {

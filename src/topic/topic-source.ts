@@ -7,6 +7,7 @@ import { Failure } from '../failure/failure.js';
 import { advanceStage, type StageRow } from '../ledger/stages.js';
 import type { BatchSource, ReadOptions, SourceState, Written } from '../pipeline/batch.js';
 import type { StageContext } from '../pipeline/stage.js';
+import { withEarlier, type EarlierPosition } from './earlier-positions.js';
 import type { MessageForm } from './fetched.js';
 import type { Fetched, TakeOptions, TopicReader, TopicReading } from './reader.js';
 import type { OffsetMirror } from './offset-mirror.js';
@@ -34,6 +35,14 @@ export interface TopicPosition {
   readonly since?: string;
   /** As in `Fetched`: of all that was loaded. */
   readonly streamed?: boolean;
+  /** Those of the last minutes, in their order. */
+  readonly earlier?: readonly EarlierPosition[];
+  /** When the last batch was confirmed, by the clock of the worker, milliseconds. */
+  readonly confirmedAt?: number;
+  /** By its id: when a server of ClickHouse was started, as seen when the stage was claimed. See `ServerStart`. */
+  readonly servers?: Readonly<Record<string, number>>;
+  /** How often the loader went back to an earlier position. */
+  readonly returns?: number;
 }
 
 export type TopicRow = StageRow<TopicPosition, OffsetBatch>;
@@ -45,6 +54,8 @@ export interface TopicOptions {
   readonly origin: string;
   /** Whether the position is shown as that of the public group; true when absent. Of the loaders of a table one is. */
   readonly mirrored?: boolean;
+  /** Whether earlier positions are kept, to go back to. */
+  readonly goesBack?: boolean;
   /** Where the messages are not ours. */
   readonly foreign?: ForeignTopic | undefined;
   /** Where reading ends: by partition the first offset that is not read. Called until it is known. Absent: it never ends. */
@@ -159,7 +170,8 @@ export class TopicSource implements BatchSource<OffsetBatch, Fetched> {
     const fetched = this.#fetched;
     if (fetched === undefined) throw new Error(`batch ${batch} is confirmed, and was not read`);
     const reading = await this.#open();
-    const after = positionAfter(this.#position, fetched, this.#stage.table.generation);
+    const moved = positionAfter(this.#position, fetched, this.#stage.table.generation);
+    const after = this.#options.goesBack === true ? withEarlier(this.#position, moved, Date.now()) : moved;
     const position = this.#ends === undefined ? after : { ...after, end: this.#ends };
     this.#position = position;
     if (fetched.encoding === 'keys' && rows > 0)
@@ -255,7 +267,9 @@ export class TopicSource implements BatchSource<OffsetBatch, Fetched> {
         throw new Failure('Unexpected', {
           message: `Offset ${first} of ${this.#topic}/${partition} was read where ${offsets[partition]} comes next.`,
         });
-    return { batch, generation: this.#stage.table.generation, shape: fetched.shape, ranges: fetched.ranges };
+    const { returns } = this.#position;
+    const name = { batch, generation: this.#stage.table.generation, shape: fetched.shape, ranges: fetched.ranges };
+    return returns === undefined ? name : { ...name, returns };
   }
 }
 

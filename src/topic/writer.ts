@@ -1,7 +1,7 @@
 import type { Kafka } from 'kafkajs';
 import { MOST_MESSAGE_BYTES, type Changes } from '../domain/change.js';
 import type { MessageFormat, Payload } from '../domain/route.js';
-import { classifyKafka } from '../failure/classify-kafka.js';
+import { classifyKafka, protocolTypeOf } from '../failure/classify-kafka.js';
 import { Failure } from '../failure/failure.js';
 import { KafkaProducer } from '../kafka/client/producer.js';
 import { RecordBatchWriter } from '../kafka/protocol/record-batch-writer.js';
@@ -41,6 +41,15 @@ export interface PublishRequest {
   readonly from?: MessageOrigin | undefined;
   /** Called before each send, after its rows were read: what may not be sent yet is waited for here. */
   readonly beforeSend?: (() => Promise<void>) | undefined;
+  /** Called after each send that Kafka has acknowledged. What it throws ends the batch. */
+  readonly onWritten?: ((written: WrittenRange) => void) | undefined;
+}
+
+/** What one send wrote: offsets of one partition, both inclusive. */
+export interface WrittenRange {
+  readonly partition: number;
+  readonly first: bigint;
+  readonly last: bigint;
 }
 
 export interface Sent {
@@ -68,7 +77,9 @@ export interface Publisher {
  */
 export function openProducer(kafka: Kafka, log: Log): Promise<Publisher> {
   const producer = new KafkaProducer(kafka, {
-    isTransient: (error) => classifyKafka(error, '').kind === 'BrokerUnavailable',
+    // A broker that has lost acknowledged records says so. The end of the topic is to be looked at before anything more is sent.
+    isTransient: (error) =>
+      protocolTypeOf(error) !== 'OUT_OF_ORDER_SEQUENCE_NUMBER' && classifyKafka(error, '').kind === 'BrokerUnavailable',
     onSessionEnd: (error, topic, partition) =>
       log.warn(
         { topic, partition, kind: topicFailure(error, '', topic).kind },
@@ -122,7 +133,8 @@ class TopicWriter implements Publisher {
     const { topic } = request;
     await request.beforeSend?.();
     try {
-      await this.#producer.send(topic, partition, batch);
+      const first = await this.#producer.send(topic, partition, batch);
+      request.onWritten?.({ partition, first, last: first + BigInt(batch.records) - 1n });
     } catch (error) {
       const failure = topicFailure(error, `Publishing to topic ${topic}`, topic);
       if (failure.kind !== 'MessageTooLarge') throw failure;

@@ -143,9 +143,13 @@ describe('a crash between two steps loses nothing', () => {
     await overtaken.reached;
     let reading: TopicReading | undefined;
     const watched: Partial<Deps> = {
-      reader: (topic, options) => ({
-        start: async (...from) => (reading = await path.deps.reader(topic, options).start(...from)),
-      }),
+      reader: (topic, options) => {
+        const reader = path.deps.reader(topic, options);
+        return {
+          locate: () => reader.locate(),
+          start: async (...from) => (reading = await reader.start(...from)),
+        };
+      },
     };
     const rightful = followed.load({ ...overtaking.deps, ...watched }, LONG_SLICE_MS);
     await overtaking.reached;

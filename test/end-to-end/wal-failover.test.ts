@@ -1,13 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { startStack, type Stack } from '../../dev/stack/stack.js';
-import { Failure } from '../../src/failure/failure.js';
-import { policyOf } from '../../src/failure/kinds.js';
+import type { Failure } from '../../src/failure/failure.js';
+import { again } from '../support/again.js';
 import { openPath, type Followed, type Path } from '../support/path.js';
 import { openPair, type PostgresPair } from '../support/postgres-pair.js';
 import { newStateDir } from '../support/state-dir.js';
 
 const TABLE = 'orders';
-const DEADLINE_MS = 30_000;
 const OPTIONS = { capture: 'wal', transport: 'direct' } as const;
 
 /** A standby takes over. A replication slot is made so that a standby has it too, from PostgreSQL 17 on. */
@@ -25,17 +24,6 @@ describe('a table that is captured from the WAL, when a standby takes over', () 
   const move = async (): Promise<unknown> => {
     await path.source.query(`update ${TABLE} set v = v where id = 1`);
     return followed.direct();
-  };
-
-  /** As Temporal does: connections to the server that is gone fail once. */
-  const again = async <T>(work: () => Promise<T>): Promise<T> => {
-    for (const giveUpAt = Date.now() + DEADLINE_MS; ;)
-      try {
-        return await work();
-      } catch (error) {
-        const isTransient = error instanceof Failure && policyOf(error.kind).treatment === 'transient';
-        if (!isTransient || Date.now() > giveUpAt) throw error;
-      }
   };
 
   beforeEach(async () => {
@@ -80,7 +68,7 @@ describe('a table that is captured from the WAL, when a standby takes over', () 
     followed = await path.add(TABLE, OPTIONS);
     await followed.copy();
     await write('after');
-    expect(await followed.expectEqual()).toBe(503);
+    expect(await again(() => followed.expectEqual())).toBe(503);
   });
 
   it('is equal after PostgreSQL was stopped in the middle of a load, three times', async () => {
@@ -92,7 +80,7 @@ describe('a table that is captured from the WAL, when a standby takes over', () 
             `insert into ${TABLE} values (${10_000 * (round + 1) + n}, 'load'); update ${TABLE} set v = v || '.' where id % 50 = ${n % 50}`,
           );
       })().catch(() => undefined);
-      await followed.direct();
+      await again(() => followed.direct());
       const stopped = stack.kill('postgres', 'SIGQUIT');
       await followed.direct().catch(() => undefined);
       await stopped;

@@ -36,8 +36,13 @@ describe('the checkpoint of the parts', async () => {
     run(
       `insert into ${table} (id, _version, _deleted) select number, toUInt128('${version(position, generation)}'), 0 from ${ids}`,
     );
-  const look = (by = checkpoint, seen: Parameters<PartTracker['inspect']>[2] = []) =>
-    by.inspect({ database, table }, GENERATION, seen);
+  const look = (by = checkpoint, seen: Parameters<PartTracker['inspect']>[2] = [], copied = 0n) =>
+    by.inspect({ database, table }, GENERATION, seen, copied);
+  /** In the order in which they came. */
+  const partNames = async (): Promise<string[]> => {
+    const query = `select name from system.parts where active and database = '${database}' and table = '${table}' order by min_block_number`;
+    return (await (await ch.query({ query, format: 'JSONEachRow' })).json<{ name: string }>()).map(({ name }) => name);
+  };
   const readings = (): number => asked.splice(0).filter((query) => query.includes('select _part')).length;
 
   beforeEach(async () => {
@@ -104,6 +109,47 @@ describe('the checkpoint of the parts', async () => {
     expect(highest).toBe(version(10));
     expect(lost).toMatchObject({ highest: expect.stringMatching(`^(${version(7)}|${version(8)})$`) as string });
     expect((await look()).lost, 'asked again').toEqual(lost);
+  });
+
+  it('misses a part of a copy that is done, all of whose parts have the same version', async () => {
+    await run(`system stop merges ${table}`);
+    for (const ids of ['numbers(5)', 'numbers(5, 5)', 'numbers(10, 5)']) await insert(7, ids);
+    const { newest } = await look(checkpoint, [], version(7));
+    const middle = (await partNames()).find((name) => name !== newest?.name) ?? '';
+    await run(`alter table ${table} detach part '${middle}'`);
+    expect((await look(checkpoint, [], version(7))).lost).toMatchObject({ name: middle });
+    await run(`alter table ${table} attach part '${middle}'`);
+    const attached = await look(checkpoint, [], version(7));
+    expect(attached.lost, 'attached again').toBeUndefined();
+
+    await run(`alter table ${table} detach part '${attached.newest?.name}'`);
+    const other = new PartTracker(listening);
+    expect((await look(other, [attached.newest], version(7))).lost).toMatchObject({ name: attached.newest?.name });
+  });
+
+  it('misses nothing of a copy that is under way, whose chunks are inserted again', async () => {
+    await run(`system stop merges ${table}`);
+    for (const ids of ['numbers(5)', 'numbers(5, 5)', 'numbers(10, 5)']) await insert(7, ids);
+    await look();
+    await run(`alter table ${table} drop part '${(await partNames()).at(-1) ?? ''}'`);
+    await insert(7, 'numbers(10, 5)');
+    expect((await look(checkpoint, [], version(7))).lost).toBeUndefined();
+  });
+
+  it('misses nothing of a copy that was merged, or detached as a whole, attached again and merged', async () => {
+    for (const ids of ['numbers(5)', 'numbers(5, 5)', 'numbers(10, 5)']) await insert(7, ids);
+    const { newest } = await look(checkpoint, [], version(7));
+    const expectNothing = async (): Promise<void> => {
+      expect((await look(checkpoint, [newest], version(7))).lost).toBeUndefined();
+      expect((await look(new PartTracker(listening), [newest], version(7))).lost).toBeUndefined();
+    };
+    await run(`optimize table ${table} final`);
+    await expectNothing();
+    await run(`alter table ${table} detach partition tuple()`);
+    await run(`alter table ${table} attach partition tuple()`);
+    await insert(8, 'numbers(3)');
+    await run(`optimize table ${table} final`);
+    await expectNothing();
   });
 
   it('misses what somebody else has seen', async () => {

@@ -16,9 +16,9 @@ export interface PostgresPair {
   readonly address: PostgresAddress;
   /**
    * Waits until the standby has all that was committed, and a slot of the primary.
-   * @param read reads from that slot: a standby keeps its copy when the slot has moved on since it was made
+   * @param read reads from that slot: a standby keeps its copy when the slot has moved on since it was made. Absent: there is no slot
    */
-  catchUp(read: () => Promise<unknown>): Promise<void>;
+  catchUp(read?: () => Promise<unknown>): Promise<void>;
   /** From now on the standby gets nothing. */
   isolate(): Promise<void>;
   /** Kills the primary, and makes the standby the primary. */
@@ -99,7 +99,7 @@ sync_replication_slots = on
       await waitFor(
         async (see) => {
           await own.query(`select pg_log_standby_snapshot()`);
-          await read();
+          await read?.();
           const { lsn } = (await own.query<{ lsn: string }>(`select pg_current_wal_flush_lsn() as lsn`)).rows[0] ?? {
             lsn: '',
           };
@@ -108,7 +108,8 @@ sync_replication_slots = on
               (select json_agg(s) from pg_replication_slots s where slot_type = 'logical') as slots`,
           );
           see(found);
-          return found?.replayed === true && found.slots?.every(({ synced, temporary }) => synced && !temporary);
+          const hasSlots = read === undefined || found?.slots?.every(({ synced, temporary }) => synced && !temporary);
+          return found?.replayed === true && hasSlots;
         },
         { deadlineMs: DEADLINE_MS, what: 'the standby has everything' },
       );

@@ -6,7 +6,7 @@ import { changesBetween, connectTestKafka, idsOf, silentLog } from '../support/k
 import { NOW, SOON, takeIds } from '../support/reading.js';
 import { ScriptedBroker } from '../support/scripted-broker.js';
 
-const STORAGE_ERROR = 56;
+const [OUT_OF_ORDER, STORAGE_ERROR] = [45, 56] as const;
 
 async function open(): Promise<{
   broker: ScriptedBroker;
@@ -119,4 +119,14 @@ test('two subscribers read one partition side by side, each from its own offset'
   replay[Symbol.dispose]();
   await publish(601, 601);
   expect(idsOf((await live.take(SOON))?.values ?? [])).toEqual([601]);
+});
+
+test('a broker that misses the sequence numbers before is sent nothing more: the end of the topic is looked at first', async () => {
+  const { broker, publish } = await open();
+  const written: unknown[] = [];
+  await publish(1, 10, { onWritten: (range) => void written.push(range) });
+  broker.onProduce = () => ({ append: false, errorCode: OUT_OF_ORDER });
+  await expect(publish(11, 20, { batch: 2 })).rejects.toMatchObject({ kind: 'BrokerUnavailable' });
+  expect(broker.arrived).toHaveLength(2);
+  expect(written).toEqual([{ partition: 0, first: 0n, last: 9n }]);
 });

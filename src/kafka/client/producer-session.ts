@@ -54,10 +54,11 @@ export class ProducerSession {
   }
 
   /**
+   * @returns the offset of the first record
    * @throws UnknownPartition where nothing was sent because no broker knows the partition; SessionRetired; SendNotConfirmed;
    * what kafkajs throws
    */
-  async send(topic: string, partition: number, batch: RecordBatchWriter): Promise<void> {
+  async send(topic: string, partition: number, batch: RecordBatchWriter): Promise<bigint> {
     this.#sending += 1;
     try {
       const broker = await this.#leader(topic, partition);
@@ -71,8 +72,9 @@ export class ProducerSession {
       const { response, throttle } = await exchange(broker, request);
       const { results, throttleMs } = decodeProduce(response);
       throttle(throttleMs);
-      requireWritten(results, topic, partition);
+      const first = requireWritten(results, topic, partition);
       this.#sequences.set(key, (sequence + batch.records) % SEQUENCES);
+      return first;
     } catch (error) {
       this.#leaders.delete(topic);
       throw error;
@@ -122,9 +124,13 @@ export function wroteNothing(error: unknown): boolean {
   return error instanceof UnknownPartition || NOTHING_WRITTEN.has(String((error as { type?: unknown }).type));
 }
 
-/** @throws Kafka's error as kafkajs throws it; SendNotConfirmed unless the response says where the partition's batch was written */
-export function requireWritten(results: readonly ProduceResult[], topic: string, partition: number): void {
+/**
+ * @returns the offset of the first record of the partition's batch
+ * @throws Kafka's error as kafkajs throws it; SendNotConfirmed unless the response says where the batch was written
+ */
+export function requireWritten(results: readonly ProduceResult[], topic: string, partition: number): bigint {
   const result = results.find((one) => one.topic === topic && one.partition === partition);
   if (result !== undefined && result.errorCode !== 0) throw protocolError(result.errorCode);
   if (result === undefined || result.baseOffset < 0n) throw new SendNotConfirmed(topic, partition);
+  return result.baseOffset;
 }

@@ -48,15 +48,16 @@ export class KafkaProducer {
   /**
    * Sends a batch to one partition, after the earlier ones to it. After a failure the batch must not be changed or used again:
    * it may still be on its way.
+   * @returns the offset of its first record
    * @throws KafkaTimeout after about 10 s without a response; MissingPartition; what kafkajs throws
    */
-  async send(topic: string, partition: number, batch: RecordBatchWriter): Promise<void> {
+  async send(topic: string, partition: number, batch: RecordBatchWriter): Promise<bigint> {
     const key = `${topic}/${partition}`;
     const sending = (this.#lastSends.get(key) ?? Promise.resolve()).then(() => this.#send(topic, partition, batch));
     const settled = sending.catch(() => undefined);
     this.#lastSends.set(key, settled);
     try {
-      await sending;
+      return await sending;
     } finally {
       if (this.#lastSends.get(key) === settled) this.#lastSends.delete(key);
     }
@@ -69,7 +70,7 @@ export class KafkaProducer {
     this.#session = undefined;
   }
 
-  async #send(topic: string, partition: number, batch: RecordBatchWriter): Promise<void> {
+  async #send(topic: string, partition: number, batch: RecordBatchWriter): Promise<bigint> {
     const deadline = Date.now() + RETRY_MS;
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs *= 2) {
       const session = this.#currentSession();
@@ -104,7 +105,7 @@ export class KafkaProducer {
   }
 
   /** Waits for a send as long as the broker answers other questions. */
-  async #await(topic: string, sent: Promise<void>): Promise<void> {
+  async #await(topic: string, sent: Promise<bigint>): Promise<bigint> {
     try {
       return await withTimeout(sent, QUIET_MS);
     } catch (error) {

@@ -173,6 +173,11 @@ export class OutboxSource<Content> implements BatchSource<OutboxBatch, Content> 
     };
   }
 
+  /** Events and copies take their positions from the sequence. */
+  async allocated(): Promise<string> {
+    return (await readOutboxSequence(this.#services.source, this.#table.id)).last;
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     return Promise.resolve();
   }

@@ -8,6 +8,8 @@ import type { StageContext } from '../../pipeline/stage.js';
 /** The last `seq` of the last confirmed batch, decimal; absent before the first. */
 export interface OutboxPosition {
   readonly last?: string;
+  /** Number of a batch of rows in memory that was named, perhaps written in part, and forgotten. */
+  readonly forgotten?: number;
 }
 
 export type OutboxRow = StageRow<OutboxPosition, OutboxBatch>;

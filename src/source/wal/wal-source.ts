@@ -114,6 +114,10 @@ export class WalSource<Content> implements BatchSource<OutboxBatch, Content> {
     return this.#isBehind && state.waiting === 0 ? { ...state, waiting: 1 } : state;
   }
 
+  allocated(): Promise<string> {
+    return this.#outbox.allocated();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#taker[Symbol.dispose]();
     this.#hold?.[Symbol.dispose]();
