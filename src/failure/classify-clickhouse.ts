@@ -62,7 +62,12 @@ function classifyAnswer(code: number, text: string, what: string, columns: reado
   const answer = name === undefined ? `code ${code}` : `${code} ${name}`;
   const verb = kind === 'RowRefused' ? 'refused a row' : 'failed';
   const message = `ClickHouse ${verb} while ${what}${placeText(place)}: ${answer}.`;
-  return new Failure(kind, { message, remedy: told ?? (kind === 'Unauthorized' ? grantIn(text) : undefined), cause });
+  return new Failure(kind, {
+    message,
+    remedy: told ?? (kind === 'Unauthorized' ? grantIn(text) : undefined),
+    cause,
+    server: 'clickhouse',
+  });
 }
 
 /** The right that is missing, as far as the text names it: `SELECT(id) ON shop.orders`. It holds names alone. */

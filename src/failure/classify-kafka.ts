@@ -30,7 +30,12 @@ export function classifyKafka(error: unknown, what: string): Failure {
   const reason = facts.map((fact) => fact.type ?? fact.code).find((text) => text !== undefined) ?? facts.at(-1)?.name;
   const sentence = SENTENCES[kind] ?? 'Kafka or its client failed in a way that is not known';
   const remedy = facts.map(({ type }) => remedyOf(type)).find((found) => found !== undefined);
-  return new Failure(kind, { message: `${what}: ${sentence} (${reason ?? 'no reason given'}).`, remedy, cause: error });
+  return new Failure(kind, {
+    message: `${what}: ${sentence} (${reason ?? 'no reason given'}).`,
+    remedy,
+    cause: error,
+    server: 'kafka',
+  });
 }
 
 /** @param what the beginning of a sentence: "Publishing to topic orders" */

@@ -19,7 +19,7 @@ export function classifyPostgres(error: unknown, what: string): Failure {
       cause: error,
     });
   const { kind, sentence, remedy } = meaningOf(error);
-  return new Failure(kind, { message: `${sentence} while ${what}.`, remedy, cause: error });
+  return new Failure(kind, { message: `${sentence} while ${what}.`, remedy, cause: error, server: 'postgresql' });
 }
 
 /** Kinds that speak of a table of the user's, which the ledger has none of. */
@@ -29,7 +29,8 @@ const OF_TABLES: readonly FailureKind[] = ['MissingTable', 'SourceChanged', 'Uns
 export function asLedgerFailure(failure: Failure): Failure {
   const { kind, message, remedy, cause } = failure;
   if (kind === 'SourceUnavailable') return new Failure('LedgerUnavailable', { message, remedy, cause });
-  return OF_TABLES.includes(kind) ? new Failure('Unexpected', { message, cause }) : failure;
+  if (OF_TABLES.includes(kind)) return new Failure('Unexpected', { message, cause, server: 'ledger' });
+  return new Failure(kind, { message, remedy, cause, server: 'ledger' });
 }
 
 function meaningOf(error: unknown): Omit<Sqlstate, 'name'> {
