@@ -164,7 +164,16 @@ export interface TopicOf {
 export async function readyTopic(deps: Deps, steps: Steps, of: TopicOf): Promise<KafkaTransport> {
   if (of.table.route.capture.foreignTopic === true) return foundTopic(deps, steps, of.kafka);
   steps.begin(`making the topic ${of.kafka.topic}`);
-  const { partitions, created } = await makeTopic(deps, of);
+  const { partitions, created, refused, shorter } = await makeTopic(deps, of);
+  const { topic } = of.kafka;
+  const table = formatTableName(of.table.name);
+  if (refused !== undefined)
+    deps.log.warn({ table, topic, refused }, 'kafka took a topic without some of its settings');
+  if (shorter !== undefined)
+    deps.log.warn(
+      { table, topic, shorter },
+      'a topic that was there deletes messages sooner than KAFKA_RETENTION_MS says',
+    );
   if (!created) await checkTopic(deps, of);
   return { ...of.kafka, partitions };
 }

@@ -43,6 +43,7 @@ export async function publishSlice(deps: Deps, request: SliceRequest): Promise<S
             pipeline: table.pipeline,
             database: deps.settings.postgres.database,
             ...table.name,
+            key: table.key,
             appendOnly: capture.appendOnly === true,
           },
           columns: content.rows === 'text' ? messageColumns(table) : undefined,

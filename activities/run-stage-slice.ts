@@ -2,6 +2,7 @@ import type { BatchName } from '../src/domain/batch.js';
 import type { SliceReceipt, SliceRequest } from '../src/domain/receipt.js';
 import type { ReplicatedTable } from '../src/domain/replicated-table.js';
 import { inputOf, type StageId } from '../src/domain/route.js';
+import { formatTableName } from '../src/domain/table-name.js';
 import { laterShapes, type ShapeChange } from '../src/domain/shape.js';
 import { awaitsCopy } from '../src/ledger/copy-again.js';
 import { countOpen } from '../src/ledger/quarantine.js';
@@ -115,7 +116,8 @@ export async function runStageSlice<Row extends StageRow, Name extends BatchName
 
   return runSlice(
     request,
-    async (slice) => {
+    async (plain) => {
+      const slice = saysWhenWell(deps, request, id, plain);
       for (let opening = 1; ; opening += 1) {
         try {
           await move(slice);
@@ -133,6 +135,22 @@ export async function runStageSlice<Row extends StageRow, Name extends BatchName
     },
     options,
   );
+}
+
+/** An attempt that is not the first follows one that failed. Both ends were looked at when it reports that it moves. */
+function saysWhenWell(deps: Deps, { pipeline, ...name }: SliceRequest, stage: StageId, slice: Slice): Slice {
+  if (slice.attempt === 1) return slice;
+  let isSaid = false;
+  return {
+    ...slice,
+    progress(progress) {
+      slice.progress(progress);
+      if (isSaid) return;
+      isSaid = true;
+      const { attempt } = slice;
+      deps.log.info({ table: formatTableName(name), pipeline, stage, worker: deps.owner, attempt }, 'well again');
+    },
+  };
 }
 
 /** Not only those that this slice has noted: the receipt of the slice that did may have been lost. */

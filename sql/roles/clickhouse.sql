@@ -31,6 +31,8 @@ grant drop table on analytics.* to pg2click;
 -- It sees only what belongs to tables that it may read.
 grant select on system.parts to pg2click;
 grant select on system.mutations to pg2click;
+-- Of targets with replicas: whether the one that answers is behind, before anything is called lost.
+grant select on system.replicas to pg2click;
 
 -- For "--loader kafka-engine" alone: its Kafka table, how its consumers are, and to take its objects away when the table is removed
 -- or its columns change.

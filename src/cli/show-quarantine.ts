@@ -9,7 +9,7 @@ import { sourceName, type ReplicatedTable } from '../domain/replicated-table.js'
 import { sqlName, parseTableName, shellName } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
 import { marksOf } from '../clickhouse/quarantine/marks.js';
-import { CLICKHOUSE_CODES } from '../failure/classify-clickhouse.js';
+import { CLICKHOUSE_CODES } from '../failure/clickhouse-codes.js';
 import { findQuarantined, listQuarantine, type QuarantinedRow } from '../ledger/quarantine-rows.js';
 import { findTable } from '../ledger/tables.js';
 import type { Exit } from './exit-code.js';

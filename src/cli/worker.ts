@@ -5,7 +5,8 @@ import { Command, Option } from 'commander';
 import { taskQueuesOf } from '../domain/deployment.js';
 import { Failure } from '../failure/failure.js';
 import { packageRoot, readVersion } from '../package-root.js';
-import type { WorkerRole } from '../worker/start.js';
+import type { Settings } from '../settings/settings.js';
+import type { WorkerRole, WorkerSettings } from '../worker/start.js';
 import type { WorkerLock } from '../worker/worker-lock.js';
 import { exitCode, type Exit } from './exit-code.js';
 import { runCommand, type Session } from './session.js';
@@ -122,6 +123,7 @@ async function runWorker(session: Session, { role, newClickhouse = false }: Work
       log,
       meters,
       bundlePath,
+      addresses: serverAddresses(settings),
       activitySlots: settings.worker.slots,
     });
     observation.follow(worker, connection);
@@ -138,4 +140,25 @@ async function runWorker(session: Session, { role, newClickhouse = false }: Work
     await activities.close();
     await connection?.close();
   }
+}
+
+/** For the lines of the log about a failure. Of several servers of ClickHouse nobody there knows which one it was. */
+function serverAddresses({
+  postgres,
+  ledger = postgres,
+  kafka,
+  registry,
+  clickhouse,
+  clickhouses,
+  temporal,
+}: Settings): WorkerSettings['addresses'] {
+  const isOnly = Object.keys(clickhouses).length === 0;
+  return {
+    postgresql: `${postgres.host}:${postgres.port}`,
+    ledger: `${ledger.host}:${ledger.port}`,
+    kafka: kafka.brokers.join(','),
+    ...(registry === undefined ? {} : { registry: registry.url }),
+    ...(isOnly ? { clickhouse: clickhouse.url } : {}),
+    temporal: temporal.address,
+  };
 }

@@ -28,14 +28,14 @@ export async function refreshView(
   const own = newestShape(table);
   const shown = markedShape((await findObject(ch, database, names.view))?.comment ?? '');
   if (shown !== undefined && isNewer(shown, own)) return;
-  const mayExpire = isKept && (table.layout?.ttl !== undefined || (await hidesExpired(ch, table)));
+  const mayExpire = isKept && (table.layout?.ttl !== undefined || (await contains(ch, table, '> now()')));
   if (mayExpire) await replaceView(ch, table);
-  if (
+  const isOwn =
     own.shape === 1
       ? shown === undefined && (await hasColumns(ch, table))
-      : shown?.shape === own.shape && shown.generation === own.generation
-  )
-    return;
+      : shown?.shape === own.shape && shown.generation === own.generation;
+  // Views that older releases made leave it to the profile of who reads.
+  if (isOwn && (await contains(ch, table, FINAL_FIRST))) return;
   await replaceView(ch, table);
 }
 
@@ -44,13 +44,15 @@ async function replaceView(ch: ClickHouseClient, table: TargetOwner): Promise<vo
   await execute(ch, statement, `replacing view ${table.target.database}.${targetNames(table.target).view}`);
 }
 
-async function hidesExpired(ch: ClickHouseClient, { target }: TargetOwner): Promise<boolean> {
-  const query = /* sql */ `select position(as_select, '> now()') > 0 as hides from system.tables
+const FINAL_FIRST = 'optimize_move_to_prewhere_if_final';
+
+async function contains(ch: ClickHouseClient, { target }: TargetOwner, text: string): Promise<boolean> {
+  const query = /* sql */ `select position(as_select, {text:String}) > 0 as found from system.tables
     where database = {database:String} and name = {name:String}`;
   const { view: name } = targetNames(target);
   const what = `reading the view ${name}`;
-  const [found] = await select<{ hides: number }>(ch, query, { database: target.database, name }, what);
-  return Boolean(found?.hides);
+  const [row] = await select<{ found: number }>(ch, query, { database: target.database, name, text }, what);
+  return Boolean(row?.found);
 }
 
 /** After a table was removed and added again with other columns, or with wider ones, its old view may still be there. */
@@ -65,7 +67,8 @@ async function hasColumns(ch: ClickHouseClient, table: TargetOwner): Promise<boo
 
 /**
  * The live rows. `max` of an empty floor is 0, below every version, so no floor hides nothing. FINAL already leaves
- * tombstones out; the condition repeats it for servers that read parts without merging them.
+ * tombstones out; the condition repeats it for servers that read parts without merging them. Where a reader's profile moves that condition
+ * before FINAL, a tombstone would be filtered away before it hides its row: the view says no.
  */
 export function viewDefinition(table: TargetOwner, create: string): string {
   const names = targetNames(table.target);
@@ -84,6 +87,7 @@ as select
 ${selected.join(',\n')}
 from ${rowsSql(table)}${isNamed ? ` as ${ROW}` : ''}${table.layout?.ttl === undefined ? ' final' : ''}
 where ${row}_deleted = 0 and ${row}_version > (select max(version) from ${names.sql.floor})
+settings ${FINAL_FIRST} = 0
 comment ${quoteText(`${ownerMark(table, 'view')}${shapeSuffix(newestShape(table))}`)}`;
 }
 

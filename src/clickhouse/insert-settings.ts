@@ -126,7 +126,6 @@ const PROBE: ClickHouseSettings = { ...READING, ...ANSWERING, ...ONE_BLOCK, ...N
 const SELECTED = {
   // A NULL that the table does not take is an error here too.
   insert_null_as_default: 0,
-  use_query_cache: 0,
   limit: '0',
   offset: '0',
 } as const;

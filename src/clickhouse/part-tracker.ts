@@ -7,6 +7,13 @@ import { quoteText, targetNames, type Target } from './names.js';
 /** If more parts than this are unknown, none is read: the highest version of the whole table is as quick. */
 const MOST_ASKED = 500;
 
+/** Mutations that take rows away, newer than one. */
+const DELETED_SINCE = /* sql */ `
+  select 1 from system.mutations
+  where database = {database: String} and table = {table: String}
+    and (command ilike '%delete%' or command ilike '%_row_exists%')
+    and arrayMax(block_numbers.number) > toInt64({mutation: String})`;
+
 export interface PartsState {
   /** The highest version of the parts that are known now; 0 for none. */
   readonly highest: Version;
@@ -75,6 +82,17 @@ export class PartTracker {
     this.#known.set(key, kept);
   }
 
+  /** Whether a DELETE came to the table after a part of it was seen: it may have taken any row. @param seen absent: at any time */
+  async wasDeletedFrom({ database, table }: Target, seen: Part | undefined): Promise<boolean> {
+    const [row] = await select<{ deleted: number }>(
+      this.#clickhouse,
+      /* sql */ `select exists (${DELETED_SINCE}) as deleted`,
+      { database, table, mutation: seen?.mutation ?? '-1' },
+      `looking for deletions in ${database}.${table}`,
+    );
+    return Boolean(row?.deleted);
+  }
+
   /** @returns the parts that hold rows, and the names of those whose rows a TTL will delete */
   async #readActive({ database, table }: Target): Promise<{ active: readonly ActivePart[]; expiring: string[] }> {
     const rows = await select<ActivePart & { expires: number }>(
@@ -129,11 +147,7 @@ export class PartTracker {
       const [found] = await select<{ isExplained: number }>(
         this.#clickhouse,
         /* sql */ `select toUInt128({highest: String}) <= (select max(version) from ${sql.floor})
-            or exists (
-              select 1 from system.mutations
-              where database = {database: String} and table = {table: String}
-                and (command ilike '%delete%' or command ilike '%_row_exists%')
-                and arrayMax(block_numbers.number) > toInt64({mutation: String}))
+            or exists (${DELETED_SINCE})
             or exists (
               select 1 from ${sql.table} where _version = toUInt128({highest: String})
                 and _part in (${later.length === 0 ? `''` : later.join()})) as isExplained`,

@@ -5,7 +5,9 @@ import type { TargetTable } from '../domain/replicated-table.js';
 import { formatTableName } from '../domain/table-name.js';
 import type { Version } from '../domain/version.js';
 import { Failure } from '../failure/failure.js';
-import { findObject } from './catalog.js';
+import { quoteCh } from '../domain/identifier.js';
+import { findObject, select } from './catalog.js';
+import { describeBehind, REPLICA_STATE, type ReplicaState } from './replica-state.js';
 import type { PartsState, PartTracker } from './part-tracker.js';
 import { sinkState } from './state.js';
 import { deletesByTtl } from './storage-sql.js';
@@ -42,12 +44,43 @@ export async function verifySinkHistory(
   for (let attempt = 1; ; attempt += 1) {
     const found = await inspectSink(clickhouse, tracker, table, expected);
     if (typeof found !== 'string') return found.newest;
+    // What is behind is not lost: it is waited for.
+    await requireLevel(clickhouse, table.target);
     if (attempt >= ATTEMPTS)
       throw new Failure('SinkSetBack', {
         message: `${table.target.database}.${table.target.table} in ClickHouse ${found} for ${formatTableName(table.name)}.`,
       });
     await sleep(BETWEEN_ATTEMPTS_MS);
   }
+}
+
+const REPLICATED = /^(?:Replicated|Shared)/u;
+
+/**
+ * On an engine with replicas: lets the replica that answers catch up with what the others have confirmed, and fails for what passes by
+ * itself where it cannot.
+ * @throws Failure `SinkUnavailable`
+ */
+async function requireLevel(clickhouse: ClickHouseClient, { database, table }: TargetTable['target']): Promise<void> {
+  const object = await findObject(clickhouse, database, table);
+  if (object === undefined || !REPLICATED.test(object.engine)) return;
+  const shown = `${database}.${table}`;
+  const what = `waiting for the replica of ${shown}`;
+  const name = `${quoteCh(database)}.${quoteCh(table)}`;
+  await select(
+    clickhouse,
+    /* sql */ `select 1 from ${name} limit 1 settings select_sequential_consistency = 1`,
+    {},
+    what,
+  );
+  const [state] = await select<ReplicaState>(clickhouse, REPLICA_STATE, { database, table }, what);
+  const behind = state === undefined ? undefined : describeBehind(state);
+  if (behind !== undefined)
+    throw new Failure('SinkUnavailable', {
+      message: `The replica of ${shown} in ClickHouse that answers ${behind}, so that it cannot tell what was confirmed.`,
+      remedy:
+        'Look at system.replicas and system.replication_queue there. The table goes on by itself when the replica is level.',
+    });
 }
 
 /** @returns what is missing, as the middle of a sentence */
@@ -69,5 +102,9 @@ async function inspectSink(
   if ((sink.highest ?? 0n) >= highest) return state;
   // The newest change may be that of a row which expires first.
   const object = await findObject(clickhouse, table.target.database, table.target.table);
-  return deletesByTtl(object?.engineFull ?? '') ? state : 'holds nothing of the newest batches that were confirmed';
+  if (deletesByTtl(object?.engineFull ?? '')) return state;
+  const seen = parts.findLast((part) => part !== undefined);
+  // The proof stays the part that was seen before the DELETE: from a newer one on, nothing would explain what is missing.
+  if (await tracker.wasDeletedFrom(table.target, seen)) return { ...state, newest: seen ?? state.newest };
+  return 'holds nothing of the newest batches that were confirmed';
 }

@@ -37,6 +37,8 @@ export function connectClickHouse(
     // same moment would turn an insert into one of unknown outcome.
     keep_alive: { enabled: true, idle_socket_ttl: 2_000, eagerly_destroy_stale_sockets: true },
     compression: { request: false, response: false },
+    // A profile may switch the cache on: what was answered a minute ago must not decide what is lost.
+    clickhouse_settings: { use_query_cache: 0 },
     log: { LoggerClass: Quiet },
   });
 }

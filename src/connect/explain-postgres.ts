@@ -48,6 +48,12 @@ const REFUSALS: Readonly<Record<string, (server: string, settings: Settings) => 
     message: `${server} has no connection left for the role "${settings.postgres.user}".`,
     remedy: 'Raise max_connections, or close other sessions.',
   }),
+  // protocol_violation: a parameter of the start-up that PgBouncer does not know
+  '08P01': (server, settings) => ({
+    kind: 'Misconfigured',
+    message: `${server} does not take the settings of our sessions: a pooler stands there, as PgBouncer.`,
+    remedy: `Connect to PostgreSQL itself, which needs the values and locks of a session: correct ${nameSettings(settings, ['PG_HOST', 'PG_PORT'])}.`,
+  }),
   // cannot_connect_now
   '57P03': (server) => ({
     kind: 'SourceUnavailable',

@@ -3,6 +3,7 @@ import { connect as connectTls, type ConnectionOptions } from 'node:tls';
 import { Client, Connection, type OperatorService, type TLSConfig } from '@temporalio/client';
 import type { NativeConnection } from '@temporalio/worker';
 import { Failure } from '../failure/failure.js';
+import { GRPC_STATUSES } from '../failure/grpc-statuses.js';
 import type { Settings } from '../settings/settings.js';
 import { splitHostPort, type HostPort } from './host-port.js';
 import { explainTlsTo, explainTlsWanted, speaksTls } from './tls.js';
@@ -111,9 +112,6 @@ function addressOf({ temporal: { address } }: Settings): HostPort {
 const NOT_FOUND = 5;
 const PERMISSION_DENIED = 7;
 const UNAUTHENTICATED = 16;
-/** CANCELLED, DEADLINE_EXCEEDED and UNAVAILABLE, which the client gives to itself. */
-const SILENT: readonly number[] = [1, 4, 14];
-
 /** @param waitedMs how long the call might take */
 export function explainTemporalConnect(error: unknown, settings: Settings, waitedMs = CONNECT_TIMEOUT_MS): Failure {
   const { address, namespace } = settings.temporal;
@@ -140,10 +138,15 @@ export function explainTemporalConnect(error: unknown, settings: Settings, waite
       remedy: tls.remedy,
       cause: error,
     });
-  const isSilent = code === undefined || SILENT.includes(code);
-  const said = isSilent ? `did not answer within ${waitedMs / 1_000} s` : `answered with the gRPC status ${code}`;
+  const status = code === undefined ? undefined : GRPC_STATUSES[code];
+  if (status?.said !== undefined)
+    return new Failure(status.kind, {
+      message: `${server} ${status.said} (gRPC status ${code} ${status.name}).`,
+      remedy: status.remedy ?? (status.kind === 'Unexpected' ? undefined : 'Look at its log.'),
+      cause: error,
+    });
   return new Failure('TemporalUnavailable', {
-    message: `${server} ${explainNetworkError(error) ?? said}.`,
+    message: `${server} ${explainNetworkError(error) ?? `did not answer within ${waitedMs / 1_000} s`}.`,
     remedy: `Check that Temporal runs there, and ${nameSettings(settings, ['TEMPORAL_ADDRESS'])}.`,
     cause: error,
   });

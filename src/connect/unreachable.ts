@@ -1,27 +1,13 @@
 import { errorChain } from '../failure/error-chain.js';
+import { NODE_CODES } from '../failure/node-codes.js';
 import type { Settings } from '../settings/settings.js';
 import type { SettingName } from '../settings/table.js';
-
-/** Node's errno names, as the end of a sentence that begins with a server's name and address. */
-const SENTENCES: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'refused the connection: nothing listens there',
-  ECONNRESET: 'closed the connection at once',
-  EPIPE: 'closed the connection at once',
-  ENOTFOUND: 'cannot be found: no such host name',
-  EAI_AGAIN: 'cannot be found: the name server does not answer',
-  ETIMEDOUT: 'does not answer',
-  ESOCKETTIMEDOUT: 'does not answer',
-  EHOSTUNREACH: 'cannot be reached from here: no route to the host',
-  ENETUNREACH: 'cannot be reached from here: no route to its network',
-  EACCES: 'cannot be reached: this user may not open that socket',
-  ENOENT: 'cannot be reached: there is no such socket',
-};
 
 /** What kind of trouble keeps a connection from being opened, or undefined where the network is not the reason. */
 export function explainNetworkError(error: unknown): string | undefined {
   for (const link of errorChain(error)) {
     const code = (link as { code?: unknown }).code;
-    if (typeof code === 'string' && Object.hasOwn(SENTENCES, code)) return SENTENCES[code];
+    if (typeof code === 'string' && Object.hasOwn(NODE_CODES, code)) return NODE_CODES[code];
   }
   return undefined;
 }

@@ -1,77 +1,6 @@
+import { CLICKHOUSE_CODES } from './clickhouse-codes.js';
 import { explainTls } from './explain-tls.js';
 import { Failure } from './failure.js';
-import type { FailureKind } from './kinds.js';
-
-/**
- * Error codes of ClickHouse that we know, with their names there. Whatever is not listed is `Unexpected`: retried, and
- * worth a line here. The name printed is ours: the one in the server's answer cannot be told from the text of a row.
- */
-export const CLICKHOUSE_CODES: Readonly<Record<number, readonly [name: string, kind: FailureKind]>> = {
-  3: ['UNEXPECTED_END_OF_FILE', 'SinkUnavailable'], // the body was cut short: nothing of it is inserted
-  6: ['CANNOT_PARSE_TEXT', 'RowRefused'],
-  8: ['THERE_IS_NO_COLUMN', 'SchemaMismatch'],
-  10: ['NOT_FOUND_COLUMN_IN_BLOCK', 'SchemaMismatch'],
-  16: ['NO_SUCH_COLUMN_IN_TABLE', 'SchemaMismatch'],
-  20: ['NUMBER_OF_COLUMNS_DOESNT_MATCH', 'SchemaMismatch'],
-  25: ['CANNOT_PARSE_ESCAPE_SEQUENCE', 'RowRefused'],
-  26: ['CANNOT_PARSE_QUOTED_STRING', 'RowRefused'],
-  27: ['CANNOT_PARSE_INPUT_ASSERTION_FAILED', 'RowRefused'],
-  32: ['ATTEMPT_TO_READ_AFTER_EOF', 'SinkUnavailable'],
-  33: ['CANNOT_READ_ALL_DATA', 'SinkUnavailable'],
-  38: ['CANNOT_PARSE_DATE', 'RowRefused'],
-  41: ['CANNOT_PARSE_DATETIME', 'RowRefused'],
-  44: ['ILLEGAL_COLUMN', 'SchemaMismatch'],
-  47: ['UNKNOWN_IDENTIFIER', 'SchemaMismatch'],
-  50: ['UNKNOWN_TYPE', 'SchemaMismatch'],
-  53: ['TYPE_MISMATCH', 'RowRefused'],
-  60: ['UNKNOWN_TABLE', 'SinkSetBack'], // a target that is gone takes what was confirmed with it
-  69: ['ARGUMENT_OUT_OF_BOUND', 'RowRefused'],
-  70: ['CANNOT_CONVERT_TYPE', 'RowRefused'],
-  72: ['CANNOT_PARSE_NUMBER', 'RowRefused'],
-  81: ['UNKNOWN_DATABASE', 'SinkSetBack'],
-  // An unknown field of a JSON row, and also a null where the column takes none: both mean that the table does not fit.
-  117: ['INCORRECT_DATA', 'SchemaMismatch'],
-  131: ['TOO_LARGE_STRING_SIZE', 'RowRefused'],
-  159: ['TIMEOUT_EXCEEDED', 'SinkUnavailable'],
-  160: ['TOO_SLOW', 'SinkUnavailable'],
-  164: ['READONLY', 'Unauthorized'],
-  192: ['UNKNOWN_USER', 'LoginRefused'],
-  193: ['WRONG_PASSWORD', 'LoginRefused'],
-  194: ['REQUIRED_PASSWORD', 'LoginRefused'],
-  195: ['IP_ADDRESS_NOT_ALLOWED', 'LoginRefused'],
-  201: ['QUOTA_EXCEEDED', 'SinkBusy'],
-  202: ['TOO_MANY_SIMULTANEOUS_QUERIES', 'SinkBusy'],
-  209: ['SOCKET_TIMEOUT', 'SinkUnavailable'],
-  210: ['NETWORK_ERROR', 'SinkUnavailable'],
-  218: ['TABLE_IS_DROPPED', 'SinkSetBack'],
-  225: ['NO_ZOOKEEPER', 'SinkUnavailable'],
-  236: ['ABORTED', 'SinkUnavailable'],
-  241: ['MEMORY_LIMIT_EXCEEDED', 'SinkBusy'],
-  242: ['TABLE_IS_READ_ONLY', 'SinkUnavailable'], // a replica without its keeper
-  243: ['NOT_ENOUGH_SPACE', 'SinkBusy'],
-  252: ['TOO_MANY_PARTS', 'SinkBusy'],
-  279: ['ALL_CONNECTION_TRIES_FAILED', 'SinkUnavailable'],
-  285: ['TOO_FEW_LIVE_REPLICAS', 'SinkUnavailable'],
-  286: ['UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE', 'SinkUnavailable'],
-  291: ['DATABASE_ACCESS_DENIED', 'Unauthorized'],
-  319: ['UNKNOWN_STATUS_OF_INSERT', 'SinkUnavailable'],
-  321: ['VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE', 'RowRefused'],
-  349: ['CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN', 'RowRefused'],
-  376: ['CANNOT_PARSE_UUID', 'RowRefused'],
-  394: ['QUERY_WAS_CANCELLED', 'SinkUnavailable'],
-  407: ['DECIMAL_OVERFLOW', 'RowRefused'],
-  439: ['CANNOT_SCHEDULE_TASK', 'SinkBusy'],
-  452: ['SETTING_CONSTRAINT_VIOLATION', 'Unauthorized'],
-  467: ['CANNOT_PARSE_BOOL', 'RowRefused'],
-  469: ['VIOLATED_CONSTRAINT', 'RowRefused'],
-  473: ['DEADLOCK_AVOIDED', 'SinkUnavailable'],
-  497: ['ACCESS_DENIED', 'Unauthorized'],
-  499: ['S3_ERROR', 'SinkUnavailable'],
-  516: ['AUTHENTICATION_FAILED', 'LoginRefused'],
-  524: ['ALTER_OF_COLUMN_IS_FORBIDDEN', 'SchemaMismatch'],
-  999: ['KEEPER_EXCEPTION', 'SinkUnavailable'],
-  1000: ['POCO_EXCEPTION', 'SinkUnavailable'],
-};
 
 /** The error of ClickHouse without its text, which repeats rows that it could not read. */
 export class ClickHouseAnswer extends Error {
@@ -125,7 +54,7 @@ export function classifyClickHouse(error: unknown, what: string, columns?: reado
 }
 
 function classifyAnswer(code: number, text: string, what: string, columns: readonly string[] | undefined): Failure {
-  const [name, listed] = CLICKHOUSE_CODES[code] ?? [undefined, 'Unexpected' as const];
+  const [name, listed, told] = CLICKHOUSE_CODES[code] ?? [undefined, 'Unexpected' as const];
   const kind = listed === 'RowRefused' && columns === undefined ? 'Unexpected' : listed;
   const place = kind === 'RowRefused' || kind === 'SchemaMismatch' ? placeOf(text, columns ?? []) : NOWHERE;
   const cause = new ClickHouseAnswer(code, name, place);
@@ -133,7 +62,12 @@ function classifyAnswer(code: number, text: string, what: string, columns: reado
   const answer = name === undefined ? `code ${code}` : `${code} ${name}`;
   const verb = kind === 'RowRefused' ? 'refused a row' : 'failed';
   const message = `ClickHouse ${verb} while ${what}${placeText(place)}: ${answer}.`;
-  return new Failure(kind, { message, remedy: kind === 'Unauthorized' ? grantIn(text) : undefined, cause });
+  return new Failure(kind, {
+    message,
+    remedy: told ?? (kind === 'Unauthorized' ? grantIn(text) : undefined),
+    cause,
+    server: 'clickhouse',
+  });
 }
 
 /** The right that is missing, as far as the text names it: `SELECT(id) ON shop.orders`. It holds names alone. */

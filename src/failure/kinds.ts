@@ -116,7 +116,10 @@ export const FAILURE_POLICIES = {
       'Such rows go to quarantine, and the table goes on; it parks where they are too many, or where it is the table in ClickHouse that ' +
       'refuses them: a constraint, a materialized view. Alter that, or raise the limit that is named for the workers and restart them, then resume.',
   },
-  MessageTooLarge: { treatment: 'parked', remedy: 'Raise max.message.bytes of the topic and the broker, then resume.' },
+  MessageTooLarge: {
+    treatment: 'parked',
+    remedy: 'Shorten or delete the row in PostgreSQL, or raise max.message.bytes of the topic; then resume the table.',
+  },
   SchemaRefused: {
     treatment: 'parked',
     remedy: 'Let the schema registry take the schema, then resume the table.',

@@ -1,6 +1,11 @@
+import { CLICKHOUSE_CODES } from './clickhouse-codes.js';
+import { GRPC_STATUSES } from './grpc-statuses.js';
+import { KAFKA_CLIENT_ERRORS, KAFKA_CODES } from './kafka-codes.js';
 import { FAILURE_KINDS, policyOf } from './kinds.js';
+import { NODE_CODES } from './node-codes.js';
+import { SQLSTATES } from './sqlstates.js';
 
-/** The page `docs/06-failures.md`: made from the table of kinds, and compared with it by a test. */
+/** The page `docs/06-failures.md`: made from the tables of kinds and codes, and compared with them by a test. */
 export function failurePage(): string {
   const rows = FAILURE_KINDS.map((kind) => {
     const { treatment, remedy } = policyOf(kind);
@@ -24,5 +29,68 @@ export function failurePage(): string {
     '| --- | --- | --- |',
     ...rows,
     '',
+    '## Codes of the servers',
+    '',
+    'These codes of the four servers decide the kind. A code that is in no table is `Unexpected`, a fault of pg2click: the worker log has its',
+    'whole chain of causes. Where a row has a remedy of its own, that one is shown.',
+    '',
+    '### PostgreSQL',
+    '',
+    'By SQLSTATE; two characters stand for the rest of a class; after a slash the routine of the server that raised it. In the database of the',
+    'ledger `SourceUnavailable` is `LedgerUnavailable`.',
+    '',
+    ...tableOf(
+      'SQLSTATE',
+      Object.entries(SQLSTATES)
+        .sort(([one], [other]) => (one < other ? -1 : 1))
+        .map(([code, { name, kind, remedy }]) => [code, name, kind, remedy]),
+    ),
+    '',
+    '### ClickHouse',
+    '',
+    'A code that says `RowRefused` and is answered to a statement without rows is `Unexpected`.',
+    '',
+    ...tableOf(
+      'code',
+      Object.entries(CLICKHOUSE_CODES).map(([code, [name, kind, remedy]]) => [code, name, kind, remedy]),
+    ),
+    '',
+    '### Kafka',
+    '',
+    'Other errors are `BrokerUnavailable` where Kafka itself calls them retriable. Errors of a client have no number.',
+    '',
+    ...tableOf('code', [
+      ...Object.entries(KAFKA_CODES).map(([name, [number, kind, remedy]]): Line => [number, name, kind, remedy]),
+      ...Object.entries(KAFKA_CLIENT_ERRORS).map(([name, kind]): Line => ['', name, kind, undefined]),
+    ]),
+    '',
+    '### Temporal',
+    '',
+    'By gRPC status.',
+    '',
+    ...tableOf(
+      'status',
+      Object.entries(GRPC_STATUSES).map(([code, { name, kind, remedy }]) => [code, name, kind, remedy]),
+    ),
+    '',
+    '### The network',
+    '',
+    'By the code of Node. The kind is that of the server: `SourceUnavailable`, `LedgerUnavailable`, `BrokerUnavailable`, `RegistryUnavailable`,',
+    '`SinkUnavailable` or `TemporalUnavailable`. So are certificates that do not fit.',
+    '',
+    '| code | the server |',
+    '| --- | --- |',
+    ...Object.entries(NODE_CODES).map(([code, sentence]) => `| \`${code}\` | ${sentence} |`),
+    '',
   ].join('\n');
+}
+
+type Line = readonly [code: string | number, name: string, kind: string, remedy: string | undefined];
+
+function tableOf(code: string, lines: readonly Line[]): string[] {
+  return [
+    `| ${code} | name | kind | what to do, beside what the kind says |`,
+    '| --- | --- | --- | --- |',
+    ...lines.map(([number, name, kind, remedy = '']) => `| ${number} | ${name} | \`${kind}\` | ${remedy} |`),
+  ];
 }

@@ -1,3 +1,4 @@
+import { quotePg } from '../domain/identifier.js';
 import { isReplayName } from '../domain/replay.js';
 import { sourceName, type TableOptions, type TargetTable } from '../domain/replicated-table.js';
 import { MAIN_LOADER } from '../domain/route.js';
@@ -69,6 +70,24 @@ export function copyAgainRemedy(
   const end = log ? 'its log goes on there, with all rows as they are then' : 'it is copied again';
   const commands = `pg2click remove ${shellName(name)}${dropTarget && !log ? ' --drop-target' : ''}, then ${again}: ${end}.`;
   return [...before, `${before.length === 0 ? 'Run' : 'Then run'} ${commands}`].join(' ');
+}
+
+/**
+ * What to do about a row that Kafka does not take. Only its key is in the outbox, so that the row as it is then is what is sent.
+ * @param topic whose limit may be raised, to how many bytes; absent where no limit helps
+ */
+export function largeRowRemedy(
+  { name, key }: { readonly name: TableName; readonly key: readonly string[] },
+  topic?: { readonly topic: string; readonly bytes: number },
+): string {
+  const columns = key.map((column) => quotePg(column)).join(', ');
+  const table = `${quotePg(name.schema)}.${quotePg(name.table)}`;
+  const find = `Find the row: select ${columns} from ${table} t order by octet_length(t::text) desc limit 5.`;
+  const raise =
+    topic === undefined
+      ? ''
+      : ` Or set max.message.bytes=${topic.bytes} on the topic ${topic.topic} (kafka-configs.sh --alter).`;
+  return `${find} Shorten or delete it.${raise} Then run pg2click resume ${shellName(name)}.`;
 }
 
 /** The command that adds a table with another name. */

@@ -60,6 +60,15 @@ function classify(error: unknown): Failure {
           'Run "pg2click init" with the same settings; where an outbox was dropped, remove its table and add it again.',
         cause: error,
       });
+    case '42703': // undefined_column
+    case '42704': // undefined_object
+    case '42804': // datatype_mismatch
+      return new Failure('Misconfigured', {
+        message: 'The ledger (schema pg2click) is of another version than this program.',
+        remedy:
+          'Run "pg2click init" of the newest version that uses it, restart the workers with that version, then resume the table.',
+        cause: error,
+      });
     default:
   }
   return asLedgerFailure(classifyPostgres(error, 'using the ledger'));

@@ -48,6 +48,8 @@ export interface MessageOrigin {
   readonly database: string;
   readonly schema: string;
   readonly table: string;
+  /** Columns of its key, to name where a row is refused; absent where nobody asks. */
+  readonly key?: readonly string[] | undefined;
   /** Every row was inserted, and is never changed. */
   readonly appendOnly: boolean;
 }

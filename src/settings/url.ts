@@ -1,6 +1,14 @@
 import { Failure } from '../failure/failure.js';
 import type { Written, WrittenSettings } from './layer.js';
 import { SETTINGS, type SettingName } from './table.js';
+import { bareCharacter, escapeCharacter, hasPort, hasSeveralHosts, isDecodable } from './url-parts.js';
+
+/** URLs with secrets that stand for themselves. */
+const OTHER_URLS = [
+  'LEDGER_PG_URL',
+  'SCHEMA_REGISTRY_URL',
+  'SCHEMA_REGISTRY_URL_FOR_CLICKHOUSE',
+] as const satisfies readonly SettingName[];
 
 /** What a URL setting says of the single names. */
 type Pieces = Partial<Record<SettingName, string>>;
@@ -11,13 +19,21 @@ type Pieces = Partial<Record<SettingName, string>>;
  */
 export function expandUrls(written: WrittenSettings): WrittenSettings {
   const expanded = new Map(written);
+  for (const name of OTHER_URLS) {
+    const source = written.get(name);
+    if (source !== undefined) refuseWrongParts(name, source);
+  }
   for (const [name, expand] of [
     ['PG_URL', expandPostgresUrl],
     ['CH_URL', (name: SettingName, source: Written) => expandClickHouseUrl(source, name)],
   ] as const) {
     const source = written.get(name);
     if (source === undefined) continue;
-    for (const [piece, value] of expand(name, source)) put(expanded, piece, value, name, source.where);
+    for (const [piece, value] of expand(name, source)) {
+      // The port that a protocol means is what the URL leaves out.
+      if (piece === 'CH_PORT' && expanded.has(piece) && !hasPort(source.value)) continue;
+      put(expanded, piece, value, name, source.where);
+    }
   }
   return expanded;
 }
@@ -40,12 +56,34 @@ function expandUrl(
   name: string = setting,
 ): WrittenSettings {
   const { kind } = SETTINGS[setting];
+  refuseWrongParts(name, source);
   const url = kind.schema.safeParse(source.value);
   if (!url.success)
     throw new Failure('Misconfigured', { message: `${name} ${source.where} is not valid: expected ${kind.expected}.` });
   const where = `${source.where} (${name})`;
   const pieces = Object.entries(take(url.data as URL)) as [SettingName, string][];
   return new Map(pieces.map(([piece, value]) => [piece, { value, where }]));
+}
+
+/** No part of the URL is shown: what is wrong in it may be a piece of the password. */
+function refuseWrongParts(name: string, { value, where }: Written): void {
+  const apart = `set the password apart, in a setting of its own`;
+  const bare = bareCharacter(value);
+  if (bare !== undefined)
+    throw new Failure('Misconfigured', {
+      message: `${name} ${where} has a bare "${bare}", which cuts its user, password or host short.`,
+      remedy: `Write ${escapeCharacter(bare)} for "${bare}" in the user and the password, and %40 for "@"; or ${apart}.`,
+    });
+  if (hasSeveralHosts(value))
+    throw new Failure('Misconfigured', {
+      message: `${name} ${where} names several hosts, and pg2click connects to one.`,
+      remedy: 'Name the host that takes writes, or a name that always leads to it. A "," in a password is written %2C.',
+    });
+  if (!/%(?![0-9A-Fa-f]{2})/u.test(value) && !isDecodable(value))
+    throw new Failure('Misconfigured', {
+      message: `${name} ${where} has characters written as %XX that are not UTF-8.`,
+      remedy: `Write them in UTF-8, as %C3%A9 for "é", or ${apart}.`,
+    });
 }
 
 function put(
@@ -74,6 +112,22 @@ const POSTGRES_PARAMETERS: Readonly<Record<string, SettingName>> = {
   sslkey: 'PG_SSLKEY',
 };
 
+/** What else libpq and the pages of providers have there: what is lost without it, and what to do. */
+const OTHER_PARAMETERS: Readonly<Record<string, string>> = {
+  application_name: 'Remove it: pg2click names its own sessions.',
+  channel_binding:
+    'Remove it, and write sslmode=verify-full: then the certificate proves the server, which the binding of the password to the channel does else.',
+  connect_timeout: 'Remove it: pg2click waits 10 s.',
+  target_session_attrs: 'Remove it: pg2click writes, and says so where a server takes no writes.',
+  options:
+    'Remove it: pg2click sets the options of its sessions. A provider that tells projects apart by it also takes a host name for each.',
+  host: 'Write it before the port, or set PG_HOST.',
+  port: 'Write it behind the host, or set PG_PORT.',
+  user: 'Write it before "@", or set PG_USER.',
+  password: 'Write it before "@", or set PG_PASSWORD.',
+  dbname: 'Write it behind "/", or set PG_DB.',
+};
+
 function takePostgres(url: URL, urlName: SettingName, source: Written): Pieces {
   const files: Pieces = {};
   for (const [parameter, value] of url.searchParams) {
@@ -82,7 +136,9 @@ function takePostgres(url: URL, urlName: SettingName, source: Written): Pieces {
       // Its value is not shown: the URL may hold anything that libpq takes, a password among it.
       throw new Failure('Misconfigured', {
         message: `${urlName} ${source.where} has the parameter ${parameter}, which pg2click does not know.`,
-        remedy: `Remove it from the URL; known are ${Object.keys(POSTGRES_PARAMETERS).join(', ')}.`,
+        remedy: Object.hasOwn(OTHER_PARAMETERS, parameter)
+          ? OTHER_PARAMETERS[parameter]
+          : `Remove it from the URL; known are ${Object.keys(POSTGRES_PARAMETERS).join(', ')}.`,
       });
     }
     files[name] = value;

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { bareCharacter, isDecodable } from './url-parts.js';
 
 /** How a setting's text is read: a schema from the text, and the words for what it expects. */
 export interface ValueKind<T> {
@@ -104,7 +105,7 @@ function url(protocols: readonly string[], example: string): ValueKind<URL> {
     schema: z
       .string()
       .refine((written) => URL.canParse(written) && protocols.includes(new URL(written).protocol))
-      .refine((written) => !/%(?![0-9A-Fa-f]{2})/u.test(written))
+      .refine((written) => isDecodable(written) && bareCharacter(written) === undefined)
       .transform((written) => new URL(written)),
   };
 }

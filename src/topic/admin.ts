@@ -43,22 +43,50 @@ export async function withAdmin<T>(kafka: Kafka, use: (admin: Admin) => Promise<
 }
 
 /**
+ * What a topic should have where the broker takes it: managed brokers refuse some. A replica that lags must not become leader, for it
+ * would take confirmed messages away; the broker's own limit of bytes must not delete what is not loaded; the broker's own compression
+ * may be one that is not read here; and a worker's clock that is wrong must not age a message, or make the broker refuse it.
+ */
+const WISHES: Readonly<Record<string, string>> = {
+  'unclean.leader.election.enable': 'false',
+  'retention.bytes': '-1',
+  'compression.type': 'producer',
+  'message.timestamp.type': 'LogAppendTime',
+};
+
+export interface EnsuredTopic {
+  readonly partitions: number;
+  readonly created: boolean;
+  /** Settings that the broker did not take: it has its own for them. */
+  readonly refused?: readonly string[];
+  /** Settings by which a topic that was there loses messages sooner than it should, with their values: `retention.ms=60000`. */
+  readonly shorter?: readonly string[];
+}
+
+/**
  * Creates the topic unless it is there. Three replicas, two of them in sync for every write, where the cluster has the brokers.
  * The settings of a topic that is there are left alone.
+ * @param wishes settings that a new topic should have, and may lack
  * @throws Failure `Misconfigured` for a compacted topic and for a name Kafka refuses, `Unauthorized`, `BrokerUnavailable`
  */
-export async function ensureTopic(admin: Admin, spec: TopicSpec): Promise<{ partitions: number; created: boolean }> {
+export async function ensureTopic(admin: Admin, spec: TopicSpec, wishes = WISHES): Promise<EnsuredTopic> {
   const { topic } = spec;
   const known = await classified(`Looking for topic ${topic}`, () => countPartitions(admin, topic, 1));
-  const created = known === undefined && (await createTopic(admin, spec));
+  const { created, refused } =
+    known === undefined ? await createTopic(admin, spec, wishes) : { created: false, refused: [] };
   const partitions =
     known ?? (await classified(`Looking for topic ${topic}`, () => countPartitions(admin, topic, ATTEMPTS)));
   if (partitions === undefined)
     throw new Failure('BrokerUnavailable', {
       message: `The topic ${topic} was created, but no broker knows of it yet.`,
     });
-  if (!created) await refuseCompaction(admin, topic);
-  return { partitions, created };
+  const shorter = created ? [] : shorterThan(await refuseCompaction(admin, topic), spec.retentionMs);
+  return {
+    partitions,
+    created,
+    ...(refused.length === 0 ? {} : { refused }),
+    ...(shorter.length === 0 ? {} : { shorter }),
+  };
 }
 
 /** @returns the partitions of a topic that others write. @throws Failure `Misconfigured` for one that is not there, or is compacted */
@@ -99,31 +127,54 @@ export async function deleteTopic(admin: Admin, topic: string): Promise<void> {
   });
 }
 
-async function createTopic(admin: Admin, spec: TopicSpec): Promise<boolean> {
+/** What a broker, or the policy of its cluster, answers about a setting that it does not take. */
+const REFUSALS: readonly (string | undefined)[] = ['INVALID_CONFIG', 'POLICY_VIOLATION'];
+
+async function createTopic(
+  admin: Admin,
+  spec: TopicSpec,
+  wishes: Readonly<Record<string, string>>,
+): Promise<{ created: boolean; refused: readonly string[] }> {
   const { topic } = spec;
   try {
     const replicas = Math.min(3, (await admin.describeCluster()).brokers.length);
-    const config: Record<string, string> = {
+    const needed: Record<string, string> = {
       'cleanup.policy': 'delete',
       'retention.ms': String(spec.retentionMs),
-      // A replica that lags must not become leader: it would take confirmed messages away.
-      'unclean.leader.election.enable': 'false',
       ...(replicas >= 3 ? { 'min.insync.replicas': '2' } : {}),
       ...(spec.maxMessageBytes === undefined ? {} : { 'max.message.bytes': String(spec.maxMessageBytes) }),
     };
-    return await admin.createTopics({
-      topics: [
-        {
-          topic,
-          numPartitions: spec.partitions ?? 1,
-          replicationFactor: replicas,
-          configEntries: Object.entries(config).map(([name, value]) => ({ name, value })),
-        },
-      ],
-      timeout: CREATE_TIMEOUT_MS,
-      // kafkajs waits for leaders, but fails while the broker that it queries does not know the topic at all.
-      waitForLeaders: false,
-    });
+    const create = (config: Readonly<Record<string, string>>, validateOnly = false): Promise<boolean> =>
+      admin.createTopics({
+        topics: [
+          {
+            topic,
+            numPartitions: spec.partitions ?? 1,
+            replicationFactor: replicas,
+            configEntries: Object.entries(config).map(([name, value]) => ({ name, value })),
+          },
+        ],
+        timeout: CREATE_TIMEOUT_MS,
+        // kafkajs waits for leaders, but fails while the broker that it queries does not know the topic at all.
+        waitForLeaders: false,
+        validateOnly,
+      });
+    try {
+      return { created: await create({ ...needed, ...wishes }), refused: [] };
+    } catch (error) {
+      if (!REFUSALS.includes(protocolTypeOf(error))) throw error;
+    }
+    // Each is tried alone, so that one which is refused takes no other away.
+    const taken: Record<string, string> = {};
+    for (const [name, value] of Object.entries(wishes))
+      try {
+        await create({ ...needed, [name]: value }, true);
+        taken[name] = value;
+      } catch (error) {
+        if (!REFUSALS.includes(protocolTypeOf(error))) throw error;
+      }
+    const created = await create({ ...needed, ...taken });
+    return { created, refused: Object.keys(wishes).filter((name) => !(name in taken)) };
   } catch (error) {
     if (protocolTypeOf(error) === 'INVALID_TOPIC_EXCEPTION')
       throw new Failure('Misconfigured', {
@@ -135,20 +186,31 @@ async function createTopic(admin: Admin, spec: TopicSpec): Promise<boolean> {
   }
 }
 
-async function refuseCompaction(admin: Admin, topic: string): Promise<void> {
-  const policy = await classified(`Reading the settings of topic ${topic}`, async () => {
+/** @returns how long the topic keeps its messages @throws Failure `Misconfigured` for one that is compacted */
+async function refuseCompaction(admin: Admin, topic: string): Promise<ReadonlyMap<string, string>> {
+  const settings = await classified(`Reading the settings of topic ${topic}`, async () => {
+    const configNames = ['cleanup.policy', 'retention.ms', 'retention.bytes'];
     const { resources } = await admin.describeConfigs({
       includeSynonyms: false,
-      resources: [{ type: ConfigResourceTypes.TOPIC, name: topic, configNames: ['cleanup.policy'] }],
+      resources: [{ type: ConfigResourceTypes.TOPIC, name: topic, configNames }],
     });
-    return resources[0]?.configEntries.find((entry) => entry.configName === 'cleanup.policy')?.configValue ?? '';
+    const entries = resources[0]?.configEntries ?? [];
+    return new Map(entries.map(({ configName, configValue }) => [configName, configValue]));
   });
-  if (policy.split(',').includes('compact'))
+  if (settings.get('cleanup.policy')?.split(',').includes('compact'))
     throw new Failure('Misconfigured', {
       message: `The topic ${topic} is compacted: Kafka removes messages from the middle of it, which looks like a loss.`,
       remedy:
         'Set its cleanup.policy to delete, then resume the table. Or remove the table, then add it with --topic and another name.',
     });
+  return settings;
+}
+
+function shorterThan(settings: ReadonlyMap<string, string>, retentionMs: number): string[] {
+  const [ms, bytes] = ['retention.ms', 'retention.bytes'].map((name) => Number(settings.get(name) ?? -1));
+  const isShort = ms !== undefined && ms >= 0 && (retentionMs < 0 || ms < retentionMs);
+  const isSmall = bytes !== undefined && bytes >= 0;
+  return [...(isShort ? [`retention.ms=${ms}`] : []), ...(isSmall ? [`retention.bytes=${bytes}`] : [])];
 }
 
 /** @returns undefined when it was unknown at every attempt */

@@ -87,8 +87,8 @@ export function otherDeployment(
 }
 
 export function newerGeneration(topic: string, partition: number, offset: number): Failure {
-  return new Failure('Fenced', {
-    message: `The message at offset ${offset} of ${topic}/${partition} belongs to a newer generation of the table.`,
+  return new Failure('LedgerSetBack', {
+    message: `The message at offset ${offset} of ${topic}/${partition} belongs to a newer generation of the table than the ledger knows.`,
   });
 }
 

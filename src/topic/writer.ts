@@ -1,8 +1,10 @@
 import type { Kafka } from 'kafkajs';
 import { MOST_MESSAGE_BYTES, type Changes } from '../domain/change.js';
 import type { MessageFormat, Payload } from '../domain/route.js';
+import { formatTableName } from '../domain/table-name.js';
 import { classifyKafka, protocolTypeOf } from '../failure/classify-kafka.js';
 import { Failure } from '../failure/failure.js';
+import { largeRowRemedy } from '../failure/remedies.js';
 import { KafkaProducer } from '../kafka/client/producer.js';
 import { RecordBatchWriter } from '../kafka/protocol/record-batch-writer.js';
 import type { AvroForm, EncodedMessage, MessageOrigin } from '../messages/encoder.js';
@@ -170,9 +172,17 @@ function refuseTooLarge(request: PublishRequest, message: EncodedMessage): void 
   if (bytes > MOST_MESSAGE_BYTES) throw tooLarge(request, bytes);
 }
 
-function tooLarge({ topic, batch }: PublishRequest, bytes: number, cause?: unknown): Failure {
+/** Room for what Kafka puts around a message, and for a row that grows a little. */
+const SPARE_SHARE = 1.25;
+
+function tooLarge({ topic, batch, from }: PublishRequest, bytes: number, cause?: unknown): Failure {
+  const whose =
+    from === undefined ? '' : ` of ${formatTableName(from)}, whose key is (${(from.key ?? []).join(', ')}),`;
+  const wanted = Math.ceil(bytes * SPARE_SHARE);
+  const limit = wanted > MOST_MESSAGE_BYTES ? undefined : { topic, bytes: wanted };
   return new Failure('MessageTooLarge', {
-    message: `A message of ${bytes} bytes for topic ${topic} (publish batch ${batch}) is larger than Kafka accepts there.`,
+    message: `A message of ${bytes} bytes${whose} for topic ${topic} (publish batch ${batch}) is larger than Kafka accepts there.`,
+    remedy: from === undefined ? undefined : largeRowRemedy({ name: from, key: from.key ?? [] }, limit),
     cause,
   });
 }

@@ -12,7 +12,8 @@ import type {
 import { COPY_STAGE } from '../domain/route.js';
 import { formatTableName } from '../domain/table-name.js';
 import { toApplicationFailure } from '../failure/application-failure.js';
-import { Failure } from '../failure/failure.js';
+import { failingServer } from '../failure/failing-server.js';
+import { Failure, type FailingServer } from '../failure/failure.js';
 import { isFailureKind, policyOf, type FailureKind } from '../failure/kinds.js';
 import type { Log } from '../observe/log.js';
 import type { Meters } from '../observe/meters.js';
@@ -23,6 +24,8 @@ export interface InterceptorOptions {
   readonly log: Log;
   /** Which worker this is, as Temporal shows it. */
   readonly identity: string;
+  /** Where this worker reaches its servers. */
+  readonly addresses?: Partial<Readonly<Record<FailingServer, string>>> | undefined;
 }
 
 interface FailureFields {
@@ -41,7 +44,12 @@ const REPEAT_EVERY = 30;
  * What every activity has in common at its door: the `Failure` that it throws becomes Temporal's, is counted and logged; and what
  * it did to a table, other than moving batches, is logged.
  */
-export function activityInterceptor({ meters, log, identity }: InterceptorOptions): ActivityInterceptorsFactory {
+export function activityInterceptor({
+  meters,
+  log,
+  identity,
+  addresses = {},
+}: InterceptorOptions): ActivityInterceptorsFactory {
   /** By table and task: the kind that was logged last, so that another one does not wait for its turn. */
   const logged = new Map<string, FailureKind>();
   return ({ info }: Context) => ({
@@ -81,16 +89,18 @@ export function activityInterceptor({ meters, log, identity }: InterceptorOption
     const { remedy } = (details?.[0] ?? {}) as { readonly remedy?: string };
     // A bug needs its place; of what is known the sentence says all.
     const bug = fields.kind === 'Unexpected' ? { error } : {};
+    const server = failingServer(error);
+    const where = server === undefined ? {} : { server, address: addresses[server] };
     const sentence = error instanceof Failure ? (error.logged ?? message) : message;
     // Nothing stops for it: the table goes on, and the person has the answer.
     if (nonRetryable === true && isRequest(fields.task))
-      log.warn({ ...fields, remedy, ...bug }, `refused: ${sentence}`);
-    else if (nonRetryable === true) log.error({ ...fields, remedy, ...bug }, `parked: ${sentence}`);
+      log.warn({ ...fields, ...where, remedy, ...bug }, `refused: ${sentence}`);
+    else if (nonRetryable === true) log.error({ ...fields, ...where, remedy, ...bug }, `parked: ${sentence}`);
     else {
       const isNews = attempt % REPEAT_EVERY === 1 || logged.get(keyOf(fields)) !== fields.kind;
       logged.set(keyOf(fields), fields.kind);
       log[isNews && policyOf(fields.kind).delayMs === undefined ? 'warn' : 'debug'](
-        { ...fields, attempt, remedy, ...bug },
+        { ...fields, ...where, attempt, remedy, ...bug },
         `is being retried: ${sentence}`,
       );
     }

@@ -2,7 +2,7 @@ import { type NativeConnection, Worker, type WorkerOptions } from '@temporalio/w
 import type { TaskQueues } from '../domain/deployment.js';
 import type { Log } from '../observe/log.js';
 import { NO_METERS, type Meters } from '../observe/meters.js';
-import { activityInterceptor } from './activity-interceptor.js';
+import { activityInterceptor, type InterceptorOptions } from './activity-interceptor.js';
 import { workerIdentity } from './identity.js';
 import { ensureSearchAttributes } from './search-attributes.js';
 
@@ -22,6 +22,8 @@ export interface WorkerSettings {
   /** By task queue: `producer` has all that reads PostgreSQL, `consumer` what goes from Kafka to ClickHouse. */
   readonly activities: { readonly producer: object; readonly consumer: object };
   readonly log: Log;
+  /** Of the servers, for the lines of the log about a failure. */
+  readonly addresses?: InterceptorOptions['addresses'];
   /** Default: nothing is counted. */
   readonly meters?: Meters | undefined;
   /** The file that `workflows/build-bundle.ts` writes. */
@@ -113,7 +115,14 @@ function optionsOf(settings: WorkerSettings, identity: string): WorkerOptions[] 
   const moving = {
     ...common,
     interceptors: {
-      activity: [activityInterceptor({ meters: settings.meters ?? NO_METERS, log: settings.log, identity })],
+      activity: [
+        activityInterceptor({
+          meters: settings.meters ?? NO_METERS,
+          log: settings.log,
+          identity,
+          addresses: settings.addresses,
+        }),
+      ],
     },
     maxConcurrentActivityTaskExecutions: settings.activitySlots ?? DEFAULT_ACTIVITY_SLOTS,
     maxHeartbeatThrottleInterval: HEARTBEAT_THROTTLE_MS,

@@ -4,7 +4,7 @@ import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
 import type { TargetTable } from '../../src/domain/replicated-table.js';
 import { composeVersion } from '../../src/domain/version.js';
-import { CLICKHOUSE_CODES } from '../../src/failure/classify-clickhouse.js';
+import { CLICKHOUSE_CODES } from '../../src/failure/clickhouse-codes.js';
 import { Failure } from '../../src/failure/failure.js';
 import { insertValues } from '../../src/clickhouse/insert.js';
 import { createTarget } from '../../src/clickhouse/target.js';

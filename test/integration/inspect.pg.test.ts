@@ -45,6 +45,22 @@ describe('a table that is added', async () => {
     });
   });
 
+  it('is refused in a database in SQL_ASCII, and taken in one in LATIN1', async () => {
+    const locale = `template template0 locale_provider libc lc_collate 'C' lc_ctype 'C'`;
+    for (const [encoding, refusal] of [
+      ['SQL_ASCII', { kind: 'UnsuitableTable', message: expect.stringContaining('the encoding SQL_ASCII') as string }],
+      ['LATIN1', undefined],
+    ] as const) {
+      const own = await connectSource(await freshDatabase('encoded', `encoding '${encoding}' ${locale}`));
+      await own.query('create table t (id int primary key, v text)');
+      const inspected = inspectTable(own, { schema: 'public', table: 't' }, { makes: 'nothing' });
+      await (refusal === undefined
+        ? expect(inspected).resolves.toMatchObject({ key: ['id'] })
+        : expect(inspected).rejects.toMatchObject(refusal));
+      await own.end();
+    }
+  });
+
   it('may have its key named: a unique index of exactly these columns, in its own order', async () => {
     const table = await make('(a int not null, b text not null, unique (b, a))');
     expect((await inspect(table, ['a', 'b'])).key).toEqual(['b', 'a']);

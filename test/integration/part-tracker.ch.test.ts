@@ -2,6 +2,7 @@ import { createClient } from '@clickhouse/client';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { composeVersion } from '../../src/domain/version.js';
 import { PartTracker } from '../../src/clickhouse/part-tracker.js';
+import { REPLICA_STATE } from '../../src/clickhouse/replica-state.js';
 import { clickhouseOptions } from '../support/clients.js';
 import { freshName, freshSink } from '../support/stack.js';
 
@@ -49,6 +50,11 @@ describe('the checkpoint of the parts', async () => {
     table = freshName('orders');
     await create();
     checkpoint = new PartTracker(listening);
+  });
+
+  it('has a question about replicas that the server understands', async () => {
+    const answer = await ch.query({ query: REPLICA_STATE, query_params: { database, table }, format: 'JSONEachRow' });
+    expect(await answer.json()).toEqual([]);
   });
 
   it('reads each part once, and follows merges, deletions and tables made anew', async () => {

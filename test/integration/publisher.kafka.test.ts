@@ -1,5 +1,6 @@
 import kafkajs from 'kafkajs';
 import { afterAll, describe, expect, test } from 'vitest';
+import type { Failure } from '../../src/failure/failure.js';
 import { parseHeader } from '../../src/messages/header.js';
 import { openProducer, type PublishRequest, type Publisher } from '../../src/topic/writer.js';
 import { Fetcher } from '../../src/kafka/client/fetcher.js';
@@ -268,6 +269,37 @@ describe('a message that is too large', () => {
     // The producer is sound after it.
     await (await shared).send(requestFor(topic, { batch: 32 }), changesBetween(1, 5));
     expect(await highOf(topic)).toBe(5);
+  });
+
+  test('names the table and the columns of its key, and what is printed lets it through', async () => {
+    const topic = await freshTopic();
+    const from = {
+      pipeline: 'p',
+      database: 'd',
+      schema: 'public',
+      table: 'big one',
+      key: ['tenant', 'id'],
+      appendOnly: false,
+    };
+    const request = requestFor(topic, { batch: 33, from });
+    const failure = (await (
+      await shared
+    )
+      .send(request, changesBetween(1, 1, 1_200_000))
+      .catch((error: unknown) => error)) as Failure;
+    expect(failure.message).toContain('big one", whose key is (tenant, id), for topic');
+    expect(failure.remedy).toContain('select "tenant", "id" from "public"."big one" t order by octet_length(t::text)');
+    const value = /max\.message\.bytes=(\d+)/u.exec(String(failure.remedy))?.[1] ?? '';
+    await withAdmin((admin) =>
+      admin.alterConfigs({
+        validateOnly: false,
+        resources: [
+          { type: ConfigResourceTypes.TOPIC, name: topic, configEntries: [{ name: 'max.message.bytes', value }] },
+        ],
+      }),
+    );
+    await (await shared).send(request, changesBetween(1, 1, 1_200_000));
+    expect(await highOf(topic)).toBe(1);
   });
 
   test('is looked for by halves where the topic takes less than one send', async () => {

@@ -220,13 +220,13 @@ describe('a message that is not of this table', () => {
     expect(taken[0]?.ranges['0']?.first).toBe('0');
   });
 
-  test('of a newer generation fences this reader, after what comes before it', async () => {
+  test('of a newer generation than the ledger knows stop the table, after what comes before them', async () => {
     const topic = await freshTopic();
     await publish(topic, 1, 5, { generation: 1 });
     await publish(topic, 6, 8, { generation: 2 });
     const reading = await open(topic).start({ '0': '0' }, { generation: 1 });
     expect(idsIn(await takeRows(reading, 5))).toEqual(numbers(1, 5));
-    await expect(reading.take(SOON)).rejects.toMatchObject({ kind: 'Fenced' });
+    await expect(reading.take(SOON)).rejects.toMatchObject({ kind: 'LedgerSetBack' });
   });
 
   test.each([

@@ -18,7 +18,7 @@ it('the script for ClickHouse is understood by its parser, statement by statemen
     .split(';')
     .map((statement) => statement.trim())
     .filter(Boolean);
-  expect(statements).toHaveLength(14);
+  expect(statements).toHaveLength(15);
   for (const statement of [...statements, 'grant select on system.parts too pg2click']) {
     const understood = await clickhouse.command({ query: `explain ast ${statement}` }).then(
       () => 'yes',

@@ -2,6 +2,8 @@ import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
 import type { TargetTable } from '../../src/domain/replicated-table.js';
 import type { Failure } from '../../src/failure/failure.js';
+import { composeVersion } from '../../src/domain/version.js';
+import { refreshView } from '../../src/clickhouse/current-view.js';
 import { createAppendTarget } from '../../src/clickhouse/append/target.js';
 import { dropTarget } from '../../src/clickhouse/drop-target.js';
 import { createTarget, highestGeneration, verifyTarget } from '../../src/clickhouse/target.js';
@@ -73,6 +75,38 @@ describe('a new target', () => {
     await createTarget(ch, table);
     await createTarget(ch, table);
     expect(await inDatabase(table.target.table)).toHaveLength(3);
+  });
+
+  test('shows no deleted row to a reader whose profile filters before FINAL, also by a view of an older release', async () => {
+    const table = orders();
+    await createTarget(ch, table);
+    const { table: name } = table.target;
+    const [key = 'id'] = table.key;
+    for (const [version, deleted] of [
+      [1, 0],
+      [2, 1],
+    ])
+      await sql(`insert into ${database}.${name} (${key}, _version, _deleted)
+        values (1, toUInt128('${composeVersion(1, BigInt(version ?? 0))}'), ${deleted})`);
+    const profile =
+      'settings optimize_move_to_prewhere_if_final = 1, optimize_move_to_prewhere = 1, query_plan_optimize_prewhere = 1';
+    expect(await rowsOf(sink, `select * from ${database}.${name}_current ${profile}`)).toEqual([]);
+    const [made] = await rowsOf<{ q: string }>(
+      sink,
+      `select create_table_query as q from system.tables where database = '${database}' and name = '${name}_current'`,
+    );
+    const older = made?.q
+      .replace(/ SETTINGS optimize_move_to_prewhere_if_final = 0/u, '')
+      .replace('CREATE VIEW', 'CREATE OR REPLACE VIEW');
+    expect(older).not.toBe(made?.q);
+    await sql(older ?? '');
+    await refreshView(ch, table);
+    expect(
+      await rowsOf(
+        sink,
+        `select position(as_select, 'prewhere_if_final') > 0 as has from system.tables where database = '${database}' and name = '${name}_current'`,
+      ),
+    ).toEqual([{ has: 1 }]);
   });
 
   test('makes its database too', async () => {

@@ -26,6 +26,28 @@ describe('ensureTopic', () => {
       'retention.ms': String(2 * DAY_MS),
       'max.message.bytes': '2000000',
       'unclean.leader.election.enable': 'false',
+      'retention.bytes': '-1',
+      'compression.type': 'producer',
+      'message.timestamp.type': 'LogAppendTime',
+    });
+  });
+
+  test('makes it without the settings that the broker refuses, and names those', async () => {
+    const topic = freshTopicName();
+    const wishes = {
+      'retention.bytes': '-1',
+      'compression.type': 'nonsense',
+      'message.timestamp.type': 'LogAppendTime',
+    };
+    expect(await withAdmin((admin) => ensureTopic(admin, { topic, retentionMs: DAY_MS }, wishes))).toEqual({
+      partitions: 1,
+      created: true,
+      refused: ['compression.type'],
+    });
+    expect(await configOf(topic)).toMatchObject({
+      'retention.bytes': '-1',
+      'retention.ms': String(DAY_MS),
+      'message.timestamp.type': 'LogAppendTime',
     });
   });
 
@@ -34,6 +56,8 @@ describe('ensureTopic', () => {
     await withAdmin((admin) => ensureTopic(admin, { topic, retentionMs: DAY_MS }));
     const again = await withAdmin((admin) => ensureTopic(admin, { topic, partitions: 5, retentionMs: 1 }));
     expect(again).toEqual({ partitions: 1, created: false });
+    const longer = await withAdmin((admin) => ensureTopic(admin, { topic, retentionMs: 2 * DAY_MS }));
+    expect(longer).toEqual({ partitions: 1, created: false, shorter: [`retention.ms=${DAY_MS}`] });
     expect(await configOf(topic)).toMatchObject({ 'retention.ms': String(DAY_MS) });
   });
 

@@ -1,6 +1,9 @@
 import type { Context } from '@temporalio/activity';
+import { DatabaseError } from 'pg';
 import { pino } from 'pino';
 import { expect, it } from 'vitest';
+import { classifyKafka } from '../../src/failure/classify-kafka.js';
+import { asLedgerFailure, classifyPostgres } from '../../src/failure/classify-postgres.js';
 import { Failure } from '../../src/failure/failure.js';
 import { NO_METERS } from '../../src/observe/meters.js';
 import { parseKey } from '../../src/source/copy/parse-key.js';
@@ -10,7 +13,12 @@ import { activityInterceptor } from '../../src/worker/activity-interceptor.js';
 async function logOf(activityType: string, error: () => unknown): Promise<readonly { level: number; msg: string }[]> {
   const lines: string[] = [];
   const log = pino({}, { write: (line) => void lines.push(line) });
-  const factory = activityInterceptor({ meters: NO_METERS, log, identity: 'here' });
+  const factory = activityInterceptor({
+    meters: NO_METERS,
+    log,
+    identity: 'here',
+    addresses: { clickhouse: 'http://ch:8123' },
+  });
   const { inbound } = factory({ info: { activityType, attempt: 1 } } as Context);
   const request = { pipeline: 'default', schema: 'public', table: 'orders' };
   const run = inbound?.execute?.({ args: [request], headers: {} }, () => Promise.reject(error() as Error));
@@ -42,4 +50,22 @@ it('a key that a person gave is in the answer, and not in the log', async () => 
   expect((error() as Failure).message).toContain('"secret-key" is none');
   const [line] = await logOf('startBackfill', error);
   expect(line?.msg).toMatch(/^refused: A key of public\.orders is a JSON array of 2 .* what was given is none\.$/u);
+});
+
+it.each([
+  [
+    () => new Failure('SinkUnavailable', { message: 'It is away.' }),
+    { server: 'clickhouse', address: 'http://ch:8123' },
+  ],
+  [
+    () => classifyPostgres(Object.assign(new DatabaseError('no', 2, 'error'), { code: '42501' }), 'reading'),
+    { server: 'postgresql' },
+  ],
+  [
+    () => asLedgerFailure(classifyPostgres(Object.assign(new DatabaseError('no', 2, 'error'), { code: '42501' }), 'x')),
+    { server: 'ledger' },
+  ],
+  [() => classifyKafka(Object.assign(new Error('x'), { type: 'POLICY_VIOLATION' }), 'Creating'), { server: 'kafka' }],
+])('a line about a failure says which worker and which server: %#', async (error, where) => {
+  expect(await logOf('loadSlice', error)).toMatchObject([{ worker: 'here', ...where }]);
 });

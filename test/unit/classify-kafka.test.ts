@@ -2,6 +2,7 @@ import { KafkaJSConnectionError, KafkaJSNumberOfRetriesExceeded, KafkaJSProtocol
 import { createRequire } from 'node:module';
 import { describe, expect, test } from 'vitest';
 import { classifyKafka, protocolTypeOf } from '../../src/failure/classify-kafka.js';
+import { KAFKA_CODES } from '../../src/failure/kafka-codes.js';
 import { Failure } from '../../src/failure/failure.js';
 
 const { createErrorFromCode } = createRequire(import.meta.url)('kafkajs/src/protocol/error.js') as {
@@ -21,10 +22,27 @@ describe('classifyKafka', () => {
     [45, 'BrokerUnavailable'],
     [58, 'LoginRefused'],
     [59, 'BrokerUnavailable'],
+    [22, 'BrokerUnavailable'],
+    [32, 'Misconfigured'], // INVALID_TIMESTAMP
+    [39, 'Misconfigured'],
+    [44, 'Misconfigured'],
+    [57, 'BrokerUnavailable'], // LOG_DIR_NOT_FOUND
+    [66, 'LoginRefused'],
+    [87, 'Misconfigured'],
     [42, 'Unexpected'], // INVALID_REQUEST
     [9_999, 'Unexpected'],
   ])('makes of code %i a %s', (code, kind) => {
     expect(classifyKafka(createErrorFromCode(code), 'Publishing').kind).toBe(kind);
+  });
+
+  test('says what to do about a clock that is wrong, and about a policy that refuses a topic', () => {
+    expect(classifyKafka(createErrorFromCode(32), 'Publishing').remedy).toMatch(/clock of the worker.*LogAppendTime/u);
+    expect(classifyKafka(createErrorFromCode(44), 'Creating').remedy).toContain('Make the topic by hand');
+  });
+
+  test('calls every error of Kafka that kafkajs names as kafkajs does', () => {
+    for (const [name, [code]] of Object.entries(KAFKA_CODES))
+      expect(createErrorFromCode(code)).toMatchObject({ type: name, code });
   });
 
   test('finds the cause under what kafkajs wraps around it', () => {

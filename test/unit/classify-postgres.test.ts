@@ -1,6 +1,6 @@
 import { DatabaseError } from 'pg';
 import { describe, expect, it } from 'vitest';
-import { classifyPostgres } from '../../src/failure/classify-postgres.js';
+import { asLedgerFailure, classifyPostgres } from '../../src/failure/classify-postgres.js';
 import { Failure } from '../../src/failure/failure.js';
 import { policyOf } from '../../src/failure/kinds.js';
 
@@ -22,7 +22,21 @@ describe('an error of PostgreSQL', () => {
     ['42703', 'SourceChanged'],
     ['3D000', 'Misconfigured'],
     ['25006', 'SourceUnavailable'],
-    ['22003', 'Unexpected'],
+    ['22003', 'UnsuitableTable'],
+    ['22021', 'UnsuitableTable'],
+    ['22P05', 'UnsuitableTable'],
+    ['25P04', 'SourceUnavailable'],
+    ['26000', 'Misconfigured'],
+    ['08P01', 'Misconfigured'],
+    ['42P05', 'Misconfigured'],
+    ['42809', 'SourceChanged'],
+    ['53400', 'Misconfigured'],
+    ['72000', 'LockTimeout'],
+    ['P0001', 'Misconfigured'],
+    ['XX000', 'SourceUnavailable'],
+    ['XX001', 'SourceUnavailable'],
+    ['42601', 'Unexpected'],
+    ['23505', 'Unexpected'],
   ] as const)('%s is %s', (code, kind) => {
     expect(classifyPostgres(answer(code), 'reading').kind).toBe(kind);
   });
@@ -31,6 +45,9 @@ describe('an error of PostgreSQL', () => {
     network('ECONNREFUSED'),
     network('ECONNRESET'),
     network('ENOTFOUND'),
+    network('EMFILE'),
+    network('EADDRNOTAVAIL'),
+    network('EHOSTDOWN'),
     new AggregateError([network('ECONNREFUSED'), network('ECONNREFUSED')]),
     new Error('Connection terminated unexpectedly'),
     new Error('Client has encountered a connection error and is not queryable'),
@@ -38,6 +55,25 @@ describe('an error of PostgreSQL', () => {
     const failure = classifyPostgres(error, 'reading');
     expect(failure.kind).toBe('SourceUnavailable');
     expect(policyOf(failure.kind).treatment).toBe('transient');
+  });
+
+  it('says by the routine that raised it which of two meanings a code has', () => {
+    const by = (code: string, routine: string) => classifyPostgres(Object.assign(answer(code), { routine }), 'reading');
+    expect(by('42501', 'check_enable_rls')).toMatchObject({
+      kind: 'Unauthorized',
+      remedy: expect.stringContaining('bypassrls'),
+    });
+    expect(by('42501', 'aclcheck_error').remedy).toBeUndefined();
+    expect(by('0A000', 'RevalidateCachedQuery').kind).toBe('LockTimeout');
+    expect(by('0A000', 'other').kind).toBe('SourceUnavailable');
+  });
+
+  it('names the setting that makes a database read-only, beside the standby', () => {
+    expect(classifyPostgres(answer('25006'), 'reading').remedy).toContain('default_transaction_read_only');
+  });
+
+  it.each(['42809', '22012', '42P01'])('in the ledger never speaks of a table of the user (%s)', (code) => {
+    expect(asLedgerFailure(classifyPostgres(answer(code), 'using the ledger')).kind).toBe('Unexpected');
   });
 
   it('is told in our words, because the words of the server may hold values', () => {

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { Failure } from '../../src/failure/failure.js';
+import type { ErrorShape } from '../../src/observe/describe-error.js';
 import { createLogger, sdkLogger, type Log } from '../../src/observe/log.js';
 import { Secret } from '../../src/settings/secret.js';
 
@@ -52,6 +53,33 @@ it('reduces an error to what may be shown: servers and parsers quote row values 
     remedy: 'Look.',
     cause: { name: 'error', code: '23505' },
   });
+});
+
+it('tells the whole chain of causes of what is unexpected, with the place of each, and no value', () => {
+  const lines: string[] = [];
+  const database = Object.assign(new Error('Key (email)=(ann@example.com) already exists'), {
+    code: '23505',
+    constraint: 'tables_pkey',
+    routine: '_bt_check_unique',
+    detail: 'ann@example.com',
+  });
+  database.name = 'error';
+  let cause: Error = new AggregateError([database], 'all failed');
+  for (let depth = 1; depth <= 6; depth += 1) cause = new TypeError(`level ${depth}`, { cause });
+  logTo(lines).warn(
+    { error: new Failure('Unexpected', { message: 'PostgreSQL said 23505.', cause }) },
+    'is being retried',
+  );
+  expect(lines.join('')).not.toContain('ann@example.com');
+  let link = only(lines)['error'] as ErrorShape | undefined;
+  const names: string[] = [];
+  for (; link !== undefined; link = link.cause) {
+    names.push(link.name);
+    expect(link.stack).toContain('log.test.ts');
+    if (link.cause === undefined)
+      expect(link).toMatchObject({ code: '23505', facts: { constraint: 'tables_pkey', routine: '_bt_check_unique' } });
+  }
+  expect(names).toEqual(['Failure', ...Array<string>(6).fill('TypeError'), 'AggregateError', 'error']);
 });
 
 it('does not quote what JSON.parse choked on, and keeps the place of a bug', () => {

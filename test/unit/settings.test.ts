@@ -287,8 +287,9 @@ describe('URLs', () => {
       { PG_URL: 'postgres://u:one@h', PG_PASSWORD: 'two' },
       'PG_PASSWORD in the environment and PG_URL in the environment contradict each other.',
     ],
+    [{ CH_URL: 'https://ch', CH_PORT: '8123' }, undefined],
     [
-      { CH_URL: 'https://ch', CH_PORT: '8123' },
+      { CH_URL: 'https://ch:443', CH_PORT: '8123' },
       'CH_PORT in the environment and CH_URL in the environment contradict each other: "8123" and "443".',
     ],
     [
@@ -311,6 +312,52 @@ describe('URLs', () => {
   ])('%j', (env, message) => {
     if (message === undefined) expect(() => load(env)).not.toThrow();
     else expect(refusal(env).message).toBe(message);
+  });
+
+  it('leave the port to CH_PORT where they have none', () => {
+    expect(load({ CH_URL: 'https://ch', CH_PORT: '8123' }).clickhouse.url).toBe('https://ch:8123');
+    expect(load({ CH_URL: 'https://ch' }).clickhouse.url).toBe('https://ch:443');
+  });
+
+  it('take a bare "@" in a password, which means nothing else there', () => {
+    expect(load({ PG_URL: 'postgres://u:p@w@h/db' }).postgres.password.reveal()).toBe('p@w');
+  });
+
+  it.each([
+    [{ PG_URL: 'postgres://u:5#hush@h/db' }, 'PG_URL in the environment has a bare "#", which cuts', '%23'],
+    [{ PG_URL: 'postgres://u:hush#5@h/db' }, 'PG_URL in the environment has a bare "#", which cuts', '%23'],
+    [{ PG_URL: 'postgres://u:p@hush#5@h/db' }, 'PG_URL in the environment has a bare "#", which cuts', '%23'],
+    [{ PG_URL: 'postgres://u:5/hush@h/db' }, 'PG_URL in the environment has a bare "/", which cuts', '%2F'],
+    [{ PG_URL: 'postgres://u:x@hush/hush@h/db' }, 'PG_URL in the environment has a bare "/", which cuts', '%2F'],
+    [{ PG_URL: 'postgres://u:5?hush@h/db' }, 'PG_URL in the environment has a bare "?", which cuts', '%3F'],
+    [
+      { LEDGER_PG_URL: 'postgres://u:5?hush@h/db' },
+      'LEDGER_PG_URL in the environment has a bare "?", which cuts',
+      '%3F',
+    ],
+    [{ CH_URL: 'http://u:5#hush@h:8123' }, 'CH_URL in the environment has a bare "#", which cuts', '%23'],
+    [{ CH_URL_EU: 'http://u:5/hush@h:8123' }, 'CH_URL_EU in the environment has a bare "/", which cuts', '%2F'],
+    [
+      { PG_URL: 'postgres://u:hush%C3@h/db' },
+      'PG_URL in the environment has characters written as %XX that are not',
+      '%C3%A9',
+    ],
+    [
+      { PG_URL: 'postgres://u:hush@h1:5432,h2:5433/app' },
+      'PG_URL in the environment names several hosts',
+      'takes writes',
+    ],
+    [
+      { PG_URL: 'postgres://u:hush@h/app?channel_binding=require' },
+      'PG_URL in the environment has the parameter channel_binding',
+      'verify-full',
+    ],
+    [{ SCHEMA_REGISTRY_URL: 'http://u:5#hush@h:8081' }, 'SCHEMA_REGISTRY_URL in the environment has a bare "#"', '%23'],
+  ])('with wrong parts are refused in one sentence without the secret: %j', (env, message, remedy) => {
+    const failure = refusal(env as Record<string, string>);
+    expect(failure.message).toContain(message);
+    expect(`${failure.message} ${failure.remedy}`).toContain(remedy);
+    expect(`${failure.message} ${failure.remedy}`).not.toContain('hush');
   });
 
   it.each([{ PG_URL: 'mysql://u:hush-hush@h/db' }, { PG_URL: 'postgres://u:hush-hush%@h' }, { CH_URL: 'hush-hush' }])(

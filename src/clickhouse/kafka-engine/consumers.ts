@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClickHouseClient } from '@clickhouse/client';
 import type { Target } from '../../domain/route.js';
-import { CLICKHOUSE_CODES } from '../../failure/classify-clickhouse.js';
+import { CLICKHOUSE_CODES } from '../../failure/clickhouse-codes.js';
 import { select } from '../catalog.js';
 import { engineNames } from './names.js';
 

@@ -234,7 +234,7 @@ function highestOf({ generation }: TargetTable, proof: unknown): string {
  */
 function isHelpless(failure: unknown): boolean {
   if (!(failure instanceof Failure && failure.cause instanceof ClickHouseAnswer)) return false;
-  return failure.kind === 'Unexpected' || failure.kind === 'SchemaMismatch';
+  return failure.kind === 'Unexpected' || failure.kind === 'SchemaMismatch' || failure.kind === 'Misconfigured';
 }
 
 function isInMemory<Content extends InsertValues | StreamedRows>(content: Content): content is Content & InsertValues {

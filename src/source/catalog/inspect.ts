@@ -72,6 +72,7 @@ export function judge(
   const { key: wanted, makes = 'outbox', known } = options;
   refuseRelation(table, name, makes);
   refusePartitions(table, server, { title, makes });
+  if (known === undefined) refuseEncoding(server);
   if (makes === 'outbox') refuseServer(server);
   refuseRights(table, server, name, makes);
   const key = chooseKey(table, name, wanted);
@@ -174,6 +175,17 @@ export function flawOfPartition({
     what,
     remedy: 'Make it permanent (ALTER TABLE .. SET LOGGED), detach it, or add the other partitions one by one.',
   };
+}
+
+/** Its bytes may be of any encoding, and no conversion to UTF-8 is defined: rows would be refused when they are read, or be garbage. */
+function refuseEncoding({ encoding }: CatalogServer): void {
+  if (encoding !== 'SQL_ASCII') return;
+  throw new Failure('UnsuitableTable', {
+    message:
+      'The database has the encoding SQL_ASCII, which says nothing of what its bytes mean: they cannot be sent as UTF-8.',
+    remedy:
+      'Move the tables into a database in UTF8 (pg_dump --encoding with what the bytes are), then add them there.',
+  });
 }
 
 function refuseServer(server: CatalogServer): void {

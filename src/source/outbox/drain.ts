@@ -2,8 +2,10 @@ import type { ClientBase } from 'pg';
 import { rowsOfLast } from '../../connect/queryable.js';
 import type { OutboxBatch } from '../../domain/batch.js';
 import { MOST_MESSAGE_BYTES, type Changes } from '../../domain/change.js';
+import type { ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { Failure } from '../../failure/failure.js';
+import { largeRowRemedy } from '../../failure/remedies.js';
 import type { RowContent } from '../../pipeline/row-batch.js';
 import { copyOut } from '../copy/copy-out.js';
 import { IS_FLUSHED } from '../flush.js';
@@ -59,7 +61,7 @@ export function readBatch(
       const stream = copyOut(pg, drainSql(table, batch, { rows, key, hasLoose }), { signal });
       for await (const chunk of stream as AsyncIterable<Buffer>) {
         const changes = lines.feed(chunk);
-        if (lines.cutBytes > MOST_MESSAGE_BYTES) throw tooLarge(batch, title);
+        if (lines.cutBytes > MOST_MESSAGE_BYTES) throw tooLarge(batch, table);
         if (changes.length > 0) yield changes;
       }
       // Asked in the same message: with small batches a round trip of its own would be a tenth of the time.
@@ -88,9 +90,9 @@ export function readBatch(
 }
 
 /** Before more of it is held: a row of PostgreSQL's may be 1 GB. */
-function tooLarge(batch: OutboxBatch, title: string): Failure {
+function tooLarge({ batch }: OutboxBatch, { name, key }: Pick<ReplicatedTable, 'name' | 'key'>): Failure {
   return new Failure('MessageTooLarge', {
-    message: `A row of ${title} in publish batch ${batch.batch} is larger than ${MOST_MESSAGE_BYTES} bytes, the most that goes through Kafka.`,
-    remedy: 'Make the row smaller (its key alone is in the outbox, so the new state is what is sent), then resume.',
+    message: `A row of ${formatTableName(name)}, whose key is (${key.join(', ')}), in publish batch ${batch} is larger than ${MOST_MESSAGE_BYTES} bytes, the most that goes through Kafka.`,
+    remedy: largeRowRemedy({ name, key }),
   });
 }

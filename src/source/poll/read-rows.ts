@@ -5,6 +5,7 @@ import { formatTableName } from '../../domain/table-name.js';
 import type { Version } from '../../domain/version.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
+import { largeRowRemedy } from '../../failure/remedies.js';
 import type { ReadOptions } from '../../pipeline/batch.js';
 import type { RowContent, RowText, StreamContent } from '../../pipeline/row-batch.js';
 import { explainMissing, lockRowSchemaSql, requireRowSchema } from '../catalog/row-schema.js';
@@ -48,8 +49,8 @@ export async function* readChanges(
     const changes = lines.feed(chunk);
     if (lines.cutBytes > MOST_MESSAGE_BYTES)
       throw new Failure('MessageTooLarge', {
-        message: `A row of ${formatTableName(reader.table.name)} in publish batch ${batch.batch} is larger than ${MOST_MESSAGE_BYTES} bytes, the most that goes through Kafka.`,
-        remedy: 'Make the row smaller, then resume. Or remove the table and add it with --transport direct.',
+        message: `A row of ${formatTableName(reader.table.name)}, whose key is (${reader.table.key.join(', ')}), in publish batch ${batch.batch} is larger than ${MOST_MESSAGE_BYTES} bytes, the most that goes through Kafka.`,
+        remedy: `${largeRowRemedy(reader.table)} Or remove the table and add it with --transport direct.`,
       });
     if (changes.length > 0) yield changes;
   }
