@@ -102,6 +102,30 @@ it('a slot is read while a table is behind it, also where no slice runs', async 
   await deps.close();
 });
 
+it('a reader that could not read tries again before a table is told so: what it saw last may be mended', async () => {
+  const deps = openDeps(path.settings, createLogger(path.settings.log));
+  const reader = deps.wal.of(slot);
+  const reading = reader.hold();
+  const may = async (what: string): Promise<unknown> =>
+    path.source.query(`alter role ${path.settings.postgres.user} ${what}`);
+  const stopReading = `select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = '${slot}' and active`;
+  await waitFor(() => Promise.resolve(reader.hasReached(1n)), { ...DEADLINE, what: 'it reads' });
+  await may('noreplication');
+  await path.source.query(stopReading);
+  await waitFor(
+    () =>
+      reader.requireReading().then(
+        () => false,
+        () => true,
+      ),
+    { ...DEADLINE, what: 'it may not read' },
+  );
+  await may('replication');
+  await reader.requireReading();
+  reading[Symbol.dispose]();
+  await deps.close();
+});
+
 it('that a position was read is known also where another worker reads, and nothing comes', async () => {
   const reader = openDeps(path.settings, createLogger(path.settings.log));
   const reading = reader.wal.of(slot).hold();
