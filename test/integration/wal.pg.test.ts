@@ -120,6 +120,11 @@ it('a reader that could not read tries again before a table is told so: what it 
       ),
     { ...DEADLINE, what: 'it may not read' },
   );
+  await expect(reader.requireReading()).rejects.toMatchObject({
+    kind: 'Unauthorized',
+    message: expect.stringContaining('takes the attribute REPLICATION') as string,
+    remedy: expect.stringContaining('postgres-wal.sql') as string,
+  });
   await may('replication');
   await reader.requireReading();
   reading[Symbol.dispose]();
