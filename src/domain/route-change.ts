@@ -104,7 +104,7 @@ export function refusalOfChange(from: Route, to: Route, { appendOnly = false }: 
   );
 }
 
-const ONE_AT_A_TIME = 'Change the capture first, and the transport when that is done.';
+const ONE_AT_A_TIME = 'The capture and the transport are changed one after the other.';
 
 function refusalOfGrowing(from: Route, to: Route, appendOnly: boolean): string | undefined {
   if (!appendOnly)
@@ -126,7 +126,8 @@ function refusalOfFormat(from: Route, to: Route): string | undefined {
     : undefined;
 }
 
-function refusalOfLoaders(from: Route, to: Route): string | undefined {
+/** Before what no table may have: who wants another engine is not told that it would not go with the rest. */
+export function refusalOfLoaders(from: Route, to: Route): string | undefined {
   for (const loader of from.loaders) {
     const after = to.loaders.find(({ name }) => name === loader.name);
     if (after === undefined) return `The loader ${loader.name} is removed by "pg2click loader remove".`;
