@@ -7,13 +7,7 @@ import {
   type TableOptions,
 } from '../src/domain/replicated-table.js';
 import { kafkaOf, type CaptureSpec, type LoaderSpec, type Route } from '../src/domain/route.js';
-import {
-  changeKindOf,
-  refusalOfChange,
-  refusalOfLoaders,
-  type ChangeKind,
-  type RouteOptions,
-} from '../src/domain/route-change.js';
+import { changeKindOf, refusalOfChange, type ChangeKind, type RouteOptions } from '../src/domain/route-change.js';
 import { reasonAgainst, unknownPart } from '../src/domain/route-refusal.js';
 import { wayOut } from '../src/domain/way-out.js';
 import { LAST_GENERATION, listTakenNames } from '../src/ledger/registration.js';
@@ -69,8 +63,7 @@ export async function planChange(
   const kinds = { captures: captures.kinds, loaders: loaders.kinds };
   const unknown = unknownPart(route, kinds);
   if (unknown !== undefined) return { why: unknown };
-  const why =
-    refusalOfLoaders(table.route, route) ?? reasonAgainst(route, kinds) ?? refusalOfChange(table.route, route, asked);
+  const why = reasonAgainst(route, kinds) ?? refusalOfChange(table.route, route, asked);
   if (why !== undefined) return { why, wayOut: wayOut({ table, asked, wanted: route, kinds }) };
   if (transport.kind === 'direct' && captures.named(kind).openStream === undefined)
     return { why: `--capture ${kind} needs a topic. Use --transport kafka.` };

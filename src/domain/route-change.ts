@@ -126,8 +126,7 @@ function refusalOfFormat(from: Route, to: Route): string | undefined {
     : undefined;
 }
 
-/** Before what no table may have: who wants another engine is not told that it would not go with the rest. */
-export function refusalOfLoaders(from: Route, to: Route): string | undefined {
+function refusalOfLoaders(from: Route, to: Route): string | undefined {
   for (const loader of from.loaders) {
     const after = to.loaders.find(({ name }) => name === loader.name);
     if (after === undefined) return `The loader ${loader.name} is removed by "pg2click loader remove".`;

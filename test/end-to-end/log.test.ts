@@ -254,7 +254,7 @@ describe('of a log', () => {
       transport: 'direct',
     });
     await expect(other.configure({ engine: 'log' })).resolves.toMatchObject({
-      refused: expect.stringContaining('The engine of a ClickHouse table stays replacing') as string,
+      refused: expect.stringContaining('A log begins when its table is added') as string,
     });
   });
 
