@@ -71,7 +71,7 @@ export async function requireTopic(admin: Admin, topic: string, elsewhere: strin
   if (partitions === undefined)
     throw new Failure('Misconfigured', {
       message: `There is no topic ${topic}.`,
-      remedy: `Start the connector that writes it, then resume the table. Or, for another topic: ${elsewhere}`,
+      remedy: `Start the connector that writes it, then resume the table. For another topic: ${elsewhere}`,
     });
   await refuseCompaction(admin, topic);
   return partitions;
