@@ -132,6 +132,11 @@ function refuseName(name: string): void {
  */
 function requireRoom({ captures, loaders }: Deps, table: ReplicatedTable, wanted: LoaderRequest['loader']): void {
   const { name, target = 'NAME', connection } = wanted;
+  if (table.route.capture.everyChange === true)
+    throw new Failure('UnsuitableTable', {
+      message: 'A log has one loader: without a topic there is one, and a topic may hold a change twice.',
+      remedy: 'Let a materialized view on the log fill another table of the same ClickHouse.',
+    });
   const kinds = { captures: captures.kinds, loaders: loaders.kinds };
   const added = { kind: 'worker', name, target: { database: '', table: '' } };
   const message = reasonAgainst({ ...table.route, loaders: [...table.route.loaders, added] }, kinds);

@@ -162,7 +162,7 @@ export interface TopicOf {
 
 /** @returns the transport with the partitions that the topic really has */
 export async function readyTopic(deps: Deps, steps: Steps, of: TopicOf): Promise<KafkaTransport> {
-  if (of.table.route.capture.foreignTopic === true) return foundTopic(deps, steps, of.kafka);
+  if (of.table.route.capture.foreignTopic === true) return foundTopic(deps, steps, of);
   steps.begin(`making the topic ${of.kafka.topic}`);
   const { partitions, created, refused, shorter } = await makeTopic(deps, of);
   const { topic } = of.kafka;
@@ -179,14 +179,15 @@ export async function readyTopic(deps: Deps, steps: Steps, of: TopicOf): Promise
 }
 
 /** The topic of others: it is there, and stays as it is. */
-async function foundTopic(deps: Deps, steps: Steps, kafka: KafkaTransport): Promise<KafkaTransport> {
+async function foundTopic(deps: Deps, steps: Steps, { table, kafka }: TopicOf): Promise<KafkaTransport> {
   const { topic } = kafka;
+  const elsewhere = takenRemedy(table, 'topic');
   steps.begin(`looking at the topic ${topic}`);
-  const partitions = await withAdmin(deps.kafka, (admin) => requireTopic(admin, topic));
+  const partitions = await withAdmin(deps.kafka, (admin) => requireTopic(admin, topic, elsewhere));
   if (partitions === 1) return { ...kafka, partitions };
   throw new Failure('Misconfigured', {
     message: `The topic ${topic} has ${partitions} partitions, and only offsets of one say which change came first.`,
-    remedy: 'Let Debezium write into a topic with one partition.',
+    remedy: `Let Debezium write into a topic with one partition. ${elsewhere}`,
   });
 }
 

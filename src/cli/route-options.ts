@@ -25,7 +25,7 @@ export function withRouteOptions(command: Command): Command {
     ),
     new Option(
       '--format <format>',
-      'of the messages in Kafka: json or avro (a row each; avro needs a schema registry), or packed (many rows)',
+      'of the messages in Kafka: json, avro (a row each; avro needs a schema registry), packed (many rows), or debezium (its envelopes)',
     ).choices(MESSAGE_FORMATS),
     new Option(
       '--engine <engine>',

@@ -4,12 +4,14 @@ import { duration, megabytes } from '../domain/figures.js';
 
 /** One that is read comes to this between two looks, and goes again. */
 const GROWS_FROM = 100_000;
+/** Before that the mean is that of what PostgreSQL keeps anyway. */
+const MEAN_AFTER_S = 60;
 
 /** @param growth of the WAL that is kept, bytes a second; where that is not known and nobody reads it, the mean since then is taken */
 export function slotText(slot: SlotView, growth: number | undefined): string {
   const { name, retainedBytes, safeBytes, unreadSeconds, failover } = slot;
   if (retainedBytes === null) return `${name}, ${chalk.red('which is gone, or has lost WAL that it needs')}`;
-  const mean = unreadSeconds !== null && unreadSeconds > 0 ? retainedBytes / unreadSeconds : 0;
+  const mean = unreadSeconds !== null && unreadSeconds >= MEAN_AFTER_S ? retainedBytes / unreadSeconds : 0;
   const rate = growth ?? mean;
   const grows = rate >= GROWS_FROM;
   const left = grows && safeBytes !== null ? `, in about ${duration(safeBytes / rate)}` : '';

@@ -1,6 +1,7 @@
 import { asLedgerFailure } from '../failure/classify-postgres.js';
 import { Failure, type FailureDetail } from '../failure/failure.js';
 import type { FailureKind } from '../failure/kinds.js';
+import { walRoleScript } from '../package-root.js';
 import type { Settings } from '../settings/settings.js';
 import { explainTlsTo } from './tls.js';
 import { explainNetworkError, nameSettings as nameEach } from './unreachable.js';
@@ -62,8 +63,25 @@ const REFUSALS: Readonly<Record<string, (server: string, settings: Settings) => 
   }),
 };
 
+/** The same where the session is to read the WAL. It is opened after another one of the same role, so that may connect. */
+const REPLICATION_REFUSALS: typeof REFUSALS = {
+  '42501': (server, settings) => ({
+    kind: 'Unauthorized',
+    message: `The role "${settings.postgres.user}" may not read the WAL of ${server}: it takes the attribute REPLICATION.`,
+    remedy: `Let an administrator run ${walRoleScript}, then resume.`,
+  }),
+  // too_many_connections: max_wal_senders too
+  '53300': (server, settings) => ({
+    kind: 'SourceUnavailable',
+    message: `${server} has no connection left for the role "${settings.postgres.user}" to read the WAL.`,
+    remedy: 'Raise max_wal_senders, or max_connections, and restart PostgreSQL; or close other sessions.',
+  }),
+};
+
 /** What was seen while a session was being opened. */
 export interface PostgresAttempt {
+  /** It is to read the WAL. */
+  readonly replication: boolean;
   readonly elapsedMs: number;
   /** The server asked for a password. */
   readonly passwordAsked: boolean;
@@ -86,7 +104,8 @@ function isRefusalOfTls(error: unknown): boolean {
 /** What other servers without TLS look like. */
 const REFUSED_TLS = { code: 'ERR_SSL_WRONG_VERSION_NUMBER' };
 
-function explain(error: unknown, settings: Settings, { elapsedMs, passwordAsked }: PostgresAttempt): Told {
+function explain(error: unknown, settings: Settings, attempt: PostgresAttempt): Told {
+  const { elapsedMs, passwordAsked } = attempt;
   const { host, port, user, password } = settings.postgres;
   const server = `PostgreSQL at ${host}:${port}`;
   const address = nameSettings(settings, ['PG_HOST', 'PG_PORT']);
@@ -102,7 +121,8 @@ function explain(error: unknown, settings: Settings, { elapsedMs, passwordAsked 
     return { kind, message: `${server} ${network}.`, remedy: `Check that PostgreSQL runs there, and ${address}.` };
   const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
   if (code !== undefined) {
-    const told = REFUSALS[code]?.(server, settings);
+    const refusal = (attempt.replication ? REPLICATION_REFUSALS[code] : undefined) ?? REFUSALS[code];
+    const told = refusal?.(server, settings);
     return told ?? { kind, message: `${server} refused a session (${code}).`, remedy: `Look at its log.` };
   }
   if (elapsedMs >= CONNECT_TIMEOUT_MS - 500) {

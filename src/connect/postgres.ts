@@ -75,7 +75,11 @@ export async function connectPostgres(settings: Settings, options: ConnectPostgr
     options.signal?.removeEventListener('abort', abort);
     socketOf(client)?.destroy();
     options.signal?.throwIfAborted();
-    throw explainPostgresConnect(error, settings, { elapsedMs: Date.now() - startedAt, passwordAsked });
+    throw explainPostgresConnect(error, settings, {
+      elapsedMs: Date.now() - startedAt,
+      passwordAsked,
+      replication: options.replication === true,
+    });
   }
   return Object.assign(client, { [Symbol.asyncDispose]: () => endPostgres(client) });
 }

@@ -28,8 +28,10 @@ export function requireSameOptions(table: TableAddress, wanted: TableOptions, ha
   });
   if (differences.length === 0) return;
   const title = formatTableName(table);
+  // A topic is chosen once: others may read it.
+  const kept = has.topic === undefined ? FIXED : [...FIXED, 'topic'];
   const changing = (isFixed: boolean): string =>
-    differences.flatMap(({ option }) => (FIXED.includes(option) === isFixed ? [shown(option)] : [])).join(', ');
+    differences.flatMap(({ option }) => (kept.includes(option) === isFixed ? [shown(option)] : [])).join(', ');
   const [configured, fixed] = [changing(false), changing(true)];
   throw new Failure('UnsuitableTable', {
     message: `${title} was added before, with other options: ${differences.map(({ says }) => says).join('; ')}.`,

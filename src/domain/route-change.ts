@@ -104,7 +104,7 @@ export function refusalOfChange(from: Route, to: Route, { appendOnly = false }: 
   );
 }
 
-const ONE_AT_A_TIME = 'Change the capture first, and the transport when that is done.';
+const ONE_AT_A_TIME = 'The capture and the transport are changed one after the other.';
 
 function refusalOfGrowing(from: Route, to: Route, appendOnly: boolean): string | undefined {
   if (!appendOnly)

@@ -2,6 +2,7 @@ import { choiceOf, nearestOf, routeOf, type RouteChoice } from './route-choice.j
 import {
   engineOf,
   ENGINES,
+  EVERY_CHANGE_CAPTURES,
   LOADER_KINDS,
   MESSAGE_FORMATS,
   PAYLOADS,
@@ -70,7 +71,9 @@ function impossible({ capture, transport }: Route, loader: LoaderSpec): string |
   if (isPlain && capture.appendOnly !== true)
     return `A plain MergeTree cannot replace or delete rows, and --capture ${capture.kind} brings updates and deletes.`;
   if (engine === 'log' && capture.everyChange !== true)
-    return 'Only --capture wal has the values of every change, and --engine log keeps them.';
+    return EVERY_CHANGE_CAPTURES.includes(capture.kind)
+      ? 'A log begins when its table is added: it has every change from then on.'
+      : '--engine log keeps the values of every change, and only --capture wal has them: choose both.';
   const byOthers = capture.foreignTopic === true ? impossibleForeign(capture.kind, transport) : undefined;
   if (byOthers !== undefined) return byOthers;
   if (transport.kind === 'direct')

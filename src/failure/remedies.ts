@@ -16,6 +16,9 @@ export type AddedTable = Pick<
 const KEY_FIRST =
   'See that the table has a primary key first, or a unique index on columns without NULL, which add --key COLUMNS names.';
 
+/** What was refused by `add`, where there is nothing to resume, is refused of a table that was added as well. */
+export const THEN_GO_ON = 'then add the table, or resume it if it was added';
+
 /** The option of `add` that chooses another name. */
 type NameOption = 'topic' | 'target';
 

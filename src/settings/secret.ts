@@ -25,3 +25,10 @@ export class Secret<T = string> {
     return '[secret]';
   }
 }
+
+/** A URL may hold a password. One that holds nothing but an address is said in logs: who looks for a server needs it. */
+export function isBareAddress(value: string): boolean {
+  if (!URL.canParse(value)) return false;
+  const { host, username, password, search } = new URL(value);
+  return host !== '' && username === '' && password === '' && search === '';
+}

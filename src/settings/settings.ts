@@ -11,7 +11,7 @@ import { readLedgerServer } from './ledger.js';
 import { postgresServer, type PostgresServer } from './postgres-server.js';
 import { readValues } from './read-values.js';
 import { readRegistryServer, type RegistryServer } from './registry.js';
-import { Secret } from './secret.js';
+import { isBareAddress, Secret } from './secret.js';
 import { readSecurity, type Sasl, type Security } from './security.js';
 import { originOf, readStack, refuseMixture, type AddressOrigin } from './stack.js';
 import { SETTINGS, SETTING_NAMES, type SettingName, type SettingValues } from './table.js';
@@ -235,7 +235,7 @@ function compose(
 ): Settings {
   const secrets = SETTING_NAMES.flatMap((name) => {
     const found = SETTINGS[name].secret ? told.all.get(name) : undefined;
-    return found === undefined ? [] : [new Secret(found.value)];
+    return found === undefined || isBareAddress(found.value) ? [] : [new Secret(found.value)];
   });
   // It may be written inside of a URL.
   if (told.ledger !== undefined && told.ledger.password.reveal() !== '') secrets.push(told.ledger.password);

@@ -89,14 +89,17 @@ export async function ensureTopic(admin: Admin, spec: TopicSpec, wishes = WISHES
   };
 }
 
-/** @returns the partitions of a topic that others write. @throws Failure `Misconfigured` for one that is not there, or is compacted */
-export async function requireTopic(admin: Admin, topic: string): Promise<number> {
+/**
+ * @param elsewhere the commands that lead to another topic
+ * @returns the partitions of a topic that others write
+ * @throws Failure `Misconfigured` for one that is not there, or is compacted
+ */
+export async function requireTopic(admin: Admin, topic: string, elsewhere: string): Promise<number> {
   const partitions = await classified(`Looking for topic ${topic}`, () => countPartitions(admin, topic, 1));
   if (partitions === undefined)
     throw new Failure('Misconfigured', {
       message: `There is no topic ${topic}.`,
-      remedy:
-        'Start the connector that writes it, then resume the table. Or remove the table, then add it with --topic and the right name.',
+      remedy: `Start the connector that writes it, then resume the table. For another topic: ${elsewhere}`,
     });
   await refuseCompaction(admin, topic);
   return partitions;

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startBackfill } from '../../activities/change-backfills.js';
+import { addLoader } from '../../activities/change-loaders.js';
 import type { Failure } from '../../src/failure/failure.js';
 import { auditOf, createAudited, disorderSql, logAuditSql } from '../support/log-audit.js';
 import { failureOf } from '../support/failure-of.js';
@@ -214,13 +215,47 @@ describe('of a log', () => {
     expect(await followed.sink('select count() from {target}')).toBe('21');
   });
 
-  it('a ClickHouse table that was emptied is noticed', async () => {
+  it('a ClickHouse table that was emptied is noticed, and what it has left stays', async () => {
     const table = await createWhole(path, 'id int primary key');
     await path.source.query(`insert into ${table} values (1)`);
     const followed = await path.add(table, LOG);
     await followed.settle();
     await followed.sink('truncate table {target}');
-    expect(await failureOf(() => followed.direct())).toMatchObject({ kind: 'SinkSetBack' });
+    const failure = (await failureOf(() => followed.direct())) as Failure;
+    expect(failure).toMatchObject({ kind: 'SinkSetBack' });
+    expect(failure.remedy).toMatch(/then pg2click add .*--target NAME .*--engine log: its log goes on there/u);
+    expect(failure.remedy).not.toContain('truncate');
+  });
+
+  it('one that holds rows is refused, and they stay', async () => {
+    const table = await createWhole(path, 'id int primary key');
+    const target = freshName('history');
+    const before = await path.add(table, { ...LOG, target });
+    await path.source.query(`insert into ${table} values (1)`);
+    await before.settle();
+    await before.remove();
+    const failure = (await path.add(table, { ...LOG, target }).catch((error: unknown) => error)) as Failure;
+    expect(failure).toMatchObject({
+      kind: 'TargetTaken',
+      message: expect.stringContaining('a log begins in an') as string,
+    });
+    expect(failure.remedy).toMatch(/add .*--target NAME/u);
+    expect(failure.remedy).not.toContain('truncate');
+  });
+
+  it('has one loader, and a table of another engine does not become one', async () => {
+    const table = await createWhole(path, 'id int primary key');
+    const followed = await path.add(table, LOG);
+    await expect(followed.call(addLoader, { loader: { name: 'second' } })).rejects.toMatchObject({
+      message: expect.stringContaining('A log has one loader') as string,
+    });
+    const other = await path.add(await createWhole(path, 'id int primary key'), {
+      capture: 'wal',
+      transport: 'direct',
+    });
+    await expect(other.configure({ engine: 'log' })).resolves.toMatchObject({
+      refused: expect.stringContaining('A log begins when its table is added') as string,
+    });
   });
 
   it.each([

@@ -42,7 +42,7 @@ describe('a ledger in another database, restored to before a table was added', (
     await path.source.query(`insert into ${x} values (2, 2); update ${x} set v = 9; delete from ${x} where id = 1`);
     expect((await refusalOf(y)).kind, 'resumed without the remedy').toBe('LedgerSetBack');
 
-    await path.source.query(/: (drop .*); then resume/u.exec(refusal.remedy ?? '')?.[1] ?? '');
+    await path.source.query(/: (drop .*); then add the table/u.exec(refusal.remedy ?? '')?.[1] ?? '');
     const followed = await path.add(y);
     expect(followed.receipt.id).toBe(receipt.id);
     await followed.copy();

@@ -127,6 +127,9 @@ describe('what would lose changes parks the table, and the command that is print
     expect(await failureOf(() => followed.direct())).toMatchObject({
       kind: 'SourceChanged',
       message: expect.stringMatching(/replica identity .* was changed/u) as string,
+      remedy: expect.stringMatching(
+        /^Run in PostgreSQL: alter table .* replica identity default\. Then run/u,
+      ) as string,
     });
     await gap(table);
     await path.source.query(`alter table ${table} replica identity default`);

@@ -270,7 +270,12 @@ describe('is refused, with a reason', () => {
   const refusal = (message: string) => ({ message: expect.stringContaining(message) as string });
 
   it('a topic that is not there, has several partitions, or is not named', async () => {
-    await expect(add('two', freshTopicName('missing'))).rejects.toMatchObject(refusal('There is no topic'));
+    await expect(add('two', freshTopicName('missing'))).rejects.toMatchObject({
+      ...refusal('There is no topic'),
+      remedy: expect.stringMatching(
+        /pg2click remove public\.two, then .*pg2click add public\.two .*--topic NAME/u,
+      ) as string,
+    });
     await expect(add('two', await makeTopic(2))).rejects.toMatchObject(refusal('has 2 partitions'));
     await expect(path.add('plain', { capture: 'debezium' })).rejects.toMatchObject(refusal('name it with --topic'));
   });

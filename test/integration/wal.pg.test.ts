@@ -3,6 +3,7 @@ import { openDeps, type Deps } from '../../activities/deps.js';
 import { connectPostgres, type PostgresClient } from '../../src/connect/postgres.js';
 import { findTable } from '../../src/ledger/tables.js';
 import { readDeployment } from '../../src/source/deployment.js';
+import { readWalBacklog } from '../../src/source/wal/backlog.js';
 import { keepReading } from '../../src/source/wal/keep-reading.js';
 import { PendingChanges } from '../../src/source/wal/pending-changes.js';
 import { HandOvers } from '../../src/source/wal/rows/hand-overs.js';
@@ -102,6 +103,35 @@ it('a slot is read while a table is behind it, also where no slice runs', async 
   await deps.close();
 });
 
+it('a reader that could not read tries again before a table is told so: what it saw last may be mended', async () => {
+  const deps = openDeps(path.settings, createLogger(path.settings.log));
+  const reader = deps.wal.of(slot);
+  const reading = reader.hold();
+  const may = async (what: string): Promise<unknown> =>
+    path.source.query(`alter role ${path.settings.postgres.user} ${what}`);
+  const stopReading = `select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = '${slot}' and active`;
+  await waitFor(() => Promise.resolve(reader.hasReached(1n)), { ...DEADLINE, what: 'it reads' });
+  await may('noreplication');
+  await path.source.query(stopReading);
+  await waitFor(
+    () =>
+      reader.requireReading().then(
+        () => false,
+        () => true,
+      ),
+    { ...DEADLINE, what: 'it may not read' },
+  );
+  await expect(reader.requireReading()).rejects.toMatchObject({
+    kind: 'Unauthorized',
+    message: expect.stringContaining('takes the attribute REPLICATION') as string,
+    remedy: expect.stringContaining('postgres-wal.sql') as string,
+  });
+  await may('replication');
+  await reader.requireReading();
+  reading[Symbol.dispose]();
+  await deps.close();
+});
+
 it('that a position was read is known also where another worker reads, and nothing comes', async () => {
   const reader = openDeps(path.settings, createLogger(path.settings.log));
   const reading = reader.wal.of(slot).hold();
@@ -123,6 +153,23 @@ it('that a position was read is known also where another worker reads, and nothi
     if (table === undefined) throw new Error('the table is not there');
     return table;
   }
+});
+
+it('how much waits is not known where the slot is gone: the outbox is empty, and nobody fills it', async () => {
+  const path = await openPath({ wal: true });
+  await path.source.query('create table gone (id int primary key)');
+  await path.add('gone', { capture: 'wal', transport: 'direct' });
+  const table = await findTable(path.ledger, path.settings.pipeline, { schema: 'public', table: 'gone' });
+  if (table === undefined) throw new Error('the table is not there');
+  const waiting = async (): Promise<number | null | undefined> =>
+    (await readWalBacklog(path.source, [{ id: table.id, table, lowWater: '0', position: null }])).get(table.id)
+      ?.waiting;
+  expect(await waiting()).toBe(0);
+  await path.source.query(
+    'select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = current_database()',
+  );
+  expect(await waiting()).toBeNull();
+  await path.close();
 });
 
 describe('keys', () => {

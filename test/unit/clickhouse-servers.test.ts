@@ -31,6 +31,14 @@ it('hides their passwords in logs, and reads them from files', () => {
   expect(log.secrets.map((secret) => secret.reveal())).toContain('from a file');
 });
 
+it('shows a URL in logs that is an address alone, and hides one with a password in it', () => {
+  const [bare, whole] = ['http://registry:8081/apis', 'http://reader:hidden@registry:8081'];
+  const secretsOf = (url: string): string[] =>
+    load({ SCHEMA_REGISTRY_URL: url }).log.secrets.map((secret) => secret.reveal());
+  expect(secretsOf(bare)).toEqual([]);
+  expect(secretsOf(whole)).toEqual([whole, 'hidden']);
+});
+
 it.each([
   [{ CH_PASSWORD_EU: 'x' }, /CH_PASSWORD_EU in the environment is set without CH_URL_EU/u],
   [{ CH_URL_EU: 'eu:8123/a/b' }, /CH_URL_EU in the environment/u],

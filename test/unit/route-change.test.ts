@@ -272,7 +272,7 @@ describe('from one route to another', () => {
   });
   it.each([
     ['outbox to poll without a word', direct, poll, {}, /--append-only/u],
-    ['outbox to poll, and to another transport', outbox, poll, { appendOnly: true }, /capture first/u],
+    ['outbox to poll, and to another transport', outbox, poll, { appendOnly: true }, /one after the other/u],
     [
       'another engine',
       poll,
@@ -304,7 +304,7 @@ describe('from one route to another', () => {
       {},
       /Kafka engine reads one format, and messages in json are in the topic/u,
     ],
-    ['outbox to the WAL, and to another transport', direct, wal, {}, /capture first/u],
+    ['outbox to the WAL, and to another transport', direct, wal, {}, /one after the other/u],
     ['the WAL to poll', wal, { ...poll, transport: wal.transport }, { appendOnly: true }, /outbox first/u],
     ['another cursor', poll, { ...notify, capture: { ...notify.capture, cursor: 'n' } }, {}, /cursor column/u],
   ] as const)('is refused: %s', (_, from, to, options, reason) =>

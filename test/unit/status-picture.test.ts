@@ -123,6 +123,10 @@ it.each([
     'for which PostgreSQL keeps 6,000 MB of WAL, 1.0 MB more each second, given up by PostgreSQL after 3,600 MB more, in about 60 min; nobody has read it for 100 min',
   ],
   [
+    { retainedBytes: 2_000_000, unreadSeconds: 2 },
+    'for which PostgreSQL keeps 2.0 MB of WAL, without a limit (max_slot_wal_keep_size); nobody has read it for 2.0 s',
+  ],
+  [
     { retainedBytes: 2_000_000, failover: false },
     'for which PostgreSQL keeps 2.0 MB of WAL, without a limit (max_slot_wal_keep_size); no standby gets it (failover is off)',
   ],

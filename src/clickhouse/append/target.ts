@@ -132,6 +132,12 @@ async function refuseRows(ch: ClickHouseClient, table: TargetOwner): Promise<voi
   const { sql, shown } = targetNames(table.target);
   const query = /* sql */ `select 1 as found from ${sql.table} limit 1`;
   if ((await select(ch, query, {}, `looking for rows in ${shown}`)).length === 0) return;
+  // History that PostgreSQL does not have any more.
+  if (isLog(table))
+    throw new Failure('TargetTaken', {
+      message: `The ClickHouse table ${shown} holds rows already, and a log begins in an empty one.`,
+      remedy: takenRemedy(table, 'target'),
+    });
   throw new Failure('TargetTaken', {
     message: `The ClickHouse table ${shown} holds rows already: all rows of ${formatTableName(table.name)} would be added to them, and those that are there would be there twice.`,
     remedy:

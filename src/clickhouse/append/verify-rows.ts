@@ -1,9 +1,10 @@
 import type { ClickHouseClient } from '@clickhouse/client';
 import { quoteCh } from '../../domain/identifier.js';
-import { rowKey } from '../../domain/log-columns.js';
+import { isLog, rowKey } from '../../domain/log-columns.js';
 import type { TargetTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { Failure } from '../../failure/failure.js';
+import { copyAgainRemedy } from '../../failure/remedies.js';
 import { findObject, select } from '../catalog.js';
 import { targetNames } from '../names.js';
 import { rangeCondition, type Range } from './insert.js';
@@ -35,10 +36,18 @@ export async function verifyRows(ch: ClickHouseClient, table: TargetTable, proof
   if (found === undefined || found.isThere || (found.isFilled && found.isDeletedFrom)) return;
   throw new Failure('SinkSetBack', {
     message: `${shown} in ClickHouse ${found.isFilled ? 'lacks rows that were confirmed' : 'is empty, and rows were confirmed'} for ${formatTableName(table.name)}.`,
-    remedy:
-      'First check that all workers name the same ClickHouse server, then resume. Only if rows are really lost, remove ' +
-      `the table, run truncate table ${shown} in ClickHouse, and add it again: all rows are loaded again.`,
+    remedy: `First check that all workers name the same ClickHouse server, then resume. ${afterLoss(table)}`,
   });
+}
+
+/** What a log has left is history that PostgreSQL does not have any more: it stays, and another one begins. */
+function afterLoss(table: TargetTable): string {
+  if (isLog(table)) return copyAgainRemedy(table, { dropTarget: false, first: 'Only if rows are really lost:' });
+  const { shown } = targetNames(table.target);
+  return (
+    `Only if rows are really lost, remove the table, run truncate table ${shown} in ClickHouse, and add it again: ` +
+    'all rows are loaded again.'
+  );
 }
 
 /**

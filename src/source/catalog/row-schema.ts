@@ -4,6 +4,7 @@ import { literal } from '../../domain/identifier.js';
 import { sourceName, type Column, type ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { Failure } from '../../failure/failure.js';
+import { THEN_GO_ON } from '../../failure/remedies.js';
 import { copyAgainRemedy } from '../../failure/remedies.js';
 import { qualified } from '../outbox/names.js';
 import { numericModifier, readColumns } from './catalog.js';
@@ -79,7 +80,7 @@ export async function requireSameTable(pg: Queryable, results: unknown, table: S
   if (found.hidden)
     throw new Failure('Unauthorized', {
       message: `Row-level security was switched on for ${formatTableName(table.name)}, and would hide rows from the PostgreSQL role of pg2click: they would look deleted.`,
-      remedy: 'Give the role BYPASSRLS, or switch row-level security off for it, then resume.',
+      remedy: `Give the role BYPASSRLS, or switch row-level security off for it, ${THEN_GO_ON}.`,
     });
   return found.columns;
 }

@@ -3,6 +3,7 @@ import type { ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
+import { THEN_GO_ON } from '../../failure/remedies.js';
 import { hasDrain, readDrainedBatch } from './drain-row.js';
 import { captureFunction, CAPTURE_FUNCTIONS, outboxTable } from './names.js';
 
@@ -47,7 +48,7 @@ export async function refuseLeftovers(
       `${formatTableName(name)} would get the outbox ${outboxTable(id)}, which is there already` +
       `${others === '' ? '' : `, with its triggers on ${others}`}: the ledger is older than that outbox.`,
     remedy:
-      `Run in PostgreSQL: ${statements.join('; ')}; then resume.` +
+      `Run in PostgreSQL: ${statements.join('; ')}; ${THEN_GO_ON}.` +
       `${others === '' ? '' : ` Changes of ${others} are not captured from then on: add it again.`}`,
   });
 }

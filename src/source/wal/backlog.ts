@@ -5,6 +5,9 @@ import type { CaptureBacklog, CapturedTable } from '../capture.js';
 import { readOutboxBacklog } from '../outbox/backlog.js';
 import { slotOf } from './names.js';
 
+/** Between two readers nobody reads for a moment. */
+const UNREAD_S = 10;
+
 interface SlotRow {
   readonly name: string;
   readonly retained: string | null;
@@ -32,7 +35,11 @@ export async function readWalBacklog(
         unreadSeconds: unread,
         failover,
       };
-      return backlog === undefined ? [] : [[id, { ...withStreamed(backlog, pending), slot }]];
+      if (backlog === undefined) return [];
+      const known = withStreamed(backlog, pending);
+      // An outbox that nobody fills says nothing: the changes are in the WAL.
+      const isBlind = known.waiting === 0 && (slots.get(name) === undefined || (unread ?? 0) > UNREAD_S);
+      return [[id, { ...known, ...(isBlind ? { waiting: null } : {}), slot }]];
     }),
   );
 }

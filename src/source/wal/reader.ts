@@ -18,6 +18,8 @@ const POLL_MS = 5;
 const OWN_MS = 2_000;
 /** A server that restarts is back by then. */
 const OUTAGE_MS = 30_000;
+/** An attempt on a server that answers takes some milliseconds. */
+const ATTEMPT_MS = 5_000;
 
 export type ReaderServices = Pick<ReadingOptions, 'source' | 'connect'> & {
   readonly onFailure: (failure: Failure) => void;
@@ -45,6 +47,9 @@ export class WalReader {
   /** When the first of the failures in a row was, `Date.now()`. */
   #failedAt = 0;
   #turn = new AbortController();
+  #pause = new AbortController();
+  /** How many attempts were begun, and the last one of which is known whether it can read. */
+  #attempts = { begun: 0, judged: 0 };
 
   constructor(services: ReaderServices, slot: string) {
     this.#services = services;
@@ -52,14 +57,15 @@ export class WalReader {
   }
 
   /**
-   * For the tables that wait for it: they show it, and say what to do.
+   * For the tables that wait for it: they show it, and say what to do. A failure that parks is tried once more before: a person may have
+   * mended it since, and the table that was added again or resumed would park for what is over.
    * @throws Failure why it cannot read; one that passes by itself only after a while
    */
-  requireReading(): void {
+  async requireReading(): Promise<void> {
+    if (isParked(this.#failure) && !(await this.#tryAgain())) return;
     const failure = this.#failure;
     if (failure === undefined) return;
-    const isParked = policyOf(failure.kind).treatment === 'parked';
-    if (isParked || Date.now() - this.#failedAt > OUTAGE_MS) throw failure;
+    if (isParked(failure) || Date.now() - this.#failedAt > OUTAGE_MS) throw failure;
   }
 
   /** Keeps the reader going until it is disposed. */
@@ -122,13 +128,29 @@ export class WalReader {
     const backoff = new PollBackoff(BACKOFF);
     this.#turn = new AbortController();
     while (!this.#isOver) {
-      const pauseMs = await this.#read(backoff);
-      await sleep(this.#isOver ? 0 : pauseMs, undefined, { signal: this.#turn.signal }).catch(() => undefined);
+      const attempt = (this.#attempts.begun += 1);
+      const pauseMs = await this.#read(backoff, attempt);
+      this.#attempts.judged = attempt;
+      this.#pause = new AbortController();
+      const signal = AbortSignal.any([this.#turn.signal, this.#pause.signal]);
+      await sleep(this.#isOver ? 0 : pauseMs, undefined, { signal }).catch(() => undefined);
     }
   }
 
+  /** Does not wait for its pause. @returns whether an attempt that began after the call has said whether it can read */
+  async #tryAgain(): Promise<boolean> {
+    const wanted = this.#attempts.begun + 1;
+    const until = Date.now() + ATTEMPT_MS;
+    while (this.#attempts.judged < wanted) {
+      if (Date.now() > until || this.#isOver) return false;
+      if (this.#attempts.begun < wanted) this.#pause.abort();
+      await sleep(POLL_MS);
+    }
+    return true;
+  }
+
   /** @returns how long to wait before the next attempt */
-  async #read(backoff: PollBackoff): Promise<number> {
+  async #read(backoff: PollBackoff, attempt: number): Promise<number> {
     let hasRead = false;
     try {
       const outcome = await readSlotOnce({
@@ -139,6 +161,7 @@ export class WalReader {
           this.#state = 'reading';
           hasRead = true;
           this.#failure = undefined;
+          this.#attempts.judged = attempt;
           backoff.reset();
         },
         onReached: (position) => {
@@ -173,6 +196,10 @@ export class WalReader {
   get #isOver(): boolean {
     return this.#turn.signal.aborted;
   }
+}
+
+function isParked(failure: Failure | undefined): boolean {
+  return failure !== undefined && policyOf(failure.kind).treatment === 'parked';
 }
 
 /** The readers of a worker, by slot. */

@@ -3,6 +3,7 @@ import { DatabaseError } from 'pg';
 import type { Queryable } from '../../connect/queryable.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
+import { THEN_GO_ON } from '../../failure/remedies.js';
 import { walRoleScript } from '../../package-root.js';
 import { describeHolders, endHolder, type LockHolder } from '../lock-holders.js';
 import { parseLsn, type Lsn } from './lsn.js';
@@ -145,8 +146,7 @@ async function explainMaking(pg: Queryable, name: string, error: unknown): Promi
 export function wrongLevel(cause?: unknown, level = 'replica'): Failure {
   return new Failure('Misconfigured', {
     message: `PostgreSQL has wal_level = ${level}, and --capture wal takes logical.`,
-    remedy:
-      "Run in PostgreSQL: alter system set wal_level = 'logical'; restart it, then resume. Or use --capture outbox.",
+    remedy: `Run in PostgreSQL: alter system set wal_level = 'logical'; restart it, ${THEN_GO_ON}. Or add it with --capture outbox.`,
     cause,
   });
 }

@@ -4,7 +4,7 @@ import { formatTableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
 import { copyAgainRemedy } from '../../failure/remedies.js';
-import { findUnidentified, readIdentity } from './identity.js';
+import { findUnidentified, identityStatement, readIdentity } from './identity.js';
 import { formatLsn } from './lsn.js';
 import { slotOf } from './names.js';
 import { readMembership, readPublication, unpublish } from './publication.js';
@@ -62,12 +62,17 @@ async function requireMember(pg: Queryable, table: ReplicatedTable, known: WalTa
   if (identity !== undefined && !isSame(identity.columns, known.identity)) {
     // Its UPDATE and DELETE fail while it is published and has none: the writes of the user come first.
     if (identity.columns?.length === 0) await unpublish(pg, slot, relation);
-    throw lost(table, `The replica identity of ${title} was changed`);
+    // Without it `add` would refuse the table that was removed.
+    const whole = table.route.capture.everyChange === true;
+    const statement = identityStatement(table, identity, { whole });
+    const first = statement === undefined ? undefined : `Run in PostgreSQL: ${statement}.`;
+    throw lost(table, `The replica identity of ${title} was changed`, first);
   }
   const [part] = isTree(table) ? await findUnidentified(pg, table) : [];
   if (part !== undefined) {
     await unpublish(pg, slot, relation);
-    throw lost(table, `The replica identity of the partition ${part} of ${title} does not hold the key`);
+    const first = `Run in PostgreSQL: alter table ${part} replica identity full.`;
+    throw lost(table, `The replica identity of the partition ${part} of ${title} does not hold the key`, first);
   }
   if ((await readMembership(pg, slot, relation)) !== known.membership)
     throw lost(table, `${title} was taken out of the publication ${slot}`);
@@ -77,9 +82,10 @@ function isSame(a: readonly number[] | null, b: readonly number[] | null): boole
   return a?.join() === b?.join();
 }
 
-function lost(table: ReplicatedTable, why: string): Failure {
+/** @param first what `add` needs before, a sentence */
+function lost(table: ReplicatedTable, why: string, first?: string): Failure {
   return new Failure('SourceChanged', {
     message: `${why}: changes of ${formatTableName(table.name)} may be missing.`,
-    remedy: copyAgainRemedy(table, { dropTarget: false }),
+    remedy: copyAgainRemedy(table, { dropTarget: false, first }),
   });
 }

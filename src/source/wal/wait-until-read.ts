@@ -35,7 +35,7 @@ export async function waitUntilRead(
       // It makes PostgreSQL say where the reader stands.
       if (!reader.isBefore(end) && reader.hasReached(end)) return;
       if (((await readReader(source, slot))?.position ?? 0n) >= end) return;
-      reader.requireReading();
+      await reader.requireReading();
       if (Date.now() > pushAt) {
         await push(source);
         pushAt = Infinity;

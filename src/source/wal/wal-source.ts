@@ -71,7 +71,7 @@ export class WalSource<Content> implements BatchSource<OutboxBatch, Content> {
     // After that: it reads how many events the outbox has.
     if (isFirst) await this.#outbox.verify();
     else await this.#verifyTable(known);
-    this.#reader.requireReading();
+    await this.#reader.requireReading();
   }
 
   async nameNext(options: ReadOptions): Promise<OutboxBatch | undefined> {
