@@ -53,11 +53,12 @@ export function tableActivities(
   };
   // A copy may wait long for its turn, or for a writer.
   const copy = { ...COMMON, taskQueue: producer, startToCloseTimeout: 24 * HOUR, heartbeatTimeout: SLICE_HEARTBEAT };
-  const { prepareTable, removeTable, addLoader, removeLoader, startReplay, cancelReplay } =
-    proxyActivities<ReplicationActivities>(short);
-  const { startBackfill, cancelBackfill, changeKept, changeQuarantine } = proxyActivities<ReplicationActivities>(short);
-  // Rows wait for a change: a worker that died with it must be noticed soon.
-  const { changeRoute } = proxyActivities<ReplicationActivities>({ ...short, heartbeatTimeout: SLICE_HEARTBEAT });
+  const { prepareTable, removeTable } = proxyActivities<ReplicationActivities>(short);
+  // Rows, or a person, wait for a change: a worker that died with it must be noticed soon.
+  const change = { ...short, heartbeatTimeout: SLICE_HEARTBEAT };
+  const { changeRoute, changeKept, changeQuarantine } = proxyActivities<ReplicationActivities>(change);
+  const { addLoader, removeLoader, startReplay, cancelReplay } = proxyActivities<ReplicationActivities>(change);
+  const { startBackfill, cancelBackfill } = proxyActivities<ReplicationActivities>(change);
   const { copyTable } = proxyActivities<ReplicationActivities>(copy);
   const { publishSlice, directSlice, replaySlice } = proxyActivities<ReplicationActivities>({
     ...slice,

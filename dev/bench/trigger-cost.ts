@@ -47,7 +47,7 @@ interface WorkResult extends Work {
 export const triggerCost: Scenario = {
   name: 'trigger',
   summary:
-    'what triggers cost those who write: none, ours, and a jsonb row each; in batches of 1, 100 and 1,000, with 1 and 8 writers',
+    'what capture costs those who write: none, our triggers, the WAL, and a jsonb row each; in batches of 1, 100 and 1,000, with 1 and 8 writers',
   async run({ environment, options, report }) {
     const { postgres } = environment;
     const removeVariants = await installVariants(postgres);
@@ -78,7 +78,9 @@ async function compare(environment: BenchEnvironment, work: Work, seconds: numbe
       for (const variant of round % 2 === 0 ? TRIGGER_VARIANTS : TRIGGER_VARIANTS.toReversed()) {
         environment.signal.throwIfAborted();
         await empty(environment.postgres, variant);
+        const leave = await variant.attend?.(environment);
         turns.get(variant)?.push(await takeTurn(environment, connections, variant.table, work, seconds));
+        await leave?.();
       }
     }
   } finally {

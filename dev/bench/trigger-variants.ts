@@ -2,7 +2,9 @@ import type { ClientBase } from 'pg';
 import { outboxTable } from '../../src/source/outbox/names.js';
 import { removeOutbox } from '../../src/source/outbox/install.js';
 import { notifyCapture } from '../../src/source/poll/poll-capture.js';
+import { makeSlot, readSlot } from './bare-decoding.js';
 import { capture, captureWith } from './captured.js';
+import type { BenchEnvironment } from './environment.js';
 import { createOrders } from './orders.js';
 
 const OUTBOX_ID = '900002';
@@ -18,6 +20,8 @@ export interface TriggerVariant {
   readonly fills: readonly string[];
   /** Makes the table and its triggers. @returns what takes the triggers away */
   readonly install: (pg: ClientBase) => Promise<() => Promise<void>>;
+  /** What works beside the writers, during its own turns only. @returns what ends it */
+  readonly attend?: (environment: BenchEnvironment) => Promise<() => Promise<void>>;
 }
 
 /** In the order of the columns; the first is what the others are compared with. */
@@ -46,6 +50,21 @@ export const TRIGGER_VARIANTS: readonly TriggerVariant[] = [
     async install(pg) {
       const table = await captureWith(notifyCapture, pg, 'trigger_notify', NOTIFY_ID);
       return () => notifyCapture.remove(pg, table);
+    },
+  },
+  {
+    // No trigger: the server decodes its WAL beside the writers, and somebody reads it. Made for each turn, or it would read the others'.
+    name: 'wal',
+    table: 'trigger_wal',
+    fills: [],
+    install: () => Promise.resolve(() => Promise.resolve()),
+    async attend(environment) {
+      const drop = await makeSlot(environment, 'trigger_wal');
+      const reader = await readSlot(environment, 'trigger_wal');
+      return async () => {
+        await reader[Symbol.asyncDispose]();
+        await drop();
+      };
     },
   },
   {

@@ -1,12 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { connectPostgres } from '../../src/connect/postgres.js';
 import type { RouteChoice } from '../../src/domain/route-choice.js';
 import { readDeployment } from '../../src/source/deployment.js';
-import type { Lsn } from '../../src/source/wal/lsn.js';
 import { outboxTable } from '../../src/source/outbox/names.js';
 import { slotNameOf } from '../../src/source/wal/names.js';
-import { startReplication, type StreamReceiver } from '../../src/source/wal/replication-stream.js';
 import { until } from '../demo/until.js';
+import { makeSlot, readSlot } from './bare-decoding.js';
 import { ceilingOf, type Ceiling } from './ceiling.js';
 import { startClock, timed, type Timing } from './clock.js';
 import { count, type BenchEnvironment } from './environment.js';
@@ -16,8 +14,6 @@ import { percent, type Table } from './table.js';
 import { profileTable, runWorker, type WorkerRun } from './worker-run.js';
 
 const BARE = 'wal_bare';
-const INSERT = 0x49;
-const COMMIT = 0x43;
 const EVERY_MS = 5;
 
 type Way = Pick<RouteChoice, 'transport' | 'format'> & { readonly name: string };
@@ -56,38 +52,17 @@ export const wal: Scenario = {
   },
 };
 
-/** Our own client on a slot of its own: each message is looked at, and none is decoded. */
 async function bareDecoding(environment: BenchEnvironment, rows: number): Promise<Ceiling> {
-  const { postgres, settings, signal } = environment;
+  const { postgres } = environment;
   await createOrders(postgres, BARE);
-  await postgres.query(/* sql */ `create publication ${BARE} for table ${BARE}`);
-  await postgres.query(/* sql */ `select pg_create_logical_replication_slot('${BARE}', 'pgoutput')`);
+  const drop = await makeSlot(environment, BARE);
   await fillOrders(postgres, BARE, rows, environment);
-  await using client = await connectPostgres(settings, { name: 'bench wal', replication: true, signal });
   const timing = await timed(environment, async () => {
-    let found = 0;
-    let end: Lsn = 0n;
-    let finish: () => void = () => undefined;
-    const complete = new Promise<void>((resolve) => (finish = resolve));
-    const receiver: StreamReceiver = {
-      started: () => undefined,
-      change(buffer, start) {
-        if (buffer[start] === INSERT) found += 1;
-        if (buffer[start] === COMMIT) end = buffer.readBigUInt64BE(start + 10);
-        if (found >= rows && buffer[start] === COMMIT) finish();
-        return undefined;
-      },
-      keepalive: () => undefined,
-    };
-    const stream = startReplication(client, BARE, receiver);
-    const reporting = setInterval(() => stream.report(end), 1_000);
-    await Promise.race([complete, stream.ended]);
-    clearInterval(reporting);
-    stream.stop();
-    await stream.ended;
+    await using reader = await readSlot(environment, BARE);
+    await reader.inserted(rows);
   });
-  await postgres.query(/* sql */ `select pg_drop_replication_slot('${BARE}')`);
-  await postgres.query(/* sql */ `drop table ${BARE}; drop publication ${BARE}`);
+  await drop();
+  await postgres.query(/* sql */ `drop table ${BARE}`);
   return ceilingOf('bare decoding', rows, timing);
 }
 

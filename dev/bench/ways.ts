@@ -83,6 +83,9 @@ async function measureWay(run: Run, choice: RouteChoice, { ceilings, floors, bef
   const { environment, options } = run;
   const { result } = await runWorker(run, 'all', async (pid) => {
     await createOrders(environment.postgres, TABLE, { draws: true });
+    // A log has the old row of each change.
+    if (choice.engine === 'log')
+      await environment.postgres.query(/* sql */ `alter table ${TABLE} replica identity full`);
     await environment.cli('add', TABLE, ...optionsOf(choice));
     const timing = await backlog(run, choice, pid);
     const latencies = [];
