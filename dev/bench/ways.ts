@@ -57,7 +57,7 @@ export const ways: Scenario = {
 /** `outbox kafka row json worker` */
 export function wayName({ capture, transport, payload, format, loader, engine }: RouteChoice): string {
   const messages = transport === 'kafka' ? [payload, format, loader] : [];
-  return [capture, transport, ...messages, ...(engine === 'merge-tree' ? [engine] : [])].join(' ');
+  return [capture, transport, ...messages, ...(engine === 'replacing' ? [] : [engine])].join(' ');
 }
 
 /** @param wanted parts of names; all by default */
