@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Pool } from 'pg';
 import type { Deps } from '../../activities/deps.js';
-import { freshName } from '../support/stack.js';
+import { freshName, waitFor } from '../support/stack.js';
 import { failureOf } from '../support/failure-of.js';
 import { openPath, type Followed, type Path } from '../support/path.js';
 
@@ -107,6 +107,12 @@ describe.each([
     await followed.settle();
     expect(await versions(-7)).toBe(0);
     await late.query('commit');
+    // Its position is below the newest one, so what waits is not seen by a slice that ends before it has looked.
+    const isTaken = async (): Promise<boolean> => {
+      await followed.settle();
+      return (await versions(-7)) > 0;
+    };
+    await waitFor(isTaken, { deadlineMs: 20_000, what: 'the late row' });
     expect(await followed.expectEqual()).toBe(601);
   });
 
