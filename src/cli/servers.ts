@@ -9,38 +9,47 @@ import { requirePair } from '../ledger/binding.js';
 import { readDeployment } from '../source/deployment.js';
 import type { Session } from './session.js';
 
-/** The connections that most commands need. */
-export interface Servers {
+/** What is there without Temporal. */
+export interface DatabaseServers {
   /** The same connection where the ledger lies in the database of the tables. */
   readonly ledger: PostgresClient;
   readonly source: PostgresClient;
-  readonly temporal: TemporalClient;
   readonly deployment: Deployment;
   /** The deployment's. */
   readonly queues: TaskQueues;
+}
+
+/** The connections that most commands need. */
+export interface Servers extends DatabaseServers {
+  readonly temporal: TemporalClient;
 }
 
 /**
  * Runs `body` with a connection to PostgreSQL and one to Temporal, and closes both. Errors of either that `body` lets
  * through become sentences.
  */
-export async function withServers<T>(session: Session, body: (servers: Servers) => Promise<T>): Promise<T> {
+export function withServers<T>(session: Session, body: (servers: Servers) => Promise<T>): Promise<T> {
+  return withDatabases(session, async (databases) => {
+    const temporal = await connectTemporal(session.settings);
+    try {
+      return await body({ ...databases, temporal });
+    } finally {
+      await temporal.close();
+    }
+  });
+}
+
+/** As `withServers`, with PostgreSQL alone. */
+export async function withDatabases<T>(session: Session, body: (servers: DatabaseServers) => Promise<T>): Promise<T> {
   const { settings, signal } = session;
   const source = await connectPostgres(settings, { name: 'cli', signal });
   let ledger = source;
   try {
     if (settings.ledger !== undefined)
       ledger = await connectPostgres(ledgerSettings(settings), { name: 'cli', signal });
-    const [temporal, deployment] = await Promise.all([
-      connectTemporal(settings),
-      readDeployment(source, settings.pipeline),
-    ]);
-    try {
-      await requirePair({ ledger, source });
-      return await body({ ledger, source, temporal, deployment, queues: taskQueuesOf(deployment.id) });
-    } finally {
-      await temporal.close();
-    }
+    const deployment = await readDeployment(source, settings.pipeline);
+    await requirePair({ ledger, source });
+    return await body({ ledger, source, deployment, queues: taskQueuesOf(deployment.id) });
   } catch (error) {
     throw explainServerError(error, session);
   } finally {
@@ -66,7 +75,7 @@ export async function withTemporal<T>(session: Session, body: (temporal: Tempora
   }
 }
 
-function explainServerError(error: unknown, { settings }: Session): unknown {
+export function explainServerError(error: unknown, { settings }: Session): unknown {
   if (error instanceof Failure || !(error instanceof Error)) return error;
   if (error instanceof ServiceError) return explainTemporalConnect(error, settings);
   const { host, port } = settings.postgres;

@@ -1,26 +1,36 @@
 import { copyCell, copyLine, waitOf } from './copy-picture.js';
 import chalk from 'chalk';
 import stringWidth from 'string-width';
-import type { FailureView, PipelineView, StageView, TableView } from '../control/table-view.js';
+import type { PipelineView, StageView, TableView } from '../control/table-view.js';
 import { missingQueues, type Workers } from '../control/workers.js';
 import { DEFAULT_PRIORITY } from '../domain/copy-priority.js';
 import { COPY_STAGE } from '../domain/route.js';
 import type { ShapeChange } from '../domain/shape.js';
 import { count, duration, plural } from '../domain/figures.js';
 import { slotText } from './slot-text.js';
+import { sortedByTrouble } from './trouble.js';
+import { troubleOf } from './trouble-text.js';
 import { inShell } from '../domain/table-name.js';
 import { loadStage, MAIN_LOADER, PUBLISH_STAGE } from '../domain/route.js';
 import { backfillFacts, keptFacts, loaderFacts, replayFacts } from './loader-picture.js';
 
-/** Every table of a pipeline, one line each; trouble below its table. */
-export function drawPipeline(view: PipelineView, before?: PipelineView): string {
+/**
+ * The tables of a view, one line each; those in trouble first, and what it is below each.
+ * @param context `before`: the view before, for rates; `all`: how many tables there are, where only some are shown
+ */
+export function drawPipeline(
+  view: PipelineView,
+  { before, all = view.tables.length }: { readonly before?: PipelineView | undefined; readonly all?: number } = {},
+): string {
   const whose = view.deployment === null ? '' : `, deployment ${view.deployment}`;
-  const head = `${chalk.bold('pg2click')}  pipeline ${view.pipeline}${whose}, ${plural(view.tables.length, 'table')}`;
-  if (view.tables.length === 0) return `${head}\n\n  Nothing is replicated yet: pg2click add TABLE`;
+  const head = `${chalk.bold('pg2click')}  pipeline ${view.pipeline}${whose}, ${shownOf(view, all)}, at ${clock(view)}`;
+  if (all === 0) return [head, '', '  Nothing is replicated yet: pg2click add TABLE', ...outageText(view)].join('\n');
+  if (view.tables.length === 0) return [head, '', '  No table is as you asked.', ...outageText(view)].join('\n');
   const titles = ['table', 'phase', 'copied', 'changes', 'waiting', 'lag', 'target'].map((title) => chalk.dim(title));
-  const rows = view.tables.map((table) => cellsOf(table, view.workers, rateOf(table, view, before)));
+  const tables = sortedByTrouble(view);
+  const rows = tables.map((table) => cellsOf(table, view.workers, rateOf(table, view, before)));
   const lines = alignColumns([titles, ...rows]);
-  const body = view.tables.flatMap((table, index) => [
+  const body = tables.flatMap((table, index) => [
     lines[index + 1] ?? '',
     ...[...waitText(table), ...troubleOf(table)].map(indent),
   ]);
@@ -64,7 +74,7 @@ export function drawTable(table: TableView, view: PipelineView, before?: Pipelin
   ];
   const lines = facts.flatMap(([name, value]) => (value === null ? [] : [[chalk.dim(name), value]]));
   return [
-    `${titleOf(table)}  ${phaseText(table, view.workers)}`,
+    `${titleOf(table)}  ${phaseText(table, view.workers)}  ${chalk.dim(`at ${clock(view)}`)}`,
     ...alignColumns(lines, 0).map(indent),
     ...troubleOf(table).map(indent),
     ...advice(view),
@@ -146,36 +156,6 @@ function phaseText({ phase, failure, running, answering, stages }: TableView, wo
   }
 }
 
-function troubleOf(view: TableView): string[] {
-  const { table, phase, failure, stages } = view;
-  const aside = [...stages.flatMap(asideText), ...quarantineText(view), ...changeText(view)];
-  if (phase === 'stopped' && failure === null)
-    return [
-      `  ${chalk.red('its workflow does not run')}: "pg2click add ${inShell(table)}" starts it again, "remove" ends it.`,
-    ];
-  if (failure === null) return aside;
-  if (failure.task === null && !failure.retrying && failure.kind === 'Misconfigured')
-    return [`  ${chalk.red(failure.message)}`, `  ${chalk.dim('→')} ${failure.remedy}`, ...aside];
-  return [`  ${failureText(failure)}: ${failure.message}`, `  ${chalk.dim('→')} ${failure.remedy}`, ...aside];
-}
-
-/** They are not loaded, and nothing stops for them: so they are said with every picture. */
-function asideText({ id, errors }: StageView): string[] {
-  if (errors === null || errors.messages === 0) return [];
-  return [
-    `  ${chalk.red(`${id} could not load ${plural(errors.messages, 'message')}`)}: kept in ${errors.table}`,
-    `  ${chalk.dim('→')} in ClickHouse: select topic, partition, offset, error from ${errors.table} final order by time`,
-  ];
-}
-
-function quarantineText({ table, quarantined }: TableView): string[] {
-  if (quarantined === 0) return [];
-  return [
-    `  ${chalk.yellow(`${plural(quarantined, 'row')} in quarantine`)}: ClickHouse refuses them, and the others go on`,
-    `  ${chalk.dim('→')} pg2click quarantine list ${table}`,
-  ];
-}
-
 /** What a table of which nothing streams is at: a lock that is not free is a failure only after a minute. */
 function doingOf({ phase, doing }: TableView): string | null {
   return phase === 'preparing' || phase === 'configuring' || phase === 'removing' ? doing : null;
@@ -186,34 +166,27 @@ function waitText(table: TableView): string[] {
   return doing?.startsWith('waiting') === true ? [`  ${chalk.yellow(doing)}`] : [];
 }
 
-/** A change that waits, and one that was refused: a signal has nobody else to answer to. */
-function changeText({ table, change, refused }: TableView): string[] {
-  const waits = change?.waits === true ? `waits since ${change.since}: the table is paused` : undefined;
-  const takeBack = change === null || change.withdrawal === null ? '' : `, or withdraw it: ${change.withdrawal}`;
+/** `12:30:05 UTC`, as in the logs: a picture that stands still is seen to be old. */
+function clock({ at }: PipelineView): string {
+  return `${at.slice(11, 19)} UTC`;
+}
+
+function shownOf({ tables }: PipelineView, all: number): string {
+  return tables.length === all ? plural(all, 'table') : `${count(tables.length)} of ${plural(all, 'table')}`;
+}
+
+function outageText({ outage }: PipelineView): string[] {
+  if (outage === null) return [];
   return [
-    ...(change === null || waits === undefined
-      ? []
-      : [
-          `  ${chalk.yellow(change.what)} ${waits}`,
-          `  ${chalk.dim('→')} pg2click resume ${inShell(table)}${takeBack}`,
-        ]),
-    ...(refused === null
-      ? []
-      : [
-          `  ${chalk.yellow(`${refused.what}: refused (${refused.kind})`)} at ${refused.at}: ${refused.message}`,
-          `  ${chalk.dim('→')} ${refused.remedy}`,
-        ]),
+    '',
+    `  ${chalk.red('Phases and workers are not known')}, and figures are those of the ledger: ${outage.message}`,
+    `  ${chalk.dim('→')} ${outage.remedy}`,
   ];
 }
 
-function failureText({ task, kind, since, retrying, attempt }: FailureView): string {
-  const what = task ?? 'the table';
-  if (retrying)
-    return chalk.yellow(`${what} is being retried (${attempt === null ? '' : `attempt ${attempt}, `}${kind})`);
-  return chalk.red(`${what} is parked (${kind}${since === null ? '' : `, since ${since}`})`);
-}
-
-function advice({ workers, tables }: PipelineView): string[] {
+function advice(view: PipelineView): string[] {
+  const { workers, tables, outage } = view;
+  if (outage !== null) return outageText(view);
   const needed = tables.length === 0 ? [[]] : tables.map(({ stages }) => stages);
   const missing = [...new Set(needed.flatMap((stages) => missingQueues(workers, stages)))];
   if (missing.length > 0)

@@ -178,6 +178,8 @@ export interface PipelineView {
   /** ISO 8601. */
   readonly at: string;
   readonly workers: Workers;
+  /** Why Temporal was not asked: phases, failures and workers are not known then. Null where it answered. */
+  readonly outage: { readonly kind: FailureKind; readonly message: string; readonly remedy: string } | null;
   readonly tables: readonly TableView[];
 }
 
@@ -211,6 +213,7 @@ export async function viewPipeline(source: ViewSource, only?: TableName): Promis
     deployment: source.deployment?.id ?? null,
     at: new Date().toISOString(),
     workers,
+    outage: null,
     tables: tables.filter((table) => table !== undefined).toSorted((a, b) => (a.table < b.table ? -1 : 1)),
   };
 }
@@ -303,7 +306,10 @@ function prefixOf(pipeline: string): string {
 }
 
 /** What the ledger has, by workflow id. */
-async function readKnown(source: ViewSource, name: TableName | undefined): Promise<ReadonlyMap<string, TableBacklog>> {
+export async function readKnown(
+  source: Databases & Pick<ViewSource, 'pipeline'>,
+  name: TableName | undefined,
+): Promise<ReadonlyMap<string, TableBacklog>> {
   try {
     const { pipeline } = source;
     const backlog = await readBacklog(source, { pipeline, name });

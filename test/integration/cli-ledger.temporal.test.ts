@@ -42,6 +42,15 @@ it('with LEDGER_PG_URL a table is added, followed and removed, and other setting
     { deadlineMs: 30_000, what: '11 changes in ClickHouse', everyMs: 200 },
   );
   expect((await runCli(['status', 'orders'], { env })).code).toBe(0);
+  const well = await runCli(['status', '--trouble'], { env });
+  expect(well.stdout).toContain('No table is as you asked.');
+  expect(well.code).toBe(0);
+  const away = await runCli(['status', '--json'], { env: { ...env, TEMPORAL_ADDRESS: '127.0.0.1:1' } });
+  expect(JSON.parse(away.stdout)).toMatchObject({
+    outage: { kind: 'TemporalUnavailable' },
+    tables: [{ table: 'public.orders', phase: 'unknown', copiedRows: 100, loadedRows: 11, waiting: 0 }],
+  });
+  expect(away.code).toBe(4);
 
   const elsewhere = await runCli(['init'], { env: own });
   expect(elsewhere.stdout).toContain('belong to a ledger in another database, and LEDGER_PG_URL is not set');

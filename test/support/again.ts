@@ -5,9 +5,9 @@ import { waitFor } from './wait-for.js';
 
 const DEADLINE_MS = 30_000;
 
-/** As Temporal does: connections to a server that is gone fail once. */
-export async function again<T>(work: () => Promise<T>): Promise<T> {
-  for (const giveUpAt = Date.now() + DEADLINE_MS; ;)
+/** As Temporal does: connections to a server that is gone fail once, and a lock may not be free for a minute. */
+export async function again<T>(work: () => Promise<T>, deadlineMs = DEADLINE_MS): Promise<T> {
+  for (const giveUpAt = Date.now() + deadlineMs; ;)
     try {
       return await work();
     } catch (error) {

@@ -35,6 +35,7 @@ import { bindLedger } from '../../src/ledger/binding.js';
 import { migrateLedger, migrateSource } from '../../src/ledger/migrate.js';
 import { createLogger } from '../../src/observe/log.js';
 import { loadSettings, type Settings } from '../../src/settings/settings.js';
+import { again } from './again.js';
 import { environmentOf } from './clients.js';
 import { leastRole, ledgerRole, letReadWal, selectRole } from './least-role.js';
 import { addressOf, freshDatabase, freshName, freshSink, type PostgresAddress } from './stack.js';
@@ -99,6 +100,8 @@ export interface Followed {
 const QUIET = new DefaultLogger('ERROR', () => undefined);
 /** What a step of a change waits for is moved in slices of this length. */
 const BESIDE_MS = 200;
+/** A step of a change that finds its table locked fails after a minute, and is tried again. */
+const LOCKED_MS = 150_000;
 /** Short: an idle slice ends when its time is over. */
 const SLICE_MS = 400;
 
@@ -264,7 +267,8 @@ async function follow(
       let start: unknown;
       do {
         await before?.(step);
-        done = await change(options, step, start);
+        const [at, from] = [step, start];
+        done = await again(() => change(options, at, from), LOCKED_MS);
         ({ next: step, start } = done);
         if (done.prepared === undefined) continue;
         const [was] = moving();

@@ -78,6 +78,7 @@ function view(tables: readonly TableView[], workers = 1, at = '2026-11-22T10:00:
     deployment: 'ab12cd34',
     at,
     workers: { workflow: workers, producer: workers, consumer: workers, queues: taskQueuesOf('ab12cd34') },
+    outage: null,
     tables,
   };
 }
@@ -103,7 +104,7 @@ it('messages that were set aside are said, with where they lie', () => {
 
 it('a healthy table is one line, numbers to the right, and nothing else', () => {
   expect(drawn(view([ORDERS]))).toEqual([
-    'pg2click  pipeline default, deployment ab12cd34, 1 table',
+    'pg2click  pipeline default, deployment ab12cd34, 1 table, at 10:00:00 UTC',
     '',
     '  table          phase         copied  changes  waiting   lag  target',
     '  public.orders  ● streaming  200,000    4,000    1,012  31 s  default.orders',
@@ -151,7 +152,7 @@ it('a table that was renamed in PostgreSQL has both names', () => {
 
 it('between two looks the rate of changes is shown', () => {
   const before = view([{ ...ORDERS, loadedRows: 1_000 }], 1, '2026-11-22T09:59:58.000Z');
-  expect(drawn(view([ORDERS]), before).at(-1)).toContain('4,000, 1,500/s');
+  expect(drawn(view([ORDERS]), { before }).at(-1)).toContain('4,000, 1,500/s');
 });
 
 it('a first load shows how far it is of an estimate that may be wrong', () => {
@@ -192,7 +193,7 @@ it('one table in detail tells what it is made of', () => {
   const ignored = { at: '2026-11-22T09:00:01Z', name: 'pauze', problem: 'There is no such signal.' };
   const table = { ...ORDERS, phase: 'paused', running: [], paused, ignored } as const;
   expect(stripVTControlCharacters(drawTable(table, view([table]))).split('\n')).toEqual([
-    'public.orders  Ⅱ paused',
+    'public.orders  Ⅱ paused  at 10:00:00 UTC',
     '  target      default.orders',
     '  way         outbox, kafka (json, row), worker, replacing',
     '  topic       default.public.orders (json)',
@@ -235,8 +236,8 @@ it('a table that goes directly needs no consumer', () => {
   const producersOnly = { ...view([direct]).workers, consumer: 0 };
   expect(drawn({ ...view([direct]), workers: producersOnly })).toEqual(drawn(view([direct])));
   const both = drawn({ ...view([direct, ORDERS]), workers: producersOnly });
-  expect(both[3]).toContain('● streaming');
-  expect(both[4]).toContain('◌ streaming?');
+  expect(both[3]).toContain('◌ streaming?');
+  expect(both[4]).toContain('● streaming');
   expect(both.at(-1)).toContain('No worker polls pg2click/ab12cd34/consumer');
 });
 
@@ -285,4 +286,32 @@ it('what a table waits for while it is prepared is said, before it is a failure'
   const table = { ...ORDERS, phase: 'preparing', doing: 'waiting: public.orders is held by process 24619' } as const;
   expect(drawnTable(table)).toContainEqual(expect.stringMatching(/^ {2}doing +waiting: public\.orders is held by/u));
   expect(drawn(view([table])).at(-1)).toBe('      waiting: public.orders is held by process 24619');
+});
+
+it('tables in trouble come first: those that stand still, then those that are retried, then by name', () => {
+  const retried = { task: 'publish', kind: 'SourceUnavailable', message: 'm', remedy: 'r', since: null } as const;
+  const tables = [
+    { ...ORDERS, table: 'public.a' },
+    { ...ORDERS, table: 'public.b', failure: { ...retried, retrying: true, attempt: 2 } },
+    { ...ORDERS, table: 'public.c', phase: 'stopped' as const },
+    { ...ORDERS, table: 'public.d', phase: 'paused' as const },
+  ];
+  const named = drawn(view(tables)).flatMap((line) => /^ {2}(public\.\w)/u.exec(line)?.[1] ?? []);
+  expect(named).toEqual(['public.c', 'public.b', 'public.a', 'public.d']);
+});
+
+it('of tables that are left out, the number is said', () => {
+  expect(drawn(view([ORDERS]), { all: 12 })[0]).toMatch(/, 1 of 12 tables, at 10:00:00 UTC$/u);
+  expect(drawn(view([]), { all: 12 })).toContain('  No table is as you asked.');
+});
+
+it('without Temporal the figures of the ledger are shown, and what is not known', () => {
+  const outage = { kind: 'TemporalUnavailable', message: 'Temporal did not answer.', remedy: 'Start it.' } as const;
+  const lines = drawn({ ...view([{ ...ORDERS, phase: 'unknown', answering: false }], 0), outage });
+  expect(lines.slice(3)).toEqual([
+    '  public.orders  ? unknown  200,000    4,000    1,012  31 s  default.orders',
+    '',
+    '  Phases and workers are not known, and figures are those of the ledger: Temporal did not answer.',
+    '  → Start it.',
+  ]);
 });

@@ -1,0 +1,21 @@
+import type { PipelineView, TableView } from '../control/table-view.js';
+import { missingQueues, type Workers } from '../control/workers.js';
+
+/** What waits for a person comes before what is tried again by itself. */
+const STANDING: readonly TableView['phase'][] = ['parked', 'stopped'];
+
+/** Whether nobody has to look at a table: it moves, or was paused. */
+export function isWell(table: TableView, workers: Workers): boolean {
+  return rankOf(table, workers) > 1;
+}
+
+/** The tables that are in trouble first: those that stand still, then those that are retried or have no worker; by name among equals. */
+export function sortedByTrouble({ tables, workers }: PipelineView): readonly TableView[] {
+  return tables.toSorted((a, b) => rankOf(a, workers) - rankOf(b, workers) || (a.table < b.table ? -1 : 1));
+}
+
+function rankOf({ phase, failure, answering, stages }: TableView, workers: Workers): number {
+  if (STANDING.includes(phase)) return 0;
+  const works = answering && missingQueues(workers, stages).length === 0;
+  return failure === null && works && phase !== 'unknown' ? 2 : 1;
+}
