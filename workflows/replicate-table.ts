@@ -74,7 +74,7 @@ import { wantedTasks } from './wanted-tasks.js';
  * each, tells it how they ended, and starts again. Messages only change the state: the loop at the end is the one place
  * that starts and stops anything.
  *
- * It ends when the table is removed, or when somebody cancels it; it never fails because of data or settings.
+ * It ends when the table is removed; it never fails because of data or settings. Who cancels it has paused the table.
  * @throws ApplicationFailure `Misconfigured` at once for an input that names no table, or no sensible slice
  */
 export async function replicateTable(input: ReplicateTableInput): Promise<TableStatus> {
@@ -259,7 +259,12 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
     }
   }
 
-  try {
+  // "Request Cancellation" is one click in the UI, beside the signals. An end would leave triggers that fill the outbox.
+  CancellationScope.current().cancelRequested.catch(() => {
+    receive({ action: 'pause', requestId: null, reason: 'Request Cancellation in Temporal' });
+  });
+
+  return CancellationScope.nonCancellable(async () => {
     for (;;) {
       wakeAt(nextDrop(state));
       const leaving = shouldContinueAsNew(running);
@@ -290,11 +295,7 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
       const seen = turns;
       await condition(() => turns !== seen);
     }
-  } catch (error) {
-    // Cancelled from outside: what runs was cancelled with it, and its batches in hand are waited for.
-    if (isCancellation(error)) await CancellationScope.nonCancellable(() => condition(() => running.size === 0));
-    throw error;
-  }
+  });
 }
 
 function readAddress(input: ReplicateTableInput): TableAddress {

@@ -376,11 +376,27 @@ it('continues as new in the middle of a first load, which goes on in the next ru
   expect(streaming.copied).toMatchObject({ rows: COPIED.rows, bytes: 2 * COPIED.bytes });
 });
 
-it('ends when it is cancelled, after the batches in hand', async () => {
+it('is paused by who cancels it, goes on by resume, and ends when it is removed', async () => {
   const table = await tables.start();
   await table.until('streaming', isStreaming);
   await table.handle.cancel();
-  await expect(table.handle.result()).rejects.toMatchObject({ cause: { name: 'CancelledFailure' } });
+  const paused = await table.until('paused', (s) => s.phase === 'paused' && s.running.length === 0);
+  expect(paused.paused).toMatchObject({ reason: 'Request Cancellation in Temporal' });
+  await table.handle.signal('resume', {});
+  await table.until('streaming again', isStreaming);
+  await table.handle.signal('remove', {});
+  await expect(table.handle.result()).resolves.toMatchObject({ phase: 'removed' });
+});
+
+it('goes on with its removal where somebody cancels that', async () => {
+  const removing = gate();
+  const table = await tables.start({ activities: { removeTable: () => removing.promise.then(() => null) as never } });
+  await table.until('streaming', isStreaming);
+  await table.handle.signal('remove', {});
+  await table.until('removing', (s) => s.running.includes('remove'));
+  await table.handle.cancel();
+  removing.resolve();
+  await expect(table.handle.result()).resolves.toMatchObject({ phase: 'removed' });
 });
 
 it.each([{ table: '' }, { table: 'orders', schema: 7 as never }, { sliceMs: 0 }, { sliceMs: '60s' as never }])(
