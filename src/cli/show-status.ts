@@ -43,8 +43,7 @@ export async function showStatus(session: Session, table: string | undefined, op
       const text = json ? JSON.stringify(view) : draw(view, found, before, name);
       if (live === undefined) session.print(text);
       else live(fitScreen(text, process.stdout, 'a larger window, or --trouble'));
-      if (!watch)
-        return view.outage === null && view.tables.every((each) => isWell(each, view.workers)) ? 'done' : 'unhealthy';
+      if (!watch) return endOf(view);
       before = found;
       // Ctrl-C is how watching ends: no failure.
       await sleep(WATCH_EVERY_MS, undefined, { signal }).catch(() => undefined);
@@ -94,6 +93,11 @@ class Looks implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#temporal?.close();
   }
+}
+
+function endOf({ outage, tables, workers }: PipelineView): Exit {
+  if (outage !== null) return 'unreachable';
+  return tables.every((each) => isWell(each, workers)) ? 'done' : 'unhealthy';
 }
 
 function chosenOf(view: PipelineView, { trouble = false, phase }: StatusOptions): PipelineView {

@@ -50,7 +50,7 @@ it('with LEDGER_PG_URL a table is added, followed and removed, and other setting
     outage: { kind: 'TemporalUnavailable' },
     tables: [{ table: 'public.orders', phase: 'unknown', copiedRows: 100, loadedRows: 11, waiting: 0 }],
   });
-  expect(away.code).toBe(4);
+  expect(away.code).toBe(3);
 
   const elsewhere = await runCli(['init'], { env: own });
   expect(elsewhere.stdout).toContain('belong to a ledger in another database, and LEDGER_PG_URL is not set');

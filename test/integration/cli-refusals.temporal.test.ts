@@ -204,15 +204,23 @@ describe('a server that cannot be reached ends with 3', () => {
       { PG_HOST: 'no-such-host.invalid', PG_PORT: '5432' },
       'PostgreSQL at no-such-host.invalid:5432 cannot be found: no such host name.',
     ],
-    [
-      'Temporal',
-      { TEMPORAL_ADDRESS: 'localhost:1' },
-      'Temporal at localhost:1 refused the connection: nothing listens there.',
-    ],
   ])('%s', async (_, wrong, sentence) => {
     const { code, stderr } = await runCli(['status'], { env: { ...settings, ...wrong } });
     expectSentence(stderr, sentence);
     expect(code).toBe(3);
+  });
+
+  it('Temporal; only status shows what it can without it', async () => {
+    const env = { ...settings, TEMPORAL_ADDRESS: 'localhost:1' };
+    const sentence = 'Temporal at localhost:1 refused the connection: nothing listens there.';
+    const paused = await runCli(['pause', 'orders'], { env });
+    expectSentence(paused.stderr, sentence);
+    expect(paused.code).toBe(3);
+    const status = await runCli(['status'], { env });
+    expect(status.stdout).toContain(
+      `Phases and workers are not known, and figures are those of the ledger: ${sentence}`,
+    );
+    expect(status.code).toBe(3);
   });
 
   it('a worker without Temporal does not wait for it', async () => {
