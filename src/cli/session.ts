@@ -1,7 +1,7 @@
 import { chalkStderr } from 'chalk';
 import type { Command } from 'commander';
 import { Failure } from '../failure/failure.js';
-import { policyOf } from '../failure/kinds.js';
+import { remedyOf } from '../failure/kinds.js';
 import { describeError } from '../observe/describe-error.js';
 import type { Settings } from '../settings/settings.js';
 import { exitCode, exitOf, type Exit } from './exit-code.js';
@@ -136,11 +136,7 @@ export function printError({ kind, message, remedy }: Explained): void {
 }
 
 function explain(error: unknown): Explained {
-  if (error instanceof Failure) {
-    const remedy =
-      error.remedy ?? (policyOf(error.kind).treatment === 'transient' ? policyOf(error.kind).remedy : undefined);
-    return { kind: error.kind, message: error.message, remedy };
-  }
+  if (error instanceof Failure) return { kind: error.kind, message: error.message, remedy: remedyOf(error) };
   const { name, code, message } =
     error instanceof Error ? describeError(error) : { name: 'something that is no error' };
   const told = [name, code, message].filter((part) => part !== undefined).join(' ');

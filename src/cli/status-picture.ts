@@ -8,7 +8,7 @@ import { COPY_STAGE } from '../domain/route.js';
 import type { ShapeChange } from '../domain/shape.js';
 import { count, duration, plural } from '../domain/figures.js';
 import { slotText } from './slot-text.js';
-import { sortedByTrouble } from './trouble.js';
+import { isWorkedOn, sortedByTrouble } from './trouble.js';
 import { troubleOf } from './trouble-text.js';
 import { inShell } from '../domain/table-name.js';
 import { loadStage, MAIN_LOADER, PUBLISH_STAGE } from '../domain/route.js';
@@ -130,15 +130,15 @@ function cellsOf(table: TableView, workers: Workers, rate: string): string[] {
   ];
 }
 
-function phaseText({ phase, failure, running, answering, stages }: TableView, workers: Workers): string {
-  const works = answering && missingQueues(workers, stages).length === 0;
+function phaseText(table: TableView, workers: Workers): string {
+  const { phase, failure, running } = table;
   switch (phase) {
     case 'streaming':
     case 'preparing':
     case 'copying':
     case 'configuring':
       if (failure !== null) return chalk.yellow('◌ retrying');
-      if (!works) return chalk.yellow(`◌ ${phase}?`);
+      if (!isWorkedOn(table, workers)) return chalk.yellow(`◌ ${phase}?`);
       return phase === 'streaming' ? chalk.green('● streaming') : chalk.cyan(`◔ ${phase}`);
     case 'paused':
       return chalk.blue(running.length === 0 ? 'Ⅱ paused' : 'Ⅱ pausing');

@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander';
+import type { TableView } from '../control/table-view.js';
 import { lazily } from './session.js';
 
 const PHASES = [
@@ -11,7 +12,7 @@ const PHASES = [
   'stopped',
   'removing',
   'unknown',
-];
+] as const satisfies readonly TableView['phase'][];
 
 export function statusCommand(): Command {
   return new Command('status')

@@ -9,13 +9,18 @@ export function isWell(table: TableView, workers: Workers): boolean {
   return rankOf(table, workers) > 1;
 }
 
+/** Whether workers poll what a table needs, and one of them has just answered for it. */
+export function isWorkedOn({ answering, stages }: TableView, workers: Workers): boolean {
+  return answering && missingQueues(workers, stages).length === 0;
+}
+
 /** The tables that are in trouble first: those that stand still, then those that are retried or have no worker; by name among equals. */
 export function sortedByTrouble({ tables, workers }: PipelineView): readonly TableView[] {
   return tables.toSorted((a, b) => rankOf(a, workers) - rankOf(b, workers) || (a.table < b.table ? -1 : 1));
 }
 
-function rankOf({ phase, failure, answering, stages }: TableView, workers: Workers): number {
+function rankOf(table: TableView, workers: Workers): number {
+  const { phase, failure } = table;
   if (STANDING.includes(phase)) return 0;
-  const works = answering && missingQueues(workers, stages).length === 0;
-  return failure === null && works && phase !== 'unknown' ? 2 : 1;
+  return failure === null && isWorkedOn(table, workers) && phase !== 'unknown' ? 2 : 1;
 }

@@ -2,7 +2,7 @@ import type { Databases } from '../connect/databases.js';
 import type { Deployment, TaskQueues } from '../domain/deployment.js';
 import { sqlName, workflowIdOf, type TableName } from '../domain/table-name.js';
 import type { Failure } from '../failure/failure.js';
-import { policyOf } from '../failure/kinds.js';
+import { remedyOf } from '../failure/kinds.js';
 import { composeTable } from './compose-table.js';
 import { readKnown, type PipelineView } from './table-view.js';
 
@@ -31,12 +31,7 @@ export async function viewLedger(source: LedgerSource, outage: Failure, only?: T
     deployment: deployment.id,
     at: new Date().toISOString(),
     workers: { workflow: 0, producer: 0, consumer: 0, queues },
-    outage: { kind: outage.kind, message: outage.message, remedy: outage.remedy ?? remedyOf(outage) },
+    outage: { kind: outage.kind, message: outage.message, remedy: remedyOf(outage) ?? '' },
     tables: tables.toSorted((a, b) => (a.table < b.table ? -1 : 1)),
   };
-}
-
-function remedyOf({ kind }: Failure): string {
-  const policy = policyOf(kind);
-  return policy.treatment === 'transient' ? policy.remedy : '';
 }

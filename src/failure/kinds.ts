@@ -176,6 +176,12 @@ export function policyOf(kind: FailureKind): FailurePolicy {
   return FAILURE_POLICIES[kind];
 }
 
+/** What a person is told of a failure that has no table: its own remedy, or that of its kind if it passes by itself. */
+export function remedyOf({ kind, remedy }: { kind: FailureKind; remedy: string | undefined }): string | undefined {
+  const policy = policyOf(kind);
+  return remedy ?? (policy.treatment === 'transient' ? policy.remedy : undefined);
+}
+
 export function isFailureKind(value: unknown): value is FailureKind {
   return typeof value === 'string' && Object.hasOwn(FAILURE_POLICIES, value);
 }

@@ -126,37 +126,35 @@ export async function advanceStage(
 }
 
 /** Adds fields to the position of a stage. @throws Failure `Fenced` */
-export async function notePosition(pg: Queryable, claim: StageClaim, fields: object): Promise<void> {
-  const noted = await query(
-    pg,
-    /* sql */ `update pg2click.stage set position = position || $4::jsonb
-      where table_id = $1 and stage = $2 and epoch = $3`,
-    [claim.tableId, claim.stage, claim.epoch, JSON.stringify(fields)],
-  );
-  if (noted.rowCount !== 1) fenced(claim.stage);
+export function notePosition(pg: Queryable, claim: StageClaim, fields: object): Promise<void> {
+  return updateClaimed(pg, claim, /* sql */ `position = position || $4::jsonb`, [JSON.stringify(fields)]);
 }
 
 /**
  * Sets the stage back to an earlier position: what was named is forgotten, and what was proven since. Batch numbers go on.
  * @throws Failure `Fenced`
  */
-export async function setStageBack(pg: Queryable, claim: StageClaim, position: object): Promise<void> {
-  const changed = await query(
-    pg,
-    /* sql */ `update pg2click.stage set position = $4::jsonb, pending = null, proof = null, updated_at = now()
-      where table_id = $1 and stage = $2 and epoch = $3`,
-    [claim.tableId, claim.stage, claim.epoch, JSON.stringify(position)],
-  );
-  if (changed.rowCount !== 1) fenced(claim.stage);
+export function setStageBack(pg: Queryable, claim: StageClaim, position: object): Promise<void> {
+  const set = /* sql */ `position = $4::jsonb, pending = null, proof = null, updated_at = now()`;
+  return updateClaimed(pg, claim, set, [JSON.stringify(position)]);
 }
 
 /** Takes a `FlowGoal` out of the position of a stage. @throws Failure `Fenced` */
-export async function forgetGoal(pg: Queryable, claim: StageClaim): Promise<void> {
+export function forgetGoal(pg: Queryable, claim: StageClaim): Promise<void> {
+  return updateClaimed(pg, claim, /* sql */ `position = position - '{captured,ends}'::text[]`);
+}
+
+/** @param set what is assigned; `values` are its parameters from $4 on. @throws Failure `Fenced` */
+async function updateClaimed(
+  pg: Queryable,
+  claim: StageClaim,
+  set: string,
+  values: readonly unknown[] = [],
+): Promise<void> {
   const changed = await query(
     pg,
-    /* sql */ `update pg2click.stage set position = position - '{captured,ends}'::text[]
-      where table_id = $1 and stage = $2 and epoch = $3`,
-    [claim.tableId, claim.stage, claim.epoch],
+    /* sql */ `update pg2click.stage set ${set} where table_id = $1 and stage = $2 and epoch = $3`,
+    [claim.tableId, claim.stage, claim.epoch, ...values],
   );
   if (changed.rowCount !== 1) fenced(claim.stage);
 }
