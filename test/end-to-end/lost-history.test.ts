@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Deps } from '../../activities/deps.js';
-import { freshName } from '../support/stack.js';
+import { freshName, waitFor } from '../support/stack.js';
 import { openPath, type Followed, type Path } from '../support/path.js';
 
 /** What went missing is noticed before anything is read on, and adding the table again is the remedy that works. */
@@ -128,6 +128,26 @@ describe('lost history', () => {
     await path.source.query(`update pg2click.stage set batch = batch - 1 where table_id = ${followed.receipt.id}`);
     await expect(followed.load()).rejects.toMatchObject({ kind: 'LedgerSetBack' });
     await expect(followed.publish()).rejects.toMatchObject({ kind: 'LedgerSetBack' });
+    await remedy();
+  });
+
+  it('a source whose outbox counts anew while it is read', async () => {
+    const { id } = followed.receipt;
+    const slice = followed.publish(undefined, 60_000);
+    const ended = expect(slice).rejects.toMatchObject({ kind: 'SourceSetBack' });
+    const [before] = (await path.ledger.query(`select batch from pg2click.stage where table_id = ${id}`)).rows;
+    await path.source.query(`insert into ${table} values (41, 'last of the old')`);
+    const published = async (): Promise<boolean> => {
+      const { rows } = await path.ledger.query(
+        `select 1 from pg2click.stage where table_id = ${id} and stage = 'publish' and batch > $1 and pending is null`,
+        [before.batch],
+      );
+      return rows.length === 1;
+    };
+    await waitFor(published, { deadlineMs: 30_000, what: 'the slice to read' });
+    await path.source.query(`alter table pg2click.outbox_${id} alter seq restart with 1;
+      insert into ${table} values (42, 'first of the new')`);
+    await ended;
     await remedy();
   });
 

@@ -26,7 +26,7 @@ describe('the watch', async () => {
   beforeAll(async () => {
     client = await connectSource(address);
     writer = await connectSource(address);
-    await client.query(`create table t (id int primary key)`);
+    await client.query(`create table t (id int primary key); create table counted (id int primary key)`);
     table = await replicate(client, { schema: 'public', table: 't' });
   });
   afterEach(() => Promise.all(watches.splice(0).map((watch) => watch.close())));
@@ -65,6 +65,15 @@ describe('the watch', async () => {
     expect(await waiting).toBe(true);
     await writer.query('commit');
     expect(await watch.wait(await sequenceOf(table), { signal: never(), timeoutMs: 50 })).toBe(false);
+  });
+
+  it('tells of a sequence that was set back, before it gives old positions again', async () => {
+    const watch = open();
+    const counted = await replicate(client, { schema: 'public', table: 'counted' });
+    await writer.query(`insert into counted select generate_series(1, 10)`);
+    const waiting = watch.wait(await sequenceOf(counted), { signal: never() });
+    await writer.query(`alter table pg2click.outbox_${counted.id} alter seq restart with 1`);
+    expect(await waiting).toBe(true);
   });
 
   it('notices a change within a second, also when it has long been idle', async () => {

@@ -95,7 +95,8 @@ export class OutboxSource<Content> implements BatchSource<OutboxBatch, Content> 
     this.#hasForgotten = row.pending?.streamed !== true;
     this.pending = this.#hasForgotten ? (row.pending ?? undefined) : undefined;
     const last = row.position.last ?? '0';
-    this.#checkpoint = { batch: row.batch, highest: last };
+    // A batch of late commits ends below the one before it.
+    this.#checkpoint = { batch: row.batch, highest: later(last, stage.request.checkpoint?.highest ?? '0') };
     this.#done = BigInt(last) > BigInt(row.lowWater) ? BigInt(last) : BigInt(row.lowWater);
     this.#watermark = new OutboxWatermark(row.lowWater, row.lowWater);
   }
@@ -109,7 +110,6 @@ export class OutboxSource<Content> implements BatchSource<OutboxBatch, Content> 
     const { source } = this.#services;
     const { batch } = this.#checkpoint;
     const { checkpoint } = this.#stage.request;
-    const title = formatTableName(this.#table.name);
     if (!this.#hasForgotten) await forgetStreamed(this.#services.ledger, this.#stage.claim);
     this.#hasForgotten = true;
     if (!this.#isRenewed) await this.#renew();
@@ -117,16 +117,12 @@ export class OutboxSource<Content> implements BatchSource<OutboxBatch, Content> 
     this.#table = { ...this.#table, fingerprint: await verifyUnchanged(this.#services, this.#table) };
     if (checkpoint !== null && batch < checkpoint.batch)
       throw new Failure('LedgerSetBack', {
-        message: `The ledger says that batch ${batch} of ${title} is the last published; batch ${checkpoint.batch} was confirmed before.`,
+        message: `The ledger says that batch ${batch} of ${formatTableName(this.#table.name)} is the last published; batch ${checkpoint.batch} was confirmed before.`,
         remedy: copyAgainRemedy(this.#table, { dropTarget: false }),
       });
     this.#sequence = await readOutboxSequence(source, this.#table.id);
     this.#watermark.advance(this.#sequence.last, '0');
-    if (checkpoint !== null && BigInt(this.#sequence.last) < BigInt(checkpoint.highest))
-      throw new Failure('SourceSetBack', {
-        message: `The outbox of ${title} stands at ${this.#sequence.last}; ${checkpoint.highest} was published before.`,
-        remedy: copyAgainRemedy(this.#table, { dropTarget: false }),
-      });
+    this.#verifyAllocated(this.#sequence.last);
     await this.#steps.verify();
   }
 
@@ -155,7 +151,7 @@ export class OutboxSource<Content> implements BatchSource<OutboxBatch, Content> 
     const events = isStreamed ? 0 : this.#reader.events();
     this.#watermark.confirmed(name, isStreamed ? Number(BigInt(name.last) - BigInt(name.first)) + 1 : events);
     const next = await this.#advance({ name, events, rows, bytes, proof }, nameNext);
-    this.#checkpoint = { batch: name.batch, highest: name.last };
+    this.#checkpoint = { batch: name.batch, highest: later(this.#checkpoint.highest, name.last) };
     this.#first ||= name.first;
     if (BigInt(name.last) > this.#done) this.#done = BigInt(name.last);
     const rowBytes = Math.max(1, bytes / Math.max(1, rows));
@@ -231,10 +227,25 @@ export class OutboxSource<Content> implements BatchSource<OutboxBatch, Content> 
   async #advance(moved: MovedBatch | null, nameNext: boolean): Promise<OutboxBatch | undefined> {
     const advanced = await this.#steps.advance(moved, nameNext ? this.#limit : 0);
     if (moved === null) this.#pollMs = advanced.tookMs;
-    this.#watermark.advance(advanced.lastAllocated ?? this.#checkpoint.highest, advanced.lowWater);
+    const { lastAllocated = this.#checkpoint.highest } = advanced;
+    this.#verifyAllocated(lastAllocated, advanced.lowWater);
+    this.#watermark.advance(lastAllocated, advanced.lowWater);
     if (advanced.next === undefined && nameNext) this.#done = this.#watermark.allocated;
     this.#lag.observe(this.#watermark.allocated, Date.now());
     return advanced.next;
+  }
+
+  /**
+   * Also in the middle of a slice: the positions of an outbox that counts anew would soon be as high as those before.
+   * @throws Failure `SourceSetBack`
+   */
+  #verifyAllocated(last: string, lowWater = '0'): void {
+    const done = later(this.#checkpoint.highest, lowWater);
+    if (BigInt(last) >= BigInt(done)) return;
+    throw new Failure('SourceSetBack', {
+      message: `The outbox of ${formatTableName(this.#table.name)} stands at ${last}; ${done} was published before.`,
+      remedy: copyAgainRemedy(this.#table, { dropTarget: false }),
+    });
   }
 
   /** Waits until the outbox may show something new. */
@@ -248,4 +259,9 @@ export class OutboxSource<Content> implements BatchSource<OutboxBatch, Content> 
     await sleep(restMs, undefined, { signal }).catch(() => undefined);
     return !signal.aborted;
   }
+}
+
+/** Decimal. */
+function later(a: string, b: string): string {
+  return BigInt(a) > BigInt(b) ? a : b;
 }

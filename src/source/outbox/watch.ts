@@ -15,14 +15,15 @@ const REST_TO_LOOK = 4;
 const LOOK_DEADLINE_MS = 10_000;
 
 /**
- * Of every outbox one waits for: whether its sequence has moved. Prepared, so that each look only executes it. It returns those
- * that have moved, and those that this role may not read: PostgreSQL 18 says null of them, older ones fail the statement.
+ * Of every outbox one waits for: whether its sequence has moved, back too: one that was restarted has no value, and one that is waited
+ * for until it is above what was seen would have given old positions again by then. Prepared, so that each look only executes it. It
+ * returns those that have moved, and those that this role may not read: PostgreSQL 18 says null of them, older ones fail the statement.
  */
 const LOOK = /* sql */ `
-  select watched.place::int - 1 as place, last is null as unreadable
+  select watched.place::int - 1 as place, last is null and not has_sequence_privilege(watched.sequence, 'usage, select') as unreadable
   from unnest($1::oid[], $2::bigint[]) with ordinality watched (sequence, seen, place),
     pg_sequence_last_value(watched.sequence) last
-  where last > watched.seen or last is null and not has_sequence_privilege(watched.sequence, 'usage, select')`;
+  where coalesce(last, 0) <> watched.seen or last is null and not has_sequence_privilege(watched.sequence, 'usage, select')`;
 
 /** One outbox that is gone, or may not be read, makes the look fail for all of them. */
 const FIND_GUILTY = /* sql */ `
@@ -77,7 +78,7 @@ export class OutboxWatch {
   }
 
   /**
-   * Waits until a position above `seen` was allocated; whether its event can be seen already is another question.
+   * Waits until the sequence stands elsewhere than at `seen`; whether an event can be seen already is another question.
    * @param options `timeoutMs`: how long at most, for ever by default
    * @returns false where the signal or the time ended it
    * @throws Failure `SourceUnavailable` and its like
