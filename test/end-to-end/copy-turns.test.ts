@@ -13,7 +13,8 @@ describe('a copy that needs a connection', () => {
   let path: Path;
   let pg: pg.Client;
   beforeAll(async () => {
-    path = await openPath({ env: { PG2CLICK_COPY_CHUNK_MB: '1' } });
+    // One reader: a second one may be the first to have the connection, and then the copy waits in its slice for another turn.
+    path = await openPath({ env: { PG2CLICK_COPY_CHUNK_MB: '1', PG2CLICK_COPY_READERS: '1' } });
     pg = path.source;
   });
   afterAll(() => path.close());
