@@ -1,9 +1,12 @@
 import type { BatchName } from '../src/domain/batch.js';
 import type { SliceReceipt, SliceRequest } from '../src/domain/receipt.js';
 import type { ReplicatedTable } from '../src/domain/replicated-table.js';
-import { inputOf, type StageId } from '../src/domain/route.js';
+import { inputOf, loaderOf, type StageId } from '../src/domain/route.js';
 import { formatTableName } from '../src/domain/table-name.js';
 import { laterShapes, type ShapeChange } from '../src/domain/shape.js';
+import { Failure } from '../src/failure/failure.js';
+import { policyOf } from '../src/failure/kinds.js';
+import { spellCommands } from '../src/failure/remedies.js';
 import { awaitsCopy } from '../src/ledger/copy-again.js';
 import { countOpen } from '../src/ledger/quarantine.js';
 import { claimStage, type StageRow } from '../src/ledger/stages.js';
@@ -114,7 +117,7 @@ export async function runStageSlice<Row extends StageRow, Name extends BatchName
     };
   }
 
-  return runSlice(
+  const moved = runSlice(
     request,
     async (plain) => {
       const slice = saysWhenWell(deps, request, id, plain);
@@ -135,6 +138,21 @@ export async function runStageSlice<Row extends StageRow, Name extends BatchName
     },
     options,
   );
+  return moved.catch((error: unknown) => {
+    throw table === undefined || !isOfTable(table, id) ? error : advise(error, table);
+  });
+}
+
+/** A failure of another loader than the first ends with that one. */
+function isOfTable({ route }: ReplicatedTable, stage: StageId): boolean {
+  const loader = loaderOf(stage);
+  return loader === undefined || loader === route.loaders[0]?.name;
+}
+
+function advise(error: unknown, table: ReplicatedTable): unknown {
+  if (!(error instanceof Failure)) return error;
+  const { kind, remedy = policyOf(kind).remedy } = error;
+  return error.withRemedy(spellCommands(remedy, table));
 }
 
 /** An attempt that is not the first follows one that failed. Both ends were looked at when it reports that it moves. */

@@ -32,4 +32,12 @@ export class Failure extends Error {
     this.logged = detail.logged;
     this.server = detail.server;
   }
+
+  /** The same failure, with what to do about it. */
+  withRemedy(remedy: string): Failure {
+    const { kind, message, cause, logged, server } = this;
+    const advised = new Failure(kind, { message, remedy, cause, logged, server });
+    Object.defineProperty(advised, 'stack', { value: this.stack, configurable: true });
+    return advised;
+  }
 }

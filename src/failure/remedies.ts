@@ -1,7 +1,7 @@
 import { quotePg } from '../domain/identifier.js';
 import { isReplayName } from '../domain/replay.js';
 import { sourceName, type TableOptions, type TargetTable } from '../domain/replicated-table.js';
-import { MAIN_LOADER } from '../domain/route.js';
+import { engineOf, MAIN_LOADER } from '../domain/route.js';
 import { tableCommand } from '../domain/table-command.js';
 import { shellName, type TableName } from '../domain/table-name.js';
 import { optionsOf, spokenOptions } from '../domain/table-options.js';
@@ -12,6 +12,10 @@ export type AddedTable = Pick<
   'name' | 'source' | 'key' | 'excluded' | 'where' | 'route' | 'loader' | 'connection'
 > &
   Partial<Pick<TargetTable, 'columns'>>;
+
+/** A table that is to be copied again. `key`: empty where another one has to be found, undefined where that is not known. */
+type CopiedTable = Pick<AddedTable, 'name' | 'source' | 'excluded' | 'where'> &
+  Partial<Pick<AddedTable, 'columns' | 'route'>> & { readonly key: readonly string[] | undefined };
 
 const KEY_FIRST =
   'See that the table has a primary key first, or a unique index on columns without NULL, which add --key COLUMNS names.';
@@ -51,28 +55,45 @@ export function addAgainRemedy(
 /**
  * The commands after which a table is copied again, with the options that it has. `remove` cannot be taken back, so what `add` would
  * refuse then is said before it.
- * @param table `key`: empty where another one has to be found, undefined where that is not known
  * @param first what else has to be done before, a sentence
  */
 export function copyAgainRemedy(
-  table: Pick<AddedTable, 'name' | 'source' | 'excluded' | 'where'> &
-    Partial<Pick<AddedTable, 'columns' | 'route'>> & { readonly key: readonly string[] | undefined },
+  table: CopiedTable,
   { dropTarget, first }: { readonly dropTarget: boolean; readonly first?: string | undefined },
 ): string {
-  const { name, route } = table;
-  const { key = [] } = table;
+  const isKept = isKeptLog(table);
+  const before = [first, table.key?.length === 0 ? KEY_FIRST : undefined].filter((sentence) => sentence !== undefined);
+  const end = isKept ? 'its log goes on there, with all rows as they are then' : 'it is copied again';
+  const commands = copyAgainCommands(table, { dropTarget: dropTarget && !isKept });
+  return [...before, `${before.length === 0 ? 'Run' : 'Then run'} ${commands}: ${end}.`].join(' ');
+}
+
+/** What many remedies say, where they do not know of which table. */
+const COPY_AGAIN = /(?<first>r)emove the table and add it again/iu;
+
+/** @returns the remedy, with the commands and the options of this table where it says in words that it is to be copied again */
+export function spellCommands(remedy: string, table: CopiedTable): string {
+  return remedy.replace(
+    COPY_AGAIN,
+    (_, first: string) => `${first}un ${copyAgainCommands(table, { dropTarget: false })}`,
+  );
+}
+
+function copyAgainCommands(table: CopiedTable, { dropTarget }: { readonly dropTarget: boolean }): string {
+  const { name, route, key = [] } = table;
   const { key: chosen, ...rest } = route === undefined ? {} : spokenOptions(optionsOf({ ...table, key, route }));
-  // The rows of a log are its changes, which nothing brings again.
-  const log = rest.engine === 'log';
   const again = tableCommand('add', sourceName(table), {
     ...rest,
     ...(chosen === undefined || chosen.length === 0 ? {} : { key: chosen }),
-    ...(log ? { target: 'NAME' } : {}),
+    ...(isKeptLog(table) ? { target: 'NAME' } : {}),
   });
-  const before = [first, table.key?.length === 0 ? KEY_FIRST : undefined].filter((sentence) => sentence !== undefined);
-  const end = log ? 'its log goes on there, with all rows as they are then' : 'it is copied again';
-  const commands = `pg2click remove ${shellName(name)}${dropTarget && !log ? ' --drop-target' : ''}, then ${again}: ${end}.`;
-  return [...before, `${before.length === 0 ? 'Run' : 'Then run'} ${commands}`].join(' ');
+  return `pg2click remove ${shellName(name)}${dropTarget ? ' --drop-target' : ''}, then ${again}`;
+}
+
+/** The rows of a log are its changes, which nothing brings again. */
+function isKeptLog({ route }: CopiedTable): boolean {
+  const loader = route?.loaders[0];
+  return loader !== undefined && engineOf(loader) === 'log';
 }
 
 /**

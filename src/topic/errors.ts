@@ -60,7 +60,7 @@ function recordsFailure(error: unknown, topic: string): Failure | undefined {
 export function topicGone(topic: string): Failure {
   return new Failure('TopicReplaced', {
     message: `The topic ${topic} does not exist any more.`,
-    remedy: 'It was deleted with all it held: remove the table and add it again to copy it again.',
+    remedy: 'It was deleted with all it held: remove the table and add it again, which copies it.',
   });
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Route } from '../../src/domain/route.js';
-import { addElsewhere, retryCommand, takenRemedy } from '../../src/failure/remedies.js';
+import { addElsewhere, retryCommand, spellCommands, takenRemedy } from '../../src/failure/remedies.js';
 
 const loader = { kind: 'worker', name: 'main', target: { database: 'd', table: 't' } };
 const outbox: Route = {
@@ -92,4 +92,13 @@ describe('the remedy of a target that is taken, of a loader that', () => {
       'Replay into another table: --into NAME',
     );
   });
+});
+
+it.each([
+  ['It is gone: remove the table and add it again, which copies it.', 'It is gone: run COMMANDS, which copies it.'],
+  ['Remove the table and add it again.', 'Run COMMANDS.'],
+  ['Wait.', 'Wait.'],
+])('the commands of the table stand where a remedy says %s', (remedy, spelled) => {
+  const commands = `pg2click remove ${title}, then pg2click add ${title} --target d.t --topic shop.orders --key id --transport kafka --format packed`;
+  expect(spellCommands(remedy, { ...table, route: outbox })).toBe(spelled.replace('COMMANDS', commands));
 });
