@@ -30,7 +30,7 @@ it('a search attribute that somebody removes is made again, and rows go on', asy
   await workflow.signal('resume', {});
   await pg.query(`insert into orders values (2)`);
   await waitFor(async () => (await harness.settle(1_000)).every(isEqual), { deadlineMs: 60_000, what: 'the row' });
-  expect(await listed()).toContain('Pg2clickPhase');
+  await waitFor(async () => (await listed()).includes('Pg2clickPhase'), { deadlineMs: 60_000, what: 'the attribute' });
   await waitFor(async () => (await harness.describe(name))?.phase === 'streaming', {
     deadlineMs: 60_000,
     what: 'the table to stream',
