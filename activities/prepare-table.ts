@@ -20,7 +20,7 @@ import type { Queryable } from '../src/connect/queryable.js';
 import { readSinkIdentity } from '../src/clickhouse/identity.js';
 import { renewMarks } from '../src/clickhouse/renew-marks.js';
 import { targetEngine } from '../src/clickhouse/target-engines.js';
-import { hasTarget } from '../src/clickhouse/target.js';
+import { hasTarget, refuseUnknownGeneration } from '../src/clickhouse/target.js';
 import { currentName, findRelation } from '../src/source/catalog/place.js';
 import type { Capture, Inspection } from '../src/source/capture.js';
 import { definitionOf } from '../src/ledger/change-route.js';
@@ -135,16 +135,23 @@ async function register(
     if (refusal !== undefined) throw new Failure('UnsuitableTable', { message: refusal });
     const loader = firstLoader({ route });
     const targetGeneration = await targetEngine(loader).highestGeneration(deps.clickhouse, loader.target);
+    const definition = {
+      columns,
+      ...(excluded === undefined ? {} : { excluded }),
+      ...(where === undefined ? {} : { where }),
+      key,
+      route,
+      owner: deployment,
+    };
+    // A row of the table is written by an attempt that found nothing to refuse.
+    if (standing.table === undefined)
+      await refuseUnknownGeneration(
+        deps.clickhouse,
+        { name, ...definition, target: loader.target },
+        { highest: targetGeneration, past: standing.past ?? 0 },
+      );
     steps.begin('registering it');
     try {
-      const definition = {
-        columns,
-        ...(excluded === undefined ? {} : { excluded }),
-        ...(where === undefined ? {} : { where }),
-        key,
-        route,
-        owner: deployment,
-      };
       return await registerTable(deps.ledger, { pipeline, name, relation, definition, targetGeneration }, standing);
     } catch (error) {
       const isTaken = error instanceof Failure && error.kind === 'TargetTaken';

@@ -185,8 +185,33 @@ async function refuseForeignRows(ch: ClickHouseClient, table: TargetOwner): Prom
   const { sql, shown } = targetNames(table.target);
   const query = /* sql */ `select 1 as found from ${sql.table} where _version < toUInt128('${LOWEST_VERSION}') limit 1`;
   if ((await select(ch, query, {}, `looking for rows in ${shown}`)).length === 0) return;
+  throw foreignRows(table);
+}
+
+/**
+ * Other tools have versions too, and those of nanoseconds or hashes look like high generations. A table that neither has our mark nor
+ * a floor beside it holds no generation that this one never had.
+ * @param highest generation of the rows in the target; @param past the highest that the table ever had
+ * @throws Failure `TargetTaken`
+ */
+export async function refuseUnknownGeneration(
+  ch: ClickHouseClient,
+  table: AddedTable & Pick<TargetTable, 'target'>,
+  { highest, past }: { readonly highest: number; readonly past: number },
+): Promise<void> {
+  if (highest <= past) return;
+  const { database } = table.target;
+  const names = targetNames(table.target);
+  const objects = await findObjects(ch, database, [names.table, names.floor]);
+  const isMarked = objects.get(names.table)?.comment.startsWith(MARK_PREFIX) === true;
+  if (isMarked || objects.has(names.floor)) return;
+  throw foreignRows(table);
+}
+
+function foreignRows(table: AddedTable & Pick<TargetTable, 'target'>): Failure {
+  const { shown } = targetNames(table.target);
   const title = formatTableName(table.name);
-  throw new Failure('TargetTaken', {
+  return new Failure('TargetTaken', {
     message: `The ClickHouse table ${shown} holds rows that pg2click did not write: they would be mixed with those of ${title}.`,
     remedy:
       `If nobody needs them, run truncate table ${shown} in ClickHouse, then ${retryCommand(table)}. ` +

@@ -3,11 +3,14 @@ import type { ClickHouseClient } from '@clickhouse/client';
 import type { Part } from '../domain/part.js';
 import type { TargetTable } from '../domain/replicated-table.js';
 import { formatTableName } from '../domain/table-name.js';
-import type { Version } from '../domain/version.js';
+import { runningResync } from '../domain/resync.js';
+import { generationOf, type Version } from '../domain/version.js';
 import { Failure } from '../failure/failure.js';
+import { copyAgainRemedy } from '../failure/remedies.js';
 import { quoteCh } from '../domain/identifier.js';
 import { findObject, select } from './catalog.js';
 import { describeBehind, REPLICA_STATE, type ReplicaState } from './replica-state.js';
+import { MARK_PREFIX, targetNames } from './names.js';
 import type { PartsState, PartTracker } from './part-tracker.js';
 import { sinkState } from './state.js';
 import { deletesByTtl } from './storage-sql.js';
@@ -30,7 +33,7 @@ export interface Expected {
 /**
  * Compares what was confirmed with what ClickHouse holds: the highest version, and the parts that were there before.
  * @returns a part that is there now, to expect the next time; undefined where nothing was confirmed yet
- * @throws Failure `SinkSetBack`, `SchemaMismatch`
+ * @throws Failure `SinkSetBack`, `SchemaMismatch`, `TargetTaken`
  */
 export async function verifySinkHistory(
   clickhouse: ClickHouseClient,
@@ -43,7 +46,10 @@ export async function verifySinkHistory(
   if (expected.highest === 0n) return undefined;
   for (let attempt = 1; ; attempt += 1) {
     const found = await inspectSink(clickhouse, tracker, table, expected);
-    if (typeof found !== 'string') return found.newest;
+    if (typeof found !== 'string') {
+      await refuseHigherGeneration(clickhouse, table, found.highest);
+      return found.newest;
+    }
     // What is behind is not lost: it is waited for.
     await requireLevel(clickhouse, table.target);
     if (attempt >= ATTEMPTS)
@@ -52,6 +58,33 @@ export async function verifySinkHistory(
       });
     await sleep(BETWEEN_ATTEMPTS_MS);
   }
+}
+
+/**
+ * Only the newest life of a table writes to its target: rows of a later one are somebody else's, and no change would win over them. A
+ * resync that is under way leaves them behind with the old table.
+ * @throws Failure `TargetTaken`
+ */
+async function refuseHigherGeneration(
+  clickhouse: ClickHouseClient,
+  table: TargetTable,
+  highest: Version,
+): Promise<void> {
+  if (generationOf(highest) <= table.generation) return;
+  const loader = table.route?.loaders.find(({ name }) => name === table.loader);
+  if (loader !== undefined && runningResync(loader) !== undefined) return;
+  const { shown } = targetNames(table.target);
+  const object = await findObject(clickhouse, table.target.database, table.target.table);
+  const isOurs = object?.comment.startsWith(MARK_PREFIX) === true;
+  throw new Failure('TargetTaken', {
+    message: `The ClickHouse table ${shown} holds rows that pg2click did not write, and their _version wins over every change of ${formatTableName(table.name)}.`,
+    remedy: copyAgainRemedy(table, {
+      dropTarget: true,
+      first: isOurs
+        ? 'Find out who writes there.'
+        : `Find out who writes there. Run truncate table ${shown} in ClickHouse.`,
+    }),
+  });
 }
 
 const REPLICATED = /^(?:Replicated|Shared)/u;

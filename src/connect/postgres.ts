@@ -118,7 +118,7 @@ export function createPostgresPool(
   const config = clientConfig(settings, options.name ?? 'pool');
   const pool = new pg.Pool({
     ...config,
-    options: `${config.options} -c lock_timeout=5s`,
+    options: `${config.options} -c lock_timeout=5s${serverTimeout(options.statementMs)}`,
     max: options.max,
     idleTimeoutMillis: 60_000,
     ...(options.statementMs === undefined ? {} : { query_timeout: options.statementMs }),
@@ -128,6 +128,13 @@ export function createPostgresPool(
   pool.on('connect', (client) => client.on('error', () => undefined));
   (options.idleGroup ?? new IdleConnectionGroup()).join(pool);
   return pool;
+}
+
+/** The server does not hear that nobody waits any more: without a limit of its own, what was given up would go on there, and pile up. */
+const SERVER_LATER_MS = 2_000;
+
+function serverTimeout(statementMs: number | undefined): string {
+  return statementMs === undefined ? '' : ` -c statement_timeout=${statementMs + SERVER_LATER_MS}`;
 }
 
 /**

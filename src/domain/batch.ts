@@ -22,6 +22,8 @@ export interface OutboxBatch extends BatchName {
   readonly snapshot: string;
   /** How many events these are; absent where the ledger lies in the database of the outbox, which counts when it deletes them. */
   readonly events?: number;
+  /** Where its events were searched, not from the low-water on: there may be others before them. */
+  readonly after?: string;
   /**
    * Its rows come from the WAL in memory and not from the outbox, which has no event of it. With the attempt that named it the rows are
    * gone, and read from the WAL again under other positions: its name is forgotten.

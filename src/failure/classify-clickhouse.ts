@@ -46,11 +46,35 @@ export function classifyClickHouse(error: unknown, what: string, columns?: reado
     return new Failure('Misconfigured', { message: `The address of ClickHouse is no URL, seen while ${what}.` });
   if (error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError)
     return new Failure('Unexpected', { message: `A fault of pg2click while ${what}: ${error.name}.`, cause: error });
+  const tooLong = error instanceof Error ? PROXY_LIMITS[proxyStatus(error.message)] : undefined;
+  if (tooLong !== undefined)
+    return new Failure('Misconfigured', {
+      message: `${tooLong[0]}, seen while ${what}.`,
+      remedy: `${tooLong[1]} Or set CH_URL to ClickHouse itself and restart the worker. Then resume the table.`,
+      cause: withoutText(error, code),
+    });
   // The rest comes from the socket, from its timeout, or from a proxy. The server may have acted or not. Sending again is safe, by
   // version and by token.
   const reason = code === '' ? '' : ` (${code})`;
   const text = `ClickHouse cannot be reached, or gave no answer, while ${what}${reason}.`;
   return new Failure('SinkUnavailable', { message: text, cause: withoutText(error, code) });
+}
+
+/** What a proxy refuses for its size, however often it is sent. */
+const PROXY_LIMITS: Readonly<Record<string, readonly [sentence: string, remedy: string]>> = {
+  413: [
+    'A proxy before ClickHouse takes no body as large as that of an insert (HTTP 413)',
+    'Raise its limit to 200 MB (nginx: client_max_body_size).',
+  ],
+  414: [
+    'A proxy before ClickHouse takes no URL as long as that of an insert (HTTP 414)',
+    'Raise its limit to 8 KB (nginx: large_client_header_buffers).',
+  ],
+};
+
+/** The status in the page of a proxy: the client does not tell it. '' where the answer is no such page. */
+function proxyStatus(text: string): string {
+  return /^\s*<[^]{0,500}?<(?:title|h1)>\s*(\d{3})\b/iu.exec(text)?.[1] ?? '';
 }
 
 function classifyAnswer(code: number, text: string, what: string, columns: readonly string[] | undefined): Failure {

@@ -27,6 +27,7 @@ export interface OutboxAdvance {
  * Confirms the batch that was moved (its events are deleted, as many as were read) and names the next one: one round trip,
  * one synchronous commit. That commit also flushes every event the new name can see.
  * @param limit outbox rows in the next batch at most; 0 confirms only
+ * @param part where it is searched, by `seq`: above the low-water, to the end, by default
  * @throws Failure `Fenced`; `OutboxInconsistent` when other events than those read are there
  */
 export async function advanceOutbox(
@@ -34,6 +35,7 @@ export async function advanceOutbox(
   claim: StageClaim,
   moved: MovedEvents | null,
   limit: number,
+  part: { readonly after?: bigint; readonly upTo?: bigint } = {},
 ): Promise<OutboxAdvance> {
   const advanced = await query<{
     pending: OutboxBatch | null;
@@ -44,8 +46,16 @@ export async function advanceOutbox(
     pg,
     /* sql */ `select pending, last_drawn::text as "lastAllocated", low_water::text as "lowWater",
         (extract(epoch from clock_timestamp() - statement_timestamp()) * 1000)::float8 as "tookMs"
-      from pg2click.advance_outbox($1, $2, $3, $4::jsonb, $5)`,
-    [claim.tableId, claim.stage, claim.epoch, moved === null ? null : JSON.stringify(moved), limit],
+      from pg2click.advance_outbox($1, $2, $3, $4::jsonb, $5, $6, $7)`,
+    [
+      claim.tableId,
+      claim.stage,
+      claim.epoch,
+      moved === null ? null : JSON.stringify(moved),
+      limit,
+      textOf(part.after),
+      textOf(part.upTo),
+    ],
   );
   const row = advanced.rows[0];
   return {
@@ -55,6 +65,8 @@ export async function advanceOutbox(
     tookMs: Number(row?.tookMs ?? 0),
   };
 }
+
+const textOf = (seq: bigint | undefined): string | null => (seq === undefined ? null : String(seq));
 
 /**
  * Confirms a batch of an outbox in another database, and keeps its name as `deleting`: its events are deleted afterwards.
@@ -68,7 +80,8 @@ export async function confirmOutbox(
   const changed = await query(
     ledger,
     /* sql */ `update pg2click.stage
-      set batch = $4, position = jsonb_build_object('last', pending ->> 'last'), proof = $5::jsonb, deleting = pending,
+      set batch = $4, proof = $5::jsonb, deleting = pending,
+          position = jsonb_build_object('last', greatest((position ->> 'last')::bigint, (pending ->> 'last')::bigint)::text),
           pending = null, rows = rows + $6, bytes = bytes + $7, updated_at = now()
       where table_id = $1 and stage = $2 and epoch = $3 and batch = $4::bigint - 1 and (pending ->> 'batch')::bigint = $4`,
     [claim.tableId, claim.stage, claim.epoch, batch, proof === undefined ? null : JSON.stringify(proof), rows, bytes],

@@ -67,7 +67,7 @@ export interface EnsuredTopic {
  * Creates the topic unless it is there. Three replicas, two of them in sync for every write, where the cluster has the brokers.
  * The settings of a topic that is there are left alone.
  * @param wishes settings that a new topic should have, and may lack
- * @throws Failure `Misconfigured` for a compacted topic and for a name Kafka refuses, `Unauthorized`, `BrokerUnavailable`
+ * @throws Failure `Misconfigured` for a compacted topic, for one with a compression that is not read, and for a name Kafka refuses, `Unauthorized`, `BrokerUnavailable`
  */
 export async function ensureTopic(admin: Admin, spec: TopicSpec, wishes = WISHES): Promise<EnsuredTopic> {
   const { topic } = spec;
@@ -80,7 +80,10 @@ export async function ensureTopic(admin: Admin, spec: TopicSpec, wishes = WISHES
     throw new Failure('BrokerUnavailable', {
       message: `The topic ${topic} was created, but no broker knows of it yet.`,
     });
-  const shorter = created ? [] : shorterThan(await refuseCompaction(admin, topic), spec.retentionMs);
+  // The broker's own compression holds where it did not take ours.
+  const mayCompress = !created || refused.includes('compression.type');
+  const settings = mayCompress ? await requireReadable(admin, topic) : undefined;
+  const shorter = created || settings === undefined ? [] : shorterThan(settings, spec.retentionMs);
   return {
     partitions,
     created,
@@ -101,7 +104,7 @@ export async function requireTopic(admin: Admin, topic: string, elsewhere: strin
       message: `There is no topic ${topic}.`,
       remedy: `Start the connector that writes it, then resume the table. For another topic: ${elsewhere}`,
     });
-  await refuseCompaction(admin, topic);
+  await requireReadable(admin, topic);
   return partitions;
 }
 
@@ -189,10 +192,16 @@ async function createTopic(
   }
 }
 
-/** @returns how long the topic keeps its messages @throws Failure `Misconfigured` for one that is compacted */
-async function refuseCompaction(admin: Admin, topic: string): Promise<ReadonlyMap<string, string>> {
+/** Codecs of Kafka that are read here, and what leaves it to the sender. */
+const READ_CODECS: readonly (string | undefined)[] = [undefined, 'producer', 'uncompressed', 'gzip'];
+
+/**
+ * @returns the settings of the topic that say how long it keeps its messages
+ * @throws Failure `Misconfigured` for one that is compacted, or that Kafka compresses by itself in a way that is not read here
+ */
+async function requireReadable(admin: Admin, topic: string): Promise<ReadonlyMap<string, string>> {
   const settings = await classified(`Reading the settings of topic ${topic}`, async () => {
-    const configNames = ['cleanup.policy', 'retention.ms', 'retention.bytes'];
+    const configNames = ['cleanup.policy', 'compression.type', 'retention.ms', 'retention.bytes'];
     const { resources } = await admin.describeConfigs({
       includeSynonyms: false,
       resources: [{ type: ConfigResourceTypes.TOPIC, name: topic, configNames }],
@@ -205,6 +214,13 @@ async function refuseCompaction(admin: Admin, topic: string): Promise<ReadonlyMa
       message: `The topic ${topic} is compacted: Kafka removes messages from the middle of it, which looks like a loss.`,
       remedy:
         'Set its cleanup.policy to delete, then resume the table. Or remove the table, then add it with --topic and another name.',
+    });
+  const codec = settings.get('compression.type');
+  if (!READ_CODECS.includes(codec))
+    throw new Failure('Misconfigured', {
+      message: `The topic ${topic} has compression.type=${codec}, by itself or from the broker: Kafka stores messages in it in a form that pg2click does not read.`,
+      remedy:
+        'Set compression.type=producer on the topic, then resume the table. Or remove the table, then add it with --topic and another name.',
     });
   return settings;
 }

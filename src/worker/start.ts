@@ -4,7 +4,7 @@ import type { Log } from '../observe/log.js';
 import { NO_METERS, type Meters } from '../observe/meters.js';
 import { activityInterceptor, type InterceptorOptions } from './activity-interceptor.js';
 import { workerIdentity } from './identity.js';
-import { ensureSearchAttributes } from './search-attributes.js';
+import { ensureSearchAttributes, watchSearchAttributes } from './search-attributes.js';
 
 /** What a worker process does. Workflows are run by every role: they cost little and no table may lack them. */
 export const WORKER_ROLES = ['producer', 'consumer', 'all'] as const;
@@ -73,8 +73,13 @@ export async function startWorker(settings: WorkerSettings): Promise<RunningWork
   const { identity = workerIdentity(settings.role) } = settings;
   const workers = await createAll(optionsOf(settings, identity));
   const ended = runTogether(workers);
+  const ending = new AbortController();
   // A caller that only stops it must not get an unhandled rejection.
-  ended.catch(() => undefined);
+  ended.catch(() => undefined).finally(() => ending.abort());
+  void watchSearchAttributes(settings.connection.operatorService, settings.namespace, {
+    log: settings.log,
+    signal: ending.signal,
+  });
   settings.log.info(
     { role: settings.role, identity, queues: workers.map((each) => each.options.taskQueue) },
     'worker started',

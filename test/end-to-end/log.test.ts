@@ -143,9 +143,9 @@ describe('of a log', () => {
       const steps = openSteps(...args);
       return {
         verify: () => steps.verify(),
-        advance(moved, limit) {
+        advance(moved, limit, part) {
           confirms += moved === null ? 0 : 1;
-          if (moved === null || confirms % 4 !== 2) return steps.advance(moved, limit);
+          if (moved === null || confirms % 4 !== 2) return steps.advance(moved, limit, part);
           repeats += 1;
           return Promise.reject(new Error('crash'));
         },

@@ -206,7 +206,32 @@ describe('the outbox step', async () => {
     expect(await rowVersion()).toBe(before);
   });
 
-  it('gives every event exactly once under writers that commit and roll back in any order', async () => {
+  /** As `drain`, where each search is in another part. */
+  const drainInParts = async (): Promise<number[]> => {
+    const keys: number[] = [];
+    let last = 0n;
+    const part = (): { after?: bigint; upTo?: bigint } => {
+      const dice = Math.random();
+      if (dice < 0.3) return {};
+      if (dice < 0.8) return { after: last };
+      const after = BigInt(Math.floor(Math.random() * Number(last + 1n)));
+      return { after, upTo: after + 20n };
+    };
+    let next = (await advanceOutbox(ledger, claim, null, 7, part())).next;
+    while (next !== undefined) {
+      const events = await read(next);
+      keys.push(...events);
+      if (BigInt(next.last) > last) last = BigInt(next.last);
+      const moved = { batch: next.batch, events: events.length, rows: events.length, bytes: 0 };
+      next = (await advanceOutbox(ledger, claim, moved, 7, part())).next;
+    }
+    return keys;
+  };
+
+  it.each([
+    ['from the low-water', drain],
+    ['in parts', drainInParts],
+  ])('gives every event exactly once under writers that commit and roll back in any order, %s', async (_how, some) => {
     const expected: number[] = [];
     let done = false;
     const writers = await Promise.all(
@@ -227,7 +252,7 @@ describe('the outbox step', async () => {
     );
     const seen: number[] = [];
     const draining = (async () => {
-      while (!done) seen.push(...(await drain()));
+      while (!done) seen.push(...(await some()));
       seen.push(...(await drain()));
     })();
     await Promise.all(writers.map((run) => run()));
@@ -264,6 +289,83 @@ describe('the outbox step', async () => {
     await advance(null);
     await advance({ batch: 1, events: 1 });
     await expect(advance({ batch: 1, events: 1 })).rejects.toMatchObject({ kind: 'Fenced' });
+  });
+
+  describe('beside a transaction that stays open', () => {
+    const DEAD = 200_000;
+    /** Events that were published, and that VACUUM cannot remove. */
+    const outlive = async (): Promise<pg.Client> => {
+      const late = await connect();
+      await late.query('begin');
+      await write(late, -1);
+      await ledger.query(`insert into ${outbox} (k1) select g from generate_series(1, ${DEAD}) g`);
+      const { next } = await advance(null, DEAD);
+      await advance({ batch: next?.batch ?? 0, events: DEAD }, 0);
+      expect((await stage()).position.last).toBe(String(DEAD + 1));
+      return late;
+    };
+    const LAST = BigInt(DEAD + 1);
+
+    it('finds new events without passing those that were deleted', async () => {
+      const late = await outlive();
+      const took = { whole: [] as number[], after: [] as number[] };
+      for (let turn = 0; turn < 9; turn += 1) {
+        took.whole.push((await advanceOutbox(ledger, claim, null, 100)).tookMs);
+        took.after.push((await advanceOutbox(ledger, claim, null, 100, { after: LAST })).tookMs);
+      }
+      const median = (each: number[]): number => each.toSorted((a, b) => a - b)[4] ?? 0;
+      expect(median(took.after) * 5, JSON.stringify(took)).toBeLessThan(median(took.whole));
+      await write(ledger, 1);
+      const { next } = await advanceOutbox(ledger, claim, null, 100, { after: LAST });
+      expect(next).toMatchObject({ first: String(LAST + 1n), after: String(LAST) });
+      await late.query('commit');
+      await advance({ batch: next?.batch ?? 0, events: 1 }, 0);
+      expect(await drain(), 'the late one').toEqual([-1]);
+      expect((await stage()).position.last, 'the highest').toBe(String(LAST + 1n));
+    });
+
+    it('raises the low-water over nothing that a part left out', async () => {
+      const late = await connect();
+      await late.query('begin');
+      await write(late, 1, 2);
+      await write(ledger, 3);
+      const first = (await advance(null)).next;
+      await advance({ batch: first?.batch ?? 0, events: 1 }, 0);
+      await late.query('commit');
+      // From here on every xid has ended: a look at all of it may raise the low-water over what it saw.
+      await waitFor(
+        async () => {
+          await write(ledger, 9);
+          const { next } = await advanceOutbox(ledger, claim, null, 100, { after: 3n });
+          const events = (await read(next as OutboxBatch)).length;
+          await advance({ batch: next?.batch ?? 0, events }, 0);
+          const { rows } = await ledger.query<{ is: boolean }>(
+            `select pg_snapshot_xmin(pg_current_snapshot()) > candidate_xid as is from pg2click.stage
+            where table_id = ${replica.id} and stage = 'publish'`,
+          );
+          return rows[0]?.is === true;
+        },
+        { deadlineMs: 20_000, what: 'the end of everything older' },
+      );
+      expect((await advanceOutbox(ledger, claim, null, 100, { after: 1_000n })).next).toBeUndefined();
+      expect((await stage()).lowWater).toBe('0');
+      const step = (await advanceOutbox(ledger, claim, null, 100, { after: 0n, upTo: 1n })).next;
+      expect(await read(step as OutboxBatch)).toEqual([1]);
+      await advance({ batch: step?.batch ?? 0, events: 1 }, 0);
+      expect(await drain()).toEqual([2]);
+    });
+
+    it('raises the low-water as far as it looked and found nothing', async () => {
+      await write(ledger, 1, 2, 3, 4);
+      await drain();
+      await waitFor(
+        async () => {
+          await advanceOutbox(ledger, claim, null, 100, { after: 0n, upTo: 2n });
+          return (await stage()).lowWater !== '0';
+        },
+        { deadlineMs: 20_000, what: 'a low-water' },
+      );
+    });
   });
 
   it('commits its names synchronously, whatever the session says, so that what they see is on disk', async () => {

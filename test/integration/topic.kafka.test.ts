@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { deleteTopic, ensureTopic, topicState } from '../../src/topic/admin.js';
 import { topicNameFor } from '../../src/topic/topic-name.js';
 import { freshTopicName, withAdmin } from '../support/kafka.js';
-import { freshName } from '../support/stack.js';
+import { freshName, waitFor } from '../support/stack.js';
 
 const DAY_MS = 86_400_000;
 
@@ -68,6 +68,41 @@ describe('ensureTopic', () => {
     );
     for (const { partitions } of await Promise.all(both)) expect(partitions).toBe(2);
   });
+
+  test.each(['zstd', 'lz4', 'snappy'])(
+    'refuses a topic that Kafka compresses with %s: it is not read',
+    async (codec) => {
+      const topic = freshTopicName();
+      const configEntries = [{ name: 'compression.type', value: codec }];
+      await withAdmin((admin) => admin.createTopics({ topics: [{ topic, configEntries }] }));
+      const ensure = () => withAdmin((admin) => ensureTopic(admin, { topic, retentionMs: DAY_MS }));
+      await expect(ensure()).rejects.toMatchObject({
+        kind: 'Misconfigured',
+        message: expect.stringContaining(`compression.type=${codec}`),
+        remedy: expect.stringContaining('compression.type=producer'),
+      });
+      await withAdmin((admin) =>
+        admin.alterConfigs({
+          validateOnly: false,
+          resources: [
+            {
+              type: ConfigResourceTypes.TOPIC,
+              name: topic,
+              configEntries: [{ name: 'compression.type', value: 'producer' }],
+            },
+          ],
+        }),
+      );
+      await waitFor(
+        () =>
+          ensure().then(
+            () => true,
+            () => false,
+          ),
+        { deadlineMs: 10_000, what: 'the setting' },
+      );
+    },
+  );
 
   test('refuses a compacted topic: a removed message cannot be told from a lost one', async () => {
     const topic = freshTopicName();

@@ -109,3 +109,35 @@ it('refuses a namespace whose search attribute has another type', async () => {
     message: expect.stringContaining('Pg2clickPhase') as unknown,
   });
 });
+
+it('says how many attributes there may be where a namespace has no room for ours', async () => {
+  const namespace = freshName('ns').replace('_', '-');
+  await connection.workflowService.registerNamespace({
+    namespace,
+    workflowExecutionRetentionPeriod: { seconds: (24 * 60 * 60) as never },
+  });
+  const others = Object.fromEntries(Array.from({ length: 8 }, (_, n) => [`Other${n}`, 2]));
+  await waitFor(async () => connection.operatorService.addSearchAttributes({ namespace, searchAttributes: others }), {
+    deadlineMs: 30_000,
+    what: 'the namespace',
+  });
+  const { operatorService } = connection;
+  const { customAttributes } = await operatorService.listSearchAttributes({ namespace });
+  const keywords = Object.values(customAttributes).filter((type) => (type as number) === 2).length;
+  await expect(ensureSearchAttributes(operatorService, namespace)).rejects.toMatchObject({
+    kind: 'Misconfigured',
+    message: expect.stringContaining(
+      `has ${keywords} search attributes of type Keyword. pg2click needs 4 more`,
+    ) as unknown,
+    remedy: expect.stringContaining('search-attribute remove --name NAME') as unknown,
+  });
+  // The remedy: four are needed, and there were two places.
+  await operatorService.removeSearchAttributes({
+    namespace,
+    searchAttributes: ['Other1', 'Other2', 'Other3', 'Other4'],
+  });
+  await waitFor(async () => ensureSearchAttributes(operatorService, namespace).then(() => true), {
+    deadlineMs: 30_000,
+    what: 'room',
+  });
+});

@@ -170,7 +170,9 @@ export class CopyPlan {
 
   /** Its end hides or deletes rows that readers see until then. A row that an UPDATE moved between two chunks would be gone for a while. */
   get hidesRows(): boolean {
-    return this.floor !== undefined || this.prune !== undefined;
+    const isFirst =
+      this.#stage.table.generation === 1 && this.#stage.stage === COPY_STAGE && this.#position.again !== true;
+    return (this.floor !== undefined && !isFirst) || this.prune !== undefined;
   }
 
   get priority(): CopyPriority {
@@ -232,7 +234,8 @@ export class CopyPlan {
 
   /**
    * Rows of the target at or below it were there before: those deleted meanwhile have no tombstone. Where the table was added again
-   * they are of an older generation; where a loader was added later, every row below the copy's own version is.
+   * they are of an older generation; where a loader was added later, every row below the copy's own version is. Below the first
+   * generation are only rows of somebody else.
    */
   get floor(): Version | undefined {
     const { stage, table } = this.#stage;
@@ -240,7 +243,7 @@ export class CopyPlan {
     if (isBackfill(stage)) return undefined;
     if (stage !== COPY_STAGE || this.#position.again === true)
       return composeVersion(generation, BigInt(this.name.position)) - 1n;
-    return generation > 1 ? composeVersion(generation, 0n) : undefined;
+    return composeVersion(generation, 0n);
   }
 
   /** Which rows are read of its chunks, in SQL; undefined for all. */

@@ -3,11 +3,13 @@ import type { OutboxBatch } from '../../domain/batch.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { roleScript } from '../../package-root.js';
 import { Failure } from '../../failure/failure.js';
+import type { OutboxPart } from './look-pace.js';
 
 /** What `pg2click.advance_drain` has done and found. */
 export interface DrainStep {
   /** Events for the next batch; undefined where nothing waits. */
-  readonly found: Required<Pick<OutboxBatch, 'first' | 'last' | 'snapshot' | 'events'>> | undefined;
+  readonly found:
+    (Required<Pick<OutboxBatch, 'first' | 'last' | 'snapshot' | 'events'>> & Pick<OutboxBatch, 'after'>) | undefined;
   /** Last `seq` allocated, decimal. */
   readonly lastAllocated: string;
   /** Nothing at or below it can appear any more, decimal. */
@@ -24,6 +26,7 @@ interface StepRow {
   readonly lastAllocated: string;
   readonly lowWater: string;
   readonly tookMs: number;
+  readonly after: string | null;
 }
 
 /** The drain row is not where the ledger expects it: ahead of it, behind it, or gone. */
@@ -44,20 +47,30 @@ export async function advanceDrain(
     readonly deleting: OutboxBatch | null;
     /** Events to find at most. */
     readonly limit: number;
+    /** Where they are searched. */
+    readonly part?: OutboxPart;
   },
 ): Promise<DrainStep | 'elsewhere'> {
   try {
-    const found = await source.query<StepRow>(
+    const stepped = await source.query<StepRow>(
       /* sql */ `select first_seq::text as first, last_seq::text as last, events::int, seen::text as snapshot,
           last_drawn::text as "lastAllocated", low_water::text as "lowWater",
-          (extract(epoch from clock_timestamp() - statement_timestamp()) * 1000)::float8 as "tookMs"
-        from pg2click.advance_drain($1, $2, $3::jsonb, $4)`,
-      [id, step.batch, step.deleting === null ? null : JSON.stringify(step.deleting), step.limit],
+          (extract(epoch from clock_timestamp() - statement_timestamp()) * 1000)::float8 as "tookMs", after::text
+        from pg2click.advance_drain($1, $2, $3::jsonb, $4, $5, $6)`,
+      [
+        id,
+        step.batch,
+        step.deleting === null ? null : JSON.stringify(step.deleting),
+        step.limit,
+        step.part?.after?.toString() ?? null,
+        step.part?.upTo?.toString() ?? null,
+      ],
     );
-    const [row] = found.rows;
+    const [row] = stepped.rows;
     if (row === undefined) throw new Error('a function that returns one row returned none');
-    const { first, last, events, snapshot, ...rest } = row;
-    return { ...rest, found: first === null ? undefined : { first, last, snapshot, events } };
+    const { first, last, events, snapshot, after, ...rest } = row;
+    const found = { last, snapshot, events, ...(after === null ? {} : { after }) };
+    return { ...rest, found: first === null ? undefined : { first, ...found } };
   } catch (error) {
     const { code } = error as { code?: unknown };
     if (ELSEWHERE.includes(String(code))) return 'elsewhere';

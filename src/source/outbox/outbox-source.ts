@@ -24,6 +24,7 @@ import type { MovedBatch, OpenOutboxSteps, OutboxRow, OutboxSteps } from './step
 import { readOutboxSequence, type OutboxSequence } from './sequence.js';
 import { captureFormOf } from './trigger-level.js';
 import type { OutboxWatch } from './watch.js';
+import { LookPace } from './look-pace.js';
 import { OutboxWatermark } from './watermark.js';
 
 /** Events in the first batch of a slice; later ones follow the measured size of a row. */
@@ -35,7 +36,7 @@ const BATCH_BYTES = 8_000_000;
 const WAIT_MS = 1_000;
 /** Between two polls for an event that is allocated and cannot be seen: its transaction is open, or was rolled back. */
 const BACKOFF = { shortestMs: 5, longestMs: 250, growth: 1.5 };
-/** A poll walks over all events that cannot be seen, so a slow one is followed by a pause of so many times its length. */
+/** A poll for new events walks over all that cannot be seen, so a slow one is followed by a pause of so many times its length. */
 const REST_TO_POLL = 4;
 const LONGEST_REST_MS = 10_000;
 
@@ -75,8 +76,11 @@ export class OutboxSource<Content> implements BatchSource<OutboxBatch, Content> 
   #done: bigint;
   #first = '';
   #limit = FIRST_LIMIT;
-  /** How long the last poll of the outbox took PostgreSQL. */
+  /** How long the last poll for new events took PostgreSQL. */
   #pollMs = 0;
+  /** Absent where no trigger fills the outbox: nobody is late there. */
+  readonly #pace: LookPace | undefined;
+  #lowWater: bigint;
 
   /** @param options `hasTriggers`: false where something else fills the outbox. Default true */
   constructor(
@@ -86,6 +90,7 @@ export class OutboxSource<Content> implements BatchSource<OutboxBatch, Content> 
     { hasTriggers = true }: { readonly hasTriggers?: boolean } = {},
   ) {
     this.#isRenewed = !hasTriggers;
+    this.#pace = hasTriggers ? new LookPace() : undefined;
     this.#reader = reader;
     const { row } = stage;
     this.#services = services;
@@ -99,6 +104,7 @@ export class OutboxSource<Content> implements BatchSource<OutboxBatch, Content> 
     this.#checkpoint = { batch: row.batch, highest: later(last, stage.request.checkpoint?.highest ?? '0') };
     this.#done = BigInt(last) > BigInt(row.lowWater) ? BigInt(last) : BigInt(row.lowWater);
     this.#watermark = new OutboxWatermark(row.lowWater, row.lowWater);
+    this.#lowWater = BigInt(row.lowWater);
   }
 
   get isFinished(): boolean {
@@ -225,14 +231,23 @@ export class OutboxSource<Content> implements BatchSource<OutboxBatch, Content> 
   }
 
   async #advance(moved: MovedBatch | null, nameNext: boolean): Promise<OutboxBatch | undefined> {
-    const advanced = await this.#steps.advance(moved, nameNext ? this.#limit : 0);
-    if (moved === null) this.#pollMs = advanced.tookMs;
-    const { lastAllocated = this.#checkpoint.highest } = advanced;
-    this.#verifyAllocated(lastAllocated, advanced.lowWater);
-    this.#watermark.advance(lastAllocated, advanced.lowWater);
-    if (advanced.next === undefined && nameNext) this.#done = this.#watermark.allocated;
+    const { highest } = this.#checkpoint;
+    const last = BigInt(moved === null ? highest : later(highest, moved.name.last));
+    const part = (nameNext ? this.#pace?.part(this.#lowWater, last, Date.now()) : undefined) ?? {};
+    const advanced = await this.#steps.advance(moved, nameNext ? this.#limit : 0, part);
+    const { next, tookMs, lowWater, lastAllocated = highest } = advanced;
+    this.#verifyAllocated(lastAllocated, lowWater);
+    this.#lowWater = BigInt(lowWater);
+    this.#watermark.advance(lastAllocated, lowWater);
+    if (nameNext) {
+      const found = next && { first: BigInt(next.first), last: BigInt(next.last) };
+      this.#pace?.looked(part, found, { last, tookMs, nowMs: Date.now() });
+      // A step through what is dead says nothing of what is new.
+      if (next === undefined && part.upTo === undefined) this.#done = this.#watermark.allocated;
+      if (moved === null && (this.#pace === undefined || part.after === last)) this.#pollMs = tookMs;
+    }
     this.#lag.observe(this.#watermark.allocated, Date.now());
-    return advanced.next;
+    return next;
   }
 
   /**

@@ -4,8 +4,9 @@ import { advanceOutbox, type OutboxAdvance } from '../../ledger/outbox.js';
 import type { StageRow } from '../../ledger/stages.js';
 import type { Written } from '../../pipeline/batch.js';
 import type { StageContext } from '../../pipeline/stage.js';
+import type { OutboxPart } from './look-pace.js';
 
-/** The last `seq` of the last confirmed batch, decimal; absent before the first. */
+/** The highest `seq` of the confirmed batches, decimal; absent before the first. */
 export interface OutboxPosition {
   readonly last?: string;
   /** Number of a batch of rows in memory that was named, perhaps written in part, and forgotten. */
@@ -29,10 +30,10 @@ export interface OutboxSteps {
   verify(): Promise<void>;
   /**
    * Confirms the batch that was moved, deletes its events, and names the next one.
-   * @param moved null to name only; @param limit events in the next batch at most, 0 to confirm only
+   * @param moved null to name only; @param limit events in the next batch at most, 0 to confirm only; @param part where they are searched
    * @throws Failure `OutboxInconsistent` when other events than those read are there; `Fenced`
    */
-  advance(moved: MovedBatch | null, limit: number): Promise<OutboxAdvance>;
+  advance(moved: MovedBatch | null, limit: number, part: OutboxPart): Promise<OutboxAdvance>;
 }
 
 export type OpenOutboxSteps = (databases: Databases, stage: StageContext<OutboxRow>) => OutboxSteps;
@@ -40,9 +41,9 @@ export type OpenOutboxSteps = (databases: Databases, stage: StageContext<OutboxR
 /** Ledger and outbox in one database: each step is one statement, and the two never disagree. */
 export const stepsInOneDatabase: OpenOutboxSteps = ({ ledger }, { claim }) => ({
   verify: () => Promise.resolve(),
-  advance(moved, limit) {
-    if (moved === null) return advanceOutbox(ledger, claim, null, limit);
+  advance(moved, limit, part) {
+    if (moved === null) return advanceOutbox(ledger, claim, null, limit, part);
     const { name, events, rows, bytes, proof } = moved;
-    return advanceOutbox(ledger, claim, { batch: name.batch, events, rows, bytes, proof }, limit);
+    return advanceOutbox(ledger, claim, { batch: name.batch, events, rows, bytes, proof }, limit, part);
   },
 });

@@ -6,6 +6,7 @@ import { confirmOutbox, nameOutbox, type OutboxAdvance } from '../../ledger/outb
 import { requireClaim } from '../../ledger/stages.js';
 import type { StageContext } from '../../pipeline/stage.js';
 import { advanceDrain, readDrainedBatch, type DrainStep } from './drain-row.js';
+import type { OutboxPart } from './look-pace.js';
 import type { MovedBatch, OpenOutboxSteps, OutboxRow, OutboxSteps } from './steps.js';
 
 /**
@@ -41,9 +42,9 @@ class TwoDatabases implements OutboxSteps {
     else throw await this.#explain(drained);
   }
 
-  async advance(moved: MovedBatch | null, limit: number): Promise<OutboxAdvance> {
+  async advance(moved: MovedBatch | null, limit: number, part: OutboxPart): Promise<OutboxAdvance> {
     if (moved !== null) await this.#confirm(moved);
-    const { found, ...advanced } = await this.#drain(limit);
+    const { found, ...advanced } = await this.#drain(limit, part);
     if (found === undefined) return { ...advanced, next: undefined };
     const name = { batch: this.#batch + 1, ...found };
     const next = await nameOutbox(this.#databases.ledger, this.#stage.claim, name, advanced.lowWater);
@@ -60,12 +61,13 @@ class TwoDatabases implements OutboxSteps {
     this.#deleting = name;
   }
 
-  async #drain(limit: number): Promise<DrainStep> {
+  async #drain(limit: number, part: OutboxPart = {}): Promise<DrainStep> {
     const { source } = this.#databases;
     const step = await advanceDrain(source, this.#stage.table.id, {
       batch: this.#batch,
       deleting: this.#deleting,
       limit,
+      part,
     });
     if (step === 'elsewhere') throw await this.#explain(await readDrainedBatch(source, this.#stage.table.id));
     this.#deleting = null;
