@@ -147,6 +147,8 @@ export function openDeps(
     source,
     connect: (name, options) => connectPostgres(settings, { name, ...options }),
     onFailure: ({ kind, message }) => log.warn({ kind }, message),
+    budgetBytes: settings.worker.walBudgetBytes,
+    onWarning: (sentence) => log.warn({}, sentence),
   });
   const errands = new Semaphore(DDL_CONCURRENCY);
   const copies = new CopyConnections(

@@ -69,6 +69,8 @@ export interface Settings {
     readonly copyChunkBytes: number;
     /** Of all copies together; undefined for no limit. */
     readonly copyBytesPerSecond: number | undefined;
+    /** What tables that are captured from the WAL may take on the disk of PostgreSQL; undefined for no limit. */
+    readonly walBudgetBytes: number | undefined;
     /** How many rows are set aside before a table parks. */
     readonly quarantine: QuarantineLimits;
     /** `host:port` for Prometheus. */
@@ -275,6 +277,8 @@ function compose(
       copyBytesPerSecond:
         values.PG2CLICK_COPY_MB_PER_SECOND === 0 ? undefined : values.PG2CLICK_COPY_MB_PER_SECOND * 1_000_000,
       copyChunkBytes: values.PG2CLICK_COPY_CHUNK_MB * 1024 * 1024,
+      walBudgetBytes:
+        values.PG2CLICK_WAL_BUDGET_MB === undefined ? undefined : values.PG2CLICK_WAL_BUDGET_MB * 1_000_000,
       quarantine: { rows: values.PG2CLICK_QUARANTINE_ROWS, percent: values.PG2CLICK_QUARANTINE_PERCENT },
       metricsAddress: values.PG2CLICK_METRICS,
       healthAddress: values.PG2CLICK_HEALTH,

@@ -240,6 +240,12 @@ export const SETTINGS = {
     description:
       'What the copies of a worker read at most, together, in megabytes of text a second; 0 for no limit. For a PostgreSQL that has others to serve.',
   }),
+  PG2CLICK_WAL_BUDGET_MB: setting('Worker', wholeNumber(1, 100_000_000), {
+    unit: 'megabytes',
+    defaultWords: 'none: warnings only',
+    description:
+      'What the tables that are captured from the WAL may take on the disk of PostgreSQL: the WAL that it keeps for their slot, and their outboxes. Above it the table that takes the most is detached, and has to be copied again. The same for all workers.',
+  }),
   PG2CLICK_QUARANTINE_ROWS: setting('Worker', wholeNumber(0, 1_000_000), {
     default: '1000',
     description:

@@ -27,6 +27,7 @@ async function reader(isReading: boolean): Promise<WalReaders> {
     source: path.deps.source,
     connect: (name, options) => connectPostgres(path.settings, { name, ...options }),
     onFailure: () => undefined,
+    onWarning: () => undefined,
   });
   opened.push(wal);
   if (!isReading) {

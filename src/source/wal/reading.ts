@@ -35,6 +35,8 @@ export interface ReadingOptions {
   readonly isWanted: () => boolean;
   /** Stages that take whole rows. */
   readonly handOvers: HandOvers;
+  /** What the tables behind the slot may take on the disk of PostgreSQL: see `judge`. */
+  readonly budgetBytes?: number | undefined;
 }
 
 /** One connection's worth of a slot. */
@@ -125,10 +127,11 @@ export class Reading implements StreamReceiver {
   }
 
   async #claim(): Promise<void> {
-    const { slot, onStarted } = this.#options;
+    const { slot, onStarted, budgetBytes = null } = this.#options;
     const claimed = await this.#writing.query<{ epoch: string; xid: string }>(
-      /* sql */ `update pg2click.wal_reader set epoch = epoch + 1 where slot = $1 returning epoch::text, pg_catalog.pg_current_xact_id()::text as xid`,
-      [slot],
+      /* sql */ `update pg2click.wal_reader set epoch = epoch + 1, budget = $2 where slot = $1
+        returning epoch::text, pg_catalog.pg_current_xact_id()::text as xid`,
+      [slot, budgetBytes],
     );
     const { epoch, xid = '0' } = claimed.rows[0] ?? {};
     // In another statement than the look before: what the reader before had in hand is there by now.
@@ -156,7 +159,7 @@ export class Reading implements StreamReceiver {
   async #find(relation: Relation): Promise<KnownRelation | undefined> {
     const { source, slot } = this.#options;
     const table = await readTable(source, slot, String(relation.oid));
-    if (table === undefined) return undefined;
+    if (table === undefined || table.isDetached) return undefined;
     const found = await source.query<{ name: string; number: number }>(
       /* sql */ `select attname::text as name, attnum::int as number from pg_catalog.pg_attribute
         where attrelid = $1::oid and attnum > 0 and not attisdropped`,

@@ -152,7 +152,7 @@ export function wrongLevel(cause?: unknown, level = 'replica'): Failure {
 }
 
 /** Transactions of any database that have written something, the oldest first. */
-async function readWriters(pg: Queryable): Promise<readonly LockHolder[]> {
+export async function readWriters(pg: Queryable): Promise<readonly LockHolder[]> {
   const found = await pg.query<LockHolder>(/* sql */ `
     select l.virtualtransaction as id, l.pid, p.gid, coalesce(a.application_name, '') as application,
       coalesce(a.usename, p.owner, '')::text as "user",

@@ -28,6 +28,8 @@ export interface WalTable {
   readonly log: boolean;
   /** Attribute numbers of columns whose values are not kept. */
   readonly leftOut: readonly number[];
+  /** Its changes are not read any more: see `detach`. */
+  readonly isDetached: boolean;
 }
 
 export async function readReader(pg: Queryable, slot: string): Promise<ReaderRow | undefined> {
@@ -42,7 +44,8 @@ export async function readReader(pg: Queryable, slot: string): Promise<ReaderRow
 /** @param relation oid @returns undefined where it is not, or not any more, behind the slot */
 export async function readTable(pg: Queryable, slot: string, relation: string): Promise<WalTable | undefined> {
   const found = await pg.query<WalTable>(
-    /* sql */ `select table_id::text as id, key::int[] as key, identity::int[] as identity, made::text, membership, log, left_out::int[] as "leftOut"
+    /* sql */ `select table_id::text as id, key::int[] as key, identity::int[] as identity, made::text, membership, log, left_out::int[] as "leftOut",
+        detached is not null as "isDetached"
       from pg2click.wal_table where slot = $1 and relation = $2::oid`,
     [slot, relation],
   );
@@ -72,14 +75,14 @@ export async function saveTable(
   pg: Queryable,
   slot: string,
   relation: string,
-  { id, key, identity, membership, log, leftOut }: Omit<WalTable, 'made'>,
+  { id, key, identity, membership, log, leftOut }: Omit<WalTable, 'made' | 'isDetached'>,
 ): Promise<void> {
   await pg.query(
     /* sql */ `insert into pg2click.wal_table (table_id, slot, relation, key, identity, membership, log, left_out, made)
       select $1, slot, $3::oid, $4::int[], $5::int[], $6, $7, $8::int[], made from pg2click.wal_reader where slot = $2
       on conflict (table_id) do update set slot = excluded.slot, relation = excluded.relation, key = excluded.key,
         identity = excluded.identity, membership = excluded.membership, log = excluded.log, left_out = excluded.left_out, made = excluded.made,
-          definition = null, since = null`,
+          definition = null, since = null, detached = null, detached_at = null, detached_why = null`,
     [id, slot, relation, key, identity, membership, log, leftOut],
   );
 }

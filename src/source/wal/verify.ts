@@ -4,6 +4,7 @@ import { formatTableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
 import { copyAgainRemedy } from '../../failure/remedies.js';
+import { readDetachment } from './detach.js';
 import { findUnidentified, identityStatement, readIdentity } from './identity.js';
 import { formatLsn } from './lsn.js';
 import { slotOf } from './names.js';
@@ -42,6 +43,7 @@ export async function readWholeSlot(pg: Queryable, name: string): Promise<WholeS
 export async function verifyWal(pg: Queryable, table: ReplicatedTable): Promise<WholeSlot> {
   const title = formatTableName(table.name);
   try {
+    await requireAttached(pg, table);
     const whole = await readWholeSlot(pg, slotOf(table));
     if (typeof whole === 'string') throw lost(table, whole);
     const known = await readTable(pg, slotOf(table), table.relation);
@@ -52,6 +54,20 @@ export async function verifyWal(pg: Queryable, table: ReplicatedTable): Promise<
   } catch (error) {
     throw classifyPostgres(error, `looking at the replication slot of ${title}`);
   }
+}
+
+/** @throws Failure `Detached` with the commands that lead out */
+export async function requireAttached(pg: Queryable, table: ReplicatedTable): Promise<void> {
+  const title = formatTableName(table.name);
+  const found = await readDetachment(pg, table.id).catch((error: unknown) => {
+    throw classifyPostgres(error, `looking whether ${title} is read from the WAL`);
+  });
+  if (found === undefined) return;
+  const { at, position, why } = found;
+  throw new Failure('Detached', {
+    message: `${title} was detached from its replication slot at ${at}: ${why}. What was changed behind ${position} is missing.`,
+    remedy: copyAgainRemedy(table, { dropTarget: false }),
+  });
 }
 
 async function requireMember(pg: Queryable, table: ReplicatedTable, known: WalTable): Promise<void> {
