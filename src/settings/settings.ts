@@ -8,7 +8,7 @@ import { clickhouseServer, type ClickHouseServer } from './clickhouse-server.js'
 import { readClickHouseServers } from './clickhouse-servers.js';
 import { readEnvFile, readLayers, type Layer, type WrittenSettings } from './layer.js';
 import { readLedgerServer } from './ledger.js';
-import { postgresServer, type PostgresServer } from './postgres-server.js';
+import { postgresServer, walServer, type PostgresServer } from './postgres-server.js';
 import { readValues } from './read-values.js';
 import { readRegistryServer, type RegistryServer } from './registry.js';
 import { isBareAddress, Secret } from './secret.js';
@@ -27,6 +27,8 @@ export interface Settings {
   readonly transport: TransportKind;
   /** Of the tables. */
   readonly postgres: PostgresServer;
+  /** That the WAL is read from; undefined where that is the server of the tables. */
+  readonly wal: PostgresServer | undefined;
   /** Of the ledger; undefined where it lies in the database of the tables. */
   readonly ledger: PostgresServer | undefined;
   readonly kafka: {
@@ -243,10 +245,12 @@ function compose(
   if (told.ledger !== undefined && told.ledger.password.reveal() !== '') secrets.push(told.ledger.password);
   if (told.registry !== undefined && told.registry.password.reveal() !== '') secrets.push(told.registry.password);
   for (const { password } of Object.values(told.clickhouses)) if (password.reveal() !== '') secrets.push(password);
+  const postgres = postgresServer(values, told.security.postgres);
   const settings: Settings = {
     pipeline: values.PG2CLICK_PIPELINE,
     transport: values.PG2CLICK_TRANSPORT,
-    postgres: postgresServer(values, told.security.postgres),
+    postgres,
+    wal: walServer(values, postgres),
     ledger: told.ledger,
     kafka: {
       brokers: Object.freeze(values.KAFKA_BOOTSTRAP),

@@ -55,6 +55,11 @@ export const SETTINGS = {
     description:
       'All of the above in one: postgres://user:password@host:5432/database?sslmode=verify-full&sslrootcert=ca.pem.',
   }),
+  PG_WAL_ADDRESS: setting('PostgreSQL', hostAndPort, {
+    defaultWords: 'PG_HOST and PG_PORT',
+    description:
+      'host:port of a standby of that server (PostgreSQL 16 or later) at which the WAL is read for --capture wal; database, role, password and TLS are those of PG_HOST. The same for all commands and workers.',
+  }),
   LEDGER_PG_URL: setting('PostgreSQL', postgresUrl, {
     secret: true,
     defaultWords: 'the database of the tables',

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startStack, type Stack } from '../../dev/stack/stack.js';
 import type { Failure } from '../../src/failure/failure.js';
@@ -25,7 +26,7 @@ describe('what a table takes on the disk of PostgreSQL is bounded: it is detache
       owner: stack.addresses.postgres,
       env: { PG2CLICK_WAL_BUDGET_MB: String(BUDGET_MB) },
     });
-    await path.source.query('create table other (id int primary key, v text)');
+    await path.source.query('create table other (id int primary key, v text); create table noise (v text)');
     other = await path.add('other', DIRECT);
     await other.copy();
     const { rows } = await path.source.query<{ slot: string }>('select slot from pg2click.wal_reader');
@@ -65,6 +66,11 @@ describe('what a table takes on the disk of PostgreSQL is bounded: it is detache
         )
       ).rows[0]?.kept,
     );
+  /** 2 MB of WAL that are nobody's. The reader comes after it. */
+  const noise = async (): Promise<void> => {
+    await path.source.query(`insert into noise select repeat('x', 1000) from generate_series(1, 2000)`);
+    await sleep(200);
+  };
   /** @returns rows that are the same on both sides */
   const heal = async (name: string, followed: Followed): Promise<number> => {
     const failure = (await failureOf(() => followed.direct())) as Failure;
@@ -97,10 +103,11 @@ describe('what a table takes on the disk of PostgreSQL is bounded: it is detache
     const slot = async () =>
       (await readWalBacklog(path.source, [{ id: table.id, table, lowWater: '0', position: null }])).get(table.id)?.slot;
     expect(await slot()).toMatchObject({ budgetBytes: BUDGET_MB * 1_000_000, detached: null });
-    for (let n = 0; !(await isDetached(followed)); n++)
-      await path.source.query(
-        `insert into ${name} select g, 'v' from generate_series(${100 + n * 20_000}, ${100 + n * 20_000 + 19_999}) g`,
-      );
+    for (let n = 0; !(await isDetached(followed)); n++) {
+      const first = 100 + n * 10_000;
+      await path.source.query(`insert into ${name} select g, 'v' from generate_series(${first}, ${first + 9_999}) g`);
+      await sleep(200);
+    }
     expect(await detached(followed)).toMatch(/outbox of \d+ MB/u);
     expect(await slot()).toMatchObject({
       detached: { remedy: expect.stringContaining(`pg2click remove public.${name}`) as string },
@@ -127,12 +134,9 @@ describe('what a table takes on the disk of PostgreSQL is bounded: it is detache
     const holder = await path.session();
     await holder.query(`begin; lock table ${outbox} in access exclusive mode`);
     await path.source.query(`insert into ${name} values (3, 'c'); delete from ${name} where id = 1`);
-    await path.source.query('create table if not exists noise (v text)');
     await waitFor(
       async (see) => {
-        await path.source.query(
-          `insert into noise select repeat('x', 1000) from generate_series(1, 2000); select pg_log_standby_snapshot()`,
-        );
+        await noise();
         see(await kept());
         return isDetached(followed);
       },
@@ -156,7 +160,6 @@ describe('what a table takes on the disk of PostgreSQL is bounded: it is detache
     const { name, followed } = await filled();
     const holder = await path.session();
     await holder.query(`begin; create table open_one (id int)`);
-    await path.source.query('create table if not exists noise (v text)');
     const warned: string[] = [];
     // What the worker logs.
     const { log } = path.deps;
@@ -166,7 +169,7 @@ describe('what a table takes on the disk of PostgreSQL is bounded: it is detache
     });
     await waitFor(
       async () => {
-        await path.source.query(`insert into noise select repeat('x', 1000) from generate_series(1, 2000)`);
+        await noise();
         return warned.some((line) => line.includes('budget'));
       },
       { ...DEADLINE, what: 'a warning' },

@@ -1,5 +1,6 @@
-import type { Queryable } from '../../connect/queryable.js';
 import { BUDGET_WARN_FROM, megabytes } from '../../domain/figures.js';
+import { readSlot } from './slot.js';
+import type { SlotPlaces } from './slot-server.js';
 
 /** What PostgreSQL keeps on its disk for the tables behind a slot. */
 export interface Kept {
@@ -9,16 +10,23 @@ export interface Kept {
   readonly outboxes: readonly { readonly id: string; readonly bytes: number }[];
 }
 
-export async function readKept(pg: Queryable, slot: string): Promise<Kept> {
-  const found = await pg.query<{ wal: string; outboxes: Kept['outboxes'] }>(
-    /* sql */ `select coalesce(pg_catalog.pg_current_wal_lsn() - s.restart_lsn, 0)::text as wal, coalesce((
-        select jsonb_agg(jsonb_build_object('id', t.table_id::text, 'bytes', coalesce(pg_catalog.pg_total_relation_size(pg_catalog.to_regclass('pg2click.outbox_' || t.table_id)), 0)))
-        from pg2click.wal_table t where t.slot = s.slot_name and t.detached is null), '[]') as outboxes
-      from pg_catalog.pg_replication_slots s where s.slot_name = $1`,
-    [slot],
+/** PostgreSQL locks what it measures, and waits for who has locked it: such an outbox counts as empty. */
+const BYTES = /* sql */ `case when exists (
+    select from pg_catalog.pg_locks l where l.relation = o.oid and l.mode = 'AccessExclusiveLock' and l.granted
+      and l.database = (select oid from pg_catalog.pg_database where datname = current_database()))
+  then 0 else coalesce(pg_catalog.pg_total_relation_size(o.oid), 0) end`;
+
+/** @param source a connection that does not wait long for a lock */
+export async function readKept({ source, slots }: SlotPlaces, name: string): Promise<Kept> {
+  const slot = await readSlot(slots, name);
+  const found = await source.query<Kept['outboxes'][number]>(
+    /* sql */ `select t.table_id::text as id, (${BYTES})::float8 as bytes
+      from pg2click.wal_table t
+      cross join lateral (select pg_catalog.to_regclass('pg2click.outbox_' || t.table_id) as oid) o
+      where t.slot = $1 and t.detached is null`,
+    [name],
   );
-  const [{ wal, outboxes } = { wal: '0', outboxes: [] }] = found.rows;
-  return { walBytes: Number(wal), outboxes };
+  return { walBytes: slot?.retainedBytes ?? 0, outboxes: found.rows };
 }
 
 export type Verdict =

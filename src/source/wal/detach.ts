@@ -1,4 +1,3 @@
-import type { PostgresClient } from '../../connect/postgres.js';
 import type { Queryable } from '../../connect/queryable.js';
 import { formatTableName, type TableName } from '../../domain/table-name.js';
 import { outboxTable } from '../outbox/names.js';
@@ -61,18 +60,16 @@ export async function readDetachment(pg: Queryable, id: string): Promise<Detachm
 /**
  * Gives back what detached tables take: PostgreSQL decodes their changes no more, and their outboxes are emptied. Idempotent; what is
  * locked is left for the next time.
- * @param pg a connection of its own
+ * @param pg a connection that does not wait long for a lock
  */
-export async function tidyDetached(pg: PostgresClient, slot: string): Promise<void> {
+export async function tidyDetached(pg: Queryable, slot: string): Promise<void> {
   const found = await pg.query<{ id: string; relation: string; isOld: boolean }>(
     /* sql */ `select table_id::text as id, relation::text as relation,
         detached_at < clock_timestamp() - interval '${EMPTY_AFTER}'
-          and pg_catalog.pg_table_size(pg_catalog.to_regclass('pg2click.outbox_' || table_id)) > ${EMPTY_BYTES} as "isOld"
+          and coalesce(pg_catalog.pg_table_size(pg_catalog.to_regclass('pg2click.outbox_' || table_id)), 0) > ${EMPTY_BYTES} as "isOld"
       from pg2click.wal_table where slot = $1 and detached is not null`,
     [slot],
   );
-  if (found.rows.length === 0) return;
-  await pg.query(/* sql */ `set lock_timeout = '2s'`);
   for (const { id, relation, isOld } of found.rows) {
     await unpublish(pg, slot, relation).catch(() => undefined);
     if (isOld) await pg.query(/* sql */ `truncate ${outboxTable(id)}`).catch(() => undefined);

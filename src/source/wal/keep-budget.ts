@@ -8,7 +8,7 @@ import { readWriters } from './slot.js';
 /** The same is said again after so long. */
 const SAY_EVERY_MS = 60_000;
 
-export interface BudgetServices extends Pick<ReadingOptions, 'connect' | 'budgetBytes'> {
+export interface BudgetServices extends Pick<ReadingOptions, 'source' | 'slots' | 'connect' | 'budgetBytes'> {
   /** Hears what people should know. */
   readonly onWarning: (sentence: string) => void;
 }
@@ -32,6 +32,7 @@ export class BudgetKeeper {
     this.#isLooking = true;
     try {
       await using pg = await this.#services.connect('wal budget');
+      await pg.query(/* sql */ `set lock_timeout = '2s'`);
       await this.#judge(pg, held);
       await tidyDetached(pg, this.#slot);
     } catch {
@@ -48,9 +49,10 @@ export class BudgetKeeper {
   }
 
   async #judge(pg: PostgresClient, held: string | undefined): Promise<void> {
-    const { budgetBytes } = this.#services;
+    const { budgetBytes, source, slots } = this.#services;
     if (budgetBytes === undefined) return;
-    const verdict = judge(await readKept(pg, this.#slot), budgetBytes, held);
+    const places = { source: pg, slots: slots === source ? pg : slots };
+    const verdict = judge(await readKept(places, this.#slot), budgetBytes, held);
     if (verdict.is === 'within') return;
     if (verdict.is === 'held by') await this.#detach(pg, verdict.id, verdict.why);
     else if (verdict.is === 'near') this.#say(`${verdict.sentence}.`);

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Queryable } from '../../connect/queryable.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
 import { policyOf } from '../../failure/kinds.js';
@@ -7,7 +8,6 @@ import type { Lsn } from './lsn.js';
 import { HeldByTable } from './held-by-table.js';
 import { BudgetKeeper, type BudgetServices } from './keep-budget.js';
 import { readSlotOnce } from './read-slot.js';
-import type { ReadingOptions } from './reading.js';
 import { HandOvers } from './rows/hand-overs.js';
 
 /** How often a worker that finds the slot taken looks whether its reader is gone. */
@@ -25,8 +25,9 @@ const ATTEMPT_MS = 5_000;
 /** An outbox grows by some 50 MB in between. */
 const BUDGET_MS = 5_000;
 
-export type ReaderServices = Pick<ReadingOptions, 'source'> &
-  BudgetServices & { readonly onFailure: (failure: Failure) => void };
+export interface ReaderServices extends BudgetServices {
+  readonly onFailure: (failure: Failure) => void;
+}
 
 /**
  * Reads a slot as long as somebody holds it. Of all workers that hold one, PostgreSQL lets one read; the others try again now and then,
@@ -239,6 +240,11 @@ export class WalReaders {
 
   constructor(services: ReaderServices) {
     this.#services = services;
+  }
+
+  /** The server that has the slots. */
+  get slots(): Queryable {
+    return this.#services.slots;
   }
 
   of(slot: string): WalReader {

@@ -9,7 +9,8 @@ import { PgOutput, type Relation } from './pgoutput.js';
 import { placesOfKey } from './relations.js';
 import type { HandOvers } from './rows/hand-overs.js';
 import type { ReplicationStream, StreamReceiver } from './replication-stream.js';
-import { readTable } from './state.js';
+import type { SlotPlaces } from './slot-server.js';
+import { readReader, readTable } from './state.js';
 import { readWholeSlot } from './verify.js';
 import { note, writeKeys, type KeyWriter } from './write-keys.js';
 
@@ -24,6 +25,8 @@ export interface ReadingOptions {
   readonly slot: string;
   /** Statements that stand alone. */
   readonly source: Queryable;
+  /** The server that has the slot: `source`, or a standby. */
+  readonly slots: Queryable;
   readonly connect: (name: string, options?: { readonly replication: boolean }) => Promise<PostgresClient>;
   /** Ends the reading in order. */
   readonly signal: AbortSignal;
@@ -51,6 +54,8 @@ export class Reading implements StreamReceiver {
   #claimed: Promise<void> | undefined;
   /** What may be acknowledged. */
   #safe: Lsn = 0n;
+  /** What PostgreSQL was told last that the outboxes have. */
+  #noted: Lsn = 0n;
   /** All before it was confirmed by stages, which PostgreSQL does not know yet. */
   #unnoted: Lsn | undefined;
   /** `Date.now()` */
@@ -93,9 +98,11 @@ export class Reading implements StreamReceiver {
     const collector = this.#collector;
     if (collector === undefined) return this.#afterClaim().then(() => this.keepalive(end, wantsReply));
     if (wantsReply) this.#stream?.reportReceived(end);
+    // What was taken and not written is before this position.
+    if (this.#hasFailed) return undefined;
     if (collector.isOpen || !collector.isEmpty || this.#write !== undefined) return undefined;
     if (this.#unnoted !== undefined && Date.now() - this.#notedAt > NOTE_EVERY_MS) this.#write = this.#note();
-    if (end - this.#safe > IDLE_BYTES) return this.#passIdle(end);
+    if (end - this.#noted > IDLE_BYTES) return this.#passIdle(end);
     this.#options.onReached(end);
     return undefined;
   }
@@ -122,6 +129,28 @@ export class Reading implements StreamReceiver {
     await this.#note();
   }
 
+  /**
+   * A standby that takes over has the outboxes as it had replayed them. So its slot is acknowledged up to the position that is noted there: it then
+   * sends again what is missing. Never rejects.
+   */
+  async acknowledgeReplayed(): Promise<void> {
+    const { slots, slot } = this.#options;
+    try {
+      const position = (await readReader(slots, slot))?.position ?? 0n;
+      if (position <= this.#safe || position > this.#noted) return;
+      this.#safe = position;
+      this.report();
+    } catch {
+      // It is asked again soon.
+    }
+  }
+
+  /** The slot where it is, and the rest as the connection sees it that writes. */
+  get #places(): SlotPlaces {
+    const { source, slots } = this.#options;
+    return { source: this.#writing, slots: slots === source ? this.#writing : slots };
+  }
+
   #afterClaim(): Promise<void> {
     return this.#claimed ?? Promise.reject(new Error('a change came before the stream had started'));
   }
@@ -135,13 +164,14 @@ export class Reading implements StreamReceiver {
     );
     const { epoch, xid = '0' } = claimed.rows[0] ?? {};
     // In another statement than the look before: what the reader before had in hand is there by now.
-    const whole = await readWholeSlot(this.#writing, slot);
+    const whole = await readWholeSlot(this.#places, slot);
     if (epoch === undefined || typeof whole === 'string')
       throw new Failure('SourceChanged', {
         message: `${typeof whole === 'string' ? whole : `The slot ${slot} is gone`}.`,
       });
     this.#writer = { pg: this.#writing, slot, epoch };
     this.#safe = whole.slot.confirmed;
+    this.#noted = whole.row.position;
     this.#options.handOvers.restart();
     this.#logs = new LogRelations(this.#options.source);
     this.#collector = new ChangeCollector({
@@ -173,7 +203,7 @@ export class Reading implements StreamReceiver {
 
   #committed(end: Lsn): void {
     if (this.#collector?.hasWhole === true) this.#start();
-    else if (this.#write === undefined) this.#options.onReached(end);
+    else if (this.#write === undefined && !this.#hasFailed) this.#options.onReached(end);
   }
 
   /** A batch is full. @returns what holds up the stream: the one before it is not written yet */
@@ -224,12 +254,12 @@ export class Reading implements StreamReceiver {
         if (keys.rows.size > 0) {
           const position = this.#unnoted;
           await giveRows(writer, keys, position, options);
-          if (position !== undefined) this.#noted(position);
+          if (position !== undefined) this.#wasNoted(position);
         }
         this.#heardAt = Date.now();
         if (keys.tables.size > 0 || keys.logs.size > 0 || keys.rows.size === 0) {
           await writeKeys(writer, keys, options);
-          if (keys.end !== undefined) this.#noted(keys.end);
+          if (keys.end !== undefined) this.#wasNoted(keys.end);
         } else if (keys.end !== undefined) this.#unnoted = keys.end;
         this.#heardAt = Date.now();
         if (keys.end !== undefined) onReached(keys.end);
@@ -242,8 +272,9 @@ export class Reading implements StreamReceiver {
     }
   }
 
-  #noted(position: Lsn): void {
-    this.#safe = position;
+  #wasNoted(position: Lsn): void {
+    this.#noted = position;
+    if (this.#options.slots === this.#options.source) this.#safe = position;
     this.#notedAt = Date.now();
     if (this.#unnoted !== undefined && this.#unnoted <= position) this.#unnoted = undefined;
     this.report();
@@ -255,7 +286,7 @@ export class Reading implements StreamReceiver {
     try {
       if (writer === undefined || position === undefined || this.#hasFailed) return;
       await note(writer, position);
-      this.#noted(position);
+      this.#wasNoted(position);
     } catch (error) {
       this.#fail(error);
     } finally {
@@ -270,10 +301,10 @@ export class Reading implements StreamReceiver {
   async #passIdle(end: Lsn): Promise<void> {
     const writer = this.#writer;
     if (writer === undefined || this.#hasFailed) return;
-    const whole = await readWholeSlot(this.#writing, writer.slot);
+    const whole = await readWholeSlot(this.#places, writer.slot);
     if (typeof whole === 'string') throw new Failure('SourceChanged', { message: `${whole}.` });
     await note(writer, end);
-    this.#noted(end);
+    this.#wasNoted(end);
     this.#options.onReached(end);
   }
 }

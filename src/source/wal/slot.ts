@@ -7,6 +7,7 @@ import { THEN_GO_ON } from '../../failure/remedies.js';
 import { walRoleScript } from '../../package-root.js';
 import { describeHolders, endHolder, type LockHolder } from '../lock-holders.js';
 import { parseLsn, type Lsn } from './lsn.js';
+import { makeOnStandby, WAL_END, type SlotPlaces } from './slot-server.js';
 
 const PLUGIN = 'pgoutput';
 /** PostgreSQL makes a slot when every transaction has ended that had written something, in any database of the server. */
@@ -23,6 +24,7 @@ const FORBIDDEN = '42501';
 const NO_PLACE = '53400';
 const IN_USE = '55006';
 const UNDEFINED = '42704';
+/** Also of a copy. */
 const WRONG_LEVEL = '55000';
 
 /** A replication slot as PostgreSQL has it. */
@@ -39,6 +41,8 @@ export interface SlotState {
   readonly confirmed: Lsn;
   /** Bytes of WAL that PostgreSQL keeps for it; null where that is not known any more. */
   readonly retainedBytes: number | null;
+  /** A standby's copy of the slot of its primary, which nobody may read. */
+  readonly isCopy: boolean;
 }
 
 /** @returns undefined where there is no such slot */
@@ -48,7 +52,8 @@ export async function readSlot(pg: Queryable, name: string): Promise<SlotState |
   >(
     /* sql */ `select s.plugin::text, s.database::text, s.active_pid as pid, coalesce(s.wal_status, '') as status,
         to_jsonb(s) ->> 'invalidation_reason' as reason, coalesce(s.confirmed_flush_lsn, '0/0')::text as confirmed,
-        (pg_catalog.pg_current_wal_lsn() - s.restart_lsn)::text as kept
+        (${WAL_END} - s.restart_lsn)::text as kept,
+        coalesce((to_jsonb(s) ->> 'synced')::boolean, false) and pg_catalog.pg_is_in_recovery() as "isCopy"
       from pg_catalog.pg_replication_slots s where s.slot_name = $1`,
     [name],
   );
@@ -62,29 +67,36 @@ export async function readSlot(pg: Queryable, name: string): Promise<SlotState |
 export function flawOfSlot(slot: SlotState | undefined): string | undefined {
   if (slot === undefined) return 'is gone';
   if (slot.plugin !== PLUGIN) return `was made by somebody else, for ${slot.plugin}`;
+  if (slot.isCopy) return 'is the copy of a slot of the primary';
   if (slot.reason !== null) return `was given up by PostgreSQL (${slot.reason})`;
   return slot.status === 'lost' ? 'has lost WAL that it needs' : undefined;
 }
 
 /**
- * @param pg a connection of its own, outside of a transaction
+ * @param places connections of their own, outside of transactions
  * @returns from where on it has every change
  * @throws Failure `LockTimeout` names the transactions that it waits for; `Misconfigured`, `Unauthorized`
  */
-export async function makeSlot(pg: Queryable, name: string): Promise<string> {
+export async function makeSlot(places: SlotPlaces, name: string): Promise<string> {
+  if (places.slots === places.source) return makeThere(places, name);
+  return makeOnStandby(places, () => makeThere(places, name));
+}
+
+async function makeThere({ source, slots: pg }: SlotPlaces, name: string): Promise<string> {
   try {
     await pg.query(/* sql */ `set statement_timeout = ${MAKE_MS}`);
-    const version = await pg.query<{ number: number }>(
-      /* sql */ `select pg_catalog.current_setting('server_version_num')::int as number`,
+    const version = await pg.query<{ number: number; standby: boolean }>(
+      /* sql */ `select pg_catalog.current_setting('server_version_num')::int as number, pg_catalog.pg_is_in_recovery() as standby`,
     );
-    const failover = (version.rows[0]?.number ?? 0) >= KNOWS_FAILOVER ? ', failover => true' : '';
+    const { number, standby } = version.rows[0] ?? { number: 0, standby: false };
+    const failover = number >= KNOWS_FAILOVER && !standby ? ', failover => true' : '';
     const found = await pg.query<{ lsn: string }>(
       /* sql */ `select lsn::text from pg_catalog.pg_create_logical_replication_slot($1, '${PLUGIN}'${failover})`,
       [name],
     );
     return found.rows[0]?.lsn ?? '';
   } catch (error) {
-    throw await explainMaking(pg, name, error);
+    throw await explainMaking(source, name, error);
   } finally {
     await pg.query(/* sql */ `set statement_timeout = 0`).catch(() => undefined);
   }
@@ -103,11 +115,13 @@ export async function dropSlot(pg: Queryable, name: string): Promise<void> {
     } catch (error) {
       const code = codeOf(error);
       if (code === UNDEFINED) return;
-      if (code !== IN_USE) throw classifyPostgres(error, `dropping the replication slot ${name}`);
+      // The copy goes soon after the slot of the primary, which was dropped before.
+      const isWaitedFor = code === IN_USE || (slot.isCopy && code === WRONG_LEVEL);
+      if (!isWaitedFor) throw classifyPostgres(error, `dropping the replication slot ${name}`);
       if (Date.now() > giveUpAt)
         throw new Failure('LockTimeout', {
-          message: `The replication slot ${name} cannot be dropped: process ${slot.pid} of PostgreSQL reads it.`,
-          remedy: `It is tried again by itself. To end who reads it: select pg_terminate_backend(${slot.pid})`,
+          message: `The replication slot ${name} cannot be dropped: ${slot.isCopy ? 'the standby still has the copy of a slot of the primary' : `process ${slot.pid} of PostgreSQL reads it`}.`,
+          remedy: `It is tried again by itself.${slot.pid === null ? '' : ` To end who reads it: select pg_terminate_backend(${slot.pid})`}`,
           cause: error,
         });
     }

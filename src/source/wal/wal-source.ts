@@ -129,7 +129,8 @@ export class WalSource<Content> implements BatchSource<OutboxBatch, Content> {
     // Before its outbox: that may have been emptied since.
     await requireAttached(this.#services.source, this.#stage.table);
     await this.#outbox.verify();
-    await verifyWal(this.#services.source, this.#stage.table);
+    const { source, wal } = this.#services;
+    await verifyWal({ source, slots: wal.slots }, this.#stage.table);
     if (this.#ofRows !== undefined) await this.#taker.attach(known);
   }
 
