@@ -108,7 +108,7 @@ async function withSlots<T>(
 ): Promise<T> {
   if (connectSlots === undefined) return work({ source: pg, slots: pg });
   await using slots = await connectSlots();
-  return work({ source: pg, slots });
+  return await work({ source: pg, slots });
 }
 
 /** Also where the WAL was read before from the server of the tables: its slot would keep all of the WAL. */

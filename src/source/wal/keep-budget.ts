@@ -45,7 +45,7 @@ export class BudgetKeeper {
   /** @param why the end of a sentence. @returns whether the table is out now. @throws the error of PostgreSQL */
   async detach(id: string, why: string): Promise<boolean> {
     await using pg = await this.#services.connect('wal budget');
-    return this.#detach(pg, id, why);
+    return await this.#detach(pg, id, why);
   }
 
   async #judge(pg: PostgresClient, held: string | undefined): Promise<void> {

@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DatabaseError } from 'pg';
-import type { PostgresClient } from '../../connect/postgres.js';
 import { Failure } from '../../failure/failure.js';
 import { Reading, type ReadingOptions } from './reading.js';
 import { startReplication } from './replication-stream.js';
-import { requireSameHistory, type SystemIdentity } from './slot-server.js';
+import { identifySystem, requireSameHistory } from './slot-server.js';
 import { readReader } from './state.js';
 import { readWholeSlot } from './verify.js';
 
@@ -31,7 +30,7 @@ export async function readSlotOnce(options: ReadingOptions): Promise<'busy' | 's
   if (whole.slot.pid !== null) return 'busy';
   await using writing = await connect('wal keys');
   await using replication = await connect('wal', { replication: true });
-  if (slots !== source) await requireSameHistory({ source, slots }, await identify(replication));
+  if (slots !== source) await requireSameHistory({ source, slots }, await identifySystem(replication));
   const reading = new Reading(options, writing);
   const stream = startReplication(replication, slot, reading);
   reading.begin(stream);
@@ -60,10 +59,4 @@ export async function readSlotOnce(options: ReadingOptions): Promise<'busy' | 's
     timers.forEach(clearInterval);
     signal.removeEventListener('abort', stop);
   }
-}
-
-async function identify(pg: PostgresClient): Promise<SystemIdentity> {
-  const [row] = (await pg.query<SystemIdentity>('IDENTIFY_SYSTEM')).rows;
-  if (row === undefined) throw new Error('IDENTIFY_SYSTEM has no answer');
-  return { systemid: String(row.systemid), timeline: Number(row.timeline) };
 }

@@ -38,10 +38,27 @@ export async function requireStandby({ source, slots }: SlotPlaces): Promise<voi
   });
 }
 
-/** As `IDENTIFY_SYSTEM` answers. */
-export interface SystemIdentity {
+interface SystemIdentity {
   readonly systemid: string;
   readonly timeline: number;
+}
+
+/** @param pg a connection that was opened for replication: `pg_control_checkpoint` of a server that was promoted still has the timeline before */
+export async function identifySystem(pg: Queryable): Promise<SystemIdentity> {
+  const [row] = (await pg.query<SystemIdentity>('IDENTIFY_SYSTEM')).rows;
+  return { systemid: String(row?.systemid), timeline: Number(row?.timeline) };
+}
+
+/** @throws Failure `Misconfigured` */
+export async function requireVersion(slots: Queryable): Promise<void> {
+  const found = await slots.query<{ number: number }>(
+    /* sql */ `select pg_catalog.current_setting('server_version_num')::int as number`,
+  );
+  if ((found.rows[0]?.number ?? 0) >= STANDBY_DECODES) return;
+  throw new Failure('Misconfigured', {
+    message: 'The server of PG_WAL_ADDRESS is a standby of a PostgreSQL before 16, which does not decode.',
+    remedy: 'Leave PG_WAL_ADDRESS out, restart the workers, then resume.',
+  });
 }
 
 /**
@@ -76,14 +93,7 @@ export async function requireSameHistory({ source, slots }: SlotPlaces, there: S
  */
 export async function makeOnStandby<T>({ source, slots }: SlotPlaces, make: () => Promise<T>): Promise<T> {
   await requireStandby({ source, slots });
-  const found = await slots.query<{ number: number }>(
-    /* sql */ `select pg_catalog.current_setting('server_version_num')::int as number`,
-  );
-  if ((found.rows[0]?.number ?? 0) < STANDBY_DECODES)
-    throw new Failure('Misconfigured', {
-      message: 'The server of PG_WAL_ADDRESS is a standby of a PostgreSQL before 16, which does not decode.',
-      remedy: 'Leave PG_WAL_ADDRESS out, restart the workers, then resume.',
-    });
+  await requireVersion(slots);
   await waitForReplay({ source, slots });
   const made = make();
   let isOver = false;
