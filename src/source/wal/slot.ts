@@ -15,6 +15,7 @@ const MAKE_MS = 60_000;
 /** A reader whose process was terminated has gone by then. */
 const DROP_MS = 10_000;
 const DROP_EVERY_MS = 100;
+const COPY_MS = 45_000;
 
 /** The first `server_version_num` with failover slots. A standby copies them if it is set up to; without one they cost nothing. */
 const KNOWS_FAILOVER = 170_000;
@@ -24,7 +25,6 @@ const FORBIDDEN = '42501';
 const NO_PLACE = '53400';
 const IN_USE = '55006';
 const UNDEFINED = '42704';
-/** Also of a copy. */
 const WRONG_LEVEL = '55000';
 
 /** A replication slot as PostgreSQL has it. */
@@ -79,6 +79,7 @@ export function flawOfSlot(slot: SlotState | undefined): string | undefined {
  */
 export async function makeSlot(places: SlotPlaces, name: string): Promise<string> {
   if (places.slots === places.source) return makeThere(places, name);
+  await waitUntilUncopied(places.slots, name);
   return makeOnStandby(places, () => makeThere(places, name));
 }
 
@@ -107,7 +108,8 @@ export async function dropSlot(pg: Queryable, name: string): Promise<void> {
   const giveUpAt = Date.now() + DROP_MS;
   for (;;) {
     const slot = await readSlot(pg, name);
-    if (slot === undefined) return;
+    // PostgreSQL drops a copy itself when the slot of the primary is gone.
+    if (slot === undefined || slot.isCopy) return;
     if (slot.pid !== null) await pg.query(/* sql */ `select pg_catalog.pg_terminate_backend($1)`, [slot.pid]);
     try {
       await pg.query(/* sql */ `select pg_catalog.pg_drop_replication_slot($1)`, [name]);
@@ -115,16 +117,27 @@ export async function dropSlot(pg: Queryable, name: string): Promise<void> {
     } catch (error) {
       const code = codeOf(error);
       if (code === UNDEFINED) return;
-      // The copy goes soon after the slot of the primary, which was dropped before.
-      const isWaitedFor = code === IN_USE || (slot.isCopy && code === WRONG_LEVEL);
-      if (!isWaitedFor) throw classifyPostgres(error, `dropping the replication slot ${name}`);
+      if (code !== IN_USE) throw classifyPostgres(error, `dropping the replication slot ${name}`);
       if (Date.now() > giveUpAt)
         throw new Failure('LockTimeout', {
-          message: `The replication slot ${name} cannot be dropped: ${slot.isCopy ? 'the standby still has the copy of a slot of the primary' : `process ${slot.pid} of PostgreSQL reads it`}.`,
-          remedy: `It is tried again by itself.${slot.pid === null ? '' : ` To end who reads it: select pg_terminate_backend(${slot.pid})`}`,
+          message: `The replication slot ${name} cannot be dropped: process ${slot.pid} of PostgreSQL reads it.`,
+          remedy: `It is tried again by itself. To end who reads it: select pg_terminate_backend(${slot.pid})`,
           cause: error,
         });
     }
+    await sleep(DROP_EVERY_MS);
+  }
+}
+
+/** A standby drops what it has copied some 30 s after the slot of its primary is gone. @throws Failure `LockTimeout` */
+async function waitUntilUncopied(pg: Queryable, name: string): Promise<void> {
+  const giveUpAt = Date.now() + COPY_MS;
+  while ((await readSlot(pg, name))?.isCopy === true) {
+    if (Date.now() > giveUpAt)
+      throw new Failure('LockTimeout', {
+        message: `The standby of PG_WAL_ADDRESS still has a copy of the slot ${name} that the primary had.`,
+        remedy: 'It is tried again by itself. A standby drops it while its sync_replication_slots is on.',
+      });
     await sleep(DROP_EVERY_MS);
   }
 }
