@@ -9,6 +9,7 @@ import { waitFor } from './wait-for.js';
 import { freePort } from './worker-endpoints.js';
 
 const DEADLINE_MS = 60_000;
+const COPIES_SLOTS = 170_000;
 
 /** A server, and a standby of it. */
 export interface PostgresPair {
@@ -53,13 +54,16 @@ export async function openPair(primary: PostgresAddress): Promise<PostgresPair> 
   writeFileSync(join(copy, 'backup_label'), label);
   writeFileSync(join(copy, 'standby.signal'), '');
   const port = await freePort();
+  const { version } = (
+    await own.query<{ version: number }>(`select current_setting('server_version_num')::int as version`)
+  ).rows[0] ?? { version: 0 };
   const { user, password, database } = primary;
   appendFileSync(
     join(copy, 'postgresql.auto.conf'),
     `primary_conninfo = 'host=127.0.0.1 port=${link.port} user=${user} password=${password} dbname=${database}'
 primary_slot_name = 'standby'
 hot_standby_feedback = on
-sync_replication_slots = on
+${version < COPIES_SLOTS ? '' : 'sync_replication_slots = on'}
 `,
   );
   const settings = (
