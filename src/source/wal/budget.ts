@@ -1,4 +1,4 @@
-import { BUDGET_WARN_FROM, megabytes } from '../../domain/figures.js';
+import { BUDGET_WARN_FROM, count, megabytes } from '../../domain/figures.js';
 import { readSlot } from './slot.js';
 import type { SlotPlaces } from './slot-server.js';
 
@@ -7,8 +7,16 @@ export interface Kept {
   /** WAL, for the slot. */
   readonly walBytes: number;
   /** The outboxes of those that are not detached. */
-  readonly outboxes: readonly { readonly id: string; readonly bytes: number }[];
+  readonly outboxes: readonly {
+    readonly id: string;
+    readonly bytes: number;
+    /** That are not moved yet, as the statistics of PostgreSQL have them: the room of those that were moved is not given back. */
+    readonly events: number;
+  }[];
 }
+
+/** Some 1 MB: to take such a table out would give nothing back. */
+const FEW_EVENTS = 10_000;
 
 /** PostgreSQL locks what it measures, and waits for who has locked it: such an outbox counts as empty. */
 const BYTES = /* sql */ `case when exists (
@@ -20,7 +28,8 @@ const BYTES = /* sql */ `case when exists (
 export async function readKept({ source, slots }: SlotPlaces, name: string): Promise<Kept> {
   const slot = await readSlot(slots, name);
   const found = await source.query<Kept['outboxes'][number]>(
-    /* sql */ `select t.table_id::text as id, (${BYTES})::float8 as bytes
+    /* sql */ `select t.table_id::text as id, (${BYTES})::float8 as bytes,
+        coalesce(pg_catalog.pg_stat_get_live_tuples(o.oid), 0)::float8 as events
       from pg2click.wal_table t
       cross join lateral (select pg_catalog.to_regclass('pg2click.outbox_' || t.table_id) as oid) o
       where t.slot = $1 and t.detached is null`,
@@ -36,7 +45,7 @@ export type Verdict =
   | { readonly is: 'held by'; readonly id: string; readonly why: string };
 
 /**
- * What to do about a budget: what takes the larger part of it decides. Where that is the outboxes, the table with the largest one goes.
+ * What to do about a budget: what takes the larger part of it decides. Where that is the outboxes, the table goes that has most events in its own.
  * Where it is the WAL, a table goes only if it is known to hold up the reader: all others are read, and to take one out would keep nothing
  * back.
  * @param held the table whose outbox could not be written the last time
@@ -51,11 +60,12 @@ export function judge({ walBytes, outboxes }: Kept, budget: number, held: string
     if (known === undefined) return { is: 'held by none', sentence };
     return { is: 'held by', id: known.id, why: `its outbox could not be written, and ${sentence}` };
   }
-  const [largest] = outboxes.toSorted((a, b) => b.bytes - a.bytes);
-  if (largest === undefined) return { is: 'held by none', sentence };
+  const [fullest] = outboxes.toSorted((a, b) => b.events - a.events);
+  if (fullest === undefined || fullest.events < FEW_EVENTS) return { is: 'held by none', sentence };
+  const { id, bytes, events } = fullest;
   return {
     is: 'held by',
-    id: largest.id,
-    why: `its outbox of ${megabytes(largest.bytes)} was the largest, and ${sentence}`,
+    id,
+    why: `its outbox of ${megabytes(bytes)} had most events, ${count(events)}, and ${sentence}`,
   };
 }

@@ -5,6 +5,8 @@ import { detach, tidyDetached } from './detach.js';
 import type { ReadingOptions } from './reading.js';
 import { readWriters } from './slot.js';
 
+/** What somebody has locked is left for the next look. */
+const LOCK_MS = 2_000;
 /** The same is said again after so long. */
 const SAY_EVERY_MS = 60_000;
 
@@ -32,7 +34,7 @@ export class BudgetKeeper {
     this.#isLooking = true;
     try {
       await using pg = await this.#services.connect('wal budget');
-      await pg.query(/* sql */ `set lock_timeout = '2s'`);
+      await pg.query(/* sql */ `set lock_timeout = '${LOCK_MS}ms'`);
       await this.#judge(pg, held);
       await tidyDetached(pg, this.#slot);
     } catch {
@@ -60,7 +62,10 @@ export class BudgetKeeper {
   }
 
   async #detach(pg: PostgresClient, id: string, why: string): Promise<boolean> {
+    // Who reads holds the row of the slot while it waits for an outbox, 30 s at most.
+    await pg.query(/* sql */ `set lock_timeout = '40s'`);
     const table = await detach(pg, this.#slot, id, why);
+    await pg.query(/* sql */ `set lock_timeout = '${LOCK_MS}ms'`);
     if (table === undefined) {
       this.#say(`No table is detached, although ${why}.`);
       return false;

@@ -10,7 +10,7 @@ import { placesOfKey } from './relations.js';
 import type { HandOvers } from './rows/hand-overs.js';
 import type { ReplicationStream, StreamReceiver } from './replication-stream.js';
 import type { SlotPlaces } from './slot-server.js';
-import { readReader, readTable } from './state.js';
+import { claimReader, readReader, readTable } from './state.js';
 import { readWholeSlot } from './verify.js';
 import { note, writeKeys, type KeyWriter } from './write-keys.js';
 
@@ -46,6 +46,8 @@ export interface ReadingOptions {
 export class Reading implements StreamReceiver {
   readonly #options: ReadingOptions;
   readonly #writing: PostgresClient;
+  /** As the connection sees them that writes. */
+  readonly #places: SlotPlaces;
   #stream: ReplicationStream | undefined;
   #collector: ChangeCollector | undefined;
   #output: PgOutput | undefined;
@@ -73,6 +75,7 @@ export class Reading implements StreamReceiver {
   constructor(options: ReadingOptions, writing: PostgresClient) {
     this.#options = options;
     this.#writing = writing;
+    this.#places = { source: writing, slots: options.slots === options.source ? writing : options.slots };
     this.failed = new Promise((_, reject) => (this.#reject = reject));
     this.failed.catch(() => undefined);
   }
@@ -134,9 +137,8 @@ export class Reading implements StreamReceiver {
    * sends again what is missing. Never rejects.
    */
   async acknowledgeReplayed(): Promise<void> {
-    const { slots, slot } = this.#options;
     try {
-      const position = (await readReader(slots, slot))?.position ?? 0n;
+      const position = (await readReader(this.#options.slots, this.#options.slot))?.position ?? 0n;
       if (position <= this.#safe || position > this.#noted) return;
       this.#safe = position;
       this.report();
@@ -145,38 +147,27 @@ export class Reading implements StreamReceiver {
     }
   }
 
-  /** The slot where it is, and the rest as the connection sees it that writes. */
-  get #places(): SlotPlaces {
-    const { source, slots } = this.#options;
-    return { source: this.#writing, slots: slots === source ? this.#writing : slots };
-  }
-
   #afterClaim(): Promise<void> {
     return this.#claimed ?? Promise.reject(new Error('a change came before the stream had started'));
   }
 
   async #claim(): Promise<void> {
-    const { slot, onStarted, budgetBytes = null } = this.#options;
-    const claimed = await this.#writing.query<{ epoch: string; xid: string }>(
-      /* sql */ `update pg2click.wal_reader set epoch = epoch + 1, budget = $2 where slot = $1
-        returning epoch::text, pg_catalog.pg_current_xact_id()::text as xid`,
-      [slot, budgetBytes],
-    );
-    const { epoch, xid = '0' } = claimed.rows[0] ?? {};
+    const { slot, onStarted, budgetBytes } = this.#options;
+    const claimed = await claimReader(this.#writing, slot, budgetBytes);
     // In another statement than the look before: what the reader before had in hand is there by now.
     const whole = await readWholeSlot(this.#places, slot);
-    if (epoch === undefined || typeof whole === 'string')
+    if (claimed === undefined || typeof whole === 'string')
       throw new Failure('SourceChanged', {
         message: `${typeof whole === 'string' ? whole : `The slot ${slot} is gone`}.`,
       });
-    this.#writer = { pg: this.#writing, slot, epoch };
+    this.#writer = { pg: this.#writing, slot, epoch: claimed.epoch };
     this.#safe = whole.slot.confirmed;
     this.#noted = whole.row.position;
     this.#options.handOvers.restart();
     this.#logs = new LogRelations(this.#options.source);
     this.#collector = new ChangeCollector({
       position: whole.row.position,
-      xid: BigInt(xid),
+      xid: claimed.xid,
       find: (relation) => this.#find(relation),
       handOvers: this.#options.handOvers,
       onCommit: (end) => this.#committed(end),

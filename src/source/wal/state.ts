@@ -41,6 +41,25 @@ export async function readReader(pg: Queryable, slot: string): Promise<ReaderRow
   return row === undefined ? undefined : { ...row, position: parseLsn(row.position) };
 }
 
+/**
+ * Begins an epoch: who read before stops.
+ * @param budgetBytes that this reader has
+ * @returns the epoch, and a transaction id of the present; undefined where there is no such slot
+ */
+export async function claimReader(
+  pg: Queryable,
+  slot: string,
+  budgetBytes: number | undefined,
+): Promise<{ readonly epoch: string; readonly xid: bigint } | undefined> {
+  const found = await pg.query<{ epoch: string; xid: string }>(
+    /* sql */ `update pg2click.wal_reader set epoch = epoch + 1, budget = $2 where slot = $1
+      returning epoch::text, pg_catalog.pg_current_xact_id()::text as xid`,
+    [slot, budgetBytes ?? null],
+  );
+  const [row] = found.rows;
+  return row === undefined ? undefined : { epoch: row.epoch, xid: BigInt(row.xid) };
+}
+
 /** @param relation oid @returns undefined where it is not, or not any more, behind the slot */
 export async function readTable(pg: Queryable, slot: string, relation: string): Promise<WalTable | undefined> {
   const found = await pg.query<WalTable>(
