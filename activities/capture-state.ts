@@ -10,6 +10,8 @@ export async function captureState(deps: Deps, table: ReplicatedTable): Promise<
   const row = (await readStages(deps.ledger, table.id)).find(({ stage }) => stage === drain?.id);
   const { lowWater = '0', position, pending } = row ?? {};
   const captured = { table, id: table.id, lowWater, position, pending };
-  const backlog = await deps.captures.named(table.route.capture.kind).backlog?.(deps.source, [captured]);
+  const backlog = await deps.captures
+    .named(table.route.capture.kind)
+    .backlog?.(deps.source, [captured], deps.wal.slots);
   return backlog?.get(table.id);
 }

@@ -31,6 +31,7 @@ export function ddlOptions({ deps, steps, claim, lockWaitMs }: Begun): SharingOp
     giveUpMs: lockWaitMs,
     ledgerElsewhere: deps.settings.ledger !== undefined,
     fence: (transaction) => checkClaim(deps.ledgerWithin(transaction), claim),
+    connectSlots: deps.connectSlots,
   };
 }
 

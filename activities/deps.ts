@@ -11,6 +11,7 @@ import {
   ledgerSettings,
   IdleConnectionGroup,
   STATEMENT_MS,
+  walSettings,
   type PostgresClient,
 } from '../src/connect/postgres.js';
 import type { Queryable } from '../src/connect/queryable.js';
@@ -51,6 +52,8 @@ import { openReader } from '../src/topic/reader.js';
 
 /** Statements of the pool take milliseconds: a few connections serve many tables. */
 const POOL_CONNECTIONS = 8;
+/** At a standby that the WAL is read from. */
+const SLOT_CONNECTIONS = 2;
 /** Tables that are prepared or removed at once: seconds each, and DDL in one another's way gains nothing. */
 const DDL_CONCURRENCY = 4;
 /** Each holds a connection while ClickHouse takes its rows. */
@@ -90,6 +93,8 @@ export interface Deps {
   readonly wal: WalReaders;
   /** A connection of one errand's own, when its turn has come; `await using` ends it. */
   connectSource(name: string, options: AcquireOptions): Promise<PostgresClient>;
+  /** Likewise, to the server that has the replication slots; undefined where that is the server of the tables. */
+  readonly connectSlots: (() => Promise<PostgresClient>) | undefined;
   /** Those that copies read with. */
   readonly copies: CopyConnections;
   /** Who we are; PostgreSQL is asked once, when somebody first wants to know. @throws Failure those of PostgreSQL */
@@ -143,10 +148,23 @@ export function openDeps(
     onLost: () => idleGroup.endIdle(),
   });
   const listener = new Listener(() => connectPostgres(settings, { name: 'listen' }));
+  const slots =
+    settings.wal === undefined
+      ? source
+      : createPostgresPool(walSettings(settings), {
+          max: SLOT_CONNECTIONS,
+          statementMs: STATEMENT_MS,
+          name: 'slot',
+          log,
+        });
   const wal = new WalReaders({
     source,
-    connect: (name, options) => connectPostgres(settings, { name, ...options }),
+    slots,
+    connect: (name, options) =>
+      connectPostgres(options?.replication === true ? walSettings(settings) : settings, { name, ...options }),
     onFailure: ({ kind, message }) => log.warn({ kind }, message),
+    budgetBytes: settings.worker.walBudgetBytes,
+    onWarning: (sentence) => log.warn({}, sentence),
   });
   const errands = new Semaphore(DDL_CONCURRENCY);
   const copies = new CopyConnections(
@@ -182,6 +200,8 @@ export function openDeps(
     async connectSource(name, options) {
       return connectInPlace(await errands.acquire(options), () => connectPostgres(settings, { name }));
     },
+    connectSlots:
+      settings.wal === undefined ? undefined : () => connectPostgres(walSettings(settings), { name: 'make slot' }),
     deployment() {
       deployment ??= readDeployment(source, settings.pipeline);
       // A failed answer is not remembered.
@@ -214,7 +234,7 @@ export function openDeps(
       const closing = [mirror.close(), wal.close()];
       if (publisher !== undefined) closing.push(publisher.then((opened) => opened.close()));
       await Promise.allSettled(closing);
-      const pools = [...new Set([ledger, source])].map((pool) => pool.end());
+      const pools = [...new Set([ledger, source, slots])].map((pool) => pool.end());
       await Promise.allSettled([
         watch.close(),
         listener.close(),

@@ -272,6 +272,7 @@ async function install(
     giveUpMs: lockWaitMs,
     ledgerElsewhere: deps.settings.ledger !== undefined,
     fence: (transaction: Queryable) => checkClaim(deps.ledgerWithin(transaction), claim),
+    connectSlots: deps.connectSlots,
   };
   try {
     await capture.refuseLeftovers?.(pg, table, before);

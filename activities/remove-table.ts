@@ -43,6 +43,7 @@ export async function removeTable(
         onWait: (holders) => steps.say(`waiting: ${holders}`),
         giveUpMs: lockWaitMs,
         fence: (transaction) => checkClaim(deps.ledgerWithin(transaction), claim),
+        connectSlots: deps.connectSlots,
       });
     steps.begin('looking at the target');
     const receipt: { dropped: string[]; kept: RemoveReceipt['kept'][number][] } = { dropped: [], kept: [] };

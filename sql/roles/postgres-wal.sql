@@ -78,6 +78,10 @@ begin
   execute format('grant usage on schema pg2click_admin to %I', v_role);
   execute format('grant execute on function pg2click_admin.make_publication(name), pg2click_admin.publish(regclass, name),
     pg2click_admin.unpublish(regclass, name), pg2click_admin.drop_publication(name) to %I', v_role);
+  -- A slot on a standby (PostgreSQL 16 and later) waits for the record that it writes, 15 s without it.
+  if to_regprocedure('pg_catalog.pg_log_standby_snapshot()') is not null then
+    execute format('grant execute on function pg_catalog.pg_log_standby_snapshot() to %I', v_role);
+  end if;
 end
 $$;
 

@@ -13,6 +13,7 @@ import { hasKafkaTable, listTables } from '../ledger/tables.js';
 import { ensureSearchAttributes } from '../worker/search-attributes.js';
 import { plural } from '../domain/figures.js';
 import { checkLedger, checkSource, wayOf } from './check-postgres.js';
+import { checkStandby } from './check-standby.js';
 import type { Session } from './session.js';
 
 /** One server, looked at and made ready. */
@@ -53,9 +54,13 @@ export async function checkServers(
       : check('Ledger', `${elsewhere.host}:${elsewhere.port}/${elsewhere.database}`, async () =>
           checkLedger(session, { prepare, source: await source }),
         );
+  const standby = session.settings.wal;
   const checks = [
     source,
     ...(ledger === source ? [] : [ledger]),
+    ...(standby === undefined
+      ? []
+      : [check('Standby', `${standby.host}:${standby.port}`, () => checkStandby(session))]),
     check('Kafka', kafka.brokers.join(','), () => checkKafka(session, ledger)),
     ...(registry === undefined
       ? []

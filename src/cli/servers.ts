@@ -1,6 +1,14 @@
 import { ServiceError } from '@temporalio/client';
 import { explainTemporalConnect, connectTemporal, type TemporalClient } from '../connect/temporal.js';
-import { connectPostgres, ledgerSettings, type PostgresClient } from '../connect/postgres.js';
+import {
+  connectPostgres,
+  createPostgresPool,
+  ledgerSettings,
+  STATEMENT_MS,
+  walSettings,
+  type PostgresClient,
+} from '../connect/postgres.js';
+import type { Queryable } from '../connect/queryable.js';
 import type { ViewSource } from '../control/table-view.js';
 import { taskQueuesOf, type Deployment, type TaskQueues } from '../domain/deployment.js';
 import { classifyPostgres } from '../failure/classify-postgres.js';
@@ -14,6 +22,8 @@ export interface DatabaseServers {
   /** The same connection where the ledger lies in the database of the tables. */
   readonly ledger: PostgresClient;
   readonly source: PostgresClient;
+  /** Connects when it is first asked. */
+  readonly slots: Queryable;
   readonly deployment: Deployment;
   /** The deployment's. */
   readonly queues: TaskQueues;
@@ -44,15 +54,20 @@ export async function withDatabases<T>(session: Session, body: (servers: Databas
   const { settings, signal } = session;
   const source = await connectPostgres(settings, { name: 'cli', signal });
   let ledger = source;
+  const pool =
+    settings.wal === undefined
+      ? undefined
+      : createPostgresPool(walSettings(settings), { max: 1, name: 'cli', statementMs: STATEMENT_MS });
   try {
     if (settings.ledger !== undefined)
       ledger = await connectPostgres(ledgerSettings(settings), { name: 'cli', signal });
     const deployment = await readDeployment(source, settings.pipeline);
     await requirePair({ ledger, source });
-    return await body({ ledger, source, deployment, queues: taskQueuesOf(deployment.id) });
+    return await body({ ledger, source, slots: pool ?? source, deployment, queues: taskQueuesOf(deployment.id) });
   } catch (error) {
     throw explainServerError(error, session);
   } finally {
+    await pool?.end();
     await source[Symbol.asyncDispose]();
     if (ledger !== source) await ledger[Symbol.asyncDispose]();
   }

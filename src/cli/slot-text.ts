@@ -1,6 +1,6 @@
 import chalk from 'chalk';
 import type { SlotView } from '../control/table-view.js';
-import { duration, megabytes } from '../domain/figures.js';
+import { BUDGET_WARN_FROM, duration, megabytes } from '../domain/figures.js';
 
 /** One that is read comes to this between two looks, and goes again. */
 const GROWS_FROM = 100_000;
@@ -10,7 +10,8 @@ const MEAN_AFTER_S = 60;
 /** @param growth of the WAL that is kept, bytes a second; where that is not known and nobody reads it, the mean since then is taken */
 export function slotText(slot: SlotView, growth: number | undefined): string {
   const { name, retainedBytes, safeBytes, unreadSeconds, failover } = slot;
-  if (retainedBytes === null) return `${name}, ${chalk.red('which is gone, or has lost WAL that it needs')}`;
+  const detached = slot.detached === null ? '' : chalk.red(`; this table is detached since ${slot.detached.at}`);
+  if (retainedBytes === null) return `${name}, ${chalk.red('which is gone, or has lost WAL that it needs')}${detached}`;
   const mean = unreadSeconds !== null && unreadSeconds >= MEAN_AFTER_S ? retainedBytes / unreadSeconds : 0;
   const rate = growth ?? mean;
   const grows = rate >= GROWS_FROM;
@@ -23,7 +24,18 @@ export function slotText(slot: SlotView, growth: number | undefined): string {
     `${name}, for which PostgreSQL keeps ${megabytes(retainedBytes)} of WAL`,
     grows ? `, ${megabytes(rate)} more each second` : '',
     limit,
+    budgetText(slot, retainedBytes),
     unreadSeconds === null ? '' : chalk.yellow(`; nobody has read it for ${duration(unreadSeconds)}`),
     failover === false ? '; no standby gets it (failover is off)' : '',
+    detached,
   ].join('');
+}
+
+/** In red where a table will be detached, or no table holds it back. */
+function budgetText({ budgetBytes, outboxBytes }: SlotView, walBytes: number): string {
+  if (budgetBytes === null) return '';
+  const taken = walBytes + outboxBytes;
+  const text = `${megabytes(taken)} with outboxes, of a budget of ${megabytes(budgetBytes)}`;
+  if (taken <= budgetBytes * BUDGET_WARN_FROM) return `; ${text}`;
+  return `; ${taken > budgetBytes ? chalk.red(text) : chalk.yellow(text)}`;
 }

@@ -6,7 +6,7 @@ import { inShell } from '../domain/table-name.js';
 /** What holds a table up or was set aside, and the way out: lines below its own. */
 export function troubleOf(view: TableView): string[] {
   const { table, phase, failure, stages } = view;
-  const aside = [...stages.flatMap(asideText), ...quarantineText(view), ...changeText(view)];
+  const aside = [...stages.flatMap(asideText), ...quarantineText(view), ...detachedText(view), ...changeText(view)];
   if (phase === 'stopped' && failure === null)
     return [
       `  ${chalk.red('its workflow does not run')}: "pg2click add ${inShell(table)}" starts it again, "remove" ends it.`,
@@ -24,6 +24,13 @@ function asideText({ id, errors }: StageView): string[] {
     `  ${chalk.red(`${id} could not load ${plural(errors.messages, 'message')}`)}: kept in ${errors.table}`,
     `  ${chalk.dim('→')} in ClickHouse: select topic, partition, offset, error from ${errors.table} final order by time`,
   ];
+}
+
+/** Also of a table that is paused, or parked for something else. */
+function detachedText({ slot, failure }: TableView): string[] {
+  if (slot === null || slot.detached === null || failure?.kind === 'Detached') return [];
+  const { at, why, remedy } = slot.detached;
+  return [`  ${chalk.red(`detached from the WAL since ${at}`)}: ${why}`, `  ${chalk.dim('→')} ${remedy}`];
 }
 
 function quarantineText({ table, quarantined }: TableView): string[] {

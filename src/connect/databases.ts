@@ -6,4 +6,6 @@ export interface Databases {
   readonly ledger: Queryable;
   /** Of the tables and their outboxes. */
   readonly source: Queryable;
+  /** Of the replication slots, where that is another server than that of the tables. */
+  readonly slots?: Queryable | undefined;
 }

@@ -9,10 +9,11 @@ import type { SettingName } from '../settings/table.js';
 
 export const CONNECT_TIMEOUT_MS = 10_000;
 
-/** The settings to look at: all that is said of a ledger elsewhere is one URL. */
+/** The settings to look at: all that is said of a ledger elsewhere is one URL, and of a standby one address. */
 function nameSettings(settings: Settings, names: readonly SettingName[]): string {
-  const { setting } = settings.postgres;
-  return nameEach(settings, setting === undefined ? names : [setting]);
+  const { setting, address } = settings.postgres;
+  if (setting !== undefined) return nameEach(settings, [setting]);
+  return nameEach(settings, address !== undefined && names.includes('PG_HOST') ? [address] : names);
 }
 
 type Told = Pick<FailureDetail, 'message' | 'remedy'> & { readonly kind: FailureKind };

@@ -40,6 +40,11 @@ export function ledgerSettings(settings: Settings): Settings {
   return settings.ledger === undefined ? settings : { ...settings, postgres: settings.ledger };
 }
 
+/** The settings with which a connection leads to the server that the WAL is read from. */
+export function walSettings(settings: Settings): Settings {
+  return settings.wal === undefined ? settings : { ...settings, postgres: settings.wal };
+}
+
 /** A short statement that has no answer by then hangs on a connection that died without a word, or at a server that is frozen. */
 export const STATEMENT_MS = 30_000;
 

@@ -62,7 +62,7 @@ export interface TableBacklog {
  * @throws Failure `LedgerUnavailable` and its like; `Misconfigured` where there is no ledger
  */
 export async function readBacklog(
-  { ledger, source }: Databases,
+  { ledger, source, slots }: Databases,
   filter: LedgerFilter = {},
   captures: Pick<typeof CAPTURES, 'kinds' | 'named'> = CAPTURES,
 ): Promise<readonly TableBacklog[]> {
@@ -70,7 +70,8 @@ export async function readBacklog(
   const captured = new Map<string, CaptureBacklog>();
   for (const kind of captures.kinds) {
     const its = tables.filter(({ table }) => table.route.capture.kind === kind).map(capturedTable);
-    for (const [id, backlog] of (await captures.named(kind).backlog?.(source, its)) ?? []) captured.set(id, backlog);
+    for (const [id, backlog] of (await captures.named(kind).backlog?.(source, its, slots)) ?? [])
+      captured.set(id, backlog);
   }
   return tables.map((each) => toBacklog(each, captured.get(each.table.id)));
 }

@@ -101,6 +101,17 @@ export interface SlotView {
   readonly unreadSeconds: number | null;
   /** Whether a standby that is set up for it gets the slot too; null before PostgreSQL 17. */
   readonly failover: boolean | null;
+  /** Of the outboxes of all tables behind it. */
+  readonly outboxBytes: number;
+  /** What these and the WAL may take on the disk of PostgreSQL (`PG2CLICK_WAL_BUDGET_MB` of the worker that reads); null where there is no limit. */
+  readonly budgetBytes: number | null;
+  /** Why the changes of this table are not read any more, since which position of the WAL, and the way out; null where they are. */
+  readonly detached: {
+    readonly position: string;
+    readonly at: string;
+    readonly why: string;
+    readonly remedy: string;
+  } | null;
 }
 
 export interface StageView {

@@ -1,3 +1,6 @@
+/** From this part of a budget on people are warned. */
+export const BUDGET_WARN_FROM = 0.75;
+
 /** Numbers as people read them: `1,234,567`. The same in every locale, and in a workflow. */
 export function count(value: number): string {
   return Math.round(value)

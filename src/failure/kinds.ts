@@ -99,6 +99,12 @@ export const FAILURE_POLICIES = {
       'Remove the table and add it again: all of it is copied. If its columns or its key changed, remove it with ' +
       '--drop-target, because the old ClickHouse table does not fit any more.',
   },
+  Detached: {
+    treatment: 'parked',
+    remedy:
+      'The table held up others, or took too much of the disk of PostgreSQL, and its changes are not read any more: remove it and add it ' +
+      'again, which copies it.',
+  },
   OutboxInconsistent: {
     treatment: 'parked',
     remedy: 'Something other than pg2click changed the outbox: remove the table and add it again.',

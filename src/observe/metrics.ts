@@ -142,6 +142,21 @@ export const METRICS = {
     description:
       'wal: WAL that may still be written before PostgreSQL gives the replication slot up; not shown where max_slot_wal_keep_size sets no limit.',
   },
+  pg2click_wal_budget_ratio: {
+    kind: 'gauge',
+    unit: '',
+    labels: TABLE,
+    origin: 'collector',
+    description:
+      'wal: what the tables of a pipeline take on the disk of PostgreSQL, WAL and outboxes, as a part of PG2CLICK_WAL_BUDGET_MB; not shown where that is not set. Above 1 a table is detached.',
+  },
+  pg2click_detached: {
+    kind: 'gauge',
+    unit: '',
+    labels: TABLE,
+    origin: 'collector',
+    description: 'wal: 1 where the changes of the table are not read any more, and it has to be copied again.',
+  },
   pg2click_settle_seconds: {
     kind: 'gauge',
     unit: 'seconds',

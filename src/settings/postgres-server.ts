@@ -1,3 +1,4 @@
+import { splitHostPort } from '../connect/host-port.js';
 import { Secret } from './secret.js';
 import type { SettingValues } from './table.js';
 import type { Tls } from './tls.js';
@@ -12,6 +13,8 @@ export interface PostgresServer {
   readonly tls: Tls | undefined;
   /** The setting that holds all of this, for sentences; absent where the PG_ settings do. */
   readonly setting?: 'LEDGER_PG_URL';
+  /** The setting that holds its address, for sentences; absent where PG_HOST and PG_PORT do, or `setting`. */
+  readonly address?: 'PG_WAL_ADDRESS';
 }
 
 export function postgresServer(values: SettingValues, tls: Tls | undefined): PostgresServer {
@@ -23,4 +26,10 @@ export function postgresServer(values: SettingValues, tls: Tls | undefined): Pos
     password: new Secret(values.PG_PASSWORD ?? ''),
     tls,
   };
+}
+
+/** The standby that the WAL is read from. @returns undefined where that is read from the server of the tables */
+export function walServer(values: SettingValues, tables: PostgresServer): PostgresServer | undefined {
+  const { PG_WAL_ADDRESS: address } = values;
+  return address === undefined ? undefined : { ...tables, ...splitHostPort(address), address: 'PG_WAL_ADDRESS' };
 }

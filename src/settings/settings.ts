@@ -8,7 +8,7 @@ import { clickhouseServer, type ClickHouseServer } from './clickhouse-server.js'
 import { readClickHouseServers } from './clickhouse-servers.js';
 import { readEnvFile, readLayers, type Layer, type WrittenSettings } from './layer.js';
 import { readLedgerServer } from './ledger.js';
-import { postgresServer, type PostgresServer } from './postgres-server.js';
+import { postgresServer, walServer, type PostgresServer } from './postgres-server.js';
 import { readValues } from './read-values.js';
 import { readRegistryServer, type RegistryServer } from './registry.js';
 import { isBareAddress, Secret } from './secret.js';
@@ -27,6 +27,8 @@ export interface Settings {
   readonly transport: TransportKind;
   /** Of the tables. */
   readonly postgres: PostgresServer;
+  /** That the WAL is read from; undefined where that is the server of the tables. */
+  readonly wal: PostgresServer | undefined;
   /** Of the ledger; undefined where it lies in the database of the tables. */
   readonly ledger: PostgresServer | undefined;
   readonly kafka: {
@@ -69,6 +71,8 @@ export interface Settings {
     readonly copyChunkBytes: number;
     /** Of all copies together; undefined for no limit. */
     readonly copyBytesPerSecond: number | undefined;
+    /** What tables that are captured from the WAL may take on the disk of PostgreSQL; undefined for no limit. */
+    readonly walBudgetBytes: number | undefined;
     /** How many rows are set aside before a table parks. */
     readonly quarantine: QuarantineLimits;
     /** `host:port` for Prometheus. */
@@ -241,10 +245,12 @@ function compose(
   if (told.ledger !== undefined && told.ledger.password.reveal() !== '') secrets.push(told.ledger.password);
   if (told.registry !== undefined && told.registry.password.reveal() !== '') secrets.push(told.registry.password);
   for (const { password } of Object.values(told.clickhouses)) if (password.reveal() !== '') secrets.push(password);
+  const postgres = postgresServer(values, told.security.postgres);
   const settings: Settings = {
     pipeline: values.PG2CLICK_PIPELINE,
     transport: values.PG2CLICK_TRANSPORT,
-    postgres: postgresServer(values, told.security.postgres),
+    postgres,
+    wal: walServer(values, postgres),
     ledger: told.ledger,
     kafka: {
       brokers: Object.freeze(values.KAFKA_BOOTSTRAP),
@@ -275,6 +281,8 @@ function compose(
       copyBytesPerSecond:
         values.PG2CLICK_COPY_MB_PER_SECOND === 0 ? undefined : values.PG2CLICK_COPY_MB_PER_SECOND * 1_000_000,
       copyChunkBytes: values.PG2CLICK_COPY_CHUNK_MB * 1024 * 1024,
+      walBudgetBytes:
+        values.PG2CLICK_WAL_BUDGET_MB === undefined ? undefined : values.PG2CLICK_WAL_BUDGET_MB * 1_000_000,
       quarantine: { rows: values.PG2CLICK_QUARANTINE_ROWS, percent: values.PG2CLICK_QUARANTINE_PERCENT },
       metricsAddress: values.PG2CLICK_METRICS,
       healthAddress: values.PG2CLICK_HEALTH,

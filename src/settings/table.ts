@@ -55,6 +55,11 @@ export const SETTINGS = {
     description:
       'All of the above in one: postgres://user:password@host:5432/database?sslmode=verify-full&sslrootcert=ca.pem.',
   }),
+  PG_WAL_ADDRESS: setting('PostgreSQL', hostAndPort, {
+    defaultWords: 'PG_HOST and PG_PORT',
+    description:
+      'host:port of a standby of that server (PostgreSQL 16 or later) at which the WAL is read for --capture wal; database, role, password and TLS are those of PG_HOST. The same for all commands and workers.',
+  }),
   LEDGER_PG_URL: setting('PostgreSQL', postgresUrl, {
     secret: true,
     defaultWords: 'the database of the tables',
@@ -239,6 +244,12 @@ export const SETTINGS = {
     default: '0',
     description:
       'What the copies of a worker read at most, together, in megabytes of text a second; 0 for no limit. For a PostgreSQL that has others to serve.',
+  }),
+  PG2CLICK_WAL_BUDGET_MB: setting('Worker', wholeNumber(1, 100_000_000), {
+    unit: 'megabytes',
+    defaultWords: 'none: warnings only',
+    description:
+      'What the tables that are captured from the WAL may take on the disk of PostgreSQL: the WAL that it keeps for their slot, and their outboxes. Above it the table that takes the most is detached, and has to be copied again. The same for all workers.',
   }),
   PG2CLICK_QUARANTINE_ROWS: setting('Worker', wholeNumber(0, 1_000_000), {
     default: '1000',

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { PostgresClient } from '../connect/postgres.js';
 import type { Queryable } from '../connect/queryable.js';
 import { classifyPostgres } from '../failure/classify-postgres.js';
 import { Failure } from '../failure/failure.js';
@@ -27,6 +28,8 @@ export interface DdlOptions {
   readonly fence?: ((pg: Queryable) => Promise<void>) | undefined;
   /** The ledger lies in another database: an outbox gets its row in `pg2click.drain`. */
   readonly ledgerElsewhere?: boolean | undefined;
+  /** A connection of its own to the server that has the replication slots. Absent: that of the tables has them. */
+  readonly connectSlots?: (() => Promise<PostgresClient>) | undefined;
   /** Of a removal: another capture fills the outbox, which stays. */
   readonly keepsOutbox?: boolean | undefined;
 }

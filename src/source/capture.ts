@@ -74,6 +74,17 @@ export interface CaptureBacklog extends SourceBacklog {
     readonly unreadSeconds: number | null;
     /** Whether a standby that is set up for it gets the slot too; null before PostgreSQL 17. */
     readonly failover: boolean | null;
+    /** Of the outboxes of all tables behind it. */
+    readonly outboxBytes: number;
+    /** What these and the WAL may take on the disk of PostgreSQL; null where there is no limit. */
+    readonly budgetBytes: number | null;
+    /** Why the changes of this table are not read any more; null where they are. */
+    readonly detached: {
+      readonly position: string;
+      readonly at: string;
+      readonly why: string;
+      readonly remedy: string;
+    } | null;
   };
 }
 
@@ -146,8 +157,12 @@ export interface Capture {
    * newest rows, which are then read again. Absent: it cannot begin in the middle.
    */
   startFromNow?(pg: Queryable, table: ReplicatedTable): Promise<object>;
-  /** What waits, by table id, in a number of round trips that does not grow with the tables. Absent: nobody can tell. */
-  backlog?(pg: Queryable, tables: readonly CapturedTable[]): Promise<ReadonlyMap<string, CaptureBacklog>>;
+  /** What waits, by table id, in a number of round trips that does not grow with the tables. Absent: nobody can tell. @param slots where replication slots are, if not in `pg` */
+  backlog?(
+    pg: Queryable,
+    tables: readonly CapturedTable[],
+    slots?: Queryable,
+  ): Promise<ReadonlyMap<string, CaptureBacklog>>;
   /** Absent: it fills no outbox. */
   readonly sharing?: OutboxSharing;
   /** Its changes on their way to a topic, as batches of a stage that was claimed. */

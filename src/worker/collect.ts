@@ -231,10 +231,15 @@ function gapReadings({ table, gaps }: TableBacklog): Reading[] {
 
 /** Those of all tables of a pipeline are the same slot's. */
 function slotReadings({ table, slot }: TableBacklog): Reading[] {
-  if (slot === undefined || slot.retainedBytes === null) return [];
+  if (slot === undefined) return [];
   const labels = labelsOf(table);
-  const { retainedBytes, safeBytes } = slot;
+  const { retainedBytes, safeBytes, outboxBytes, budgetBytes, detached } = slot;
+  const isDetached = { name: 'pg2click_detached' as const, value: detached === null ? 0 : 1, labels };
+  if (retainedBytes === null) return [isDetached];
+  const share = budgetBytes === null ? null : (retainedBytes + outboxBytes) / budgetBytes;
   return [
+    isDetached,
+    ...(share === null ? [] : [{ name: 'pg2click_wal_budget_ratio' as const, value: share, labels }]),
     { name: 'pg2click_slot_retained_bytes', value: retainedBytes, labels },
     ...(safeBytes === null ? [] : [{ name: 'pg2click_slot_safe_bytes' as const, value: safeBytes, labels }]),
   ];

@@ -2,7 +2,7 @@ import { Client } from '@temporalio/client';
 import type { NativeConnection } from '@temporalio/worker';
 import { connectClickHouse } from '../connect/clickhouse.js';
 import { connectKafka } from '../connect/kafka.js';
-import { createPostgresPool, ledgerSettings, STATEMENT_MS } from '../connect/postgres.js';
+import { createPostgresPool, ledgerSettings, STATEMENT_MS, walSettings } from '../connect/postgres.js';
 import type { Log } from '../observe/log.js';
 import type { Meters } from '../observe/meters.js';
 import type { Settings } from '../settings/settings.js';
@@ -69,17 +69,19 @@ export async function observeWorker({ settings, role, version, meters, log }: Ob
     const options = { max: 1, name: 'metrics', statementMs: STATEMENT_MS, log };
     const source = createPostgresPool(settings, options);
     const ledger = settings.ledger === undefined ? source : createPostgresPool(ledgerSettings(settings), options);
+    const slots = settings.wal === undefined ? source : createPostgresPool(walSettings(settings), options);
     const clickhouse = connectClickHouse(settings, { requestTimeoutMs: 10_000, connections: 1 });
     const temporal = new Client({ connection, namespace: settings.temporal.namespace });
     try {
       const kafka = connectKafka(settings, log);
       const findLateReaders = (readers: readonly TopicPlace[]): Promise<readonly boolean[]> =>
         withAdmin(kafka, (admin) => findLate(admin, readers, settings.kafka.retentionMs));
-      const deps = { ledger, source, clickhouse, temporal, findLate: findLateReaders, meters, log };
+      const deps = { ledger, source, slots, clickhouse, temporal, findLate: findLateReaders, meters, log };
       await collectUntil(deps, stop.signal);
     } finally {
       await Promise.allSettled([source.end(), clickhouse.close()]);
-      if (ledger !== source) await ledger.end().catch(() => undefined);
+      const others = [...new Set([ledger, slots])].filter((pool) => pool !== source);
+      await Promise.allSettled(others.map((pool) => pool.end()));
     }
   }
 }

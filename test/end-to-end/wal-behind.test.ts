@@ -25,8 +25,10 @@ async function reader(isReading: boolean): Promise<WalReaders> {
   await path.deps.wal.close();
   const wal = new WalReaders({
     source: path.deps.source,
+    slots: path.deps.source,
     connect: (name, options) => connectPostgres(path.settings, { name, ...options }),
     onFailure: () => undefined,
+    onWarning: () => undefined,
   });
   opened.push(wal);
   if (!isReading) {

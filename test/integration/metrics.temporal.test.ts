@@ -110,6 +110,8 @@ it('a worker offers Temporal’s metrics and ours, named and labelled as the tab
     'pg2click_replay_waiting',
     'pg2click_slot_retained_bytes',
     'pg2click_slot_safe_bytes',
+    'pg2click_wal_budget_ratio',
+    'pg2click_detached',
     'pg2click_settle_seconds',
     'pg2click_gap_ranges',
     'pg2click_given_up_ids',

@@ -67,6 +67,7 @@ describe('one reads a slot', () => {
       readSlotOnce({
         slot,
         source: path.source,
+        slots: path.source,
         connect: (name, options) => connect(name, options?.replication === true),
         signal,
         onStarted,

@@ -9,11 +9,14 @@ import { waitFor } from './wait-for.js';
 import { freePort } from './worker-endpoints.js';
 
 const DEADLINE_MS = 60_000;
+const COPIES_SLOTS = 170_000;
 
 /** A server, and a standby of it. */
 export interface PostgresPair {
   /** Clients that follow the primary, wherever it is. */
   readonly address: PostgresAddress;
+  /** The standby itself. */
+  readonly standby: PostgresAddress;
   /**
    * Waits until the standby has all that was committed, and a slot of the primary.
    * @param read reads from that slot: a standby keeps its copy when the slot has moved on since it was made. Absent: there is no slot
@@ -21,6 +24,8 @@ export interface PostgresPair {
   catchUp(read?: () => Promise<unknown>): Promise<void>;
   /** From now on the standby gets nothing. */
   isolate(): Promise<void>;
+  /** Kills the standby, and starts it again. */
+  restartStandby(): Promise<void>;
   /** Kills the primary, and makes the standby the primary. */
   failOver(): Promise<void>;
   close(): Promise<void>;
@@ -49,13 +54,16 @@ export async function openPair(primary: PostgresAddress): Promise<PostgresPair> 
   writeFileSync(join(copy, 'backup_label'), label);
   writeFileSync(join(copy, 'standby.signal'), '');
   const port = await freePort();
+  const { version } = (
+    await own.query<{ version: number }>(`select current_setting('server_version_num')::int as version`)
+  ).rows[0] ?? { version: 0 };
   const { user, password, database } = primary;
   appendFileSync(
     join(copy, 'postgresql.auto.conf'),
     `primary_conninfo = 'host=127.0.0.1 port=${link.port} user=${user} password=${password} dbname=${database}'
 primary_slot_name = 'standby'
 hot_standby_feedback = on
-sync_replication_slots = on
+${version < COPIES_SLOTS ? '' : 'sync_replication_slots = on'}
 `,
   );
   const settings = (
@@ -64,22 +72,28 @@ sync_replication_slots = on
     )
   ).rows;
   execFileSync('chown', ['--recursive', `${uid}:${gid}`, copy]);
-  const standby = spawn(
-    program,
-    [
-      '-D',
-      copy,
-      '-p',
-      String(port),
-      '-c',
-      'listen_addresses=127.0.0.1',
-      '-c',
-      'unix_socket_directories=',
-      ...settings.flatMap(({ name, setting }) => ['-c', `${name}=${setting}`]),
-    ],
-    { uid, gid, cwd: copy, stdio: 'ignore' },
-  );
-  const gone = once(standby, 'exit');
+  const start = () =>
+    spawn(
+      program,
+      [
+        '-D',
+        copy,
+        '-p',
+        String(port),
+        '-c',
+        'listen_addresses=127.0.0.1',
+        '-c',
+        'unix_socket_directories=',
+        ...settings.flatMap(({ name, setting }) => ['-c', `${name}=${setting}`]),
+      ],
+      { uid, gid, cwd: copy, stdio: 'ignore' },
+    );
+  let standby = start();
+  let gone = once(standby, 'exit');
+  const stop = async (): Promise<void> => {
+    standby.kill('SIGQUIT');
+    await gone;
+  };
   const other = async (): Promise<pg.Client> => {
     const client = new pg.Client({ ...primary, port });
     client.on('error', () => undefined);
@@ -87,14 +101,17 @@ sync_replication_slots = on
     return client;
   };
   let there: pg.Client | undefined;
-  await waitFor(async () => (there = await other().catch(() => undefined)) !== undefined, {
-    deadlineMs: DEADLINE_MS,
-    what: 'the standby answers',
-  });
+  const meet = () =>
+    waitFor(async () => (there = await other().catch(() => undefined)) !== undefined, {
+      deadlineMs: DEADLINE_MS,
+      what: 'the standby answers',
+    });
+  await meet();
   const ask = async <T extends pg.QueryResultRow>(sql: string): Promise<T | undefined> =>
     (await there?.query<T>(sql))?.rows[0];
   return {
     address: { ...primary, host: front.host, port: front.port },
+    standby: { ...primary, port },
     async catchUp(read) {
       await waitFor(
         async (see) => {
@@ -115,6 +132,13 @@ sync_replication_slots = on
       );
     },
     isolate: () => link.refuse(),
+    async restartStandby() {
+      await there?.end().catch(() => undefined);
+      await stop();
+      standby = start();
+      gone = once(standby, 'exit');
+      await meet();
+    },
     async failOver() {
       process.kill(Number(pid), 'SIGQUIT');
       await waitFor(() => Promise.resolve(!existsSync(`/proc/${pid}`)), {
@@ -127,8 +151,7 @@ sync_replication_slots = on
     async close() {
       await there?.end().catch(() => undefined);
       await own.end().catch(() => undefined);
-      standby.kill('SIGQUIT');
-      await gone;
+      await stop();
       await link.close();
       await front.close();
       rmSync(copy, { recursive: true, force: true });

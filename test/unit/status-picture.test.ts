@@ -111,7 +111,16 @@ it('a healthy table is one line, numbers to the right, and nothing else', () => 
   ]);
 });
 
-const SLOT = { name: 'pg2click_ab12cd34', retainedBytes: 0, safeBytes: null, unreadSeconds: null, failover: true };
+const SLOT = {
+  name: 'pg2click_ab12cd34',
+  retainedBytes: 0,
+  safeBytes: null,
+  unreadSeconds: null,
+  failover: true,
+  outboxBytes: 0,
+  budgetBytes: null,
+  detached: null,
+};
 
 it.each([
   [{ retainedBytes: 2_345_678 }, 'for which PostgreSQL keeps 2.3 MB of WAL, without a limit (max_slot_wal_keep_size)'],
@@ -131,10 +140,25 @@ it.each([
     { retainedBytes: 2_000_000, failover: false },
     'for which PostgreSQL keeps 2.0 MB of WAL, without a limit (max_slot_wal_keep_size); no standby gets it (failover is off)',
   ],
+  [
+    { retainedBytes: 2_000_000, outboxBytes: 700_000_000, budgetBytes: 1_000_000_000 },
+    'for which PostgreSQL keeps 2.0 MB of WAL, without a limit (max_slot_wal_keep_size); 702 MB with outboxes, of a budget of 1,000 MB',
+  ],
   [{ retainedBytes: null }, 'which is gone, or has lost WAL that it needs'],
 ])('a replication slot is named, with what it costs: %#', (state, text) => {
   const line = drawnTable({ ...ORDERS, slot: { ...SLOT, ...state } }).find((each) => each.includes('slot'));
   expect(line?.trim().replace(/ +/gu, ' ')).toBe(`slot pg2click_ab12cd34, ${text}`);
+});
+
+it('a table that was detached says so, also where it is paused or parked for something else', () => {
+  const why = 'its outbox of 1,200 MB was the largest';
+  const detached = { position: '0/1', at: '2026-11-22T09:00:00Z', why, remedy: 'Run pg2click remove public.orders.' };
+  const table = { ...ORDERS, slot: { ...SLOT, detached } };
+  expect(drawn(view([table])).slice(4)).toEqual([
+    `      detached from the WAL since 2026-11-22T09:00:00Z: ${why}`,
+    '      → Run pg2click remove public.orders.',
+  ]);
+  expect(drawnTable(table).find((each) => each.includes('slot'))).toContain('this table is detached since');
 });
 
 it('between two looks the growth of the WAL that a slot keeps is shown, and what is left of its limit', () => {

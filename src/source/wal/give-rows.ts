@@ -1,5 +1,6 @@
 import { outboxTable } from '../outbox/names.js';
 import { inTransaction } from '../transaction.js';
+import { heldBy } from './held-by-table.js';
 import type { Lsn } from './lsn.js';
 import type { PendingChanges } from './pending-changes.js';
 import type { HandOver, RowOffer } from './rows/hand-over.js';
@@ -19,6 +20,7 @@ const MOST_TRIES = 3;
  * - under the row of `wal_reader`, by the epoch that reads: who reads after this one reads the same rows again, and gives them higher ones.
  * @param position that is noted on the way: all before it is in the outboxes, or was confirmed
  * @throws Failure `Fenced`
+ * @throws HeldByTable
  */
 export async function giveRows(
   writer: KeyWriter,
@@ -30,8 +32,12 @@ export async function giveRows(
   await inTransaction(writer.pg, BEGIN_WRITING, async () => {
     await note(writer, position);
     await waitUntilVisible(writer.pg, pending.xids, options);
-    for (const [handOver, batch] of pending.rows)
-      offers.push([handOver, await allocate(writer, handOver, batch), batch]);
+    for (const [handOver, batch] of pending.rows) {
+      const allocated = allocate(writer, handOver, batch).catch((error: unknown) => {
+        throw heldBy(handOver.id, error);
+      });
+      offers.push([handOver, await allocated, batch]);
+    }
   });
   // After the commit: a position that is used is never given out again, whatever happens to PostgreSQL.
   await Promise.all(

@@ -24,6 +24,7 @@ import {
   readPublication,
   unpublish,
 } from './publication.js';
+import { requireStandby, type SlotPlaces } from './slot-server.js';
 import { dropSlot, flawOfSlot, makeSlot, readSlot } from './slot.js';
 import { deleteReader, deleteTable, hasTables, readReader, saveReader, saveTable, stopReader } from './state.js';
 
@@ -44,7 +45,7 @@ export async function installWal(pg: Queryable, table: ReplicatedTable, options:
       await options.fence?.(pg);
       const wish = { title, relations: () => Promise.resolve([table.relation]), modes: BLOCKS_PUBLISHING };
       try {
-        await ensureSlot(pg, slot);
+        await withSlots(pg, options, (places) => ensureSlot(places, slot));
         return await withBriefLock(
           pg,
           wish,
@@ -53,7 +54,7 @@ export async function installWal(pg: Queryable, table: ReplicatedTable, options:
         );
       } catch (error) {
         // A slot that nobody reads keeps all of the WAL, and the table may wait for a person now.
-        await dropUnused(pg, slot).catch(() => undefined);
+        await dropUnused(pg, slot, options).catch(() => undefined);
         throw error;
       }
     });
@@ -83,7 +84,7 @@ export async function removeWal(pg: Queryable, table: OwnedTable, options: Remov
       const wish = { title, relations: () => Promise.resolve([]), modes: BLOCKS_PUBLISHING };
       const work = (): Promise<boolean> => inTransaction(pg, BEGIN_DDL, () => leave(pg, table, options));
       const isOut = await withBriefLock(pg, wish, work, options);
-      if (isOut) await dropUnused(pg, slot);
+      if (isOut) await dropUnused(pg, slot, options);
       return isOut;
     });
   } catch (error) {
@@ -93,24 +94,42 @@ export async function removeWal(pg: Queryable, table: OwnedTable, options: Remov
 }
 
 /** Where no table is behind the slot. */
-async function dropUnused(pg: Queryable, slot: string): Promise<void> {
+async function dropUnused(pg: Queryable, slot: string, options: DdlOptions): Promise<void> {
   if (await hasTables(pg, slot)) return;
-  await dropSlot(pg, slot);
+  await withSlots(pg, options, (places) => dropEverywhere(places, slot));
   await dropPublication(pg, slot);
   await deleteReader(pg, slot);
 }
 
+async function withSlots<T>(
+  pg: Queryable,
+  { connectSlots }: DdlOptions,
+  work: (places: SlotPlaces) => Promise<T>,
+): Promise<T> {
+  if (connectSlots === undefined) return work({ source: pg, slots: pg });
+  await using slots = await connectSlots();
+  return await work({ source: pg, slots });
+}
+
+/** Also where the WAL was read before from the server of the tables: its slot would keep all of the WAL. */
+async function dropEverywhere({ source, slots }: SlotPlaces, name: string): Promise<void> {
+  if (slots !== source) await dropSlot(source, name);
+  await dropSlot(slots, name);
+}
+
 /** A slot whose history is not known to be whole is made again: who was behind it finds that out by `made`, and parks. */
-async function ensureSlot(pg: Queryable, name: string): Promise<void> {
+async function ensureSlot(places: SlotPlaces, name: string): Promise<void> {
+  const { source: pg, slots } = places;
   await ensurePublication(pg, name);
-  const slot = await readSlot(pg, name);
+  await requireStandby(places);
+  const slot = await readSlot(slots, name);
   // After the slot: its reader notes a position before it acknowledges it.
   const row = await readReader(pg, name);
   const publication = await readPublication(pg, name);
   const isWhole = row !== undefined && row.publication === publication;
   if (isWhole && slot !== undefined && flawOfSlot(slot) === undefined && slot.confirmed <= row.position) return;
-  await dropSlot(pg, name);
-  await saveReader(pg, name, { position: await makeSlot(pg, name), publication });
+  await dropEverywhere(places, name);
+  await saveReader(pg, name, { position: await makeSlot(places, name), publication });
 }
 
 async function join(pg: Queryable, table: ReplicatedTable, { fence, ledgerElsewhere }: DdlOptions): Promise<string> {

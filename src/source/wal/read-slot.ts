@@ -3,6 +3,7 @@ import { DatabaseError } from 'pg';
 import { Failure } from '../../failure/failure.js';
 import { Reading, type ReadingOptions } from './reading.js';
 import { startReplication } from './replication-stream.js';
+import { identifySystem, requireSameHistory } from './slot-server.js';
 import { readReader } from './state.js';
 import { readWholeSlot } from './verify.js';
 
@@ -13,6 +14,7 @@ const KEEPALIVE_MS = 50;
 /** It answers each report. Without an answer the connection is dead, or the server is frozen. */
 const SILENCE_MS = 60_000;
 const STOP_MS = 2_000;
+const REPLAYED_MS = 500;
 
 /**
  * Reads a slot into the outboxes, until the signal is aborted or something fails.
@@ -20,14 +22,15 @@ const STOP_MS = 2_000;
  * @throws Failure `SourceChanged` where changes may be missing; `Fenced`; `SourceUnavailable`; the errors of PostgreSQL
  */
 export async function readSlotOnce(options: ReadingOptions): Promise<'busy' | 'stopped'> {
-  const { slot, source, connect, signal } = options;
+  const { slot, source, slots, connect, signal } = options;
   // The last table was removed: who held the reader for it comes to its end.
   if ((await readReader(source, slot)) === undefined) return 'busy';
-  const whole = await readWholeSlot(source, slot);
+  const whole = await readWholeSlot({ source, slots }, slot);
   if (typeof whole === 'string') throw new Failure('SourceChanged', { message: `${whole}.` });
   if (whole.slot.pid !== null) return 'busy';
   await using writing = await connect('wal keys');
   await using replication = await connect('wal', { replication: true });
+  if (slots !== source) await requireSameHistory({ source, slots }, await identifySystem(replication));
   const reading = new Reading(options, writing);
   const stream = startReplication(replication, slot, reading);
   reading.begin(stream);
@@ -43,6 +46,7 @@ export async function readSlotOnce(options: ReadingOptions): Promise<'busy' | 's
     setInterval(() => reading.report({ wantsReply: true }), REPORT_MS),
     setInterval(() => reading.requestKeepalive(), KEEPALIVE_MS),
     setInterval(() => reading.requireAnswer(SILENCE_MS), REPORT_MS),
+    ...(slots === source ? [] : [setInterval(() => void reading.acknowledgeReplayed(), REPLAYED_MS)]),
   ];
   try {
     await Promise.race([stream.ended, reading.failed, givenUp]);

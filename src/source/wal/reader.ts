@@ -1,11 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Queryable } from '../../connect/queryable.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
-import type { Failure } from '../../failure/failure.js';
+import { Failure } from '../../failure/failure.js';
 import { policyOf } from '../../failure/kinds.js';
 import { PollBackoff } from '../../pipeline/poll-backoff.js';
 import type { Lsn } from './lsn.js';
+import { HeldByTable } from './held-by-table.js';
+import { BudgetKeeper, type BudgetServices } from './keep-budget.js';
 import { readSlotOnce } from './read-slot.js';
-import type { ReadingOptions } from './reading.js';
 import { HandOvers } from './rows/hand-overs.js';
 
 /** How often a worker that finds the slot taken looks whether its reader is gone. */
@@ -20,10 +22,12 @@ const OWN_MS = 2_000;
 const OUTAGE_MS = 30_000;
 /** An attempt on a server that answers takes some milliseconds. */
 const ATTEMPT_MS = 5_000;
+/** An outbox grows by some 50 MB in between. */
+const BUDGET_MS = 5_000;
 
-export type ReaderServices = Pick<ReadingOptions, 'source' | 'connect'> & {
+export interface ReaderServices extends BudgetServices {
   readonly onFailure: (failure: Failure) => void;
-};
+}
 
 /**
  * Reads a slot as long as somebody holds it. Of all workers that hold one, PostgreSQL lets one read; the others try again now and then,
@@ -42,6 +46,9 @@ export class WalReader {
   #reached: Lsn = 0n;
   #wanted: Lsn = 0n;
   #failure: Failure | undefined;
+  /** The table whose outbox could not be written, and since then no other position was reached. */
+  #held: string | undefined;
+  readonly #budget: BudgetKeeper;
   /** When it read last, `Date.now()`. */
   #readAt = 0;
   /** When the first of the failures in a row was, `Date.now()`. */
@@ -54,6 +61,7 @@ export class WalReader {
   constructor(services: ReaderServices, slot: string) {
     this.#services = services;
     this.#slot = slot;
+    this.#budget = new BudgetKeeper(services, slot);
   }
 
   /**
@@ -127,6 +135,10 @@ export class WalReader {
   async #run(): Promise<void> {
     const backoff = new PollBackoff(BACKOFF);
     this.#turn = new AbortController();
+    const timer = setInterval(() => {
+      // Who reads knows what holds it up.
+      if (this.#state !== 'busy') void this.#budget.look(this.#held);
+    }, BUDGET_MS);
     while (!this.#isOver) {
       const attempt = (this.#attempts.begun += 1);
       const pauseMs = await this.#read(backoff, attempt);
@@ -135,6 +147,7 @@ export class WalReader {
       const signal = AbortSignal.any([this.#turn.signal, this.#pause.signal]);
       await sleep(this.#isOver ? 0 : pauseMs, undefined, { signal }).catch(() => undefined);
     }
+    clearInterval(timer);
   }
 
   /** Does not wait for its pause. @returns whether an attempt that began after the call has said whether it can read */
@@ -165,7 +178,9 @@ export class WalReader {
           backoff.reset();
         },
         onReached: (position) => {
-          if (position > this.#reached) this.#reached = position;
+          if (position <= this.#reached) return;
+          this.#reached = position;
+          this.#held = undefined;
         },
         isWanted: () => this.#wanted > this.#reached,
         handOvers: this.handOvers,
@@ -177,11 +192,27 @@ export class WalReader {
     } catch (error) {
       if (this.#isOver) return 0;
       this.#state = 'beginning';
-      this.#failed(classifyPostgres(error, `reading the replication slot ${this.#slot}`));
+      this.#failed(await this.#explain(error));
       return backoff.nextMs();
     } finally {
       if (hasRead) this.#readAt = Date.now();
     }
+  }
+
+  /** A table whose outbox cannot be written stands in the way of others: it is no failure of theirs. */
+  async #explain(error: unknown): Promise<Failure> {
+    const what = `reading the replication slot ${this.#slot}`;
+    if (!(error instanceof HeldByTable)) return classifyPostgres(error, what);
+    const { id, isForGood, cause } = error;
+    this.#held = id;
+    const failure = classifyPostgres(cause, `writing the outbox of table ${id}, which holds up ${what}`);
+    const isOut =
+      isForGood && (await this.#budget.detach(id, 'its outbox is gone, or is not as it was made').catch(() => false));
+    return new Failure(isOut ? 'Fenced' : 'LockTimeout', {
+      message: failure.message,
+      remedy: 'Look who has locked or altered the outbox. The tables go on by themselves.',
+      cause,
+    });
   }
 
   #failed(failure: Failure): void {
@@ -209,6 +240,11 @@ export class WalReaders {
 
   constructor(services: ReaderServices) {
     this.#services = services;
+  }
+
+  /** The server that has the slots. */
+  get slots(): Queryable {
+    return this.#services.slots;
   }
 
   of(slot: string): WalReader {

@@ -9,7 +9,8 @@ import { PgOutput, type Relation } from './pgoutput.js';
 import { placesOfKey } from './relations.js';
 import type { HandOvers } from './rows/hand-overs.js';
 import type { ReplicationStream, StreamReceiver } from './replication-stream.js';
-import { readTable } from './state.js';
+import type { SlotPlaces } from './slot-server.js';
+import { claimReader, readReader, readTable } from './state.js';
 import { readWholeSlot } from './verify.js';
 import { note, writeKeys, type KeyWriter } from './write-keys.js';
 
@@ -24,6 +25,8 @@ export interface ReadingOptions {
   readonly slot: string;
   /** Statements that stand alone. */
   readonly source: Queryable;
+  /** The server that has the slot: `source`, or a standby. */
+  readonly slots: Queryable;
   readonly connect: (name: string, options?: { readonly replication: boolean }) => Promise<PostgresClient>;
   /** Ends the reading in order. */
   readonly signal: AbortSignal;
@@ -35,12 +38,16 @@ export interface ReadingOptions {
   readonly isWanted: () => boolean;
   /** Stages that take whole rows. */
   readonly handOvers: HandOvers;
+  /** What the tables behind the slot may take on the disk of PostgreSQL: see `judge`. */
+  readonly budgetBytes?: number | undefined;
 }
 
 /** One connection's worth of a slot. */
 export class Reading implements StreamReceiver {
   readonly #options: ReadingOptions;
   readonly #writing: PostgresClient;
+  /** As the connection sees them that writes. */
+  readonly #places: SlotPlaces;
   #stream: ReplicationStream | undefined;
   #collector: ChangeCollector | undefined;
   #output: PgOutput | undefined;
@@ -49,6 +56,8 @@ export class Reading implements StreamReceiver {
   #claimed: Promise<void> | undefined;
   /** What may be acknowledged. */
   #safe: Lsn = 0n;
+  /** What PostgreSQL was told last that the outboxes have. */
+  #noted: Lsn = 0n;
   /** All before it was confirmed by stages, which PostgreSQL does not know yet. */
   #unnoted: Lsn | undefined;
   /** `Date.now()` */
@@ -66,6 +75,7 @@ export class Reading implements StreamReceiver {
   constructor(options: ReadingOptions, writing: PostgresClient) {
     this.#options = options;
     this.#writing = writing;
+    this.#places = { source: writing, slots: options.slots === options.source ? writing : options.slots };
     this.failed = new Promise((_, reject) => (this.#reject = reject));
     this.failed.catch(() => undefined);
   }
@@ -91,9 +101,11 @@ export class Reading implements StreamReceiver {
     const collector = this.#collector;
     if (collector === undefined) return this.#afterClaim().then(() => this.keepalive(end, wantsReply));
     if (wantsReply) this.#stream?.reportReceived(end);
+    // What was taken and not written is before this position.
+    if (this.#hasFailed) return undefined;
     if (collector.isOpen || !collector.isEmpty || this.#write !== undefined) return undefined;
     if (this.#unnoted !== undefined && Date.now() - this.#notedAt > NOTE_EVERY_MS) this.#write = this.#note();
-    if (end - this.#safe > IDLE_BYTES) return this.#passIdle(end);
+    if (end - this.#noted > IDLE_BYTES) return this.#passIdle(end);
     this.#options.onReached(end);
     return undefined;
   }
@@ -120,30 +132,42 @@ export class Reading implements StreamReceiver {
     await this.#note();
   }
 
+  /**
+   * A standby that takes over has the outboxes as it had replayed them. So its slot is acknowledged up to the position that is noted there: it then
+   * sends again what is missing. Never rejects.
+   */
+  async acknowledgeReplayed(): Promise<void> {
+    try {
+      const position = (await readReader(this.#options.slots, this.#options.slot))?.position ?? 0n;
+      if (position <= this.#safe || position > this.#noted) return;
+      this.#safe = position;
+      this.report();
+    } catch {
+      // It is asked again soon.
+    }
+  }
+
   #afterClaim(): Promise<void> {
     return this.#claimed ?? Promise.reject(new Error('a change came before the stream had started'));
   }
 
   async #claim(): Promise<void> {
-    const { slot, onStarted } = this.#options;
-    const claimed = await this.#writing.query<{ epoch: string; xid: string }>(
-      /* sql */ `update pg2click.wal_reader set epoch = epoch + 1 where slot = $1 returning epoch::text, pg_catalog.pg_current_xact_id()::text as xid`,
-      [slot],
-    );
-    const { epoch, xid = '0' } = claimed.rows[0] ?? {};
+    const { slot, onStarted, budgetBytes } = this.#options;
+    const claimed = await claimReader(this.#writing, slot, budgetBytes);
     // In another statement than the look before: what the reader before had in hand is there by now.
-    const whole = await readWholeSlot(this.#writing, slot);
-    if (epoch === undefined || typeof whole === 'string')
+    const whole = await readWholeSlot(this.#places, slot);
+    if (claimed === undefined || typeof whole === 'string')
       throw new Failure('SourceChanged', {
         message: `${typeof whole === 'string' ? whole : `The slot ${slot} is gone`}.`,
       });
-    this.#writer = { pg: this.#writing, slot, epoch };
+    this.#writer = { pg: this.#writing, slot, epoch: claimed.epoch };
     this.#safe = whole.slot.confirmed;
+    this.#noted = whole.row.position;
     this.#options.handOvers.restart();
     this.#logs = new LogRelations(this.#options.source);
     this.#collector = new ChangeCollector({
       position: whole.row.position,
-      xid: BigInt(xid),
+      xid: claimed.xid,
       find: (relation) => this.#find(relation),
       handOvers: this.#options.handOvers,
       onCommit: (end) => this.#committed(end),
@@ -156,7 +180,7 @@ export class Reading implements StreamReceiver {
   async #find(relation: Relation): Promise<KnownRelation | undefined> {
     const { source, slot } = this.#options;
     const table = await readTable(source, slot, String(relation.oid));
-    if (table === undefined) return undefined;
+    if (table === undefined || table.isDetached) return undefined;
     const found = await source.query<{ name: string; number: number }>(
       /* sql */ `select attname::text as name, attnum::int as number from pg_catalog.pg_attribute
         where attrelid = $1::oid and attnum > 0 and not attisdropped`,
@@ -170,7 +194,7 @@ export class Reading implements StreamReceiver {
 
   #committed(end: Lsn): void {
     if (this.#collector?.hasWhole === true) this.#start();
-    else if (this.#write === undefined) this.#options.onReached(end);
+    else if (this.#write === undefined && !this.#hasFailed) this.#options.onReached(end);
   }
 
   /** A batch is full. @returns what holds up the stream: the one before it is not written yet */
@@ -221,12 +245,12 @@ export class Reading implements StreamReceiver {
         if (keys.rows.size > 0) {
           const position = this.#unnoted;
           await giveRows(writer, keys, position, options);
-          if (position !== undefined) this.#noted(position);
+          if (position !== undefined) this.#wasNoted(position);
         }
         this.#heardAt = Date.now();
         if (keys.tables.size > 0 || keys.logs.size > 0 || keys.rows.size === 0) {
           await writeKeys(writer, keys, options);
-          if (keys.end !== undefined) this.#noted(keys.end);
+          if (keys.end !== undefined) this.#wasNoted(keys.end);
         } else if (keys.end !== undefined) this.#unnoted = keys.end;
         this.#heardAt = Date.now();
         if (keys.end !== undefined) onReached(keys.end);
@@ -239,8 +263,9 @@ export class Reading implements StreamReceiver {
     }
   }
 
-  #noted(position: Lsn): void {
-    this.#safe = position;
+  #wasNoted(position: Lsn): void {
+    this.#noted = position;
+    if (this.#options.slots === this.#options.source) this.#safe = position;
     this.#notedAt = Date.now();
     if (this.#unnoted !== undefined && this.#unnoted <= position) this.#unnoted = undefined;
     this.report();
@@ -252,7 +277,7 @@ export class Reading implements StreamReceiver {
     try {
       if (writer === undefined || position === undefined || this.#hasFailed) return;
       await note(writer, position);
-      this.#noted(position);
+      this.#wasNoted(position);
     } catch (error) {
       this.#fail(error);
     } finally {
@@ -267,10 +292,10 @@ export class Reading implements StreamReceiver {
   async #passIdle(end: Lsn): Promise<void> {
     const writer = this.#writer;
     if (writer === undefined || this.#hasFailed) return;
-    const whole = await readWholeSlot(this.#writing, writer.slot);
+    const whole = await readWholeSlot(this.#places, writer.slot);
     if (typeof whole === 'string') throw new Failure('SourceChanged', { message: `${whole}.` });
     await note(writer, end);
-    this.#noted(end);
+    this.#wasNoted(end);
     this.#options.onReached(end);
   }
 }

@@ -28,8 +28,8 @@ export const walSharing: OutboxSharing = {
 
   catchUp: waitUntilRead,
 
-  async verify({ source }, table) {
-    await verifyWal(source, table);
+  async verify({ source, wal }, table) {
+    await verifyWal({ source, slots: wal.slots }, table);
   },
 
   /**
@@ -43,7 +43,7 @@ export const walSharing: OutboxSharing = {
         await removeWal(pg, table, { ...options, keepsOutbox: true });
         return;
       }
-      await verifyWal(services.source, table);
+      await verifyWal({ source: services.source, slots: services.wal.slots }, table);
       const file = await readFile(services.source, table.relation);
       // The marks of all before are written.
       await waitUntilRead(services, table, options);

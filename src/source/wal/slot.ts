@@ -7,6 +7,7 @@ import { THEN_GO_ON } from '../../failure/remedies.js';
 import { walRoleScript } from '../../package-root.js';
 import { describeHolders, endHolder, type LockHolder } from '../lock-holders.js';
 import { parseLsn, type Lsn } from './lsn.js';
+import { makeOnStandby, WAL_END, type SlotPlaces } from './slot-server.js';
 
 const PLUGIN = 'pgoutput';
 /** PostgreSQL makes a slot when every transaction has ended that had written something, in any database of the server. */
@@ -14,6 +15,7 @@ const MAKE_MS = 60_000;
 /** A reader whose process was terminated has gone by then. */
 const DROP_MS = 10_000;
 const DROP_EVERY_MS = 100;
+const COPY_MS = 45_000;
 
 /** The first `server_version_num` with failover slots. A standby copies them if it is set up to; without one they cost nothing. */
 const KNOWS_FAILOVER = 170_000;
@@ -39,6 +41,8 @@ export interface SlotState {
   readonly confirmed: Lsn;
   /** Bytes of WAL that PostgreSQL keeps for it; null where that is not known any more. */
   readonly retainedBytes: number | null;
+  /** A standby's copy of the slot of its primary, which nobody may read. */
+  readonly isCopy: boolean;
 }
 
 /** @returns undefined where there is no such slot */
@@ -48,7 +52,8 @@ export async function readSlot(pg: Queryable, name: string): Promise<SlotState |
   >(
     /* sql */ `select s.plugin::text, s.database::text, s.active_pid as pid, coalesce(s.wal_status, '') as status,
         to_jsonb(s) ->> 'invalidation_reason' as reason, coalesce(s.confirmed_flush_lsn, '0/0')::text as confirmed,
-        (pg_catalog.pg_current_wal_lsn() - s.restart_lsn)::text as kept
+        (${WAL_END} - s.restart_lsn)::text as kept,
+        coalesce((to_jsonb(s) ->> 'synced')::boolean, false) and pg_catalog.pg_is_in_recovery() as "isCopy"
       from pg_catalog.pg_replication_slots s where s.slot_name = $1`,
     [name],
   );
@@ -62,29 +67,37 @@ export async function readSlot(pg: Queryable, name: string): Promise<SlotState |
 export function flawOfSlot(slot: SlotState | undefined): string | undefined {
   if (slot === undefined) return 'is gone';
   if (slot.plugin !== PLUGIN) return `was made by somebody else, for ${slot.plugin}`;
+  if (slot.isCopy) return 'is the copy of a slot of the primary';
   if (slot.reason !== null) return `was given up by PostgreSQL (${slot.reason})`;
   return slot.status === 'lost' ? 'has lost WAL that it needs' : undefined;
 }
 
 /**
- * @param pg a connection of its own, outside of a transaction
+ * @param places connections of their own, outside of transactions
  * @returns from where on it has every change
  * @throws Failure `LockTimeout` names the transactions that it waits for; `Misconfigured`, `Unauthorized`
  */
-export async function makeSlot(pg: Queryable, name: string): Promise<string> {
+export async function makeSlot(places: SlotPlaces, name: string): Promise<string> {
+  if (places.slots === places.source) return makeThere(places, name);
+  await waitUntilUncopied(places.slots, name);
+  return makeOnStandby(places, () => makeThere(places, name));
+}
+
+async function makeThere({ source, slots: pg }: SlotPlaces, name: string): Promise<string> {
   try {
     await pg.query(/* sql */ `set statement_timeout = ${MAKE_MS}`);
-    const version = await pg.query<{ number: number }>(
-      /* sql */ `select pg_catalog.current_setting('server_version_num')::int as number`,
+    const version = await pg.query<{ number: number; standby: boolean }>(
+      /* sql */ `select pg_catalog.current_setting('server_version_num')::int as number, pg_catalog.pg_is_in_recovery() as standby`,
     );
-    const failover = (version.rows[0]?.number ?? 0) >= KNOWS_FAILOVER ? ', failover => true' : '';
+    const { number, standby } = version.rows[0] ?? { number: 0, standby: false };
+    const failover = number >= KNOWS_FAILOVER && !standby ? ', failover => true' : '';
     const found = await pg.query<{ lsn: string }>(
       /* sql */ `select lsn::text from pg_catalog.pg_create_logical_replication_slot($1, '${PLUGIN}'${failover})`,
       [name],
     );
     return found.rows[0]?.lsn ?? '';
   } catch (error) {
-    throw await explainMaking(pg, name, error);
+    throw await explainMaking(source, name, error);
   } finally {
     await pg.query(/* sql */ `set statement_timeout = 0`).catch(() => undefined);
   }
@@ -95,7 +108,8 @@ export async function dropSlot(pg: Queryable, name: string): Promise<void> {
   const giveUpAt = Date.now() + DROP_MS;
   for (;;) {
     const slot = await readSlot(pg, name);
-    if (slot === undefined) return;
+    // PostgreSQL drops a copy itself when the slot of the primary is gone.
+    if (slot === undefined || slot.isCopy) return;
     if (slot.pid !== null) await pg.query(/* sql */ `select pg_catalog.pg_terminate_backend($1)`, [slot.pid]);
     try {
       await pg.query(/* sql */ `select pg_catalog.pg_drop_replication_slot($1)`, [name]);
@@ -111,6 +125,19 @@ export async function dropSlot(pg: Queryable, name: string): Promise<void> {
           cause: error,
         });
     }
+    await sleep(DROP_EVERY_MS);
+  }
+}
+
+/** A standby drops what it has copied some 30 s after the slot of its primary is gone. @throws Failure `LockTimeout` */
+async function waitUntilUncopied(pg: Queryable, name: string): Promise<void> {
+  const giveUpAt = Date.now() + COPY_MS;
+  while ((await readSlot(pg, name))?.isCopy === true) {
+    if (Date.now() > giveUpAt)
+      throw new Failure('LockTimeout', {
+        message: `The standby of PG_WAL_ADDRESS still has a copy of the slot ${name} that the primary had.`,
+        remedy: 'It is tried again by itself. A standby drops it while its sync_replication_slots is on.',
+      });
     await sleep(DROP_EVERY_MS);
   }
 }
@@ -152,7 +179,7 @@ export function wrongLevel(cause?: unknown, level = 'replica'): Failure {
 }
 
 /** Transactions of any database that have written something, the oldest first. */
-async function readWriters(pg: Queryable): Promise<readonly LockHolder[]> {
+export async function readWriters(pg: Queryable): Promise<readonly LockHolder[]> {
   const found = await pg.query<LockHolder>(/* sql */ `
     select l.virtualtransaction as id, l.pid, p.gid, coalesce(a.application_name, '') as application,
       coalesce(a.usename, p.owner, '')::text as "user",

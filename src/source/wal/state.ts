@@ -28,6 +28,8 @@ export interface WalTable {
   readonly log: boolean;
   /** Attribute numbers of columns whose values are not kept. */
   readonly leftOut: readonly number[];
+  /** Its changes are not read any more: see `detach`. */
+  readonly isDetached: boolean;
 }
 
 export async function readReader(pg: Queryable, slot: string): Promise<ReaderRow | undefined> {
@@ -39,10 +41,30 @@ export async function readReader(pg: Queryable, slot: string): Promise<ReaderRow
   return row === undefined ? undefined : { ...row, position: parseLsn(row.position) };
 }
 
+/**
+ * Begins an epoch: who read before stops.
+ * @param budgetBytes that this reader has
+ * @returns the epoch, and a transaction id of the present; undefined where there is no such slot
+ */
+export async function claimReader(
+  pg: Queryable,
+  slot: string,
+  budgetBytes: number | undefined,
+): Promise<{ readonly epoch: string; readonly xid: bigint } | undefined> {
+  const found = await pg.query<{ epoch: string; xid: string }>(
+    /* sql */ `update pg2click.wal_reader set epoch = epoch + 1, budget = $2 where slot = $1
+      returning epoch::text, pg_catalog.pg_current_xact_id()::text as xid`,
+    [slot, budgetBytes ?? null],
+  );
+  const [row] = found.rows;
+  return row === undefined ? undefined : { epoch: row.epoch, xid: BigInt(row.xid) };
+}
+
 /** @param relation oid @returns undefined where it is not, or not any more, behind the slot */
 export async function readTable(pg: Queryable, slot: string, relation: string): Promise<WalTable | undefined> {
   const found = await pg.query<WalTable>(
-    /* sql */ `select table_id::text as id, key::int[] as key, identity::int[] as identity, made::text, membership, log, left_out::int[] as "leftOut"
+    /* sql */ `select table_id::text as id, key::int[] as key, identity::int[] as identity, made::text, membership, log, left_out::int[] as "leftOut",
+        detached is not null as "isDetached"
       from pg2click.wal_table where slot = $1 and relation = $2::oid`,
     [slot, relation],
   );
@@ -72,14 +94,14 @@ export async function saveTable(
   pg: Queryable,
   slot: string,
   relation: string,
-  { id, key, identity, membership, log, leftOut }: Omit<WalTable, 'made'>,
+  { id, key, identity, membership, log, leftOut }: Omit<WalTable, 'made' | 'isDetached'>,
 ): Promise<void> {
   await pg.query(
     /* sql */ `insert into pg2click.wal_table (table_id, slot, relation, key, identity, membership, log, left_out, made)
       select $1, slot, $3::oid, $4::int[], $5::int[], $6, $7, $8::int[], made from pg2click.wal_reader where slot = $2
       on conflict (table_id) do update set slot = excluded.slot, relation = excluded.relation, key = excluded.key,
         identity = excluded.identity, membership = excluded.membership, log = excluded.log, left_out = excluded.left_out, made = excluded.made,
-          definition = null, since = null`,
+          definition = null, since = null, detached = null, detached_at = null, detached_why = null`,
     [id, slot, relation, key, identity, membership, log, leftOut],
   );
 }

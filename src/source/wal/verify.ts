@@ -4,11 +4,13 @@ import { formatTableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
 import { copyAgainRemedy } from '../../failure/remedies.js';
+import { readDetachment } from './detach.js';
 import { findUnidentified, identityStatement, readIdentity } from './identity.js';
 import { formatLsn } from './lsn.js';
 import { slotOf } from './names.js';
 import { readMembership, readPublication, unpublish } from './publication.js';
 import { flawOfSlot, readSlot, type SlotState } from './slot.js';
+import { requireStandby, type SlotPlaces } from './slot-server.js';
 import { readReader, readTable, type ReaderRow, type WalTable } from './state.js';
 
 /** A slot that has every change since it was made, and what we know of it. */
@@ -21,8 +23,9 @@ export interface WholeSlot {
  * Why changes may be missing in what a slot sends, as a sentence; else its state. The position that we noted is that of the outboxes, of
  * the same transaction: a slot that stands above it was read by somebody else, or the database is another one than it was.
  */
-export async function readWholeSlot(pg: Queryable, name: string): Promise<WholeSlot | string> {
-  const slot = await readSlot(pg, name);
+export async function readWholeSlot({ source: pg, slots }: SlotPlaces, name: string): Promise<WholeSlot | string> {
+  await requireStandby({ source: pg, slots });
+  const slot = await readSlot(slots, name);
   const flaw = flawOfSlot(slot);
   if (slot === undefined || flaw !== undefined) return `The replication slot ${name} ${flaw}`;
   // After the slot: its reader notes a position before it acknowledges it.
@@ -39,10 +42,11 @@ export async function readWholeSlot(pg: Queryable, name: string): Promise<WholeS
  * Looks whether every change of the table comes through the slot, from when it was added until now.
  * @throws Failure `SourceChanged` with the commands that lead out
  */
-export async function verifyWal(pg: Queryable, table: ReplicatedTable): Promise<WholeSlot> {
+export async function verifyWal({ source: pg, slots }: SlotPlaces, table: ReplicatedTable): Promise<WholeSlot> {
   const title = formatTableName(table.name);
   try {
-    const whole = await readWholeSlot(pg, slotOf(table));
+    await requireAttached(pg, table);
+    const whole = await readWholeSlot({ source: pg, slots }, slotOf(table));
     if (typeof whole === 'string') throw lost(table, whole);
     const known = await readTable(pg, slotOf(table), table.relation);
     if (known?.id !== table.id) throw lost(table, `${title} is not captured from the WAL any more`);
@@ -52,6 +56,20 @@ export async function verifyWal(pg: Queryable, table: ReplicatedTable): Promise<
   } catch (error) {
     throw classifyPostgres(error, `looking at the replication slot of ${title}`);
   }
+}
+
+/** @throws Failure `Detached` with the commands that lead out */
+export async function requireAttached(pg: Queryable, table: ReplicatedTable): Promise<void> {
+  const title = formatTableName(table.name);
+  const found = await readDetachment(pg, table.id).catch((error: unknown) => {
+    throw classifyPostgres(error, `looking whether ${title} is read from the WAL`);
+  });
+  if (found === undefined) return;
+  const { at, position, why } = found;
+  throw new Failure('Detached', {
+    message: `${title} was detached from its replication slot at ${at}: ${why}. What was changed behind ${position} is missing.`,
+    remedy: copyAgainRemedy(table, { dropTarget: false }),
+  });
 }
 
 async function requireMember(pg: Queryable, table: ReplicatedTable, known: WalTable): Promise<void> {

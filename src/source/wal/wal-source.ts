@@ -10,7 +10,7 @@ import { slotOf } from './names.js';
 import type { WalReader, WalReaders } from './reader.js';
 import type { KnownUntil, RowOffer } from './rows/hand-over.js';
 import { RowTaker } from './rows/row-taker.js';
-import { verifyWal } from './verify.js';
+import { requireAttached, verifyWal } from './verify.js';
 import { readWalEnd } from './wal-end.js';
 
 /** An idle server answers within 50 ms. */
@@ -126,8 +126,11 @@ export class WalSource<Content> implements BatchSource<OutboxBatch, Content> {
 
   /** @param known before the call */
   async #verifyTable(known: KnownUntil): Promise<void> {
+    // Before its outbox: that may have been emptied since.
+    await requireAttached(this.#services.source, this.#stage.table);
     await this.#outbox.verify();
-    await verifyWal(this.#services.source, this.#stage.table);
+    const { source, wal } = this.#services;
+    await verifyWal({ source, slots: wal.slots }, this.#stage.table);
     if (this.#ofRows !== undefined) await this.#taker.attach(known);
   }
 

@@ -3,6 +3,7 @@ import { Failure } from '../../failure/failure.js';
 import { keyColumn, outboxTable } from '../outbox/names.js';
 import { inTransaction } from '../transaction.js';
 import { copyIn } from './copy-in.js';
+import { heldBy } from './held-by-table.js';
 import { KeyLines } from './key-lines.js';
 import { formatLsn, type Lsn } from './lsn.js';
 import type { LogRelation } from './log/log-changes.js';
@@ -12,9 +13,10 @@ import { waitUntilVisible, type WaitOptions } from './visible.js';
 
 /**
  * A synchronous commit: the WAL of these keys is acknowledged after it. Each statement has a snapshot of its own, whatever the role's
- * default is. One that freezes in the middle lets its locks go.
+ * default is. One that freezes in the middle lets its locks go, and one that waits for a lock says so.
  */
-export const BEGIN_WRITING = /* sql */ `begin isolation level read committed; set local synchronous_commit = on; set local idle_in_transaction_session_timeout = '30s'`;
+export const BEGIN_WRITING = /* sql */ `begin isolation level read committed; set local synchronous_commit = on;
+  set local idle_in_transaction_session_timeout = '30s'; set local lock_timeout = '30s'`;
 
 /** PostgreSQL says that a value is not of its column's type, or not in its domain: class 22 and 23. */
 const UNFIT = /^2[23]/u;
@@ -34,6 +36,7 @@ export interface KeyWriter {
  *
  * Nobody sees a key before everybody sees what changed it.
  * @throws Failure `Fenced` where another reader has taken over, or a table was added or removed
+ * @throws HeldByTable
  */
 export async function writeKeys(writer: KeyWriter, keys: PendingChanges, options: WaitOptions): Promise<void> {
   const marked = new Set<LogRelation>();
@@ -86,7 +89,7 @@ async function tryToWrite(
     return undefined;
   } catch (error) {
     if (at.table !== undefined && error instanceof DatabaseError && UNFIT.test(error.code ?? '')) return at.table;
-    throw error;
+    throw heldBy(at.table?.id, error);
   }
 }
 

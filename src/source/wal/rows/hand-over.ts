@@ -42,6 +42,7 @@ export class HandOver implements Disposable {
   #waiting: Offered | undefined;
   #taken: Offered | undefined;
   #isOver = false;
+  #isLate = false;
   #wake: () => void = () => undefined;
   readonly #spares: SpareMemory;
 
@@ -75,6 +76,11 @@ export class HandOver implements Disposable {
     return this.#isOver;
   }
 
+  /** It had rows and did not confirm them in time: all tables of the slot have waited for it. */
+  get isLate(): boolean {
+    return this.#isLate;
+  }
+
   emptyBatch(places: RowPlaces): TupleBatch {
     return new TupleBatch(this.plan, places, this.#spares.take());
   }
@@ -100,7 +106,11 @@ export class HandOver implements Disposable {
           end(false);
         };
         const refuseWaiting = (): void => (this.#waiting === offered ? refuse() : undefined);
-        timers.push(setTimeout(refuseWaiting, TAKE_MS), setTimeout(refuse, CONFIRM_MS));
+        const refuseLate = (): void => {
+          this.#isLate = true;
+          refuse();
+        };
+        timers.push(setTimeout(refuseWaiting, TAKE_MS), setTimeout(refuseLate, CONFIRM_MS));
         this.#wake();
       });
     } finally {

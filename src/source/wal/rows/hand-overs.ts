@@ -1,10 +1,15 @@
 import type { HandOver } from './hand-over.js';
 import { SpareMemory } from './spare-memory.js';
 
+/** Who was late holds up others for five seconds a minute, and not in each batch: a ClickHouse that is slow keeps no WAL. */
+const REST_MS = 60_000;
+
 /** The hand-overs of a reader, by table id, and how often the stream has described each table. */
 export class HandOvers {
   readonly #relations = new Map<string, number>();
   readonly #handOvers = new Map<string, HandOver>();
+  /** Until when a table goes by key, `Date.now()`. */
+  readonly #rests = new Map<string, number>();
   readonly spares = new SpareMemory();
   #described = 0;
 
@@ -36,7 +41,17 @@ export class HandOvers {
 
   detach(handOver: HandOver): void {
     handOver[Symbol.dispose]();
+    this.isResting(handOver.id);
     if (this.#handOvers.get(handOver.id) === handOver) this.#handOvers.delete(handOver.id);
+  }
+
+  /** A stage that did not confirm in time is given no rows for a while. */
+  isResting(id: string): boolean {
+    if (this.#handOvers.get(id)?.isLate === true) {
+      this.#handOvers.delete(id);
+      this.#rests.set(id, Date.now() + REST_MS);
+    }
+    return (this.#rests.get(id) ?? 0) > Date.now();
   }
 
   of(id: string): HandOver | undefined {

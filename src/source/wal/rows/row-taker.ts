@@ -45,14 +45,15 @@ export class RowTaker implements Disposable {
   /** Whether the table should be verified again, because rows of it came that are not taken. */
   isStale(): boolean {
     const { described } = this;
-    if (this.#isHelpless || described === 0 || Date.now() - this.#attachedAt < ATTACH_EVERY_MS) return false;
+    if (this.#isHelpless || this.#isResting || described === 0 || Date.now() - this.#attachedAt < ATTACH_EVERY_MS)
+      return false;
     return !this.#isValid(described);
   }
 
   /** To be called after the catalogue was found to be as the table says. @param known from before that */
   async attach(known: KnownUntil): Promise<void> {
     this.#attachedAt = Date.now();
-    if (this.#isHelpless || (known.relation > 0 && this.#isValid(known.relation))) return;
+    if (this.#isHelpless || this.#isResting || (known.relation > 0 && this.#isValid(known.relation))) return;
     try {
       const catalog = await this.#readCatalog();
       const plan = planRows(this.#table, catalog);
@@ -94,6 +95,10 @@ export class RowTaker implements Disposable {
   [Symbol.dispose](): void {
     if (this.#handOver !== undefined) this.#handOvers.detach(this.#handOver);
     this.#handOver = undefined;
+  }
+
+  get #isResting(): boolean {
+    return this.#handOvers.isResting(this.#table.id);
   }
 
   #isValid(described: number): boolean {

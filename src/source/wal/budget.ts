@@ -1,0 +1,71 @@
+import { BUDGET_WARN_FROM, count, megabytes } from '../../domain/figures.js';
+import { readSlot } from './slot.js';
+import type { SlotPlaces } from './slot-server.js';
+
+/** What PostgreSQL keeps on its disk for the tables behind a slot. */
+export interface Kept {
+  /** WAL, for the slot. */
+  readonly walBytes: number;
+  /** The outboxes of those that are not detached. */
+  readonly outboxes: readonly {
+    readonly id: string;
+    readonly bytes: number;
+    /** That are not moved yet, as the statistics of PostgreSQL have them: the room of those that were moved is not given back. */
+    readonly events: number;
+  }[];
+}
+
+/** Some 1 MB: to take such a table out would give nothing back. */
+const FEW_EVENTS = 10_000;
+
+/** PostgreSQL locks what it measures, and waits for who has locked it: such an outbox counts as empty. */
+const BYTES = /* sql */ `case when exists (
+    select from pg_catalog.pg_locks l where l.relation = o.oid and l.mode = 'AccessExclusiveLock' and l.granted
+      and l.database = (select oid from pg_catalog.pg_database where datname = current_database()))
+  then 0 else coalesce(pg_catalog.pg_total_relation_size(o.oid), 0) end`;
+
+/** @param source a connection that does not wait long for a lock */
+export async function readKept({ source, slots }: SlotPlaces, name: string): Promise<Kept> {
+  const slot = await readSlot(slots, name);
+  const found = await source.query<Kept['outboxes'][number]>(
+    /* sql */ `select t.table_id::text as id, (${BYTES})::float8 as bytes,
+        coalesce(pg_catalog.pg_stat_get_live_tuples(o.oid), 0)::float8 as events
+      from pg2click.wal_table t
+      cross join lateral (select pg_catalog.to_regclass('pg2click.outbox_' || t.table_id) as oid) o
+      where t.slot = $1 and t.detached is null`,
+    [name],
+  );
+  return { walBytes: slot?.retainedBytes ?? 0, outboxes: found.rows };
+}
+
+export type Verdict =
+  | { readonly is: 'within' }
+  | { readonly is: 'near' | 'held by none'; readonly sentence: string }
+  /** @param why the end of a sentence */
+  | { readonly is: 'held by'; readonly id: string; readonly why: string };
+
+/**
+ * What to do about a budget: what takes the larger part of it decides. Where that is the outboxes, the table goes that has most events in its own.
+ * Where it is the WAL, a table goes only if it is known to hold up the reader: all others are read, and to take one out would keep nothing
+ * back.
+ * @param held the table whose outbox could not be written the last time
+ */
+export function judge({ walBytes, outboxes }: Kept, budget: number, held: string | undefined): Verdict {
+  const outboxBytes = outboxes.reduce((sum, { bytes }) => sum + bytes, 0);
+  const taken = walBytes + outboxBytes;
+  const sentence = `PostgreSQL keeps ${megabytes(walBytes)} of WAL and outboxes of ${megabytes(outboxBytes)}, of a budget of ${megabytes(budget)}`;
+  if (taken <= budget) return taken > budget * BUDGET_WARN_FROM ? { is: 'near', sentence } : { is: 'within' };
+  if (outboxBytes < walBytes) {
+    const known = outboxes.find(({ id }) => id === held);
+    if (known === undefined) return { is: 'held by none', sentence };
+    return { is: 'held by', id: known.id, why: `its outbox could not be written, and ${sentence}` };
+  }
+  const [fullest] = outboxes.toSorted((a, b) => b.events - a.events);
+  if (fullest === undefined || fullest.events < FEW_EVENTS) return { is: 'held by none', sentence };
+  const { id, bytes, events } = fullest;
+  return {
+    is: 'held by',
+    id,
+    why: `its outbox of ${megabytes(bytes)} had most events, ${count(events)}, and ${sentence}`,
+  };
+}
