@@ -75,8 +75,7 @@ export class SchemaRegistry {
     const answer = this.#read(status, content);
     const { schema, schemaType, references } = (answer ?? {}) as Readonly<Record<string, unknown>>;
     if (typeof schema !== 'string') throw this.#foreign('its answer has no schema');
-    if (schemaType !== undefined && schemaType !== 'AVRO')
-      throw this.#unfit(id, 'is none of Avro');
+    if (schemaType !== undefined && schemaType !== 'AVRO') throw this.#unfit(id, 'is none of Avro');
     if (Array.isArray(references) && references.length > 0) throw this.#unfit(id, 'refers to other schemas');
     return schema;
   }

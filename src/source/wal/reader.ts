@@ -21,7 +21,7 @@ const OUTAGE_MS = 30_000;
 /** An attempt on a server that answers takes some milliseconds. */
 const ATTEMPT_MS = 5_000;
 
-export type ReaderServices = Pick<ReadingOptions, 'source' | 'connect'> & {
+export type ReaderServices = Pick<ReadingOptions, 'source' | 'connect' | 'messages'> & {
   readonly onFailure: (failure: Failure) => void;
 };
 

@@ -1,16 +1,19 @@
 import type { PostgresClient } from '../../connect/postgres.js';
 import type { Queryable } from '../../connect/queryable.js';
+import type { MessageBatch, MessageSink } from '../../domain/logical-message.js';
 import { Failure } from '../../failure/failure.js';
 import { ChangeCollector, type KnownRelation } from './change-collector.js';
 import { giveRows } from './give-rows.js';
 import { LogRelations } from './log/log-relations.js';
 import type { Lsn } from './lsn.js';
+import type { PendingChanges } from './pending-changes.js';
 import { PgOutput, type Relation } from './pgoutput.js';
 import { placesOfKey } from './relations.js';
 import type { HandOvers } from './rows/hand-overs.js';
 import type { ReplicationStream, StreamReceiver } from './replication-stream.js';
 import { readTable } from './state.js';
 import { readWholeSlot } from './verify.js';
+import { waitUntilVisible, type WaitOptions } from './visible.js';
 import { note, writeKeys, type KeyWriter } from './write-keys.js';
 
 /** Keys of some 100,000 rows: one text is written while the next one fills. */
@@ -19,6 +22,7 @@ const MOST_BYTES = 1024 * 1024;
 const IDLE_BYTES = 1_048_576n;
 /** Rows that stages have confirmed come again after a crash, until their position is noted. It costs a commit. */
 const NOTE_EVERY_MS = 500;
+const HEARD_EVERY_MS = 1_000;
 
 export interface ReadingOptions {
   readonly slot: string;
@@ -35,12 +39,23 @@ export interface ReadingOptions {
   readonly isWanted: () => boolean;
   /** Stages that take whole rows. */
   readonly handOvers: HandOvers;
+  /** Absent: they are not sent on. */
+  readonly messages?: MessagesOptions;
+}
+
+/** Where logical messages go. */
+export interface MessagesOptions {
+  /** Null: nowhere. Undefined: where they went before. */
+  readonly topic: string | null | undefined;
+  /** @throws Failure where it is not there, and cannot be made */
+  readonly open: (topic: string) => Promise<MessageSink>;
 }
 
 /** One connection's worth of a slot. */
 export class Reading implements StreamReceiver {
   readonly #options: ReadingOptions;
   readonly #writing: PostgresClient;
+  readonly #messages: MessageSink | undefined;
   #stream: ReplicationStream | undefined;
   #collector: ChangeCollector | undefined;
   #output: PgOutput | undefined;
@@ -63,9 +78,10 @@ export class Reading implements StreamReceiver {
   #hasFailed = false;
   readonly failed: Promise<never>;
 
-  constructor(options: ReadingOptions, writing: PostgresClient) {
+  constructor(options: ReadingOptions, writing: PostgresClient, messages?: MessageSink) {
     this.#options = options;
     this.#writing = writing;
+    this.#messages = messages;
     this.failed = new Promise((_, reject) => (this.#reject = reject));
     this.failed.catch(() => undefined);
   }
@@ -146,6 +162,7 @@ export class Reading implements StreamReceiver {
       xid: BigInt(xid),
       find: (relation) => this.#find(relation),
       handOvers: this.#options.handOvers,
+      messages: this.#messages,
       onCommit: (end) => this.#committed(end),
       onKeys: (bytes) => (bytes < MOST_BYTES ? undefined : this.#full()),
     });
@@ -218,6 +235,8 @@ export class Reading implements StreamReceiver {
         // The next one fills while this one is written.
         this.#makeRoom();
         const options = { signal, onWait: () => void (this.#heardAt = Date.now()) };
+        // First: what is noted and acknowledged after it is behind them.
+        if (keys.messages !== undefined) await this.#send(writer, keys, keys.messages, options);
         if (keys.rows.size > 0) {
           const position = this.#unnoted;
           await giveRows(writer, keys, position, options);
@@ -236,6 +255,18 @@ export class Reading implements StreamReceiver {
     } finally {
       this.#write = undefined;
       this.#makeRoom();
+    }
+  }
+
+  /** As with keys: nobody reads a message before everybody sees what was committed with it. */
+  async #send(writer: KeyWriter, keys: PendingChanges, messages: MessageBatch, options: WaitOptions): Promise<void> {
+    await waitUntilVisible(writer.pg, keys.xids, options);
+    // Kafka may take longer than PostgreSQL may be silent.
+    const waiting = setInterval(() => options.onWait?.(), HEARD_EVERY_MS);
+    try {
+      await this.#messages?.send(messages);
+    } finally {
+      clearInterval(waiting);
     }
   }
 
