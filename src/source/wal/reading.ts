@@ -1,19 +1,18 @@
 import type { PostgresClient } from '../../connect/postgres.js';
 import type { Queryable } from '../../connect/queryable.js';
-import type { MessageBatch, MessageSink } from '../../domain/logical-message.js';
+import type { MessageSink } from '../../domain/logical-message.js';
 import { Failure } from '../../failure/failure.js';
 import { ChangeCollector, type KnownRelation } from './change-collector.js';
 import { giveRows } from './give-rows.js';
 import { LogRelations } from './log/log-relations.js';
 import type { Lsn } from './lsn.js';
-import type { PendingChanges } from './pending-changes.js';
 import { PgOutput, type Relation } from './pgoutput.js';
 import { placesOfKey } from './relations.js';
 import type { HandOvers } from './rows/hand-overs.js';
 import type { ReplicationStream, StreamReceiver } from './replication-stream.js';
 import { readTable } from './state.js';
 import { readWholeSlot } from './verify.js';
-import { waitUntilVisible, type WaitOptions } from './visible.js';
+import { sendMessages } from './send-messages.js';
 import { note, writeKeys, type KeyWriter } from './write-keys.js';
 
 /** Keys of some 100,000 rows: one text is written while the next one fills. */
@@ -22,7 +21,6 @@ const MOST_BYTES = 1024 * 1024;
 const IDLE_BYTES = 1_048_576n;
 /** Rows that stages have confirmed come again after a crash, until their position is noted. It costs a commit. */
 const NOTE_EVERY_MS = 500;
-const HEARD_EVERY_MS = 1_000;
 
 export interface ReadingOptions {
   readonly slot: string;
@@ -41,6 +39,8 @@ export interface ReadingOptions {
   readonly handOvers: HandOvers;
   /** Absent: they are not sent on. */
   readonly messages?: MessagesOptions;
+  /** Called after each attempt to send logical messages. */
+  readonly onSent?: (error?: unknown) => void;
 }
 
 /** Where logical messages go. */
@@ -221,7 +221,7 @@ export class Reading implements StreamReceiver {
   /** Never rejects. */
   async #writeAll(): Promise<void> {
     const [writer, collector] = [this.#writer, this.#collector];
-    const { signal, onReached } = this.#options;
+    const { signal, onReached, onSent } = this.#options;
     try {
       // After what came with this piece of the stream: transactions that come together are written together.
       await Promise.resolve();
@@ -236,7 +236,7 @@ export class Reading implements StreamReceiver {
         this.#makeRoom();
         const options = { signal, onWait: () => void (this.#heardAt = Date.now()) };
         // First: what is noted and acknowledged after it is behind them.
-        if (keys.messages !== undefined) await this.#send(writer, keys, keys.messages, options);
+        await sendMessages(writer.pg, keys, this.#messages, { ...options, onSent });
         if (keys.rows.size > 0) {
           const position = this.#unnoted;
           await giveRows(writer, keys, position, options);
@@ -255,18 +255,6 @@ export class Reading implements StreamReceiver {
     } finally {
       this.#write = undefined;
       this.#makeRoom();
-    }
-  }
-
-  /** As with keys: nobody reads a message before everybody sees what was committed with it. */
-  async #send(writer: KeyWriter, keys: PendingChanges, messages: MessageBatch, options: WaitOptions): Promise<void> {
-    await waitUntilVisible(writer.pg, keys.xids, options);
-    // Kafka may take longer than PostgreSQL may be silent.
-    const waiting = setInterval(() => options.onWait?.(), HEARD_EVERY_MS);
-    try {
-      await this.#messages?.send(messages);
-    } finally {
-      clearInterval(waiting);
     }
   }
 
