@@ -173,7 +173,11 @@ it('a worker without the setting sends them where they went; "none" ends it', as
     const deps = openDeps(loadSettings({ env, envFile: false, stackFile: false }), path.deps.log);
     const { rows } = await path.source.query<{ slot: string }>('select slot from pg2click.wal_reader');
     using _hold = deps.wal.of(rows[0]?.slot ?? '').hold();
-    await use().finally(() => deps.close());
+    try {
+      await use();
+    } finally {
+      await deps.close();
+    }
   };
   await path.deps.wal.close();
   await readBy(rest, async () => {
