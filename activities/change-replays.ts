@@ -158,13 +158,10 @@ async function seedFloor(deps: Deps, steps: Steps, table: ReplicatedTable, of: R
   const state = await withAdmin(deps.kafka, (admin) => requireState(admin, topic));
   const low = Object.fromEntries(Object.entries(state.offsets).map(([partition, each]) => [partition, each.low]));
   const { id: origin } = await deps.deployment();
-  const reader = deps.reader(topic, {
-    subscriber: `${table.id}/${loader.name}/floor`,
-    origin,
-    form: foreignTopic(deps, table, topic)?.form,
-  });
+  const foreign = foreignTopic(deps, table, topic);
+  const reader = deps.reader(topic, { subscriber: `${table.id}/${loader.name}/floor`, origin, form: foreign?.form });
   const range = { low, start, generation: table.generation };
-  const options = { signal: steps.signal, onProgress: () => steps.say(step) };
+  const options = { signal: steps.signal, onProgress: () => steps.say(step), foreign };
   const floor = await findFloor(reader, range, options);
   if (floor !== undefined) await writeFloor(deps.sink(loader).clickhouse, { target: loader.target }, floor);
 }

@@ -1,6 +1,7 @@
 import type { PrepareRequest } from '../src/domain/receipt.js';
 import type { TableOptions } from '../src/domain/replicated-table.js';
 import {
+  engineOf,
   MAIN_LOADER,
   type CaptureSpec,
   type Route,
@@ -42,6 +43,30 @@ export function chooseRoute(request: PrepareRequest, context: RouteContext): Rou
       },
     ],
   };
+}
+
+/**
+ * What is asked of messages where there are none. `json` and `row` are what every table has that says nothing.
+ * @returns why that means nothing, and the nearest way that works
+ */
+export function strayMessages(
+  { format, payload, transport: asked }: TableOptions,
+  { capture, transport, loaders }: Route,
+): string | undefined {
+  if (transport.kind !== 'direct') return undefined;
+  const option = format !== undefined && format !== 'json' ? `--format ${format}` : undefined;
+  const stray = option ?? (payload === 'key' ? '--payload key' : undefined);
+  if (stray === undefined) return undefined;
+  const why = asked === undefined ? `${whyDirect(capture)} goes without` : '--transport direct has none';
+  // A topic may hold a row twice: the other engines keep both.
+  const takesTopic = loaders.every((loader) => engineOf(loader) === 'replacing');
+  return `${stray} is of messages in Kafka, and ${why}. ${takesTopic ? `Use --transport kafka, or leave ${stray} out` : `Leave ${stray} out`}.`;
+}
+
+/** Nobody asked for it: the capture or the settings did. */
+function whyDirect({ kind, appendOnly, everyChange }: CaptureSpec): string {
+  if (everyChange === true) return '--engine log';
+  return appendOnly === true ? `--capture ${kind}` : 'PG2CLICK_TRANSPORT=direct';
 }
 
 const OF_CURSORS = ['cursor', 'channel', 'intervalMs'] as const satisfies readonly (keyof TableOptions)[];

@@ -44,10 +44,12 @@ import { OutboxWatch } from '../src/source/outbox/watch.js';
 import { Listener } from '../src/source/poll/listener.js';
 import { WalReaders } from '../src/source/wal/reader.js';
 import { Fetcher } from '../src/kafka/client/fetcher.js';
+import type { KafkaProducer } from '../src/kafka/client/producer.js';
+import { openMessageTopic } from './message-topic.js';
 import type { TopicServices } from '../src/topic/topic-source.js';
 import { ConsumerGroups } from '../src/topic/consumer-groups.js';
 import { openOffsetMirror, type OffsetMirror } from '../src/topic/offset-mirror.js';
-import { openProducer, type Publisher } from '../src/topic/writer.js';
+import { openKafkaProducer, openProducer, type Publisher } from '../src/topic/writer.js';
 import { openReader } from '../src/topic/reader.js';
 
 /** Statements of the pool take milliseconds: a few connections serve many tables. */
@@ -165,6 +167,11 @@ export function openDeps(
     onFailure: ({ kind, message }) => log.warn({ kind }, message),
     budgetBytes: settings.worker.walBudgetBytes,
     onWarning: (sentence) => log.warn({}, sentence),
+    messages: {
+      topic: settings.kafka.messages,
+      open: (topic) =>
+        openMessageTopic({ ledger, kafka, settings }, (producer ??= openKafkaProducer(kafka, log)), topic),
+    },
   });
   const errands = new Semaphore(DDL_CONCURRENCY);
   const copies = new CopyConnections(
@@ -175,6 +182,7 @@ export function openDeps(
   const clickhouse = connectClickHouse(settings);
   const others = new OtherSinks(settings);
   let publisher: Promise<Publisher> | undefined;
+  let producer: KafkaProducer | undefined;
   let deployment: Promise<Deployment> | undefined;
   const fetcher = new Fetcher(kafka);
   const groups = new ConsumerGroups(kafka);
@@ -232,6 +240,7 @@ export function openDeps(
       fetcher.close();
       groups.close();
       const closing = [mirror.close(), wal.close()];
+      producer?.close();
       if (publisher !== undefined) closing.push(publisher.then((opened) => opened.close()));
       await Promise.allSettled(closing);
       const pools = [...new Set([ledger, source, slots])].map((pool) => pool.end());

@@ -12,13 +12,13 @@ import { endOffsets } from './prepare-table.js';
  * @param position of the live flow; absent for a replay
  */
 export function foreignTopic(
-  { ledger, source }: Pick<Deps, 'ledger' | 'source'>,
+  { ledger, source, registry }: Pick<Deps, 'ledger' | 'source' | 'registry'>,
   table: ReplicatedTable,
   topic: string,
   position?: TopicPosition,
 ): ForeignTopic | undefined {
   if (table.route.capture.foreignTopic !== true) return undefined;
-  return openDebeziumTopic({ ledger, source }, table, topic, position);
+  return openDebeziumTopic({ ledger, source, registry }, table, topic, position);
 }
 
 /** What allocates the position of a copy: where others write the topic, its end is that. */

@@ -14,7 +14,7 @@ import { LAST_GENERATION, listTakenNames } from '../src/ledger/registration.js';
 import type { Registry } from '../src/pipeline/registry.js';
 import type { Settings } from '../src/settings/settings.js';
 import type { Capture } from '../src/source/capture.js';
-import { chooseRoute, strayOptions } from './choose-route.js';
+import { chooseRoute, strayMessages, strayOptions } from './choose-route.js';
 
 /** What a change would make of a table. */
 export interface ChangePlan {
@@ -65,6 +65,8 @@ export async function planChange(
   if (unknown !== undefined) return { why: unknown };
   const why = reasonAgainst(route, kinds) ?? refusalOfChange(table.route, route, asked);
   if (why !== undefined) return { why, wayOut: wayOut({ table, asked, wanted: route, kinds }) };
+  const stray = strayMessages({ ...asked, transport: transport.kind }, route);
+  if (stray !== undefined) return { why: stray };
   if (transport.kind === 'direct' && captures.named(kind).openStream === undefined)
     return { why: `--capture ${kind} needs a topic. Use --transport kafka.` };
   const change = changeKindOf(table.route, route);

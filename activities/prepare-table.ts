@@ -25,11 +25,11 @@ import { currentName, findRelation } from '../src/source/catalog/place.js';
 import type { Capture, Inspection } from '../src/source/capture.js';
 import { definitionOf } from '../src/ledger/change-route.js';
 import { saveOwner } from '../src/ledger/tables.js';
-import { ensureTopic, requireTopic, topicState, withAdmin } from '../src/topic/admin.js';
+import { ensureTopic, requireForeignTopic, topicState, withAdmin } from '../src/topic/admin.js';
 import { lastRecords } from '../src/topic/last-headers.js';
 import { findOtherOrigin } from '../src/topic/origin.js';
 import { avroFormOf } from './avro-form.js';
-import { chooseRoute, DEFAULT_CAPTURE, strayOptions } from './choose-route.js';
+import { chooseRoute, DEFAULT_CAPTURE, strayMessages, strayOptions } from './choose-route.js';
 import type { Deps } from './deps.js';
 import { refuseSecondName } from '../src/ledger/second-name.js';
 import { requireOwnTable } from './require-own-table.js';
@@ -131,7 +131,8 @@ async function register(
     const route = chooseRoute(request, { settings: deps.settings, capture, taken, server });
     const refusal =
       strayOptions(options, capture) ??
-      refusalOf(route, { captures: deps.captures.kinds, loaders: deps.loaders.kinds });
+      refusalOf(route, { captures: deps.captures.kinds, loaders: deps.loaders.kinds }) ??
+      strayMessages(options, route);
     if (refusal !== undefined) throw new Failure('UnsuitableTable', { message: refusal });
     const loader = firstLoader({ route });
     const targetGeneration = await targetEngine(loader).highestGeneration(deps.clickhouse, loader.target);
@@ -185,17 +186,16 @@ export async function readyTopic(deps: Deps, steps: Steps, of: TopicOf): Promise
   return { ...of.kafka, partitions };
 }
 
-/** The topic of others: it is there, and stays as it is. */
 async function foundTopic(deps: Deps, steps: Steps, { table, kafka }: TopicOf): Promise<KafkaTransport> {
   const { topic } = kafka;
   const elsewhere = takenRemedy(table, 'topic');
   steps.begin(`looking at the topic ${topic}`);
-  const partitions = await withAdmin(deps.kafka, (admin) => requireTopic(admin, topic, elsewhere));
-  if (partitions === 1) return { ...kafka, partitions };
-  throw new Failure('Misconfigured', {
-    message: `The topic ${topic} has ${partitions} partitions, and only offsets of one say which change came first.`,
-    remedy: `Let Debezium write into a topic with one partition. ${elsewhere}`,
-  });
+  const ways = {
+    missing: `Start the connector that writes it, then resume the table. For another topic: ${elsewhere}`,
+    unfit: elsewhere,
+  };
+  const partitions = await withAdmin(deps.kafka, (admin) => requireForeignTopic(admin, topic, ways));
+  return { ...kafka, partitions };
 }
 
 /** What Kafka refuses is the name, or what the topic is set up as: either way another one leads out. */

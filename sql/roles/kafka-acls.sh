@@ -5,8 +5,8 @@
 #   BOOTSTRAP=kafka-1:9092 ADMIN_CONFIG=admin.properties sh kafka-acls.sh
 #
 # PRINCIPAL     whom pg2click logs in as
-# TOPIC_PREFIX  how the names of its topics begin: PG2CLICK_PIPELINE and a dot. For KAFKA_TOPIC and for topics that are chosen
-#               with --topic, run this again with TOPIC_PREFIX set to their names.
+# TOPIC_PREFIX  how the names of its topics begin: PG2CLICK_PIPELINE and a dot. For KAFKA_TOPIC, for topics that are
+#               chosen with --topic and for PG2CLICK_WAL_MESSAGES_TOPIC, run this again with TOPIC_PREFIX set to their names.
 # GROUP         KAFKA_GROUP
 set -eu
 

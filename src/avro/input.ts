@@ -11,11 +11,13 @@ export class MalformedRecord extends Error {}
 export class AvroInput {
   #bytes: Buffer = Buffer.alloc(0);
   #at = 0;
+  #end = 0;
 
-  /** @param at where the record begins */
-  open(bytes: Buffer, at: number): void {
+  /** @param at where the record begins; @param end where the message does */
+  open(bytes: Buffer, at: number, end = bytes.length): void {
     this.#bytes = bytes;
     this.#at = at;
+    this.#end = end;
   }
 
   get bytes(): Buffer {
@@ -23,12 +25,13 @@ export class AvroInput {
   }
 
   get isAtEnd(): boolean {
-    return this.#at === this.#bytes.length;
+    return this.#at === this.#end;
   }
 
   byte(): number {
-    const byte = this.#bytes[this.#at++];
-    if (byte === undefined) throw new MalformedRecord('it ends within a value');
+    const byte = this.#bytes[this.#at];
+    if (byte === undefined || this.#at >= this.#end) throw new MalformedRecord('it ends within a value');
+    this.#at += 1;
     return byte;
   }
 
@@ -44,7 +47,7 @@ export class AvroInput {
   skip(length: number): number {
     const start = this.#at;
     this.#at += length;
-    if (length < 0 || this.#at > this.#bytes.length) throw new MalformedRecord('it ends within a value');
+    if (length < 0 || this.#at > this.#end) throw new MalformedRecord('it ends within a value');
     return start;
   }
 

@@ -7,15 +7,16 @@ import type { CopyPriority } from '../domain/copy-priority.js';
 import type { ColumnOptions, TableOptions } from '../domain/replicated-table.js';
 import { sqlName, parseTableName, shellName, workflowIdOf, type TableName } from '../domain/table-name.js';
 import { filterSql } from '../domain/row-filter.js';
-import { kafkaOf, stagesOf } from '../domain/route.js';
+import { kafkaOf, stagesOf, type Route } from '../domain/route.js';
 import { countAddedLoaders } from '../ledger/tables.js';
+import type { Settings } from '../settings/settings.js';
 import { ensureSearchAttributes } from '../worker/search-attributes.js';
 import { checkTable } from './check-table.js';
 import { columnOptionsOf, type WrittenColumnOptions } from './column-options.js';
 import { judgeTarget } from './judge-target.js';
 import { missingWorkers } from './missing-workers.js';
 import { heirsNote } from './plan-picture.js';
-import { requireKafkaFor } from './require-kafka.js';
+import { requireKafkaFor, requireTopicOfOthers } from './require-kafka.js';
 import { requireRegistryFor } from './require-registry.js';
 import type { Exit } from './exit-code.js';
 import { startChecked } from './start-checked.js';
@@ -60,7 +61,7 @@ export async function addTable(session: Session, table: string, options: AddOpti
     const addedLoaders = await countAddedLoaders(servers.ledger);
     const [workers] = await Promise.all([
       requireSlots(client, address, { queues: servers.queues, slots: worker.slots, stages, addedLoaders }),
-      prepared || !options.wait || kafkaOf(route) === undefined ? undefined : requireKafkaFor(session.settings, kafka),
+      prepared || !options.wait ? undefined : requireTransport(session.settings, route, kafka),
       prepared || !options.wait ? undefined : requireRegistryFor(session.settings, [route]),
       ensureSearchAttributes(servers.temporal.operator, client.options.namespace),
     ]);
@@ -105,6 +106,17 @@ export async function addTable(session: Session, table: string, options: AddOpti
     }
     return conclude(session, servers, name, started, await watchTable(session, servers, name));
   });
+}
+
+async function requireTransport(
+  settings: Settings,
+  route: Route,
+  named: { readonly title: string; readonly command: string },
+): Promise<void> {
+  const kafka = kafkaOf(route);
+  if (kafka === undefined) return;
+  await requireKafkaFor(settings, named);
+  if (route.capture.foreignTopic === true) await requireTopicOfOthers(settings, kafka.topic);
 }
 
 async function conclude(

@@ -1,5 +1,5 @@
 import { chooseTarget } from '../../activities/choose-names.js';
-import { chooseRoute, DEFAULT_CAPTURE, strayOptions } from '../../activities/choose-route.js';
+import { chooseRoute, DEFAULT_CAPTURE, strayMessages, strayOptions } from '../../activities/choose-route.js';
 import { avroSchema } from '../avro/schema.js';
 import type { Databases } from '../connect/databases.js';
 import { requireSameColumns, requireSameOptions } from '../control/check-options.js';
@@ -70,7 +70,7 @@ export async function checkTable(
   const known = added === undefined || asks ? {} : { known: added };
   const inspection = await CAPTURES.named(capture).inspect(source, name, { ...options, ...known });
   const route = chooseRoute(request, { settings, capture: inspection.capture, taken: [] });
-  refuse(strayOptions(options, inspection.capture) ?? refusalOf(route, KINDS));
+  refuse(strayOptions(options, inspection.capture) ?? refusalOf(route, KINDS) ?? strayMessages(options, route));
   const { schema, table } = request;
   if (kafkaOf(route)?.format === 'avro') avroSchema({ ...inspection, name: { schema, table } });
   if (route.loaders.some(({ kind }) => kind === 'kafka-engine'))

@@ -1,6 +1,7 @@
-import { probeKafka } from '../connect/kafka.js';
+import { connectKafka, probeKafka } from '../connect/kafka.js';
 import { Failure } from '../failure/failure.js';
 import type { Settings } from '../settings/settings.js';
+import { requireForeignTopic, withAdmin } from '../topic/admin.js';
 
 /**
  * A table that was added through a Kafka that is not there would be retried for ever, and not say so here.
@@ -23,4 +24,19 @@ export async function requireKafkaFor(
       cause,
     });
   }
+}
+
+/**
+ * A table whose topic others have to write, and do not, would park as soon as it is prepared.
+ * @throws Failure `Misconfigured` as `requireForeignTopic`
+ */
+export async function requireTopicOfOthers(settings: Settings, topic: string): Promise<void> {
+  const another = 'Nothing was changed: name another topic with --topic.';
+  const ways = {
+    missing: `Start the connector that writes it, then add the table. ${another}`,
+    unfit: another,
+  };
+  await withAdmin(connectKafka(settings, undefined, { retries: 1 }), (admin) =>
+    requireForeignTopic(admin, topic, ways),
+  );
 }

@@ -10,7 +10,9 @@ import { explainNetworkError } from './unreachable.js';
 
 const TIMEOUT_MS = 10_000;
 const CONTENT_TYPE = 'application/vnd.schemaregistry.v1+json';
-/** Schemas whose ids are remembered. */
+/** `error_code` of a schema that is not there. */
+const NO_SCHEMA = 40_403;
+/** Schemas that are remembered. */
 const MOST_KNOWN = 1_000;
 const MOST_WORDS = 200;
 
@@ -24,13 +26,15 @@ export function requireRegistry<T>(registry: T | undefined): T {
 }
 
 /**
- * Two calls of Confluent's HTTP API. The packages that speak it bring an Avro library and a validator of JSON along, and know no
+ * Some calls of Confluent's HTTP API. The packages that speak it bring an Avro library and a validator of JSON along, and know no
  * certificates.
  */
 export class SchemaRegistry {
   readonly #server: RegistryServer;
   /** By subject and schema. */
   readonly #ids = new Map<string, Promise<number>>();
+  /** By id. */
+  readonly #schemas = new Map<number, Promise<string>>();
 
   constructor(server: RegistryServer) {
     this.#server = server;
@@ -49,15 +53,38 @@ export class SchemaRegistry {
    */
   register(subject: string, schema: string): Promise<number> {
     const key = `${subject}\n${schema}`;
-    const known = this.#ids.get(key);
-    if (known !== undefined) return known;
-    const [oldest] = this.#ids.keys();
-    if (this.#ids.size >= MOST_KNOWN && oldest !== undefined) this.#ids.delete(oldest);
-    const registering = this.#register(subject, schema);
-    this.#ids.set(key, registering);
-    // A failed answer is not remembered.
-    registering.catch(() => this.#ids.delete(key));
-    return registering;
+    return remember(this.#ids, key, () => this.#register(subject, schema));
+  }
+
+  /**
+   * The text of a schema that others registered. One call for each id of a process: what an id means does not change.
+   * @throws Failure `Misconfigured` for one that it does not have, and as `probe`
+   */
+  schema(id: number): Promise<string> {
+    return remember(this.#schemas, id, () => this.#schema(id));
+  }
+
+  async #schema(id: number): Promise<string> {
+    const { status, content } = await this.#send('GET', `/schemas/ids/${id}`);
+    if (status === 404 && errorCodeOf(content) === NO_SCHEMA)
+      throw new Failure('Misconfigured', {
+        message: `${this.#name} has no schema ${id}, which a message names.`,
+        remedy:
+          'Set SCHEMA_REGISTRY_URL to the registry that the connector of the topic uses, restart the workers, then resume the table.',
+      });
+    const answer = this.#read(status, content);
+    const { schema, schemaType, references } = (answer ?? {}) as Readonly<Record<string, unknown>>;
+    if (typeof schema !== 'string') throw this.#foreign('its answer has no schema');
+    if (schemaType !== undefined && schemaType !== 'AVRO') throw this.#unfit(id, 'is none of Avro');
+    if (Array.isArray(references) && references.length > 0) throw this.#unfit(id, 'refers to other schemas');
+    return schema;
+  }
+
+  #unfit(id: number, why: string): Failure {
+    return new Failure('Misconfigured', {
+      message: `Schema ${id} of ${this.#name.charAt(0).toLowerCase()}${this.#name.slice(1)}, which a message names, ${why}, and that is not read.`,
+      remedy: 'Let the connector write with the JSON or the Avro converter; then remove the table and add it again.',
+    });
   }
 
   async #register(subject: string, schema: string): Promise<number> {
@@ -70,6 +97,10 @@ export class SchemaRegistry {
 
   async #call(method: string, path: string, body?: object, subject = ''): Promise<unknown> {
     const { status, content } = await this.#send(method, path, body);
+    return this.#read(status, content, subject);
+  }
+
+  #read(status: number, content: string, subject = ''): unknown {
     if (status === 200) {
       try {
         return JSON.parse(content);
@@ -120,7 +151,7 @@ export class SchemaRegistry {
         });
       case 403:
         return new Failure('Unauthorized', {
-          message: `${this.#name} does not let us write${subject === '' ? '' : ` subject ${subject}`}.`,
+          message: `${this.#name} does not let us ${subject === '' ? 'read' : `write subject ${subject}`}.`,
         });
       case 409:
       case 422:
@@ -147,6 +178,26 @@ export class SchemaRegistry {
 
   get #name(): string {
     return `The schema registry ${this.#server.url}`;
+  }
+}
+
+/** @param known in the order in which they were asked for; a failed answer is not kept */
+function remember<Key, T>(known: Map<Key, Promise<T>>, key: Key, ask: () => Promise<T>): Promise<T> {
+  const before = known.get(key);
+  if (before !== undefined) return before;
+  const [oldest] = known.keys();
+  if (known.size >= MOST_KNOWN && oldest !== undefined) known.delete(oldest);
+  const asking = ask();
+  known.set(key, asking);
+  asking.catch(() => known.delete(key));
+  return asking;
+}
+
+function errorCodeOf(content: string): unknown {
+  try {
+    return (JSON.parse(content) as { readonly error_code?: unknown } | null)?.error_code;
+  } catch {
+    return undefined;
   }
 }
 

@@ -7,9 +7,11 @@ import type { BatchBuilder, Fetched, FetchLimits } from '../topic/fetched.js';
 import { MessagePlaces } from '../topic/message-places.js';
 import { contentMark, type RecordPlace } from '../topic/record-mark.js';
 import { LineBuffer } from '../pipeline/line-buffer.js';
+import { UnknownSchema } from './avro-value.js';
 import { DebeziumMessage, ForeignMessage } from './message.js';
 import { RowWriter, UnknownColumns } from './row-writer.js';
 import { versionOf } from './version-of.js';
+import type { WriterSchema } from './writer-schema.js';
 
 export interface DebeziumBatchOptions {
   readonly table: ReplicatedTable;
@@ -18,6 +20,10 @@ export interface DebeziumBatchOptions {
   readonly ignored: ReadonlySet<string>;
   /** Changes were loaded before; undefined where nobody has to know. */
   readonly streamed: boolean | undefined;
+  /** Of messages in Avro, by their ids. */
+  readonly schemas: ReadonlyMap<number, WriterSchema>;
+  /** See `RowWriter`. */
+  readonly defaulted: ReadonlySet<string>;
 }
 
 /**
@@ -51,8 +57,9 @@ export class DebeziumBatch implements BatchBuilder {
     this.#limits = limits;
     this.#isNamed = isNamed;
     const { table } = options;
-    this.#message = new DebeziumMessage(table.source ?? table.name);
-    this.#writer = new RowWriter(table, isNamed ? undefined : options.ignored);
+    this.#message = new DebeziumMessage(table.source ?? table.name, options.schemas);
+    const { ignored, defaulted } = options;
+    this.#writer = new RowWriter(table, { ignored: isNamed ? undefined : ignored, defaulted });
   }
 
   get isEmpty(): boolean {
@@ -63,13 +70,13 @@ export class DebeziumBatch implements BatchBuilder {
     return this.#range?.partition === partition ? this.#range.last : undefined;
   }
 
-  /** @throws UnknownColumns; Failure `TopicReplaced` for a message that Debezium has not written for this table: when it is the first */
+  /** @throws UnknownColumns, UnknownSchema; Failure `TopicReplaced` for a message that Debezium has not written for this table: when it is the first */
   offer(partition: number, record: RecordCursor): boolean {
     try {
       if (!this.#take(partition, record)) return false;
     } catch (error) {
       this.#lines.drop();
-      const isMet = [ForeignMessage, NewSnapshot, UnknownColumns].some((each) => error instanceof each);
+      const isMet = [ForeignMessage, NewSnapshot, UnknownColumns, UnknownSchema].some((each) => error instanceof each);
       if (isMet && !this.isEmpty && !this.#isNamed) return false;
       if (error instanceof NewSnapshot) throw snapshotAgain(this.#options.topic, partition, record.offset);
       if (error instanceof ForeignMessage) throw foreign(this.#options.topic, partition, record.offset, error.message);
@@ -184,6 +191,6 @@ function foreign(topic: string, partition: number, offset: number, why: string):
   return new Failure('TopicReplaced', {
     message: `The message at offset ${offset} of ${topic}/${partition} is none that Debezium writes for this table: ${why}.`,
     remedy:
-      'Let one connector write this table alone into the topic, with the JSON converter; then remove the table and add it again.',
+      'Let one connector write this table alone into the topic, with the JSON or the Avro converter; then remove the table and add it again.',
   });
 }

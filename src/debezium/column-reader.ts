@@ -119,10 +119,33 @@ const PLAIN: Readonly<Record<string, ValueReader>> = {
 /**
  * @param schema what the message says of the field; undefined for messages without a schema, where a number may be of any unit and a
  * text of any form: those columns are read from PostgreSQL
+ * @param hasDefault in the catalogue
  */
-export function columnReader(column: Column, schema: FieldSchema | undefined): ColumnReader {
-  const value = hasOwnPlace(column) ? readerOf(column, schema) : never;
+export function columnReader(
+  column: Column,
+  schema: FieldSchema | undefined,
+  { hasDefault = false }: { readonly hasDefault?: boolean } = {},
+): ColumnReader {
+  const own = hasOwnPlace(column) ? readerOf(column, schema) : never;
+  const value = column.nullable ? butDefault(own, schema, hasDefault) : own;
   return { value, trustsNull: value !== never && column.type !== 'numeric' };
+}
+
+/**
+ * A converter of Connect writes the default in the place of a null, unless it has `replace.null.with.default=false`: a value that is the
+ * default may be a NULL. Without a schema every value may be the default.
+ */
+function butDefault(read: ValueReader, schema: FieldSchema | undefined, hasDefault: boolean): ValueReader {
+  if (schema === undefined) return hasDefault ? never : read;
+  const { type, absent } = schema;
+  if (absent === undefined || read === never) return read;
+  // Bytes are written otherwise here than in a schema.
+  if (type === 'bytes' || typeof absent === 'object') return never;
+  const plain = (value: unknown): unknown =>
+    type === 'float' && typeof value === 'number' ? Math.fround(value) : value;
+  const known = plain(absent);
+  return (bytes, start, end, out) =>
+    plain(JSON.parse(bytes.toString('utf8', start, end))) !== known && read(bytes, start, end, out);
 }
 
 function readerOf(column: Column, schema: FieldSchema | undefined): ValueReader {

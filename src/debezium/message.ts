@@ -1,8 +1,9 @@
+import { MalformedRecord } from '../avro/input.js';
 import { JsonObject, NotAnObject } from './json-object.js';
-import { readSchema, type StructSchema } from './semantic-type.js';
+import type { StructSchema } from './semantic-type.js';
+import { ConnectValue } from './value.js';
+import type { WriterSchema } from './writer-schema.js';
 
-const SCHEMA = Buffer.from('schema');
-const PAYLOAD = Buffer.from('payload');
 const BEFORE = Buffer.from('before');
 const AFTER = Buffer.from('after');
 const SOURCE = Buffer.from('source');
@@ -29,48 +30,6 @@ export interface MessageTable {
   readonly table: string;
 }
 
-/**
- * A value of Connect's JsonConverter: the object itself, or `{"schema": .., "payload": ..}`. The schema is often longer than the row, and
- * the same in every message: it is compared, not read.
- */
-class Value {
-  readonly object = new JsonObject();
-  readonly #root = new JsonObject();
-  #text: Buffer = Buffer.alloc(0);
-  /** Of the payload, by `within`; undefined for values without a schema. */
-  schemaText: string | undefined;
-
-  /** @returns false for `null`. @throws NotAnObject */
-  read(bytes: Buffer, start: number, end: number): boolean {
-    const { length } = this.#text;
-    const isKnown =
-      length > 0 && end - start > length && bytes.compare(this.#text, 0, length, start, start + length) === 0;
-    if (isKnown) return this.#readPayload(bytes, start + length, end);
-    this.#root.read(bytes, start, end);
-    const schema = this.#root.find(SCHEMA, 0);
-    const payload = this.#root.find(PAYLOAD, 1);
-    if (this.#root.count !== 2 || schema < 0 || payload < 0 || schema > payload) {
-      if (this.#text.length > 0 || this.schemaText !== undefined) this.#forget();
-      this.object.read(bytes, start, end);
-      return true;
-    }
-    this.schemaText = this.#root.isNull(schema) ? undefined : this.#root.textOf(schema);
-    this.#text = Buffer.from(bytes.subarray(start, this.#root.startOf(payload)));
-    return this.#readPayload(bytes, this.#root.startOf(payload), end);
-  }
-
-  #forget(): void {
-    this.#text = Buffer.alloc(0);
-    this.schemaText = undefined;
-  }
-
-  #readPayload(bytes: Buffer, start: number, end: number): boolean {
-    if (bytes[start] === 0x6e) return false;
-    this.object.read(bytes, start, end);
-    return true;
-  }
-}
-
 /** Reads one message at a time: what it says is in the fields, until the next one. */
 export class DebeziumMessage {
   kind: MessageKind = 'row';
@@ -85,18 +44,17 @@ export class DebeziumMessage {
   origin: 'snapshot' | 'change' | undefined;
   /** Number of the transaction, 32 bits; undefined where the message does not say. */
   transaction: number | undefined;
-  readonly #value = new Value();
-  readonly #keyValue = new Value();
+  readonly #value: ConnectValue;
+  readonly #keyValue: ConnectValue;
   readonly #source = new JsonObject();
   readonly #after = new JsonObject();
   readonly #table: MessageTable;
-  /** What the schemas below were read from. */
-  #rowText: string | undefined;
-  #rowWithin: string | undefined;
-  #keyText: string | undefined;
 
-  constructor(table: MessageTable) {
+  /** @param schemas of messages in Avro, by their ids */
+  constructor(table: MessageTable, schemas: ReadonlyMap<number, WriterSchema>) {
     this.#table = table;
+    this.#value = new ConnectValue(schemas);
+    this.#keyValue = new ConnectValue(schemas);
   }
 
   /** The key of the message; of an earlier one for a TRUNCATE. */
@@ -106,7 +64,7 @@ export class DebeziumMessage {
 
   /**
    * @param valueStart negative for a message without a value
-   * @throws ForeignMessage
+   * @throws ForeignMessage; UnknownSchema
    */
   read(bytes: Buffer, keyStart: number, keyEnd: number, valueStart: number, valueEnd: number): void {
     this.transaction = undefined;
@@ -120,10 +78,12 @@ export class DebeziumMessage {
       else this.#readFlat();
       if (this.kind === 'truncate') return;
       if (!hasKey) throw new ForeignMessage('it has no key');
-      this.#readKeySchema();
+      this.keySchema = this.#keyValue.structOf();
     } catch (error) {
       if (error instanceof NotAnObject || error instanceof SyntaxError)
-        throw new ForeignMessage('it is no JSON object');
+        throw new ForeignMessage('it is neither a JSON object nor a record of Avro');
+      if (error instanceof MalformedRecord)
+        throw new ForeignMessage(`it is no record of the schema that it names: ${error.message}`);
       throw error;
     }
   }
@@ -146,7 +106,7 @@ export class DebeziumMessage {
         this.kind = 'row';
         this.#after.read(object.bytes, object.startOf(after), object.endOf(after));
         this.row = this.#after;
-        this.#readRowSchema('after');
+        this.rowSchema = this.#value.structOf('after');
         return;
       }
       case '"d"':
@@ -189,21 +149,6 @@ export class DebeziumMessage {
     this.kind = isDeleted ? 'deleted' : 'row';
     if (isDeleted) return;
     this.row = object;
-    this.#readRowSchema(undefined);
-  }
-
-  #readRowSchema(within: string | undefined): void {
-    const { schemaText } = this.#value;
-    if (schemaText === this.#rowText && within === this.#rowWithin) return;
-    this.#rowText = schemaText;
-    this.#rowWithin = within;
-    this.rowSchema = schemaText === undefined ? undefined : readSchema(schemaText, within);
-  }
-
-  #readKeySchema(): void {
-    const { schemaText } = this.#keyValue;
-    if (schemaText === this.#keyText) return;
-    this.#keyText = schemaText;
-    this.keySchema = schemaText === undefined ? undefined : readSchema(schemaText);
+    this.rowSchema = this.#value.structOf();
   }
 }

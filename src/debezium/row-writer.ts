@@ -26,19 +26,27 @@ export class UnknownColumns extends Error {
   }
 }
 
+export interface RowWriterOptions {
+  /** Fields that were columns once, or are left out; undefined: all that are no columns. */
+  readonly ignored: ReadonlySet<string> | undefined;
+  /** Columns with a default, which a message without a schema does not name. */
+  readonly defaulted: ReadonlySet<string>;
+}
+
 /** Writes rows of messages as the JSON lines that ClickHouse reads. */
 export class RowWriter {
   readonly #table: ReplicatedTable;
   readonly #ignored: ReadonlySet<string> | undefined;
+  readonly #defaulted: ReadonlySet<string>;
   #fields: readonly Field[] | undefined;
   #schema: StructSchema | undefined;
   #keys: readonly Field[] | undefined;
   #keySchema: StructSchema | undefined;
 
-  /** @param ignored fields that were columns once, or are left out; undefined: all that are no columns */
-  constructor(table: ReplicatedTable, ignored: ReadonlySet<string> | undefined) {
+  constructor(table: ReplicatedTable, { ignored, defaulted }: RowWriterOptions) {
     this.#table = table;
     this.#ignored = ignored;
+    this.#defaulted = defaulted;
   }
 
   /**
@@ -114,23 +122,23 @@ export class RowWriter {
   #fieldsOf(schema: StructSchema | undefined): readonly Field[] {
     if (this.#fields !== undefined && schema === this.#schema) return this.#fields;
     this.#schema = schema;
-    return (this.#fields = this.#table.columns.map((column) => fieldOf(column, schema)));
+    return (this.#fields = this.#table.columns.map((column) => fieldOf(column, schema, this.#defaulted)));
   }
 
   #keysOf(schema: StructSchema | undefined): readonly Field[] {
     if (this.#keys !== undefined && schema === this.#keySchema) return this.#keys;
     this.#keySchema = schema;
     const columns = this.#table.key.flatMap((name) => this.#table.columns.filter((column) => column.name === name));
-    return (this.#keys = columns.map((column) => fieldOf(column, schema)));
+    return (this.#keys = columns.map((column) => fieldOf(column, schema, this.#defaulted)));
   }
 }
 
-function fieldOf(column: Column, schema: StructSchema | undefined): Field {
+function fieldOf(column: Column, schema: StructSchema | undefined, defaulted: ReadonlySet<string>): Field {
   return {
     column,
     name: Buffer.from(JSON.stringify(column.name).slice(1, -1)),
     label: `${JSON.stringify(shownName(column))}:`,
-    reader: columnReader(column, schema?.get(column.name)),
+    reader: columnReader(column, schema?.get(column.name), { hasDefault: defaulted.has(column.name) }),
   };
 }
 

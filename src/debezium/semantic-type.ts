@@ -6,6 +6,8 @@ export interface FieldSchema {
   readonly name?: string;
   /** Of a decimal: digits after the point. */
   readonly scale?: number;
+  /** What a value is that was not given. */
+  readonly absent?: unknown;
 }
 
 /** By field of a struct. */
@@ -14,6 +16,7 @@ export type StructSchema = ReadonlyMap<string, FieldSchema>;
 interface ConnectSchema {
   readonly type?: unknown;
   readonly name?: unknown;
+  readonly default?: unknown;
   readonly field?: unknown;
   readonly fields?: readonly ConnectSchema[];
   readonly parameters?: { readonly scale?: unknown };
@@ -32,11 +35,12 @@ export function readSchema(text: string, within?: string): StructSchema | undefi
   return new Map(struct.fields.map((field) => [String(field.field), fieldOf(field)]));
 }
 
-function fieldOf({ type, name, parameters }: ConnectSchema): FieldSchema {
+function fieldOf({ type, name, parameters, default: absent }: ConnectSchema): FieldSchema {
   const scale = parameters?.scale === undefined ? undefined : Number(parameters.scale);
   return {
     type: String(type),
     ...(typeof name === 'string' ? { name } : {}),
     ...(scale === undefined ? {} : { scale }),
+    ...(absent === undefined || absent === null ? {} : { absent }),
   };
 }

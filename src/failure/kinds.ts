@@ -29,7 +29,7 @@ export const FAILURE_POLICIES = {
   },
   RegistryUnavailable: {
     treatment: 'transient',
-    remedy: 'Check that the schema registry runs and is reachable; the outbox keeps the changes meanwhile.',
+    remedy: 'Check that the schema registry runs and is reachable; the changes wait meanwhile.',
   },
   SinkUnavailable: {
     treatment: 'transient',

@@ -58,6 +58,11 @@ export class LineBuffer {
     return line;
   }
 
+  /** @returns the bytes since the last `take` or `drop`; they hold until something is written after the next `drop` */
+  look(): Buffer {
+    return this.#chunk.subarray(this.#start, this.#at);
+  }
+
   /** Forgets the bytes since the last `take` or `drop`. */
   drop(): void {
     this.#at = this.#start;

@@ -43,6 +43,8 @@ export interface Settings {
     readonly partitions: number;
     readonly retentionMs: number;
     readonly format: MessageFormat;
+    /** Of logical messages; null: they go nowhere; undefined: where they went before. */
+    readonly messages: string | null | undefined;
   };
   /** Of schemas, for messages in Avro; undefined where none is set. */
   readonly registry: RegistryServer | undefined;
@@ -262,6 +264,7 @@ function compose(
       partitions: values.KAFKA_PARTITIONS,
       retentionMs: values.KAFKA_RETENTION_MS,
       format: values.PG2CLICK_FORMAT,
+      messages: messagesTopic(values.PG2CLICK_WAL_MESSAGES_TOPIC),
     },
     registry: told.registry,
     clickhouse: { ...clickhouseServer(values, told.all, told.security.clickhouse), table: values.CH_TABLE },
@@ -296,4 +299,11 @@ function compose(
   };
   for (const group of Object.values(settings)) Object.freeze(group);
   return Object.freeze(settings);
+}
+
+/** A topic of that name would be an odd one. */
+const NO_TOPIC = 'none';
+
+function messagesTopic(name: string | undefined): string | null | undefined {
+  return name === NO_TOPIC ? null : name;
 }

@@ -115,6 +115,10 @@ export const SETTINGS = {
     description:
       'Messages of tables added without --format: one row each (json, debezium, or avro with a schema registry), or many rows each (packed, faster).',
   }),
+  PG2CLICK_WAL_MESSAGES_TOPIC: setting('Kafka', topicName, {
+    description:
+      'Topic for the messages that pg_logical_emit_message writes, where tables are captured from the WAL. A worker without this setting sends them where they went before; none ends it.',
+  }),
   SCHEMA_REGISTRY_URL: setting('Kafka', registryUrl, {
     secret: true,
     description:

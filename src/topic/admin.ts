@@ -93,19 +93,25 @@ export async function ensureTopic(admin: Admin, spec: TopicSpec, wishes = WISHES
 }
 
 /**
- * @param elsewhere the commands that lead to another topic
- * @returns the partitions of a topic that others write
- * @throws Failure `Misconfigured` for one that is not there, or is compacted
+ * A topic that others write: it is there, and stays as it is.
+ * @param ways what to do where it is not there, and where it cannot be loaded
+ * @returns its partitions
+ * @throws Failure `Misconfigured` for one that is not there, is compacted, or has several partitions
  */
-export async function requireTopic(admin: Admin, topic: string, elsewhere: string): Promise<number> {
+export async function requireForeignTopic(
+  admin: Admin,
+  topic: string,
+  ways: { readonly missing: string; readonly unfit: string },
+): Promise<number> {
   const partitions = await classified(`Looking for topic ${topic}`, () => countPartitions(admin, topic, 1));
   if (partitions === undefined)
-    throw new Failure('Misconfigured', {
-      message: `There is no topic ${topic}.`,
-      remedy: `Start the connector that writes it, then resume the table. For another topic: ${elsewhere}`,
-    });
+    throw new Failure('Misconfigured', { message: `There is no topic ${topic}.`, remedy: ways.missing });
   await requireReadable(admin, topic);
-  return partitions;
+  if (partitions === 1) return partitions;
+  throw new Failure('Misconfigured', {
+    message: `The topic ${topic} has ${partitions} partitions, and only offsets of one say which change came first.`,
+    remedy: `Let Debezium write into a topic with one partition. ${ways.unfit}`,
+  });
 }
 
 /** @returns undefined when there is no such topic. @throws Failure `BrokerUnavailable`, `Unauthorized` */

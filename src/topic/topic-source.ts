@@ -158,8 +158,11 @@ export class TopicSource implements BatchSource<OffsetBatch, Fetched> {
   }
 
   async read(name: OffsetBatch, { signal }: ReadOptions): Promise<Fetched> {
-    const reading = await this.#open();
-    return (this.#fetched ??= await reading.takeExactly(name.ranges, { signal }));
+    return (this.#fetched ??= await this.#learning(
+      async () => (await this.#open()).takeExactly(name.ranges, { signal }),
+      // A part of the batch was taken.
+      () => this.#shut(),
+    ));
   }
 
   async confirm(
@@ -206,8 +209,13 @@ export class TopicSource implements BatchSource<OffsetBatch, Fetched> {
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    this.#reading?.[Symbol.dispose]();
+    this.#shut();
     return Promise.resolve();
+  }
+
+  #shut(): void {
+    this.#reading?.[Symbol.dispose]();
+    this.#reading = undefined;
   }
 
   #waiting(): number {
@@ -247,8 +255,8 @@ export class TopicSource implements BatchSource<OffsetBatch, Fetched> {
     return fetched && { fetched, name: this.#nameOf(fetched, batch) };
   }
 
-  /** Messages of others may show what has to be looked up first. */
-  async #learning<T>(take: () => Promise<T>): Promise<T> {
+  /** Messages of others may show what has to be looked up first. @param learnt called before each other try */
+  async #learning<T>(take: () => Promise<T>, learnt = (): void => undefined): Promise<T> {
     const { foreign } = this.#options;
     for (;;)
       try {
@@ -256,6 +264,7 @@ export class TopicSource implements BatchSource<OffsetBatch, Fetched> {
       } catch (error) {
         if (foreign === undefined) throw error;
         await foreign.learn(error);
+        learnt();
       }
   }
 

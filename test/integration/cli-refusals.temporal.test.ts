@@ -22,6 +22,8 @@ beforeAll(async () => {
     create table priced (id int primary key, amount numeric, until date);
     insert into priced values (1, 1.5, '9999-12-31');
     create table orders (id int primary key);
+    create table growing (id bigserial primary key);
+    grant usage, select on sequence growing_id_seq to public;
     create view seen as select * from orders`);
   await client.end();
   const init = await runCli(['init', '--json'], { env: settings });
@@ -100,6 +102,46 @@ describe('messages in Avro', () => {
       },
     ]);
     expect(code).toBe(3);
+  });
+});
+
+describe('a way that makes no sense', () => {
+  it.each([
+    [['--transport', 'direct', '--format', 'avro'], '--format avro', '--transport direct has none', true],
+    [['--transport', 'direct', '--format', 'debezium'], '--format debezium', '--transport direct has none', true],
+    [['--transport', 'direct', '--payload', 'key'], '--payload key', '--transport direct has none', true],
+    [['--capture', 'poll', '--format', 'packed'], '--format packed', '--capture poll goes without', true],
+    [
+      ['--capture', 'poll', '--engine', 'merge-tree', '--format', 'packed'],
+      '--format packed',
+      '--capture poll goes without',
+      false,
+    ],
+  ])('%j: a format where there are no messages', async (options, what, why, hasWay) => {
+    const { code, stderr } = await runCli(['add', 'growing', ...options], { env: settings });
+    const way = hasWay ? `Use --transport kafka, or leave ${what} out.` : `Leave ${what} out.`;
+    expectSentence(stderr, `${what} is of messages in Kafka, and ${why}. ${way}`);
+    expect(code).toBe(5);
+  });
+
+  it('a format that the settings ask for goes without a word where there are no messages', async () => {
+    const env = { ...settings, KAFKA_FORMAT: 'packed' };
+    const { code } = await runCli(['add', 'growing', '--transport', 'direct', '--dry-run'], { env });
+    expect(code).toBe(0);
+  });
+
+  it("a topic of Debezium's that is not there", async () => {
+    const topic = freshName('missing');
+    const { code, stderr } = await runCli(['add', 'priced', '--capture', 'debezium', '--topic', topic], {
+      env: settings,
+    });
+    expectSentence(stderr, `There is no topic ${topic}.`);
+    expect(stderr).toContain(
+      'Start the connector that writes it, then add the table. Nothing was changed: name another topic with --topic.',
+    );
+    expect(code).toBe(2);
+    const { stdout } = await runCli(['status', '--json'], { env: settings });
+    expect(stdout).not.toContain('priced');
   });
 });
 

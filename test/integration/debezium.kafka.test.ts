@@ -121,6 +121,20 @@ it('values that a message holds exactly are not read from PostgreSQL', async () 
   expect(await followed.sink('select count() from {target}')).not.toBe('0');
 });
 
+it('a NULL in the place of which a message without a schema has the default is read from PostgreSQL', async () => {
+  await path.source.query(
+    'create table preset (id int primary key, n int default 7); grant select on preset to public',
+  );
+  const topic = await makeTopic();
+  const followed = await add('preset', topic);
+  await path.source.query('insert into preset values (1, null), (2, 7)');
+  await send(
+    topic,
+    [1, 2].map((id) => ({ key: JSON.stringify({ id }), value: JSON.stringify({ id, n: 7 }) })),
+  );
+  expect(await followed.expectEqual()).toBe(2);
+});
+
 it('a message that comes again does no harm in the end, and a batch that was named is read again', async () => {
   const topic = await makeTopic();
   const followed = await add('two', topic);
@@ -256,9 +270,13 @@ describe("ClickHouse's Kafka engine", () => {
       remedy: expect.stringContaining('alter table public.plain replica identity full') as string,
     });
     await path.source.query(
-      'create table exact (id int primary key, n numeric(6,2), a int[]); alter table exact replica identity full',
+      `create table exact (id int primary key, n numeric(6,2), a int[]); alter table exact replica identity full;
+        create table preset (id int primary key, n int default 7, m int not null default 7)`,
     );
-    await path.source.query('grant select on exact to public');
+    await path.source.query('grant select on exact, preset to public');
+    await expect(add('preset', topic, engine)).rejects.toMatchObject({
+      message: expect.stringMatching(/^The column n of public\.preset takes NULL and has a default\./u) as string,
+    });
     await expect(add('exact', topic, engine)).rejects.toMatchObject({
       message: expect.stringContaining('the exact values of n (numeric), a (integer[])') as string,
       remedy: expect.stringContaining('--policy n=null') as string,

@@ -41,10 +41,13 @@ export async function openDebezium(
     name,
     tables,
     properties = {},
+    registry,
   }: {
     readonly name: string;
     readonly tables: readonly string[];
     readonly properties?: Readonly<Record<string, string>>;
+    /** Of Confluent's API: messages are in Avro. JSON when absent. */
+    readonly registry?: string;
   },
 ): Promise<Debezium> {
   const libraries = await download();
@@ -70,8 +73,7 @@ export async function openDebezium(
       'worker.properties',
       print({
         'bootstrap.servers': kafka.bootstrap,
-        'key.converter': 'org.apache.kafka.connect.json.JsonConverter',
-        'value.converter': 'org.apache.kafka.connect.json.JsonConverter',
+        ...convertersOf(registry),
         'offset.storage.file.filename': join(directory, 'offsets'),
         // Without an offset it would begin with another snapshot.
         'offset.flush.interval.ms': '1000',
@@ -125,9 +127,31 @@ export async function openDebezium(
   };
 }
 
+function convertersOf(registry: string | undefined): Readonly<Record<string, string>> {
+  const json = { converter: 'org.apache.kafka.connect.json.JsonConverter' };
+  // The registry has its own API beside Confluent's, under another path.
+  const avro = {
+    converter: 'io.apicurio.registry.utils.converter.AvroConverter',
+    'converter.apicurio.registry.url': registry?.replace('/ccompat/v7', '/registry/v2') ?? '',
+    'converter.apicurio.registry.auto-register': 'true',
+    'converter.apicurio.registry.find-latest': 'true',
+    // Confluent's wire format, with the ids of Confluent's API.
+    'converter.apicurio.registry.as-confluent': 'true',
+    'converter.apicurio.registry.use-id': 'contentId',
+    'converter.apicurio.registry.headers.enabled': 'false',
+  };
+  const ofBoth = (['key', 'value'] as const).flatMap((which) =>
+    Object.entries(registry === undefined ? json : avro).map(([name, value]) => [`${which}.${name}`, value]),
+  );
+  return Object.fromEntries(ofBoth) as Readonly<Record<string, string>>;
+}
+
 function download(): Promise<string> {
-  const version = /<debezium\.version>([^<]+)</u.exec(readFileSync(POM, 'utf8'))?.[1] ?? '';
-  return cached(`debezium-${version}`, async (outputDirectory) => {
+  const pom = readFileSync(POM, 'utf8');
+  const [debezium, apicurio] = ['debezium', 'apicurio'].map(
+    (what) => new RegExp(`<${what}\\.version>([^<]+)<`, 'u').exec(pom)?.[1] ?? '',
+  );
+  return cached(`debezium-${debezium}-apicurio-${apicurio}`, async (outputDirectory) => {
     const args = ['--batch-mode', '-f', POM, 'dependency:copy-dependencies', `-DoutputDirectory=${outputDirectory}`];
     const { code, tail } = await runTool({ command: 'mvn', args, cwd: outputDirectory });
     if (code !== 0) throw new Error(`Maven could not download Debezium: ${tail.at(-1) ?? 'no message'}`);

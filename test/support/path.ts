@@ -46,6 +46,8 @@ import { addressOf, freshDatabase, freshName, freshSink, type PostgresAddress } 
  */
 export interface Path {
   readonly settings: Settings;
+  /** What they were made of. */
+  readonly env: Readonly<Record<string, string>>;
   readonly deps: Deps;
   /** The user's session in PostgreSQL: the owner's. */
   readonly source: pg.Client;
@@ -136,17 +138,14 @@ export async function openPath({
   const postgres = await (selectOnly ? selectRole(owner) : leastRole(owner));
   if (wal) await letReadWal(owner);
   const clickhouse = await freshSink('path');
-  const settings = loadSettings({
-    envFile: false,
-    stackFile: false,
-    env: {
-      ...environmentOf({ postgres, kafka: addressOf('kafka'), clickhouse }),
-      ...(ledgerElsewhere ? { LEDGER_PG_URL: await ledgerRole(ledgerOwner) } : {}),
-      PG2CLICK_PIPELINE: freshName('p'),
-      PG2CLICK_LOG_LEVEL: 'silent',
-      ...env,
-    },
-  });
+  const all = {
+    ...environmentOf({ postgres, kafka: addressOf('kafka'), clickhouse }),
+    ...(ledgerElsewhere ? { LEDGER_PG_URL: await ledgerRole(ledgerOwner) } : {}),
+    PG2CLICK_PIPELINE: freshName('p'),
+    PG2CLICK_LOG_LEVEL: 'silent',
+    ...env,
+  };
+  const settings = loadSettings({ envFile: false, stackFile: false, env: all });
   const deps = openDeps(settings, createLogger(settings.log), undefined, captures);
   const sessions: pg.Client[] = [];
   const open = async (address: typeof owner): Promise<pg.Client> => {
@@ -168,6 +167,7 @@ export async function openPath({
   }
   return {
     settings,
+    env: all,
     deps,
     get source() {
       return sources.source;

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { DebeziumBatch } from '../../src/debezium/batch-builder.js';
 import { positionOfCopy, versionOf } from '../../src/debezium/version-of.js';
+import { UnknownSchema } from '../../src/debezium/avro-value.js';
+import { WriterSchema } from '../../src/debezium/writer-schema.js';
 import { UnknownColumns } from '../../src/debezium/row-writer.js';
 import type { Column, ReplicatedTable } from '../../src/domain/replicated-table.js';
 import { composeVersion } from '../../src/domain/version.js';
@@ -40,15 +42,20 @@ interface TakeOptions {
   readonly isNamed?: boolean;
   readonly first?: number;
   readonly streamed?: boolean;
+  readonly schemas?: ReadonlyMap<number, WriterSchema>;
 }
 
 /** @returns what was taken, and how many messages */
 function take(
   table: ReplicatedTable,
   messages: readonly RecordedMessage[],
-  { ignored = [], isNamed = false, first = 0, streamed }: TakeOptions = {},
+  { ignored = [], isNamed = false, first = 0, streamed, schemas = new Map() }: TakeOptions = {},
 ): Fetched & { readonly taken: number } {
-  const batch = new DebeziumBatch({ table, topic: 'shop', ignored: new Set(ignored), streamed }, LIMITS, isNamed);
+  const batch = new DebeziumBatch(
+    { table, topic: 'shop', ignored: new Set(ignored), streamed, schemas, defaulted: new Set() },
+    LIMITS,
+    isNamed,
+  );
   let taken = 0;
   for (const message of messages.slice(first)) {
     if (!batch.offer(0, recordOf(message, first + taken))) break;
@@ -203,5 +210,49 @@ describe('messages that are not of this table', () => {
   it('another key', () => {
     refuse(message?.value ?? '', '{"a":1}');
     refuse(message?.value ?? '', '{"a":1,"c":"x"}');
+  });
+});
+
+describe('messages in Avro', () => {
+  const int = (name: string) => ({ name, type: 'int' });
+  const key = new WriterSchema(JSON.stringify({ type: 'record', name: 'K', fields: [int('a')] }));
+  const row = new WriterSchema(
+    JSON.stringify({ type: 'record', name: 'V', fields: [int('a'), { name: 'v', type: ['null', 'int'] }] }),
+  );
+  const table = tableOf('one', { a: 'integer', v: 'integer' }, ['a']);
+  const schemas = new Map([
+    [1, key],
+    [2, row],
+  ]);
+  const message = (id: number, ...value: readonly number[]): RecordedMessage => ({
+    key: String.fromCharCode(0, 0, 0, 0, 1, 2),
+    value: String.fromCharCode(0, 0, 0, 0, id, ...value),
+  });
+
+  it('are read by the schemas that they name', () => {
+    const fetched = take(table, [message(2, 2, 2, 10), message(2, 2, 0), { ...message(2), value: null }], { schemas });
+    expect(linesOf(fetched)).toEqual([
+      '{"a":1,"v":5,"_version":0,"_deleted":0}',
+      '{"a":1,"v":null,"_version":1,"_deleted":0}',
+      '{"a":1,"_version":2,"_deleted":1}',
+    ]);
+  });
+
+  it('whose schema is not known end a batch, and are named where they come first', () => {
+    const messages = [message(2, 2, 0), message(3, 2, 0)];
+    expect(take(table, messages, { schemas }).taken).toBe(1);
+    expect(() => take(table, messages, { schemas, first: 1 })).toThrow(UnknownSchema);
+    expect(() => take(table, messages, { schemas, isNamed: true })).toThrow(UnknownSchema);
+  });
+
+  it.each([
+    ['goes on behind its end', message(2, 2, 0, 0)],
+    ['ends within a value', message(2, 2, 2)],
+    ['is no record', { ...message(1), value: String.fromCharCode(0, 0, 0, 0, 4, 2) }],
+  ])('are refused where one %s', (_, wrong) => {
+    const more = new Map([...schemas, [4, new WriterSchema('"int"')]]);
+    expect(() => take(table, [wrong], { schemas: more })).toThrow(
+      /^The message at offset 0 of shop\/0 is none that Debezium writes for this table: it is (?:no record of the schema that it names|neither a JSON object nor a record of Avro)/u,
+    );
   });
 });

@@ -126,6 +126,21 @@ describe('values that are read from PostgreSQL', () => {
     expect(read({ ...column('text'), policy: 'text' }, undefined, '"a"')).toBe('"a"');
   });
 
+  it('a value that is the default, which may stand for a NULL', () => {
+    const seven: FieldSchema = { type: 'int32', absent: 7 };
+    expect(read(column('integer'), seven, '7')).toBeUndefined();
+    expect(read(column('integer'), seven, '70')).toBe('70');
+    expect(read(column('integer', { nullable: false }), seven, '7')).toBe('7');
+    expect(read(column('text'), { type: 'string', absent: 'a\n' }, '"a\\u000A"')).toBeUndefined();
+    expect(read(column('text'), { type: 'string', absent: '7' }, '"70"')).toBe('"70"');
+    // As a float that was written in 32 bits.
+    expect(read(column('real'), { type: 'float', absent: 0.1 }, String(Math.fround(0.1)))).toBeUndefined();
+    expect(read(price, { ...decimal(2), absent: 'AJY=' }, '"AJc="')).toBeUndefined();
+    const reader = columnReader(column('integer'), undefined, { hasDefault: true });
+    expect(reader.value(Buffer.from('1'), 0, 1, new LineBuffer())).toBe(false);
+    expect(columnReader(column('integer'), seven).trustsNull).toBe(true);
+  });
+
   it('a null of numeric, which may be NaN', () => {
     expect(columnReader(price, decimal(2)).trustsNull).toBe(false);
     expect(columnReader(column('text'), undefined).trustsNull).toBe(true);

@@ -2,7 +2,8 @@ import type { Queryable } from '../../connect/queryable.js';
 import { formatTableName, sqlName, type TableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
-import type { Capture } from '../capture.js';
+import type { Capture, Inspection } from '../capture.js';
+import { readDefaulted } from '../catalog/defaulted.js';
 import { inspectTable } from '../catalog/inspect.js';
 import { holdAsInspected } from '../poll/install.js';
 
@@ -26,7 +27,10 @@ export const debeziumCapture: Capture = {
         ...inspection
       } = await inspectTable(pg, name, { ...options, makes: 'nothing' });
       await refuseIdentity(pg, name, inspection);
-      if (options.loader === 'kafka-engine') await refusePlaceholders(pg, name, inspection.relation);
+      if (options.loader === 'kafka-engine') {
+        await refusePlaceholders(pg, name, inspection.relation);
+        await refuseDefaults(pg, name, inspection);
+      }
       return { ...inspection, capture: { kind: 'debezium', foreignTopic: true } };
     } catch (error) {
       throw classifyPostgres(error, `looking at ${formatTableName(name)}`);
@@ -88,5 +92,20 @@ async function refusePlaceholders(pg: Queryable, name: TableName, relation: stri
   throw new Failure('UnsuitableTable', {
     message: `Rows of ${formatTableName(name)} may have values out of line (TOAST). Debezium writes a placeholder for those that an UPDATE does not touch, and the Kafka engine cannot read them from PostgreSQL.`,
     remedy: `Use --loader worker. Or run in PostgreSQL: alter table ${sqlName(name)} replica identity full; then Debezium has all values.`,
+  });
+}
+
+/** Connect's converters write the default of a column in the place of a NULL, unless they are told not to. */
+async function refuseDefaults(
+  pg: Queryable,
+  name: TableName,
+  { relation, columns }: Pick<Inspection, 'relation' | 'columns'>,
+): Promise<void> {
+  const defaulted = await readDefaulted(pg, relation);
+  const [column] = columns.filter((each) => each.nullable && defaulted.includes(each.name));
+  if (column === undefined) return;
+  throw new Failure('UnsuitableTable', {
+    message: `The column ${column.name} of ${formatTableName(name)} takes NULL and has a default. Converters of Kafka Connect write the default in the place of a NULL, and the Kafka engine cannot read the row from PostgreSQL.`,
+    remedy: 'Use --loader worker, or give the column NOT NULL or no default.',
   });
 }

@@ -1,3 +1,4 @@
+import type { MessageSink } from '../../domain/logical-message.js';
 import type { LogRelation } from './log/log-changes.js';
 import { widenXid, type StreamedTransaction } from './log/transaction.js';
 import type { Lsn } from './lsn.js';
@@ -5,6 +6,7 @@ import { PendingChanges } from './pending-changes.js';
 import type { ChangeReceiver, Relation } from './pgoutput.js';
 import type { HandOvers } from './rows/hand-overs.js';
 import { TableRows } from './rows/table-rows.js';
+import { isOwn, logicalMessage, type StreamMessage } from './stream-message.js';
 import type { Tuple } from './tuple.js';
 
 /** Keys are written into PostgreSQL and read again, rows are not: a byte of a row counts as so much less. */
@@ -30,6 +32,8 @@ export interface CollectorOptions {
   readonly find: (relation: Relation) => Promise<KnownRelation | undefined>;
   /** Stages that take whole rows. */
   readonly handOvers: HandOvers;
+  /** Absent: nobody wants logical messages. */
+  readonly messages?: MessageSink | undefined;
   /** Called when a transaction is complete. */
   readonly onCommit: (end: Lsn) => void;
   /** Called when something was added. A promise holds up the stream. */
@@ -155,6 +159,22 @@ export class ChangeCollector implements ChangeReceiver {
       this.#pending.truncated.add(known.id);
       void this.#added(lines.bytes - before);
     }
+  }
+
+  message(message: StreamMessage): Promise<void> | undefined {
+    const { messages, position, onCommit } = this.#options;
+    const { lsn, isTransactional } = message;
+    const isKnown = isTransactional ? this.#isKnown : lsn < position;
+    if (messages === undefined || isKnown || isOwn(message)) return undefined;
+    const pending = (this.#pending.messages ??= messages.begin());
+    pending.add(logicalMessage(message, { commit: this.#commit, xid: this.#xid, at: this.#at }));
+    const bytes = message.contentEnd - message.prefixStart;
+    if (isTransactional) return this.#added(bytes);
+    this.#bytes += bytes;
+    // Behind its beginning PostgreSQL does not send it again.
+    this.#pending.end = lsn + 1n;
+    onCommit(lsn + 1n);
+    return this.#options.onKeys(this.#bytes);
   }
 
   #changed(

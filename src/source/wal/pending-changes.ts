@@ -1,3 +1,4 @@
+import type { MessageBatch } from '../../domain/logical-message.js';
 import { KeyLines } from './key-lines.js';
 import { LogLines } from './log/log-lines.js';
 import type { LogRelation } from './log/log-changes.js';
@@ -6,7 +7,7 @@ import type { HandOver } from './rows/hand-over.js';
 import type { RowPlaces } from './rows/row-plan.js';
 import type { TupleBatch } from './rows/tuple-batch.js';
 
-/** What was read from the stream and is on its way to the outboxes. */
+/** What was read from the stream and is on its way to where it belongs. */
 export class PendingChanges {
   /** By table id. */
   readonly tables = new Map<string, KeyLines>();
@@ -16,13 +17,15 @@ export class PendingChanges {
   readonly truncated = new Set<string>();
   /** Changes of tables of which every change is kept, in the order in which forms of them came. */
   readonly logs = new Map<LogRelation, LogLines>();
+  /** Absent: none came. */
+  messages: MessageBatch | undefined;
   /** Of the transactions whose keys these are, 32 bits each. */
   readonly xids = new Set<number>();
   /** End of the last transaction that is here as a whole; undefined where none is. */
   end: Lsn | undefined;
 
   get isEmpty(): boolean {
-    return this.tables.size === 0 && this.rows.size === 0 && this.logs.size === 0;
+    return this.tables.size === 0 && this.rows.size === 0 && this.logs.size === 0 && this.messages === undefined;
   }
 
   linesOfLog(relation: LogRelation): LogLines {

@@ -1,4 +1,5 @@
 import type { Lsn } from './lsn.js';
+import type { StreamMessage } from './stream-message.js';
 import { Tuple } from './tuple.js';
 
 /** A table as the stream describes it, before its first change on a connection, and again after its definition changed. */
@@ -35,6 +36,8 @@ export interface ChangeReceiver {
    */
   change(relation: number, message: Buffer, old: Tuple | undefined, now: Tuple | undefined): Promise<void> | undefined;
   truncate(relations: readonly number[]): void;
+  /** One of a transaction comes between its `begin` and its `commit`, any other one between two transactions. */
+  message(message: StreamMessage): Promise<void> | undefined;
 }
 
 const BEGIN = 0x42;
@@ -44,8 +47,9 @@ const UPDATE = 0x55;
 const DELETE = 0x44;
 const TRUNCATE = 0x54;
 const RELATION = 0x52;
-/** Of no use here: the origin of a transaction, the name of a type, a message of a user's. */
-const IGNORED: readonly number[] = [0x4f, 0x59, 0x4d];
+const MESSAGE = 0x4d;
+/** Of no use here: the origin of a transaction, the name of a type. */
+const IGNORED: readonly number[] = [0x4f, 0x59];
 const NEW_TUPLE = 0x4e;
 /** Before an old tuple: `K` has the columns of the identity, `O` all of them. */
 const OLD_TUPLES: readonly number[] = [0x4b, 0x4f];
@@ -84,6 +88,8 @@ export class PgOutput {
       case TRUNCATE:
         this.#truncate(buffer, at);
         return undefined;
+      case MESSAGE:
+        return this.#receiver.message(readMessage(buffer, at));
       default:
         if (IGNORED.includes(letter)) return undefined;
         throw new RangeError(`a message ${letter} in the stream of changes`);
@@ -106,6 +112,22 @@ export class PgOutput {
       Array.from({ length: count }, (_, index) => buffer.readUInt32BE(first + OID_BYTES * index)),
     );
   }
+}
+
+/** Flags, the position, the prefix, and the content with its length. */
+function readMessage(bytes: Buffer, at: number): StreamMessage {
+  const prefixStart = at + 9;
+  const behind = skipText(bytes, prefixStart);
+  const contentStart = behind + 4;
+  return {
+    bytes,
+    prefixStart,
+    prefixEnd: behind - 1,
+    contentStart,
+    contentEnd: contentStart + bytes.readUInt32BE(behind),
+    lsn: bytes.readBigUInt64BE(at + 1),
+    isTransactional: ((bytes[at] ?? 0) & 1) === 1,
+  };
 }
 
 function readRelation(buffer: Buffer, at: number): Relation {

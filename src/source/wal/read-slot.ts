@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DatabaseError } from 'pg';
+import type { MessageSink } from '../../domain/logical-message.js';
 import { Failure } from '../../failure/failure.js';
 import { Reading, type ReadingOptions } from './reading.js';
 import { startReplication } from './replication-stream.js';
 import { identifySystem, requireSameHistory } from './slot-server.js';
-import { readReader } from './state.js';
+import { noteMessages, readReader, type ReaderRow } from './state.js';
 import { readWholeSlot } from './verify.js';
 
 const IN_USE = '55006';
@@ -24,15 +25,17 @@ const REPLAYED_MS = 500;
 export async function readSlotOnce(options: ReadingOptions): Promise<'busy' | 'stopped'> {
   const { slot, source, slots, connect, signal } = options;
   // The last table was removed: who held the reader for it comes to its end.
-  if ((await readReader(source, slot)) === undefined) return 'busy';
+  const reader = await readReader(source, slot);
+  if (reader === undefined) return 'busy';
   const whole = await readWholeSlot({ source, slots }, slot);
   if (typeof whole === 'string') throw new Failure('SourceChanged', { message: `${whole}.` });
   if (whole.slot.pid !== null) return 'busy';
+  const messages = await openMessages(options, reader);
   await using writing = await connect('wal keys');
   await using replication = await connect('wal', { replication: true });
   if (slots !== source) await requireSameHistory({ source, slots }, await identifySystem(replication));
-  const reading = new Reading(options, writing);
-  const stream = startReplication(replication, slot, reading);
+  const reading = new Reading(options, writing, messages);
+  const stream = startReplication(replication, slot, reading, { messages: messages !== undefined });
   reading.begin(stream);
   let giveUp = (): void => undefined;
   const givenUp = new Promise<void>((resolve) => (giveUp = resolve));
@@ -59,4 +62,15 @@ export async function readSlotOnce(options: ReadingOptions): Promise<'busy' | 's
     timers.forEach(clearInterval);
     signal.removeEventListener('abort', stop);
   }
+}
+
+/** What the settings say is noted: a worker that was not told sends messages to the same topic, and drops none. */
+async function openMessages(
+  { slot, source, messages }: ReadingOptions,
+  { messages: noted }: ReaderRow,
+): Promise<MessageSink | undefined> {
+  if (messages === undefined) return undefined;
+  const topic = messages.topic === undefined ? noted : messages.topic;
+  if (topic !== noted) await noteMessages(source, slot, topic);
+  return topic === null ? undefined : messages.open(topic);
 }

@@ -8,6 +8,7 @@ import type { Lsn } from './lsn.js';
 import { HeldByTable } from './held-by-table.js';
 import { BudgetKeeper, type BudgetServices } from './keep-budget.js';
 import { readSlotOnce } from './read-slot.js';
+import type { ReadingOptions } from './reading.js';
 import { HandOvers } from './rows/hand-overs.js';
 
 /** How often a worker that finds the slot taken looks whether its reader is gone. */
@@ -25,7 +26,7 @@ const ATTEMPT_MS = 5_000;
 /** An outbox grows by some 50 MB in between. */
 const BUDGET_MS = 5_000;
 
-export interface ReaderServices extends BudgetServices {
+export interface ReaderServices extends BudgetServices, Pick<ReadingOptions, 'messages'> {
   readonly onFailure: (failure: Failure) => void;
 }
 
@@ -49,6 +50,10 @@ export class WalReader {
   /** The table whose outbox could not be written, and since then no other position was reached. */
   #held: string | undefined;
   readonly #budget: BudgetKeeper;
+  /** Why logical messages were not sent by the last attempt: a connection that was opened since says nothing of that. */
+  #unsent: { readonly failure: Failure; readonly since: number; readonly isNews: boolean } | undefined;
+  /** Attempts to send logical messages. */
+  #sends = 0;
   /** When it read last, `Date.now()`. */
   #readAt = 0;
   /** When the first of the failures in a row was, `Date.now()`. */
@@ -71,9 +76,15 @@ export class WalReader {
    */
   async requireReading(): Promise<void> {
     if (isParked(this.#failure) && !(await this.#tryAgain())) return;
-    const failure = this.#failure;
+    if (isParked(this.#unsent?.failure) && !(await this.#sendAgain())) return;
+    this.#throwAfter(this.#failure, this.#failedAt);
+    this.#throwAfter(this.#unsent?.failure, this.#unsent?.since ?? 0);
+  }
+
+  /** @param since `Date.now()` */
+  #throwAfter(failure: Failure | undefined, since: number): void {
     if (failure === undefined) return;
-    if (isParked(failure) || Date.now() - this.#failedAt > OUTAGE_MS) throw failure;
+    if (isParked(failure) || Date.now() - since > OUTAGE_MS) throw failure;
   }
 
   /** Keeps the reader going until it is disposed. */
@@ -162,6 +173,30 @@ export class WalReader {
     return true;
   }
 
+  /** As `#tryAgain`, of logical messages. */
+  async #sendAgain(): Promise<boolean> {
+    const before = this.#sends;
+    const until = Date.now() + ATTEMPT_MS;
+    this.#pause.abort();
+    while (this.#sends === before) {
+      if (Date.now() > until || this.#isOver) return false;
+      await sleep(POLL_MS);
+    }
+    return true;
+  }
+
+  #sent(error: unknown): void {
+    this.#sends += 1;
+    if (error === undefined) {
+      this.#unsent = undefined;
+      return;
+    }
+    const failure = classifyPostgres(error, `sending the logical messages of ${this.#slot}`);
+    const before = this.#unsent;
+    const isNews = before?.failure.message !== failure.message;
+    this.#unsent = { failure, since: before?.since ?? Date.now(), isNews };
+  }
+
   /** @returns how long to wait before the next attempt */
   async #read(backoff: PollBackoff, attempt: number): Promise<number> {
     let hasRead = false;
@@ -175,8 +210,9 @@ export class WalReader {
           hasRead = true;
           this.#failure = undefined;
           this.#attempts.judged = attempt;
-          backoff.reset();
+          if (this.#unsent === undefined) backoff.reset();
         },
+        onSent: (error) => this.#sent(error),
         onReached: (position) => {
           if (position <= this.#reached) return;
           this.#reached = position;
@@ -221,7 +257,8 @@ export class WalReader {
     this.#failure = failure.kind === 'Fenced' ? undefined : failure;
     if (this.#failure === undefined) return;
     if (before === undefined) this.#failedAt = Date.now();
-    if (before?.message !== failure.message) this.#services.onFailure(failure);
+    const isTold = failure.message === this.#unsent?.failure.message && !this.#unsent.isNews;
+    if (before?.message !== failure.message && !isTold) this.#services.onFailure(failure);
   }
 
   get #isOver(): boolean {

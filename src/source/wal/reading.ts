@@ -1,5 +1,6 @@
 import type { PostgresClient } from '../../connect/postgres.js';
 import type { Queryable } from '../../connect/queryable.js';
+import type { MessageSink } from '../../domain/logical-message.js';
 import { Failure } from '../../failure/failure.js';
 import { ChangeCollector, type KnownRelation } from './change-collector.js';
 import { giveRows } from './give-rows.js';
@@ -12,6 +13,7 @@ import type { ReplicationStream, StreamReceiver } from './replication-stream.js'
 import type { SlotPlaces } from './slot-server.js';
 import { claimReader, readReader, readTable } from './state.js';
 import { readWholeSlot } from './verify.js';
+import { sendMessages } from './send-messages.js';
 import { note, writeKeys, type KeyWriter } from './write-keys.js';
 
 /** Keys of some 100,000 rows: one text is written while the next one fills. */
@@ -40,6 +42,18 @@ export interface ReadingOptions {
   readonly handOvers: HandOvers;
   /** What the tables behind the slot may take on the disk of PostgreSQL: see `judge`. */
   readonly budgetBytes?: number | undefined;
+  /** Absent: they are not sent on. */
+  readonly messages?: MessagesOptions;
+  /** Called after each attempt to send logical messages. */
+  readonly onSent?: (error?: unknown) => void;
+}
+
+/** Where logical messages go. */
+export interface MessagesOptions {
+  /** Null: nowhere. Undefined: where they went before. */
+  readonly topic: string | null | undefined;
+  /** @throws Failure where it is not there, and cannot be made */
+  readonly open: (topic: string) => Promise<MessageSink>;
 }
 
 /** One connection's worth of a slot. */
@@ -48,6 +62,7 @@ export class Reading implements StreamReceiver {
   readonly #writing: PostgresClient;
   /** As the connection sees them that writes. */
   readonly #places: SlotPlaces;
+  readonly #messages: MessageSink | undefined;
   #stream: ReplicationStream | undefined;
   #collector: ChangeCollector | undefined;
   #output: PgOutput | undefined;
@@ -72,10 +87,11 @@ export class Reading implements StreamReceiver {
   #hasFailed = false;
   readonly failed: Promise<never>;
 
-  constructor(options: ReadingOptions, writing: PostgresClient) {
+  constructor(options: ReadingOptions, writing: PostgresClient, messages?: MessageSink) {
     this.#options = options;
     this.#writing = writing;
     this.#places = { source: writing, slots: options.slots === options.source ? writing : options.slots };
+    this.#messages = messages;
     this.failed = new Promise((_, reject) => (this.#reject = reject));
     this.failed.catch(() => undefined);
   }
@@ -170,6 +186,7 @@ export class Reading implements StreamReceiver {
       xid: claimed.xid,
       find: (relation) => this.#find(relation),
       handOvers: this.#options.handOvers,
+      messages: this.#messages,
       onCommit: (end) => this.#committed(end),
       onKeys: (bytes) => (bytes < MOST_BYTES ? undefined : this.#full()),
     });
@@ -228,7 +245,7 @@ export class Reading implements StreamReceiver {
   /** Never rejects. */
   async #writeAll(): Promise<void> {
     const [writer, collector] = [this.#writer, this.#collector];
-    const { signal, onReached } = this.#options;
+    const { signal, onReached, onSent } = this.#options;
     try {
       // After what came with this piece of the stream: transactions that come together are written together.
       await Promise.resolve();
@@ -242,6 +259,8 @@ export class Reading implements StreamReceiver {
         // The next one fills while this one is written.
         this.#makeRoom();
         const options = { signal, onWait: () => void (this.#heardAt = Date.now()) };
+        // First: what is noted and acknowledged after it is behind them.
+        await sendMessages(writer.pg, keys, this.#messages, { ...options, onSent });
         if (keys.rows.size > 0) {
           const position = this.#unnoted;
           await giveRows(writer, keys, position, options);

@@ -180,9 +180,18 @@ export class ReplicationStream implements Submittable {
   }
 }
 
-/** Starts the stream. @param pg a connection that was opened for replication, on which nothing else runs from now on */
-export function startReplication(pg: ClientBase, slot: string, receiver: StreamReceiver): ReplicationStream {
+/**
+ * Starts the stream.
+ * @param pg a connection that was opened for replication, on which nothing else runs from now on
+ * @param messages whether logical messages are sent too
+ */
+export function startReplication(
+  pg: ClientBase,
+  slot: string,
+  receiver: StreamReceiver,
+  { messages = false }: { readonly messages?: boolean } = {},
+): ReplicationStream {
   // At 0/0 PostgreSQL starts where the slot stands. A position of ours, if it were too high, would skip changes without an error.
-  const sql = `START_REPLICATION SLOT "${slot}" LOGICAL 0/0 (proto_version '1', publication_names '"${slot}"')`;
+  const sql = `START_REPLICATION SLOT "${slot}" LOGICAL 0/0 (proto_version '1', publication_names '"${slot}"'${messages ? `, messages 'true'` : ''})`;
   return pg.query(new ReplicationStream(sql, receiver));
 }

@@ -11,6 +11,8 @@ export interface ReaderRow {
   readonly position: Lsn;
   /** See `readPublication`. */
   readonly publication: string;
+  /** The topic of logical messages; null where they go nowhere. */
+  readonly messages: string | null;
 }
 
 /** A table behind a slot: a row of `pg2click.wal_table`. */
@@ -34,7 +36,7 @@ export interface WalTable {
 
 export async function readReader(pg: Queryable, slot: string): Promise<ReaderRow | undefined> {
   const found = await pg.query<Omit<ReaderRow, 'position'> & { position: string }>(
-    /* sql */ `select epoch::text, made::text, position::text, publication from pg2click.wal_reader where slot = $1`,
+    /* sql */ `select epoch::text, made::text, position::text, publication, messages_topic as messages from pg2click.wal_reader where slot = $1`,
     [slot],
   );
   const [row] = found.rows;
@@ -58,6 +60,11 @@ export async function claimReader(
   );
   const [row] = found.rows;
   return row === undefined ? undefined : { epoch: row.epoch, xid: BigInt(row.xid) };
+}
+
+/** Also for who reads the slot later, and was not told. */
+export async function noteMessages(pg: Queryable, slot: string, topic: string | null): Promise<void> {
+  await pg.query(/* sql */ `update pg2click.wal_reader set messages_topic = $2 where slot = $1`, [slot, topic]);
 }
 
 /** @param relation oid @returns undefined where it is not, or not any more, behind the slot */

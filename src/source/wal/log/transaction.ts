@@ -18,7 +18,8 @@ export function headOf({ commit, xid, at }: StreamedTransaction): Buffer {
   return Buffer.from(`${formatLsn(commit)}\t${timeOf(at)}\t${xid}`, 'latin1');
 }
 
-function timeOf(micros: bigint): string {
+/** Of microseconds since 2000-01-01. */
+export function timeOf(micros: bigint): string {
   const time = new Date(Number(micros / 1_000n) + POSTGRES_EPOCH_MS).toISOString().slice(0, -1);
   return `${time}${String(micros % 1_000n).padStart(3, '0')}Z`;
 }
