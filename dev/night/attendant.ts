@@ -13,6 +13,7 @@ const LOOK_EVERY_MS = 5_000;
 const HEALS_MS = 60_000;
 /** A person would give up too. */
 const MOST_TRIES = 4;
+const RETRY_EVERY_MS = 30_000;
 
 /** A table that waited for a person, and what the person did. */
 export interface Park {
@@ -44,6 +45,7 @@ export function startAttendant(scene: Scene): Attendant {
   const { ground, tables, journal } = scene;
   const stopping = new AbortController();
   const parks: Park[] = [];
+  const retriedAt = new Map<NightTable, number>();
   let views: readonly TableView[] = [];
 
   const openPark = (table: NightTable): Park | undefined =>
@@ -79,6 +81,14 @@ export function startAttendant(scene: Scene): Attendant {
     }
   };
 
+  /** Whose correction nobody sees: set aside again and again while a server was away, also after the fault has ended. */
+  const retryRefused = async (table: NightTable, { quarantined }: TableView): Promise<void> => {
+    const isDue = Date.now() - (retriedAt.get(table) ?? 0) > RETRY_EVERY_MS;
+    if (quarantined === 0 || !table.appendOnly || table.hasRefused || table.busy || !isDue) return;
+    retriedAt.set(table, Date.now());
+    journal.say(`   ${await follow(scene, table, { pg2click: ['quarantine', 'retry', `public.${table.name}`] })}`);
+  };
+
   const look = async (): Promise<void> => {
     ({ tables: views } = await viewPipeline({
       ledger: ground.pool,
@@ -98,6 +108,7 @@ export function startAttendant(scene: Scene): Attendant {
         park.healedAfter = Math.round((Date.now() - park.at.getTime()) / 1_000);
         journal.say(`   ${table.name} goes on, ${park.healedAfter} s after it parked`);
       }
+      await retryRefused(table, view);
       const waits = park !== undefined && Date.now() - park.at.getTime() < HEALS_MS * park.tries;
       if (!isParked || view.failure === null || table.busy || waits) continue;
       table.busy = true;
@@ -134,6 +145,9 @@ export function startAttendant(scene: Scene): Attendant {
   };
 }
 
+/** What a person says who is asked, or does not stay to watch. */
+const ANSWERS: Readonly<Record<string, readonly string[]>> = { add: ['--no-wait'], remove: ['--yes'] };
+
 function waysOf(table: NightTable): Parameters<typeof stepsOf>[1] {
   const topic = table.isForeign ? { topic: `${DEBEZIUM}.public.${table.name}` } : {};
   const command = tableCommand(
@@ -163,7 +177,7 @@ async function follow(scene: Scene, table: NightTable, step: Step): Promise<stri
     return `${step.sql}: done`;
   }
   const args = step.pg2click;
-  const result = await ask(scene, ...args, ...(args[0] === 'add' ? ['--no-wait'] : []));
+  const result = await ask(scene, ...args, ...(ANSWERS[args[0] ?? ''] ?? []));
   const target = args[0] === 'add' ? args[args.indexOf('--target') + 1] : undefined;
   if (target !== undefined && args.includes('--target')) table.target = target.split('.').at(-1) ?? target;
   const said = result.code === 0 || result.code === 6 ? '' : `: ${firstLines(result.text)}`;

@@ -18,7 +18,7 @@ export const FAULTS: readonly Fault[] = [
 ];
 
 /** Between two faults of a track. Rows flow again in 2 to 15 s; the next fault may come before that. */
-const GAP_MS = { least: 3_000, most: 20_000 };
+const GAP_MS = { least: 3_000, most: 15_000 };
 
 /** Draws faults until the night ends, each track for itself. @returns how many there were, by name */
 export async function runFaults(

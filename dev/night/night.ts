@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connectKafka } from '../../src/connect/kafka.js';
 import { startTable } from '../../src/control/start-table.js';
@@ -47,6 +48,8 @@ export async function runNight(options: NightOptions, journal: Journal, signal: 
 
   const over = new AbortController();
   const scene: Scene = { ground, tables, journal, signal: AbortSignal.any([over.signal, signal]) };
+  // Every pause of a fault listens to it.
+  setMaxListeners(0, scene.signal, over.signal, signal);
   const gauges = startGauges(ground, stateDir);
   cleanup.defer(() => gauges.stop());
   const attendant = startAttendant(scene);

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { createAudited } from '../compare/log-audit.js';
@@ -34,6 +35,7 @@ export function startWriters(
   { seed, rate }: { readonly seed: number; readonly rate: number },
 ): Writers {
   const stopping = new AbortController();
+  setMaxListeners(0, stopping.signal);
   const committed = new Map<NightTable, number>();
   const write = async (table: NightTable, random: Random): Promise<void> => {
     let client: pg.Client | undefined;
