@@ -25,6 +25,19 @@ export class Timeline {
     }
   }
 
+  all(): readonly Series[] {
+    return [...this.#series.values()];
+  }
+
+  /** Of the first and the last of all points; empty where there is none. */
+  span(): { readonly from: number; readonly to: number } {
+    const ends = this.all().map(({ points }) => [points[0]?.at ?? 0, points.at(-1)?.at ?? 0] as const);
+    return {
+      from: ends.reduce((least, [from]) => Math.min(least, from), Number.POSITIVE_INFINITY),
+      to: ends.reduce((most, [, to]) => Math.max(most, to), Number.NEGATIVE_INFINITY),
+    };
+  }
+
   named(name: string): readonly Series[] {
     return this.#byName.get(name) ?? [];
   }
