@@ -1,4 +1,4 @@
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { scrape } from '../metrics/scrape.js';
@@ -25,6 +25,8 @@ export interface Gauges {
 
 export function startGauges(ground: Ground, stateDir: string): Gauges {
   const { workers, pool } = ground;
+  const file = join(stateDir, 'metrics.jsonl');
+  rmSync(file, { force: true });
   const timeline = new Timeline();
   const log = new LogLines(workers.map(({ logFile }) => logFile));
   const stopping = new AbortController();
@@ -38,7 +40,7 @@ export function startGauges(ground: Ground, stateDir: string): Gauges {
         .filter((sample) => WANTED.test(sample.name))
         .map((sample) => ({ ...sample, labels: { ...sample.labels, instance: name } }));
       timeline.add(at, wanted);
-      appendFileSync(join(stateDir, 'metrics.jsonl'), `${JSON.stringify({ at, samples: wanted })}\n`);
+      appendFileSync(file, `${JSON.stringify({ at, samples: wanted })}\n`);
     }
   };
   const count = async (): Promise<void> => {

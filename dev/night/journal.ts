@@ -1,4 +1,4 @@
-import { appendFileSync, mkdirSync } from 'node:fs';
+import { appendFileSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** What happened, as it happens, for a person who reads it later. */
@@ -13,6 +13,7 @@ export interface Journal {
 export function openJournal(out: NodeJS.WriteStream, stateDir: string): Journal {
   mkdirSync(stateDir, { recursive: true });
   const file = join(stateDir, 'night.log');
+  rmSync(file, { force: true });
   const startedAt = Date.now();
   const wonders: string[] = [];
   const say = (text: string): void => {

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { startWorkerProcess, type WorkerProcess } from '../demo/worker-process.js';
 import { proxied, type Proxies } from '../network/proxied.js';
@@ -29,6 +29,8 @@ export async function startWorker(options: {
   const { name, addresses, settingsAt, journal } = options;
   const stateDir = join(options.stateDir, name);
   mkdirSync(stateDir, { recursive: true });
+  // Of the night before.
+  rmSync(join(stateDir, 'logs'), { recursive: true, force: true });
   const network = await proxied(addresses);
   const { kafka: metricsPort } = await choosePorts({}, {});
   const settings = { ...settingsAt(network.addresses), PG2CLICK_METRICS: `127.0.0.1:${metricsPort}` };
