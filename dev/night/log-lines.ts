@@ -58,7 +58,9 @@ export class LogLines {
       this.strange.push(line);
       return;
     }
-    const [level, message] = [String(fields['level']), String(fields['msg'])];
+    const level = String(fields['level']);
+    // Of one kind, whatever table and numbers they name.
+    const message = String(fields['msg']).replaceAll(/\d+/gu, 'N');
     const id = `${level} ${message}`;
     const kind = this.kinds.get(id) ?? {
       level,
