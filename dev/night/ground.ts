@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ClickHouseClient } from '@clickhouse/client';
+import { createClient, type ClickHouseClient } from '@clickhouse/client';
 import pg from 'pg';
 import { connectClickHouse } from '../../src/connect/clickhouse.js';
 import { connectTemporal, type TemporalClient } from '../../src/connect/temporal.js';
@@ -74,7 +74,8 @@ export async function openGround({ stateDir, journal, cleanup, signal, foreign }
   cleanup.defer(() => stack.stop());
   let registry: Registry = await startDevRegistry(stateDir, { reset: true }, signal);
   cleanup.defer(() => registry.stop());
-  const { addresses } = stack;
+  const addresses = { ...stack.addresses, clickhouse: { ...stack.addresses.clickhouse, database: PIPELINE } };
+  await makeDatabase(stack.addresses.clickhouse);
   const connect = async (): Promise<pg.Client> => {
     const client = new pg.Client(addresses.postgres);
     client.on('error', () => undefined); // a server that is killed says no goodbye
@@ -131,6 +132,13 @@ export async function openGround({ stateDir, journal, cleanup, signal, foreign }
       registry = await startDevRegistry(stateDir, {}, signal);
     },
   };
+}
+
+/** Its tables can be exchanged, which `resync` does; those of the database `default` of the local ClickHouse cannot. */
+async function makeDatabase({ url, user, password }: StackAddresses['clickhouse']): Promise<void> {
+  const client = createClient({ url, username: user, password });
+  await client.command({ query: `create database ${PIPELINE}` });
+  await client.close();
 }
 
 /** As the page of the roles says. */

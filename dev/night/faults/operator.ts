@@ -150,24 +150,20 @@ export function firstLines(text: string): string {
   return text.split('\n').slice(0, 3).join(' / ').slice(0, 400);
 }
 
-const growsOnly = ({ choice }: NightTable): boolean => choice.engine === 'merge-tree';
+/** The rows of a table that only grows, and of a log, are not read again. */
+const canBeReadAgain = ({ isLog, appendOnly }: NightTable): boolean => !isLog && !appendOnly;
 
 export const OPERATOR_FAULTS: readonly Fault[] = [
   pause,
   configure,
   refusedRow,
-  commandFault(
-    'resync',
-    'pg2click resync',
-    (table) => !table.isLog && !growsOnly(table),
-    ({ name }) => ['resync', name, '--no-wait'],
-  ),
-  commandFault(
+  commandFault('resync', 'pg2click resync', canBeReadAgain, ({ name }) => ['resync', name, '--no-wait']),
+  commandFault('backfill', 'pg2click backfill --prune', canBeReadAgain, ({ name }) => [
     'backfill',
-    'pg2click backfill --prune',
-    (table) => !table.isLog && !growsOnly(table),
-    ({ name }) => ['backfill', name, '--prune', '--no-wait'],
-  ),
+    name,
+    '--prune',
+    '--no-wait',
+  ]),
   commandFault(
     'replay',
     'pg2click replay --from beginning, into the live table',
