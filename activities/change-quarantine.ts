@@ -87,9 +87,11 @@ async function retry(
   const target = await findTarget(deps, table, loader);
   if (target === undefined) return { ids: [], marked: [] };
   const { clickhouse } = deps.sink(target);
-  if (engineOf(target) === 'replacing') return retryRows(clickhouse, target, rows, signal);
+  const engine = engineOf(target);
+  const growsOnly = table.route.capture.appendOnly === true;
+  if (engine === 'replacing' && !growsOnly) return retryRows(clickhouse, target, rows, signal);
   // PostgreSQL does not have a change any more.
-  if (engineOf(target) === 'log') return { ids: [], marked: [] };
+  if (engine === 'log') return { ids: [], marked: [] };
   // Of a table that only grows nobody sees a correction: its rows are read again.
   const read = (values: readonly Buffer[]) =>
     readByKey(
@@ -100,7 +102,7 @@ async function retry(
         signal,
       },
     );
-  return retryAppended(clickhouse, target, rows, { read, signal });
+  return retryAppended(clickhouse, target, rows, { versions: engine === 'replacing', read, signal });
 }
 
 /** @returns undefined for a replay that is forgotten: nobody knows any more where it wrote to */

@@ -1,7 +1,8 @@
-// Starts `npm run demo`, `npm run bench` and `npm test` on a fresh clone: installs, builds, goes on. It has no dependencies, since there may be
+// Starts `npm run demo`, `npm run bench`, `npm run night` and `npm test` on a fresh clone: installs, builds, goes on. It has no dependencies, since there may be
 // none installed yet.
 //   node scripts/run.mjs demo [arguments of `pg2click demo`]
 //   node scripts/run.mjs bench [arguments of the benchmarks: --help tells them]
+//   node scripts/run.mjs night [arguments of the night: --help tells them]
 //   node scripts/run.mjs test [arguments of `vitest run`]
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -32,10 +33,11 @@ const [task, ...args] = process.argv.slice(2);
 const commands = {
   demo: [join('dist', 'src', 'cli', 'main.js'), 'demo', ...args],
   bench: [join('dist', 'dev', 'bench', 'main.js'), ...args],
+  night: [join('dist', 'dev', 'night', 'main.js'), ...args],
   test: [join('node_modules', 'vitest', 'vitest.mjs'), 'run', ...args],
 };
 const command = Object.hasOwn(commands, task ?? '') ? commands[task] : undefined;
-if (command === undefined) fail('Usage: node scripts/run.mjs demo|bench|test [arguments]');
+if (command === undefined) fail('Usage: node scripts/run.mjs demo|bench|night|test [arguments]');
 
 checkNode();
 /** What runs now. It ends with us, whoever ends us. */

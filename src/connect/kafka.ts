@@ -48,11 +48,11 @@ const LEVELS: Readonly<Record<string, logLevel>> = {
   silent: logLevel.NOTHING,
 };
 
-/** What kafkajs calls an error is mostly a retry of its own, its warnings are advice or a new topic's first seconds: what it means for a table is told by the table's slice. */
-function write(
-  log: Log,
-  { level, namespace, log: { message, error, broker, groupId, retryCount, topic } }: LogEntry,
-): void {
+/**
+ * For debugging, whatever kafkajs calls it: its errors are a new topic's first seconds, or one of its own retries, without the name of a
+ * table. What they mean for a table is told by the table's slice, and that Kafka is away by the health of the worker.
+ */
+function write(log: Log, { namespace, log: { message, error, broker, groupId, retryCount, topic } }: LogEntry): void {
   const fields = {
     client: `kafkajs ${namespace}`.trim(),
     ...(typeof error === 'string' ? { reason: error } : {}),
@@ -61,7 +61,7 @@ function write(
     ...(groupId === undefined ? {} : { group: String(groupId) }),
     ...(retryCount === undefined ? {} : { retry: Number(retryCount) }),
   };
-  log[level === logLevel.ERROR ? 'warn' : 'debug'](fields, message.charAt(0).toLowerCase() + message.slice(1));
+  log.debug(fields, message.charAt(0).toLowerCase() + message.slice(1));
 }
 
 /**

@@ -31,6 +31,8 @@ export interface InterceptorOptions {
 interface FailureFields {
   readonly table: string;
   readonly pipeline: string;
+  /** Where the task is a stage. */
+  readonly stage?: string;
   readonly task: string;
   readonly kind: FailureKind;
   readonly worker: string;
@@ -58,7 +60,8 @@ export function activityInterceptor({
         const request = input.args[0] as TableAddress & Partial<SliceRequest>;
         const table = formatTableName(request);
         const task = request.stage ?? info.activityType.replace(/(?:Slice|Table)$/u, '');
-        const fields = { table, pipeline: request.pipeline };
+        const { pipeline, stage } = request;
+        const fields = { table, pipeline, ...(stage === undefined ? {} : { stage }), worker: identity };
         const startedAt = Date.now();
         try {
           const receipt: unknown = await next(input);
@@ -72,8 +75,8 @@ export function activityInterceptor({
           // What is no ApplicationFailure is a cancellation.
           if (failure instanceof ApplicationFailure) {
             const kind = isFailureKind(failure.type) ? failure.type : 'Unexpected';
-            meters.add('pg2click_slice_failures_total', 1, { pipeline: request.pipeline, table, task, kind });
-            logFailure({ ...fields, task, kind, worker: identity, attempt: info.attempt }, failure, error);
+            meters.add('pg2click_slice_failures_total', 1, { pipeline, table, task, kind });
+            logFailure({ ...fields, task, kind, attempt: info.attempt }, failure, error);
           }
           throw failure;
         }

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { openHarness, type Harness } from '../support/harness.js';
-import { proxied, type Proxies } from '../support/proxied.js';
+import { proxied, type Proxies } from '../../dev/network/proxied.js';
 import { addressOf, freshDatabase, freshSink, waitFor } from '../support/stack.js';
 
 const figure = (name: string, otherwise: number): number => Number(process.env[name] ?? otherwise);

@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { isEqual } from '../../dev/compare/compare.js';
 import { openHarness, type Harness } from '../support/harness.js';
 import { measureLatency, LATENCY_TABLE, createLatencyTable } from '../support/latency-row.js';
-import { proxied, type Proxies } from '../support/proxied.js';
-import type { CutOptions, Direction } from '../support/proxy.js';
+import { proxied, type Proxies } from '../../dev/network/proxied.js';
+import type { CutOptions, Direction } from '../../dev/network/proxy.js';
 import { addressOf, freshDatabase, freshName, freshSink } from '../support/stack.js';
 
 const FLOWS_MS = 45_000;

@@ -5,7 +5,7 @@ import { isEqual } from '../../dev/compare/compare.js';
 import type { WorkerProcess } from '../../dev/demo/worker-process.js';
 import { openHarness, type Harness } from '../support/harness.js';
 import { measureLatency, LATENCY_TABLE, createLatencyTable } from '../support/latency-row.js';
-import { proxied, type Proxies } from '../support/proxied.js';
+import { proxied, type Proxies } from '../../dev/network/proxied.js';
 import { addressOf, freshDatabase, freshSink, waitFor } from '../support/stack.js';
 
 /** PostgreSQL misses a silent worker after 5 s, Temporal its heartbeats after 10 s; an open poll of it may swallow the second attempt. */

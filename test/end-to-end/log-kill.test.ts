@@ -6,7 +6,7 @@ import { seededRandom } from '../../dev/demo/random.js';
 import { runCli } from '../support/cli.js';
 import { openHarness, type Harness } from '../support/harness.js';
 import { letReadWal } from '../support/least-role.js';
-import { auditOf, createAudited, disorderSql, logAuditSql } from '../support/log-audit.js';
+import { auditOf, createAudited, disorderSql, logAuditSql } from '../../dev/compare/log-audit.js';
 import { addressOf, freshDatabase, freshSink, waitFor } from '../support/stack.js';
 
 const WRITING_MS = 20_000;

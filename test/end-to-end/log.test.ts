@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startBackfill } from '../../activities/change-backfills.js';
 import { addLoader } from '../../activities/change-loaders.js';
 import type { Failure } from '../../src/failure/failure.js';
-import { auditOf, createAudited, disorderSql, logAuditSql } from '../support/log-audit.js';
+import { auditOf, createAudited, disorderSql, logAuditSql } from '../../dev/compare/log-audit.js';
 import { failureOf } from '../support/failure-of.js';
 import { createWhole, LOG, rowsOf } from '../support/logs.js';
 import { openPath, type Path } from '../support/path.js';

@@ -123,6 +123,25 @@ describe('rows in quarantine', () => {
     },
   );
 
+  it.each([
+    ['json', { transport: 'kafka' }],
+    ['packed', { transport: 'kafka', format: 'packed' }],
+    ['direct', { transport: 'direct' }],
+  ] as const)(
+    'of a table that only grows, with versions, %s: the correction, which nobody saw, is what is inserted',
+    async (_, way) => {
+      const { table, followed } = await withBadRows({ capture: 'poll', ...way });
+      await path.source.query(`update ${table} set day = '2024-05-05' where id = 3; delete from ${table} where id = 4`);
+      expect(await followed.call(changeQuarantine, { action: 'retry' } as const)).toMatchObject({
+        retried: 2,
+        open: 0,
+      });
+      expect(await followed.sink(`select count(), countIf(day = '2024-05-05') from {current}`)).toBe('19\t1');
+      await followed.call(changeQuarantine, { action: 'retry' } as const);
+      expect(await followed.sink(`select count(), uniqExact(_version) from {target} where id = 3`)).toBe('1\t1');
+    },
+  );
+
   it('can be given up, one or all', async () => {
     const { table, followed } = await withBadRows({});
     const [first = ''] = await ids(table);

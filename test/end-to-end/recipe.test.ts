@@ -9,7 +9,7 @@ import { ensureTopic, withAdmin } from '../../src/topic/admin.js';
 import { clickhouseOptions, environmentOf } from '../support/clients.js';
 import { connectTestKafka } from '../support/kafka.js';
 import { pythonFor, type Program, type Python } from '../support/program.js';
-import { proxied } from '../support/proxied.js';
+import { proxied } from '../../dev/network/proxied.js';
 import { addressOf, freshDatabase, freshName, freshSink, waitFor } from '../support/stack.js';
 
 const FOLDER = 'examples/recipe';

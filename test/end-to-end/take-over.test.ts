@@ -4,7 +4,7 @@ import { isEqual } from '../../dev/compare/compare.js';
 import type { WorkerProcess } from '../../dev/demo/worker-process.js';
 import { openHarness, type Harness } from '../support/harness.js';
 import { createLatencyTable, LATENCY_TABLE, measureLatency } from '../support/latency-row.js';
-import { proxied, type Proxies } from '../support/proxied.js';
+import { proxied, type Proxies } from '../../dev/network/proxied.js';
 import { addressOf, freshDatabase, freshSink, waitFor } from '../support/stack.js';
 
 /** How often each way is measured. */

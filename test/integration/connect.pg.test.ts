@@ -3,7 +3,7 @@ import { connectPostgres, createPostgresPool, IdleConnectionGroup } from '../../
 import { Failure } from '../../src/failure/failure.js';
 import { loadSettings, type Settings } from '../../src/settings/settings.js';
 import { environmentOf } from '../support/clients.js';
-import { openProxy } from '../support/proxy.js';
+import { openProxy } from '../../dev/network/proxy.js';
 import { addressOf, freshDatabase, freshName, waitFor } from '../support/stack.js';
 
 let settings: Settings;

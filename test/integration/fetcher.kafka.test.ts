@@ -7,7 +7,7 @@ import { ensureTopic } from '../../src/topic/admin.js';
 import { kafkaOptions } from '../support/clients.js';
 import { changesBetween, connectTestKafka, freshTopicName, silentLog, withAdmin } from '../support/kafka.js';
 import { NOW, SOON, startReading, takeIds } from '../support/reading.js';
-import { proxied } from '../support/proxied.js';
+import { proxied } from '../../dev/network/proxied.js';
 import { addressOf, waitFor } from '../support/stack.js';
 
 const DAY_MS = 86_400_000;

@@ -7,7 +7,8 @@ import { loadSettings } from '../../src/settings/settings.js';
 import { runCli, startCli, type CliRun } from '../support/cli.js';
 import { connectOwner, freshSettings, type CliSettings } from '../support/cli-settings.js';
 import { waitFor } from '../support/stack.js';
-import { freePort, scrape, type Sample } from '../support/worker-endpoints.js';
+import { scrape, type Sample } from '../../dev/metrics/scrape.js';
+import { freePort } from '../support/worker-endpoints.js';
 
 // Processes are started one after the other, and the collector looks every 15 seconds.
 vi.setConfig({ testTimeout: 180_000 });

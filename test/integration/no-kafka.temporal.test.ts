@@ -3,7 +3,8 @@ import { runCli, startCli, type CliResult } from '../support/cli.js';
 import { connectOwner, freshSettings, type CliSettings } from '../support/cli-settings.js';
 import { readStatus } from '../support/read-status.js';
 import { waitFor } from '../support/stack.js';
-import { freePort, probe, scrape, type Readiness } from '../support/worker-endpoints.js';
+import { scrape } from '../../dev/metrics/scrape.js';
+import { freePort, probe, type Readiness } from '../support/worker-endpoints.js';
 
 // Many processes are started one after the other, each of which loads itself anew.
 vi.setConfig({ testTimeout: 240_000 });

@@ -7,7 +7,7 @@ import { migrateLedger } from '../../src/ledger/migrate.js';
 import { loadSettings, type Settings } from '../../src/settings/settings.js';
 import { WorkerLock, type WorkerLockOptions } from '../../src/worker/worker-lock.js';
 import { environmentOf } from '../support/clients.js';
-import { openProxy } from '../support/proxy.js';
+import { openProxy } from '../../dev/network/proxy.js';
 import { freshDatabase, waitFor } from '../support/stack.js';
 
 const WAIT = { deadlineMs: 20_000, everyMs: 20 };

@@ -3,7 +3,7 @@ import { startCli, type CliRun } from '../support/cli.js';
 import { freshSettings } from '../support/cli-settings.js';
 import { openSite, output, stop, type Site } from '../support/deployments.js';
 import { ownStack, ownStateDir } from '../support/own-stack.js';
-import { openProxy } from '../support/proxy.js';
+import { openProxy } from '../../dev/network/proxy.js';
 import { environmentOf } from '../support/clients.js';
 import { addressOf, waitFor } from '../support/stack.js';
 

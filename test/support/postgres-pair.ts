@@ -3,7 +3,7 @@ import { appendFileSync, existsSync, readFileSync, readlinkSync, rmSync, statSyn
 import { once } from 'node:events';
 import { join } from 'node:path';
 import pg from 'pg';
-import { openProxy } from './proxy.js';
+import { openProxy } from '../../dev/network/proxy.js';
 import type { PostgresAddress } from './stack.js';
 import { waitFor } from './wait-for.js';
 import { freePort } from './worker-endpoints.js';

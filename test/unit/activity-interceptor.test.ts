@@ -10,7 +10,11 @@ import { parseKey } from '../../src/source/copy/parse-key.js';
 import { activityInterceptor } from '../../src/worker/activity-interceptor.js';
 
 /** The lines of the log of an activity that fails. */
-async function logOf(activityType: string, error: () => unknown): Promise<readonly { level: number; msg: string }[]> {
+async function logOf(
+  activityType: string,
+  error: () => unknown,
+  more: object = {},
+): Promise<readonly { level: number; msg: string }[]> {
   const lines: string[] = [];
   const log = pino({}, { write: (line) => void lines.push(line) });
   const factory = activityInterceptor({
@@ -20,13 +24,22 @@ async function logOf(activityType: string, error: () => unknown): Promise<readon
     addresses: { clickhouse: 'http://ch:8123' },
   });
   const { inbound } = factory({ info: { activityType, attempt: 1 } } as Context);
-  const request = { pipeline: 'default', schema: 'public', table: 'orders' };
+  const request = { pipeline: 'default', schema: 'public', table: 'orders', ...more };
   const run = inbound?.execute?.({ args: [request], headers: {} }, () => Promise.reject(error() as Error));
   await expect(run).rejects.toThrow();
   return lines.map((line) => JSON.parse(line) as { level: number; msg: string });
 }
 
 const misconfigured = () => new Failure('Misconfigured', { message: 'There is none.' });
+
+it.each([
+  [{ stage: 'load:main' }, { stage: 'load:main', task: 'load:main' }],
+  [{}, { task: 'prepare' }],
+])('a line names the table, the task, the worker, and the stage where the task is one: %j', async (more, said) => {
+  const [line] = await logOf('prepareTable', misconfigured, more);
+  expect(line).toMatchObject({ table: 'public.orders', worker: 'here', ...said });
+  expect(Object.hasOwn(line ?? {}, 'stage')).toBe('stage' in said);
+});
 
 it.each(['startBackfill', 'cancelBackfill', 'changeQuarantine', 'addLoader', 'startReplay'])(
   'a request that is refused (%s) is logged as such, and parks nothing',

@@ -109,6 +109,31 @@ it("serves Temporal's SDK, whose chatter at every start is for debugging", () =>
   expect(second).toMatchObject({ level: 'warn', msg: 'something else' });
 });
 
+it.each([
+  [
+    'gRPC call record_activity_task_heartbeat retried 5 times',
+    { error: 'Status { source: Some(tonic::transport::Error(Io)) }' },
+  ],
+  ['Error when recording heartbeat: Status { source: Some(tonic::transport::Error(Transport)) }', {}],
+  ['Network error while completing activity', { error: 'Status { source: Some(tonic::transport::Error(Transport)) }' }],
+  [
+    'Activity not found on completion. This may happen if the activity has already been cancelled but completed anyway.',
+    {},
+  ],
+  ['Query not found when attempting to respond to it', {}],
+])('what the SDK says of each call while Temporal is away is for debugging: %s', (message, meta) => {
+  const lines: string[] = [];
+  sdkLogger(logTo(lines)).warn(message, { sdkComponent: 'core', ...meta });
+  expect(only(lines)).toMatchObject({ level: 'debug' });
+});
+
+it('a call that Temporal refuses is worth a line', () => {
+  const lines: string[] = [];
+  const error = 'Status { code: ResourceExhausted, message: "namespace rate limit exceeded" }';
+  sdkLogger(logTo(lines)).warn('gRPC call poll_activity_task_queue retried 5 times', { sdkComponent: 'core', error });
+  expect(only(lines)).toMatchObject({ level: 'warn' });
+});
+
 it('names the table on the lines of the SDK about one, and drops tokens', () => {
   const lines: string[] = [];
   const meta = { workflowId: 'replicate/default/shop.orders', taskToken: 'CiQw', sdkComponent: 'workflow' };

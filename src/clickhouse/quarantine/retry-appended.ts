@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import type { ClickHouseClient } from '@clickhouse/client';
 import { DELETED_COLUMN, targetColumns, VERSION_COLUMN } from '../../domain/column-type.js';
 import { physicalName, shownName, underPhysicalNames, type TargetTable } from '../../domain/replicated-table.js';
+import { minorOf } from '../../domain/version.js';
 import type { RetriedRow } from '../../ledger/quarantine-rows.js';
 import { appendColumns } from '../append/fit.js';
 import { insertValues } from '../insert.js';
@@ -16,38 +17,44 @@ const NEWLINE = 0x0a;
 const TAB = 0x09;
 
 export interface AppendedOptions {
+  /** Whether the rows of the target have versions. Each row goes under its own; a plain MergeTree has none. */
+  readonly versions: boolean;
   /** Reads rows by their keys, as they are now: lines of `targetColumns`. @param keys JSON objects with a version */
   readonly read: (keys: readonly Buffer[]) => Readable;
   readonly signal: AbortSignal;
 }
 
 /**
- * Inserts rows again into a plain MergeTree, as they are in PostgreSQL now, where their keys are not there yet. The stage itself never
- * inserts them any more: they are holes of its batches.
+ * Inserts rows of a table that only grows again, as they are in PostgreSQL now, where their keys are not there yet: nobody sees how
+ * they are corrected. The stage itself never inserts them any more: they are holes of its batches.
  * @returns `ids`: also of those that are gone from PostgreSQL
  */
 export async function retryAppended(
   ch: ClickHouseClient,
   table: TargetTable,
   rows: readonly RetriedRow[],
-  { read, signal }: AppendedOptions,
+  { versions, read, signal }: AppendedOptions,
 ): Promise<Retried> {
-  const known = rows.flatMap(({ id, key }) => (key === null ? [] : [{ id, key, version: null }]));
-  const there = new Set(await presentRows(ch, table, known, false));
+  const known = rows.flatMap(({ id, key, version }) => {
+    if (key === null || (versions && version === null)) return [];
+    return [{ id, key, version: versions ? version : null }];
+  });
+  const there = new Set(await presentRows(ch, table, known, versions));
   const wanted = known.filter(({ id }) => !there.has(id));
   if (wanted.length === 0) return { ids: [...there], marked: [] };
   const columns = targetColumns(table).map(({ name }) => name);
   const found: { readonly id: string; readonly raw: Buffer }[] = [];
   const gone: string[] = [];
-  for (const line of linesOf(await collect(read(wanted.map((row) => keyObject(table, row.key)))))) {
+  for (const line of linesOf(await collect(read(wanted.map((row) => keyObject(table, row)))))) {
     const fields = textFields(line, columns);
     const key = keyOf(table, {}, fields);
     const id = wanted.find((row) => row.key === key)?.id;
     if (id === undefined) continue;
     if (fields?.get(DELETED_COLUMN) === '1') gone.push(id);
-    else found.push({ id, raw: withoutVersion(line) });
+    else found.push({ id, raw: versions ? line : withoutVersion(line) });
   }
-  const format = { format: 'TabSeparated', columns: appendColumns(table).map(({ name }) => name) } as const;
+  const names = versions ? columns : appendColumns(table).map(({ name }) => name);
+  const format = { format: 'TabSeparated', columns: names } as const;
   const { rows: whole, marked } = wholeRows(found, format, marksOf(table.columns, physicalName));
   const taken = await takenRows(whole, await Probe.open(ch, table, format), signal);
   // Each under its own token: an earlier attempt whose insert comes late may have had other rows beside it.
@@ -63,12 +70,17 @@ export async function retryAppended(
   return { ids: [...there, ...gone, ...taken.map(({ id }) => id)], marked };
 }
 
-/** The version is not used: a plain MergeTree has none. */
-function keyObject({ key, columns }: TargetTable, texts: string): Buffer {
-  const values = JSON.parse(texts) as string[];
+/** The columns of now are read: the version says so. */
+function keyObject(
+  { key, columns, shape }: TargetTable,
+  row: { readonly key: string; readonly version: string | null },
+): Buffer {
+  const values = JSON.parse(row.key) as string[];
+  const before = BigInt(row.version ?? 0);
+  const version = row.version === null ? before : before - minorOf(before) + BigInt(shape);
   const shown = new Map(columns.map((column) => [column.name, shownName(column)]));
   const named = key.map((each) => shown.get(each) ?? each).map((name, index) => [name, values[index] ?? ''] as const);
-  return Buffer.from(JSON.stringify(Object.fromEntries([...named, [VERSION_COLUMN, '0']])));
+  return Buffer.from(JSON.stringify(Object.fromEntries([...named, [VERSION_COLUMN, version.toString()]])));
 }
 
 async function collect(rows: Readable): Promise<Buffer> {

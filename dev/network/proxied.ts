@@ -1,4 +1,4 @@
-import type { StackAddresses, StackTls } from '../../dev/stack/server.js';
+import type { StackAddresses, StackTls } from '../stack/server.js';
 import { openPlainDoor, type PlainDoor } from './plain-door.js';
 import { openProxy, type Proxy } from './proxy.js';
 
