@@ -9,7 +9,7 @@ import type { TableOptions } from '../../src/domain/replicated-table.js';
 import { openDebezium, type Debezium } from '../support/debezium.js';
 import { connectTestKafka, withAdmin } from '../support/kafka.js';
 import { openPath, type Followed, type Path } from '../support/path.js';
-import { openProxy } from '../support/proxy.js';
+import { openProxy } from '../../dev/network/proxy.js';
 import { readTopic } from '../support/read-topic.js';
 import { openRegistry } from '../support/registry.js';
 import { addressOf, freshDatabase, freshName, waitFor } from '../support/stack.js';

@@ -11,7 +11,7 @@ import { openHarness } from '../support/harness.js';
 import { connectTestKafka, freshTopicName, withAdmin } from '../support/kafka.js';
 import { letReadWal } from '../support/least-role.js';
 import { openPath, type Followed, type Path } from '../support/path.js';
-import { openProxy } from '../support/proxy.js';
+import { openProxy } from '../../dev/network/proxy.js';
 import { addressOf, freshDatabase, freshName, freshSink, waitFor } from '../support/stack.js';
 
 /* Messages of pg_logical_emit_message, on their way from the WAL to a Kafka topic. */
