@@ -166,22 +166,28 @@ export async function findTablesLike(pg: Queryable, { schema, table }: TableName
 }
 
 export async function readServer(pg: Queryable): Promise<CatalogServer> {
-  const found = await pg.query<CatalogServer & { bySchema: boolean }>(/* sql */ `
+  const found = await pg.query<Omit<CatalogServer, 'publications'>>(/* sql */ `
     select current_user::text as role, pg_catalog.pg_is_in_recovery() as "inRecovery",
-      pg_catalog.current_setting('server_encoding') as encoding,
-      array(select p.pubname::text from pg_catalog.pg_publication p where p.puballtables order by 1) as publications,
-      pg_catalog.to_regclass('pg_catalog.pg_publication_namespace') is not null as "bySchema"`);
+      pg_catalog.current_setting('server_encoding') as encoding`);
   const [row] = found.rows;
   if (row === undefined) throw new Error('a select without a table returned no row');
-  const { role, inRecovery, encoding, publications, bySchema } = row;
-  if (!bySchema) return { role, inRecovery, encoding, publications };
+  return { ...row, publications: await findPublications(pg) };
+}
+
+/** Publications of all tables, or of those of schema pg2click: they publish the outboxes too, and break their subscribers. */
+export async function findPublications(pg: Queryable): Promise<readonly string[]> {
+  const found = await pg.query<{ publications: readonly string[]; bySchema: boolean }>(/* sql */ `
+    select array(select p.pubname::text from pg_catalog.pg_publication p where p.puballtables order by 1) as publications,
+      pg_catalog.to_regclass('pg_catalog.pg_publication_namespace') is not null as "bySchema"`);
+  const { publications = [], bySchema = false } = found.rows[0] ?? {};
+  if (!bySchema) return publications;
   const ofSchema = await pg.query<{ name: string }>(/* sql */ `
     select p.pubname::text as name
     from pg_catalog.pg_publication p
     join pg_catalog.pg_publication_namespace s on s.pnpubid = p.oid
     join pg_catalog.pg_namespace n on n.oid = s.pnnspid
     where n.nspname = 'pg2click' order by 1`);
-  return { role, inRecovery, encoding, publications: [...publications, ...ofSchema.rows.map((row) => row.name)] };
+  return [...publications, ...ofSchema.rows.map((row) => row.name)];
 }
 
 interface ColumnRow extends Omit<Column, 'equals'> {
