@@ -38,6 +38,8 @@ type ActivePart = Omit<Part, 'highest' | 'until'>;
 export class PartTracker {
   readonly #clickhouse: ClickHouseClient;
   readonly #known = new Map<string, readonly Part[]>();
+  /** The last look at each target: a copy and a loader look at the same one, and each would forget what the other learnt meanwhile. */
+  readonly #looking = new Map<string, Promise<unknown>>();
 
   constructor(clickhouse: ClickHouseClient) {
     this.#clickhouse = clickhouse;
@@ -49,11 +51,27 @@ export class PartTracker {
    * @param copied version of a copy that is done: its parts do not explain one another. 0 for none
    * @throws Failure those of ClickHouse
    */
-  async inspect(
+  inspect(
     target: Target,
     generation: number,
     seen: readonly (Part | undefined)[] = [],
     copied: Version = 0n,
+  ): Promise<PartsState> {
+    const key = keyOf(target);
+    const look = (): Promise<PartsState> => this.#inspect(target, generation, seen, copied);
+    const looking = (this.#looking.get(key) ?? Promise.resolve()).then(look, look);
+    this.#looking.set(key, looking);
+    // The last one leaves nothing behind.
+    const end = (): void => void (this.#looking.get(key) === looking && this.#looking.delete(key));
+    void looking.then(end, end);
+    return looking;
+  }
+
+  async #inspect(
+    target: Target,
+    generation: number,
+    seen: readonly (Part | undefined)[],
+    copied: Version,
   ): Promise<PartsState> {
     const key = keyOf(target);
     const { active, expiring } = await this.#readActive(target);

@@ -88,7 +88,7 @@ function classifyAnswer(code: number, text: string, what: string, columns: reado
   const message = `ClickHouse ${verb} while ${what}${placeText(place)}: ${answer}.`;
   return new Failure(kind, {
     message,
-    remedy: told ?? (kind === 'Unauthorized' ? grantIn(text) : undefined),
+    remedy: told ?? (kind === 'Unauthorized' ? (grantIn(text) ?? profileOf(text)) : undefined),
     cause,
     server: 'clickhouse',
   });
@@ -101,6 +101,15 @@ function grantIn(text: string): string | undefined {
   return right === undefined
     ? undefined
     : `Run in ClickHouse: grant ${right} to the user of these settings. Then resume the table.`;
+}
+
+/** A setting that the profile of the user does not let us send: the text names it. It holds names and limits alone. */
+function profileOf(text: string): string | undefined {
+  const [, one, other] = /Cannot modify '(\w+)' setting|Setting (\w+) should/u.exec(text) ?? [];
+  const setting = one ?? other;
+  return setting === undefined
+    ? undefined
+    : `The settings profile of this ClickHouse user does not let pg2click set ${setting}. Give the user a profile without readonly, and without a constraint on it. Then resume the table.`;
 }
 
 /** `, at row 3 of the insert, column "amount"` */

@@ -15,6 +15,7 @@ import { headersBefore } from './headers-before.js';
 import type { TopicReader } from './reader.js';
 import type { TopicPosition } from './topic-source.js';
 import { ReadProgress, waitingAt } from './read-progress.js';
+import { MovedOffsets } from './moved-offsets.js';
 
 const LOOK_EVERY_MS = 1_000;
 /**
@@ -88,7 +89,7 @@ export class GroupSource implements BatchSource<OffsetBatch, LoadedBatch> {
   #batch: number;
   #waiting = 0;
   #errors: number;
-  #moved: { readonly first: string; last: string } | undefined;
+  readonly #moved = new MovedOffsets();
   #stalledSince = Date.now();
   /** By partition: the group's offsets at the last look. */
   #committed: GroupOffsets = {};
@@ -163,13 +164,12 @@ export class GroupSource implements BatchSource<OffsetBatch, LoadedBatch> {
     this.#position = position;
     this.#isSaved = true;
     this.#batch = batch;
-    const [range] = Object.values(ranges);
-    if (range !== undefined) this.#moved = { first: this.#moved?.first ?? range.first, last: range.last };
+    this.#moved.add(ranges);
   }
 
   state(): SourceState {
     return {
-      moved: this.#moved === undefined ? '' : `offset ${this.#moved.first}..${this.#moved.last}`,
+      moved: String(this.#moved),
       waiting: this.#waiting,
       lagSeconds: this.#waiting === 0 ? 0 : this.#progress.lagSeconds(Date.now()),
       checkpoint: { batch: this.#batch, highest: String(majorOf(BigInt(this.#position.highest ?? '0'))) },

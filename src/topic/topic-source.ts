@@ -11,6 +11,7 @@ import { withEarlier, type EarlierPosition } from './earlier-positions.js';
 import type { MessageForm } from './fetched.js';
 import type { Fetched, TakeOptions, TopicReader, TopicReading } from './reader.js';
 import type { OffsetMirror } from './offset-mirror.js';
+import { MovedOffsets } from './moved-offsets.js';
 
 /**
  * One insert is one block: far below the 500,000 rows and 100 MB where ClickHouse would split it. Larger ones than this gain
@@ -105,7 +106,7 @@ export class TopicSource implements BatchSource<OffsetBatch, Fetched> {
   #batch: number;
   /** Of the batch that is named, once it was fetched. */
   #fetched: Fetched | undefined;
-  #moved: { readonly first: string; readonly last: string } | undefined;
+  readonly #moved = new MovedOffsets();
   #lagSeconds = 0;
   #maxKeys = FIRST_KEYS;
 
@@ -192,8 +193,7 @@ export class TopicSource implements BatchSource<OffsetBatch, Fetched> {
     this.#batch = batch;
     this.#fetched = next?.fetched;
     if (this.#options.mirrored !== false) this.#services.mirror.commit(this.#topic, position.offsets);
-    const [range] = Object.values(fetched.ranges);
-    if (range !== undefined) this.#moved = { first: this.#moved?.first ?? range.first, last: range.last };
+    this.#moved.add(fetched.ranges);
     this.#lagSeconds = Math.max(0, (Date.now() - fetched.oldestTimestampMs) / 1_000);
     return next?.name;
   }
@@ -201,7 +201,7 @@ export class TopicSource implements BatchSource<OffsetBatch, Fetched> {
   state(): SourceState {
     const waiting = this.#waiting();
     return {
-      moved: this.#moved === undefined ? '' : `offset ${this.#moved.first}..${this.#moved.last}`,
+      moved: String(this.#moved),
       waiting,
       lagSeconds: waiting === 0 && this.#fetched === undefined ? 0 : this.#lagSeconds,
       checkpoint: this.#checkpoint(),

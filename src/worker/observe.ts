@@ -51,7 +51,7 @@ export async function observeWorker({ settings, role, version, meters, log }: Ob
   return {
     follow(worker, connection) {
       followed = worker;
-      running.push(watch.watchUntil(openProbes(settings, connection), stop.signal));
+      running.push(watch.watchUntil(openProbes(settings, connection, log), stop.signal));
       if (metricsAddress === undefined) return;
       meters.set('pg2click_worker_info', 1, { role, version });
       running.push(reportProcessUntil(meters, stop.signal));

@@ -12,6 +12,7 @@ import type { Log } from '../observe/log.js';
 import type { Meters } from '../observe/meters.js';
 import { hasKafkaTable } from '../ledger/tables.js';
 import type { Settings } from '../settings/settings.js';
+import { PublicationWatch } from './publication-watch.js';
 import { PostgresProbe } from './postgres-probe.js';
 
 /** `ledger` only where it lies in another database than the tables. */
@@ -131,14 +132,21 @@ export class ServerWatch {
 }
 
 /** The servers as this worker reaches them. `connection` is the worker's own: a second one could be well while it is not. */
-export function openProbes(settings: Settings, connection: NativeConnection): Probes {
+export function openProbes(settings: Settings, connection: NativeConnection, log: Log): Probes {
+  const publications = new PublicationWatch(log);
   const postgresql = new PostgresProbe(settings, ANSWER_MS, (ms) => silent('postgresql', ms));
   const ledger =
     settings.ledger === undefined
       ? undefined
       : new PostgresProbe(ledgerSettings(settings), ANSWER_MS, (ms) => silent('ledger', ms), asLedgerFailure);
   return {
-    postgresql,
+    postgresql: {
+      async probe() {
+        await postgresql.probe();
+        await postgresql.run((pg) => publications.look(pg));
+      },
+      close: () => postgresql.close(),
+    },
     ...(ledger === undefined ? {} : { ledger }),
     kafka: {
       isNeeded: () => (ledger ?? postgresql).run((pg) => hasKafkaTable(pg, settings.pipeline)),

@@ -3,9 +3,12 @@ import { copyTable } from '../../activities/copy-table.js';
 import { prepareTable } from '../../activities/prepare-table.js';
 import { removeTable } from '../../activities/remove-table.js';
 import type { Deps } from '../../activities/deps.js';
+import { ConfigResourceTypes } from 'kafkajs';
+import type { Failure } from '../../src/failure/failure.js';
+import { withAdmin } from '../support/kafka.js';
 import { attempt } from '../support/activity.js';
 import { openPath, type Followed, type Path } from '../support/path.js';
-import { freshName } from '../support/stack.js';
+import { freshName, waitFor } from '../support/stack.js';
 
 /** What `status` tells a person to do, done to the letter and alone: the table is equal afterwards. */
 describe('the remedy of', () => {
@@ -121,6 +124,64 @@ describe('the remedy of', () => {
     await copy();
     await path.source.query(`update ${table} set day = '2024-02-02' where id = 101`);
     expect(await again.expectEqual()).toBe(21);
+  });
+
+  describe('MessageTooLarge', () => {
+    const LIMIT = 100_000;
+    const limit = (bytes: number): Promise<unknown> =>
+      withAdmin((admin) =>
+        admin.alterConfigs({
+          validateOnly: false,
+          resources: [
+            {
+              type: ConfigResourceTypes.TOPIC,
+              name: followed.topic,
+              configEntries: [{ name: 'max.message.bytes', value: String(bytes) }],
+            },
+          ],
+        }),
+      );
+    /** A row that no compression makes small, and one behind it. */
+    const park = async (): Promise<void> => {
+      await path.source.query(`alter table ${table} add column blob text`);
+      await followed.settle();
+      await limit(LIMIT);
+      await path.source.query(`insert into ${table}
+        select 100, '2024-01-01', (select string_agg(md5(random()::text), '') from generate_series(1, 10000));
+        insert into ${table} values (101, '2024-01-02', 'small')`);
+      await expect(followed.publish()).rejects.toMatchObject({
+        kind: 'MessageTooLarge',
+        message: expect.stringContaining('(id)') as string,
+        remedy: expect.stringMatching(/Shorten or delete it\. Or set max\.message\.bytes=\d+ on the topic/u) as string,
+      });
+    };
+
+    it('shorten the row, then resume', async () => {
+      await park();
+      await path.source.query(`update ${table} set blob = 'cut' where id = 100`);
+      expect(await followed.expectEqual()).toBe(22);
+    });
+
+    it('delete the row, then resume', async () => {
+      await park();
+      await path.source.query(`delete from ${table} where id = 100`);
+      expect(await followed.expectEqual()).toBe(21);
+    });
+
+    it('raise max.message.bytes to what it says, then resume', async () => {
+      await park();
+      const met = await followed.publish().catch((error: unknown) => error);
+      await limit(Number(/max\.message\.bytes=(\d+)/u.exec(String((met as Failure).remedy))?.[1]));
+      await waitFor(
+        () =>
+          followed.publish().then(
+            () => true,
+            () => false,
+          ),
+        { deadlineMs: 30_000, what: 'the limit' },
+      );
+      expect(await followed.expectEqual()).toBe(22);
+    });
   });
 
   it('SinkSetBack of a worker that names another ClickHouse server: resume, once it names the right one', async () => {

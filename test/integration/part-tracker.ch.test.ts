@@ -1,10 +1,11 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient } from '@clickhouse/client';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { composeVersion } from '../../src/domain/version.js';
 import { PartTracker } from '../../src/clickhouse/part-tracker.js';
 import { REPLICA_STATE } from '../../src/clickhouse/replica-state.js';
 import { clickhouseOptions } from '../support/clients.js';
-import { freshName, freshSink } from '../support/stack.js';
+import { freshName, freshSink, waitFor } from '../support/stack.js';
 
 const GENERATION = 2;
 
@@ -55,6 +56,37 @@ describe('the checkpoint of the parts', async () => {
   it('has a question about replicas that the server understands', async () => {
     const answer = await ch.query({ query: REPLICA_STATE, query_params: { database, table }, format: 'JSONEachRow' });
     expect(await answer.json()).toEqual([]);
+  });
+
+  it('forgets nothing that another look learnt meanwhile', async () => {
+    await insert(7);
+    let open = (): void => undefined;
+    const gate = new Promise<void>((resolve) => (open = resolve));
+    let isFirst = true;
+    const gated = new Proxy(ch, {
+      get(target, name, receiver) {
+        if (name !== 'query') return Reflect.get(target, name, receiver) as unknown;
+        return async (params: Parameters<typeof ch.query>[0]) => {
+          if (isFirst && params.query.includes('select _part')) {
+            isFirst = false;
+            await gate;
+          }
+          return target.query(params);
+        };
+      },
+    });
+    const shared = new PartTracker(gated);
+    const slow = look(shared);
+    await waitFor(() => Promise.resolve(!isFirst), { deadlineMs: 10_000, what: 'the slow look to be in its middle' });
+    await insert(9);
+    const quick = look(shared);
+    // It ends before the slow one, or waits for it.
+    await Promise.race([quick, sleep(500)]);
+    open();
+    await Promise.all([slow, quick]);
+    const [, newest = ''] = await partNames();
+    await run(`alter table ${table} drop part '${newest}'`);
+    expect((await look(shared)).lost).toMatchObject({ name: newest });
   });
 
   it('reads each part once, and follows merges, deletions and tables made anew', async () => {

@@ -420,4 +420,40 @@ describe('the script that makes the role', () => {
       await top.end();
     }
   });
+
+  it('of an administrator who is no member of a table owner: his lack is named with the grant, and that is enough', async () => {
+    const superuser = await freshDatabase('roles');
+    const { database } = superuser;
+    const role = leastRoleOf(database);
+    const [manager, shop] = [`${database}_manager`, `${database}_shop`];
+    const top = new pg.Client(superuser);
+    await top.connect();
+    await top.query(`create role ${manager} login createrole password 'manager'; create role ${shop};
+      alter database ${database} owner to ${manager}`);
+    const manages = new pg.Client({ ...superuser, user: manager, password: 'manager' });
+    await manages.connect();
+    try {
+      await manages.query(roleScriptFor('postgres.sql', { role }));
+      await manages.query(`alter role ${role} password 'least'`);
+      await top.query(`create table t (id int primary key); alter table t owner to ${shop};
+        grant select, trigger on table t to ${role}`);
+      const our = await connectPostgres(settingsOf({ ...superuser, user: role, password: 'least' }), { name: 'test' });
+      const table = { schema: 'public', table: 't' };
+      await expect(inspectTable(our, table)).rejects.toMatchObject({
+        kind: 'Unauthorized',
+        message: expect.stringContaining(`The administrator's role "${manager}"`) as string,
+        remedy: expect.stringContaining(`grant "${shop}" to "${manager}"`) as string,
+      });
+      await top.query(`grant "${shop}" to "${manager}"`);
+      const added = await replicate(our, table);
+      await top.query('insert into t values (1)');
+      expect(await drain(our, added)).toHaveLength(1);
+      await our.end();
+    } finally {
+      await manages.end();
+      await top.query(`alter database ${database} owner to ${superuser.user}; drop owned by ${role}, ${manager}, ${shop} cascade;
+        drop role ${role}, ${manager}, ${shop}`);
+      await top.end();
+    }
+  });
 });

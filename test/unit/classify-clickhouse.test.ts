@@ -9,6 +9,34 @@ const systemError = (code: string): Error => Object.assign(new Error(`connect ${
 
 describe('an answer of ClickHouse', () => {
   test.each([
+    ['164', "Cannot modify 'async_insert' setting in readonly mode. ", 'READONLY', 'async_insert'],
+    ['452', 'Setting max_insert_threads should not be changed. ', 'SETTING_CONSTRAINT_VIOLATION', 'max_insert_threads'],
+    [
+      '452',
+      "Setting max_insert_threads shouldn't be greater than 1. ",
+      'SETTING_CONSTRAINT_VIOLATION',
+      'max_insert_threads',
+    ],
+  ])('with code %s names the setting that a profile refuses: %s', (code, text, type, setting) => {
+    const failure = classifyClickHouse(answer(`Code: ${code}. DB::Exception: ${text}(${type})`), WHAT);
+    expect(failure).toMatchObject({
+      kind: 'Unauthorized',
+      remedy: expect.stringContaining(`does not let pg2click set ${setting}.`) as string,
+    });
+  });
+
+  test.each([
+    ['<html>\r\n<head><title>413 Request Entity Too Large</title></head>', 'Misconfigured', 'HTTP 413'],
+    ['<html><h1>414 Request-URI Too Large</h1></html>', 'Misconfigured', 'HTTP 414'],
+    ['<html><head><title>502 Bad Gateway</title></head></html>', 'SinkUnavailable', 'cannot be reached'],
+  ])('of a proxy instead is told by its status: %s', (page, kind, told) => {
+    expect(classifyClickHouse(answer(page), WHAT)).toMatchObject({
+      kind,
+      message: expect.stringContaining(told) as string,
+    });
+  });
+
+  test.each([
     ['60', 'SinkSetBack'],
     ['81', 'SinkSetBack'],
     ['117', 'SchemaMismatch'],

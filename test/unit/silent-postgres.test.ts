@@ -1,5 +1,6 @@
 import { createServer, type AddressInfo } from 'node:net';
 import type { NativeConnection } from '@temporalio/worker';
+import { pino } from 'pino';
 import { expect, it } from 'vitest';
 import { loadSettings } from '../../src/settings/settings.js';
 import { openProbes } from '../../src/worker/server-watch.js';
@@ -10,7 +11,7 @@ it('a PostgreSQL that accepts the connection and says nothing is given up after 
   const { port } = frozen.address() as AddressInfo;
   const env = { PG_HOST: '127.0.0.1', PG_PORT: String(port), LEDGER_PG_URL: `postgres://u:p@127.0.0.1:${port}/ledger` };
   const settings = loadSettings({ env, envFile: false, stackFile: false });
-  const { postgresql, ledger } = openProbes(settings, {} as NativeConnection);
+  const { postgresql, ledger } = openProbes(settings, {} as NativeConnection, pino({ level: 'silent' }));
   try {
     const [source, other] = await Promise.allSettled([postgresql?.probe(), ledger?.probe()]);
     expect(source).toMatchObject({

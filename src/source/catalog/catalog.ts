@@ -35,6 +35,8 @@ export interface TableRights {
   readonly trigger: boolean;
   /** As its owner, a member of it or a superuser; or by the function that an administrator made for that. */
   readonly enableAlways: boolean;
+  /** The administrator whose function that is and the owner of the table, of whom he is no member: it would be refused. Else null. */
+  readonly adminLacks: { readonly admin: string; readonly owner: string } | null;
 }
 
 /** A part of a partitioned table: a leaf, or a partitioned table between. */
@@ -85,6 +87,14 @@ const MAY_CALL_ENABLE_ALWAYS = /* sql */ `exists (
     and (c.relkind <> 'p' or f.prosrc like '%truncating%')
     and pg_catalog.has_schema_privilege(s.oid, 'usage') and pg_catalog.has_function_privilege(f.oid, 'execute'))`;
 
+/** The function runs as the administrator who made it: he has to be a superuser, or a member of the table's owner. */
+const ADMIN_LACKS = /* sql */ `(
+  select pg_catalog.json_build_object('admin', a.rolname, 'owner', o.rolname)
+  from pg_catalog.pg_proc f join pg_catalog.pg_namespace s on s.oid = f.pronamespace
+  join pg_catalog.pg_roles a on a.oid = f.proowner join pg_catalog.pg_roles o on o.oid = c.relowner
+  where s.nspname = 'pg2click_admin' and f.proname = 'enable_always'
+    and not pg_catalog.pg_has_role(c.relowner, 'usage') and not pg_catalog.pg_has_role(f.proowner, c.relowner, 'usage'))`;
+
 /** @returns undefined where no such relation is */
 export async function readCatalog(pg: Queryable, name: TableName): Promise<CatalogTable | undefined> {
   const found = await pg.query<
@@ -103,7 +113,8 @@ export async function readCatalog(pg: Queryable, name: TableName): Promise<Catal
         'schema', pg_catalog.has_schema_privilege(n.oid, 'usage'),
         'select', pg_catalog.has_table_privilege(c.oid, 'select'),
         'trigger', pg_catalog.has_table_privilege(c.oid, 'trigger'),
-        'enableAlways', pg_catalog.pg_has_role(c.relowner, 'usage') or ${MAY_CALL_ENABLE_ALWAYS})::text as rights,
+        'enableAlways', pg_catalog.pg_has_role(c.relowner, 'usage') or ${MAY_CALL_ENABLE_ALWAYS},
+        'adminLacks', ${ADMIN_LACKS})::text as rights,
       case when c.relkind = 'p' then (
         select pg_catalog.sum(l.reltuples::float8)
         from pg_catalog.pg_partition_tree(c.oid) part join pg_catalog.pg_class l on l.oid = part.relid
@@ -155,22 +166,28 @@ export async function findTablesLike(pg: Queryable, { schema, table }: TableName
 }
 
 export async function readServer(pg: Queryable): Promise<CatalogServer> {
-  const found = await pg.query<CatalogServer & { bySchema: boolean }>(/* sql */ `
+  const found = await pg.query<Omit<CatalogServer, 'publications'>>(/* sql */ `
     select current_user::text as role, pg_catalog.pg_is_in_recovery() as "inRecovery",
-      pg_catalog.current_setting('server_encoding') as encoding,
-      array(select p.pubname::text from pg_catalog.pg_publication p where p.puballtables order by 1) as publications,
-      pg_catalog.to_regclass('pg_catalog.pg_publication_namespace') is not null as "bySchema"`);
+      pg_catalog.current_setting('server_encoding') as encoding`);
   const [row] = found.rows;
   if (row === undefined) throw new Error('a select without a table returned no row');
-  const { role, inRecovery, encoding, publications, bySchema } = row;
-  if (!bySchema) return { role, inRecovery, encoding, publications };
+  return { ...row, publications: await findPublications(pg) };
+}
+
+/** Publications of all tables, or of those of schema pg2click: they publish the outboxes too, and break their subscribers. */
+export async function findPublications(pg: Queryable): Promise<readonly string[]> {
+  const found = await pg.query<{ publications: readonly string[]; bySchema: boolean }>(/* sql */ `
+    select array(select p.pubname::text from pg_catalog.pg_publication p where p.puballtables order by 1) as publications,
+      pg_catalog.to_regclass('pg_catalog.pg_publication_namespace') is not null as "bySchema"`);
+  const { publications = [], bySchema = false } = found.rows[0] ?? {};
+  if (!bySchema) return publications;
   const ofSchema = await pg.query<{ name: string }>(/* sql */ `
     select p.pubname::text as name
     from pg_catalog.pg_publication p
     join pg_catalog.pg_publication_namespace s on s.pnpubid = p.oid
     join pg_catalog.pg_namespace n on n.oid = s.pnnspid
     where n.nspname = 'pg2click' order by 1`);
-  return { role, inRecovery, encoding, publications: [...publications, ...ofSchema.rows.map((row) => row.name)] };
+  return [...publications, ...ofSchema.rows.map((row) => row.name)];
 }
 
 interface ColumnRow extends Omit<Column, 'equals'> {

@@ -224,6 +224,13 @@ function refuseRights(
       `let triggers of ${title} fire in every session, which takes the owner of the table`,
       `Let an administrator run ${roleScript} in the database, or make the role a member of the owner.`,
     );
+  if (makes === 'outbox' && rights.adminLacks !== null) {
+    const { admin, owner } = rights.adminLacks;
+    throw new Failure('Unauthorized', {
+      message: `The administrator's role "${admin}", which has run ${roleScript}, may not alter ${title}: its owner is "${owner}". So it cannot let triggers of pg2click fire in every session.`,
+      remedy: `Run in PostgreSQL, as a superuser or as one who may grant that role: grant ${quotePg(owner)} to ${quotePg(admin)}`,
+    });
+  }
   if (rowsHidden)
     throw new Failure('UnsuitableTable', {
       message: `Row-level security hides rows of ${title} from the PostgreSQL role "${role}": they would look deleted.`,
