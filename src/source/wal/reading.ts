@@ -59,8 +59,7 @@ export class Reading implements StreamReceiver {
   #noted: Lsn = 0n;
   /** All before it was confirmed by stages, which PostgreSQL does not know yet. */
   #unnoted: Lsn | undefined;
-  /** `Date.now()` */
-  #notedAt = 0;
+  #notedAt = 0; // Date.now()
   #write: Promise<void> | undefined;
   /** What the stream waits for while one batch is written and the next one is full. */
   #room: { readonly made: Promise<void>; readonly make: () => void } | undefined;
