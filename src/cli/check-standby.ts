@@ -14,10 +14,11 @@ export async function checkStandby({ settings, signal }: Session): Promise<Pick<
   await requireVersion(slots);
   await requireStandby(places);
   await requireSameHistory(places, await identifySystem(slots));
-  const found = await slots.query<{ version: string; feedback: string }>(
-    /* sql */ `select current_setting('server_version') as version, current_setting('hot_standby_feedback') as feedback`,
+  const found = await slots.query<{ version: string; feedback: string; standby: boolean }>(
+    /* sql */ `select current_setting('server_version') as version, current_setting('hot_standby_feedback') as feedback, pg_is_in_recovery() as standby`,
   );
-  const { version = '?', feedback = 'off' } = found.rows[0] ?? {};
+  const { version = '?', feedback = 'off', standby = true } = found.rows[0] ?? {};
+  if (!standby) return { told: `version ${version}, which is the primary itself: PG_WAL_ADDRESS names no standby` };
   if (feedback !== 'on')
     throw new Failure('Misconfigured', {
       message: `The standby of PG_WAL_ADDRESS has hot_standby_feedback = ${feedback}: the primary would vacuum away what decoding needs, and the slot be lost.`,

@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startStack, type Stack } from '../../dev/stack/stack.js';
+import { connectPostgres } from '../../src/connect/postgres.js';
+import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
 import type { Failure } from '../../src/failure/failure.js';
 import { readWalBacklog } from '../../src/source/wal/backlog.js';
 import { findTable } from '../../src/ledger/tables.js';
@@ -93,6 +95,12 @@ describe('what a table takes on the disk of PostgreSQL is bounded: it is detache
     );
     expect(await flows()).toBeGreaterThan(0);
     expect(await detached(followed)).toContain('outbox');
+    // A change of its route looks whether its capture is there, and would bring it back without what it lacks.
+    const table = await findTable(path.ledger, path.settings.pipeline, { schema: 'public', table: name });
+    await using pg = await connectPostgres(path.settings, { name: 'install' });
+    await expect(path.deps.captures.named('wal').install(pg, table as ReplicatedTable)).rejects.toMatchObject({
+      kind: 'Detached',
+    });
     expect(await heal(name, followed)).toBe(2);
   });
 

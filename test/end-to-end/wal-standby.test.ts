@@ -6,6 +6,7 @@ import { isEqual } from '../../dev/compare/compare.js';
 import { startStack, type Stack } from '../../dev/stack/stack.js';
 import type { Failure } from '../../src/failure/failure.js';
 import { again } from '../support/again.js';
+import { runCli } from '../support/cli.js';
 import { openHarness } from '../support/harness.js';
 import { letReadWal } from '../support/least-role.js';
 import { openPath, type Followed, type Path } from '../support/path.js';
@@ -183,6 +184,9 @@ it('the WAL is read from a standby with kill -9 of the worker, and both sides ar
   try {
     await letReadWal(pair.address);
     const source = await harness.connect();
+    expect((await runCli(['init'], { env: harness.environment })).stdout).toContain('the WAL is read there');
+    const elsewhere = { ...harness.environment, PG_WAL_ADDRESS: `${pair.address.host}:${pair.address.port}` };
+    expect((await runCli(['init'], { env: elsewhere })).stdout).toContain('is the primary itself');
     await source.query(`create table ${TABLE} (id int primary key, v text);
       insert into ${TABLE} select i, 'first' from generate_series(1, 5000) i`);
     await harness.add({ schema: 'public', table: TABLE, ...OPTIONS });

@@ -9,6 +9,10 @@ import { PendingChanges } from '../../src/source/wal/pending-changes.js';
 import { HandOvers } from '../../src/source/wal/rows/hand-overs.js';
 import { readSlotOnce } from '../../src/source/wal/read-slot.js';
 import { TEXT, Tuple } from '../../src/source/wal/tuple.js';
+import { HeldByTable } from '../../src/source/wal/held-by-table.js';
+import { parseLsn } from '../../src/source/wal/lsn.js';
+import { Reading } from '../../src/source/wal/reading.js';
+import type { ReplicationStream } from '../../src/source/wal/replication-stream.js';
 import { waitUntilRead } from '../../src/source/wal/wait-until-read.js';
 import { waitUntilVisible } from '../../src/source/wal/visible.js';
 import { writeKeys } from '../../src/source/wal/write-keys.js';
@@ -131,6 +135,57 @@ it('a reader that could not read tries again before a table is told so: what it 
   await reader.requireReading();
   reading[Symbol.dispose]();
   await deps.close();
+});
+
+it('what could not be written is not taken for read, whatever PostgreSQL sends before the connection ends', async () => {
+  const { user } = path.settings.postgres;
+  const found = await path.source.query<{ position: string; relation: number; xid: number }>(
+    `select position::text, 'orders'::regclass::oid::int8::float8 as relation,
+      (pg_snapshot_xmin(pg_current_snapshot())::text::int8 - 1)::float8 as xid from pg2click.wal_reader`,
+  );
+  const { position = '', relation = 0, xid = 0 } = found.rows[0] ?? {};
+  const [commit, end] = [parseLsn(position) + 1_000n, parseLsn(position) + 2_000n];
+  const reached: bigint[] = [];
+  await using writing = await connectPostgres(path.settings, { name: 'wal keys' });
+  const reading = new Reading(
+    {
+      slot,
+      source: path.deps.source,
+      slots: path.deps.source,
+      connect: (name) => connectPostgres(path.settings, { name }),
+      signal: new AbortController().signal,
+      onStarted: () => undefined,
+      onReached: (each) => reached.push(each),
+      isWanted: () => false,
+      handOvers: new HandOvers(),
+    },
+    writing,
+  );
+  reading.begin({ report: () => undefined, reportReceived: () => undefined } as unknown as ReplicationStream);
+  reading.started();
+  await path.source.query(`revoke insert on ${outbox} from ${user}`);
+  const [of, at] = [number(relation, 4), number(0n, 8)];
+  const column = [Buffer.from([1]), text('id'), number(23, 4), number(0xffff_ffff, 4)];
+  for (const message of [
+    [Buffer.from('B'), number(commit, 8), at, number(xid, 4)],
+    [Buffer.from('R'), of, text('public'), text('orders'), Buffer.from('d'), number(1, 2), ...column],
+    [Buffer.from('I'), of, Buffer.from('N'), number(1, 2), Buffer.from('t'), number(2, 4), Buffer.from('20')],
+    [Buffer.from('C'), Buffer.from([0]), number(commit, 8), number(end, 8), at],
+  ])
+    await reading.change(Buffer.concat(message), 0);
+  await expect(reading.failed).rejects.toBeInstanceOf(HeldByTable);
+  await reading.keepalive(end, false);
+  expect(reached.filter((each) => each >= commit)).toEqual([]);
+  await path.source.query(`grant insert on ${outbox} to ${user}`);
+
+  function number(value: bigint | number, bytes: 2 | 4 | 8): Buffer {
+    const buffer = Buffer.alloc(8);
+    buffer.writeBigUInt64BE(BigInt(value));
+    return buffer.subarray(8 - bytes);
+  }
+  function text(value: string): Buffer {
+    return Buffer.from(`${value}\0`);
+  }
 });
 
 it('that a position was read is known also where another worker reads, and nothing comes', async () => {

@@ -26,16 +26,18 @@ import {
 } from './publication.js';
 import { requireStandby, type SlotPlaces } from './slot-server.js';
 import { dropSlot, flawOfSlot, makeSlot, readSlot } from './slot.js';
+import { requireAttached } from './verify.js';
 import { deleteReader, deleteTable, hasTables, readReader, saveReader, saveTable, stopReader } from './state.js';
 
 /**
  * Makes the outbox of a table, and puts the table behind the slot of its pipeline, which is made first where it is missing. In this order:
  * the publication, because changes that are made while it is missing are never sent; the slot; then, in one transaction, the outbox, and
  * the table's entry in the publication. Every change of a transaction that begins after the return is read into the outbox. One that
- * has written before is read in part, and is waited for by the copy. A log is filled with the rows as they are.
+ * has written before is read in part, and is waited for by the copy. A log is filled with the rows as they are. A table that was detached
+ * stays out: what is made again for it would hide what it lacks.
  * @param pg a connection of its own, not a pool
  * @returns the fingerprint
- * @throws Failure `LockTimeout`, `Unauthorized`, `Misconfigured`, `UnsuitableTable`; `Fenced` where the table was changed meanwhile
+ * @throws Failure `LockTimeout`, `Unauthorized`, `Misconfigured`, `UnsuitableTable`, `Detached`; `Fenced` where the table was changed meanwhile
  */
 export async function installWal(pg: Queryable, table: ReplicatedTable, options: DdlOptions = {}): Promise<string> {
   const title = formatTableName(table.name);
@@ -138,6 +140,7 @@ async function join(pg: Queryable, table: ReplicatedTable, { fence, ledgerElsewh
   const slot = slotOf(table);
   // Before the table is published: who reads the slot does not know it yet, and may confirm nothing from here on.
   await stopReader(pg, slot);
+  await requireAttached(pg, table);
   if (ledgerElsewhere === true) await insertDrainRow(pg, id);
   const log = isLogged(table);
   await pg.query(log ? logTableSql(id) : outboxTableSql(id, await readKeyTypes(pg, table)));

@@ -69,14 +69,12 @@ export class Reading implements StreamReceiver {
   #writer: KeyWriter | undefined;
   #logs: LogRelations | undefined;
   #claimed: Promise<void> | undefined;
-  /** What may be acknowledged. */
+  /** What may be acknowledged, and what is noted with the outboxes: see `acknowledgeReplayed`. */
   #safe: Lsn = 0n;
-  /** What PostgreSQL was told last that the outboxes have. */
   #noted: Lsn = 0n;
   /** All before it was confirmed by stages, which PostgreSQL does not know yet. */
   #unnoted: Lsn | undefined;
-  /** `Date.now()` */
-  #notedAt = 0;
+  #notedAt = 0; // Date.now()
   #write: Promise<void> | undefined;
   /** What the stream waits for while one batch is written and the next one is full. */
   #room: { readonly made: Promise<void>; readonly make: () => void } | undefined;
@@ -118,8 +116,8 @@ export class Reading implements StreamReceiver {
     if (collector === undefined) return this.#afterClaim().then(() => this.keepalive(end, wantsReply));
     if (wantsReply) this.#stream?.reportReceived(end);
     // What was taken and not written is before this position.
-    if (this.#hasFailed) return undefined;
-    if (collector.isOpen || !collector.isEmpty || this.#write !== undefined) return undefined;
+    const isBusy = this.#hasFailed || this.#write !== undefined;
+    if (isBusy || collector.isOpen || !collector.isEmpty) return undefined;
     if (this.#unnoted !== undefined && Date.now() - this.#notedAt > NOTE_EVERY_MS) this.#write = this.#note();
     if (end - this.#noted > IDLE_BYTES) return this.#passIdle(end);
     this.#options.onReached(end);
@@ -153,8 +151,9 @@ export class Reading implements StreamReceiver {
    * sends again what is missing. Never rejects.
    */
   async acknowledgeReplayed(): Promise<void> {
+    const { slots, slot } = this.#options;
     try {
-      const position = (await readReader(this.#options.slots, this.#options.slot))?.position ?? 0n;
+      const position = (await readReader(slots, slot))?.position ?? 0n;
       if (position <= this.#safe || position > this.#noted) return;
       this.#safe = position;
       this.report();

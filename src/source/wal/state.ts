@@ -108,7 +108,7 @@ export async function saveTable(
       select $1, slot, $3::oid, $4::int[], $5::int[], $6, $7, $8::int[], made from pg2click.wal_reader where slot = $2
       on conflict (table_id) do update set slot = excluded.slot, relation = excluded.relation, key = excluded.key,
         identity = excluded.identity, membership = excluded.membership, log = excluded.log, left_out = excluded.left_out, made = excluded.made,
-          definition = null, since = null, detached = null, detached_at = null, detached_why = null`,
+          definition = null, since = null`,
     [id, slot, relation, key, identity, membership, log, leftOut],
   );
 }
