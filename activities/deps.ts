@@ -239,8 +239,8 @@ export function openDeps(
     async close() {
       fetcher.close();
       groups.close();
-      const closing = [mirror.close(), wal.close()];
-      producer?.close();
+      // What reads the WAL may have messages on their way.
+      const closing = [mirror.close(), wal.close().finally(() => producer?.close())];
       if (publisher !== undefined) closing.push(publisher.then((opened) => opened.close()));
       await Promise.allSettled(closing);
       const pools = [...new Set([ledger, source, slots])].map((pool) => pool.end());

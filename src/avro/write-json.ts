@@ -6,7 +6,10 @@ const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const COMMA = 0x2c;
 const MINUS = 0x2d;
+const OPEN = 0x7b;
+const CLOSE = 0x7d;
 const FIRST_PLAIN = 0x20;
+const [NULL, TRUE, FALSE] = [Buffer.from('null'), Buffer.from('true'), Buffer.from('false')];
 
 /** By byte: how JSON writes it in a text. */
 const ESCAPES: readonly string[] = Array.from({ length: BACKSLASH + 1 }, (_, byte) =>
@@ -21,9 +24,9 @@ const ESCAPES: readonly string[] = Array.from({ length: BACKSLASH + 1 }, (_, byt
 export function writeJson(type: WrittenType, from: AvroInput, to: LineBuffer): void {
   switch (type.kind) {
     case 'null':
-      return to.text('null');
+      return put(NULL, to);
     case 'boolean':
-      return to.text(from.byte() === 0 ? 'false' : 'true');
+      return put(from.byte() === 0 ? FALSE : TRUE, to);
     case 'int':
     case 'long':
       return writeWhole(from.long(), to);
@@ -66,28 +69,35 @@ function at<T>(of: readonly T[], index: number | bigint, otherwise: string): T {
   return found;
 }
 
-/** `"name":` of each field of a record. */
-const labels = new WeakMap<WrittenRecord, readonly string[]>();
+/** `"name":` of each field of a record, with what goes before it. */
+const labels = new WeakMap<WrittenRecord, readonly Buffer[]>();
 
-function labelsOf(record: WrittenRecord): readonly string[] {
+function labelsOf(record: WrittenRecord): readonly Buffer[] {
   let known = labels.get(record);
   if (known === undefined) labels.set(record, (known = record.fields.map(labelOf)));
   return known;
 }
 
-function labelOf({ name }: WrittenField, index: number): string {
-  return `${index === 0 ? '{' : ','}${JSON.stringify(name)}:`;
+function labelOf({ name }: WrittenField, index: number): Buffer {
+  return Buffer.from(`${index === 0 ? '{' : ','}${JSON.stringify(name)}:`);
+}
+
+/** Bytes that are there already cost less than a short text. */
+function put(bytes: Buffer, to: LineBuffer): void {
+  to.bytes(bytes, 0, bytes.length);
 }
 
 function writeRecord(record: WrittenRecord, from: AvroInput, to: LineBuffer): void {
   const { fields } = record;
   const before = labelsOf(record);
-  if (fields.length === 0) to.text('{');
-  for (const [index, { type }] of fields.entries()) {
-    to.text(before[index] ?? '');
-    writeJson(type, from, to);
+  if (fields.length === 0) to.byte(OPEN);
+  for (let index = 0; index < fields.length; index++) {
+    const [label, field] = [before[index], fields[index]];
+    if (label === undefined || field === undefined) break;
+    put(label, to);
+    writeJson(field.type, from, to);
   }
-  to.text('}');
+  to.byte(CLOSE);
 }
 
 /** A list comes in blocks, the last of which is empty. The size of one follows a negative count. */

@@ -126,6 +126,19 @@ it.each([
   });
 });
 
+it.each([{ transport: 'direct', format: 'avro' }, { format: 'packed' }] as const)(
+  'a format where there are no messages is refused, and not dropped: %j',
+  async (options) => {
+    const { table, followed } = await polled('transport' in options ? {} : { transport: 'direct' });
+    expect(await followed.configure(options)).toMatchObject({
+      next: null,
+      refused: `--format ${options.format} is of messages in Kafka, and --transport direct has none. Use --transport kafka, or leave --format ${options.format} out.`,
+    });
+    await insert(table);
+    await followed.expectEqual();
+  },
+);
+
 it('the Kafka engine reads on from poll to notify and back, stopped before the switch as by the workflow', async () => {
   const { table, followed } = await polled({ loader: 'kafka-engine' });
   await followed.expectEqual();

@@ -87,7 +87,8 @@ it.each([
       const rest = second + fixture('changes').slice(first.length + second.length);
       await path.source.query(rest);
       await untilEqual(followed, debezium);
-      for (const { value } of await readTopic(topicOf('plain'), 5)) if (value !== null) expect(value.charCodeAt(0)).toBe(0);
+      for (const { value } of await readTopic(topicOf('plain'), 5))
+        if (value !== null) expect(value.charCodeAt(0)).toBe(0);
     } finally {
       await path.close();
     }

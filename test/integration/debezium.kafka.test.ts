@@ -245,6 +245,8 @@ describe("ClickHouse's Kafka engine", () => {
     const value = (change: (text: string) => string): string => change(first?.value ?? '');
     await send(followed.topic, [
       { key: 'a', value: 'no JSON' },
+      // A record of Avro.
+      { key: 'a', value: '\u0000\u0000\u0000\u0000\u0001\u0002' },
       { key: 'a', value: '{"id":1,"v":"flat"}' },
       { key: 'a', value: value((text) => text.replaceAll('"table":"lap"', '"table":"other"')) },
       { key: 'a', value: value((text) => text.replace('"after":{', '"after":{"more":1,')) },
@@ -253,7 +255,8 @@ describe("ClickHouse's Kafka engine", () => {
       ...rest,
     ]);
     await followed.expectEqual();
-    expect((await errors(followed)).split('|').slice(0, 5)).toEqual([
+    expect((await errors(followed)).split('|').slice(0, 6)).toEqual([
+      'not to be parsed: it is no JSON',
       'not to be parsed: it is no JSON',
       'not an envelope of Debezium: it has no "op" of c, r, u, d and t',
       'of the table public.other',

@@ -224,6 +224,8 @@ export class WalReader {
       this.#failure = undefined;
       const isOther = outcome === 'busy' && Date.now() - this.#readAt > OWN_MS;
       this.#state = isOther ? 'busy' : 'beginning';
+      // It is that one's to send them.
+      if (isOther) this.#unsent = undefined;
       return isOther ? BUSY_MS : backoff.nextMs();
     } catch (error) {
       if (this.#isOver) return 0;
