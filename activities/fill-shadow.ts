@@ -23,6 +23,7 @@ import { awaitFlow } from './await-flow.js';
 import { resyncOf, withResync } from './change-resyncs.js';
 import type { Deps } from './deps.js';
 import { findPreparedTable } from './find-prepared-table.js';
+import { formatTableName } from '../src/domain/table-name.js';
 
 interface ResyncStage {
   readonly deps: Deps;
@@ -87,7 +88,7 @@ async function isComplete(context: ResyncStage): Promise<boolean> {
     if (!(await awaitFlow(deps, flow, slice, (doing) => steps.say(doing)))) return false;
     if (!(await mayLackRows(context, claim))) return true;
     deps.log.warn(
-      { table: table.name, stage },
+      { table: formatTableName(table.name), stage },
       'ClickHouse was started again, and rows may be lost: the copy begins again',
     );
     await fillAgain(deps.ledger, claim);
@@ -171,7 +172,10 @@ async function cleanUp(context: ResyncStage): Promise<CopyReceipt> {
   const isKept = resync.keep !== undefined;
   if (isKept) await keepOld(clickhouse, loader.target, resync, oldName(resync));
   await dropLeft(clickhouse, target, resync, isKept ? resync.uuid : resync.replaces);
-  deps.log.info({ table: table.name, stage: context.stage, rows: resync.rows }, 'a filled table is the live one');
+  deps.log.info(
+    { table: formatTableName(table.name), stage: context.stage, rows: resync.rows },
+    'a filled table is the live one',
+  );
   return { rows: resync.rows ?? 0, bytes: 0, seconds: 0, position: '0', finished: true, kept: keptBy(table.route) };
 }
 

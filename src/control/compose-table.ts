@@ -12,7 +12,7 @@ import {
 } from '../domain/route.js';
 import { engineNames } from '../clickhouse/kafka-engine/names.js';
 import { replayName } from '../domain/replay.js';
-import { sqlName } from '../domain/table-name.js';
+import { shellWord, sqlName } from '../domain/table-name.js';
 import { describeLayout } from '../domain/target-layout.js';
 import { describeChoices } from '../domain/column-choices.js';
 import { filterSql } from '../domain/row-filter.js';
@@ -93,7 +93,7 @@ export function composeTable({ title, workflowId, backlog, description, status, 
     waiting: sumOf(stages.map(({ waiting }) => waiting)),
     lagSeconds: oldestOf(stages),
     paused: status?.paused ?? null,
-    failure: failureOf(backlog, pending, status, description),
+    failure: failingTaskOf(workflowId, title, status, description) ?? failureOf(backlog, pending, status, description),
     change: changeView(status),
     refused: refusedView(status),
     ignored: status?.ignored ?? null,
@@ -195,6 +195,28 @@ function oldestOf(stages: readonly StageView[]): number | null {
   const lags = stages.filter(({ id }) => inputOf(id) !== 'table').map(({ lagSeconds }) => lagSeconds);
   const oldest = Math.max(0, ...lags.filter((lag) => lag !== null));
   return lags.length === 0 || (oldest === 0 && lags.includes(null)) ? null : oldest;
+}
+
+/** Workers cannot go on with the workflow. The ledger has all that it knew of positions. */
+function failingTaskOf(
+  workflowId: string,
+  title: string,
+  status: TableStatus | undefined,
+  description: TableDescription | undefined,
+): FailureView | null {
+  const attempt = description?.failingTask;
+  if (attempt === undefined || status !== undefined) return null;
+  return {
+    task: null,
+    kind: 'Unexpected',
+    message: `Its workflow stands still: workers have failed its task ${attempt} times. Their logs say why: "failing workflow task".`,
+    remedy:
+      `Start the version of the workers that ran before, if they were upgraded. Otherwise run ` +
+      `temporal workflow terminate --workflow-id ${shellWord(workflowId)}, then pg2click add ${shellWord(title)}: it goes on where it stands. Report it.`,
+    since: null,
+    retrying: true,
+    attempt,
+  };
 }
 
 /** A park first; then what is being retried right now. */

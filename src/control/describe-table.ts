@@ -33,6 +33,8 @@ export interface TableDescription {
   /** Where its workflow tasks wait for a worker. */
   readonly taskQueue: string;
   readonly pending: readonly PendingTask[];
+  /** How often its workflow task was tried, where workers fail it again and again: the workflow stands still. */
+  readonly failingTask?: number | undefined;
 }
 
 /** @returns undefined where no workflow of that id ever ran, or it is long forgotten */
@@ -53,7 +55,15 @@ export async function describeTable(client: Client, workflowId: string): Promise
     runId: description.runId,
     taskQueue: description.taskQueue,
     pending: (description.raw.pendingActivities ?? []).flatMap(readPending),
+    failingTask: failingTask(description.raw.pendingWorkflowTask?.attempt),
   };
+}
+
+/** A worker that dies costs a task an attempt, and so does the one that takes over too soon. */
+const FAILING_ATTEMPTS = 4;
+
+function failingTask(attempt: number | null | undefined): number | undefined {
+  return (attempt ?? 0) >= FAILING_ATTEMPTS ? (attempt ?? undefined) : undefined;
 }
 
 /**

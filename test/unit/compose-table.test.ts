@@ -198,3 +198,25 @@ it('a change that was refused is shown until the next one is accepted', () => {
   const held = view({}, [], { ...status, change, paused: pause }).change;
   expect(held).toMatchObject({ waits: true, withdrawal: 'pg2click backfill public.orders --cancel' });
 });
+
+it('a workflow whose task fails again and again stands still, which is said with the way out', () => {
+  const known = {
+    title: 'public.orders',
+    workflowId: 'replicate/default/public.orders',
+    backlog: undefined,
+    status: undefined,
+    url: null,
+  };
+  const description = { running: true, ended: undefined, phase: 'streaming', failureKind: undefined } as const;
+  const of = (failingTask: number | undefined) =>
+    composeTable({ ...known, description: { ...description, runId: '', taskQueue: '', pending: [], failingTask } });
+  expect(of(undefined).failure).toBeNull();
+  expect(of(7).failure).toMatchObject({
+    kind: 'Unexpected',
+    message: expect.stringContaining('failed its task 7 times') as string,
+    remedy: expect.stringContaining(
+      'terminate --workflow-id replicate/default/public.orders, then pg2click add public.orders',
+    ) as string,
+    attempt: 7,
+  });
+});

@@ -26,6 +26,7 @@ import { mayBeCutShort, Probe, refusalOf, type LineFormat } from './probe.js';
 import { probeStream } from './probe-stream.js';
 import { RefusedRows, type RefusedRowsOptions } from './refused-rows.js';
 import { linesOf, withoutHoles } from './values.js';
+import { formatTableName } from '../../domain/table-name.js';
 
 /** Rows that go by once, as COPY text. */
 export interface StreamedRows {
@@ -198,7 +199,10 @@ export class QuarantineWriter<Content extends InsertValues | StreamedRows> imple
     this.#open += rows.length;
     if (named) this.#holes.addNames(rows);
     const columns = [...new Set(rows.map(({ column }) => column ?? '?'))].join(', ');
-    log.warn({ table: table.name, stage: claim.stage, batch, rows: rows.length, columns }, 'rows were set aside');
+    log.warn(
+      { table: formatTableName(table.name), stage: claim.stage, batch, rows: rows.length, columns },
+      'rows were set aside',
+    );
   }
 
   /** Best effort: rows that flow do not wait for it. */
@@ -208,7 +212,10 @@ export class QuarantineWriter<Content extends InsertValues | StreamedRows> imple
     try {
       this.#open = await closeSuperseded(this.#services, table, versions);
     } catch (error) {
-      log.warn({ error, table: table.name }, 'rows in quarantine could not be compared with ClickHouse');
+      log.warn(
+        { error, table: formatTableName(table.name) },
+        'rows in quarantine could not be compared with ClickHouse',
+      );
     }
     const now = Date.now();
     this.#nextLookAt = now + REST * (now - startedAt);
