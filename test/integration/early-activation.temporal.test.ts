@@ -48,7 +48,7 @@ it('a query that waited for a worker while a slice ended does not change what th
   const loads: (() => void)[] = [];
   const held =
     (stage: 'publish' | 'load:main') =>
-    (_: SliceRequest): Promise<SliceReceipt> => {
+    (): Promise<SliceReceipt> => {
       const context = Context.current();
       const beat = setInterval(() => context.heartbeat(), 500);
       const over = new Promise<void>((resolve) => {
