@@ -99,7 +99,7 @@ async function explainHangUp(error: unknown, settings: Settings): Promise<Failur
   }
   if (sasl !== undefined) return undefined;
   return fail(
-    'hangs up before it answers: it seems to want a user',
+    'hangs up before it answers: it is away behind a proxy, or it wants a user',
     'Set KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD, or check the port in KAFKA_BOOTSTRAP.',
   );
 }

@@ -244,7 +244,7 @@ describe('a user of Kafka', () => {
 
   it('is asked for where none is named', async () => {
     const nobody = { KAFKA_SASL_MECHANISM: undefined, KAFKA_SASL_USERNAME: undefined, KAFKA_SASL_PASSWORD: undefined };
-    expect(await told('kafka', nobody)).toContain('it seems to want a user. Set KAFKA_SASL_MECHANISM');
+    expect(await told('kafka', nobody)).toContain('or it wants a user. Set KAFKA_SASL_MECHANISM');
   });
 });
 

@@ -215,7 +215,7 @@ it('a workflow whose task fails again and again stands still, which is said with
     kind: 'Unexpected',
     message: expect.stringContaining('failed its task 7 times') as string,
     remedy: expect.stringContaining(
-      'terminate --workflow-id replicate/default/public.orders, then pg2click add public.orders',
+      "terminate --workflow-id 'replicate/default/public.orders', then pg2click add public.orders",
     ) as string,
     attempt: 7,
   });
