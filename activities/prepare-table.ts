@@ -88,17 +88,10 @@ export async function prepareTable(
         transport: kafkaOf({ transport }),
       });
     steps.begin('marking it ready');
-    const { columns, excluded, where, key, route } = table;
+    const { route } = table;
     const topicStart = kafka === undefined ? {} : { offsets: await endOffsets(deps, kafka.topic), headers: {} };
     await markReady(deps.ledger, claim, {
-      definition: {
-        columns,
-        ...(excluded === undefined ? {} : { excluded }),
-        ...(where === undefined ? {} : { where }),
-        key,
-        owner: deployment,
-        route: { ...route, transport },
-      },
+      definition: definitionOf({ ...table, owner: deployment, route: { ...route, transport } }),
       fingerprint,
       positions: Object.fromEntries(stagesOf(route).map(({ id }) => [id, inputOf(id) === 'topic' ? topicStart : {}])),
     });
