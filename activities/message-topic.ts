@@ -21,7 +21,8 @@ export async function openMessageTopic(
   if (owner !== undefined)
     throw new Failure('Misconfigured', {
       message: `PG2CLICK_WAL_MESSAGES_TOPIC names the topic ${topic}, which is that of ${owner}.`,
-      remedy: 'Name a topic of its own for logical messages, restart the workers, then resume the table.',
+      remedy:
+        'Name a topic of its own for logical messages there, or none to send none; restart the workers, then resume the table.',
     });
   return openMessageSink(kafka, producer, { topic, retentionMs: settings.kafka.retentionMs });
 }

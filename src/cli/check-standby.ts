@@ -15,10 +15,11 @@ export async function checkStandby({ settings, signal }: Session): Promise<Pick<
   await requireStandby(places);
   await requireSameHistory(places, await identifySystem(slots));
   const found = await slots.query<{ version: string; feedback: string; standby: boolean }>(
-    /* sql */ `select current_setting('server_version') as version, current_setting('hot_standby_feedback') as feedback, pg_is_in_recovery() as standby`,
+    /* sql */ `select current_setting('server_version') as version, current_setting('hot_standby_feedback') as feedback, pg_catalog.pg_is_in_recovery() as standby`,
   );
-  const { version = '?', feedback = 'off', standby = true } = found.rows[0] ?? {};
-  if (!standby) return { told: `version ${version}, which is the primary itself: PG_WAL_ADDRESS names no standby` };
+  const { version = '?', feedback = 'off', standby = false } = found.rows[0] ?? {};
+  // It was promoted, and is the server of the tables: it sends no feedback to itself.
+  if (!standby) return { told: `version ${version}, no standby: it is the server of PG_HOST, take PG_WAL_ADDRESS out` };
   if (feedback !== 'on')
     throw new Failure('Misconfigured', {
       message: `The standby of PG_WAL_ADDRESS has hot_standby_feedback = ${feedback}: the primary would vacuum away what decoding needs, and the slot be lost.`,

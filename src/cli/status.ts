@@ -30,7 +30,7 @@ export function statusCommand(): Command {
     .addHelpText(
       'after',
       `
-Exit code 0 when every table that is shown is well or paused, 4 when one is parked or retried, or no worker answers, 3 when a
+Exit code 0 when every table that is shown is well or paused, 4 when one is parked, detached or retried, or no worker answers, 3 when a
 server does not answer; without Temporal the figures of the ledger are shown all the same.
 
 Examples:

@@ -4,7 +4,7 @@ import { missingQueues, type Workers } from '../control/workers.js';
 /** What waits for a person comes before what is tried again by itself. */
 const STANDING: readonly TableView['phase'][] = ['parked', 'stopped'];
 
-/** Whether nobody has to look at a table: it moves, or was paused. */
+/** Whether nobody has to look at a table: it moves, or was paused. One that was detached has lost changes meanwhile, also while it is paused. */
 export function isWell(table: TableView, workers: Workers): boolean {
   return rankOf(table, workers) > 1;
 }
@@ -20,7 +20,7 @@ export function sortedByTrouble({ tables, workers }: PipelineView): readonly Tab
 }
 
 function rankOf(table: TableView, workers: Workers): number {
-  const { phase, failure } = table;
-  if (STANDING.includes(phase)) return 0;
+  const { phase, failure, slot } = table;
+  if (STANDING.includes(phase) || (slot !== null && slot.detached !== null)) return 0;
   return failure === null && isWorkedOn(table, workers) && phase !== 'unknown' ? 2 : 1;
 }

@@ -19,7 +19,15 @@ export function classifyPostgres(error: unknown, what: string): Failure {
       cause: error,
     });
   const { kind, sentence, remedy } = meaningOf(error);
-  return new Failure(kind, { message: `${sentence} while ${what}.`, remedy, cause: error, server: 'postgresql' });
+  const message = `${sentence}${deniedObject(error)} while ${what}.`;
+  return new Failure(kind, { message, remedy, cause: error, server: 'postgresql' });
+}
+
+/** ` on table orders`, where the server says so in English. It holds the name of an object alone. */
+function deniedObject(error: unknown): string {
+  if (!(error instanceof DatabaseError) || error.routine !== 'aclcheck_error') return '';
+  const object = /^permission denied for ([a-z][a-z ]*? \S[^]*)$/u.exec(error.message)?.[1];
+  return object === undefined ? '' : ` on ${object}`;
 }
 
 /** Kinds that speak of a table of the user's, which the ledger has none of. */

@@ -4,6 +4,9 @@ const RAISE_LIMIT =
   'Raise this limit in the settings profile of the ClickHouse user, or in the server, then resume the table.';
 const OLD_SERVER =
   'This ClickHouse lacks what pg2click uses: install a version that the README names, then resume the table.';
+const LOST_COLUMN =
+  'Bring the ClickHouse table in line with the source, then resume. A column that was dropped there has lost its values: after that, run ' +
+  'pg2click resync TABLE. Or, as for a table that only grows, remove it with --drop-target and add it again.';
 const QUERY_CACHE = 'Take use_query_cache out of the settings profile of the ClickHouse user, then resume the table.';
 
 /**
@@ -17,7 +20,7 @@ export const CLICKHOUSE_CODES: Readonly<Record<number, readonly [name: string, k
   8: ['THERE_IS_NO_COLUMN', 'SchemaMismatch'],
   10: ['NOT_FOUND_COLUMN_IN_BLOCK', 'SchemaMismatch'],
   15: ['DUPLICATE_COLUMN', 'SchemaMismatch'],
-  16: ['NO_SUCH_COLUMN_IN_TABLE', 'SchemaMismatch'],
+  16: ['NO_SUCH_COLUMN_IN_TABLE', 'SchemaMismatch', LOST_COLUMN],
   20: ['NUMBER_OF_COLUMNS_DOESNT_MATCH', 'SchemaMismatch'],
   23: ['CANNOT_READ_FROM_ISTREAM', 'SinkUnavailable'],
   24: ['CANNOT_WRITE_TO_OSTREAM', 'SinkUnavailable'],

@@ -250,6 +250,9 @@ it('the topic of a table is refused', async () => {
   expect(refused?.message).toBe(
     `PG2CLICK_WAL_MESSAGES_TOPIC names the topic ${topic}, which is that of public.${table} of pipeline ${path.settings.pipeline}.`,
   );
+  // Who takes the setting out is not refused again.
+  const { rows } = await path.source.query('select messages_topic as topic from pg2click.wal_reader');
+  expect(rows).toEqual([{ topic: null }]);
 });
 
 const WRITING_MS = 15_000;

@@ -186,7 +186,7 @@ it('the WAL is read from a standby with kill -9 of the worker, and both sides ar
     const source = await harness.connect();
     expect((await runCli(['init'], { env: harness.environment })).stdout).toContain('the WAL is read there');
     const elsewhere = { ...harness.environment, PG_WAL_ADDRESS: `${pair.address.host}:${pair.address.port}` };
-    expect((await runCli(['init'], { env: elsewhere })).stdout).toContain('is the primary itself');
+    expect((await runCli(['init'], { env: elsewhere })).stdout).toContain('it is the server of PG_HOST');
     await source.query(`create table ${TABLE} (id int primary key, v text);
       insert into ${TABLE} select i, 'first' from generate_series(1, 5000) i`);
     await harness.add({ schema: 'public', table: TABLE, ...OPTIONS });

@@ -42,6 +42,7 @@ it('status says that a paused table was detached, and its commands, run as they 
   });
   const paused = await cli('status', 'held');
   expect(paused.stdout).toContain('detached from the WAL since');
+  expect(paused.code).toBe(4);
   await waitFor(async () => (await readStatus(harness.environment, 'others'))?.waiting === 0, {
     ...DEADLINE,
     what: 'the other one goes on',

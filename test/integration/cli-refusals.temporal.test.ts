@@ -400,6 +400,16 @@ describe('init', () => {
     expect(code).toBe(0);
   });
 
+  it('does not call the server of the tables a standby that lacks something', async () => {
+    const owner = await connectOwner(settings);
+    await owner.query(`alter role ${settings['PG_USER']} replication`);
+    await owner.end();
+    const env = { ...settings, PG_WAL_ADDRESS: `${settings['PG_HOST']}:${settings['PG_PORT']}` };
+    const { code, stdout } = await runCli(['init'], { env });
+    expect(stdout).toMatch(/✔ Standby .* no standby: it is the server of PG_HOST, take PG_WAL_ADDRESS out/u);
+    expect(code).toBe(0);
+  });
+
   it('is harmless to run again', async () => {
     const again = await runCli(['init'], { env: settings });
     expect(again.stdout).toContain('ledger up to date');

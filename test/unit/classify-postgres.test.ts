@@ -68,6 +68,19 @@ describe('an error of PostgreSQL', () => {
     expect(by('0A000', 'other').kind).toBe('SourceUnavailable');
   });
 
+  it('names what a privilege is lacking on, and nothing else of the text', () => {
+    const denied = (message: string, routine: string): string =>
+      classifyPostgres(
+        Object.assign(new DatabaseError(message, 1, 'error'), { code: '42501', routine }),
+        'reading batch 2 of public.orders',
+      ).message;
+    expect(denied('permission denied for table orders', 'aclcheck_error')).toBe(
+      'The PostgreSQL user lacks a privilege on table orders while reading batch 2 of public.orders.',
+    );
+    expect(denied('permission denied for table orders', 'exec_stmt_raise')).not.toContain('on table');
+    expect(denied('keine Berechtigung für Tabelle orders', 'aclcheck_error')).not.toContain('Tabelle');
+  });
+
   it('names the setting that makes a database read-only, beside the standby', () => {
     expect(classifyPostgres(answer('25006'), 'reading').remedy).toContain('default_transaction_read_only');
   });

@@ -314,14 +314,16 @@ it('what a table waits for while it is prepared is said, before it is a failure'
 
 it('tables in trouble come first: those that stand still, then those that are retried, then by name', () => {
   const retried = { task: 'publish', kind: 'SourceUnavailable', message: 'm', remedy: 'r', since: null } as const;
+  const detached = { position: '0/1', at: '2026-11-22T09:00:00Z', why: 'w', remedy: 'r' };
   const tables = [
     { ...ORDERS, table: 'public.a' },
     { ...ORDERS, table: 'public.b', failure: { ...retried, retrying: true, attempt: 2 } },
     { ...ORDERS, table: 'public.c', phase: 'stopped' as const },
     { ...ORDERS, table: 'public.d', phase: 'paused' as const },
+    { ...ORDERS, table: 'public.e', phase: 'paused' as const, slot: { ...SLOT, detached } },
   ];
   const named = drawn(view(tables)).flatMap((line) => /^ {2}(public\.\w)/u.exec(line)?.[1] ?? []);
-  expect(named).toEqual(['public.c', 'public.b', 'public.a', 'public.d']);
+  expect(named).toEqual(['public.c', 'public.e', 'public.b', 'public.a', 'public.d']);
 });
 
 it('of tables that are left out, the number is said', () => {

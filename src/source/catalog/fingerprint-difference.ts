@@ -28,7 +28,13 @@ export function explainTriggers(before: string, after: string): string {
 }
 
 function differencesOfOutbox(old: Fingerprint, now: Fingerprint): string[] {
-  return old.outbox === now.outbox ? [] : ['its outbox, or the sequence of it, was dropped or altered'];
+  if (old.outbox === now.outbox) return [];
+  if (now.outbox !== null) return ['its outbox, or the sequence of it, was altered'];
+  // Whoever is woken has to know that it is not the copy alone that stands still.
+  const isRefused = Object.keys(now.triggers).length > 0;
+  return [
+    `its outbox was dropped${isRefused ? ', and its triggers refuse every write to the table until it is removed from pg2click' : ''}`,
+  ];
 }
 
 function differencesOfTable(old: Fingerprint, now: Fingerprint): string[] {

@@ -80,7 +80,7 @@ export async function requireSameTable(pg: Queryable, results: unknown, table: S
   if (found.hidden)
     throw new Failure('Unauthorized', {
       message: `Row-level security was switched on for ${formatTableName(table.name)}, and would hide rows from the PostgreSQL role of pg2click: they would look deleted.`,
-      remedy: `Give the role BYPASSRLS, or switch row-level security off for it, ${THEN_GO_ON}.`,
+      remedy: `Run in PostgreSQL as a superuser: alter role NAME bypassrls, with the role of these settings. Or let the policies not apply to it; ${THEN_GO_ON}.`,
     });
   return found.columns;
 }

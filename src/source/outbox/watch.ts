@@ -170,7 +170,12 @@ function late(): Failure {
 }
 
 function gone(cause: Error): Failure {
-  return new Failure('SourceUnavailable', { message: 'The outbox of this table is gone.', cause });
+  return new Failure('SourceUnavailable', {
+    message: 'The outbox of this table is gone.',
+    remedy:
+      'Nothing to do yet: the table is compared with what it was when it was added, and says then what was dropped.',
+    cause,
+  });
 }
 
 function forbidden(cause?: Error): Failure {

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DatabaseError } from 'pg';
 import type { MessageSink } from '../../domain/logical-message.js';
 import { Failure } from '../../failure/failure.js';
+import { policyOf } from '../../failure/kinds.js';
 import { Reading, type ReadingOptions } from './reading.js';
 import { startReplication } from './replication-stream.js';
 import { identifySystem, requireSameHistory } from './slot-server.js';
@@ -64,13 +65,25 @@ export async function readSlotOnce(options: ReadingOptions): Promise<'busy' | 's
   }
 }
 
-/** What the settings say is noted: a worker that was not told sends messages to the same topic, and drops none. */
+/**
+ * What the settings say is noted: a worker that was not told sends messages to the same topic, and drops none. A topic that is refused is not:
+ * who takes it out of the settings would be refused as well.
+ */
 async function openMessages(
   { slot, source, messages }: ReadingOptions,
   { messages: noted }: ReaderRow,
 ): Promise<MessageSink | undefined> {
   if (messages === undefined) return undefined;
   const topic = messages.topic === undefined ? noted : messages.topic;
-  if (topic !== noted) await noteMessages(source, slot, topic);
-  return topic === null ? undefined : messages.open(topic);
+  const note = async (): Promise<void> => {
+    if (topic !== noted) await noteMessages(source, slot, topic);
+  };
+  try {
+    const sink = topic === null ? undefined : await messages.open(topic);
+    await note();
+    return sink;
+  } catch (error) {
+    if (!(error instanceof Failure) || policyOf(error.kind).treatment === 'transient') await note();
+    throw error;
+  }
 }
