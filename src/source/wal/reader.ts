@@ -200,6 +200,7 @@ export class WalReader {
   /** @returns how long to wait before the next attempt */
   async #read(backoff: PollBackoff, attempt: number): Promise<number> {
     let hasRead = false;
+    [this.#reached, this.#wanted] = [0n, 0n];
     try {
       const outcome = await readSlotOnce({
         ...this.#services,
@@ -224,13 +225,14 @@ export class WalReader {
       this.#failure = undefined;
       const isOther = outcome === 'busy' && Date.now() - this.#readAt > OWN_MS;
       this.#state = isOther ? 'busy' : 'beginning';
-      // Who reads knows what holds it up.
       if (isOther) this.#held = undefined;
       return isOther ? BUSY_MS : backoff.nextMs();
     } catch (error) {
       if (this.#isOver) return 0;
       this.#state = 'beginning';
       const reached = this.#reached;
+      // A server that took over may answer from now on, which has other changes at the same positions.
+      this.#reached = 0n;
       this.#failed(await this.#explain(error, reached));
       return backoff.nextMs();
     } finally {
@@ -241,11 +243,11 @@ export class WalReader {
   /** A table whose outbox cannot be written stands in the way of others: it is no failure of theirs. @param reached by the attempt */
   async #explain(error: unknown, reached: Lsn): Promise<Failure> {
     const what = `reading the replication slot ${this.#slot}`;
-    const known = this.#held;
+    const before = this.#held?.reached ?? 0n;
     this.#held = undefined;
     if (!(error instanceof HeldByTable)) return classifyPostgres(error, what);
     const { id, isForGood, cause } = error;
-    this.#held = { id, reached: latest(reached, known?.reached ?? 0n) };
+    this.#held = { id, reached: before > reached ? before : reached };
     const failure = classifyPostgres(cause, `writing the outbox of table ${id}, which holds up ${what}`);
     const isOut =
       isForGood && (await this.#budget.detach(id, 'its outbox is gone, or is not as it was made').catch(() => false));
@@ -269,10 +271,6 @@ export class WalReader {
   get #isOver(): boolean {
     return this.#turn.signal.aborted;
   }
-}
-
-function latest(a: Lsn, b: Lsn): Lsn {
-  return a > b ? a : b;
 }
 
 function isParked(failure: Failure | undefined): boolean {
