@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connectPostgres } from '../../src/connect/postgres.js';
 import type { Queryable } from '../../src/connect/queryable.js';
 import { Failure } from '../../src/failure/failure.js';
+import { judge, readKept } from '../../src/source/wal/budget.js';
 import { detach, tidyDetached } from '../../src/source/wal/detach.js';
 import { WalReaders } from '../../src/source/wal/reader.js';
 import { openPath, type Followed, type Path } from '../support/path.js';
@@ -50,7 +51,7 @@ describe('a table is detached, or what it took given back, for what is so now', 
         open: () => Promise.reject(new Failure('BrokerUnavailable', { message: 'Kafka is away.' })),
       },
     });
-    const isTold = (text: RegExp): Promise<void> =>
+    const isTold = (text: RegExp): Promise<unknown> =>
       waitFor(() => Promise.resolve(told.some((each) => text.test(each))), { ...DEADLINE, what: String(text) });
     const hold = wal.of(slot).hold();
     try {
@@ -76,8 +77,8 @@ describe('a table is detached, or what it took given back, for what is so now', 
     expect(await detach(path.source, slot, followed.receipt.id, 'of a test')).toContain(name);
     let again: Followed | undefined;
     const frozen = {
-      query: async (...given: Parameters<Queryable['query']>) => {
-        const found = await path.source.query(...given);
+      query: async (text: string, values?: unknown[]) => {
+        const found = await path.source.query(text, values);
         if (again !== undefined || found.rows.length === 0) return found;
         await followed.remove();
         again = await path.add(name, DIRECT);
@@ -87,5 +88,32 @@ describe('a table is detached, or what it took given back, for what is so now', 
     await tidyDetached(frozen, slot);
     expect(again).toBeDefined();
     expect((await path.source.query(`select from pg_publication_tables where tablename = '${name}'`)).rowCount).toBe(1);
+  });
+
+  it('and no table for the room that the outbox of another keeps since it was full', async () => {
+    const { followed: full } = await follow();
+    const { followed: busy, slot } = await follow();
+    const outboxOf = ({ receipt }: Followed): string => `pg2click.outbox_${receipt.id}`;
+    const fill = (of: Followed, events: number): Promise<unknown> =>
+      path.source.query(`insert into ${outboxOf(of)} (k1) select g from generate_series(1, ${events}) g`);
+    const kept = async () => readKept({ source: path.source, slots: path.source }, slot);
+    const knows = (of: Followed, events: (each: number) => boolean): Promise<unknown> =>
+      waitFor(async () => (await kept()).outboxes.some((each) => each.id === of.receipt.id && events(each.events)), {
+        ...DEADLINE,
+        what: 'the statistics have it',
+      });
+    const verdict = async () => judge({ ...(await kept()), walBytes: 1 }, 10_000_000, undefined);
+    await fill(full, 200_000);
+    await knows(full, (events) => events >= 200_000);
+    expect(await verdict()).toMatchObject({ is: 'held by', id: full.receipt.id });
+    await path.source.query(`delete from ${outboxOf(full)}`);
+    await path.source.query(`vacuum ${outboxOf(full)}`);
+    await fill(busy, 12_000);
+    await knows(full, (events) => events === 0);
+    await knows(busy, (events) => events >= 12_000);
+    expect(await verdict()).toMatchObject({
+      is: 'held by none',
+      why: expect.stringContaining(`${outboxOf(full)} keeps`) as string,
+    });
   });
 });
