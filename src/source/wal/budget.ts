@@ -103,5 +103,5 @@ function describeRoom(outboxes: readonly KeptOutbox[]): string {
   const roomOf = ({ bytes, waitingBytes }: KeptOutbox): number => bytes - waitingBytes;
   const [roomiest] = outboxes.toSorted((a, b) => roomOf(b) - roomOf(a));
   if (roomiest === undefined) return 'nothing waits';
-  return `${outboxTable(roomiest.id)} keeps ${megabytes(roomOf(roomiest))} of room for events that were moved, which VACUUM FULL of it gives back`;
+  return `pg2click.outbox_${roomiest.id} keeps ${megabytes(roomOf(roomiest))} of room for events that were moved, which VACUUM FULL of it gives back`;
 }
