@@ -1,9 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { startStack, type Stack } from '../../dev/stack/stack.js';
 import type { Failure } from '../../src/failure/failure.js';
+import { readWalEnd } from '../../src/source/wal/wal-end.js';
 import { again } from '../support/again.js';
 import { openPath, type Followed, type Path } from '../support/path.js';
 import { openPair, type PostgresPair } from '../support/postgres-pair.js';
+import { waitFor } from '../support/stack.js';
 import { newStateDir } from '../support/state-dir.js';
 
 const TABLE = 'orders';
@@ -69,6 +71,40 @@ describe('a table that is captured from the WAL, when a standby takes over', () 
     await followed.copy();
     await write('after');
     expect(await again(() => followed.expectEqual())).toBe(503);
+  });
+
+  it('waits for what is read there: positions of the server that is lost say nothing of it', async () => {
+    await path.source.query('create table noise (v text)');
+    await pair.catchUp(move);
+    const { rows } = await path.source.query<{ slot: string }>('select slot from pg2click.wal_reader');
+    const reader = path.deps.wal.of(rows[0]?.slot ?? '');
+    using _ = reader.hold();
+    await pair.isolate();
+    // Nobody's, and less than an idle reader notes.
+    await path.source.query(`insert into noise select repeat('x', 1000) from generate_series(1, 400)`);
+    const lost = await readWalEnd(path.source);
+    await waitFor(() => Promise.resolve(!reader.isBefore(lost) && reader.hasReached(lost)), {
+      deadlineMs: 30_000,
+      what: 'the noise is read',
+    });
+    await pair.failOver();
+    await path.reconnect();
+    // What is read cannot be written.
+    const holder = await path.session();
+    await holder.query(`begin; lock table pg2click.outbox_${followed.receipt.id} in access exclusive mode`);
+    await write('after');
+    const end = await readWalEnd(path.source);
+    expect(end).toBeLessThan(lost);
+    expect({ isBefore: reader.isBefore(end), hasReached: reader.hasReached(end) }).toEqual({
+      isBefore: true,
+      hasReached: false,
+    });
+    await holder.query('rollback');
+    await waitFor(() => Promise.resolve(!reader.isBefore(end) && reader.hasReached(end)), {
+      deadlineMs: 60_000,
+      what: 'it is read',
+    });
+    expect(await again(() => followed.expectEqual())).toBe(502);
   });
 
   it('is equal after PostgreSQL was stopped in the middle of a load, three times', async () => {

@@ -4,7 +4,10 @@ import { judge } from '../../src/source/wal/budget.js';
 const MB = 1_000_000;
 /** Ten thousand events have a megabyte, where they are not moved. */
 const outboxes = (sizes: readonly number[], moved: boolean) =>
-  sizes.map((each, id) => ({ id: String(id), bytes: each * MB, events: moved ? 100 : each * 10_000 }));
+  sizes.map((each, id) => {
+    const bytes = each * MB;
+    return { id: String(id), bytes, events: moved ? 100 : each * 10_000, waitingBytes: moved ? 0 : bytes };
+  });
 const verdict = (
   wal: number,
   of: number[],

@@ -1,12 +1,15 @@
 import type { Queryable } from '../../connect/queryable.js';
 import { formatTableName, type TableName } from '../../domain/table-name.js';
 import { outboxTable } from '../outbox/names.js';
+import { inTransaction } from '../transaction.js';
 import { unpublish } from './publication.js';
 
 /** Who was moving the table has looked at it since: it looks every minute. */
 const EMPTY_AFTER = '2 minutes';
 /** An empty one. */
 const EMPTY_BYTES = 65_536;
+/** One that freezes in the middle lets its locks go. */
+const BEGIN_TIDYING = /* sql */ `begin isolation level read committed; set local idle_in_transaction_session_timeout = '30s'`;
 
 /** Why the changes of a table are not read any more, and since when. */
 export interface Detachment {
@@ -71,7 +74,18 @@ export async function tidyDetached(pg: Queryable, slot: string): Promise<void> {
     [slot],
   );
   for (const { id, relation, isOld } of found.rows) {
-    await unpublish(pg, slot, relation).catch(() => undefined);
-    if (isOld) await pg.query(/* sql */ `truncate ${outboxTable(id)}`).catch(() => undefined);
+    await whileDetached(pg, id, () => unpublish(pg, slot, relation));
+    if (isOld) await whileDetached(pg, id, () => pg.query(/* sql */ `truncate ${outboxTable(id)}`));
   }
+}
+
+/** Until the end of `work` nobody takes the table out, or in again: this process may have been frozen since it looked. Never rejects. */
+async function whileDetached(pg: Queryable, id: string, work: () => Promise<unknown>): Promise<void> {
+  await inTransaction(pg, BEGIN_TIDYING, async () => {
+    const found = await pg.query(
+      /* sql */ `select from pg2click.wal_table where table_id = $1 and detached is not null for update`,
+      [id],
+    );
+    if (found.rowCount === 1) await work();
+  }).catch(() => undefined);
 }

@@ -58,7 +58,7 @@ export class BudgetKeeper {
     if (verdict.is === 'within') return;
     if (verdict.is === 'held by') await this.#detach(pg, verdict.id, verdict.why);
     else if (verdict.is === 'near') this.#say(`${verdict.sentence}.`);
-    else this.#say(`${verdict.sentence}, and no table holds it back: ${await describeWriters(pg)}.`);
+    else this.#say(`${verdict.sentence}, and no table holds it back: ${verdict.why ?? (await describeWriters(pg))}.`);
   }
 
   async #detach(pg: PostgresClient, id: string, why: string): Promise<boolean> {

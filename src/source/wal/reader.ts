@@ -47,8 +47,8 @@ export class WalReader {
   #reached: Lsn = 0n;
   #wanted: Lsn = 0n;
   #failure: Failure | undefined;
-  /** The table whose outbox could not be written, and since then no other position was reached. */
-  #held: string | undefined;
+  /** The table whose outbox the last attempt could not write, until a position is reached behind that attempt's. */
+  #held: { readonly id: string; readonly reached: Lsn } | undefined;
   readonly #budget: BudgetKeeper;
   /** Why logical messages were not sent by the last attempt: a connection that was opened since says nothing of that. */
   #unsent: { readonly failure: Failure; readonly since: number; readonly isNews: boolean } | undefined;
@@ -148,7 +148,7 @@ export class WalReader {
     this.#turn = new AbortController();
     const timer = setInterval(() => {
       // Who reads knows what holds it up.
-      if (this.#state !== 'busy') void this.#budget.look(this.#held);
+      if (this.#state !== 'busy') void this.#budget.look(this.#held?.id);
     }, BUDGET_MS);
     while (!this.#isOver) {
       const attempt = (this.#attempts.begun += 1);
@@ -200,6 +200,7 @@ export class WalReader {
   /** @returns how long to wait before the next attempt */
   async #read(backoff: PollBackoff, attempt: number): Promise<number> {
     let hasRead = false;
+    [this.#reached, this.#wanted] = [0n, 0n];
     try {
       const outcome = await readSlotOnce({
         ...this.#services,
@@ -216,7 +217,7 @@ export class WalReader {
         onReached: (position) => {
           if (position <= this.#reached) return;
           this.#reached = position;
-          this.#held = undefined;
+          if (this.#held !== undefined && position > this.#held.reached) this.#held = undefined;
         },
         isWanted: () => this.#wanted > this.#reached,
         handOvers: this.handOvers,
@@ -224,25 +225,33 @@ export class WalReader {
       this.#failure = undefined;
       const isOther = outcome === 'busy' && Date.now() - this.#readAt > OWN_MS;
       this.#state = isOther ? 'busy' : 'beginning';
-      // It is that one's to send them.
-      if (isOther) this.#unsent = undefined;
+      if (isOther) {
+        this.#held = undefined;
+        // It is that one's to send them.
+        this.#unsent = undefined;
+      }
       return isOther ? BUSY_MS : backoff.nextMs();
     } catch (error) {
       if (this.#isOver) return 0;
       this.#state = 'beginning';
-      this.#failed(await this.#explain(error));
+      const reached = this.#reached;
+      // A server that took over may answer from now on, which has other changes at the same positions.
+      this.#reached = 0n;
+      this.#failed(await this.#explain(error, reached));
       return backoff.nextMs();
     } finally {
       if (hasRead) this.#readAt = Date.now();
     }
   }
 
-  /** A table whose outbox cannot be written stands in the way of others: it is no failure of theirs. */
-  async #explain(error: unknown): Promise<Failure> {
+  /** A table whose outbox cannot be written stands in the way of others: it is no failure of theirs. @param reached by the attempt */
+  async #explain(error: unknown, reached: Lsn): Promise<Failure> {
     const what = `reading the replication slot ${this.#slot}`;
+    const before = this.#held?.reached ?? 0n;
+    this.#held = undefined;
     if (!(error instanceof HeldByTable)) return classifyPostgres(error, what);
     const { id, isForGood, cause } = error;
-    this.#held = id;
+    this.#held = { id, reached: before > reached ? before : reached };
     const failure = classifyPostgres(cause, `writing the outbox of table ${id}, which holds up ${what}`);
     const isOut =
       isForGood && (await this.#budget.detach(id, 'its outbox is gone, or is not as it was made').catch(() => false));
