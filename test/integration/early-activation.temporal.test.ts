@@ -4,7 +4,7 @@ import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import { NativeConnection, Worker } from '@temporalio/worker';
 import { pino } from 'pino';
 import { expect, it, onTestFinished } from 'vitest';
-import type { SliceReceipt, SliceRequest } from '../../src/domain/receipt.js';
+import type { SliceReceipt } from '../../src/domain/receipt.js';
 import { workflowIdOf } from '../../src/domain/table-name.js';
 import { installRuntime } from '../../src/worker/runtime.js';
 import { REPLICATE_TABLE, statusQuery, type TableStatus } from '../../workflows/messages.js';
@@ -46,17 +46,15 @@ it('a query that waited for a worker while a slice ended does not change what th
   };
 
   const loads: (() => void)[] = [];
-  const held =
-    (stage: 'publish' | 'load:main') =>
-    (_: SliceRequest): Promise<SliceReceipt> => {
-      const context = Context.current();
-      const beat = setInterval(() => context.heartbeat(), 500);
-      const over = new Promise<void>((resolve) => {
-        if (stage === 'load:main') loads.push(resolve);
-        context.cancellationSignal.addEventListener('abort', () => resolve());
-      });
-      return over.then(() => slice(stage, { lagSeconds: 7 })).finally(() => clearInterval(beat));
-    };
+  const held = (stage: 'publish' | 'load:main') => (): Promise<SliceReceipt> => {
+    const context = Context.current();
+    const beat = setInterval(() => context.heartbeat(), 500);
+    const over = new Promise<void>((resolve) => {
+      if (stage === 'load:main') loads.push(resolve);
+      context.cancellationSignal.addEventListener('abort', () => resolve());
+    });
+    return over.then(() => slice(stage, { lagSeconds: 7 })).finally(() => clearInterval(beat));
+  };
   const activities = { ...STEADY, publishSlice: held('publish'), loadSlice: held('load:main') };
   for (const taskQueue of [taskQueues.producer, taskQueues.consumer])
     await run(Worker.create({ connection: native, namespace, taskQueue, activities }));
