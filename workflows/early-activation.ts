@@ -1,4 +1,5 @@
 import type { WorkflowInterceptors } from '@temporalio/workflow';
+import { EARLY_QUERY } from '../src/domain/early-query.js';
 
 /*
  * A query that no worker was there to answer comes with all that the history has by then, also with what no workflow task has told
@@ -29,8 +30,7 @@ export function interceptors(): WorkflowInterceptors {
         activate(input, next) {
           const { activation, batchIndex } = input;
           const mark = markOf(activation);
-          if (batchIndex === 0 && isEarly(activation.jobs ?? [], mark, before))
-            throw new Error('A query came before a workflow task that is due: ask again.');
+          if (batchIndex === 0 && isEarly(activation.jobs ?? [], mark, before)) throw new Error(EARLY_QUERY);
           before = mark;
           next(input);
         },

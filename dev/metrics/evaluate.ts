@@ -52,7 +52,8 @@ function fits({ operator, value }: Matcher, label: string): boolean {
   return operator.startsWith('!') ? !isEqual : isEqual;
 }
 
-function select(selector: Selector, { timeline, at, lookback }: Moment): readonly Point[] {
+function select(selector: Selector, { timeline, at: now, lookback }: Moment): readonly Point[] {
+  const at = now - selector.offset;
   return matching(selector, timeline).flatMap(({ labels, points }) => {
     const point = points.findLast((each) => each.at <= at);
     return point === undefined || point.at <= at - lookback ? [] : [{ labels, value: point.value }];
@@ -94,7 +95,8 @@ function call(name: string, args: readonly Expression[], moment: Moment): Value 
   const of = rangeFunctions[name];
   if (of === undefined || first.kind !== 'selector' || first.range === undefined)
     throw new Error(`unknown function ${name}`);
-  const window = { from: moment.at - first.range, to: moment.at };
+  const to = moment.at - first.offset;
+  const window = { from: to - first.range, to };
   const argument = second === undefined ? 0 : Number(evaluate(second, moment));
   return matching(first, moment.timeline).flatMap(({ labels, points }) => {
     const value = of(

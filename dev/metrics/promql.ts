@@ -17,6 +17,8 @@ export interface Selector {
   readonly matchers: readonly Matcher[];
   /** Seconds, of a range. */
   readonly range: number | undefined;
+  /** Seconds into the past. */
+  readonly offset: number;
 }
 
 export interface Matcher {
@@ -141,7 +143,8 @@ class Parser {
       range = durationSeconds(this.#next());
       this.#expect(']');
     }
-    return { kind: 'selector', name, matchers, range };
+    const offset = this.#take('offset') ? durationSeconds(this.#next()) : 0;
+    return { kind: 'selector', name, matchers, range, offset };
   }
 
   #names(): readonly string[] {

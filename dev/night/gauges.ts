@@ -12,7 +12,7 @@ const SCRAPE_EVERY_MS = 15_000;
 const LOOK_EVERY_MS = 2_000;
 /** Those that alert rules ask for; the histograms of Temporal are many. */
 const WANTED =
-  /^(?:pg2click_(?!batch_duration)|temporal_worker_task_slots_available$|temporal_(?:activity|workflow_task)_schedule_to_start_latency_seconds_bucket$)/u;
+  /^(?:pg2click_(?!batch_duration)|temporal_worker_task_slots_available$|temporal_workflow_task_execution_failed_total$|temporal_(?:activity|workflow_task)_schedule_to_start_latency_seconds_bucket$)/u;
 
 /** What is measured all night. */
 export interface Gauges {

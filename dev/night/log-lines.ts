@@ -60,7 +60,9 @@ export class LogLines {
     }
     const level = String(fields['level']);
     // Of one kind, whatever table and numbers they name.
-    const message = String(fields['msg']).replaceAll(/\d+/gu, 'N');
+    const message = String(fields['msg'])
+      .replaceAll(/[\da-f]{8}(?:-[\da-f]+)+/gu, 'ID')
+      .replaceAll(/\d+/gu, 'N');
     const id = `${level} ${message}`;
     const kind = this.kinds.get(id) ?? {
       level,

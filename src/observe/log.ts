@@ -2,6 +2,7 @@ import type { Logger as SdkLogger, LogMetadata } from '@temporalio/common';
 import { destination, pino, type DestinationStream, type Logger } from 'pino';
 import { prettyFactory } from 'pino-pretty';
 import type { Settings } from '../settings/settings.js';
+import { EARLY_QUERY } from '../domain/early-query.js';
 import { describeError } from './describe-error.js';
 
 /** The log of a process, a table or a slice (`log.child({ table })`). */
@@ -78,6 +79,7 @@ export function sdkLogger(log: Log): SdkLogger {
     const routine =
       (meta['sdkComponent'] === 'worker' && level === 'info') ||
       ROUTINE.test(message) ||
+      String(meta['failure']).includes(EARLY_QUERY) ||
       // While Temporal is away, each call of each slice, each time: 2,000 lines in 20 s with 35 tables.
       UNREACHABLE.test(`${message} ${String(meta['error'])}`);
     log[routine ? 'debug' : level](fieldsOf(meta), message.charAt(0).toLowerCase() + message.slice(1));

@@ -35,6 +35,8 @@ export const TEMPORAL_METRICS: Readonly<Record<string, string>> = {
   temporal_workflow_task_schedule_to_start_latency_seconds: 'The same of decisions: the first sign of too few workers.',
   temporal_activity_execution_latency_seconds: 'How long slices run; about a minute is normal.',
   temporal_activity_execution_failed_total: 'Attempts that failed; ours are told by kind above.',
+  temporal_workflow_task_execution_failed_total:
+    'Decisions that failed, by `failure_reason`: with `NonDeterminismError` the workflow of a table stands still; absent until one does.',
   temporal_worker_task_slots_available: 'Slots that are free, by `worker_type`.',
   temporal_worker_task_slots_used: 'Slots that are taken.',
   temporal_num_pollers: 'Open polls, by `poller_type`.',

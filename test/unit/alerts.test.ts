@@ -34,7 +34,9 @@ it.each(tests)('$name', ({ input_series: input, alert_rule_test: rules = [], pro
   const timeline = new Timeline();
   for (const { series, values } of input) {
     const { name, labels } = seriesOf(series);
-    valuesOf(values).forEach((value, minute) => timeline.add(minute * 60, [{ name, labels, value }]));
+    valuesOf(values).forEach((value, minute) => {
+      if (value !== undefined) timeline.add(minute * 60, [{ name, labels, value }]);
+    });
   }
   const last = Math.max(...[...rules, ...expressions].map((each) => minutesOf(each.eval_time)));
   const alerts = new Alerts();
@@ -90,9 +92,11 @@ function seriesOf(text: string): { name: string; labels: Labels } {
   return { name, labels: Object.fromEntries(matchers.map(({ label, value }) => [label, value])) };
 }
 
-/** `5x30`: 5, and 30 times more. `0+60x30`: by 60 more each time. */
-function valuesOf(text: string): readonly number[] {
+/** `5x30`: 5, and 30 times more. `0+60x30`: by 60 more each time. `_x10`: nothing, ten times. */
+function valuesOf(text: string): readonly (number | undefined)[] {
   return text.split(' ').flatMap((part) => {
+    const [, missing] = /^_x(\d+)$/u.exec(part) ?? [];
+    if (missing !== undefined) return Array.from({ length: Number(missing) }, () => undefined);
     const [, first = part, step = '+0', times = '0'] = /^([\d.e]+)([+-][\d.e]+)?x(\d+)$/u.exec(part) ?? [];
     return Array.from({ length: Number(times) + 1 }, (_, index) => Number(first) + index * Number(step));
   });

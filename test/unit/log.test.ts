@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { EARLY_QUERY } from '../../src/domain/early-query.js';
 import { Failure } from '../../src/failure/failure.js';
 import type { ErrorShape } from '../../src/observe/describe-error.js';
 import { createLogger, sdkLogger, type Log } from '../../src/observe/log.js';
@@ -121,6 +122,7 @@ it.each([
     {},
   ],
   ['Query not found when attempting to respond to it', {}],
+  ['Failing legacy query request', { failure: `Failure { message: "${EARLY_QUERY}" }` }],
 ])('what the SDK says of each call while Temporal is away is for debugging: %s', (message, meta) => {
   const lines: string[] = [];
   sdkLogger(logTo(lines)).warn(message, { sdkComponent: 'core', ...meta });
