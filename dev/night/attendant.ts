@@ -145,6 +145,9 @@ export function startAttendant(scene: Scene): Attendant {
   };
 }
 
+/** The exit code of what is not replicated. */
+const GONE = 5;
+
 /** What a person says who is asked, or does not stay to watch. */
 const ANSWERS: Readonly<Record<string, readonly string[]>> = { add: ['--no-wait'], remove: ['--yes'] };
 
@@ -180,6 +183,11 @@ async function follow(scene: Scene, table: NightTable, step: Step): Promise<stri
   const result = await ask(scene, ...args, ...(ANSWERS[args[0] ?? ''] ?? []));
   const target = args[0] === 'add' ? args[args.indexOf('--target') + 1] : undefined;
   if (target !== undefined && args.includes('--target')) table.target = target.split('.').at(-1) ?? target;
+  // Accepted, and it waits for a worker: `add` would find the table there, and leave it alone.
+  if (args[0] === 'remove' && result.code === 6)
+    await persist(async () => {
+      if ((await ask(scene, 'status', table.name)).code !== GONE) throw new Error(`${table.name} is being removed`);
+    });
   const said = result.code === 0 || result.code === 6 ? '' : `: ${firstLines(result.text)}`;
   return `pg2click ${args.join(' ')} -> ${result.code}${said}`;
 }
