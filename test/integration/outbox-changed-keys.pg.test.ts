@@ -160,7 +160,7 @@ describe('a table whose key was changed', async () => {
     await expect(readAll(blind, table, (await nameBatch(client, table)) as OutboxBatch)).rejects.toMatchObject({
       kind: 'Unauthorized',
       message: expect.stringContaining('Row-level security') as string,
-      remedy: expect.stringContaining('BYPASSRLS') as string,
+      remedy: expect.stringContaining('alter role NAME bypassrls') as string,
     });
     await blind.end();
     await client.query(`drop owned by ${role}; drop role ${role}`);
