@@ -48,7 +48,7 @@ describe('a backfill', () => {
     await orders.sink(`alter table {target} update v = 'wrong' where id % 100 = 8 settings mutations_sync = 1`);
     await orders.sink(`insert into {target} select * from {target} where id % 100 = 9`);
     await orders.sink(
-      `insert into {target} (id, v, _version) select number * ${half} - 5, 'not in PostgreSQL', 5 from numbers(3)`,
+      `insert into {target} (id, v, _version) select number * ${half} - 5, 'not in PostgreSQL', (select min(_version) from {target}) from numbers(3)`,
     );
   };
   const wrongRows = async (orders: Followed, where: string): Promise<string> =>
