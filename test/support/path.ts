@@ -292,18 +292,15 @@ async function follow(
     forget: () =>
       void Object.assign(checkpoint, { publishSlice: null, loadSlice: null, directSlice: null, watchEngine: null }),
     async settle(publisher) {
-      for (let quiet = 0; ;) {
-        const startedAt = Date.now();
+      // A slice of a slow moment may end before it has looked, and says then that nothing waits: once is not enough.
+      for (let quiet = 0; quiet < 2;) {
         let moves = 0;
         for (const [index, activity] of moving().entries()) {
           const { batches, waiting, shapes = [] } = await slice(activity, index === 0 ? publisher : undefined);
-          // A slice of a slow moment may end before it has named what waits, and one that notes a change of the columns does.
+          // It may also end before it has named what waits, and one that notes a change of the columns does.
           moves += batches + waiting + shapes.length;
         }
         quiet = moves === 0 ? quiet + 1 : 0;
-        // One that took far longer than it was given may have ended before it has looked.
-        const isSlow = Date.now() - startedAt > 2 * moving().length * path.sliceMs;
-        if (quiet > (isSlow ? 2 : 0)) return;
       }
     },
     remove: (dropTarget = false) => run((deps) => removeTable(deps, { ...address, dropTarget })),
