@@ -1,6 +1,6 @@
 import chalk from 'chalk';
-import type { SlotView } from '../control/table-view.js';
 import { BUDGET_WARN_FROM, duration, megabytes } from '../domain/figures.js';
+import type { SlotState } from '../domain/slot-state.js';
 
 /** One that is read comes to this between two looks, and goes again. */
 const GROWS_FROM = 100_000;
@@ -8,7 +8,7 @@ const GROWS_FROM = 100_000;
 const MEAN_AFTER_S = 60;
 
 /** @param growth of the WAL that is kept, bytes a second; where that is not known and nobody reads it, the mean since then is taken */
-export function slotText(slot: SlotView, growth: number | undefined): string {
+export function slotText(slot: SlotState, growth: number | undefined): string {
   const { name, retainedBytes, safeBytes, unreadSeconds, failover } = slot;
   const detached = slot.detached === null ? '' : chalk.red(`; this table is detached since ${slot.detached.at}`);
   if (retainedBytes === null) return `${name}, ${chalk.red('which is gone, or has lost WAL that it needs')}${detached}`;
@@ -32,7 +32,7 @@ export function slotText(slot: SlotView, growth: number | undefined): string {
 }
 
 /** In red where a table will be detached, or no table holds it back. */
-function budgetText({ budgetBytes, outboxBytes }: SlotView, walBytes: number): string {
+function budgetText({ budgetBytes, outboxBytes }: SlotState, walBytes: number): string {
   if (budgetBytes === null) return '';
   const taken = walBytes + outboxBytes;
   const text = `${megabytes(taken)} with outboxes, of a budget of ${megabytes(budgetBytes)}`;

@@ -6,6 +6,7 @@ import { deploymentOf, type Deployment, type TaskQueues } from '../domain/deploy
 import type { Kept } from '../domain/kept-table.js';
 import type { MessageFormat, StageId, StageSpec } from '../domain/route.js';
 import type { ShapeChange } from '../domain/shape.js';
+import type { SlotState } from '../domain/slot-state.js';
 import { sqlName, sqlNameOf, workflowIdOf, type TableName } from '../domain/table-name.js';
 import { isMissingLedger } from '../ledger/query.js';
 import type { FailureKind } from '../failure/kinds.js';
@@ -70,7 +71,7 @@ export interface TableView {
   /** Old tables of its resyncs that are kept. */
   readonly kept: readonly Kept[];
   /** The replication slot that its changes come through, with others of its pipeline; null where triggers or a poll see them. */
-  readonly slot: SlotView | null;
+  readonly slot: SlotState | null;
   /** Rows that ClickHouse refused and that are set aside: see `pg2click quarantine list`. */
   readonly quarantined: number;
   /** Changes since the first load that are in ClickHouse: those of the last stage. */
@@ -89,29 +90,6 @@ export interface TableView {
   readonly ignored: { readonly at: string; readonly name: string; readonly problem: string } | null;
   /** Page in Temporal's UI. */
   readonly url: string | null;
-}
-
-export interface SlotView {
-  readonly name: string;
-  /** WAL that PostgreSQL keeps for it; null where the slot is gone or lost. */
-  readonly retainedBytes: number | null;
-  /** WAL that may still be written before PostgreSQL gives the slot up (`max_slot_wal_keep_size`); null where there is no limit. */
-  readonly safeBytes: number | null;
-  /** For how long nobody has read it; null where somebody does, and before PostgreSQL 17. */
-  readonly unreadSeconds: number | null;
-  /** Whether a standby that is set up for it gets the slot too; null before PostgreSQL 17. */
-  readonly failover: boolean | null;
-  /** Of the outboxes of all tables behind it. */
-  readonly outboxBytes: number;
-  /** What these and the WAL may take on the disk of PostgreSQL (`PG2CLICK_WAL_BUDGET_MB` of the worker that reads); null where there is no limit. */
-  readonly budgetBytes: number | null;
-  /** Why the changes of this table are not read any more, since which position of the WAL, and the way out; null where they are. */
-  readonly detached: {
-    readonly position: string;
-    readonly at: string;
-    readonly why: string;
-    readonly remedy: string;
-  } | null;
 }
 
 export interface StageView {

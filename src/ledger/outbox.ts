@@ -53,8 +53,8 @@ export async function advanceOutbox(
       claim.epoch,
       moved === null ? null : JSON.stringify(moved),
       limit,
-      textOf(part.after),
-      textOf(part.upTo),
+      part.after?.toString() ?? null,
+      part.upTo?.toString() ?? null,
     ],
   );
   const row = advanced.rows[0];
@@ -65,8 +65,6 @@ export async function advanceOutbox(
     tookMs: Number(row?.tookMs ?? 0),
   };
 }
-
-const textOf = (seq: bigint | undefined): string | null => (seq === undefined ? null : String(seq));
 
 /**
  * Confirms a batch of an outbox in another database, and keeps its name as `deleting`: its events are deleted afterwards.

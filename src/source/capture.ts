@@ -1,3 +1,4 @@
+import type { SlotState } from '../domain/slot-state.js';
 import type { ClientBase } from 'pg';
 import type { Queryable } from '../connect/queryable.js';
 import type { BatchName } from '../domain/batch.js';
@@ -64,28 +65,7 @@ export interface CaptureBacklog extends SourceBacklog {
     readonly givenUp: number;
   };
   /** Of a capture that reads the WAL. Absent: it has none. */
-  readonly slot?: {
-    readonly name: string;
-    /** WAL that PostgreSQL keeps for it; null where the slot is gone or lost. */
-    readonly retainedBytes: number | null;
-    /** WAL that may still be written before PostgreSQL gives the slot up; null where there is no limit. */
-    readonly safeBytes: number | null;
-    /** For how long nobody has read it; null where somebody does, and before PostgreSQL 17. */
-    readonly unreadSeconds: number | null;
-    /** Whether a standby that is set up for it gets the slot too; null before PostgreSQL 17. */
-    readonly failover: boolean | null;
-    /** Of the outboxes of all tables behind it. */
-    readonly outboxBytes: number;
-    /** What these and the WAL may take on the disk of PostgreSQL; null where there is no limit. */
-    readonly budgetBytes: number | null;
-    /** Why the changes of this table are not read any more; null where they are. */
-    readonly detached: {
-      readonly position: string;
-      readonly at: string;
-      readonly why: string;
-      readonly remedy: string;
-    } | null;
-  };
+  readonly slot?: SlotState;
 }
 
 /** What it takes to fill an outbox beside another capture. */

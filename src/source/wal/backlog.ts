@@ -4,7 +4,8 @@ import { queryBounded } from '../../ledger/query.js';
 import type { CaptureBacklog, CapturedTable } from '../capture.js';
 import { readOutboxBacklog } from '../outbox/backlog.js';
 import { copyAgainRemedy } from '../../failure/remedies.js';
-import { detachmentsSql, type Detachment } from './detach.js';
+import type { Detachment } from '../../domain/slot-state.js';
+import { detachmentsSql } from './detach.js';
 import { slotOf } from './names.js';
 import { WAL_END } from './slot-server.js';
 

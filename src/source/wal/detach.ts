@@ -1,4 +1,5 @@
 import type { Queryable } from '../../connect/queryable.js';
+import type { Detachment } from '../../domain/slot-state.js';
 import { formatTableName, type TableName } from '../../domain/table-name.js';
 import { outboxTable } from '../outbox/names.js';
 import { inTransaction } from '../transaction.js';
@@ -10,16 +11,6 @@ const EMPTY_AFTER = '2 minutes';
 const EMPTY_BYTES = 65_536;
 /** One that freezes in the middle lets its locks go. */
 const BEGIN_TIDYING = /* sql */ `begin isolation level read committed; set local idle_in_transaction_session_timeout = '30s'`;
-
-/** Why the changes of a table are not read any more, and since when. */
-export interface Detachment {
-  /** What was committed behind this position of the WAL is missing. */
-  readonly position: string;
-  /** ISO 8601 */
-  readonly at: string;
-  /** The end of a sentence. */
-  readonly why: string;
-}
 
 /**
  * Takes a table from behind its slot, for good: the slot moves on without it, and only a new copy makes it whole. Who reads begins again
