@@ -1,46 +1,29 @@
 import { loadavg } from 'node:os';
 import { join, relative } from 'node:path';
 import { rm } from 'node:fs/promises';
-import { CommanderError } from 'commander';
 import { openScreen, type Screen } from '../demo/screen.js';
-import { Failure } from '../../src/failure/failure.js';
+import { runProgram } from '../program.js';
 import { describeMachine, machineLine, type Machine } from './machine.js';
 import { readOptions, type BenchOptions } from './options.js';
 import { SCENARIOS } from './scenarios.js';
 import { openEnvironment, type BenchEnvironment } from './environment.js';
 import { renderTable } from './table.js';
 
-const INTERRUPTED = 130;
-
-process.exitCode = await main();
-
-async function main(): Promise<number> {
-  let options: BenchOptions;
-  try {
-    options = readOptions(process.argv.slice(2), SCENARIOS);
-  } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode;
-    throw error;
-  }
-  const stop = new AbortController();
-  const onSignal = (): void => {
-    if (stop.signal.aborted) process.exit(INTERRUPTED);
-    process.stderr.write('stopping what was started; once more to leave at once\n');
-    stop.abort(new Error('interrupted'));
-  };
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
-  const screen = openScreen(options.json ? process.stderr : process.stdout);
-  try {
-    const measured = await runAll(options, screen, stop.signal);
-    screen.close();
+process.exitCode = await runProgram(
+  () => readOptions(process.argv.slice(2), SCENARIOS),
+  async (options, signal) => {
+    const measured = await measure(options, signal);
     if (options.json) process.stdout.write(`${JSON.stringify(flatten(measured, options))}\n`);
     return 0;
-  } catch (error) {
+  },
+);
+
+async function measure(options: BenchOptions, signal: AbortSignal): Promise<Measured> {
+  const screen = openScreen(options.json ? process.stderr : process.stdout);
+  try {
+    return await runAll(options, screen, signal);
+  } finally {
     screen.close();
-    if (stop.signal.aborted) return INTERRUPTED;
-    const text = error instanceof Failure ? error.message : error instanceof Error ? error.stack : String(error);
-    process.stderr.write(`error: ${text}\n`);
-    return 1;
   }
 }
 
