@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { viewPipeline, type FailureView, type TableView } from '../../src/control/table-view.js';
+import type { FailureView, TableView } from '../../src/control/table-view.js';
 import { tableCommand } from '../../src/domain/table-command.js';
 import { persist, type Scene } from './fault.js';
-import { PIPELINE } from './ground.js';
 import { ask, firstLines } from './faults/operator.js';
 import { stepsOf, type Step } from './remedy.js';
 import { DEBEZIUM, type NightTable } from './table.js';
+import { viewTables } from './view-tables.js';
 import { optionsOf } from './ways.js';
 
 const LOOK_EVERY_MS = 5_000;
@@ -90,14 +90,7 @@ export function startAttendant(scene: Scene): Attendant {
   };
 
   const look = async (): Promise<void> => {
-    ({ tables: views } = await viewPipeline({
-      ledger: ground.pool,
-      source: ground.pool,
-      client: ground.temporal.client,
-      pipeline: PIPELINE,
-      queues: ground.queues,
-      uiUrl: undefined,
-    }));
+    views = await viewTables(ground);
     for (const table of tables) {
       const view = views.find((each) => each.table === `public.${table.name}`);
       if (view === undefined) continue;

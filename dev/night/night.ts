@@ -18,6 +18,7 @@ import type { NightOptions } from './options.js';
 import { parkSummary, tableSummary, type Summary } from './summary.js';
 import { DEBEZIUM, tableOf, type NightTable } from './table.js';
 import { optionsOf, workingChoices } from './ways.js';
+import { viewTables } from './view-tables.js';
 import { createTables, startWriters } from './writers.js';
 import { FIRST_ROWS } from './works.js';
 
@@ -137,14 +138,18 @@ async function snapshotTaken(ground: Ground, foreign: readonly NightTable[], sig
   }
 }
 
+/** A log begins with the moment at which its table was prepared: what is written before is not in it. */
 async function firstLoad(ground: Ground, tables: readonly NightTable[], signal: AbortSignal): Promise<void> {
   const pg = await ground.connect();
   const waiting = new Set(tables);
   await until('The first load', { deadlineMs: FIRST_LOAD_MS, everyMs: 1_000, signal }, async () => {
+    const views = await viewTables(ground);
+    const loaded = new Set(
+      views.flatMap(({ table, phase, copied }) => (copied && phase === 'streaming' ? [table] : [])),
+    );
     for (const table of waiting) {
-      const { isEqual, difference } = await judge(ground, pg, table);
-      const isThere = table.isLog ? !difference.includes('unknown table') : isEqual;
-      if (isThere) waiting.delete(table);
+      if (!loaded.has(`public.${table.name}`)) continue;
+      if (table.isLog || (await judge(ground, pg, table)).isEqual) waiting.delete(table);
     }
     return waiting.size === 0;
   });
