@@ -2,7 +2,8 @@ import type { ClientBase } from 'pg';
 import type { ReplicatedTable } from '../../src/domain/replicated-table.js';
 import type { CaptureSpec } from '../../src/domain/route.js';
 import type { Capture } from '../../src/source/capture.js';
-import { inspectTable } from '../../src/source/catalog/inspect.js';
+import { outboxCapture } from '../../src/source/outbox/outbox-capture.js';
+import { captureFormOf } from '../../src/source/outbox/capture-form.js';
 import { installOutbox } from '../../src/source/outbox/install.js';
 
 /**
@@ -47,8 +48,8 @@ function replicaOf(
  */
 export async function capture(pg: ClientBase, table: string, id: string): Promise<ReplicatedTable> {
   const name = { schema: 'public', table };
-  const { relation, columns, key, triggerLevel, isTree } = await inspectTable(pg, name);
-  const replica = replicaOf({ id, name, relation, columns, key }, { kind: 'outbox', triggerLevel });
-  await installOutbox(pg, { ...replica, triggerLevel, isTree });
+  const { relation, columns, key, capture } = await outboxCapture.inspect(pg, name, {});
+  const replica = replicaOf({ id, name, relation, columns, key }, capture);
+  await installOutbox(pg, { ...replica, ...captureFormOf(replica) });
   return replica;
 }

@@ -55,10 +55,11 @@ begin
 end
 $$;
 
--- A trigger fires in every session (replicas that apply changes included) only when it is enabled ALWAYS, which takes the
--- owner of its table. This function does that, and nothing else, in the owner's place: for a trigger with a name of
--- pg2click's, that calls pg2click's function of the same number and event, on a table on which that function's owner may
--- make triggers anyway. On a partitioned table it holds for the copies of the trigger on its partitions too. It lives in a schema of the administrator's: whoever owned that could put another in its place.
+-- A trigger fires in sessions that apply changes of elsewhere only when it is enabled ALWAYS or REPLICA, which takes the owner of its
+-- table. Two functions do that, and nothing else, in the owner's place: for a trigger with a name of pg2click's, that calls pg2click's
+-- function of the same number and event, on a table on which that function's owner may make triggers anyway. On a partitioned table it
+-- holds for the copies of the trigger on its partitions too. They live in a schema of the administrator's: whoever owned that could put
+-- others in their place.
 do $$
 declare
   v_owner name;
@@ -73,8 +74,9 @@ begin
 end
 $$;
 
-create or replace function pg2click_admin.enable_always(p_table regclass, p_trigger name) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+-- The table of such a trigger, as ALTER TABLE takes it.
+create or replace function pg2click_admin.table_of_trigger(p_table regclass, p_trigger name) returns text
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   v_table text;
 begin
@@ -85,18 +87,33 @@ begin
   join pg_proc f on f.oid = t.tgfoid
   join pg_namespace s on s.oid = f.pronamespace
   where c.oid = p_table and c.relkind in ('r', 'p')
-    and t.tgname = p_trigger and t.tgname ~ '^pg2click_[0-9]+_(insert|update|delete|truncate|truncating)$'
+    and t.tgname = p_trigger and t.tgname ~ '^pg2click_[0-9]+_(insert|update|delete|truncate|truncating|inserted|updated|deleted)$'
     and s.nspname = 'pg2click' and f.proowner = s.nspowner and f.proname = replace(t.tgname, 'pg2click_', 'capture_')
     and has_table_privilege(f.proowner, c.oid, 'trigger');
   if v_table is null then
     raise exception using errcode = 'insufficient_privilege',
       message = format('"%s" is no trigger of pg2click on a table that it may put triggers on', p_trigger);
   end if;
-  execute format('alter table %s enable always trigger %I', v_table, p_trigger);
+  return v_table;
 end
 $$;
 
-revoke all on function pg2click_admin.enable_always(regclass, name) from public;
+create or replace function pg2click_admin.enable_always(p_table regclass, p_trigger name) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  execute format('alter table %s enable always trigger %I', pg2click_admin.table_of_trigger(p_table, p_trigger), p_trigger);
+end
+$$;
+
+create or replace function pg2click_admin.enable_replica(p_table regclass, p_trigger name) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  execute format('alter table %s enable replica trigger %I', pg2click_admin.table_of_trigger(p_table, p_trigger), p_trigger);
+end
+$$;
+
+revoke all on function pg2click_admin.table_of_trigger(regclass, name), pg2click_admin.enable_always(regclass, name),
+  pg2click_admin.enable_replica(regclass, name) from public;
 
 do $$
 declare
@@ -104,6 +121,7 @@ declare
 begin
   execute format('grant usage on schema pg2click_admin to %I', v_role);
   execute format('grant execute on function pg2click_admin.enable_always(regclass, name) to %I', v_role);
+  execute format('grant execute on function pg2click_admin.enable_replica(regclass, name) to %I', v_role);
 end
 $$;
 

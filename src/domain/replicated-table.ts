@@ -83,7 +83,7 @@ export function underPhysicalNames(columns: readonly Column[]): readonly Column[
   return columns.map((column) => ({ ...column, shown: physicalName(column) }));
 }
 
-/** `row` where statement triggers would not fire: on tables that a subscription writes to, and on relatives of others. */
+/** `row` where statement triggers would not fire: on relatives of other tables. */
 export const TRIGGER_LEVELS = ['statement', 'row'] as const;
 export type TriggerLevel = (typeof TRIGGER_LEVELS)[number];
 

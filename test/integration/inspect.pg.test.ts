@@ -40,6 +40,7 @@ describe('a table that is added', async () => {
       ],
       key: ['n', 'id'],
       triggerLevel: 'statement',
+      subscribed: false,
       isTree: false,
       estimatedRows: 1,
     });

@@ -178,12 +178,16 @@ describe('the role that pg2click connects as', async () => {
         `The PostgreSQL role "ROLE" may not put triggers on shop.TABLE.`,
         `grant trigger on table "shop"."TABLE" to "ROLE"`,
       ],
-      ...['usage on schema pg2click_admin', 'execute on function pg2click_admin.enable_always(regclass, name)'].map(
+      ...[
+        'usage on schema pg2click_admin',
+        'execute on function pg2click_admin.enable_always(regclass, name)',
+        'execute on function pg2click_admin.enable_replica(regclass, name)',
+      ].map(
         (right) =>
           [
             `revoke ${right} from ROLE`,
             `grant ${right} to ROLE`,
-            `The PostgreSQL role "ROLE" may not let triggers of shop.TABLE fire in every session, which takes the owner of the table.`,
+            `The PostgreSQL role "ROLE" may not let triggers of shop.TABLE fire in sessions that apply changes of elsewhere, which takes the owner of the table.`,
             `sql/roles/postgres.sql`,
           ] as const,
       ),
@@ -256,9 +260,12 @@ describe('the role that pg2click connects as', async () => {
     });
   });
 
-  describe('the function that enables triggers for it', () => {
+  describe.each([
+    ['always', 'A', 'truncate'],
+    ['replica', 'R', 'updated'],
+  ])('the function that enables triggers for it: %s', (sessions, letter, event) => {
     const enable = (table: string, trigger: string): Promise<string> =>
-      refusal(`select pg2click_admin.enable_always('shop.${table}'::regclass, '${trigger}')`);
+      refusal(`select pg2click_admin.enable_${sessions}('shop.${table}'::regclass, '${trigger}')`);
     const enabled = async (table: string, trigger: string): Promise<string | undefined> =>
       (
         await admin.query<{ tgenabled: string }>(
@@ -269,9 +276,9 @@ describe('the role that pg2click connects as', async () => {
     it('enables ours again after someone disabled it', async () => {
       const t = await make();
       const { id } = await add(t);
-      await admin.query(`alter table shop.${t} disable trigger pg2click_${id}_update`);
-      expect(await enable(t, `pg2click_${id}_update`)).toBe('done');
-      expect(await enabled(t, `pg2click_${id}_update`)).toBe('A');
+      await admin.query(`alter table shop.${t} disable trigger pg2click_${id}_${event}`);
+      expect(await enable(t, `pg2click_${id}_${event}`)).toBe('done');
+      expect(await enabled(t, `pg2click_${id}_${event}`)).toBe(letter);
     });
 
     it("refuses a trigger of the user's, one of ours by name only, and one of ours that calls another of our functions", async () => {
@@ -279,13 +286,13 @@ describe('the role that pg2click connects as', async () => {
       await admin.query(`create function shop.${t}() returns trigger language plpgsql as 'begin return null; end';
         create trigger theirs after insert on shop.${t} execute function shop.${t}();
         create trigger pg2click_77_insert after insert on shop.${t} execute function shop.${t}()`);
-      await our.query(`create function pg2click.capture_78_delete() returns trigger language plpgsql as 'begin return null; end';
-        create function pg2click.other() returns trigger language plpgsql as 'begin return null; end';
+      await our.query(`create or replace function pg2click.capture_78_delete() returns trigger language plpgsql as 'begin return null; end';
+        create or replace function pg2click.other() returns trigger language plpgsql as 'begin return null; end';
         create trigger pg2click_78_insert after insert on shop.${t} execute function pg2click.capture_78_delete();
         create trigger pg2click_other after insert on shop.${t} execute function pg2click.other()`);
       for (const trigger of ['theirs', 'pg2click_77_insert', 'pg2click_78_insert', 'pg2click_other', 'none']) {
         expect(await enable(t, trigger), trigger).toBe('42501');
-        expect(await enabled(t, trigger), trigger).not.toBe('A');
+        expect(await enabled(t, trigger), trigger).not.toBe(letter);
       }
     });
 
@@ -300,7 +307,7 @@ describe('the role that pg2click connects as', async () => {
         set search_path = pg_temp, pg_catalog`,
         )
         .catch(() => undefined);
-      expect(await enable(t, `pg2click_${id}_update`)).toBe('42501');
+      expect(await enable(t, `pg2click_${id}_${event}`)).toBe('42501');
       await our.query('reset search_path; drop table if exists pg_temp.pg_trigger');
     });
 
@@ -310,7 +317,7 @@ describe('the role that pg2click connects as', async () => {
       await admin.query(`begin; create role ${role}_other; grant usage on schema shop, pg2click_admin to ${role}_other;
         set local role ${role}_other`);
       const told = await refusal(
-        `select pg2click_admin.enable_always('shop.${t}'::regclass, 'pg2click_${id}_insert')`,
+        `select pg2click_admin.enable_${sessions}('shop.${t}'::regclass, 'pg2click_${id}_${event}')`,
         admin,
       );
       await admin.query('rollback');

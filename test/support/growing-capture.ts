@@ -110,7 +110,12 @@ export function growingCapture(options: GrowingOptions = {}): Capture {
   return {
     kind: 'growing',
     inspect: async (pg, name) => {
-      const { triggerLevel: _triggers, isTree: _tree, ...inspection } = await inspectTable(pg, name);
+      const {
+        triggerLevel: _triggers,
+        isTree: _tree,
+        subscribed: _subscribed,
+        ...inspection
+      } = await inspectTable(pg, name);
       return { ...inspection, capture: { kind: 'growing', appendOnly: true } };
     },
     install: () => Promise.resolve(''),

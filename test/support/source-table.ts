@@ -6,6 +6,7 @@ import type { TableName } from '../../src/domain/table-name.js';
 import { loadSettings, type Settings } from '../../src/settings/settings.js';
 import { readBatch } from '../../src/source/outbox/drain.js';
 import { inspectTable } from '../../src/source/catalog/inspect.js';
+import { captureFormOf } from '../../src/source/outbox/capture-form.js';
 import { installOutbox } from '../../src/source/outbox/install.js';
 import { textOf } from './spans.js';
 import { environmentOf } from './clients.js';
@@ -37,6 +38,7 @@ export async function replicate(
   options: {
     key?: readonly string[];
     triggerLevel?: TriggerLevel;
+    appliedRows?: boolean;
     generation?: number;
     columns?: ColumnOptions;
   } = {},
@@ -46,6 +48,7 @@ export async function replicate(
   );
   const inspection = await inspectTable(client, name, { ...options.columns, key: options.key });
   const triggerLevel = options.triggerLevel ?? inspection.triggerLevel;
+  const appliedRows = options.appliedRows ?? triggerLevel === 'statement';
   lastId += 1;
   const table: ReplicatedTable = {
     id: String(lastId),
@@ -58,13 +61,13 @@ export async function replicate(
     ...(inspection.excluded === undefined ? {} : { excluded: inspection.excluded }),
     key: inspection.key,
     route: {
-      capture: { kind: 'outbox', triggerLevel, isTree: inspection.isTree },
+      capture: { kind: 'outbox', triggerLevel, appliedRows, isTree: inspection.isTree },
       transport: { kind: 'kafka', topic: 'unused', partitions: 1, format: 'json', payload: 'row' },
       loaders: [{ kind: 'worker', name: 'main', target: { database: 'unused', table: 'unused' } }],
     },
     fingerprint: '',
   };
-  await installOutbox(client, { ...table, triggerLevel, isTree: inspection.isTree });
+  await installOutbox(client, { ...table, ...captureFormOf(table) });
   return table;
 }
 

@@ -16,7 +16,7 @@ export interface CatalogTable {
   readonly heirs: readonly string[];
   /** Of a partitioned table, at every level; none for others. */
   readonly partitions: readonly PartitionOf[];
-  /** A subscription applies changes to it: statement triggers do not fire then. */
+  /** A subscription applies changes to it. */
   readonly subscribed: boolean;
   /** Row-level security would hide rows from our role. */
   readonly rowsHidden: boolean;
@@ -34,7 +34,8 @@ export interface TableRights {
   readonly select: boolean;
   readonly trigger: boolean;
   /** As its owner, a member of it or a superuser; or by the function that an administrator made for that. */
-  readonly enableAlways: boolean;
+  /** Of our role, or by functions of the administrator's. */
+  readonly enableTriggers: boolean;
   /** The administrator whose function that is and the owner of the table, of whom he is no member: it would be refused. Else null. */
   readonly adminLacks: { readonly admin: string; readonly owner: string } | null;
 }
@@ -77,14 +78,10 @@ export interface CatalogServer {
   readonly publications: readonly string[];
 }
 
-/**
- * Whether the function of `sql/roles/postgres.sql` is there for us, asked without naming what we may not look into. That of a release
- * without partitioned tables refuses them.
- */
-const MAY_CALL_ENABLE_ALWAYS = /* sql */ `exists (
-  select from pg_catalog.pg_proc f join pg_catalog.pg_namespace s on s.oid = f.pronamespace
-  where s.nspname = 'pg2click_admin' and f.proname = 'enable_always'
-    and (c.relkind <> 'p' or f.prosrc like '%truncating%')
+/** Whether the functions of `sql/roles/postgres.sql` are there for us, asked without naming what we may not look into. Older scripts made one. */
+const MAY_ENABLE_TRIGGERS = /* sql */ `(
+  select count(*) = 2 from pg_catalog.pg_proc f join pg_catalog.pg_namespace s on s.oid = f.pronamespace
+  where s.nspname = 'pg2click_admin' and f.proname in ('enable_always', 'enable_replica')
     and pg_catalog.has_schema_privilege(s.oid, 'usage') and pg_catalog.has_function_privilege(f.oid, 'execute'))`;
 
 /** The function runs as the administrator who made it: he has to be a superuser, or a member of the table's owner. */
@@ -113,7 +110,7 @@ export async function readCatalog(pg: Queryable, name: TableName): Promise<Catal
         'schema', pg_catalog.has_schema_privilege(n.oid, 'usage'),
         'select', pg_catalog.has_table_privilege(c.oid, 'select'),
         'trigger', pg_catalog.has_table_privilege(c.oid, 'trigger'),
-        'enableAlways', pg_catalog.pg_has_role(c.relowner, 'usage') or ${MAY_CALL_ENABLE_ALWAYS},
+        'enableTriggers', pg_catalog.pg_has_role(c.relowner, 'usage') or ${MAY_ENABLE_TRIGGERS},
         'adminLacks', ${ADMIN_LACKS})::text as rights,
       case when c.relkind = 'p' then (
         select pg_catalog.sum(l.reltuples::float8)

@@ -43,9 +43,7 @@ function differencesOfTable(old: Fingerprint, now: Fingerprint): string[] {
     old.name === now.name ? '' : `it was renamed from ${old.name} to ${now.name}`,
     old.kind === now.kind ? '' : 'it is another kind of relation',
     old.persistence === now.persistence ? '' : 'it was made logged or unlogged',
-    old.subscribed === now.subscribed
-      ? ''
-      : `a subscription ${now.subscribed ? 'now' : 'no longer'} applies changes to it`,
+    now.subscribed && !old.subscribed ? 'a subscription now applies changes to it' : '',
     old.relatives.join() === now.relatives.join() ? '' : 'tables were attached to it, detached from it, or it inherits',
     old.keyed && !now.keyed ? 'no suitable unique index on its key is there any more' : '',
     ...differencesOfOutbox(old, now),
@@ -133,7 +131,7 @@ function differencesOfTriggers(old: Fingerprint, now: Fingerprint): string[] {
     const is = now.triggers[name];
     if (is === undefined) return [`the trigger ${name} was dropped`];
     if (is.identity !== was.identity) return [`the trigger ${name} was made again`];
-    if (is.enabled !== was.enabled) return [`the trigger ${name} was disabled, or does not fire in every session`];
+    if (is.enabled !== was.enabled) return [`the trigger ${name} was disabled, or fires in other sessions than before`];
     if (is.row !== was.row) return [`the trigger ${name} was off or another one for a while`];
     return [];
   });

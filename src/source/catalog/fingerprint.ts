@@ -14,6 +14,7 @@ export interface Fingerprint {
   readonly name: string;
   readonly kind: string;
   readonly persistence: string;
+  /** A subscription applies changes to it, and its capture does not see them. */
   readonly subscribed: boolean;
   /** Parents and children, by oid; none where the table's own rows are seen, whatever its relatives are. */
   readonly relatives: readonly string[];
@@ -66,7 +67,7 @@ export interface FingerprintColumn {
 interface FingerprintTrigger {
   /** Oids of trigger and function. */
   readonly identity: string;
-  /** `tgenabled`: `A` while it fires in every session. */
+  /** `tgenabled`: in which sessions it fires. */
   readonly enabled: string;
   /** xmin of both: a trigger that was switched off and on again differs in nothing else. */
   readonly row: string;
@@ -90,6 +91,7 @@ export async function fingerprintTable(
       `outbox_${table.id}`,
       table.route?.capture['triggerLevel'] === 'row' || isTree(table),
       unreadColumns(table).map(({ position }) => position),
+      missesApplied(table),
     ]);
     const [row] = found.rows;
     if (row === undefined)
@@ -109,6 +111,14 @@ export function hasTriggers({ route }: Partial<Pick<ReplicatedTable, 'route'>>):
   return route === undefined || route.capture['triggerLevel'] !== undefined;
 }
 
+/** Statement triggers are not fired by what a subscription applies, and a poll does not know which of its ids are to come. */
+function missesApplied({ route }: Partial<Pick<ReplicatedTable, 'route'>>): boolean {
+  const capture = route?.capture;
+  return (
+    capture?.['cursor'] !== undefined || (capture?.['triggerLevel'] === 'statement' && capture['appliedRows'] !== true)
+  );
+}
+
 /** Triggers of ours that are beside another capture for a while are none of its business. @returns a regular expression of the functions they call */
 function triggersOf(table: Pick<ReplicatedTable, 'id'> & Partial<Pick<ReplicatedTable, 'route'>>): string {
   return hasTriggers(table) ? `^capture_${table.id}_[a-z]+$` : '^$';
@@ -122,7 +132,7 @@ const FINGERPRINT = /* sql */ `
     'name', format('%I.%I', n.nspname, c.relname),
     'kind', c.relkind::text,
     'persistence', c.relpersistence::text,
-    'subscribed', exists (select from pg_catalog.pg_subscription_rel s where s.srrelid = c.oid),
+    'subscribed', $6 and exists (select from pg_catalog.pg_subscription_rel s where s.srrelid = c.oid),
     'relatives', case when $4 then '{}' else array(
       select case when i.inhrelid = c.oid then 'of ' || i.inhparent else i.inhrelid::text end
       from pg_catalog.pg_inherits i where c.oid in (i.inhparent, i.inhrelid) order by 1) end,

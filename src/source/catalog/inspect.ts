@@ -30,6 +30,8 @@ export interface TableInspection extends Omit<Inspection, 'capture'> {
   readonly triggerLevel: TriggerLevel;
   /** A partitioned table: its rows are those of its partitions. */
   readonly isTree: boolean;
+  /** A subscription applies changes to it. */
+  readonly subscribed: boolean;
 }
 
 export interface InspectOptions extends Pick<CaptureOptions, 'key' | 'where' | 'known' | keyof ColumnOptions> {
@@ -86,8 +88,9 @@ export function judge(
     ...(known?.where === undefined ? {} : { where: known.where }),
     key,
     // A statement that names a parent fires the statement triggers of the parent alone.
-    triggerLevel: table.subscribed || isRelated(table) ? 'row' : 'statement',
+    triggerLevel: isRelated(table) ? 'row' : 'statement',
     isTree: table.kind === 'p',
+    subscribed: table.subscribed,
     estimatedRows: table.estimatedRows,
     ...(table.heirs.length === 0 ? {} : { heirs: table.heirs }),
   };
@@ -219,15 +222,15 @@ function refuseRights(
   if (!rights.select) refuse(`read ${title}`, `grant select on table ${qualified(name)} to ${grantee}`);
   if (makes !== 'nothing' && !rights.trigger)
     refuse(`put triggers on ${title}`, `grant trigger on table ${qualified(name)} to ${grantee}`);
-  if (makes === 'outbox' && !rights.enableAlways)
+  if (makes === 'outbox' && !rights.enableTriggers)
     refuse(
-      `let triggers of ${title} fire in every session, which takes the owner of the table`,
-      `Let an administrator run ${roleScript} in the database, or make the role a member of the owner.`,
+      `let triggers of ${title} fire in sessions that apply changes of elsewhere, which takes the owner of the table`,
+      `Let an administrator run ${roleScript} of this release in the database, or make the role a member of the owner.`,
     );
   if (makes === 'outbox' && rights.adminLacks !== null) {
     const { admin, owner } = rights.adminLacks;
     throw new Failure('Unauthorized', {
-      message: `The administrator's role "${admin}", which has run ${roleScript}, may not alter ${title}: its owner is "${owner}". So it cannot let triggers of pg2click fire in every session.`,
+      message: `The administrator's role "${admin}", which has run ${roleScript}, may not alter ${title}: its owner is "${owner}". So it cannot let triggers of pg2click fire in sessions that apply changes of elsewhere.`,
       remedy: `Run in PostgreSQL, as a superuser or as one who may grant that role: grant ${quotePg(owner)} to ${quotePg(admin)}`,
     });
   }

@@ -22,8 +22,9 @@ export const debeziumCapture: Capture = {
       });
     try {
       const {
-        triggerLevel: _,
-        isTree: __,
+        triggerLevel: _level,
+        isTree: _tree,
+        subscribed: _subscribed,
         ...inspection
       } = await inspectTable(pg, name, { ...options, makes: 'nothing' });
       await refuseIdentity(pg, name, inspection);

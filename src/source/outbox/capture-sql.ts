@@ -2,12 +2,11 @@ import { columnType, storedKey } from '../../domain/column-type.js';
 import { literal, quotePg } from '../../domain/identifier.js';
 import { insertInto, looseBody, looseImages, markSql, typedGuard, values, type Capture } from './capture-parts.js';
 import {
-  CAPTURE_FUNCTIONS,
+  appliedAs,
   captureFunction,
   keyColumn,
   NEW_ROWS,
   OLD_ROWS,
-  OUTBOX_EVENTS,
   type CaptureFunction,
   type OutboxEvent,
 } from './names.js';
@@ -36,7 +35,9 @@ import { truncateTreeBody, truncatingBody } from './truncate-sql.js';
 export function captureBody(capture: Capture, event: CaptureFunction): string {
   if (event === 'truncating') return truncatingBody(capture.id);
   if (event === 'truncate') return capture.isTree ? truncateTreeBody(capture) : markBody(capture);
-  return keyBody(capture, event);
+  const applied = appliedAs(event);
+  if (applied !== undefined) return keyBody({ ...capture, level: 'row' }, applied);
+  return keyBody(capture, event as KeyEvent);
 }
 
 export function captureFunctionSql(capture: Capture, event: CaptureFunction): string {
@@ -47,11 +48,6 @@ export function captureFunctionSql(capture: Capture, event: CaptureFunction): st
 }
 
 type KeyEvent = Exclude<OutboxEvent, 'truncate'>;
-
-/** The functions of a table. */
-export function functionsOf({ isTree }: Pick<Capture, 'isTree'>): readonly CaptureFunction[] {
-  return isTree ? CAPTURE_FUNCTIONS : OUTBOX_EVENTS;
-}
 
 function markBody(capture: Capture): string {
   return /* sql */ `begin

@@ -3,13 +3,21 @@ import { formatTableName, type TableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
 import type { Queryable } from '../../connect/queryable.js';
-import { CAPTURE_FUNCTIONS, captureFunction, OUTBOX_EVENTS, outboxTable, qualified, triggerName } from './names.js';
+import {
+  CAPTURE_FUNCTIONS,
+  captureFunction,
+  outboxTable,
+  qualified,
+  triggerName,
+  type AppliedEvent,
+  type OutboxEvent,
+} from './names.js';
 import { deleteDrainRow, insertDrainRow } from './drain-row.js';
 import { readCaptureKey } from './capture-key.js';
-import { captureFunctionSql, functionsOf } from './capture-sql.js';
-import { enableAlwaysSql, triggerSql } from './trigger-sql.js';
+import { captureFunctionSql } from './capture-sql.js';
+import { enableSql, triggerSql } from './trigger-sql.js';
 import { findUnguarded, guardPartition, guardTree, ownsTable } from './partitions.js';
-import type { CaptureForm } from './trigger-level.js';
+import { firesIn, functionsOf, type CaptureForm } from './capture-form.js';
 import { outboxTableSql, type OutboxKeyType } from './outbox-table-sql.js';
 import { LOCK_TIMEOUT_MS, withBriefLock, type DdlOptions } from '../brief-lock.js';
 import { BLOCKS_DROP, BLOCKS_READING, BLOCKS_TRIGGERS } from '../lock-holders.js';
@@ -56,6 +64,18 @@ export async function installOutbox(pg: Queryable, table: OutboxOwner, options: 
   }
 }
 
+/** The words of ALTER TABLE; a trigger that is made fires in the sessions that apply nothing. */
+const ENABLED: Readonly<Record<'A' | 'R' | 'O', 'always' | 'replica' | undefined>> = {
+  A: 'always',
+  R: 'replica',
+  O: undefined,
+};
+
+/** Those on the table itself that run after what happened. */
+function triggersOf(table: CaptureForm): readonly (OutboxEvent | AppliedEvent)[] {
+  return functionsOf(table).filter((event) => event !== 'truncating');
+}
+
 /** The weakest lock, which SELECT allows: no ALTER of columns, key or name gets past it. */
 async function holdAsItIs(pg: Queryable, table: OutboxOwner): Promise<void> {
   await pg.query(/* sql */ `lock table ${qualified(sourceName(table))} in access share mode`);
@@ -70,16 +90,17 @@ async function install(pg: Queryable, table: OutboxOwner, { fence, ledgerElsewhe
   await pg.query(outboxTableSql(id, types));
   // What fits into the outbox is read from the outbox itself.
   const capture = { id, relation, shape, level, isTree, key: await readCaptureKey(pg, table) };
-  const functions = functionsOf(capture).flatMap((event) => [
+  const functions = functionsOf(table).flatMap((event) => [
     captureFunctionSql(capture, event),
     /* sql */ `revoke all on function ${captureFunction(id, event)}() from public`,
   ]);
   await pg.query(functions.join(';\n'));
   // Last, and in one message: it locks the user's table until the commit.
-  const triggers = OUTBOX_EVENTS.flatMap((event) => [
-    triggerSql(table, event, table.triggerLevel),
-    enableAlwaysSql(table, event, owned),
-  ]);
+  const triggers = triggersOf(table).flatMap((event) => {
+    const sessions = ENABLED[firesIn(table, event)];
+    const enable = sessions === undefined ? [] : [enableSql(table, event, { sessions, owned })];
+    return [triggerSql(table, event, table.triggerLevel), ...enable];
+  });
   await pg.query(triggers.join(';\n'));
   if (!isTree) return;
   await pg.query(guardTree(table, owned).join(';\n'));
@@ -140,14 +161,15 @@ async function relationsOfOutbox(pg: Queryable, id: string, keepsOutbox: boolean
 }
 
 async function isInstalled(pg: Queryable, table: OutboxOwner): Promise<boolean> {
+  const wanted = triggersOf(table).map((event) => `${triggerName(table.id, event)} ${firesIn(table, event)}`);
   const found = await pg.query<{ triggers: number }>(
     /* sql */ `select count(*)::int as triggers from pg_catalog.pg_trigger t
       join pg_catalog.pg_proc f on f.oid = t.tgfoid and f.pronamespace = pg_catalog.to_regnamespace('pg2click')
-      where t.tgrelid = pg_catalog.to_regclass($1) and t.tgname = any ($2) and t.tgenabled = 'A'
+      where t.tgrelid = pg_catalog.to_regclass($1) and t.tgname || ' ' || t.tgenabled::text = any ($2)
         and pg_catalog.to_regclass($3) is not null`,
-    [qualified(sourceName(table)), OUTBOX_EVENTS.map((event) => triggerName(table.id, event)), outboxTable(table.id)],
+    [qualified(sourceName(table)), wanted, outboxTable(table.id)],
   );
-  if (found.rows[0]?.triggers !== OUTBOX_EVENTS.length) return false;
+  if (found.rows[0]?.triggers !== wanted.length) return false;
   return !table.isTree || (await findUnguarded(pg, table)).length === 0;
 }
 

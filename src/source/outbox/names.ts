@@ -7,9 +7,22 @@ import { quotePg } from '../../domain/identifier.js';
 export const OUTBOX_EVENTS = ['insert', 'update', 'delete', 'truncate'] as const;
 export type OutboxEvent = (typeof OUTBOX_EVENTS)[number];
 
+/** What can happen to a row in a session that applies changes of elsewhere, each with a trigger of its own: see `CaptureForm`. */
+export const APPLIED_EVENTS = ['inserted', 'updated', 'deleted'] as const;
+export type AppliedEvent = (typeof APPLIED_EVENTS)[number];
+
 /** The functions that an outbox may have: `truncating` runs before the TRUNCATE of a partitioned table. */
-export const CAPTURE_FUNCTIONS = [...OUTBOX_EVENTS, 'truncating'] as const;
+export const CAPTURE_FUNCTIONS = [...OUTBOX_EVENTS, 'truncating', ...APPLIED_EVENTS] as const;
 export type CaptureFunction = (typeof CAPTURE_FUNCTIONS)[number];
+
+/** The event of a statement that does to rows what is applied; undefined where `event` is none of those. */
+export function appliedAs(event: CaptureFunction): Exclude<OutboxEvent, 'truncate'> | undefined {
+  return (APPLIED_AS as Readonly<Partial<Record<CaptureFunction, Exclude<OutboxEvent, 'truncate'>>>>)[event];
+}
+
+const APPLIED_AS = { inserted: 'insert', updated: 'update', deleted: 'delete' } as const satisfies Readonly<
+  Record<AppliedEvent, OutboxEvent>
+>;
 
 /** Names of the transition tables: a user's table of the same name does not hide them, nor they it. */
 export const NEW_ROWS = 'pg2click_new';

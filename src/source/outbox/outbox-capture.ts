@@ -15,15 +15,17 @@ import type { OutboxRow } from './steps.js';
 import { outboxSharing } from './sharing.js';
 import { refuseLeftovers } from './refuse-leftovers.js';
 import { refreshCapture } from './refresh.js';
-import { captureFormOf } from './trigger-level.js';
+import { captureFormOf } from './capture-form.js';
 
 /** Triggers write the keys of changed rows into an outbox table, in the user's transaction. */
 export const outboxCapture: Capture = {
   kind: 'outbox',
 
   async inspect(pg, name, options) {
-    const { triggerLevel, isTree, ...inspection } = await inspectTable(pg, name, options);
-    return { ...inspection, capture: { kind: 'outbox', triggerLevel, ...(isTree ? { isTree } : {}) } };
+    const { triggerLevel, isTree, subscribed: _, ...inspection } = await inspectTable(pg, name, options);
+    const appliedRows = triggerLevel === 'statement';
+    const form = { triggerLevel, ...(appliedRows ? { appliedRows } : {}), ...(isTree ? { isTree } : {}) };
+    return { ...inspection, capture: { kind: 'outbox', ...form } };
   },
 
   refuseLeftovers,

@@ -22,7 +22,7 @@ import type { OutboxReader, ReadingServices } from './reader.js';
 import { refreshCapture } from './refresh.js';
 import type { MovedBatch, OpenOutboxSteps, OutboxRow, OutboxSteps } from './steps.js';
 import { readOutboxSequence, type OutboxSequence } from './sequence.js';
-import { captureFormOf } from './trigger-level.js';
+import { captureFormOf } from './capture-form.js';
 import type { OutboxWatch } from './watch.js';
 import { LookPace } from './look-pace.js';
 import { OutboxWatermark } from './watermark.js';

@@ -2,7 +2,7 @@ import type { Queryable } from '../../connect/queryable.js';
 import { sourceName, type ReplicatedTable } from '../../domain/replicated-table.js';
 import type { TableName } from '../../domain/table-name.js';
 import { qualified, triggerName } from './names.js';
-import { beforeTruncateSql, enableAlwaysSql } from './trigger-sql.js';
+import { beforeTruncateSql, enableSql } from './trigger-sql.js';
 
 /** A partition that holds rows, on which no trigger of ours runs before a TRUNCATE. */
 export interface UnguardedPartition {
@@ -17,7 +17,10 @@ type Tree = Pick<ReplicatedTable, 'id' | 'name' | 'source' | 'relation'>;
 
 /** The trigger that runs before the TRUNCATE of a partitioned table. */
 export function guardTree(table: Tree, owned: boolean): readonly string[] {
-  return [beforeTruncateSql(table.id, sourceName(table), 'truncating'), enableAlwaysSql(table, 'truncating', owned)];
+  return [
+    beforeTruncateSql(table.id, sourceName(table), 'truncating'),
+    enableSql(table, 'truncating', { sessions: 'always', owned }),
+  ];
 }
 
 /**
@@ -43,7 +46,10 @@ export async function findUnguarded(pg: Queryable, { id, relation }: Tree): Prom
 /** Called in a transaction. */
 export async function guardPartition(pg: Queryable, id: string, name: TableName): Promise<void> {
   const owned = await ownsTable(pg, name);
-  const statements = [beforeTruncateSql(id, name, 'truncate'), enableAlwaysSql({ id, name }, 'truncate', owned)];
+  const statements = [
+    beforeTruncateSql(id, name, 'truncate'),
+    enableSql({ id, name }, 'truncate', { sessions: 'always', owned }),
+  ];
   await pg.query(statements.join(';\n'));
 }
 

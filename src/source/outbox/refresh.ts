@@ -6,9 +6,9 @@ import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { fingerprintTable, type Fingerprint } from '../catalog/fingerprint.js';
 import { inTransaction } from '../transaction.js';
 import { readCaptureKey } from './capture-key.js';
-import { captureBody, captureFunctionSql, functionsOf } from './capture-sql.js';
+import { captureBody, captureFunctionSql } from './capture-sql.js';
 import type { CaptureFunction } from './names.js';
-import type { CaptureForm } from './trigger-level.js';
+import { functionsOf, type CaptureForm } from './capture-form.js';
 
 type RefreshedTable = Pick<ReplicatedTable, 'id' | 'name' | 'relation' | 'shape' | 'columns' | 'key' | 'fingerprint'> &
   Partial<Pick<ReplicatedTable, 'route'>> &

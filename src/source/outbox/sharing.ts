@@ -5,7 +5,7 @@ import type { OutboxSharing } from '../capture.js';
 import { fingerprintTable, type Fingerprint } from '../catalog/fingerprint.js';
 import { explainTriggers } from '../catalog/fingerprint-difference.js';
 import { installOutbox, removeOutbox } from './install.js';
-import { captureFormOf } from './trigger-level.js';
+import { captureFormOf } from './capture-form.js';
 
 /**
  * Triggers beside another capture. The lock under which they are made is granted when every writer before has ended, and their event is

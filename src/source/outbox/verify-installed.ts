@@ -2,10 +2,9 @@ import type { Queryable } from '../../connect/queryable.js';
 import type { ReplicatedTable } from '../../domain/replicated-table.js';
 import type { Fingerprint } from '../catalog/fingerprint.js';
 import { changedMeanwhile, verifyInspected } from '../catalog/verify-inspected.js';
-import { functionsOf } from './capture-sql.js';
-import { triggerName } from './names.js';
+import { triggerName, type CaptureFunction } from './names.js';
 import { findUnguarded } from './partitions.js';
-import type { CaptureForm } from './trigger-level.js';
+import { firesIn, functionsOf, type CaptureForm } from './capture-form.js';
 
 type InstalledTable = Pick<
   ReplicatedTable,
@@ -25,8 +24,9 @@ export async function verifyInstalled(pg: Queryable, table: InstalledTable): Pro
   if (now.isTree !== table.isTree || (now.triggerLevel === 'row' && table.triggerLevel === 'statement'))
     throw changedMeanwhile(table.name);
   const { triggers } = JSON.parse(now.fingerprint) as Fingerprint;
-  if (!functionsOf(table).every((event) => triggers[triggerName(table.id, event)]?.enabled === 'A'))
-    throw changedMeanwhile(table.name);
+  const isThere = (event: CaptureFunction): boolean =>
+    triggers[triggerName(table.id, event)]?.enabled === firesIn(table, event);
+  if (!functionsOf(table).every(isThere)) throw changedMeanwhile(table.name);
   if (table.isTree && (await findUnguarded(pg, table)).length > 0) throw changedMeanwhile(table.name);
   return now.fingerprint;
 }

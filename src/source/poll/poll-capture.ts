@@ -103,8 +103,13 @@ async function inspect(
     });
   try {
     const makes = hasTrigger(kind, { channel }) ? 'trigger' : 'nothing';
-    const { triggerLevel, isTree: _, ...inspection } = await inspectTable(pg, name, { ...ofTable, makes });
-    if (triggerLevel === 'row')
+    const {
+      subscribed,
+      triggerLevel: _level,
+      isTree: _tree,
+      ...inspection
+    } = await inspectTable(pg, name, { ...ofTable, makes });
+    if (subscribed)
       throw new Failure('UnsuitableTable', {
         message: `A subscription writes to ${title}, with ids that its sequence here never gave out.`,
         remedy: 'Use --capture outbox.',

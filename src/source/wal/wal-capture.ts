@@ -99,7 +99,8 @@ async function inspect(pg: Queryable, name: TableName, options: CaptureOptions):
     // What happens to a partition as a whole is not sent, and a log has every change.
     const isLog = options.engine === 'log';
     const {
-      triggerLevel: _,
+      triggerLevel: _level,
+      subscribed: _subscribed,
       isTree,
       ...inspection
     } = await inspectTable(pg, name, { ...options, makes: isLog ? 'nothing' : 'publication' });
