@@ -125,6 +125,8 @@ export interface FailureReport {
   readonly kind: FailureKind;
   readonly message: string;
   readonly remedy: string;
+  /** Identity of the worker that met it. */
+  readonly worker?: string | undefined;
 }
 
 export interface TaskFailure extends FailureReport {

@@ -61,9 +61,10 @@ function changeText({ table, change, refused }: TableView): string[] {
   ];
 }
 
-function failureText({ task, kind, since, retrying, attempt }: FailureView): string {
+function failureText({ task, kind, since, retrying, attempt, worker }: FailureView): string {
   const what = task ?? 'the table';
+  const by = worker === null ? '' : `, by worker ${worker}`;
   if (retrying)
-    return chalk.yellow(`${what} is being retried (${attempt === null ? '' : `attempt ${attempt}, `}${kind})`);
-  return chalk.red(`${what} is parked (${kind}${since === null ? '' : `, since ${since}`})`);
+    return chalk.yellow(`${what} is being retried (${attempt === null ? '' : `attempt ${attempt}, `}${kind}${by})`);
+  return chalk.red(`${what} is parked (${kind}${since === null ? '' : `, since ${since}`}${by})`);
 }

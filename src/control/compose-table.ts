@@ -216,6 +216,7 @@ function failingTaskOf(
     since: null,
     retrying: true,
     attempt,
+    worker: null,
   };
 }
 
@@ -228,8 +229,8 @@ function failureOf(
 ): FailureView | null {
   const park = status?.parks[0];
   if (park !== undefined) {
-    const { where, kind, message, remedy, since } = park;
-    return { task: where, kind, message, remedy, since, retrying: false, attempt: null };
+    const { where, kind, message, remedy, since, worker = null } = park;
+    return { task: where, kind, message, remedy, since, retrying: false, attempt: null, worker };
   }
   const retried = pending.find(
     (each) => each.failure !== undefined && each.attempt > 1 && !hasRecovered(each, backlog?.stages[each.task]),
@@ -246,6 +247,7 @@ function failureOf(
     since: null,
     retrying: description?.phase !== 'parked',
     attempt: null,
+    worker: null,
   };
 }
 

@@ -13,13 +13,21 @@ export interface PendingTask {
   readonly task: Task;
   readonly attempt: number;
   /** Why the attempt before ended; whether this one met the same, only its progress says. */
-  readonly failure: { readonly kind: FailureKind; readonly message: string; readonly remedy: string } | undefined;
+  readonly failure: PendingFailure | undefined;
   /** A worker runs this attempt, and was heard of since it began: not one that waits for its turn. */
   readonly alive: boolean;
   /** Seconds since its last heartbeat; null before the first of this attempt. */
   readonly heardAgo: number | null;
   /** What that said; undefined where this attempt reported nothing yet. */
   readonly progress: SliceProgress | undefined;
+}
+
+export interface PendingFailure {
+  readonly kind: FailureKind;
+  readonly message: string;
+  readonly remedy: string;
+  /** Identity of the worker that met it; null where that is not known. */
+  readonly worker: string | null;
 }
 
 export interface TableDescription {
@@ -139,21 +147,22 @@ function readPending(activity: RawActivity): PendingTask[] {
   ];
 }
 
-function readFailure({ lastFailure }: RawActivity): PendingTask['failure'] {
+function readFailure({ lastFailure }: RawActivity): PendingFailure | undefined {
   if (lastFailure === null || lastFailure === undefined) return undefined;
   if (lastFailure.timeoutFailureInfo !== null && lastFailure.timeoutFailureInfo !== undefined) {
     const message = 'The worker that ran the last attempt was not heard of in time.';
-    return { kind: 'WorkerLost', message, remedy: policyOf('WorkerLost').remedy };
+    return { kind: 'WorkerLost', message, remedy: policyOf('WorkerLost').remedy, worker: null };
   }
   const kind = lastFailure.applicationFailureInfo?.type;
   const known: FailureKind = isFailureKind(kind) ? kind : 'Unexpected';
-  const details = readFirst<{ message?: unknown; remedy?: unknown }>(
+  const details = readFirst<{ message?: unknown; remedy?: unknown; worker?: unknown }>(
     lastFailure.applicationFailureInfo?.details?.payloads,
   );
   return {
     kind: known,
     message: text(details?.message) ?? text(lastFailure.message) ?? 'The last attempt failed without a word.',
     remedy: text(details?.remedy) ?? policyOf(known).remedy,
+    worker: text(details?.worker) ?? null,
   };
 }
 

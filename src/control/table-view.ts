@@ -158,6 +158,8 @@ export interface FailureView {
   readonly retrying: boolean;
   /** Of the attempt that runs or comes next. */
   readonly attempt: number | null;
+  /** Identity of the worker that met it; null where that is not known. */
+  readonly worker: string | null;
 }
 
 export interface PipelineView {
@@ -266,7 +268,14 @@ function misplacedWorkflow(
   if (elsewhere === undefined) return undefined;
   const message = other === undefined ? elsewhere : othersWorkflow({ workflowId, namespace, other, own });
   const remedy = other === undefined ? ELSEWHERE_REMEDY : OTHERS_REMEDY;
-  const rest = { task: null, kind: 'Misconfigured', since: null, retrying: false, attempt: null } as const;
+  const rest = {
+    task: null,
+    kind: 'Misconfigured',
+    since: null,
+    retrying: false,
+    attempt: null,
+    worker: null,
+  } as const;
   return { isOther: other !== undefined, failure: { ...rest, message, remedy } };
 }
 

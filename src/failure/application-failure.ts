@@ -13,6 +13,8 @@ import { type FailureKind, isFailureKind, policyOf } from './kinds.js';
 interface FailureDetails {
   readonly message: string;
   readonly remedy: string;
+  /** Identity of the worker that met it; undefined where a worker of an older release did. */
+  readonly worker?: string | undefined;
 }
 
 /** A failure of an activity, as the workflow sees it. */
@@ -34,7 +36,7 @@ const CODE_ERRORS: readonly string[] = ['TypeError', 'ReferenceError', 'RangeErr
  *
  * Causes are left behind: servers quote row values in their texts, and a history is read by many.
  */
-export function toApplicationFailure(error: unknown, what: string): Error {
+export function toApplicationFailure(error: unknown, what: string, worker?: string): Error {
   if (error instanceof ApplicationFailure || error instanceof CancelledFailure) return error;
   if (error instanceof Error && error.name === 'AbortError') return error;
   const failure = error instanceof Failure ? error : unexpected(error, what);
@@ -42,6 +44,7 @@ export function toApplicationFailure(error: unknown, what: string): Error {
   const details: FailureDetails = {
     message: clip(failure.message, MESSAGE_LIMIT),
     remedy: failure.remedy ?? policy.remedy,
+    ...(worker === undefined ? {} : { worker }),
   };
   const converted = ApplicationFailure.create({
     type: failure.kind,
@@ -67,7 +70,7 @@ export function readActivityFailure(error: unknown): ActivityTrouble {
     const kind = isFailureKind(cause.type) ? cause.type : 'Unexpected';
     const details = readDetails(cause.details?.[0]);
     const parked = policyOf(kind).treatment === 'parked' || cause.nonRetryable === true;
-    return trouble(kind, details.message ?? cause.message, { parked, remedy: details.remedy });
+    return trouble(kind, details.message ?? cause.message, { ...details, parked });
   }
   if (cause instanceof TimeoutFailure)
     return trouble('NoProgress', `${activityType} was not heard of in time (${cause.timeoutType}).`);
@@ -98,22 +101,24 @@ function framesOf(error: Error): string {
 function trouble(
   kind: FailureKind,
   message: string,
-  { parked = false, remedy }: { parked?: boolean; remedy?: string | undefined } = {},
+  { parked = false, remedy, worker }: { parked?: boolean } & Partial<Omit<FailureDetails, 'message'>> = {},
 ): ActivityTrouble {
   return {
     kind,
     message: clip(message, MESSAGE_LIMIT),
     remedy: clip(remedy ?? policyOf(kind).remedy, MESSAGE_LIMIT),
     parked,
+    ...(worker === undefined ? {} : { worker: clip(worker, MESSAGE_LIMIT) }),
   };
 }
 
 /** Details may come from anyone who can complete an activity, so nothing is taken for granted. */
 function readDetails(value: unknown): Partial<FailureDetails> {
   if (typeof value !== 'object' || value === null) return {};
-  const { message, remedy } = value as Record<string, unknown>;
+  const { message, remedy, worker } = value as Record<string, unknown>;
   return {
     ...(typeof message === 'string' ? { message } : {}),
     ...(typeof remedy === 'string' ? { remedy } : {}),
+    ...(typeof worker === 'string' ? { worker } : {}),
   };
 }

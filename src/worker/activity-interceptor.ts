@@ -71,7 +71,7 @@ export function activityInterceptor({
             log.info({ ...fields, ...done.fields, seconds: (Date.now() - startedAt) / 1_000 }, done.what);
           return receipt;
         } catch (error) {
-          const failure = toApplicationFailure(error, info.activityType);
+          const failure = toApplicationFailure(error, info.activityType, identity);
           // What is no ApplicationFailure is a cancellation.
           if (failure instanceof ApplicationFailure) {
             const kind = isFailureKind(failure.type) ? failure.type : 'Unexpected';

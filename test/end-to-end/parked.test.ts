@@ -231,6 +231,7 @@ describe('lost history, through a worker, its workflow and the command line', ()
       const { failure } = (JSON.parse(told.stdout) as { tables: readonly [{ failure: FailureView }] }).tables[0];
       console.log(`${failure.kind}: ${failure.message} -> ${failure.remedy}`);
       expect(failure.kind).toBe(kind);
+      expect(failure.worker).toMatch(/^[^/]+\/\d+\//u);
 
       await each.byHand?.(lost);
       const steps = stepsOf(each.choice?.exec(failure.remedy)?.[0] ?? failure.remedy, {

@@ -46,7 +46,8 @@ describe('the fingerprint of a source', async () => {
     `update TABLE set v = 'c'`,
     'vacuum freeze pg_trigger',
     'vacuum full pg_trigger',
-    'alter table TABLE enable trigger pg2click_ID_insert', 'alter table TABLE enable replica trigger pg2click_ID_inserted',
+    'alter table TABLE enable trigger pg2click_ID_insert',
+    'alter table TABLE enable replica trigger pg2click_ID_inserted',
     'vacuum full pg2click.outbox_ID',
   ];
   it.each(['vacuum full TABLE', 'cluster TABLE using TABLE_pkey'])(

@@ -88,8 +88,15 @@ describe('a failure read in the workflow', () => {
     });
   });
 
+  it('names the worker that met it', () => {
+    const failure = new Failure('LoginRefused', { message: 'm' });
+    expect(inWorkflow(toApplicationFailure(failure, 'loadSlice', 'host/7/all/1a2b'))).toMatchObject({
+      worker: 'host/7/all/1a2b',
+    });
+  });
+
   it('with details of any shape falls back on message and policy', () => {
-    for (const detail of [undefined, null, 7, 'x', {}, { message: 1, remedy: [] }])
+    for (const detail of [undefined, null, 7, 'x', {}, { message: 1, remedy: [], worker: {} }])
       expect(inWorkflow(ApplicationFailure.create({ type: 'RowRefused', message: 'm', details: [detail] }))).toEqual({
         kind: 'RowRefused',
         message: 'm',

@@ -130,7 +130,7 @@ describe('the lag', () => {
 });
 
 describe('the last failure of a slice', () => {
-  const failure = { kind: 'BrokerUnavailable', message: 'm', remedy: 'r' } as const;
+  const failure = { kind: 'BrokerUnavailable', message: 'm', remedy: 'r', worker: null } as const;
   const lost = { ...failure, kind: 'WorkerLost' } as const;
   it.each<[string, Partial<StageBacklog>, Partial<PendingTask>, boolean]>([
     ['stands while the next attempt waits for its turn', {}, { failure }, true],
@@ -161,7 +161,12 @@ describe('the last failure of a slice', () => {
 });
 
 describe('what a command says of an attempt before the one that runs', () => {
-  const failure = { kind: 'WorkerLost', message: 'The worker was not heard of.', remedy: 'Wait.' } as const;
+  const failure = {
+    kind: 'WorkerLost',
+    message: 'The worker was not heard of.',
+    remedy: 'Wait.',
+    worker: null,
+  } as const;
 
   it('is nothing once a worker was heard of in the one that runs', () => {
     expect(retriedFor(task('resync:1', { attempt: 2, failure, alive: true, heardAgo: 1 }))).toBeUndefined();

@@ -195,11 +195,14 @@ it('trouble stands below its table: what, since when, and what to do', () => {
     since: '2026-11-22T09:00:00Z',
     retrying: false,
     attempt: null,
+    worker: null,
   } as const;
   expect(drawn(view([{ ...ORDERS, phase: 'parked', failure }])).slice(-2)).toEqual([
     '      load:main is parked (RowRefused, since 2026-11-22T09:00:00Z): ClickHouse refused a row.',
     '      → Correct it.',
   ]);
+  const met = drawn(view([{ ...ORDERS, phase: 'parked', failure: { ...failure, worker: 'host/7/all/1a2b' } }]));
+  expect(met.at(-2)).toContain('(RowRefused, since 2026-11-22T09:00:00Z, by worker host/7/all/1a2b)');
   const retried = drawn(view([{ ...ORDERS, failure: { ...failure, retrying: true, attempt: 7 } }]));
   expect(retried[3]).toContain('◌ retrying');
   expect(retried.at(-2)).toContain('load:main is being retried (attempt 7, RowRefused): ClickHouse refused a row.');
@@ -274,6 +277,7 @@ it('a park of which only the kind is known names the table, not nothing', () => 
     since: null,
     retrying: false,
     attempt: null,
+    worker: null,
   } as const;
   const lines = drawn(view([{ ...ORDERS, phase: 'parked', answering: false, failure }], 0));
   expect(lines[4]).toBe('      the table is parked (MissingTable): m');
@@ -313,7 +317,14 @@ it('what a table waits for while it is prepared is said, before it is a failure'
 });
 
 it('tables in trouble come first: those that stand still, then those that are retried, then by name', () => {
-  const retried = { task: 'publish', kind: 'SourceUnavailable', message: 'm', remedy: 'r', since: null } as const;
+  const retried = {
+    task: 'publish',
+    kind: 'SourceUnavailable',
+    message: 'm',
+    remedy: 'r',
+    since: null,
+    worker: null,
+  } as const;
   const detached = { position: '0/1', at: '2026-11-22T09:00:00Z', why: 'w', remedy: 'r' };
   const tables = [
     { ...ORDERS, table: 'public.a' },
