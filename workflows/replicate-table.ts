@@ -329,8 +329,10 @@ function requireOwnId(address: TableAddress): void {
 }
 
 /** @throws ApplicationFailure `Misconfigured` */
-function firstState({ priority }: ReplicateTableInput): TableState {
-  const state = initialState(now());
+function firstState({ priority, lackingAttributes = [] }: ReplicateTableInput): TableState {
+  if (!Array.isArray(lackingAttributes)) throw misconfigured('lackingAttributes must be a list of search attributes.');
+  const lacking = lackingAttributes.length === 0 ? {} : { lackingAttributes };
+  const state: TableState = { ...initialState(now()), ...lacking };
   if (priority === undefined) return state;
   if (isCopyPriority(priority)) return { ...state, priority };
   throw misconfigured(BAD_PRIORITY);
