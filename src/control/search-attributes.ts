@@ -12,7 +12,7 @@ import { PHASES, type Phase } from '../../workflows/table-state.js';
 export type TemporalServices = Pick<ConnectionLike, 'operatorService' | 'workflowService'>;
 
 /** Numbers of `temporal.api.enums.v1.IndexedValueType`. */
-const TYPE_NUMBERS = { Keyword: 2, Int: 3 } as const;
+export const TYPE_NUMBERS = { Keyword: 2, Int: 3 } as const;
 
 /** What a workflow shows of its table without being asked. */
 export interface Shown {

@@ -1,5 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { findLacking, listSearchAttributes, typeNumber, type TemporalServices } from '../control/search-attributes.js';
+import {
+  findLacking,
+  listSearchAttributes,
+  TYPE_NUMBERS,
+  typeNumber,
+  type TemporalServices,
+} from '../control/search-attributes.js';
 import { SEARCH_ATTRIBUTES, type SearchAttributeName } from '../domain/search-attributes.js';
 import type { Log } from '../observe/log.js';
 
@@ -18,18 +24,23 @@ export async function ensureSearchAttributes(
   services: TemporalServices,
   namespace: string,
 ): Promise<LackNote | undefined> {
-  const missing = await findLacking(services, namespace);
-  if (missing === undefined || missing.length === 0) return undefined;
+  const lacking = (await findLacking(services, namespace)) ?? [];
+  if (lacking.length === 0) return undefined;
+  const known = (await listSearchAttributes(services, namespace)) ?? {};
+  /** Those of another type: adding them changes nothing, and the server says that it went well. */
+  const wrong = lacking.filter((name) => known[name] !== undefined);
+  const absent = lacking.filter((name) => !wrong.includes(name));
   try {
-    await register(services, namespace, missing);
-    return undefined;
+    if (absent.length > 0) await register(services, namespace, absent);
+    return wrong.length === 0 ? undefined : explainLack(namespace, wrong, known);
   } catch {
     // All or none: one by one, the most useful ones may find room.
-    for (const name of missing) await register(services, namespace, [name]).catch(() => undefined);
+    for (const name of absent) await register(services, namespace, [name]).catch(() => undefined);
   }
   // Another worker may have added some in between.
-  const names = (await findLacking(services, namespace)) ?? missing;
-  return names.length === 0 ? undefined : explainLack(services, namespace, names);
+  const names = (await findLacking(services, namespace)) ?? lacking;
+  const now = (await listSearchAttributes(services, namespace)) ?? known;
+  return names.length === 0 ? undefined : explainLack(namespace, names, now);
 }
 
 async function register(
@@ -44,32 +55,35 @@ async function register(
 /** How many custom attributes of this type a namespace may have where Temporal keeps them in SQL. */
 const MOST_KEYWORDS = 10;
 
-async function explainLack(
-  services: TemporalServices,
+function explainLack(
   namespace: string,
   names: readonly SearchAttributeName[],
-): Promise<LackNote> {
-  const known = (await listSearchAttributes(services, namespace)) ?? {};
-  const keywords = Object.values(known).filter((type) => type === typeNumber('Pg2clickPhase')).length;
-  const flags = names.map((name) => `--name ${name} --type ${SEARCH_ATTRIBUTES[name]}`).join(' ');
-  const wrong = names.filter((name) => known[name] !== undefined);
-  const [why, remedy] =
-    wrong.length > 0
-      ? [
-          `of another type is there: ${wrong.join(', ')}`,
-          `remove it (temporal operator search-attribute remove --name ${wrong.join(' --name ')})`,
-        ]
-      : keywords >= MOST_KEYWORDS
-        ? [
-            `it has ${keywords} of type Keyword, and Temporal lets it have ${MOST_KEYWORDS}`,
-            'give pg2click a namespace of its own (TEMPORAL_NAMESPACE), or remove one that nobody needs (temporal operator search-attribute remove --name NAME)',
-          ]
-        : ['adding them was refused', `let an operator run: temporal operator search-attribute create ${flags}`];
+  known: Readonly<Record<string, number>>,
+): LackNote {
+  const [why, remedy] = reasonOf(names, known);
   return {
     names,
     message: `Tables go on without search attributes that Temporal namespace "${namespace}" lacks (${names.join(', ')}): ${why}.`,
     remedy: `To filter lists of Temporal by them, ${remedy}. Workers notice it within a minute.`,
   };
+}
+
+function reasonOf(
+  names: readonly SearchAttributeName[],
+  known: Readonly<Record<string, number>>,
+): readonly [why: string, remedy: string] {
+  const remove = 'temporal operator search-attribute remove';
+  const wrong = names.filter((name) => known[name] !== undefined);
+  if (wrong.length > 0)
+    return [`of another type is there: ${wrong.join(', ')}`, `run: ${remove} --name ${wrong.join(' --name ')}`];
+  const keywords = Object.values(known).filter((type) => type === TYPE_NUMBERS.Keyword).length;
+  if (keywords >= MOST_KEYWORDS)
+    return [
+      `it has ${keywords} of type Keyword, and Temporal lets it have ${MOST_KEYWORDS}`,
+      `give pg2click a namespace of its own (TEMPORAL_NAMESPACE), or remove one that nobody needs (${remove} --name NAME)`,
+    ];
+  const flags = names.map((name) => `--name ${name} --type ${SEARCH_ATTRIBUTES[name]}`).join(' ');
+  return ['adding them was refused', `let an operator run: temporal operator search-attribute create ${flags}`];
 }
 
 const LOOK_MS = 10_000;

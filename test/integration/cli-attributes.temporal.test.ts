@@ -55,7 +55,7 @@ it('a table is added, followed, paused, resumed and removed where there is room 
   });
   expect(worker.output()).toContain('Tables go on without search attributes');
 
-  const added = await runCli(['add', 'orders'], { env: { ...settings, PG2CLICK_SLICE_SECONDS: '1' } });
+  const added = await runCli(['add', 'orders'], { env: { ...settings, PG2CLICK_SLICE_MS: '1000' } });
   expect(added.code).toBe(0);
   const phaseIs = async (phase: string): Promise<void> =>
     waitFor(async () => (await listTables(temporal.client)).some((each) => each.phase === phase), {
