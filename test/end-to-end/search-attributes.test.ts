@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { isEqual } from '../../dev/compare/compare.js';
+import { queryTable } from '../../src/control/describe-table.js';
 import { openHarness, type Harness } from '../support/harness.js';
 import { addressOf, freshDatabase, freshSink, waitFor } from '../support/stack.js';
 
@@ -16,6 +17,7 @@ beforeEach(async () => {
   const pg = await harness.connect();
   await pg.query(`create table orders (id int primary key); insert into orders values (1)`);
   await harness.add({ ...name, sliceMs: 1_000 });
+  await streams();
 });
 afterEach(() => harness.close());
 
@@ -46,6 +48,10 @@ async function expectRow(id: number): Promise<void> {
   const pg = await harness.connect();
   await pg.query(`insert into orders values ($1)`, [id]);
   await waitFor(async () => (await harness.settle(1_000)).every(isEqual), { deadlineMs: 60_000, what: 'the row' });
+  await streams();
+}
+
+async function streams(): Promise<void> {
   await waitFor(async () => (await harness.describe(name))?.phase === 'streaming', {
     deadlineMs: 60_000,
     what: 'the table to stream',
@@ -59,19 +65,54 @@ it('a search attribute that somebody removes is made again, and rows go on', asy
   await waitFor(async () => 'Pg2clickPhase' in (await listed()), { deadlineMs: 60_000, what: 'the attribute' });
 });
 
-it('one whose place another takes is left out, and comes back when there is room', async () => {
+/** @returns what the memo has of the phase */
+async function noted(): Promise<unknown> {
+  const workflow = harness.temporal.client.workflow.getHandle(harness.workflowId(name));
+  return (await workflow.describe()).memo?.['Pg2clickPhase'];
+}
+
+/** The place of a search attribute of ours, in a namespace that has no other. */
+async function loseToAnother(): Promise<void> {
   const keywords = Object.values(await listed()).filter((type) => type === 2).length;
   for (let n = keywords; n < 10; n += 1) await take(`Other${n}`);
   await remove('Pg2clickPhase');
   await take('Other');
-  const memo = async (): Promise<unknown> =>
-    (await harness.temporal.client.workflow.getHandle(harness.workflowId(name)).describe()).memo?.['Pg2clickPhase'];
-  await waitFor(async () => (await memo()) === 'streaming', { deadlineMs: 60_000, what: 'the memo to have the phase' });
+}
+
+it('one whose place another takes is left out, also by later runs, and comes back when there is room', async () => {
+  await loseToAnother();
+  await waitFor(async () => (await noted()) === 'streaming', {
+    deadlineMs: 60_000,
+    what: 'the memo to have the phase',
+  });
   await pauseAndResume();
   await expectRow(2);
 
+  // 4 MiB of history is what makes the server suggest another run.
+  const workflow = harness.temporal.client.workflow.getHandle(harness.workflowId(name));
+  for (const letter of ['a', 'b', 'c', 'd']) await workflow.signal('pause', { reason: letter.repeat(1_500_000) });
+  await waitFor(async () => (await queryTable(harness.temporal.client, harness.workflowId(name)))?.runs === 2, {
+    deadlineMs: 60_000,
+    what: 'the next run',
+  });
+  await expectRow(3);
+  expect(await noted()).toBe('streaming');
+
   await remove('Other');
   await waitFor(async () => 'Pg2clickPhase' in (await listed()), { deadlineMs: 90_000, what: 'the attribute' });
-  await waitFor(async () => (await memo()) === undefined, { deadlineMs: 60_000, what: 'the memo to be empty' });
-  await expectRow(3);
+  await waitFor(async () => (await noted()) === undefined, { deadlineMs: 60_000, what: 'the memo to be empty' });
+  await expectRow(4);
+});
+
+it('a table that wrote one before it was known to be lost is started again, and goes on where it stands', async () => {
+  await loseToAnother();
+  await pauseAndResume();
+  await waitFor(async () => (await harness.describe(name))?.failingTask, {
+    deadlineMs: 60_000,
+    what: 'a failing task',
+  });
+  await harness.temporal.client.workflow.getHandle(harness.workflowId(name)).terminate('as status says');
+  await harness.add({ ...name, sliceMs: 1_000 });
+  await expectRow(2);
+  expect(await noted()).toBe('streaming');
 });
