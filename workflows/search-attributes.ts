@@ -1,7 +1,7 @@
-import type { SearchAttributeUpdatePair } from '@temporalio/common';
+import type { SearchAttributePair, SearchAttributeUpdatePair } from '@temporalio/common';
 import { upsertMemo, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
 import type { TableAddress } from '../src/domain/receipt.js';
-import { MEMO_NAMES, SEARCH_KEYS } from '../src/domain/search-attributes.js';
+import { MEMO_NAMES, SEARCH_KEYS, type SearchAttributeName } from '../src/domain/search-attributes.js';
 import { searchAttributesOf } from './display.js';
 import { lackingOf, type TableState } from './table-state.js';
 
@@ -15,6 +15,8 @@ const LAG_INTERVAL_MS = 60_000;
  */
 export function searchAttributeWriter(address: TableAddress): (state: TableState) => void {
   let lagToldAt = Number.NEGATIVE_INFINITY;
+  /** Those that come back are told again: with an attribute the server loses its values. */
+  let lacked: readonly SearchAttributeName[] = [];
   return (state) => {
     const wanted = searchAttributesOf(state, address);
     const lacking = lackingOf(state);
@@ -22,7 +24,8 @@ export function searchAttributeWriter(address: TableAddress): (state: TableState
     const pairs: SearchAttributeUpdatePair[] = [];
     for (const key of [SEARCH_KEYS.table, SEARCH_KEYS.pipeline, SEARCH_KEYS.phase, SEARCH_KEYS.failure]) {
       const value = wanted[key.name] as string | null;
-      if (!lacking.includes(key.name) && (known.get(key) ?? null) !== value) pairs.push({ key, value });
+      const before = lacked.includes(key.name) ? undefined : (known.get(key) ?? null);
+      if (!lacking.includes(key.name) && before !== value) pairs.push({ key, value });
     }
     const lag = wanted.Pg2clickLagSeconds as number;
     const now = Date.now();
@@ -32,10 +35,19 @@ export function searchAttributeWriter(address: TableAddress): (state: TableState
       pairs.push({ key: SEARCH_KEYS.lag, value: lag });
     }
     if (pairs.length > 0) upsertSearchAttributes(pairs);
+    lacked = lacking;
 
     const memo = workflowInfo().memo ?? {};
     const notes = MEMO_NAMES.map((name) => [name, lacking.includes(name) ? wanted[name] : null] as const);
     const changed = notes.filter(([name, value]) => (memo[name] ?? null) !== value);
     if (changed.length > 0) upsertMemo(Object.fromEntries(changed));
   };
+}
+
+/** What the next run begins with. Without it that is all of this run, and the server would refuse to start it with one that is lost. */
+export function keptAttributes(state: TableState): { readonly typedSearchAttributes?: SearchAttributePair[] } {
+  const lacking: readonly string[] = lackingOf(state);
+  if (lacking.length === 0) return {};
+  const all = workflowInfo().typedSearchAttributes.getAll();
+  return { typedSearchAttributes: all.filter(({ key }) => !lacking.includes(key.name)) };
 }

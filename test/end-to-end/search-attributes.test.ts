@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { isEqual } from '../../dev/compare/compare.js';
 import { queryTable } from '../../src/control/describe-table.js';
@@ -90,7 +91,10 @@ it('one whose place another takes is left out, also by later runs, and comes bac
 
   // 4 MiB of history is what makes the server suggest another run.
   const workflow = harness.temporal.client.workflow.getHandle(harness.workflowId(name));
-  for (const letter of ['a', 'b', 'c', 'd']) await workflow.signal('pause', { reason: letter.repeat(1_500_000) });
+  for (const letter of ['a', 'b', 'c', 'd']) {
+    await workflow.signal('pause', { reason: letter.repeat(1_500_000) });
+    await sleep(200);
+  }
   await waitFor(async () => (await queryTable(harness.temporal.client, harness.workflowId(name)))?.runs === 2, {
     deadlineMs: 60_000,
     what: 'the next run',
