@@ -52,8 +52,9 @@ async function register(
   await operatorService.addSearchAttributes({ namespace, searchAttributes });
 }
 
-/** How many custom attributes of this type a namespace may have where Temporal keeps them in SQL. */
-const MOST_KEYWORDS = 10;
+/** How many custom attributes of a type a namespace may have where Temporal keeps them in SQL. */
+const MOST = { Keyword: 10, Int: 3 } as const;
+const TYPES = ['Keyword', 'Int'] as const;
 
 function explainLack(
   namespace: string,
@@ -76,10 +77,13 @@ function reasonOf(
   const wrong = names.filter((name) => known[name] !== undefined);
   if (wrong.length > 0)
     return [`of another type is there: ${wrong.join(', ')}`, `run: ${remove} --name ${wrong.join(' --name ')}`];
-  const keywords = Object.values(known).filter((type) => type === TYPE_NUMBERS.Keyword).length;
-  if (keywords >= MOST_KEYWORDS)
+  const countOf = (type: (typeof TYPES)[number]): number =>
+    Object.values(known).filter((each) => each === TYPE_NUMBERS[type]).length;
+  const wanted = TYPES.filter((type) => names.some((name) => SEARCH_ATTRIBUTES[name] === type));
+  const full = wanted.find((type) => countOf(type) >= MOST[type]);
+  if (full !== undefined)
     return [
-      `it has ${keywords} of type Keyword, and Temporal lets it have ${MOST_KEYWORDS}`,
+      `it has ${countOf(full)} of type ${full}, and Temporal lets it have ${MOST[full]}`,
       `give pg2click a namespace of its own (TEMPORAL_NAMESPACE), or remove one that nobody needs (${remove} --name NAME)`,
     ];
   const flags = names.map((name) => `--name ${name} --type ${SEARCH_ATTRIBUTES[name]}`).join(' ');
