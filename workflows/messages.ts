@@ -7,6 +7,7 @@ import type { CopyPriority } from '../src/domain/copy-priority.js';
 import type { Kept } from '../src/domain/kept-table.js';
 import type { ReplayTerms } from '../src/domain/replay.js';
 import type { CopyReceipt, RemoveReceipt, TableAddress } from '../src/domain/receipt.js';
+import type { SearchAttributeName } from '../src/domain/search-attributes.js';
 import type { ShapeChange } from '../src/domain/shape.js';
 import type { StageId } from '../src/domain/route.js';
 import type { TableOptions } from '../src/domain/replicated-table.js';
@@ -32,6 +33,8 @@ export interface ReplicateTableInput {
   readonly priority?: CopyPriority | undefined;
   /** Where the activities are polled; default the queues every worker polls. Others isolate a pipeline, or a test. */
   readonly taskQueues?: { readonly producer: string; readonly consumer: string } | undefined;
+  /** Search attributes that the namespace lacks. Absent: none. Later ones come with receipts. */
+  readonly lackingAttributes?: readonly SearchAttributeName[] | undefined;
   /** Carried over continue-as-new; never given by a starter. */
   readonly state?: TableState | undefined;
 }

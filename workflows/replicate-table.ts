@@ -3,6 +3,7 @@ import {
   ApplicationFailure,
   CancellationScope,
   condition,
+  type ContinueAsNewOptions,
   type defineSignal,
   type defineUpdate,
   isCancellation,
@@ -62,7 +63,7 @@ import { performChange } from './perform-change.js';
 import { BAD_PRIORITY } from './read-terms.js';
 import { type Action, handleRequest, readRequest, type Request } from './request.js';
 import { CONFIGURE_TASK } from './route-change.js';
-import { searchAttributeWriter } from './search-attributes.js';
+import { keptAttributes, searchAttributeWriter } from './search-attributes.js';
 import { totalsOf } from './stage-totals.js';
 import { stageStoppedBy, stopTask } from './stop-task.js';
 import { initialState, reduce, stageSpecs, type TableEvent, type TableState, type Task } from './table-state.js';
@@ -290,7 +291,10 @@ export async function replicateTable(input: ReplicateTableInput): Promise<TableS
       if (running.size === 0 && (leaving || state.lifecycle.step === 'removed')) {
         await condition(allHandlersFinished);
         if (state.lifecycle.step === 'removed') return statusOf(state, address, []);
-        await continueAsNew({ ...input, ...address, state: reduce(state, { type: 'continued' }) });
+        await continueAsNew(
+          { ...input, ...address, state: reduce(state, { type: 'continued' }) },
+          keptAttributes(state),
+        );
       }
       const seen = turns;
       await condition(() => turns !== seen);
@@ -329,8 +333,10 @@ function requireOwnId(address: TableAddress): void {
 }
 
 /** @throws ApplicationFailure `Misconfigured` */
-function firstState({ priority }: ReplicateTableInput): TableState {
-  const state = initialState(now());
+function firstState({ priority, lackingAttributes = [] }: ReplicateTableInput): TableState {
+  if (!Array.isArray(lackingAttributes)) throw misconfigured('lackingAttributes must be a list of search attributes.');
+  const lacking = lackingAttributes.length === 0 ? {} : { lackingAttributes };
+  const state: TableState = { ...initialState(now()), ...lacking };
   if (priority === undefined) return state;
   if (isCopyPriority(priority)) return { ...state, priority };
   throw misconfigured(BAD_PRIORITY);
@@ -370,11 +376,11 @@ function shouldContinueAsNew(running: ReadonlyMap<Task, CancellationScope>): boo
   return ![...running.keys()].some((task) => inputOf(task) === 'table') || patched('copy-slices');
 }
 
-async function continueAsNew(input: ReplicateTableInput): Promise<never> {
+async function continueAsNew(input: ReplicateTableInput, attributes: ContinueAsNewOptions): Promise<never> {
   // Only then: a worker without versioning knows no such behaviour.
   const upgrade = workflowInfo().targetWorkerDeploymentVersionChanged;
   const options = upgrade ? { initialVersioningBehavior: InitialVersioningBehavior.AUTO_UPGRADE } : {};
-  return makeContinueAsNewFunc<typeof replicateTable>(options)(input);
+  return makeContinueAsNewFunc<typeof replicateTable>({ ...options, ...attributes })(input);
 }
 
 function isFinished(receipt: SliceReceipt): boolean {

@@ -1,4 +1,12 @@
-import type { ChangeReceipt, CopyReceipt, PrepareReceipt, RemoveReceipt, SliceReceipt } from '../src/domain/receipt.js';
+import type {
+  ChangeReceipt,
+  CopyReceipt,
+  PrepareReceipt,
+  RemoveReceipt,
+  SliceReceipt,
+  WorkerNote,
+} from '../src/domain/receipt.js';
+import type { SearchAttributeName } from '../src/domain/search-attributes.js';
 import { readsAgain } from '../src/domain/backfill.js';
 import { COPY_STAGE, type StageId, type StageSpec } from '../src/domain/route.js';
 import type { RouteOptions } from '../src/domain/route-change.js';
@@ -72,6 +80,8 @@ export interface TableState extends ChangeState {
   readonly stopped?: readonly StageId[];
   /** Ids of the requests handled last, oldest first: a repeat does nothing. */
   readonly handled: readonly string[];
+  /** Search attributes that the namespace lacks, as the start or the last receipt said. Absent: none. */
+  readonly lackingAttributes?: readonly SearchAttributeName[];
   /** The last message that could not be understood: signals have no other way to answer. */
   readonly ignored: IgnoredMessage | null;
   /** Runs of the workflow so far, this one included: it continues as new when its history grows long. */
@@ -216,7 +226,11 @@ export function reduce(state: TableState, event: TableEvent): TableState {
       const receipt = addCopySlice(before, event.receipt);
       const isFinished = receipt.finished !== false;
       const copying = isFinished ? others : { ...others, [stage]: receipt };
-      const moved = { ...succeed(state, stage), ...(state.copying === undefined && isFinished ? {} : { copying }) };
+      const moved = {
+        ...succeed(state, stage),
+        ...lackingNow(state, event.receipt),
+        ...(state.copying === undefined && isFinished ? {} : { copying }),
+      };
       if (readsAgain(stage)) {
         const backfills = moveBackfill(moved, stage, receipt);
         if (!isFinished) return { ...moved, backfills };
@@ -233,7 +247,8 @@ export function reduce(state: TableState, event: TableEvent): TableState {
     case 'sliceEnded': {
       const { stage } = event.receipt;
       const stages = { ...state.stages, [stage]: addSlice(totalsOf(state, stage), event.receipt, event.at) };
-      const next = reshape({ ...succeed(state, stage), stages, ...quarantinedOf(state, event.receipt) }, event.receipt);
+      const noted = { ...quarantinedOf(state, event.receipt), ...lackingNow(state, event.receipt) };
+      const next = reshape({ ...succeed(state, stage), stages, ...noted }, event.receipt);
       return event.receipt.copyAgain === true ? forgetCopies(next) : next;
     }
     case 'stageStarted':
@@ -282,6 +297,17 @@ function quarantinedOf(
 function reshape(state: TableState, { shapes = [] }: SliceReceipt): TableState {
   const shape = shapes.at(-1);
   return shape === undefined || shape.shape <= (state.shape?.shape ?? FIRST_SHAPE) ? state : { ...state, shape };
+}
+
+function lackingNow(
+  { lackingAttributes: before }: TableState,
+  { lackingAttributes: now = [] }: WorkerNote,
+): Pick<TableState, 'lackingAttributes'> {
+  return before === undefined && now.length === 0 ? {} : { lackingAttributes: now };
+}
+
+export function lackingOf({ lackingAttributes = [] }: TableState): readonly SearchAttributeName[] {
+  return lackingAttributes;
 }
 
 export function stoppedOf({ stopped = [] }: TableState): readonly StageId[] {
@@ -336,7 +362,8 @@ export function hasCopy(state: TableState): boolean {
 }
 
 /** Rows and progress are of the whole copy; bytes and seconds of the slice. */
-function addCopySlice(before: CopyReceipt | undefined, { bytes, seconds, ...rest }: CopyReceipt): CopyReceipt {
+function addCopySlice(before: CopyReceipt | undefined, receipt: CopyReceipt): CopyReceipt {
+  const { lackingAttributes: _lacking, bytes, seconds, ...rest } = receipt;
   return { ...rest, bytes: bytes + (before?.bytes ?? 0), seconds: seconds + (before?.seconds ?? 0) };
 }
 

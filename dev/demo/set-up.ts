@@ -48,7 +48,7 @@ export async function setUp(context: DemoContext): Promise<Fixtures> {
   ]);
   const noted = flights.filter((_flight, index) => index % FLIGHTS_PER_NOTE === 0);
   const { temporal, settings } = environment;
-  await ensureSearchAttributes(temporal.operator, settings.temporal.namespace);
+  await ensureSearchAttributes(temporal.client.connection, settings.temporal.namespace);
 
   const [worker] = await Promise.all([
     screen.step(

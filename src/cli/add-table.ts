@@ -63,7 +63,7 @@ export async function addTable(session: Session, table: string, options: AddOpti
       requireSlots(client, address, { queues: servers.queues, slots: worker.slots, stages, addedLoaders }),
       prepared || !options.wait ? undefined : requireTransport(session.settings, route, kafka),
       prepared || !options.wait ? undefined : requireRegistryFor(session.settings, [route]),
-      ensureSearchAttributes(servers.temporal.operator, client.options.namespace),
+      ensureSearchAttributes(client.connection, client.options.namespace),
     ]);
     const rows = found.estimatedRows === null ? '' : `, about ${plural(found.estimatedRows, 'row')}`;
     session.tell(`${title}: ${plural(found.columns.length, 'column')}, key ${found.key.join(', ')}${rows}`);

@@ -117,14 +117,14 @@ async function addAll(
   const newRoutes = added.flatMap(({ checked }) => (checked.prepared ? [] : [checked.route]));
   const usesKafka = newRoutes.some((route) => kafkaOf(route) !== undefined);
   const kafka = { title: plural(added.length, 'table'), command: commandOf(patterns, options) };
-  const { client, operator } = servers.temporal;
+  const { client } = servers.temporal;
   const addedLoaders = await countAddedLoaders(servers.ledger);
   const slots = { queues: servers.queues, slots: settings.worker.slots, stages: specs, addedLoaders };
   const [counted] = await Promise.all([
     requireSlots(client, undefined, { ...slots, tables: added.length, loading: Math.min(added.length, ADDED_AT_ONCE) }),
     usesKafka && options.wait ? requireKafkaFor(settings, kafka) : undefined,
     usesKafka && options.wait ? requireRegistryFor(settings, newRoutes) : undefined,
-    ensureSearchAttributes(operator, client.options.namespace),
+    ensureSearchAttributes(client.connection, client.options.namespace),
   ]);
   const missing = options.wait ? await missingWorkers(servers, { counted, stages: specs }, signal) : [];
   const results = await addPlanned(session, servers, added, {

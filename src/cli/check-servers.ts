@@ -10,7 +10,7 @@ import { taskQueuesOf, type Deployment } from '../domain/deployment.js';
 import { sqlName } from '../domain/table-name.js';
 import { Failure } from '../failure/failure.js';
 import { hasKafkaTable, listTables } from '../ledger/tables.js';
-import { ensureSearchAttributes } from '../worker/search-attributes.js';
+import { ensureSearchAttributes, type LackNote } from '../worker/search-attributes.js';
 import { plural } from '../domain/figures.js';
 import { checkLedger, checkSource, wayOf } from './check-postgres.js';
 import { checkStandby } from './check-standby.js';
@@ -25,6 +25,8 @@ export interface ServerCheck {
   readonly error: Failure | undefined;
   /** Kafka's: nobody said where one is, none is where one usually is, and no table needs it. */
   readonly isAbsent?: boolean | undefined;
+  /** Temporal's: what tables go on without. */
+  readonly lack?: LackNote | undefined;
   /** Temporal's: who works there. */
   readonly workers?: Workers | undefined;
   /** PostgreSQL's: who we are. */
@@ -91,7 +93,9 @@ export async function checkServers(
 async function check(
   server: string,
   address: string,
-  look: () => Promise<Pick<ServerCheck, 'told' | 'isAbsent' | 'workers' | 'deployment' | 'moved' | 'outboxes'>>,
+  look: () => Promise<
+    Pick<ServerCheck, 'told' | 'isAbsent' | 'lack' | 'workers' | 'deployment' | 'moved' | 'outboxes'>
+  >,
 ): Promise<ServerCheck> {
   try {
     return { server, address, error: undefined, ...(await look()) };
@@ -129,18 +133,19 @@ async function checkTemporal(
   session: Session,
   deployment: Deployment | undefined,
   prepare: boolean,
-): Promise<Pick<ServerCheck, 'told' | 'workers' | 'moved'>> {
+): Promise<Pick<ServerCheck, 'told' | 'lack' | 'workers' | 'moved'>> {
   const { settings } = session;
   const temporal = await connectTemporal(settings);
   try {
-    await ensureSearchAttributes(temporal.operator, settings.temporal.namespace);
-    if (deployment === undefined) return { told: 'search attributes ready' };
+    const lack = await ensureSearchAttributes(temporal.client.connection, settings.temporal.namespace);
+    const attributes = lack === undefined ? 'search attributes ready' : `without ${lack.names.join(', ')}`;
+    if (deployment === undefined) return { told: attributes, lack };
     const queues = taskQueuesOf(deployment.id);
     const moved = prepare ? await moveTables(session, temporal.client, queues.workflow) : [];
     const workers = await countWorkers(temporal.client, queues);
     const running = Math.max(workers.producer, workers.consumer, workers.workflow);
     const working = running === 0 ? 'no worker' : plural(running, 'worker');
-    return { told: `search attributes ready, ${working} on task queue ${queues.workflow}`, workers, moved };
+    return { told: `${attributes}, ${working} on task queue ${queues.workflow}`, lack, workers, moved };
   } catch (error) {
     throw error instanceof Failure ? error : explainTemporalConnect(error, settings);
   } finally {

@@ -50,12 +50,13 @@ async function init(session: Session, global: GlobalOptions): Promise<Exit> {
         deployment: deployment ?? null,
         taskQueue: deployment === undefined ? null : taskQueuesOf(deployment.id).workflow,
         moved,
-        servers: checks.map(({ server, address, told, error }) => ({
+        servers: checks.map(({ server, address, told, error, lack }) => ({
           server,
           address,
           ok: error === undefined,
           told,
-          remedy: error?.remedy ?? null,
+          warning: lack?.message ?? null,
+          remedy: (error ?? lack)?.remedy ?? null,
         })),
       }),
     );
@@ -104,11 +105,12 @@ const NAMES: Readonly<Record<string, ServerName>> = {
 };
 const ORIGINS = { written: '', stack: ', of the local stack', default: ', by default' } as const;
 
-function lineOf({ server, address, told, error, isAbsent }: ServerCheck, { origins }: Settings): string {
+function lineOf({ server, address, told, error, isAbsent, lack }: ServerCheck, { origins }: Settings): string {
   const name = server.padEnd(10);
   const key = NAMES[server];
   const origin = key === undefined ? '' : ORIGINS[origins[key]];
   if (isAbsent === true) return `${chalk.dim('–')} ${name}  ${told}`;
-  if (error === undefined) return `${chalk.green('✔')} ${name}  ${address}${origin}  ${chalk.dim(told)}`;
+  const note = lack === undefined ? '' : `\n${chalk.yellow('!')} ${lack.message}\n  ${chalk.dim('→')} ${lack.remedy}`;
+  if (error === undefined) return `${chalk.green('✔')} ${name}  ${address}${origin}  ${chalk.dim(told)}${note}`;
   return `${chalk.red('✖')} ${name}  ${told}${error.remedy === undefined ? '' : `\n  ${chalk.dim('→')} ${error.remedy}`}`;
 }

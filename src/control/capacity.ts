@@ -6,7 +6,7 @@ import type { StageSpec } from '../domain/route.js';
 import type { TableAddress } from '../domain/receipt.js';
 import { Failure } from '../failure/failure.js';
 import { describeTable } from './describe-table.js';
-import { RUNNING_TABLES } from './list-tables.js';
+import { listTables } from './list-tables.js';
 import { countWorkers, neededQueues, type Workers } from './workers.js';
 
 export interface SlotsWanted {
@@ -18,8 +18,6 @@ export interface SlotsWanted {
   /** Of all tables, beside their first ones. */
   readonly addedLoaders: number;
 }
-
-const LOADING = `Pg2clickPhase IN ("preparing", "copying")`;
 
 /**
  * Refuses a table for which the workers would have no slot: its activities would wait unseen, and so would those of other
@@ -35,18 +33,16 @@ export async function requireSlots(
   table: TableAddress | undefined,
   { queues, slots, stages, addedLoaders, tables = 1, loading: copies = tables }: SlotsWanted,
 ): Promise<Workers> {
-  const ours = `TaskQueue = "${queues.workflow}" AND ${RUNNING_TABLES}`;
-  const [running, loading, workers] = await Promise.all([
-    client.workflow.count(ours),
-    client.workflow.count(`${ours} AND ${LOADING}`),
-    countWorkers(client, queues),
-  ]);
+  const [listed, workers] = await Promise.all([listTables(client), countWorkers(client, queues)]);
+  const ours = listed.filter(({ taskQueue }) => taskQueue === queues.workflow);
+  const running = ours.length;
+  const loading = ours.filter(({ phase }) => phase === 'preparing' || phase === 'copying').length;
   // Where none runs yet, one is assumed.
   const [producers, consumers] = [Math.max(1, workers.producer), Math.max(1, workers.consumer)];
   const isLoaded = neededQueues(stages).includes('consumer');
   const fits =
-    running.count + loading.count + tables + copies <= producers * slots &&
-    (!isLoaded || running.count + addedLoaders + tables <= consumers * slots);
+    running + loading + tables + copies <= producers * slots &&
+    (!isLoaded || running + addedLoaders + tables <= consumers * slots);
   if (fits) return workers;
   const known = table === undefined ? undefined : await describeTable(client, workflowIdOf(table.pipeline, table));
   if (known?.running === true) return workers;
@@ -54,7 +50,7 @@ export async function requireSlots(
   const loaders = addedLoaders === 0 ? '' : `with ${plural(addedLoaders, 'loader')} that were added, `;
   throw new Failure('Misconfigured', {
     message:
-      `The workers have no room for ${what}: ${running.count} run, ${loading.count} of them in their first load, ${loaders}` +
+      `The workers have no room for ${what}: ${running} run, ${loading} of them in their first load, ${loaders}` +
       `and ${isLoaded ? Math.min(producers, consumers) : producers} x ${slots} slots (PG2CLICK_SLOTS) serve them.`,
     remedy: `Start another worker, or raise PG2CLICK_SLOTS for the workers and here, then add ${it} again.`,
   });

@@ -1,12 +1,12 @@
 import { WorkflowNotFoundError, type Client, type WorkflowExecutionDescription } from '@temporalio/client';
 import type { SliceProgress } from '../domain/receipt.js';
 import { COPY_STAGE, directStage, loadStage, MAIN_LOADER, PUBLISH_STAGE, type StageActivity } from '../domain/route.js';
-import { SEARCH_KEYS } from '../domain/search-attributes.js';
-import { FAILURE_KINDS, isFailureKind, policyOf, type FailureKind } from '../failure/kinds.js';
+import { isFailureKind, policyOf, type FailureKind } from '../failure/kinds.js';
 import type { TableStatus } from '../../workflows/messages.js';
 import { STATUS_QUERY } from '../../workflows/names.js';
-import { PHASES, type Phase, type Task } from '../../workflows/table-state.js';
+import type { Task } from '../../workflows/table-state.js';
 import { stopTask } from '../../workflows/stop-task.js';
+import { readShown, type Shown } from './search-attributes.js';
 
 /** An activity of a table that runs or waits for its next attempt, as the server knows it: no worker is needed to ask. */
 export interface PendingTask {
@@ -30,13 +30,10 @@ export interface PendingFailure {
   readonly worker: string | null;
 }
 
-export interface TableDescription {
+export interface TableDescription extends Shown {
   readonly running: boolean;
   /** `COMPLETED`, `TERMINATED`, ... once it is not. */
   readonly ended: string | undefined;
-  /** As the search attributes have them. */
-  readonly phase: Phase | undefined;
-  readonly failureKind: FailureKind | undefined;
   readonly runId: string;
   /** Where its workflow tasks wait for a worker. */
   readonly taskQueue: string;
@@ -58,8 +55,7 @@ export async function describeTable(client: Client, workflowId: string): Promise
   return {
     running,
     ended: running ? undefined : description.status.name,
-    phase: PHASES.find((phase) => phase === description.typedSearchAttributes.get(SEARCH_KEYS.phase)),
-    failureKind: FAILURE_KINDS.find((kind) => kind === description.typedSearchAttributes.get(SEARCH_KEYS.failure)),
+    ...readShown(description),
     runId: description.runId,
     taskQueue: description.taskQueue,
     pending: (description.raw.pendingActivities ?? []).flatMap(readPending),

@@ -4,10 +4,13 @@ import { clip } from '../domain/clip.js';
 import type { CopyPriority } from '../domain/copy-priority.js';
 import type { TableAddress } from '../domain/receipt.js';
 import type { TableOptions } from '../domain/replicated-table.js';
-import { SEARCH_KEYS } from '../domain/search-attributes.js';
+import { SEARCH_KEYS, type SearchAttributeName } from '../domain/search-attributes.js';
 import { formatTableName, workflowIdOf } from '../domain/table-name.js';
 import type { RemoveMessage, ReplicateTableInput } from '../../workflows/messages.js';
 import { REPLICATE_TABLE } from '../../workflows/names.js';
+import { findLacking } from './search-attributes.js';
+
+const FIRST_PHASE = 'preparing';
 
 export interface StartRequest extends TableAddress {
   readonly options?: TableOptions | undefined;
@@ -23,7 +26,10 @@ export interface StartRequest extends TableAddress {
  */
 export async function startTable(client: Client, request: StartRequest): Promise<boolean> {
   try {
-    await client.workflow.start(REPLICATE_TABLE, { ...startOptions(request), workflowIdConflictPolicy: 'FAIL' });
+    await client.workflow.start(REPLICATE_TABLE, {
+      ...(await startOptions(client, request)),
+      workflowIdConflictPolicy: 'FAIL',
+    });
     return true;
   } catch (error) {
     if (error instanceof WorkflowExecutionAlreadyStartedError) return false;
@@ -37,7 +43,7 @@ export async function replaceWorkflow(
   request: StartRequest,
   signal: readonly [name: string, message: object] | undefined,
 ): Promise<void> {
-  const options = { ...startOptions(request), workflowIdConflictPolicy: 'TERMINATE_EXISTING' as const };
+  const options = { ...(await startOptions(client, request)), workflowIdConflictPolicy: 'TERMINATE_EXISTING' as const };
   if (signal === undefined) {
     await client.workflow.start(REPLICATE_TABLE, options);
     return;
@@ -49,14 +55,16 @@ export async function replaceWorkflow(
 /** For a table that is in the ledger while its workflow is gone: a run whose first message is its removal. */
 export async function startRemoval(client: Client, request: StartRequest, message: RemoveMessage): Promise<void> {
   await client.workflow.signalWithStart(REPLICATE_TABLE, {
-    ...startOptions(request),
+    ...(await startOptions(client, request)),
     signal: 'remove',
     signalArgs: [message],
   });
 }
 
-function startOptions({ pipeline, schema, table, options, sliceMs, priority, taskQueue }: StartRequest) {
+async function startOptions(client: Client, request: StartRequest) {
+  const { pipeline, schema, table, options, sliceMs, priority, taskQueue } = request;
   const title = formatTableName({ schema, table });
+  const lacking = (await findLacking(client.connection, client.options.namespace)) ?? [];
   const input: ReplicateTableInput = {
     pipeline,
     schema,
@@ -64,13 +72,15 @@ function startOptions({ pipeline, schema, table, options, sliceMs, priority, tas
     ...(options === undefined ? {} : { options }),
     ...(sliceMs === undefined ? {} : { sliceMs }),
     ...(priority === undefined ? {} : { priority }),
+    ...(lacking.length === 0 ? {} : { lackingAttributes: lacking }),
   };
   return {
     workflowId: workflowIdOf(pipeline, { schema, table }),
     taskQueue,
     args: [input] as [ReplicateTableInput],
     workflowIdReusePolicy: 'ALLOW_DUPLICATE' as const,
-    typedSearchAttributes: searchAttributes(pipeline, title),
+    typedSearchAttributes: searchAttributes(pipeline, title).filter(({ key }) => !isIn(lacking, key.name)),
+    ...(isIn(lacking, SEARCH_KEYS.phase.name) ? { memo: { [SEARCH_KEYS.phase.name]: FIRST_PHASE } } : {}),
     // The server takes 200 bytes; names are at most 2 x 63 bytes, quoted twice that.
     staticSummary: clip(`${title} to ClickHouse`, 150),
   };
@@ -80,6 +90,10 @@ function searchAttributes(pipeline: string, title: string): SearchAttributePair[
   return [
     { key: SEARCH_KEYS.table, value: title },
     { key: SEARCH_KEYS.pipeline, value: pipeline },
-    { key: SEARCH_KEYS.phase, value: 'preparing' },
+    { key: SEARCH_KEYS.phase, value: FIRST_PHASE },
   ];
+}
+
+function isIn(lacking: readonly SearchAttributeName[], name: string): boolean {
+  return lacking.some((each) => each === name);
 }

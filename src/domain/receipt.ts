@@ -6,6 +6,7 @@ import type { ReplayTerms, TopicOffsets } from './replay.js';
 import type { TableOptions } from './replicated-table.js';
 import type { StageId, StageSpec } from './route.js';
 import type { ChangeStep, RouteOptions } from './route-change.js';
+import type { SearchAttributeName } from './search-attributes.js';
 import type { ShapeChange } from './shape.js';
 import type { TableName } from './table-name.js';
 
@@ -61,8 +62,14 @@ export interface SliceRequest extends TableAddress {
   readonly priority?: CopyPriority | undefined;
 }
 
+/** What the worker adds to the receipt of every slice. */
+export interface WorkerNote {
+  /** Search attributes that the namespace of Temporal lacks. Absent: none. */
+  readonly lackingAttributes?: readonly SearchAttributeName[];
+}
+
 /** What a slice returns: numbers and positions, never rows. */
-export interface SliceReceipt {
+export interface SliceReceipt extends WorkerNote {
   readonly stage: StageId;
   readonly batches: number;
   readonly rows: number;
@@ -84,7 +91,7 @@ export interface SliceReceipt {
 }
 
 /** What a slice of a copy returns. */
-export interface CopyReceipt {
+export interface CopyReceipt extends WorkerNote {
   /** Of the copy so far. */
   readonly rows: number;
   /** Of this slice, as they were sent. */

@@ -141,3 +141,9 @@ export function shellName(name: TableName): string {
 export function workflowIdOf(pipeline: string, name: TableName): string {
   return `replicate/${pipeline}/${formatTableName(name)}`;
 }
+
+/** What `workflowIdOf` was given, the table as `formatTableName` writes it. @returns undefined for any other id */
+export function readWorkflowId(id: string): { readonly pipeline: string; readonly table: string } | undefined {
+  const [, pipeline, table] = /^replicate\/(?<pipeline>[^/]+)\/(?<table>.+)$/su.exec(id) ?? [];
+  return pipeline === undefined || table === undefined ? undefined : { pipeline, table };
+}

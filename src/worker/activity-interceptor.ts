@@ -8,8 +8,10 @@ import type {
   RemoveReceipt,
   SliceRequest,
   TableAddress,
+  WorkerNote,
 } from '../domain/receipt.js';
 import { COPY_STAGE } from '../domain/route.js';
+import type { SearchAttributeName } from '../domain/search-attributes.js';
 import { formatTableName } from '../domain/table-name.js';
 import { toApplicationFailure } from '../failure/application-failure.js';
 import { failingServer } from '../failure/failing-server.js';
@@ -26,6 +28,8 @@ export interface InterceptorOptions {
   readonly identity: string;
   /** Where this worker reaches its servers. */
   readonly addresses?: Partial<Readonly<Record<FailingServer, string>>> | undefined;
+  /** What every slice tells the workflow. Default: none. */
+  readonly lackingAttributes?: () => readonly SearchAttributeName[];
 }
 
 interface FailureFields {
@@ -51,6 +55,7 @@ export function activityInterceptor({
   log,
   identity,
   addresses = {},
+  lackingAttributes = () => [],
 }: InterceptorOptions): ActivityInterceptorsFactory {
   /** By table and task: the kind that was logged last, so that another one does not wait for its turn. */
   const logged = new Map<string, FailureKind>();
@@ -69,7 +74,7 @@ export function activityInterceptor({
           const done = describeReceipt(task, receipt);
           if (done !== undefined)
             log.info({ ...fields, ...done.fields, seconds: (Date.now() - startedAt) / 1_000 }, done.what);
-          return receipt;
+          return stage === undefined ? receipt : withNote(receipt, { lackingAttributes: lackingAttributes() });
         } catch (error) {
           const failure = toApplicationFailure(error, info.activityType, identity);
           // What is no ApplicationFailure is a cancellation.
@@ -108,6 +113,11 @@ export function activityInterceptor({
       );
     }
   }
+}
+
+function withNote(receipt: unknown, note: Required<WorkerNote>): unknown {
+  const isSlice = typeof receipt === 'object' && receipt !== null;
+  return isSlice && note.lackingAttributes.length > 0 ? { ...receipt, ...note } : receipt;
 }
 
 /** What a person asks for beside the stages of a table. A change of the route is none: where it fails, it parks. */

@@ -245,8 +245,8 @@ function slotReadings({ table, slot }: TableBacklog): Reading[] {
   ];
 }
 
-function phaseReadings({ pipeline, table, phase, kind }: ListedTable): Reading[] {
-  // One that has just started has no attributes yet.
+function phaseReadings({ pipeline, table, phase, failureKind }: ListedTable): Reading[] {
+  // Somebody started it by hand, and no worker has run it yet.
   if (phase === undefined || pipeline === undefined || table === undefined) return [];
   const parked = phase === 'parked';
   return [
@@ -254,7 +254,7 @@ function phaseReadings({ pipeline, table, phase, kind }: ListedTable): Reading[]
     {
       name: 'pg2click_parked',
       value: parked ? 1 : 0,
-      labels: { pipeline, table, kind: parked ? (kind ?? 'Unexpected') : 'none' },
+      labels: { pipeline, table, kind: parked ? (failureKind ?? 'Unexpected') : 'none' },
     },
   ];
 }

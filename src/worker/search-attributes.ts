@@ -1,103 +1,136 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { OperatorService } from '@temporalio/client';
+import {
+  findLacking,
+  listSearchAttributes,
+  TYPE_NUMBERS,
+  typeNumber,
+  type TemporalServices,
+} from '../control/search-attributes.js';
 import { SEARCH_ATTRIBUTES, type SearchAttributeName } from '../domain/search-attributes.js';
-import { Failure } from '../failure/failure.js';
 import type { Log } from '../observe/log.js';
 
-/** Numbers of `temporal.api.enums.v1.IndexedValueType`. */
-const TYPE_NUMBERS = { Keyword: 2, Int: 3 } as const;
+/** Why tables go on without some of the search attributes, and what brings those back. */
+export interface LackNote {
+  readonly names: readonly SearchAttributeName[];
+  readonly message: string;
+  readonly remedy: string;
+}
 
 /**
- * Makes sure that the namespace knows our search attributes: without one of them every workflow task fails, again and
- * again. If we may not read them, nothing is checked here, and the server reports what is missing.
- * @throws Failure `Misconfigured` where one is missing and cannot be added, or has another type
+ * Registers those of our search attributes that the namespace lacks, as many as it takes. Tables go on without the others.
+ * @returns undefined where none is lacking, or the namespace does not say
  */
-export async function ensureSearchAttributes(operator: OperatorService, namespace: string): Promise<void> {
-  const names = Object.keys(SEARCH_ATTRIBUTES) as SearchAttributeName[];
-  const known = await listed(operator, namespace);
-  if (known === undefined) return;
-  const wrong = names.find((name) => known[name] !== undefined && known[name] !== numberOf(name));
-  if (wrong !== undefined)
-    throw new Failure('Misconfigured', {
-      message: `Search attribute ${wrong} of Temporal namespace "${namespace}" is not of type ${SEARCH_ATTRIBUTES[wrong]}.`,
-      remedy: `Remove it (temporal operator search-attribute remove --name ${wrong}) and start the worker again.`,
-    });
-  const missing = names.filter((name) => known[name] === undefined);
-  if (missing.length === 0) return;
+export async function ensureSearchAttributes(
+  services: TemporalServices,
+  namespace: string,
+): Promise<LackNote | undefined> {
+  const lacking = (await findLacking(services, namespace)) ?? [];
+  if (lacking.length === 0) return undefined;
+  const known = (await listSearchAttributes(services, namespace)) ?? {};
+  /** Those of another type: adding them changes nothing, and the server says that it went well. */
+  const wrong = lacking.filter((name) => known[name] !== undefined);
+  const absent = lacking.filter((name) => !wrong.includes(name));
   try {
-    const searchAttributes = Object.fromEntries(missing.map((name) => [name, numberOf(name)]));
-    await operator.addSearchAttributes({ namespace, searchAttributes });
-  } catch (cause) {
-    // Another worker may have added it in between.
-    const now = await listed(operator, namespace);
-    const lacking = missing.filter((name) => now?.[name] === undefined);
-    if (lacking.length === 0) return;
-    throw refusedToAdd(namespace, lacking, { known: now ?? known, cause });
+    if (absent.length > 0) await register(services, namespace, absent);
+    return wrong.length === 0 ? undefined : explainLack(namespace, wrong, known);
+  } catch {
+    // All or none: one by one, the most useful ones may find room.
+    for (const name of absent) await register(services, namespace, [name]).catch(() => undefined);
   }
+  // Another worker may have added some in between.
+  const names = (await findLacking(services, namespace)) ?? lacking;
+  const now = (await listSearchAttributes(services, namespace)) ?? known;
+  return names.length === 0 ? undefined : explainLack(namespace, names, now);
+}
+
+async function register(
+  { operatorService }: TemporalServices,
+  namespace: string,
+  names: readonly SearchAttributeName[],
+): Promise<void> {
+  const searchAttributes = Object.fromEntries(names.map((name) => [name, typeNumber(name)]));
+  await operatorService.addSearchAttributes({ namespace, searchAttributes });
 }
 
 /** How many custom attributes of a type a namespace may have where Temporal keeps them in SQL. */
-const MOST_KEYWORDS = 10;
+const MOST = { Keyword: 10, Int: 3 } as const;
+const TYPES = ['Keyword', 'Int'] as const;
 
-function refusedToAdd(
+function explainLack(
   namespace: string,
-  lacking: readonly SearchAttributeName[],
-  { known, cause }: { readonly known: Readonly<Record<string, number>>; readonly cause: unknown },
-): Failure {
-  const place = `Temporal namespace "${namespace}"`;
-  const keywords = lacking.filter((name) => SEARCH_ATTRIBUTES[name] === 'Keyword').length;
-  const others = Object.values(known).filter((type) => type === TYPE_NUMBERS.Keyword).length;
-  if (others + keywords > MOST_KEYWORDS)
-    return new Failure('Misconfigured', {
-      message: `${place} has ${others} search attributes of type Keyword. pg2click needs ${keywords} more (${lacking.join(', ')}), and Temporal lets a namespace have ${MOST_KEYWORDS} of them.`,
-      remedy:
-        'Give pg2click a namespace of its own (TEMPORAL_NAMESPACE). Or remove an attribute that nobody needs: ' +
-        'temporal operator search-attribute list, then temporal operator search-attribute remove --name NAME.',
-      cause,
-    });
-  const flags = lacking.map((name) => `--name ${name} --type ${SEARCH_ATTRIBUTES[name]}`).join(' ');
-  return new Failure('Misconfigured', {
-    message: `${place} lacks search attributes (${lacking.join(', ')}), and adding them was refused.`,
-    remedy: `Let an operator run: temporal operator search-attribute create ${flags}`,
-    cause,
-  });
+  names: readonly SearchAttributeName[],
+  known: Readonly<Record<string, number>>,
+): LackNote {
+  const [why, remedy] = reasonOf(names, known);
+  return {
+    names,
+    message: `Tables go on without search attributes that Temporal namespace "${namespace}" lacks (${names.join(', ')}): ${why}.`,
+    remedy: `To filter lists of Temporal by them, ${remedy}. Workers notice it within a minute.`,
+  };
 }
 
-const EVERY_MS = 10_000;
+function reasonOf(
+  names: readonly SearchAttributeName[],
+  known: Readonly<Record<string, number>>,
+): readonly [why: string, remedy: string] {
+  const remove = 'temporal operator search-attribute remove';
+  const wrong = names.filter((name) => known[name] !== undefined);
+  if (wrong.length > 0)
+    return [`of another type is there: ${wrong.join(', ')}`, `run: ${remove} --name ${wrong.join(' --name ')}`];
+  const countOf = (type: (typeof TYPES)[number]): number =>
+    Object.values(known).filter((each) => each === TYPE_NUMBERS[type]).length;
+  const wanted = TYPES.filter((type) => names.some((name) => SEARCH_ATTRIBUTES[name] === type));
+  const full = wanted.find((type) => countOf(type) >= MOST[type]);
+  if (full !== undefined)
+    return [
+      `it has ${countOf(full)} of type ${full}, and Temporal lets it have ${MOST[full]}`,
+      `give pg2click a namespace of its own (TEMPORAL_NAMESPACE), or remove one that nobody needs (${remove} --name NAME)`,
+    ];
+  const flags = names.map((name) => `--name ${name} --type ${SEARCH_ATTRIBUTES[name]}`).join(' ');
+  return ['adding them was refused', `let an operator run: temporal operator search-attribute create ${flags}`];
+}
+
+const LOOK_MS = 10_000;
+/** Registering costs a request for each of them, and a namespace without room refuses it for ever. */
+const TRY_MS = 60_000;
 
 /**
- * Looks after the search attributes while a worker runs: without one that somebody has removed the workflows of all tables stand still,
- * and nothing that they are asked for happens. It says so once where they cannot be made again.
+ * Looks after the search attributes while a worker runs: it makes again what somebody has removed, and notes what cannot be made. It
+ * says so each time that this changes.
  */
-export async function watchSearchAttributes(
-  operator: OperatorService,
-  namespace: string,
-  { log, signal, everyMs = EVERY_MS }: { readonly log: Log; readonly signal: AbortSignal; readonly everyMs?: number },
-): Promise<void> {
-  let said = '';
-  while (!signal.aborted) {
-    await sleep(everyMs, undefined, { signal, ref: false }).catch(() => undefined);
-    if (signal.aborted) return;
-    try {
-      await ensureSearchAttributes(operator, namespace);
-      said = '';
-    } catch (error) {
-      const { message, remedy } = error instanceof Failure ? error : { message: '', remedy: '' };
-      if (message !== '' && message !== said) log.error({ kind: 'Misconfigured', remedy }, message);
-      said = message;
+export class SearchAttributeWatch {
+  readonly #services: TemporalServices;
+  readonly #namespace: string;
+  readonly #log: Log;
+  #note: LackNote | undefined;
+  #triedAt = Number.NEGATIVE_INFINITY;
+
+  constructor(services: TemporalServices, namespace: string, log: Log) {
+    this.#services = services;
+    this.#namespace = namespace;
+    this.#log = log;
+  }
+
+  lacking(): readonly SearchAttributeName[] {
+    return this.#note?.names ?? [];
+  }
+
+  async run(signal: AbortSignal, everyMs = LOOK_MS): Promise<void> {
+    while (!signal.aborted) {
+      await sleep(everyMs, undefined, { signal, ref: false }).catch(() => undefined);
+      if (!signal.aborted) await this.look();
     }
   }
-}
 
-async function listed(operator: OperatorService, namespace: string): Promise<Record<string, number> | undefined> {
-  try {
-    const { customAttributes } = await operator.listSearchAttributes({ namespace });
-    return customAttributes;
-  } catch {
-    return undefined;
+  async look(): Promise<void> {
+    const lacking = await findLacking(this.#services, this.#namespace);
+    if (lacking === undefined) return;
+    const now = performance.now();
+    if (lacking.join() === this.lacking().join() && now - this.#triedAt < TRY_MS) return;
+    this.#triedAt = now;
+    const said = this.#note?.message;
+    this.#note = await ensureSearchAttributes(this.#services, this.#namespace);
+    if (this.#note === undefined || this.#note.message === said) return;
+    this.#log.warn({ remedy: this.#note.remedy }, this.#note.message);
   }
-}
-
-function numberOf(name: SearchAttributeName): number {
-  return TYPE_NUMBERS[SEARCH_ATTRIBUTES[name]];
 }

@@ -4,7 +4,7 @@ import type { Log } from '../observe/log.js';
 import { NO_METERS, type Meters } from '../observe/meters.js';
 import { activityInterceptor, type InterceptorOptions } from './activity-interceptor.js';
 import { workerIdentity } from './identity.js';
-import { ensureSearchAttributes, watchSearchAttributes } from './search-attributes.js';
+import { SearchAttributeWatch } from './search-attributes.js';
 
 /** What a worker process does. Workflows are run by every role: they cost little and no table may lack them. */
 export const WORKER_ROLES = ['producer', 'consumer', 'all'] as const;
@@ -65,21 +65,18 @@ const STICKY_TIMEOUT_MS = 3_000;
 /**
  * Starts the workers of a role, once in a process: Temporal refuses two on one queue. SIGINT and SIGTERM shut them down in order.
  * Install the runtime and connect first.
- * @throws Failure `Misconfigured` where search attributes are missing and may not be added;
- *   what the SDK throws for a namespace or a bundle that is not there
+ * @throws what the SDK throws for a namespace or a bundle that is not there
  */
 export async function startWorker(settings: WorkerSettings): Promise<RunningWorker> {
-  await ensureSearchAttributes(settings.connection.operatorService, settings.namespace);
+  const attributes = new SearchAttributeWatch(settings.connection, settings.namespace, settings.log);
+  await attributes.look();
   const { identity = workerIdentity(settings.role) } = settings;
-  const workers = await createAll(optionsOf(settings, identity));
+  const workers = await createAll(optionsOf(settings, identity, attributes));
   const ended = runTogether(workers);
   const ending = new AbortController();
   // A caller that only stops it must not get an unhandled rejection.
   ended.catch(() => undefined).finally(() => ending.abort());
-  void watchSearchAttributes(settings.connection.operatorService, settings.namespace, {
-    log: settings.log,
-    signal: ending.signal,
-  });
+  void attributes.run(ending.signal);
   settings.log.info(
     { role: settings.role, identity, queues: workers.map((each) => each.options.taskQueue) },
     'worker started',
@@ -107,7 +104,7 @@ async function createAll(all: readonly WorkerOptions[]): Promise<Worker[]> {
   }
 }
 
-function optionsOf(settings: WorkerSettings, identity: string): WorkerOptions[] {
+function optionsOf(settings: WorkerSettings, identity: string, attributes: SearchAttributeWatch): WorkerOptions[] {
   const { connection, namespace, role, activities, bundlePath, taskQueues } = settings;
   const common = {
     connection,
@@ -126,6 +123,7 @@ function optionsOf(settings: WorkerSettings, identity: string): WorkerOptions[] 
           log: settings.log,
           identity,
           addresses: settings.addresses,
+          lackingAttributes: () => attributes.lacking(),
         }),
       ],
     },

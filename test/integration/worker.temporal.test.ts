@@ -1,6 +1,7 @@
 import { totalsOf } from '../../workflows/stage-totals.js';
 import { Connection } from '@temporalio/client';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { findLacking, type TemporalServices } from '../../src/control/search-attributes.js';
 import { SEARCH_ATTRIBUTES } from '../../src/domain/search-attributes.js';
 import { Failure } from '../../src/failure/failure.js';
 import { ensureSearchAttributes } from '../../src/worker/search-attributes.js';
@@ -77,67 +78,84 @@ it('that cannot start leaves nothing behind', async () => {
   await table.join({ taskQueues: { workflow, producer: freshName('queue'), consumer } });
 });
 
-it('teaches a namespace the search attributes, and knows when it has them', async () => {
+const DAY = { seconds: (24 * 60 * 60) as never };
+
+/** A namespace that has these search attributes already. @param others of type Keyword, which take all places but so many */
+async function namespaceWith(options: { free?: number; taken?: Record<string, number> }): Promise<string> {
   const namespace = freshName('ns').replace('_', '-');
-  await connection.workflowService.registerNamespace({
-    namespace,
-    workflowExecutionRetentionPeriod: { seconds: (24 * 60 * 60) as never },
-  });
-  await waitFor(async () => connection.operatorService.listSearchAttributes({ namespace }), {
-    deadlineMs: 30_000,
-    what: 'the namespace',
-  });
-  await ensureSearchAttributes(connection.operatorService, namespace);
-  await ensureSearchAttributes(connection.operatorService, namespace);
+  await connection.workflowService.registerNamespace({ namespace, workflowExecutionRetentionPeriod: DAY });
+  const known = await waitFor(
+    async () => (await connection.operatorService.listSearchAttributes({ namespace })).customAttributes,
+    { deadlineMs: 30_000, what: 'the namespace' },
+  );
+  const { free = 10, taken = {} } = options;
+  const others = Array.from({ length: 10 - free - Object.keys(known).length }, (_, n) => [`Other${n}`, 2] as const);
+  const searchAttributes = { ...taken, ...Object.fromEntries(others) };
+  if (Object.keys(searchAttributes).length > 0)
+    await connection.operatorService.addSearchAttributes({ namespace, searchAttributes });
+  return namespace;
+}
+
+it('teaches a namespace the search attributes, and knows when it has them', async () => {
+  const namespace = await namespaceWith({});
+  expect(await ensureSearchAttributes(connection, namespace)).toBeUndefined();
+  expect(await ensureSearchAttributes(connection, namespace)).toBeUndefined();
   const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace });
   expect(Object.keys(customAttributes)).toEqual(expect.arrayContaining(Object.keys(SEARCH_ATTRIBUTES)));
+  expect(await findLacking(connection, namespace)).toEqual([]);
 });
 
-it('refuses a namespace whose search attribute has another type', async () => {
-  const namespace = freshName('ns').replace('_', '-');
-  await connection.workflowService.registerNamespace({
-    namespace,
-    workflowExecutionRetentionPeriod: { seconds: (24 * 60 * 60) as never },
-  });
-  const add = { namespace, searchAttributes: { Pg2clickPhase: 3 } };
-  await waitFor(async () => connection.operatorService.addSearchAttributes(add), {
-    deadlineMs: 30_000,
-    what: 'the namespace',
-  });
-  await expect(ensureSearchAttributes(connection.operatorService, namespace)).rejects.toMatchObject({
-    kind: 'Misconfigured',
-    message: expect.stringContaining('Pg2clickPhase') as unknown,
+it('goes on without a search attribute that is there with another type', async () => {
+  const namespace = await namespaceWith({ taken: { Pg2clickPhase: 3 } });
+  expect(await ensureSearchAttributes(connection, namespace)).toMatchObject({
+    names: ['Pg2clickPhase'],
+    message: expect.stringContaining('of another type is there: Pg2clickPhase') as unknown,
+    remedy: expect.stringContaining('search-attribute remove --name Pg2clickPhase') as unknown,
   });
 });
 
-it('says how many attributes there may be where a namespace has no room for ours', async () => {
-  const namespace = freshName('ns').replace('_', '-');
-  await connection.workflowService.registerNamespace({
-    namespace,
-    workflowExecutionRetentionPeriod: { seconds: (24 * 60 * 60) as never },
-  });
-  const others = Object.fromEntries(Array.from({ length: 8 }, (_, n) => [`Other${n}`, 2]));
-  await waitFor(async () => connection.operatorService.addSearchAttributes({ namespace, searchAttributes: others }), {
-    deadlineMs: 30_000,
-    what: 'the namespace',
-  });
-  const { operatorService } = connection;
-  const { customAttributes } = await operatorService.listSearchAttributes({ namespace });
-  const keywords = Object.values(customAttributes).filter((type) => (type as number) === 2).length;
-  await expect(ensureSearchAttributes(operatorService, namespace)).rejects.toMatchObject({
-    kind: 'Misconfigured',
-    message: expect.stringContaining(
-      `has ${keywords} search attributes of type Keyword. pg2click needs 4 more`,
-    ) as unknown,
+it('adds the most useful search attributes that a namespace has room for, and says what leads to the others', async () => {
+  const namespace = await namespaceWith({ free: 2 });
+  expect(await ensureSearchAttributes(connection, namespace)).toMatchObject({
+    names: ['Pg2clickPipeline', 'Pg2clickTable'],
+    message: expect.stringContaining('it has 10 of type Keyword, and Temporal lets it have 10') as unknown,
     remedy: expect.stringContaining('search-attribute remove --name NAME') as unknown,
   });
-  // The remedy: four are needed, and there were two places.
-  await operatorService.removeSearchAttributes({
-    namespace,
-    searchAttributes: ['Other1', 'Other2', 'Other3', 'Other4'],
-  });
-  await waitFor(async () => ensureSearchAttributes(operatorService, namespace).then(() => true), {
+  await connection.operatorService.removeSearchAttributes({ namespace, searchAttributes: ['Other1', 'Other2'] });
+  await waitFor(async () => (await ensureSearchAttributes(connection, namespace)) === undefined, {
     deadlineMs: 30_000,
     what: 'room',
+  });
+});
+
+describe('where the role may neither list nor add search attributes, as in a Temporal Cloud', () => {
+  /** The real server, without its operator's service. */
+  const refused = (code: number): TemporalServices => {
+    const refuse = (): Promise<never> => Promise.reject(Object.assign(new Error('no'), { code }));
+    const operatorService = { listSearchAttributes: refuse, addSearchAttributes: refuse };
+    return { workflowService: connection.workflowService, operatorService: operatorService as never };
+  };
+
+  it.each([
+    ['PERMISSION_DENIED', 7],
+    ['UNIMPLEMENTED', 12],
+  ])('%s: tables go on without those that a question about workflows does not know', async (_name, code) => {
+    const namespace = await namespaceWith({ taken: { Pg2clickPhase: 2, Pg2clickLagSeconds: 3 } });
+    const lacking = ['Pg2clickFailure', 'Pg2clickPipeline', 'Pg2clickTable'];
+    await waitFor(async () => (await findLacking(refused(code), namespace))?.length === lacking.length, {
+      deadlineMs: 30_000,
+      what: 'the attributes that are there',
+    });
+    expect(await ensureSearchAttributes(refused(code), namespace)).toMatchObject({
+      names: lacking,
+      message: expect.stringContaining('adding them was refused') as unknown,
+      remedy: expect.stringContaining('search-attribute create --name Pg2clickFailure --type Keyword') as unknown,
+    });
+  });
+
+  it('knows nothing while the server does not answer', async () => {
+    const silent = (): Promise<never> => Promise.reject(Object.assign(new Error('no'), { code: 14 }));
+    const workflowService = { countWorkflowExecutions: silent } as never;
+    expect(await findLacking({ ...refused(14), workflowService }, 'default')).toBeUndefined();
   });
 });

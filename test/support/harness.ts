@@ -101,7 +101,7 @@ export async function openHarness(
   await registerNamespace(addresses, namespace);
   const settings = loadSettings({ env: environmentAt({}), envFile: false, stackFile: false });
   const temporal = await connectTemporal(settings);
-  await ensureSearchAttributes(temporal.operator, namespace);
+  await ensureSearchAttributes(temporal.client.connection, namespace);
   const { database } = addresses.clickhouse;
   const clickhouse = createClient({ ...clickhouseOptions(addresses.clickhouse), database });
   const connections: pg.Client[] = [];

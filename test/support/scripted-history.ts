@@ -92,6 +92,12 @@ export class ScriptedHistory {
     return this.#command('UPSERT_WORKFLOW_SEARCH_ATTRIBUTES', 'upsertWorkflowSearchAttributes', { searchAttributes });
   }
 
+  /** What changed in the memo: null takes it out. */
+  notes(changes: Readonly<Record<string, string | null>>): this {
+    const fields = Object.fromEntries(Object.entries(changes).map(([name, value]) => [name, payload(value)]));
+    return this.#command('WORKFLOW_PROPERTIES_MODIFIED', 'workflowPropertiesModified', { upsertedMemo: { fields } });
+  }
+
   schedules(...activities: readonly Activity[]): this {
     for (const activity of activities) {
       this.#activities += 1;

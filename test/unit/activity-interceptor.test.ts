@@ -82,3 +82,26 @@ it.each([
 ])('a line about a failure says which worker and which server: %#', async (error, where) => {
   expect(await logOf('loadSlice', error)).toMatchObject([{ worker: 'here', ...where }]);
 });
+
+it.each([
+  [
+    'the receipt of a slice',
+    { stage: 'publish' },
+    { rows: 1 },
+    ['Pg2clickTable'],
+    { rows: 1, lackingAttributes: ['Pg2clickTable'] },
+  ],
+  ['that of a slice, where none is lacking', { stage: 'publish' }, { rows: 1 }, [], { rows: 1 }],
+  ['any other', {}, { rows: 1 }, ['Pg2clickTable'], { rows: 1 }],
+  ['none', { stage: 'publish' }, undefined, ['Pg2clickTable'], undefined],
+] as const)('what Temporal lacks is told with %s', async (_what, more, receipt, lacking, told) => {
+  const options = {
+    meters: NO_METERS,
+    log: pino({ level: 'silent' }),
+    identity: 'here',
+    lackingAttributes: () => lacking,
+  };
+  const { inbound } = activityInterceptor(options)({ info: { activityType: 'publishSlice', attempt: 1 } } as Context);
+  const request = { pipeline: 'default', schema: 'public', table: 'orders', ...more };
+  expect(await inbound?.execute?.({ args: [request], headers: {} }, () => Promise.resolve(receipt))).toEqual(told);
+});

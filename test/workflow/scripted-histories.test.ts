@@ -2,6 +2,7 @@ import { Worker, type WorkflowBundle } from '@temporalio/worker';
 import { pino } from 'pino';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { stagesOf } from '../../src/domain/route.js';
+import { SEARCH_ATTRIBUTE_NAMES } from '../../src/domain/search-attributes.js';
 import { installRuntime } from '../../src/worker/runtime.js';
 import { ScriptedHistory } from '../support/scripted-history.js';
 import {
@@ -74,6 +75,56 @@ describe('a table', () => {
         .task()
         .schedules('publishSlice', 'loadSlice')
         .nothingElse(),
+    );
+  });
+
+  it('tells only the search attributes that there are, and notes what commands read of the others', async () => {
+    const { Pg2clickPhase, Pg2clickTable: _lacking, ...others } = FIRST;
+    await replay(
+      new ScriptedHistory({ lackingAttributes: ['Pg2clickPhase', 'Pg2clickTable'] })
+        .task()
+        .tells(others)
+        .notes({ Pg2clickPhase })
+        .schedules('prepareTable')
+        .completes('prepareTable', PREPARED)
+        .task()
+        .notes(phase('copying'))
+        .schedules('copyTable', 'publishSlice', 'loadSlice')
+        .completes('publishSlice', slice('publish'))
+        .task()
+        .tells({ ...phase('copying'), Pg2clickTable: FIRST.Pg2clickTable })
+        .notes({ Pg2clickPhase: null })
+        .schedules('publishSlice')
+        .nothingElse(),
+    );
+  });
+
+  it('that lacks all of them tells none', async () => {
+    await replay(
+      new ScriptedHistory({ lackingAttributes: SEARCH_ATTRIBUTE_NAMES })
+        .task()
+        .notes(phase('preparing'))
+        .schedules('prepareTable')
+        .signal('remove')
+        .task()
+        .notes(phase('removing')),
+    );
+  });
+
+  it('that has lost one tells it no more, from the receipt on that says so', async () => {
+    await replay(
+      streaming()
+        .completes('publishSlice', { ...slice('publish'), lackingAttributes: ['Pg2clickPhase'] })
+        .task()
+        .notes(phase('streaming'))
+        .schedules('publishSlice')
+        .signal('pause')
+        .task()
+        .notes(phase('paused'))
+        .cancels('loadSlice', 'publishSlice')
+        .signal('remove')
+        .task()
+        .notes(phase('removing')),
     );
   });
 
