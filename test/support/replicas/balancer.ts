@@ -18,11 +18,10 @@ export const CLUSTER = 'two';
 const ON_CLUSTER = ` on cluster \`${CLUSTER}\``;
 
 /**
- * A statement `on cluster` goes to every one of them, a table with the same UUID: the engine of `chdb` has no thread that would carry one
+ * A statement `on cluster` goes to every one in use, a table with the same UUID: the engine of `chdb` has no thread that would carry one
  * to the others.
  */
 export async function openBalancer(ports: readonly number[]): Promise<Balancer> {
-  const all = ports;
   let targets = ports;
   let next = 0;
   const serve = async (asked: IncomingMessage, answer: ServerResponse): Promise<void> => {
@@ -35,7 +34,7 @@ export async function openBalancer(ports: readonly number[]): Promise<Balancer> 
     const statement = body
       .toString()
       .replace(ON_CLUSTER, body.includes('create table') ? ` uuid '${randomUUID()}'` : '');
-    for (const other of all.filter((each) => each !== port))
+    for (const other of targets.filter((each) => each !== port))
       await forward(asked, undefined, other, Buffer.from(statement));
     await forward(asked, answer, port, Buffer.from(statement));
   };

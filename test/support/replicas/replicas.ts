@@ -94,7 +94,8 @@ class FrontReplica implements Replica {
   <logger><level>information</level><log>${join(directory, `${name}.log`)}</log></logger>
   <zookeeper>
     <node><host>127.0.0.1</host><port>${zookeeper.port}</port></node>
-    <session_timeout_ms>3000</session_timeout_ms>
+    <session_timeout_ms>10000</session_timeout_ms>
+    <sessions_path>/clickhouse/sessions/${name}</sessions_path>
   </zookeeper>
   <macros><replica>${name}</replica></macros>
   <default_replica_path>/clickhouse/{uuid}</default_replica_path>
