@@ -36,10 +36,11 @@ export class Engine {
   }
 
   /** @throws Error one sentence when the directory is held by another process, or the engine does not come up */
-  static async start(directory: string): Promise<Engine> {
+  static async start(directory: string, config?: string): Promise<Engine> {
     // Half a gigabyte, and a devDependency: only who starts a front loads it.
     const { Session: EngineSession } = await import('chdb');
-    const open = (): Session => new EngineSession(directory);
+    const options = config === undefined ? undefined : { connectionArgs: [`--config-file=${config}`] };
+    const open = (): Session => new EngineSession(directory, options);
     let control: Session;
     try {
       control = open();

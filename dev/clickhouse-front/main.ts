@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import type { FrontOptions } from './server.js';
 
 const USAGE = `usage: node main.js --path DIR --port N [--host 127.0.0.1] [--user default]
-  [--tls-cert FILE --tls-key FILE]
+  [--tls-cert FILE --tls-key FILE] [--config FILE of the engine]
 The password comes from PG2CLICK_FRONT_PASSWORD (empty by default). Port 0 means a free one.`;
 const GRACE_MS = 5_000;
 const WANTED_THREADS = 64;
@@ -26,6 +26,7 @@ async function main(): Promise<void> {
       user: { type: 'string', default: 'default' },
       'tls-cert': { type: 'string' },
       'tls-key': { type: 'string' },
+      config: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   });
@@ -47,6 +48,7 @@ async function main(): Promise<void> {
     password: process.env['PG2CLICK_FRONT_PASSWORD'] ?? '',
     slots: threads - RESERVED_THREADS,
     tls: readTls(values['tls-cert'], values['tls-key']),
+    config: values.config,
   });
   process.stdout.write(
     `clickhouse-front: ready at ${front.url} (ClickHouse ${front.version}, data in ${resolve(values.path)})\n`,

@@ -23,6 +23,8 @@ export interface FrontOptions {
   readonly slots: number;
   /** PEM; HTTPS instead of HTTP. */
   readonly tls: { readonly cert: string; readonly key: string } | undefined;
+  /** A file with what a server reads from its `config.xml`; undefined for the engine's defaults. */
+  readonly config: string | undefined;
 }
 
 // Idle connections live longer than the client keeps its own (2.5 s), so it is never surprised by a reset.
@@ -64,7 +66,7 @@ export class Front {
     const data = join(options.directory, 'data');
     mkdirSync(data, { recursive: true });
     // The engine's lock comes first: the spool is emptied only by the one who holds it.
-    const front = new Front(options, await Engine.start(data));
+    const front = new Front(options, await Engine.start(data, options.config));
     await new Promise<void>((resolve, reject) => {
       const refuse = (error: Error): void => {
         const where = `${options.host}:${options.port}`;

@@ -115,8 +115,14 @@ export class PartTracker {
   async #readActive({ database, table }: Target): Promise<{ active: readonly ActivePart[]; expiring: string[] }> {
     const rows = await select<ActivePart & { expires: number }>(
       this.#clickhouse,
-      // The path ends in a slash; before it the part, and before that its table.
-      /* sql */ `select name, splitByChar('/', path)[-3] as home, partition_id as partition,
+      // The path ends in a slash; before it the part, and before that its table. A replica that was made by hand has a UUID of its own:
+      // what all replicas of a table have in common is its path in Keeper, the first text in the definition of the engine.
+      /* sql */ `with splitByChar('/', path)[-3] as folder,
+          (select any(if(startsWith(engine_full, 'Replicated'), splitByChar('''', engine_full)[2], ''))
+            from system.tables where database = {database: String} and name = {table: String}) as keeper_path
+        select name, partition_id as partition,
+          if(keeper_path = '' or position(keeper_path, '{uuid}') > 0 or position(keeper_path, folder) > 0,
+            folder, keeper_path) as home,
           toString(min_block_number) as firstBlock, toString(max_block_number) as lastBlock,
           toString(data_version) as mutation, hash_of_all_files as hash,
           toUnixTimestamp(delete_ttl_info_max) > 0 or notEmpty(rows_where_ttl_info.expression) as expires

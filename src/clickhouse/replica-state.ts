@@ -18,7 +18,7 @@ export const REPLICA_STATE = /* sql */ `
 /** @returns the middle of a sentence; undefined where it has all that the others have */
 export function describeBehind({ readOnly, delaySeconds, toFetch, unread }: ReplicaState): string | undefined {
   if (readOnly !== 0) return 'has lost its keeper and is read-only';
-  if (toFetch !== '0') return `has ${toFetch} inserts of others yet to fetch`;
+  if (toFetch !== '0') return `has yet to fetch ${toFetch} insert${toFetch === '1' ? '' : 's'} of others`;
   if (delaySeconds !== '0') return `is ${delaySeconds} s behind`;
-  return unread === '0' ? undefined : `has not read ${unread} entries of the log`;
+  return unread === '0' ? undefined : `has not read ${unread} ${unread === '1' ? 'entry' : 'entries'} of the log`;
 }

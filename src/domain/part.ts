@@ -4,7 +4,7 @@
  */
 export interface Part {
   readonly name: string;
-  /** The folder of its table: a table that was created again has another. */
+  /** The folder of its table, or the path in Keeper that its replicas share: a table that was created again has another. */
   readonly home: string;
   readonly partition: string;
   /** The inserts in it, by ClickHouse's own numbers. A merge covers all numbers of its sources. */

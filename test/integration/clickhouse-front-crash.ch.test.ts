@@ -59,7 +59,7 @@ it('a port in use is said in one sentence', async () => {
   const { port } = new URL(first.url);
   const directory = mkdtempSync(join(tmpdir(), 'clickhouse-front-'));
   onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
-  const second = spawnFront(directory, 32, port);
+  const second = spawnFront(directory, 32, ['--port', port]);
   let said = '';
   second.stderr?.on('data', (chunk: Buffer) => (said += chunk.toString('utf8')));
   expect(await once(second, 'close')).toEqual([1, null]);

@@ -30,12 +30,20 @@ export interface FrontSpawn {
   /** An existing folder; a new one otherwise. */
   readonly directory?: string;
   readonly threads?: number;
+  /** More arguments, and variables. */
+  readonly args?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
 }
 
-export async function startFront({ directory, threads = 32 }: FrontSpawn = {}): Promise<TestFront> {
+export async function startFront({
+  directory,
+  threads = 32,
+  args = [],
+  env = {},
+}: FrontSpawn = {}): Promise<TestFront> {
   if (!existsSync(MAIN)) throw new Error(`There is no ${MAIN}: run npm run build first`);
   const path = directory ?? mkdtempSync(join(tmpdir(), 'clickhouse-front-'));
-  const process = spawnFront(path, threads);
+  const process = spawnFront(path, threads, ['--port', '0', ...args], env);
   const exited = once(process, 'exit') as Promise<[code: number | null, signal: NodeJS.Signals | null]>;
   const url = await readyUrl(process);
   const clients: ClickHouseClient[] = [];
@@ -70,9 +78,14 @@ export async function startFront({ directory, threads = 32 }: FrontSpawn = {}): 
 }
 
 /** Starts a front without waiting for it: its output is the caller's. */
-export function spawnFront(directory: string, threads: number, port = '0'): ChildProcess {
-  return spawn(process.execPath, [MAIN, '--path', directory, '--port', port], {
-    env: { ...process.env, PG2CLICK_FRONT_PASSWORD: PASSWORD, UV_THREADPOOL_SIZE: String(threads) },
+export function spawnFront(
+  directory: string,
+  threads: number,
+  args: readonly string[] = ['--port', '0'],
+  env: Readonly<Record<string, string>> = {},
+): ChildProcess {
+  return spawn(process.execPath, [MAIN, '--path', directory, ...args], {
+    env: { ...process.env, ...env, PG2CLICK_FRONT_PASSWORD: PASSWORD, UV_THREADPOOL_SIZE: String(threads) },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
 }

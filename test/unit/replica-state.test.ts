@@ -9,7 +9,8 @@ test('a replica that has all that the others have is not behind', () => {
 
 test.each([
   [{ readOnly: 1 }, 'has lost its keeper and is read-only'],
-  [{ toFetch: '3' }, 'has 3 inserts of others yet to fetch'],
+  [{ toFetch: '3' }, 'has yet to fetch 3 inserts of others'],
+  [{ toFetch: '1' }, 'has yet to fetch 1 insert of others'],
   [{ delaySeconds: '12' }, 'is 12 s behind'],
   [{ unread: '2' }, 'has not read 2 entries of the log'],
 ])('a replica that is behind says by what: %j', (more, sentence) => {
