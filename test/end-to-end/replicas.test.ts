@@ -1,10 +1,13 @@
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, test as vitest } from 'vitest';
 import type { Client } from 'pg';
 import { isEqual } from '../../dev/compare/compare.js';
 import { openHarness, type Harness } from '../support/harness.js';
 import { CLUSTER } from '../support/replicas/balancer.js';
 import { openReplicas, type Replica, type Replicas } from '../support/replicas/replicas.js';
 import { addressOf, freshDatabase, freshName, waitFor } from '../support/stack.js';
+
+/** The engine is patched in its machine code: `engine-copy.ts`. */
+const test = vitest.runIf(process.platform === 'linux' && process.arch === 'x64');
 
 const DEADLINE_MS = 60_000;
 const ROWS = 1_000;
