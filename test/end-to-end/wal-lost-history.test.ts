@@ -137,23 +137,23 @@ describe('what would lose changes parks the table, and the command that is print
   });
 
   it.each([
-    ['that was added', 'add g int generated always as (id) stored, replica identity full', /--drop-target, then/u],
-    ['that was there', 'replica identity full', /remove \S+, then/u],
+    ['that was added', '', 'add g int generated always as (id) stored, replica identity full'],
+    ['that was there', ', g int generated always as (id) stored', 'replica identity full'],
   ])(
     'a generated column %s under the replica identity FULL: the writes of the user work again',
-    async (_, change, commands) => {
-      const generated = commands.source.startsWith('remove') ? ', g int generated always as (id) stored' : '';
-      const { table, followed } = await filled(generated);
+    async (_, columns, change) => {
+      const { table, followed } = await filled(columns);
       await path.source.query(`alter table ${table} ${change}`);
       await expect(path.source.query(`delete from ${table} where id = 1`)).rejects.toThrow(/cannot delete/u);
       const failure = (await failureOf(() => followed.direct())) as Failure;
       expect(failure).toMatchObject({ kind: 'SourceChanged' });
       expect(failure.message).toMatch(/generated column and the replica identity FULL/u);
-      expect(failure.remedy).toMatch(/^Run in PostgreSQL: alter table .* replica identity default\. Then run/u);
-      expect(failure.remedy).toMatch(commands);
+      expect(failure.remedy).toMatch(
+        /^Run in PostgreSQL: alter table .* replica identity default\. Then run .* --drop-target, then/u,
+      );
       await gap(table);
       await path.source.query(`alter table ${table} replica identity default`);
-      await heal(table, followed, { dropTarget: generated === '' });
+      await heal(table, followed, { dropTarget: true });
     },
   );
 });

@@ -83,10 +83,8 @@ async function requireMember(pg: Queryable, table: ReplicatedTable, known: WalTa
   if (identity !== undefined && refused !== undefined) {
     await unpublish(pg, slot, relation);
     const why = `${refused} has a generated column and the replica identity FULL, so that PostgreSQL refused its UPDATE and DELETE`;
-    // The target does not have a column that was added just now, and `add` would refuse it.
-    const positions = new Set([...table.columns, ...(table.excluded ?? [])].map(({ position }) => position));
-    const dropTarget = identity.generated.some((number) => !positions.has(number));
-    throw lost(table, why, `${allowWrites(table, identity, refused, isLog)}.`, dropTarget);
+    // A generated column that was added just now may not be in the target yet: then `add` would refuse it.
+    throw lost(table, why, `${allowWrites(table, identity, refused, isLog)}.`, true);
   }
   if (identity !== undefined && !isSame(identity.columns, known.identity)) {
     // Its UPDATE and DELETE fail while it is published and has none: the writes of the user come first.
