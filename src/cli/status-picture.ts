@@ -92,7 +92,9 @@ function moving({ stages }: TableView): readonly StageView[] {
 }
 
 /** What fills the topic that a stage reads. */
-function feederOf({ id }: StageView, all: readonly StageView[]): StageView | undefined {
+function feederOf({ id, errors }: StageView, all: readonly StageView[]): StageView | undefined {
+  // ClickHouse's Kafka engine counts messages, those of others among them.
+  if (errors !== null) return undefined;
   // A loader that was added later has not read all of it.
   return id === loadStage(MAIN_LOADER) ? all.find((each) => each.id === PUBLISH_STAGE) : undefined;
 }

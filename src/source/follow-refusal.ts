@@ -11,16 +11,16 @@ export function refuseByRoute(
 ): readonly string[] {
   const { route } = table;
   if (route.loaders.some((loader) => loader.kind === 'kafka-engine'))
-    return [`${changes.join('; ')}: ClickHouse's Kafka engine would read its messages without that`];
+    return [`${changes.join('; ')}, which ClickHouse's Kafka engine does not follow`];
   const ofLog = route.capture.everyChange === true ? refuseByLog(table, columns) : undefined;
   if (ofLog !== undefined) return [`${changes.join('; ')}: ${ofLog}`];
   const isCopied = stagesOf(route).some(({ id }) => id === COPY_STAGE);
   if (kind === 'copy' && !isCopied)
     return [
-      `${changes.join('; ')}: its rows would have to be read again, and ${route.capture.everyChange === true ? 'a log has changes alone' : 'it is loaded from its first row on'}`,
+      `${changes.join('; ')}, so its rows would have to be read again, and ${route.capture.everyChange === true ? 'a log has changes alone' : `a table with --capture ${route.capture.kind} reads each row once`}`,
     ];
   if (kind === 'copy' && route.capture.foreignTopic === true)
-    return [`${changes.join('; ')}: its rows would have to be read again, and the topic has no message of them`];
+    return [`${changes.join('; ')}, so its rows would have to be read again, and the topic has no message of them`];
   return [];
 }
 

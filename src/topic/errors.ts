@@ -68,7 +68,7 @@ export function foreignMessage(topic: string, partition: number, offset: number)
   return new Failure('TopicReplaced', {
     message: `The message at offset ${offset} of ${topic}/${partition} was not written by pg2click.`,
     remedy:
-      'Something else writes into the topic: stop it, then remove the table and add it again with a topic of its own.',
+      'Something else writes into the topic: stop it, or choose another name with --topic. Then remove the table and add it again.',
   });
 }
 

@@ -74,6 +74,21 @@ describe('the columns of a log', () => {
     );
   });
 
+  it('a type of the user may be dropped with its columns, and changes of before keep their values', async () => {
+    const [mood, pair] = [freshName('mood'), freshName('pair')];
+    await path.source.query(`create type ${mood} as enum ('fine', 'bad'); create type ${pair} as (a int, b text)`);
+    const table = await createWhole(path, `id int primary key, m ${mood}, p ${pair}, ms ${mood}[], n ${mood}`);
+    await path.source.query(`insert into ${table} values (1, 'fine', row(null, 'x "y"'), '{bad,NULL}', null)`);
+    const followed = await path.add(table, LOG);
+    await path.source.query(`insert into ${table} values (2, 'bad', row(null, null), '{}', 'fine')`);
+    const before = [`snapshot\t1\tfine\t(,"x ""y""")\t{bad,NULL}\t\\N`, `insert\t2\tbad\t(,)\t{}\tfine`];
+    expect(await rowsOf(followed, '_op, id, m, p, ms, n')).toEqual(before);
+    await path.source.query(
+      `alter table ${table} drop m, drop p, drop ms, drop n; drop type ${mood}, ${pair}; insert into ${table} values (3)`,
+    );
+    expect(await rowsOf(followed, '_op, id, m, p, ms, n')).toEqual([...before, `insert\t3${'\t\\N'.repeat(4)}`]);
+  });
+
   it.each([
     [
       'a column that is dropped and made again',

@@ -266,8 +266,8 @@ describe('of a log', () => {
       'a generated column',
       'id int primary key, g int generated always as (id) stored',
       {},
-      /is generated/u,
-      /--exclude-column g/u,
+      /generated column and the replica identity FULL/u,
+      /Drop the generated columns .*without --engine log/u,
     ],
   ] as const)('%s is refused', async (_, columns, options, message, remedy) => {
     const table = await createWhole(path, columns);

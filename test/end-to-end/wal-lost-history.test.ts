@@ -32,21 +32,21 @@ describe('what would lose changes parks the table, and the command that is print
       `select pg_terminate_backend(active_pid, 5000) from pg_replication_slots where database = current_database() and active`,
     );
   };
-  const heal = async (table: string, followed: Followed): Promise<void> => {
+  const heal = async (table: string, followed: Followed, { dropTarget = false } = {}): Promise<void> => {
     const failure = (await failureOf(() => followed.direct())) as Failure;
     expect(failure).toMatchObject({ kind: 'SourceChanged' });
     expect(failure.remedy).toContain(`pg2click remove public.${table}, then pg2click add public.${table}`);
     expect(failure.remedy).toContain('--capture wal');
-    await followed.remove();
+    await followed.remove(dropTarget);
     const again = await path.add(table, DIRECT);
     await again.copy();
     await path.source.query(`insert into ${table} values (4, 'after')`);
     expect(await again.expectEqual()).toBe(3);
     await again.remove(true);
   };
-  const filled = async (): Promise<{ table: string; followed: Followed }> => {
+  const filled = async (more = ''): Promise<{ table: string; followed: Followed }> => {
     const table = freshName('wal');
-    await path.source.query(`create table ${table} (id int primary key, v text)`);
+    await path.source.query(`create table ${table} (id int primary key, v text${more})`);
     const followed = await path.add(table, DIRECT);
     await followed.copy();
     await path.source.query(`insert into ${table} values (1, 'a'), (2, 'b')`);
@@ -135,4 +135,25 @@ describe('what would lose changes parks the table, and the command that is print
     await path.source.query(`alter table ${table} replica identity default`);
     await heal(table, followed);
   });
+
+  it.each([
+    ['that was added', '', 'add g int generated always as (id) stored, replica identity full'],
+    ['that was there', ', g int generated always as (id) stored', 'replica identity full'],
+  ])(
+    'a generated column %s under the replica identity FULL: the writes of the user work again',
+    async (_, columns, change) => {
+      const { table, followed } = await filled(columns);
+      await path.source.query(`alter table ${table} ${change}`);
+      await expect(path.source.query(`delete from ${table} where id = 1`)).rejects.toThrow(/cannot delete/u);
+      const failure = (await failureOf(() => followed.direct())) as Failure;
+      expect(failure).toMatchObject({ kind: 'SourceChanged' });
+      expect(failure.message).toMatch(/generated column and the replica identity FULL/u);
+      expect(failure.remedy).toMatch(
+        /^Run in PostgreSQL: alter table .* replica identity default\. Then run .* --drop-target, then/u,
+      );
+      await gap(table);
+      await path.source.query(`alter table ${table} replica identity default`);
+      await heal(table, followed, { dropTarget: true });
+    },
+  );
 });

@@ -264,6 +264,13 @@ describe('from the WAL is refused, with the way out:', () => {
       /identity of public\.refused_\w+_1/u,
       /replica identity full/u,
     ],
+    [
+      'a generated column under FULL, with which PostgreSQL would refuse UPDATE and DELETE',
+      '(id int primary key, g int generated always as (id) stored)',
+      'alter table {t} replica identity full',
+      /generated column and the replica identity FULL/u,
+      /replica identity default; then add the table/u,
+    ],
     ['a role without REPLICATION', '(id int primary key)', '', /may not/u, /postgres-wal\.sql/u],
   ])('%s', async (what, columns, more, message, remedy) => {
     const table = freshName('refused');

@@ -241,6 +241,11 @@ it('rows that a retry sent twice are named, where the reader counts more than we
   expect(drawnTable(table)).toContain(
     '  load:main   5,001 changes (1 of them sent twice, by a retry), 0 wait in Kafka',
   );
+  // The Kafka engine counts messages of others too.
+  const engine = { ...load, errors: { messages: 1, table: 'default.orders_errors' } };
+  expect(drawnTable({ ...ORDERS, stages: [COPY, PUBLISH, engine] })).toContain(
+    '  load:main   5,001 changes, 0 wait in Kafka',
+  );
 });
 
 it('what is not known is said to be so, and is no zero', () => {

@@ -56,7 +56,7 @@ export function requireWholeRows(table: IdentifiedTable, identity: ReplicaIdenti
   });
 }
 
-type IdentifiedTable = Pick<ReplicatedTable, 'name' | 'source' | 'relation' | 'columns' | 'key'>;
+export type IdentifiedTable = Pick<ReplicatedTable, 'name' | 'source' | 'relation' | 'columns' | 'key'>;
 
 /** @returns undefined where the table is gone */
 export async function readIdentity(pg: Queryable, relation: string): Promise<ReplicaIdentity | undefined> {

@@ -24,6 +24,7 @@ import {
   readPublication,
   unpublish,
 } from './publication.js';
+import { requireWrites } from './refused-writes.js';
 import { requireStandby, type SlotPlaces } from './slot-server.js';
 import { dropSlot, flawOfSlot, makeSlot, readSlot } from './slot.js';
 import { requireAttached } from './verify.js';
@@ -149,6 +150,7 @@ async function join(pg: Queryable, table: ReplicatedTable, { fence, ledgerElsewh
   const identity = await readIdentity(pg, relation);
   if (identity === undefined) throw changedMeanwhile(table.name);
   requireIdentity(table, identity);
+  await requireWrites(pg, table, identity, { isLog: log });
   if (log) requireWholeRows(table, identity);
   const membership = await readMembership(pg, slot, relation);
   const leftOut = table.excluded?.map(({ position }) => position) ?? [];

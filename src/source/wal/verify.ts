@@ -10,6 +10,7 @@ import { formatLsn } from './lsn.js';
 import { slotOf } from './names.js';
 import { readMembership, readPublication, unpublish } from './publication.js';
 import { flawOfSlot, readSlot, type SlotState } from './slot.js';
+import { allowWrites, findRefusedWrites } from './refused-writes.js';
 import { requireStandby, type SlotPlaces } from './slot-server.js';
 import { readReader, readTable, type ReaderRow, type WalTable } from './state.js';
 
@@ -77,12 +78,19 @@ async function requireMember(pg: Queryable, table: ReplicatedTable, known: WalTa
   const slot = slotOf(table);
   const { relation } = table;
   const identity = await readIdentity(pg, relation);
+  const isLog = table.route.capture.everyChange === true;
+  const refused = await findRefusedWrites(pg, relation);
+  if (identity !== undefined && refused !== undefined) {
+    await unpublish(pg, slot, relation);
+    const why = `${refused} has a generated column and the replica identity FULL, so that PostgreSQL refused its UPDATE and DELETE`;
+    // A generated column that was added just now may not be in the target yet: then `add` would refuse it.
+    throw lost(table, why, `${allowWrites(table, identity, refused, isLog)}.`, true);
+  }
   if (identity !== undefined && !isSame(identity.columns, known.identity)) {
     // Its UPDATE and DELETE fail while it is published and has none: the writes of the user come first.
     if (identity.columns?.length === 0) await unpublish(pg, slot, relation);
     // Without it `add` would refuse the table that was removed.
-    const whole = table.route.capture.everyChange === true;
-    const statement = identityStatement(table, identity, { whole });
+    const statement = identityStatement(table, identity, { whole: isLog });
     const first = statement === undefined ? undefined : `Run in PostgreSQL: ${statement}.`;
     throw lost(table, `The replica identity of ${title} was changed`, first);
   }
@@ -101,9 +109,9 @@ function isSame(a: readonly number[] | null, b: readonly number[] | null): boole
 }
 
 /** @param first what `add` needs before, a sentence */
-function lost(table: ReplicatedTable, why: string, first?: string): Failure {
+function lost(table: ReplicatedTable, why: string, first?: string, dropTarget = false): Failure {
   return new Failure('SourceChanged', {
     message: `${why}: changes of ${formatTableName(table.name)} may be missing.`,
-    remedy: copyAgainRemedy(table, { dropTarget: false, first }),
+    remedy: copyAgainRemedy(table, { dropTarget, first }),
   });
 }

@@ -20,6 +20,7 @@ import { readWalBacklog } from './backlog.js';
 import { readIdentity, requireIdentity, requireIdentityOfParts, requireWholeRows } from './identity.js';
 import { installWal, removeWal } from './install.js';
 import { LogReader } from './log/log-reader.js';
+import { requireWrites } from './refused-writes.js';
 import { walSharing } from './sharing.js';
 import { wrongLevel } from './slot.js';
 import type { RowOffer } from './rows/hand-over.js';
@@ -108,6 +109,7 @@ async function inspect(pg: Queryable, name: TableName, options: CaptureOptions):
     const table = { name, ...inspection };
     if (identity !== undefined) requireIdentity(table, identity);
     if (isTree) await requireIdentityOfParts(pg, table);
+    if (identity !== undefined) await requireWrites(pg, table, identity, { isLog });
     if (!isLog) return { ...inspection, capture: { kind: WAL, ...(isTree ? { isTree } : {}) } };
     if (identity !== undefined) requireWholeRows(table, identity);
     return { ...inspection, capture: { kind: WAL, everyChange: true } };

@@ -1,5 +1,6 @@
 import type { Queryable } from '../../../connect/queryable.js';
 import { quotePg } from '../../../domain/identifier.js';
+import { printed } from '../../../domain/types/expressions.js';
 import type { ReplicatedTable } from '../../../domain/replicated-table.js';
 import { Failure } from '../../../failure/failure.js';
 import { changedMeanwhile } from '../../catalog/verify-inspected.js';
@@ -11,7 +12,7 @@ import { outboxTable, ownRows } from '../../outbox/names.js';
 import { BEGIN_SNAPSHOT } from '../../session.js';
 import { settle } from '../../settle.js';
 import { inTransaction } from '../../transaction.js';
-import { ensureForm, readFormColumns } from './forms.js';
+import { ensureForm, readFormColumns, readPlaceTypes } from './forms.js';
 import { valueColumn } from './log-table-sql.js';
 
 const BEGIN_FILLING = `${BEGIN_SNAPSHOT}; set local synchronous_commit = on`;
@@ -38,10 +39,15 @@ export async function fillLog(pg: Queryable, table: ReplicatedTable, options: Dd
       await fence?.(pg);
       await requireRowSchema(pg, await pg.query(lockRowSchemaSql(table)), table);
       const form = await ensureForm(pg, table.id, await readFormColumns(pg, table.relation));
+      const types = await readPlaceTypes(pg, form.types);
       const read = new Set(table.columns.map(({ name }) => name));
-      const fields = form.names.flatMap((name, index) =>
-        read.has(name) ? [{ column: valueColumn(form.places[index] ?? 0), value: `source.${quotePg(name)}` }] : [],
-      );
+      const fields = form.names.flatMap((name, index) => {
+        if (!read.has(name)) return [];
+        const value = `source.${quotePg(name)}`;
+        return [
+          { column: valueColumn(form.places[index] ?? 0), value: types[index] === undefined ? printed(value) : value },
+        ];
+      });
       const outbox = outboxTable(table.id);
       // Of an earlier attempt; and changes that this snapshot sees.
       await pg.query(/* sql */ `delete from ${outbox}`);

@@ -72,12 +72,12 @@ export async function ensureForm(pg: Queryable, id: string, columns: FormColumns
     added.push(index);
     return (most += 1);
   });
-  const types = await readTypes(
+  const types = await readPlaceTypes(
     pg,
     added.map((index) => columns.types[index] ?? '0'),
   );
   const form = { form: (before?.form ?? 0) + 1, ...columns, places };
-  const adds = added.map((column, index) => `add column ${valueColumn(places[column] ?? 0)} ${types[index]}`);
+  const adds = added.map((column, index) => `add column ${valueColumn(places[column] ?? 0)} ${types[index] ?? 'text'}`);
   // As one message it is one transaction.
   await pg.query(
     [
@@ -89,22 +89,25 @@ export async function ensureForm(pg: Queryable, id: string, columns: FormColumns
   return form;
 }
 
-/** Qualified, without modifiers, and of a domain what it is made of: any value that was valid when it was written fits. */
-async function readTypes(pg: Queryable, oids: readonly string[]): Promise<readonly string[]> {
-  const found = await pg.query<{ type: string }>(
+/**
+ * The types of the columns of the outbox that hold values of these types: without modifiers, and of a domain what it is made of, so that
+ * any value that was valid when it was written fits. Undefined where it is the text that PostgreSQL prints, of types that are not its
+ * own: a column of such a type would keep users from dropping it.
+ */
+export async function readPlaceTypes(pg: Queryable, oids: readonly string[]): Promise<readonly (string | undefined)[]> {
+  const found = await pg.query<{ type: string | null }>(
     /* sql */ `with recursive level (place, type, depth) as (
         select wanted.place, wanted.type::oid, 0 from unnest($1::bigint[]) with ordinality wanted (type, place)
         union all
         select level.place, d.typbasetype, level.depth + 1
         from level join pg_catalog.pg_type d on d.oid = level.type and d.typtype = 'd'
       ), base as (select distinct on (place) place, type from level order by place, depth desc)
-      select case when n.nspname = 'pg_catalog' then pg_catalog.format_type(t.oid, -1)
-        else pg_catalog.format('%I.%I', n.nspname, t.typname) end as type
+      select case when n.nspname = 'pg_catalog' then pg_catalog.format_type(t.oid, -1) end as type
       from base join pg_catalog.pg_type t on t.oid = base.type join pg_catalog.pg_namespace n on n.oid = t.typnamespace
       order by base.place`,
     [oids],
   );
-  return found.rows.map(({ type }) => type);
+  return found.rows.map(({ type }) => type ?? undefined);
 }
 
 function array(texts: readonly string[]): string {
