@@ -114,6 +114,23 @@ describe('a table', () => {
     );
   });
 
+  it.each(['Pg2clickPipeline', 'Pg2clickLagSeconds'] as const)(
+    'tells %s again when it is back, also where its value is the same as before',
+    async (name) => {
+      await replay(
+        streaming()
+          .completes('publishSlice', { ...slice('publish'), lackingAttributes: [name] })
+          .task()
+          .schedules('publishSlice')
+          .completes('publishSlice', { ...slice('publish'), lackingAttributes: [] })
+          .task()
+          .tells({ [name]: FIRST[name] })
+          .schedules('publishSlice')
+          .nothingElse(),
+      );
+    },
+  );
+
   it('that has lost one tells it no more, from the receipt on that says so', async () => {
     await replay(
       streaming()
