@@ -28,9 +28,11 @@ export function searchAttributeWriter(address: TableAddress): (state: TableState
       if (!lacking.includes(key.name) && before !== value) pairs.push({ key, value });
     }
     const lag = wanted.Pg2clickLagSeconds as number;
+    const lagBefore = lacked.includes(SEARCH_KEYS.lag.name) ? undefined : known.get(SEARCH_KEYS.lag);
     const now = Date.now();
     const tellsLag = !lacking.includes(SEARCH_KEYS.lag.name) && now - lagToldAt >= LAG_INTERVAL_MS;
-    if (tellsLag && known.get(SEARCH_KEYS.lag) !== lag) {
+    if (lacking.includes(SEARCH_KEYS.lag.name)) lagToldAt = Number.NEGATIVE_INFINITY;
+    if (tellsLag && lagBefore !== lag) {
       lagToldAt = now;
       pairs.push({ key: SEARCH_KEYS.lag, value: lag });
     }

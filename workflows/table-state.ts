@@ -301,9 +301,10 @@ function reshape(state: TableState, { shapes = [] }: SliceReceipt): TableState {
 
 function lackingNow(
   { lackingAttributes: before }: TableState,
-  { lackingAttributes: now = [] }: WorkerNote,
+  { lackingAttributes: now }: WorkerNote,
 ): Pick<TableState, 'lackingAttributes'> {
-  return before === undefined && now.length === 0 ? {} : { lackingAttributes: now };
+  if (now === undefined || (before === undefined && now.length === 0)) return {};
+  return { lackingAttributes: now };
 }
 
 export function lackingOf({ lackingAttributes = [] }: TableState): readonly SearchAttributeName[] {

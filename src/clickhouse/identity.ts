@@ -1,7 +1,7 @@
 import type { ClickHouseClient } from '@clickhouse/client';
 import { select } from './catalog.js';
 
-const NO_UUID = '00000000-0000-0000-0000-000000000000';
+export const NO_UUID = '00000000-0000-0000-0000-000000000000';
 
 /**
  * Which server this is: its UUID; for an engine inside another process, which has none, the path of its data. Replicas behind

@@ -2,6 +2,7 @@ import type { ClickHouseClient } from '@clickhouse/client';
 import type { Part } from '../domain/part.js';
 import { generationOf, majorOf, type Version } from '../domain/version.js';
 import { select } from './catalog.js';
+import { NO_UUID } from './identity.js';
 import { quoteText, targetNames, type Target } from './names.js';
 
 /** If more parts than this are unknown, none is read: the highest version of the whole table is as quick. */
@@ -116,13 +117,15 @@ export class PartTracker {
     const rows = await select<ActivePart & { expires: number }>(
       this.#clickhouse,
       // The path ends in a slash; before it the part, and before that its table. A replica that was made by hand has a UUID of its own:
-      // what all replicas of a table have in common is its path in Keeper, the first text in the definition of the engine.
+      // what all replicas of a table have in common is its path in Keeper, the first text in the definition of the engine. An engine
+      // inside another process has no UUID: the place of its data does.
       /* sql */ `with splitByChar('/', path)[-3] as folder,
           (select any(if(startsWith(engine_full, 'Replicated'), splitByChar('''', engine_full)[2], ''))
             from system.tables where database = {database: String} and name = {table: String}) as keeper_path
-        select name, partition_id as partition,
-          if(keeper_path = '' or position(keeper_path, '{uuid}') > 0 or position(keeper_path, folder) > 0,
-            folder, keeper_path) as home,
+        select name, partition_id as partition, folder as home,
+          if(position(keeper_path, '{uuid}') > 0 or position(keeper_path, folder) > 0, '', keeper_path) as keeper,
+          multiIf(keeper = '', '', serverUUID() = toUUID('${NO_UUID}'), splitByString('/store/', path)[1],
+            toString(serverUUID())) as server,
           toString(min_block_number) as firstBlock, toString(max_block_number) as lastBlock,
           toString(data_version) as mutation, hash_of_all_files as hash,
           toUnixTimestamp(delete_ttl_info_max) > 0 or notEmpty(rows_where_ttl_info.expression) as expires
@@ -186,7 +189,13 @@ export class PartTracker {
 
 /** Parts never change: one of the same name and content is the same. */
 function isSame(a: ActivePart, b: ActivePart): boolean {
-  return a.name === b.name && a.home === b.home && a.hash === b.hash;
+  return a.name === b.name && a.hash === b.hash && isOfSameTable(a, b);
+}
+
+/** A path in Keeper may have been given again, and the numbers of the parts begin anew: one server never has two folders for one table. */
+function isOfSameTable(a: ActivePart, b: ActivePart): boolean {
+  if (a.home === b.home) return true;
+  return a.keeper !== '' && a.keeper === b.keeper && a.server !== b.server;
 }
 
 const keyOf = (target: Target): string => `${targetNames(target).shown} ${target.uuid ?? ''}`;
@@ -211,12 +220,12 @@ function isOfCopy({ highest }: Part, copied: Version): boolean {
 
 /** Whether all that is in a part came after another part was seen, as far as that is known. */
 function isLater(now: ActivePart, seen: Part): boolean {
-  if (seen.until === undefined || now.home !== seen.home) return true;
+  if (seen.until === undefined || !isOfSameTable(now, seen)) return true;
   return now.partition === seen.partition && BigInt(now.firstBlock) > BigInt(seen.until);
 }
 
 function covers(now: ActivePart, before: Part): boolean {
-  if (now.home !== before.home || now.partition !== before.partition) return false;
+  if (now.partition !== before.partition || !isOfSameTable(now, before)) return false;
   // After it was emptied and the server restarted, a table may number its parts from the beginning.
   if (now.name === before.name) return now.hash === before.hash;
   return BigInt(now.firstBlock) <= BigInt(before.firstBlock) && BigInt(now.lastBlock) >= BigInt(before.lastBlock);

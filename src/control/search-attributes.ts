@@ -63,6 +63,9 @@ export function typeNumber(name: SearchAttributeName): number {
 
 const INVALID_ARGUMENT = 3;
 
+/** Values of the types. Another type refuses them in a question as in a workflow, but for KeywordList and Datetime. */
+const PROBES = { Keyword: `'a'`, Int: '0' } as const;
+
 /** A question that everybody may ask who may list workflows. @returns undefined where it is not answered */
 async function isUnknown(
   { workflowService }: TemporalServices,
@@ -70,7 +73,7 @@ async function isUnknown(
   name: SearchAttributeName,
 ): Promise<boolean | undefined> {
   try {
-    await workflowService.countWorkflowExecutions({ namespace, query: `${name} IS NULL` });
+    await workflowService.countWorkflowExecutions({ namespace, query: `${name} = ${PROBES[SEARCH_ATTRIBUTES[name]]}` });
     return false;
   } catch (error) {
     return (error as { code?: unknown }).code === INVALID_ARGUMENT ? true : undefined;

@@ -4,8 +4,12 @@
  */
 export interface Part {
   readonly name: string;
-  /** The folder of its table, or the path in Keeper that its replicas share: a table that was created again has another. */
+  /** The folder of its table: a table that was created again has another. */
   readonly home: string;
+  /** The path in Keeper that its table shares with replicas whose folders have other names; '' for none. Parts of older releases do not say. */
+  readonly keeper?: string;
+  /** The server that keeps it, where `keeper` is one. */
+  readonly server?: string;
   readonly partition: string;
   /** The inserts in it, by ClickHouse's own numbers. A merge covers all numbers of its sources. */
   readonly firstBlock: string;

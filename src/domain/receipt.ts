@@ -64,7 +64,7 @@ export interface SliceRequest extends TableAddress {
 
 /** What the worker adds to the receipt of every slice. */
 export interface WorkerNote {
-  /** Search attributes that the namespace of Temporal lacks. Absent: none. */
+  /** Search attributes that the namespace of Temporal lacks. Absent: the worker does not know, or is of an older release. */
   readonly lackingAttributes?: readonly SearchAttributeName[];
 }
 

@@ -149,7 +149,8 @@ export type CaptureOptions = Pick<
   'key' | 'where' | 'engine' | 'cursor' | 'channel' | 'intervalMs' | 'loader' | keyof ColumnOptions
 > & {
   /** A table that was added before keeps what was chosen for its columns, whatever else is given. */
-  readonly known?: Pick<ReplicatedTable, 'columns' | 'excluded' | 'where'> | undefined;
+  readonly known?:
+    (Pick<ReplicatedTable, 'columns' | 'excluded' | 'where'> & Partial<Pick<ReplicatedTable, 'route'>>) | undefined;
 };
 
 /** A replicated table as the ledger holds it: everything the slices need to know about it. */

@@ -28,8 +28,8 @@ export interface InterceptorOptions {
   readonly identity: string;
   /** Where this worker reaches its servers. */
   readonly addresses?: Partial<Readonly<Record<FailingServer, string>>> | undefined;
-  /** What every slice tells the workflow. Default: none. */
-  readonly lackingAttributes?: () => readonly SearchAttributeName[];
+  /** What every slice tells the workflow; nothing where nobody knows it. */
+  readonly lackingAttributes?: () => readonly SearchAttributeName[] | undefined;
 }
 
 interface FailureFields {
@@ -55,7 +55,7 @@ export function activityInterceptor({
   log,
   identity,
   addresses = {},
-  lackingAttributes = () => [],
+  lackingAttributes = () => undefined,
 }: InterceptorOptions): ActivityInterceptorsFactory {
   /** By table and task: the kind that was logged last, so that another one does not wait for its turn. */
   const logged = new Map<string, FailureKind>();
@@ -74,7 +74,7 @@ export function activityInterceptor({
           const done = describeReceipt(task, receipt);
           if (done !== undefined)
             log.info({ ...fields, ...done.fields, seconds: (Date.now() - startedAt) / 1_000 }, done.what);
-          return stage === undefined ? receipt : withNote(receipt, { lackingAttributes: lackingAttributes() });
+          return stage === undefined ? receipt : withNote(receipt, lackingAttributes());
         } catch (error) {
           const failure = toApplicationFailure(error, info.activityType, identity);
           // What is no ApplicationFailure is a cancellation.
@@ -115,9 +115,9 @@ export function activityInterceptor({
   }
 }
 
-function withNote(receipt: unknown, note: Required<WorkerNote>): unknown {
+function withNote(receipt: unknown, lackingAttributes: WorkerNote['lackingAttributes']): unknown {
   const isSlice = typeof receipt === 'object' && receipt !== null;
-  return isSlice && note.lackingAttributes.length > 0 ? { ...receipt, ...note } : receipt;
+  return isSlice && lackingAttributes !== undefined ? { ...receipt, lackingAttributes } : receipt;
 }
 
 /** What a person asks for beside the stages of a table. A change of the route is none: where it fails, it parks. */

@@ -18,13 +18,15 @@ export interface LackNote {
 
 /**
  * Registers those of our search attributes that the namespace lacks, as many as it takes. Tables go on without the others.
+ * @param found what it lacks, where it was asked already
  * @returns undefined where none is lacking, or the namespace does not say
  */
 export async function ensureSearchAttributes(
   services: TemporalServices,
   namespace: string,
+  found?: readonly SearchAttributeName[],
 ): Promise<LackNote | undefined> {
-  const lacking = (await findLacking(services, namespace)) ?? [];
+  const lacking = found ?? (await findLacking(services, namespace)) ?? [];
   if (lacking.length === 0) return undefined;
   const known = (await listSearchAttributes(services, namespace)) ?? {};
   /** Those of another type: adding them changes nothing, and the server says that it went well. */
@@ -102,7 +104,8 @@ export class SearchAttributeWatch {
   readonly #services: TemporalServices;
   readonly #namespace: string;
   readonly #log: Log;
-  #note: LackNote | undefined;
+  #lacking: readonly SearchAttributeName[] | undefined;
+  #said: string | undefined;
   #triedAt = Number.NEGATIVE_INFINITY;
 
   constructor(services: TemporalServices, namespace: string, log: Log) {
@@ -111,8 +114,9 @@ export class SearchAttributeWatch {
     this.#log = log;
   }
 
-  lacking(): readonly SearchAttributeName[] {
-    return this.#note?.names ?? [];
+  /** @returns undefined while the namespace has not said it yet: a table that is told that it lacks none writes them all */
+  lacking(): readonly SearchAttributeName[] | undefined {
+    return this.#lacking;
   }
 
   async run(signal: AbortSignal, everyMs = LOOK_MS): Promise<void> {
@@ -126,11 +130,11 @@ export class SearchAttributeWatch {
     const lacking = await findLacking(this.#services, this.#namespace);
     if (lacking === undefined) return;
     const now = performance.now();
-    if (lacking.join() === this.lacking().join() && now - this.#triedAt < TRY_MS) return;
+    if (lacking.join() === this.#lacking?.join() && now - this.#triedAt < TRY_MS) return;
     this.#triedAt = now;
-    const said = this.#note?.message;
-    this.#note = await ensureSearchAttributes(this.#services, this.#namespace);
-    if (this.#note === undefined || this.#note.message === said) return;
-    this.#log.warn({ remedy: this.#note.remedy }, this.#note.message);
+    const note = await ensureSearchAttributes(this.#services, this.#namespace, lacking);
+    this.#lacking = note?.names ?? [];
+    if (note !== undefined && note.message !== this.#said) this.#log.warn({ remedy: note.remedy }, note.message);
+    this.#said = note?.message;
   }
 }

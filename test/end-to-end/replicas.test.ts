@@ -1,6 +1,8 @@
 import { afterAll, afterEach, beforeAll, expect, test as vitest } from 'vitest';
 import type { Client } from 'pg';
 import { isEqual } from '../../dev/compare/compare.js';
+import { PartTracker } from '../../src/clickhouse/part-tracker.js';
+import { composeVersion } from '../../src/domain/version.js';
 import { openHarness, type Harness } from '../support/harness.js';
 import { CLUSTER } from '../support/replicas/balancer.js';
 import { openReplicas, type Replica, type Replicas } from '../support/replicas/replicas.js';
@@ -145,6 +147,33 @@ test('tables that were made by hand on each replica are one table, merged or not
   await source.query(`update own set status = 'sent'`);
   await isNotParked();
   await bothHave('own', { sent: ROWS });
+});
+
+test('a table that was made again at its path in Keeper is not the one of before', async () => {
+  const { client } = replicas.one;
+  const target = { database: replicas.address.database, table: 'again' };
+  const shown = `${target.database}.${target.table}`;
+  const run = async (query: string): Promise<void> => void (await client.command({ query }));
+  const tracker = new PartTracker(client);
+  const look = (by = tracker, seen: Parameters<PartTracker['inspect']>[2] = []) => by.inspect(target, 1, seen);
+  const make = async (): Promise<void> => {
+    await run(/* sql */ `create table ${shown} (id Int64, _version UInt128, _deleted UInt8)
+      engine = ReplicatedReplacingMergeTree('/clickhouse/again', '{replica}', _version, _deleted) order by id`);
+    await run(
+      /* sql */ `create table if not exists ${shown}_floor (version UInt128) engine = MergeTree order by version`,
+    );
+  };
+  const insert = (id: number, position: bigint): Promise<void> =>
+    run(/* sql */ `insert into ${shown} values (${id}, ${composeVersion(1, position)}, 0)`);
+  await make();
+  await insert(1, 7n);
+  const { newest } = await look();
+  await run(/* sql */ `drop table ${shown} sync`);
+  await make();
+  for (const id of [2, 3, 4]) await insert(id, BigInt(id + 10));
+  await run(/* sql */ `optimize table ${shown} final`);
+  expect((await look()).lost).toEqual(newest);
+  expect((await look(new PartTracker(client), [newest])).lost).toEqual(newest);
 });
 
 test('one replica is down, and comes back', async () => {

@@ -10,6 +10,7 @@ import { explainUnreadable } from '../../src/source/explain-unreadable.js';
 import { ensureFlushed } from '../../src/source/flush.js';
 import { inspectTable } from '../../src/source/catalog/inspect.js';
 import { removeOutbox } from '../../src/source/outbox/install.js';
+import { outboxCapture } from '../../src/source/outbox/outbox-capture.js';
 import { allocatePosition, settle } from '../../src/source/settle.js';
 import { leastRole, roleScriptFor } from '../support/least-role.js';
 import { freshDatabase, freshName, leastRoleOf, type PostgresAddress } from '../support/stack.js';
@@ -125,6 +126,20 @@ describe('the role that pg2click connects as', async () => {
     await removeOutbox(our, table);
     expect(await leftovers(table.id)).toBe(0);
     await admin.query(`insert into shop.${t} values (3)`);
+  });
+
+  it('looks again at a table whose triggers are there without the functions of a later script', async () => {
+    const t = await make();
+    const known = await add(t);
+    const right = `execute on function pg2click_admin.enable_replica(regclass, name)`;
+    await admin.query(`revoke ${right} from ${role}`);
+    try {
+      const name = { schema: 'shop', table: t };
+      expect(await outboxCapture.inspect(our, name, { key: known.key, known })).toMatchObject({ key: known.key });
+      await expect(outboxCapture.inspect(our, name, {})).rejects.toMatchObject({ kind: 'Unauthorized' });
+    } finally {
+      await admin.query(`grant ${right} to ${role}`);
+    }
   });
 
   it('takes the outbox off also where every right to the table was taken from it, with and without the table', async () => {

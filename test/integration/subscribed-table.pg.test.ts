@@ -94,4 +94,23 @@ describe('a table that a subscription applies changes to', async () => {
     );
     await unsubscribe();
   });
+
+  it('is told to whoever has a table whose triggers a worker of an older release made', async () => {
+    const made = await replicate(client, { schema: 'public', table: 'copied' }, { appliedRows: false });
+    const capture = { ...made.route.capture, appliedRows: true };
+    const table = { ...made, route: { ...made.route, capture } };
+    const before = await fingerprintTable(client, table);
+    await subscribe();
+    expect(explainFingerprint(before, await fingerprintTable(client, table))).toBe(
+      'a subscription now applies changes to it',
+    );
+    await unsubscribe();
+  });
+
+  it('leaves in the fingerprint what a worker of an older release looks for', async () => {
+    await subscribe();
+    const table = await replicate(client, { schema: 'public', table: 'copied' }, { triggerLevel: 'row' });
+    expect(JSON.parse(await fingerprintTable(client, table))).toMatchObject({ subscribed: true });
+    await unsubscribe();
+  });
 });

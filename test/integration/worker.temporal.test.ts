@@ -153,6 +153,18 @@ describe('where the role may neither list nor add search attributes, as in a Tem
     });
   });
 
+  it('takes one of another type for one that is lacking', async () => {
+    const namespace = await namespaceWith({ taken: { Pg2clickPhase: 3, Pg2clickLagSeconds: 2, Pg2clickTable: 2 } });
+    const query = `Pg2clickTable = 'a'`;
+    await waitFor(() => connection.workflowService.countWorkflowExecutions({ namespace, query }), {
+      deadlineMs: 30_000,
+      what: 'the attributes that are there',
+    });
+    expect(await findLacking(refused(7), namespace)).toEqual(
+      Object.keys(SEARCH_ATTRIBUTES).filter((name) => name !== 'Pg2clickTable'),
+    );
+  });
+
   it('knows nothing while the server does not answer', async () => {
     const silent = (): Promise<never> => Promise.reject(Object.assign(new Error('no'), { code: 14 }));
     const workflowService = { countWorkflowExecutions: silent } as never;

@@ -91,7 +91,8 @@ it.each([
     ['Pg2clickTable'],
     { rows: 1, lackingAttributes: ['Pg2clickTable'] },
   ],
-  ['that of a slice, where none is lacking', { stage: 'publish' }, { rows: 1 }, [], { rows: 1 }],
+  ['that of a slice, where none is lacking', { stage: 'publish' }, { rows: 1 }, [], { rows: 1, lackingAttributes: [] }],
+  ['that of a slice, where nobody knows', { stage: 'publish' }, { rows: 1 }, undefined, { rows: 1 }],
   ['any other', {}, { rows: 1 }, ['Pg2clickTable'], { rows: 1 }],
   ['none', { stage: 'publish' }, undefined, ['Pg2clickTable'], undefined],
 ] as const)('what Temporal lacks is told with %s', async (_what, more, receipt, lacking, told) => {

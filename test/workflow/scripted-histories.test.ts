@@ -78,7 +78,7 @@ describe('a table', () => {
     );
   });
 
-  it('tells only the search attributes that there are, and notes what commands read of the others', async () => {
+  it('tells only the search attributes that there are, and notes what commands read of the others, until a receipt says that they are back', async () => {
     const { Pg2clickPhase, Pg2clickTable: _lacking, ...others } = FIRST;
     await replay(
       new ScriptedHistory({ lackingAttributes: ['Pg2clickPhase', 'Pg2clickTable'] })
@@ -91,6 +91,9 @@ describe('a table', () => {
         .notes(phase('copying'))
         .schedules('copyTable', 'publishSlice', 'loadSlice')
         .completes('publishSlice', slice('publish'))
+        .task()
+        .schedules('publishSlice')
+        .completes('publishSlice', { ...slice('publish'), lackingAttributes: [] })
         .task()
         .tells({ ...phase('copying'), Pg2clickTable: FIRST.Pg2clickTable })
         .notes({ Pg2clickPhase: null })
@@ -110,6 +113,23 @@ describe('a table', () => {
         .notes(phase('removing')),
     );
   });
+
+  it.each(['Pg2clickPipeline', 'Pg2clickLagSeconds'] as const)(
+    'tells %s again when it is back, also where its value is the same as before',
+    async (name) => {
+      await replay(
+        streaming()
+          .completes('publishSlice', { ...slice('publish'), lackingAttributes: [name] })
+          .task()
+          .schedules('publishSlice')
+          .completes('publishSlice', { ...slice('publish'), lackingAttributes: [] })
+          .task()
+          .tells({ [name]: FIRST[name] })
+          .schedules('publishSlice')
+          .nothingElse(),
+      );
+    },
+  );
 
   it('that has lost one tells it no more, from the receipt on that says so', async () => {
     await replay(

@@ -43,11 +43,16 @@ function differencesOfTable(old: Fingerprint, now: Fingerprint): string[] {
     old.name === now.name ? '' : `it was renamed from ${old.name} to ${now.name}`,
     old.kind === now.kind ? '' : 'it is another kind of relation',
     old.persistence === now.persistence ? '' : 'it was made logged or unlogged',
-    now.subscribed && !old.subscribed ? 'a subscription now applies changes to it' : '',
+    isMissed(now) && !isMissed(old) ? 'a subscription now applies changes to it' : '',
     old.relatives.join() === now.relatives.join() ? '' : 'tables were attached to it, detached from it, or it inherits',
     old.keyed && !now.keyed ? 'no suitable unique index on its key is there any more' : '',
     ...differencesOfOutbox(old, now),
   ].filter(Boolean);
+}
+
+/** Whether a subscription applies changes that nobody sees; what older releases did not see, they say in one word. */
+function isMissed({ subscribed, missesApplied = true }: Fingerprint): boolean {
+  return subscribed && missesApplied;
 }
 
 function differencesOfPartitions(old: Fingerprint, now: Fingerprint): string[] {

@@ -3,6 +3,7 @@ import { unreadColumns } from '../../domain/row-filter.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
 import type { Queryable } from '../../connect/queryable.js';
+import { APPLIED_EVENTS, triggerName } from '../outbox/names.js';
 import { readUniqueIndexes } from './catalog.js';
 import { guaranteesKey } from './key-index.js';
 
@@ -14,8 +15,10 @@ export interface Fingerprint {
   readonly name: string;
   readonly kind: string;
   readonly persistence: string;
-  /** A subscription applies changes to it, and its capture does not see them. */
+  /** A subscription applies changes to it. Workers of older releases park a table where this changes. */
   readonly subscribed: boolean;
+  /** Its capture does not see what a subscription applies. Absent in fingerprints of older releases. */
+  readonly missesApplied?: boolean;
   /** Parents and children, by oid; none where the table's own rows are seen, whatever its relatives are. */
   readonly relatives: readonly string[];
   /** Of a partitioned table, at every level, by oid. Absent: it is none. */
@@ -91,7 +94,6 @@ export async function fingerprintTable(
       `outbox_${table.id}`,
       table.route?.capture['triggerLevel'] === 'row' || isTree(table),
       unreadColumns(table).map(({ position }) => position),
-      missesApplied(table),
     ]);
     const [row] = found.rows;
     if (row === undefined)
@@ -99,8 +101,9 @@ export async function fingerprintTable(
         message: 'The table that was added is not in PostgreSQL any more.',
         remedy: 'Remove the table from pg2click; add it again where another table has its name.',
       });
-    const read = JSON.parse(row.fingerprint) as Omit<Fingerprint, 'keyed'>;
-    return JSON.stringify({ ...read, keyed: guaranteesKey(indexes, table.key) } satisfies Fingerprint);
+    const read = JSON.parse(row.fingerprint) as Omit<Fingerprint, 'keyed' | 'missesApplied'>;
+    const judged = { keyed: guaranteesKey(indexes, table.key), missesApplied: missesApplied(table, read) };
+    return JSON.stringify({ ...read, ...judged } satisfies Fingerprint);
   } catch (error) {
     throw classifyPostgres(error, 'looking whether the source table was changed');
   }
@@ -111,11 +114,19 @@ export function hasTriggers({ route }: Partial<Pick<ReplicatedTable, 'route'>>):
   return route === undefined || route.capture['triggerLevel'] !== undefined;
 }
 
-/** Statement triggers are not fired by what a subscription applies, and a poll does not know which of its ids are to come. */
-function missesApplied({ route }: Partial<Pick<ReplicatedTable, 'route'>>): boolean {
+/**
+ * Statement triggers are not fired by what a subscription applies, and a poll does not know which of its ids are to come. The triggers for
+ * applied rows count where they are: a worker of an older release may have made the others alone.
+ */
+function missesApplied(
+  { id, route }: Pick<ReplicatedTable, 'id'> & Partial<Pick<ReplicatedTable, 'route'>>,
+  { triggers }: Pick<Fingerprint, 'triggers'>,
+): boolean {
   const capture = route?.capture;
+  if (capture?.['cursor'] !== undefined) return true;
   return (
-    capture?.['cursor'] !== undefined || (capture?.['triggerLevel'] === 'statement' && capture['appliedRows'] !== true)
+    capture?.['triggerLevel'] === 'statement' &&
+    APPLIED_EVENTS.some((event) => triggers[triggerName(id, event)] === undefined)
   );
 }
 
@@ -132,7 +143,7 @@ const FINGERPRINT = /* sql */ `
     'name', format('%I.%I', n.nspname, c.relname),
     'kind', c.relkind::text,
     'persistence', c.relpersistence::text,
-    'subscribed', $6 and exists (select from pg_catalog.pg_subscription_rel s where s.srrelid = c.oid),
+    'subscribed', exists (select from pg_catalog.pg_subscription_rel s where s.srrelid = c.oid),
     'relatives', case when $4 then '{}' else array(
       select case when i.inhrelid = c.oid then 'of ' || i.inhparent else i.inhrelid::text end
       from pg_catalog.pg_inherits i where c.oid in (i.inhparent, i.inhrelid) order by 1) end,

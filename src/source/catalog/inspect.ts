@@ -77,6 +77,8 @@ export function judge(
   if (known === undefined) refuseEncoding(server);
   if (makes === 'outbox') refuseServer(server);
   refuseRights(table, server, name, makes);
+  // Triggers that are there were enabled when they were made: by a script of an older release, perhaps.
+  if (makes === 'outbox' && known?.route?.capture.kind !== 'outbox') refuseEnabling(table, server, name);
   const key = chooseKey(table, name, wanted);
   const chosen =
     known === undefined ? chooseColumns(table.columns, options, { title, key }) : keepColumns(table.columns, known);
@@ -222,23 +224,28 @@ function refuseRights(
   if (!rights.select) refuse(`read ${title}`, `grant select on table ${qualified(name)} to ${grantee}`);
   if (makes !== 'nothing' && !rights.trigger)
     refuse(`put triggers on ${title}`, `grant trigger on table ${qualified(name)} to ${grantee}`);
-  if (makes === 'outbox' && !rights.enableTriggers)
-    refuse(
-      `let triggers of ${title} fire in sessions that apply changes of elsewhere, which takes the owner of the table`,
-      `Let an administrator run ${roleScript} of this release in the database, or make the role a member of the owner.`,
-    );
-  if (makes === 'outbox' && rights.adminLacks !== null) {
+  if (rowsHidden)
+    throw new Failure('UnsuitableTable', {
+      message: `Row-level security hides rows of ${title} from the PostgreSQL role "${role}": they would look deleted.`,
+      remedy: 'Give it BYPASSRLS, or use a role to which the policies do not apply.',
+    });
+}
+
+/** Whether our role may say in which sessions a trigger fires: only the owner of the table may, and functions of the administrator's. */
+function refuseEnabling({ rights }: CatalogTable, { role }: CatalogServer, name: TableName): void {
+  const title = formatTableName(name);
+  if (!rights.enableTriggers)
+    throw new Failure('Unauthorized', {
+      message: `The PostgreSQL role "${role}" may not let triggers of ${title} fire in sessions that apply changes of elsewhere, which takes the owner of the table.`,
+      remedy: `Let an administrator run ${roleScript} of this release in the database, or make the role a member of the owner.`,
+    });
+  if (rights.adminLacks !== null) {
     const { admin, owner } = rights.adminLacks;
     throw new Failure('Unauthorized', {
       message: `The administrator's role "${admin}", which has run ${roleScript}, may not alter ${title}: its owner is "${owner}". So it cannot let triggers of pg2click fire in sessions that apply changes of elsewhere.`,
       remedy: `Run in PostgreSQL, as a superuser or as one who may grant that role: grant ${quotePg(owner)} to ${quotePg(admin)}`,
     });
   }
-  if (rowsHidden)
-    throw new Failure('UnsuitableTable', {
-      message: `Row-level security hides rows of ${title} from the PostgreSQL role "${role}": they would look deleted.`,
-      remedy: 'Give it BYPASSRLS, or use a role to which the policies do not apply.',
-    });
 }
 
 function refuseExcludedKey(key: readonly string[], columns: readonly Column[], title: string): void {
