@@ -107,7 +107,9 @@ export function explain(session: Session, view: TableView | undefined, end: Exit
     session.tell(`No worker answers any more: ${title} goes on as soon as one runs. Start one: pg2click worker`);
   else if (view?.phase === 'streaming')
     session.tell(`${chalkStderr.green('✔')} ${title} is streaming. Look at it: pg2click status ${shellName(name)}`);
-  else if (view === undefined || ['stopped', 'removing', 'removed'].includes(view.phase))
+  else if (view?.phase === 'removing')
+    session.tell(`${title} is being removed. See what it waits for: pg2click status ${shellName(name)}`);
+  else if (view === undefined || ['stopped', 'removed'].includes(view.phase))
     session.tell(`${title} is not replicated any more: its workflow was ended or removed meanwhile.`);
   else if (view.phase === 'paused')
     session.tell(`${title} is paused; "pg2click resume ${shellName(name)}" lets it go on.`);
