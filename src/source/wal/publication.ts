@@ -105,7 +105,7 @@ async function asAdmin(
     if (failure.kind !== 'Unauthorized') throw failure;
     throw new Failure('Unauthorized', {
       message: `The PostgreSQL role may not ${what}, which takes the owner of the table.`,
-      remedy: `Let an administrator run ${walRoleScript} in the database of the tables, then resume. Or use --capture outbox.`,
+      remedy: `Let an administrator run ${walRoleScript} in the database of the tables, then resume. Or remove the table, then add it with --capture outbox.`,
       cause: error,
     });
   }
