@@ -63,6 +63,7 @@ function view(
       phase: 'streaming',
       failureKind: undefined,
       runId: 'r',
+      namespace: 'default',
       taskQueue: 'pg2click/1',
       pending,
     },
