@@ -220,7 +220,7 @@ function refuseRights(
   if (!rights.schema)
     refuse(`use the schema of ${title}`, `grant usage on schema ${quotePg(name.schema)} to ${grantee}`);
   if (!rights.select) refuse(`read ${title}`, `grant select on table ${qualified(name)} to ${grantee}`);
-  if (makes !== 'nothing' && !rights.trigger)
+  if ((makes === 'outbox' || makes === 'trigger') && !rights.trigger)
     refuse(`put triggers on ${title}`, `grant trigger on table ${qualified(name)} to ${grantee}`);
   if (makes === 'outbox' && !rights.enableTriggers)
     refuse(
