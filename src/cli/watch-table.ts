@@ -158,7 +158,9 @@ function lines(session: Session): Shower {
   let last = { subject: '', at: 0 };
   return {
     view(view, title) {
-      const subject = `${view?.phase ?? ''} ${view?.failure?.message ?? ''}`;
+      // Why it is parked is told at the end, and not in its line.
+      const trouble = view?.failure?.retrying === true ? view.failure.message : '';
+      const subject = `${view?.phase ?? ''} ${trouble}`;
       if (subject === last.subject && Date.now() - last.at < REPEAT_MS) return;
       last = { subject, at: Date.now() };
       session.tell(lineOf(view, title));
