@@ -18,9 +18,10 @@ export async function refuseRemoved(
   if (description?.running !== true) return;
   const removing = description.phase === 'removing';
   if (!removing && !(await awaitsRemoval(client, workflowIdOf(name.pipeline, name)))) return;
+  const status = `pg2click status ${shellName(name)}`;
   throw new Failure('UnsuitableTable', {
     message: `${formatTableName(name)} is being removed${removing ? '' : ', as soon as a worker runs'}.`,
-    remedy: `See what the removal waits for: pg2click status ${shellName(name)}. Add the table when it is gone from there.`,
+    remedy: `${removing ? `See what it waits for: ${status}` : 'Start one: pg2click worker'}. Once ${status} finds no table any more, add it again.`,
   });
 }
 
