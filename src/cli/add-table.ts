@@ -19,6 +19,7 @@ import { heirsNote } from './plan-picture.js';
 import { requireKafkaFor, requireTopicOfOthers } from './require-kafka.js';
 import { requireRegistryFor } from './require-registry.js';
 import type { Exit } from './exit-code.js';
+import { refuseRemoved } from './refuse-removed.js';
 import { startChecked } from './start-checked.js';
 import { tellOutside } from './tell-outside.js';
 import { watchTable } from './watch-table.js';
@@ -46,12 +47,14 @@ export async function addTable(session: Session, table: string, options: AddOpti
     const { client } = servers.temporal;
     const address = { ...name, pipeline };
     const wanted = tableOptions(options);
+    const description = await describeTable(client, workflowIdOf(pipeline, name));
+    await refuseRemoved(client, address, description);
     const checked = await checkTable(
       servers,
       { ...address, options: wanted },
       {
         settings: session.settings,
-        isAdded: async () => (await describeTable(client, workflowIdOf(pipeline, name)))?.running === true,
+        isAdded: () => Promise.resolve(description?.running === true),
       },
     );
     const { inspection: found, prepared, route } = checked;

@@ -10,6 +10,7 @@ import type { TakenNames } from '../ledger/registration.js';
 import { listNamedTables, type NamedTable } from '../source/catalog/list-tables.js';
 import { checkTable, requireFreeNames, type CheckedTable } from './check-table.js';
 import { judgeTarget } from './judge-target.js';
+import { refuseRemoved } from './refuse-removed.js';
 import { selectTables, type Selection } from './select-tables.js';
 import type { Servers } from './servers.js';
 import { targetNotes } from './target-notes.js';
@@ -96,6 +97,7 @@ async function planTable(
     const description = await describeTable(client, workflowId);
     const isAdded = description?.running === true;
     if (isAdded) requireOwnWorkflow(client, workflowId, description, deployment);
+    await refuseRemoved(client, { ...table.name, pipeline }, description);
     // With options it may have others: that is said.
     if (isAdded && Object.keys(options).length === 0) return { action: 'skip', table };
     const checked = await checkTable(

@@ -3,6 +3,7 @@ import chalk from 'chalk';
 import { connectPostgres, ledgerSettings } from '../connect/postgres.js';
 import { describeTable } from '../control/describe-table.js';
 import { requireOwnWorkflow } from '../control/own-workflow.js';
+import { temporalCommand } from '../control/temporal-command.js';
 import { sendCommand, type TableRequest } from '../control/send-command.js';
 import { deploymentOf, type Deployment } from '../domain/deployment.js';
 import type { TableAddress } from '../domain/receipt.js';
@@ -34,22 +35,27 @@ async function requireOwn(session: Session, client: Client, table: TableAddress)
   if (description?.running !== true) return;
   const deployment = deploymentOf(description.taskQueue);
   if (deployment === undefined) return;
-  requireOwnWorkflow(client, workflowId, description, await askDeployment(session, { workflowId, deployment }));
+  requireOwnWorkflow(
+    client,
+    workflowId,
+    description,
+    await askDeployment(session, { workflowId, deployment, namespace: client.options.namespace }),
+  );
 }
 
 async function askDeployment(
   { settings, signal }: Session,
-  asked: { readonly workflowId: string; readonly deployment: string },
+  asked: { readonly workflowId: string; readonly deployment: string; readonly namespace: string },
 ): Promise<Deployment> {
   try {
     await using pg = await connectPostgres(settings, { name: 'cli', signal });
     return await readDeployment(pg, settings.pipeline);
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    const { workflowId, deployment } = asked;
+    const { workflowId, deployment, namespace } = asked;
     throw new Failure(error.kind, {
       message: `${error.message} Without it nobody can say whether the workflow ${workflowId} of deployment ${deployment} is that of this database: nothing was sent.`,
-      remedy: `If it is, send the signal by Temporal's own command: temporal workflow signal -w ${workflowId} --name pause (or resume).`,
+      remedy: `If it is, send the signal by Temporal's own command: ${temporalCommand(`workflow signal -w ${workflowId} --name pause`, namespace)} (or resume).`,
       cause: error,
     });
   }

@@ -107,7 +107,9 @@ export function explain(session: Session, view: TableView | undefined, end: Exit
     session.tell(`No worker answers any more: ${title} goes on as soon as one runs. Start one: pg2click worker`);
   else if (view?.phase === 'streaming')
     session.tell(`${chalkStderr.green('✔')} ${title} is streaming. Look at it: pg2click status ${shellName(name)}`);
-  else if (view === undefined || ['stopped', 'removing', 'removed'].includes(view.phase))
+  else if (view?.phase === 'removing')
+    session.tell(`${title} is being removed. See what it waits for: pg2click status ${shellName(name)}`);
+  else if (view === undefined || ['stopped', 'removed'].includes(view.phase))
     session.tell(`${title} is not replicated any more: its workflow was ended or removed meanwhile.`);
   else if (view.phase === 'paused')
     session.tell(`${title} is paused; "pg2click resume ${shellName(name)}" lets it go on.`);
@@ -156,7 +158,9 @@ function lines(session: Session): Shower {
   let last = { subject: '', at: 0 };
   return {
     view(view, title) {
-      const subject = `${view?.phase ?? ''} ${view?.failure?.message ?? ''}`;
+      // Why it is parked is told at the end, and not in its line.
+      const trouble = view?.failure?.retrying === true ? view.failure.message : '';
+      const subject = `${view?.phase ?? ''} ${trouble}`;
       if (subject === last.subject && Date.now() - last.at < REPEAT_MS) return;
       last = { subject, at: Date.now() };
       session.tell(lineOf(view, title));

@@ -126,7 +126,7 @@ async function runWorker(session: Session, { role, newClickhouse = false }: Work
       addresses: serverAddresses(settings),
       activitySlots: settings.worker.slots,
     });
-    observation.follow(worker, connection);
+    observation.follow(worker, connection, taskQueuesOf(deployment.id).workflow);
     if (role !== 'consumer') reading = activities.readWal(over.signal);
     await worker.ended;
     log.info('worker stopped');

@@ -28,6 +28,7 @@ import type { PendingTask, TableDescription } from './describe-table.js';
 import { changeView, refusedView } from './change-views.js';
 import { loaderViews } from './loader-views.js';
 import type { Backfill } from '../../workflows/backfills.js';
+import { temporalCommand } from './temporal-command.js';
 import type { BackfillView, FailureView, ReplayView, StageView, TableView } from './table-view.js';
 
 /** All that is known of a table. */
@@ -205,14 +206,14 @@ function failingTaskOf(
   description: TableDescription | undefined,
 ): FailureView | null {
   const attempt = description?.failingTask;
-  if (attempt === undefined || status !== undefined) return null;
+  if (description === undefined || attempt === undefined || status !== undefined) return null;
   return {
     task: null,
     kind: 'Unexpected',
     message: `Its workflow stands still: workers have failed its task ${attempt} times. Their logs say why: "failing workflow task".`,
     remedy:
       `Start the version of the workers that ran before, if they were upgraded. Otherwise run ` +
-      `temporal workflow terminate --workflow-id ${shellWord(workflowId)}, then pg2click add ${shellWord(title)}: it goes on where it stands. Report it.`,
+      `${temporalCommand(`workflow terminate --workflow-id ${shellWord(workflowId)}`, description.namespace)}, then pg2click add ${shellWord(title)}: it goes on where it stands. Report it.`,
     since: null,
     retrying: true,
     attempt,

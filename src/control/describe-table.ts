@@ -35,6 +35,7 @@ export interface TableDescription extends Shown {
   /** `COMPLETED`, `TERMINATED`, ... once it is not. */
   readonly ended: string | undefined;
   readonly runId: string;
+  readonly namespace: string;
   /** Where its workflow tasks wait for a worker. */
   readonly taskQueue: string;
   readonly pending: readonly PendingTask[];
@@ -57,6 +58,7 @@ export async function describeTable(client: Client, workflowId: string): Promise
     ended: running ? undefined : description.status.name,
     ...readShown(description),
     runId: description.runId,
+    namespace: client.options.namespace,
     taskQueue: description.taskQueue,
     pending: (description.raw.pendingActivities ?? []).flatMap(readPending),
     failingTask: failingTask(description.raw.pendingWorkflowTask?.attempt),

@@ -7,6 +7,9 @@ const OLD_SERVER =
 const LOST_COLUMN =
   'Bring the ClickHouse table in line with the source, then resume. A column that was dropped there has lost its values: after that, run ' +
   'pg2click resync TABLE. Or, as for a table that only grows, remove it with --drop-target and add it again.';
+// No limit helps: quarantine is for rows that a table without the constraint would refuse too.
+const CONSTRAINT =
+  'Run in ClickHouse: alter table TABLE drop constraint NAME (show create table has its name), then resume the table.';
 const QUERY_CACHE = 'Take use_query_cache out of the settings profile of the ClickHouse user, then resume the table.';
 
 /**
@@ -145,7 +148,7 @@ export const CLICKHOUSE_CODES: Readonly<Record<number, readonly [name: string, k
   452: ['SETTING_CONSTRAINT_VIOLATION', 'Unauthorized'],
   455: ['SUSPICIOUS_TYPE_FOR_LOW_CARDINALITY', 'SchemaMismatch'],
   467: ['CANNOT_PARSE_BOOL', 'RowRefused'],
-  469: ['VIOLATED_CONSTRAINT', 'RowRefused'],
+  469: ['VIOLATED_CONSTRAINT', 'RowRefused', CONSTRAINT],
   472: ['READONLY_SETTING', 'Unauthorized'],
   473: ['DEADLOCK_AVOIDED', 'SinkUnavailable'],
   497: ['ACCESS_DENIED', 'Unauthorized'],

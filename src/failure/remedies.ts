@@ -68,6 +68,21 @@ export function copyAgainRemedy(
   return [...before, `${before.length === 0 ? 'Run' : 'Then run'} ${commands}: ${end}.`].join(' ');
 }
 
+/**
+ * The same for a table that is polled, to which a subscription writes: `add` refuses to poll it then. A plain MergeTree is for polls alone,
+ * so another table takes its place.
+ */
+export function captureAgainRemedy(
+  table: CopiedTable & Required<Pick<CopiedTable, 'route'>>,
+  { dropTarget, first }: { readonly dropTarget: boolean; readonly first?: string | undefined },
+): string {
+  const { route } = table;
+  const isPlain = route.loaders.some((loader) => engineOf(loader) === 'merge-tree');
+  const loaders = route.loaders.map(({ engine: _engine, ...loader }) => loader);
+  const captured = { ...table, route: { ...route, capture: { kind: 'outbox' }, loaders } };
+  return copyAgainRemedy(captured, { dropTarget: dropTarget || isPlain, first });
+}
+
 /** What many remedies say, where they do not know of which table. */
 const COPY_AGAIN = /(?<first>r)emove the table and add it again/iu;
 

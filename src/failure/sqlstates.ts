@@ -70,14 +70,14 @@ const BAD_TEXT: Meaning = {
   kind: 'UnsuitableTable',
   sentence: 'A text in PostgreSQL is not valid in the encoding of its database, or is none in UTF-8',
   remedy:
-    'Correct the text of that row, then resume the table. Or remove the table and add it again without the column (--exclude).',
+    'Correct the text of that row, then resume the table. Or remove the table and add it again without the column (--exclude-column).',
 };
 const BAD_VALUE: Meaning = {
   kind: 'UnsuitableTable',
   sentence: 'PostgreSQL could not compute a value of a row (of a generated column, a view or a filter)',
   remedy:
     'Correct the row that the expression fails for, as one with a 0 that something is divided by, then resume the table. ' +
-    'Or remove the table and add it again without the column (--exclude).',
+    'Or remove the table and add it again without the column (--exclude-column).',
 };
 const RAISED: Meaning = {
   kind: 'Misconfigured',

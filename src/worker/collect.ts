@@ -20,6 +20,8 @@ import { readOldestTransaction } from '../source/oldest-transaction.js';
 export interface CollectorDeps extends Databases {
   readonly clickhouse: ClickHouseClient;
   readonly temporal: Client;
+  /** Of the workflows of this deployment: others may share the namespace. */
+  readonly taskQueue: string;
   /** Who tells which readers of topics are far behind; absent: nobody is asked. */
   readonly findLate?: (readers: readonly TopicPlace[]) => Promise<readonly boolean[]>;
   readonly meters: Meters;
@@ -183,12 +185,17 @@ export class Collector {
 
   async #readControl(): Promise<readonly Reading[]> {
     const listed = await listTables(this.#deps.temporal);
-    const runs = new Set(listed.map(({ pipeline, table }) => `${pipeline}/${table}`));
-    const stopped = this.#tables
-      .map(({ table }) => labelsOf(table))
-      .filter(({ pipeline, table }) => !runs.has(`${pipeline}/${table}`));
-    return [...listed.flatMap(phaseReadings), ...stopped.map((labels) => phaseReading(labels, 'stopped'))];
+    const known = this.#tables.map(({ table }) => labelsOf(table));
+    const [runs, knows] = [listed, known].map((tables) => new Set(tables.map(placeOf)));
+    const stopped = known.filter((labels) => runs?.has(placeOf(labels)) !== true);
+    // The ledger has those of other pipelines too, and not yet those that are being prepared.
+    const own = listed.filter((each) => each.taskQueue === this.#deps.taskQueue || knows?.has(placeOf(each)) === true);
+    return [...own.flatMap(phaseReadings), ...stopped.map((labels) => phaseReading(labels, 'stopped'))];
   }
+}
+
+function placeOf({ pipeline, table }: Pick<ListedTable, 'pipeline' | 'table'>): string {
+  return `${pipeline}/${table}`;
 }
 
 function replayReadings({ table, replays = [] }: TableBacklog): Reading[] {

@@ -24,8 +24,11 @@ export interface ObserveOptions {
 
 /** What watches a worker from beside: its servers, its health, and the metrics that no slice can report. */
 export interface Observation {
-  /** From now on: the worker polls, and its connection is probed too. */
-  follow(worker: RunningWorker, connection: NativeConnection): void;
+  /**
+   * From now on: the worker polls, and its connection is probed too.
+   * @param taskQueue of the workflows of its deployment
+   */
+  follow(worker: RunningWorker, connection: NativeConnection, taskQueue: string): void;
   close(): Promise<void>;
 }
 
@@ -49,13 +52,13 @@ export async function observeWorker({ settings, role, version, meters, log }: Ob
         });
   if (healthAddress !== undefined) log.info({ address: healthAddress }, 'health endpoint open');
   return {
-    follow(worker, connection) {
+    follow(worker, connection, taskQueue) {
       followed = worker;
       running.push(watch.watchUntil(openProbes(settings, connection, log), stop.signal));
       if (metricsAddress === undefined) return;
       meters.set('pg2click_worker_info', 1, { role, version });
       running.push(reportProcessUntil(meters, stop.signal));
-      if (role !== 'consumer') running.push(collect(connection));
+      if (role !== 'consumer') running.push(collect(connection, taskQueue));
     },
     async close() {
       stop.abort();
@@ -65,7 +68,7 @@ export async function observeWorker({ settings, role, version, meters, log }: Ob
   };
 
   /** On connections of its own: what reports trouble must not wait behind it. */
-  async function collect(connection: NativeConnection): Promise<void> {
+  async function collect(connection: NativeConnection, taskQueue: string): Promise<void> {
     const options = { max: 1, name: 'metrics', statementMs: STATEMENT_MS, log };
     const source = createPostgresPool(settings, options);
     const ledger = settings.ledger === undefined ? source : createPostgresPool(ledgerSettings(settings), options);
@@ -76,7 +79,8 @@ export async function observeWorker({ settings, role, version, meters, log }: Ob
       const kafka = connectKafka(settings, log);
       const findLateReaders = (readers: readonly TopicPlace[]): Promise<readonly boolean[]> =>
         withAdmin(kafka, (admin) => findLate(admin, readers, settings.kafka.retentionMs));
-      const deps = { ledger, source, slots, clickhouse, temporal, findLate: findLateReaders, meters, log };
+      const servers = { ledger, source, slots, clickhouse, temporal };
+      const deps = { ...servers, taskQueue, findLate: findLateReaders, meters, log };
       await collectUntil(deps, stop.signal);
     } finally {
       await Promise.allSettled([source.end(), clickhouse.close()]);

@@ -6,6 +6,7 @@ import {
   typeNumber,
   type TemporalServices,
 } from '../control/search-attributes.js';
+import { temporalCommand } from '../control/temporal-command.js';
 import { SEARCH_ATTRIBUTES, type SearchAttributeName } from '../domain/search-attributes.js';
 import type { Log } from '../observe/log.js';
 
@@ -63,7 +64,7 @@ function explainLack(
   names: readonly SearchAttributeName[],
   known: Readonly<Record<string, number>>,
 ): LackNote {
-  const [why, remedy] = reasonOf(names, known);
+  const [why, remedy] = reasonOf(names, known, namespace);
   return {
     names,
     message: `Tables go on without search attributes that Temporal namespace "${namespace}" lacks (${names.join(', ')}): ${why}.`,
@@ -74,11 +75,12 @@ function explainLack(
 function reasonOf(
   names: readonly SearchAttributeName[],
   known: Readonly<Record<string, number>>,
+  namespace: string,
 ): readonly [why: string, remedy: string] {
-  const remove = 'temporal operator search-attribute remove';
+  const remove = (flags: string): string => temporalCommand(`operator search-attribute remove ${flags}`, namespace);
   const wrong = names.filter((name) => known[name] !== undefined);
   if (wrong.length > 0)
-    return [`of another type is there: ${wrong.join(', ')}`, `run: ${remove} --name ${wrong.join(' --name ')}`];
+    return [`of another type is there: ${wrong.join(', ')}`, `run: ${remove(`--name ${wrong.join(' --name ')}`)}`];
   const countOf = (type: (typeof TYPES)[number]): number =>
     Object.values(known).filter((each) => each === TYPE_NUMBERS[type]).length;
   const wanted = TYPES.filter((type) => names.some((name) => SEARCH_ATTRIBUTES[name] === type));
@@ -86,10 +88,13 @@ function reasonOf(
   if (full !== undefined)
     return [
       `it has ${countOf(full)} of type ${full}, and Temporal lets it have ${MOST[full]}`,
-      `give pg2click a namespace of its own (TEMPORAL_NAMESPACE), or remove one that nobody needs (${remove} --name NAME)`,
+      `give pg2click a namespace of its own (TEMPORAL_NAMESPACE), or remove one that nobody needs (${remove('--name NAME')})`,
     ];
   const flags = names.map((name) => `--name ${name} --type ${SEARCH_ATTRIBUTES[name]}`).join(' ');
-  return ['adding them was refused', `let an operator run: temporal operator search-attribute create ${flags}`];
+  return [
+    'adding them was refused',
+    `let an operator run: ${temporalCommand(`operator search-attribute create ${flags}`, namespace)}`,
+  ];
 }
 
 const LOOK_MS = 10_000;

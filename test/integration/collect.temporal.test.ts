@@ -4,6 +4,7 @@ import { readBacklog } from '../../src/control/backlog.js';
 import { viewPipeline } from '../../src/control/table-view.js';
 import type { OffsetBatch } from '../../src/domain/batch.js';
 import { taskQueuesOf } from '../../src/domain/deployment.js';
+import { SEARCH_KEYS } from '../../src/domain/search-attributes.js';
 import { formatTableName } from '../../src/domain/table-name.js';
 import { advanceOutbox } from '../../src/ledger/outbox.js';
 import { advanceStage, claimStage } from '../../src/ledger/stages.js';
@@ -49,7 +50,7 @@ function startWatching(table: Followed): Watched {
   const seen = seeMetrics();
   const { ledger, source, clickhouse, log } = path.deps;
   const temporal = new Client({ connection, namespace: addressOf('temporal').namespace });
-  const deps = { ledger, source, clickhouse, log, temporal, meters: seen.meters };
+  const deps = { ledger, source, clickhouse, log, temporal, taskQueue: QUEUES.workflow, meters: seen.meters };
   const labels = { pipeline: path.settings.pipeline, table: `public.${table.name.table}` };
   return {
     table,
@@ -207,6 +208,33 @@ it('a workflow whose id is no name of a table is shown as it is called, and the 
     { deadlineMs: 30_000, what: 'the workflow in the list of Temporal' },
   );
   expect(names).toContain(formatTableName(table.name));
+});
+
+it('a table of another deployment in the namespace is not told of: its own workers do', async () => {
+  const { collector, seen } = await watch();
+  const client = new Client({ connection, namespace: addressOf('temporal').namespace });
+  const start = async (taskQueue: string): Promise<string> => {
+    const pipeline = freshName('pipeline');
+    const handle = await client.workflow.start('replicateTable', {
+      workflowId: `replicate/${pipeline}/public.orders`,
+      taskQueue,
+      typedSearchAttributes: [{ key: SEARCH_KEYS.phase, value: 'parked' }],
+    });
+    onTestFinished(() => handle.terminate().then(() => undefined));
+    return pipeline;
+  };
+  const phaseOf = (pipeline: string): number | undefined =>
+    seen.value('pg2click_table_phase', { pipeline, table: 'public.orders', phase: 'parked' });
+  const other = await start(taskQueuesOf('11111111').workflow);
+  const own = await start(QUEUES.workflow);
+  await waitFor(
+    async () => {
+      await collector.collect();
+      return phaseOf(own) === 1;
+    },
+    { deadlineMs: 30_000, what: 'the phase of the own table' },
+  );
+  expect(phaseOf(other)).toBeUndefined();
 });
 
 it('a table that was removed leaves no figure behind', async () => {

@@ -191,7 +191,7 @@ describe('the role that pg2click connects as', async () => {
         `revoke trigger on table shop.TABLE from ROLE`,
         `grant trigger on table shop.TABLE to ROLE`,
         `The PostgreSQL role "ROLE" may not put triggers on shop.TABLE.`,
-        `grant trigger on table "shop"."TABLE" to "ROLE"`,
+        `grant trigger on table "shop"."TABLE" to "ROLE"; then add the table, or resume it if it was added.`,
       ],
       ...[
         'usage on schema pg2click_admin',

@@ -110,7 +110,9 @@ it('goes on without a search attribute that is there with another type', async (
   expect(await ensureSearchAttributes(connection, namespace)).toMatchObject({
     names: ['Pg2clickPhase'],
     message: expect.stringContaining('of another type is there: Pg2clickPhase') as unknown,
-    remedy: expect.stringContaining('search-attribute remove --name Pg2clickPhase') as unknown,
+    remedy: expect.stringContaining(
+      `search-attribute remove --name Pg2clickPhase --namespace ${namespace}.`,
+    ) as unknown,
   });
 });
 
@@ -119,7 +121,7 @@ it('adds the most useful search attributes that a namespace has room for, and sa
   expect(await ensureSearchAttributes(connection, namespace)).toMatchObject({
     names: ['Pg2clickPipeline', 'Pg2clickTable'],
     message: expect.stringContaining('it has 10 of type Keyword, and Temporal lets it have 10') as unknown,
-    remedy: expect.stringContaining('search-attribute remove --name NAME') as unknown,
+    remedy: expect.stringContaining(`search-attribute remove --name NAME --namespace ${namespace})`) as unknown,
   });
   await connection.operatorService.removeSearchAttributes({ namespace, searchAttributes: ['Other1', 'Other2'] });
   await waitFor(async () => (await ensureSearchAttributes(connection, namespace)) === undefined, {

@@ -63,6 +63,7 @@ function view(
       phase: 'streaming',
       failureKind: undefined,
       runId: 'r',
+      namespace: 'default',
       taskQueue: 'pg2click/1',
       pending,
     },
@@ -214,13 +215,16 @@ it('a workflow whose task fails again and again stands still, which is said with
   };
   const description = { running: true, ended: undefined, phase: 'streaming', failureKind: undefined } as const;
   const of = (failingTask: number | undefined) =>
-    composeTable({ ...known, description: { ...description, runId: '', taskQueue: '', pending: [], failingTask } });
+    composeTable({
+      ...known,
+      description: { ...description, runId: '', namespace: 'shop', taskQueue: '', pending: [], failingTask },
+    });
   expect(of(undefined).failure).toBeNull();
   expect(of(7).failure).toMatchObject({
     kind: 'Unexpected',
     message: expect.stringContaining('failed its task 7 times') as string,
     remedy: expect.stringContaining(
-      "terminate --workflow-id 'replicate/default/public.orders', then pg2click add public.orders",
+      "terminate --workflow-id 'replicate/default/public.orders' --namespace shop, then pg2click add public.orders",
     ) as string,
     attempt: 7,
   });

@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import type { Route } from '../../src/domain/route.js';
-import { addElsewhere, retryCommand, spellCommands, takenRemedy } from '../../src/failure/remedies.js';
+import {
+  addElsewhere,
+  captureAgainRemedy,
+  retryCommand,
+  spellCommands,
+  takenRemedy,
+} from '../../src/failure/remedies.js';
 
 const loader = { kind: 'worker', name: 'main', target: { database: 'd', table: 't' } };
 const outbox: Route = {
@@ -16,6 +22,21 @@ const polled: Route = {
 const name = { schema: 'public', table: 'Orders' };
 const title = `'public."Orders"'`;
 const table = { name, key: ['id'], target: loader.target };
+
+describe('a table that may not be polled any more', () => {
+  it('is captured by triggers, with its other options', () => {
+    const route = { ...polled, loaders: [loader] };
+    expect(captureAgainRemedy({ ...table, route }, { dropTarget: false })).toBe(
+      `Run pg2click remove ${title}, then pg2click add ${title} --target d.t --key id --transport direct: it is copied again.`,
+    );
+  });
+
+  it('leaves its plain MergeTree, which is for polls alone', () => {
+    expect(captureAgainRemedy({ ...table, route: polled }, { dropTarget: false })).toBe(
+      `Run pg2click remove ${title} --drop-target, then pg2click add ${title} --target d.t --key id --transport direct: it is copied again.`,
+    );
+  });
+});
 
 describe('the remedy of a name that is taken repeats how the table was added', () => {
   it.each([

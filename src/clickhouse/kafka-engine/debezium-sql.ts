@@ -43,7 +43,7 @@ export function refuseDebeziumColumns({
     message: `Messages of Debezium do not hold the exact values of ${lacking.map((column) => `${column.name} (${column.type})`).join(', ')} of ${formatTableName(name)}, or not as they were chosen for ClickHouse, and the Kafka engine has nothing else to read.`,
     remedy:
       numeric === undefined
-        ? 'Use --loader worker, which reads such rows from PostgreSQL, or leave the columns out with --exclude.'
+        ? 'Use --loader worker, which reads such rows from PostgreSQL, or leave the columns out with --exclude-column.'
         : `Use --loader worker, which reads such rows from PostgreSQL. Of a numeric(p,s) that may be NULL, Debezium writes null for NaN: --policy ${numeric.name}=null says that this is meant.`,
   });
 }

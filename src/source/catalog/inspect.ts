@@ -10,6 +10,7 @@ import {
 import { columnName, formatTableName, shellName, shellWord, type TableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
+import { THEN_GO_ON } from '../../failure/remedies.js';
 import type { Queryable } from '../../connect/queryable.js';
 import type { Inspection } from '../capture.js';
 import {
@@ -157,9 +158,10 @@ function refusePartitions(
     const { schema } = partition.name;
     throw new Failure('Unauthorized', {
       message: `${what}, and the PostgreSQL role "${role}" may not ${partition.select ? 'put triggers on' : 'read'} it.`,
-      remedy:
+      remedy: runAndGoOn(
         `grant usage on schema ${quotePg(schema)} to ${quotePg(role)}; ` +
-        `grant select${needsTriggers ? ', trigger' : ''} on table ${qualified(partition.name)} to ${quotePg(role)}`,
+          `grant select${needsTriggers ? ', trigger' : ''} on table ${qualified(partition.name)} to ${quotePg(role)}`,
+      ),
     });
   }
 }
@@ -220,10 +222,10 @@ function refuseRights(
     throw new Failure('Unauthorized', { message: `The PostgreSQL role "${role}" may not ${what}.`, remedy });
   };
   if (!rights.schema)
-    refuse(`use the schema of ${title}`, `grant usage on schema ${quotePg(name.schema)} to ${grantee}`);
-  if (!rights.select) refuse(`read ${title}`, `grant select on table ${qualified(name)} to ${grantee}`);
-  if (makes !== 'nothing' && !rights.trigger)
-    refuse(`put triggers on ${title}`, `grant trigger on table ${qualified(name)} to ${grantee}`);
+    refuse(`use the schema of ${title}`, runAndGoOn(`grant usage on schema ${quotePg(name.schema)} to ${grantee}`));
+  if (!rights.select) refuse(`read ${title}`, runAndGoOn(`grant select on table ${qualified(name)} to ${grantee}`));
+  if ((makes === 'outbox' || makes === 'trigger') && !rights.trigger)
+    refuse(`put triggers on ${title}`, runAndGoOn(`grant trigger on table ${qualified(name)} to ${grantee}`));
   if (rowsHidden)
     throw new Failure('UnsuitableTable', {
       message: `Row-level security hides rows of ${title} from the PostgreSQL role "${role}": they would look deleted.`,
@@ -237,7 +239,7 @@ function refuseEnabling({ rights }: CatalogTable, { role }: CatalogServer, name:
   if (!rights.enableTriggers)
     throw new Failure('Unauthorized', {
       message: `The PostgreSQL role "${role}" may not let triggers of ${title} fire in sessions that apply changes of elsewhere, which takes the owner of the table.`,
-      remedy: `Let an administrator run ${roleScript} of this release in the database, or make the role a member of the owner.`,
+      remedy: `Let an administrator run ${roleScript} of this release in the database, or make the role a member of the owner; ${THEN_GO_ON}.`,
     });
   if (rights.adminLacks !== null) {
     const { admin, owner } = rights.adminLacks;
@@ -246,6 +248,10 @@ function refuseEnabling({ rights }: CatalogTable, { role }: CatalogServer, name:
       remedy: `Run in PostgreSQL, as a superuser or as one who may grant that role: grant ${quotePg(owner)} to ${quotePg(admin)}`,
     });
   }
+}
+
+function runAndGoOn(statement: string): string {
+  return `Run in PostgreSQL, as the owner: ${statement}; ${THEN_GO_ON}.`;
 }
 
 function refuseExcludedKey(key: readonly string[], columns: readonly Column[], title: string): void {

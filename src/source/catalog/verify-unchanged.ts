@@ -3,7 +3,7 @@ import type { Queryable } from '../../connect/queryable.js';
 import { sourceName, type ReplicatedTable } from '../../domain/replicated-table.js';
 import { formatTableName, sqlName } from '../../domain/table-name.js';
 import { unreadColumns } from '../../domain/row-filter.js';
-import { copyAgainRemedy } from '../../failure/remedies.js';
+import { captureAgainRemedy, copyAgainRemedy } from '../../failure/remedies.js';
 import { Failure } from '../../failure/failure.js';
 import { readFingerprint, saveFingerprint } from '../../ledger/tables.js';
 import { explainFingerprint } from './fingerprint-difference.js';
@@ -32,12 +32,17 @@ async function requireRenewed(ledger: Queryable, table: ReplicatedTable, fingerp
   const saved = await readFingerprint(ledger, table.id);
   const change = explainFingerprint(saved ?? table.fingerprint, fingerprint, unreadColumns(table));
   if (change === '') return;
-  const { keyed, persistence } = JSON.parse(fingerprint) as Fingerprint;
+  const { keyed, persistence, subscribed } = JSON.parse(fingerprint) as Fingerprint;
   const first =
     persistence === 'u' ? `Run in PostgreSQL: alter table ${sqlName(sourceName(table))} set logged.` : undefined;
+  const remedyOf = subscribed && isPolled(table) ? captureAgainRemedy : copyAgainRemedy;
   throw new Failure('SourceChanged', {
     message: `${formatTableName(table.name)} was changed in a way that no event announces: ${change}.`,
     // A target is ordered by the key.
-    remedy: copyAgainRemedy({ ...table, key: keyed ? table.key : [] }, { dropTarget: !keyed, first }),
+    remedy: remedyOf({ ...table, key: keyed ? table.key : [] }, { dropTarget: !keyed, first }),
   });
+}
+
+function isPolled({ route }: ReplicatedTable): boolean {
+  return route.capture['cursor'] !== undefined;
 }

@@ -4,6 +4,7 @@ import { sourceName, type ReplicatedTable } from '../../domain/replicated-table.
 import { formatTableName } from '../../domain/table-name.js';
 import { classifyPostgres } from '../../failure/classify-postgres.js';
 import { Failure } from '../../failure/failure.js';
+import { THEN_GO_ON } from '../../failure/remedies.js';
 import { walRoleScript } from '../../package-root.js';
 import { qualified } from '../outbox/names.js';
 
@@ -14,6 +15,29 @@ const MAY_CALL = /* sql */ `select exists (
   select from pg_catalog.pg_proc f join pg_catalog.pg_namespace s on s.oid = f.pronamespace
   where s.nspname = 'pg2click_admin' and f.proname = 'publish'
     and pg_catalog.has_schema_privilege(s.oid, 'usage') and pg_catalog.has_function_privilege(f.oid, 'execute')) as may`;
+
+/**
+ * What can be refused before anything is started. A publication of ours that is there already may be of an administrator, who may have put
+ * the table into it: what is not known here, `publish` finds.
+ * @throws Failure `Unauthorized` the role can neither publish the table itself nor let the functions of that script do it
+ */
+export async function requireMayPublish(pg: Queryable, { name, relation }: PublishedTable): Promise<void> {
+  const [own] = (await pg.query<{ may: boolean }>(MAY_PUBLISH, [relation])).rows;
+  if (own?.may === true || (await mayCall(pg))) return;
+  throw mayNot(`publish ${formatTableName(name)}`);
+}
+
+/** As the owner, in a database where the role may create a publication or has one; or where the table is in one. */
+const MAY_PUBLISH = /* sql */ `select (
+    pg_catalog.pg_has_role(c.relowner, 'usage') and (
+      pg_catalog.has_database_privilege(pg_catalog.current_database(), 'create')
+      or exists (select from pg_catalog.pg_publication p where p.pubname ~ '^pg2click_' and pg_catalog.pg_has_role(p.pubowner, 'usage')))
+  ) or exists (
+    select from pg_catalog.pg_publication_rel r join pg_catalog.pg_publication p on p.oid = r.prpubid
+    where p.pubname ~ '^pg2click_' and r.prrelid = c.oid) as may
+  from pg_catalog.pg_class c where c.oid = $1::oid`;
+
+type PublishedTable = Pick<ReplicatedTable, 'name' | 'relation'>;
 
 /**
  * What identifies a publication: its oid and the transaction that wrote its options last; empty where it is missing or does not publish
@@ -97,16 +121,24 @@ async function asAdmin(
   pg: Queryable,
   { call, own, what }: { readonly call: string; readonly own: string; readonly what: string },
 ): Promise<void> {
-  const [row] = (await pg.query<{ may: boolean }>(MAY_CALL)).rows;
+  const statement = (await mayCall(pg)) ? call : own;
   try {
-    await pg.query(row?.may === true ? call : own);
+    await pg.query(statement);
   } catch (error) {
     const failure = classifyPostgres(error, `trying to ${what}`);
     if (failure.kind !== 'Unauthorized') throw failure;
-    throw new Failure('Unauthorized', {
-      message: `The PostgreSQL role may not ${what}, which takes the owner of the table.`,
-      remedy: `Let an administrator run ${walRoleScript} in the database of the tables, then resume. Or use --capture outbox.`,
-      cause: error,
-    });
+    throw mayNot(what, error);
   }
+}
+
+async function mayCall(pg: Queryable): Promise<boolean> {
+  return (await pg.query<{ may: boolean }>(MAY_CALL)).rows[0]?.may === true;
+}
+
+function mayNot(what: string, cause?: unknown): Failure {
+  return new Failure('Unauthorized', {
+    message: `The PostgreSQL role may not ${what}, which takes the owner of the table.`,
+    remedy: `Let an administrator run ${walRoleScript} in the database of the tables, ${THEN_GO_ON}. Or add it with --capture outbox, after its removal if it was added.`,
+    cause,
+  });
 }

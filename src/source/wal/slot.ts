@@ -156,7 +156,7 @@ async function explainMaking(pg: Queryable, name: string, error: unknown): Promi
   if (code === FORBIDDEN)
     return new Failure('Unauthorized', {
       message: 'The PostgreSQL role may not read the WAL: it takes the attribute REPLICATION.',
-      remedy: `Let an administrator run ${walRoleScript}, then resume. Or use --capture outbox.`,
+      remedy: `Let an administrator run ${walRoleScript}, then resume. Or remove the table, then add it with --capture outbox.`,
       cause: error,
     });
   if (code === NO_PLACE)

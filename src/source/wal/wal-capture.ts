@@ -20,6 +20,7 @@ import { readWalBacklog } from './backlog.js';
 import { readIdentity, requireIdentity, requireIdentityOfParts, requireWholeRows } from './identity.js';
 import { installWal, removeWal } from './install.js';
 import { LogReader } from './log/log-reader.js';
+import { requireMayPublish } from './publication.js';
 import { requireWrites } from './refused-writes.js';
 import { walSharing } from './sharing.js';
 import { wrongLevel } from './slot.js';
@@ -107,6 +108,7 @@ async function inspect(pg: Queryable, name: TableName, options: CaptureOptions):
     } = await inspectTable(pg, name, { ...options, makes: isLog ? 'nothing' : 'publication' });
     const identity = await readIdentity(pg, inspection.relation);
     const table = { name, ...inspection };
+    await requireMayPublish(pg, table);
     if (identity !== undefined) requireIdentity(table, identity);
     if (isTree) await requireIdentityOfParts(pg, table);
     if (identity !== undefined) await requireWrites(pg, table, identity, { isLog });
