@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { priorityOption } from './priority-option.js';
 import { lazily } from './session.js';
 
@@ -12,7 +12,12 @@ export function backfillCommand(): Command {
     .argument('<table>')
     .option('--from <key>', 'the first key: 120, or ["eu", 120] for a key of several columns; the lowest by default')
     .option('--to <key>', 'the first key behind the last one; the highest by default')
-    .option('--where <condition>', 'in place of a range: a condition in SQL on the columns of the table')
+    .addOption(
+      new Option(
+        '--where <condition>',
+        'in place of a range: a condition in SQL on the columns of the table',
+      ).conflicts(['from', 'to']),
+    )
     .option('--prune', 'delete rows of the range that PostgreSQL does not have any more')
     .option('--loader <name>', 'whose target; the first one by default')
     .addOption(priorityOption('default: that of the table'))

@@ -27,7 +27,12 @@ const WATCH_EVERY_MS = 1_000;
 /** Shows a table, or all, once or until Ctrl-C. */
 export async function showStatus(session: Session, table: string | undefined, options: StatusOptions): Promise<Exit> {
   const name = table === undefined ? undefined : parseTableName(table);
-  const { watch = false } = options;
+  const { watch = false, trouble = false, phase } = options;
+  if (table !== undefined && (trouble || phase !== undefined))
+    throw new Failure('Misconfigured', {
+      message: '--trouble and --phase choose from all tables.',
+      remedy: 'Leave the name of the table out, or leave them out.',
+    });
   const { json, signal } = session;
   return withDatabases(session, async (databases) => {
     await using looks = new Looks(session, databases);

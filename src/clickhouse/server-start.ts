@@ -21,7 +21,7 @@ export async function readServerStart(ch: ClickHouseClient): Promise<ServerStart
     /* sql */ `select toString(serverUUID()) as id, toUInt32(toUnixTimestamp(now()) - uptime()) as startedAt,
         toUInt32(uptime()) as uptimeSeconds`,
     {},
-    'asking since when it runs',
+    'asking when it was started',
   );
   if (row === undefined) throw new Error('a select of one row returned none');
   return row;

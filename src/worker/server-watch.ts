@@ -110,7 +110,10 @@ export class ServerWatch {
         problem: { kind: problem.kind, message: problem.message },
       });
       if (before === undefined || before.problem === null)
-        this.#log.warn({ server, kind: problem.kind, reason: problem.message }, `${name} does not answer`);
+        this.#log.warn(
+          { server, kind: problem.kind, reason: problem.message },
+          problem.kind === 'LoginRefused' ? `${name} refuses the user or the password` : `${name} does not answer`,
+        );
     }
     const answered = this.#states.get(server)?.problem === null;
     this.#meters.set('pg2click_server_reachable', answered ? 1 : 0, { server });

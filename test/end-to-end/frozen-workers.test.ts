@@ -102,16 +102,22 @@ describe.each(['kafka', 'direct'] as const)(
       IN_TURN,
       async (server) => {
         await startWorker();
-        // Its slices are past their beginnings, which would wait for a frozen server too.
-        await measureLatency(harness, TAKE_OVER_MS);
-        proxies[server].freeze();
-        await write(`late for ${server}`);
-        // Named, and not confirmed: it is in hand.
         const stage = transport === 'direct' ? 'direct:main' : server === 'kafka' ? 'publish' : 'load:main';
-        await waitFor(() => withSource((pg) => isPending(pg, tableId, stage)), {
-          deadlineMs: 10_000,
-          what: 'a named batch',
-        });
+        const holdsBatch = async (): Promise<boolean> => {
+          // Its slices are past their beginnings, which would wait for a frozen server too.
+          await proxies[server].pass();
+          await measureLatency(harness, TAKE_OVER_MS);
+          proxies[server].freeze();
+          await write(`late for ${server}`);
+          // Named, and not confirmed: it is in hand.
+          const named = waitFor(() => withSource((pg) => isPending(pg, tableId, stage)), {
+            deadlineMs: 3_000,
+            what: 'a named batch',
+          });
+          return named.catch(() => false);
+        };
+        // A slice that ends in between begins anew before the frozen server: then once more.
+        await waitFor(holdsBatch, { deadlineMs: TAKE_OVER_MS, what: 'a batch in hand' });
         freeze(harness.worker);
         const takeOverMs = await measureLatency(harness, TAKE_OVER_MS);
         console.log(`frozen before ${server}: another worker has taken over after ${takeOverMs} ms`);

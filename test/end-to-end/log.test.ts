@@ -160,7 +160,8 @@ describe('of a log', () => {
           update ${table} set id = -id where id % 100 = 4 and id > 0;
           delete from ${table} where id % 12 = 0 and id >= ${round * MANY}; commit`);
     })();
-    for (let slice = 0; slice < 8; slice++)
+    // On a busy machine a slice may confirm nothing.
+    for (let slice = 0; slice < 8 || (repeats === 0 && slice < 40); slice++)
       await followed.direct({ openSteps: crashing }, 1_500).catch(() => undefined);
     await writing;
     isWriting = false;

@@ -102,6 +102,7 @@ it('a table is added, followed, paused, resumed and removed', async () => {
     what: '100 changes in ClickHouse',
     everyMs: 200,
   });
+  expect((await runCli(['status', 'orders', '--trouble'], { env: settings })).code).toBe(2);
   const status = await runCli(['status'], { env: settings });
   expect(status.stdout).toMatch(/public\.orders +● streaming +5,000 +100 +0 /u);
   expect(status.code).toBe(0);

@@ -32,6 +32,13 @@ it('wrong usage with --json is a JSON object on standard output, as every other 
   });
 });
 
+it('options that exclude one another are wrong usage', async () => {
+  await expect(run('backfill', 'orders', '--where', 'id > 1', '--from', '1', '--json')).rejects.toThrow('exit 2');
+  expect(JSON.parse(stdout)).toMatchObject({
+    error: { message: "option '--where <condition>' cannot be used with option '--from <key>'" },
+  });
+});
+
 it('wrong usage without --json leaves standard output empty', async () => {
   await expect(run('add')).rejects.toThrow('exit 2');
   expect(stdout).toBe('');
