@@ -9,6 +9,8 @@ const EMPTY_EVERY_MS = 2_500;
 const HELD_MS = 2_500;
 
 const DIRECT = { transport: 'direct' } as const;
+/** Of a table: four of statements, and three for applied rows. */
+const TRIGGERS = 7;
 
 /** Both sides, and a table that was added just now. */
 function open({ ledgerElsewhere = false }: { readonly ledgerElsewhere?: boolean } = {}) {
@@ -54,7 +56,7 @@ describe.each([
       );
       expect(done).toMatchObject({ next: null, prepared: { id, generation } });
       expect(done.refused).toBeUndefined();
-      expect([await triggers(table), await slots()]).toEqual(capture === 'wal' ? [0, 1] : [4, 0]);
+      expect([await triggers(table), await slots()]).toEqual(capture === 'wal' ? [0, 1] : [TRIGGERS, 0]);
       await the().source.query(`delete from ${table} where id % 50 = 0; insert into ${table} values (50, 'again')`);
       expect(await followed.expectEqual()).toBe(491);
     }
@@ -84,7 +86,7 @@ describe('from triggers to the WAL and back while it runs:', () => {
     await followed.change({ capture: 'wal' }, 'preparing');
     expect(await slots()).toBe(1);
     await followed.configure({ capture: 'outbox' });
-    expect([await triggers(table), await slots()]).toEqual([4, 0]);
+    expect([await triggers(table), await slots()]).toEqual([TRIGGERS, 0]);
     await the().source.query(`update ${table} set v = 'last'`);
     expect(await followed.expectEqual()).toBe(504);
     await followed.remove(true);
@@ -93,7 +95,7 @@ describe('from triggers to the WAL and back while it runs:', () => {
   it('a removal in the middle of it fails no write of a user', async () => {
     const { table, followed } = await added({ ...DIRECT, capture: 'wal' });
     await followed.change({ capture: 'outbox' }, 'preparing');
-    expect(await triggers(table)).toBe(4);
+    expect(await triggers(table)).toBe(TRIGGERS);
     // Triggers cannot be taken off while somebody reads.
     const reader = await the().session();
     await reader.query(`begin; select from ${table}`);

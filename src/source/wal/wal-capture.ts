@@ -108,10 +108,10 @@ async function inspect(pg: Queryable, name: TableName, options: CaptureOptions):
     } = await inspectTable(pg, name, { ...options, makes: isLog ? 'nothing' : 'publication' });
     const identity = await readIdentity(pg, inspection.relation);
     const table = { name, ...inspection };
-    await requireMayPublish(pg, table);
     if (identity !== undefined) requireIdentity(table, identity);
     if (isTree) await requireIdentityOfParts(pg, table);
     if (identity !== undefined) await requireWrites(pg, table, identity, { isLog });
+    await requireMayPublish(pg, table);
     if (!isLog) return { ...inspection, capture: { kind: WAL, ...(isTree ? { isTree } : {}) } };
     if (identity !== undefined) requireWholeRows(table, identity);
     return { ...inspection, capture: { kind: WAL, everyChange: true } };
