@@ -226,9 +226,17 @@ describe('lost history, through a worker, its workflow and the command line', ()
         },
         { deadlineMs: PARKS_MS, what: `${table} to park`, everyMs: 100 },
       );
-      const told = await pg2click('status', table, '--json');
-      expect(told.code).toBe(4);
-      const { failure } = (JSON.parse(told.stdout) as { tables: readonly [{ failure: FailureView }] }).tables[0];
+      const failure = await waitFor(
+        async (see) => {
+          const told = await pg2click('status', table, '--json');
+          see(told);
+          expect(told.code).toBe(4);
+          const [view] = (JSON.parse(told.stdout) as { tables: readonly [{ failure: FailureView }] }).tables;
+          // A workflow that does not answer within two seconds has only the kind said of it.
+          return view.failure.task !== null && view.failure;
+        },
+        { deadlineMs: PARKS_MS, what: 'status to have the details', everyMs: 100 },
+      );
       console.log(`${failure.kind}: ${failure.message} -> ${failure.remedy}`);
       expect(failure.kind).toBe(kind);
       expect(failure.worker).toMatch(/^[^/]+\/\d+\//u);
