@@ -9,6 +9,7 @@ import { policyOf } from '../src/failure/kinds.js';
 import { spellCommands } from '../src/failure/remedies.js';
 import { awaitsCopy } from '../src/ledger/copy-again.js';
 import { countOpen } from '../src/ledger/quarantine.js';
+import { isMissingLedger } from '../src/ledger/query.js';
 import { claimStage, type StageRow } from '../src/ledger/stages.js';
 import { countBatch } from '../src/observe/count-batch.js';
 import type { SourceState } from '../src/pipeline/batch.js';
@@ -128,6 +129,11 @@ export async function runStageSlice<Row extends StageRow, Name extends BatchName
         } catch (met) {
           if (table === undefined || opening >= MOST_OPENINGS) throw met;
           if (met instanceof ServerRestarted) continue;
+          // Whose outbox was dropped under the slice: opened again, the source is compared first, and that says what to do.
+          if (!isMetAgain && isMissingLedger(met)) {
+            isMetAgain = true;
+            continue;
+          }
           const { signal } = slice;
           const change = await followSource(deps, request, { table, met, isMetAgain, signal });
           isMetAgain = true;

@@ -30,6 +30,29 @@ describe('lost history', () => {
     expect(await again.expectEqual()).toBeGreaterThan(0);
   };
 
+  it('an outbox that is dropped while a slice reads it', async () => {
+    const { openSteps } = path.deps;
+    const dropping: typeof openSteps = (...args) => {
+      const steps = openSteps(...args);
+      return {
+        verify: () => steps.verify(),
+        async advance(...batch) {
+          await path.source.query(`drop table if exists pg2click.outbox_${followed.receipt.id}`);
+          return steps.advance(...batch);
+        },
+      };
+    };
+    await path.source.query(`update ${table} set v = 'lost' where id = 1`);
+    await expect(followed.publish({ openSteps: dropping })).rejects.toMatchObject({
+      kind: 'SourceChanged',
+      message: expect.stringContaining('its outbox was dropped') as string,
+    });
+    await followed.remove();
+    const again = await path.add(table);
+    await again.copy();
+    expect(await again.expectEqual()).toBe(40);
+  });
+
   it('a target that was emptied', async () => {
     await path.deps.clickhouse.command({ query: `truncate table ${followed.receipt.target}` });
     await expect(followed.load()).rejects.toMatchObject({ kind: 'SinkSetBack' });
