@@ -59,7 +59,14 @@ export async function takeLocks(session: Queryable, ids: readonly number[]): Pro
       select id, name from lost where pg_catalog.pg_try_advisory_lock(${LOCKS}, id)`,
     [ids],
   );
-  return taken.rows;
+  // That statement may have seen a worker whom another one took over, forgot and gave back while it went on.
+  const locked = taken.rows.map(({ id }) => id);
+  const there = await query<WorkerRow>(session, /* sql */ `select id, name from pg2click.worker where id = any($1)`, [
+    locked,
+  ]);
+  const forgotten = locked.filter((id) => !there.rows.some((row) => row.id === id));
+  if (forgotten.length > 0) await giveLocks(session, forgotten, { forget: false });
+  return there.rows;
 }
 
 /** Gives the locks back, of `takeLocks` or its own. @param forget the rows go too */
