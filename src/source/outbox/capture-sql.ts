@@ -8,7 +8,7 @@ import {
   NEW_ROWS,
   OLD_ROWS,
   type CaptureFunction,
-  type OutboxEvent,
+  type KeyEvent,
 } from './names.js';
 import { truncateTreeBody, truncatingBody } from './truncate-sql.js';
 
@@ -46,8 +46,6 @@ export function captureFunctionSql(capture: Capture, event: CaptureFunction): st
   return /* sql */ `create or replace function ${captureFunction(capture.id, event)}() returns trigger
     language plpgsql security definer set search_path = pg_catalog, pg_temp as ${literal(body)}`;
 }
-
-type KeyEvent = Exclude<OutboxEvent, 'truncate'>;
 
 function markBody(capture: Capture): string {
   return /* sql */ `begin

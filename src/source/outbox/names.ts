@@ -6,6 +6,8 @@ import { quotePg } from '../../domain/identifier.js';
 /** What can happen to a table, each with a trigger of its own. */
 export const OUTBOX_EVENTS = ['insert', 'update', 'delete', 'truncate'] as const;
 export type OutboxEvent = (typeof OUTBOX_EVENTS)[number];
+/** Those that name rows by their keys. */
+export type KeyEvent = Exclude<OutboxEvent, 'truncate'>;
 
 /** What can happen to a row in a session that applies changes of elsewhere, each with a trigger of its own: see `CaptureForm`. */
 export const APPLIED_EVENTS = ['inserted', 'updated', 'deleted'] as const;
@@ -16,13 +18,15 @@ export const CAPTURE_FUNCTIONS = [...OUTBOX_EVENTS, 'truncating', ...APPLIED_EVE
 export type CaptureFunction = (typeof CAPTURE_FUNCTIONS)[number];
 
 /** The event of a statement that does to rows what is applied; undefined where `event` is none of those. */
-export function appliedAs(event: CaptureFunction): Exclude<OutboxEvent, 'truncate'> | undefined {
-  return (APPLIED_AS as Readonly<Partial<Record<CaptureFunction, Exclude<OutboxEvent, 'truncate'>>>>)[event];
+export function appliedAs(event: CaptureFunction): KeyEvent | undefined {
+  return APPLIED_AS[event];
 }
 
-const APPLIED_AS = { inserted: 'insert', updated: 'update', deleted: 'delete' } as const satisfies Readonly<
-  Record<AppliedEvent, OutboxEvent>
->;
+const APPLIED_AS: Readonly<Partial<Record<CaptureFunction, KeyEvent>>> = {
+  inserted: 'insert',
+  updated: 'update',
+  deleted: 'delete',
+};
 
 /** Names of the transition tables: a user's table of the same name does not hide them, nor they it. */
 export const NEW_ROWS = 'pg2click_new';
